@@ -1,0 +1,52 @@
+# The whole project from a clean checkout: Python 3.11 or newer, git and make; everything else is installed here.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test lint unit scenarios bench docs lock clean help
+
+help:  ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): requirements.lock pyproject.toml
+	@echo "setup: virtual environment and pinned packages (about half a minute, once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(STAMP)  ## everything that is needed, with progress
+	@$(BIN)/oneffect setup
+
+demo: setup  ## the main job: three scenarios on the reference and on a wrong variant
+	@$(BIN)/oneffect demo
+
+test: setup lint unit scenarios  ## what CI runs
+
+lint: $(STAMP)  ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+unit: setup
+	@$(BIN)/pytest tests
+
+scenarios: setup
+	@$(BIN)/pytest scenarios
+
+bench: setup  ## every figure, side by side
+	@$(BIN)/python -m benchmarks
+
+docs: $(STAMP)  ## the generated reference pages
+	@$(BIN)/python docs/generate.py
+
+lock:  ## pin all requirements again (needs uv)
+	uv pip compile pyproject.toml --extra native --extra reference --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
+
+clean:  ## what was built and recorded here
+	rm -rf $(VENV) .oneffect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""One checker, one file; the table of them stands here."""

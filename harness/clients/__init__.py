@@ -1,0 +1,1 @@
+"""The only places that import aiokafka, redis, httpx and database drivers."""

@@ -1,0 +1,206 @@
+"""The harness's own Kafka client: past the proxies, with topics and groups by the system file's names."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from harness.errors import FaultError, StackError
+from harness.stack import Record
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from harness.stack import RunNames
+    from harness.stack import TopicPartition as Named
+
+_REQUEST_MS = 5_000
+_PATIENCE = 15.0
+"""Seconds until an answer that the broker owes is given up on."""
+
+
+class KafkaClient:
+    """One run's view of the broker at ``address`` (host:port); implements ``harness.stack.Broker``.
+
+    ``start`` and ``stop`` bracket its life. Offsets are counted as Kafka does: the committed offset is the next
+    one the group would read; a visible end is one past the last record a read_committed reader can see.
+    """
+
+    def __init__(self, address: str, names: RunNames) -> None:
+        self._address = address
+        self._names = names
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=_REQUEST_MS)
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=address,
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=_REQUEST_MS,
+            linger_ms=0,
+        )
+        self._reader: AIOKafkaConsumer | None = None
+
+    async def start(self) -> None:
+        """Connect; StackError if the broker does not answer."""
+        try:
+            await self._admin.start()
+            await self._producer.start()
+            self._reader = await self._consumer(None)
+        except (KafkaError, OSError) as error:
+            await self.stop()
+            message = f"Kafka at {self._address} does not answer: {error!r}"
+            raise StackError(message) from error
+
+    async def stop(self) -> None:
+        """Close every connection; may be called twice, or after a failed start."""
+        if self._reader is not None:
+            await self._reader.stop()
+            self._reader = None
+        await self._producer.stop()
+        await self._admin.close()
+
+    async def create_topics(self, topics: Mapping[str, int]) -> None:
+        """Create the run's topics, name -> partitions, and wait until the broker can serve each."""
+        new = [NewTopic(self._names.topic(name), count, 1) for name, count in topics.items()]
+        answer = await self._admin.create_topics(new)
+        failed = [f"{topic}: {text or code}" for topic, code, text in answer.topic_errors if code]
+        if failed:
+            message = f"topics could not be created: {'; '.join(failed)}"
+            raise StackError(message)
+        async with asyncio.timeout(_PATIENCE):
+            while not await self._served(topics):
+                await asyncio.sleep(0.02)
+
+    async def _served(self, topics: Mapping[str, int]) -> bool:
+        described = await self._admin.describe_topics([self._names.topic(name) for name in topics])
+        led = {t["topic"]: sum(p["leader"] >= 0 for p in t["partitions"]) for t in described if not t["error_code"]}
+        return all(led.get(self._names.topic(name)) == count for name, count in topics.items())
+
+    async def committed(self, service: str) -> Mapping[Named, int]:
+        """Committed offsets of a service's group; a partition without one is absent."""
+        offsets = await self._admin.list_consumer_group_offsets(self._names.group(service))
+        prefix = self._names.topic("")
+        return {
+            (tp.topic.removeprefix(prefix), tp.partition): meta.offset
+            for tp, meta in offsets.items()
+            if meta.offset >= 0 and tp.topic.startswith(prefix)
+        }
+
+    async def set_offsets(self, service: str, offsets: Mapping[Named, int]) -> None:
+        """Commit offsets for a group without members; FaultError while a member lives."""
+        consumer = await self._consumer(self._names.group(service))
+        try:
+            wanted = {TopicPartition(self._names.topic(t), p): offset for (t, p), offset in offsets.items()}
+            consumer.assign(list(wanted))
+            await consumer.commit(wanted)
+        except KafkaError as error:
+            message = f"the offsets of {service} cannot be set while its group has members: {error!r}"
+            raise FaultError(message) from error
+        finally:
+            await consumer.stop()
+
+    async def publish(self, record: Record, *, headers: Sequence[tuple[str, bytes]] = ()) -> Record:
+        """Publish one record, its own headers first; the answer carries the offset the broker gave."""
+        sent = await self._producer.send_and_wait(
+            self._names.topic(record.topic),
+            value=record.value,
+            key=record.key,
+            partition=record.partition,
+            headers=[*record.headers, *headers],
+        )
+        return Record(record.topic, sent.partition, sent.offset, record.key, record.value, record.headers)
+
+    async def tail(self, topic: str, count: int) -> Sequence[Record]:
+        """The last ``count`` visible records of a topic, spread over its partitions, newest last."""
+        if self._reader is None:
+            return ()
+        partitions = self._reader.partitions_for_topic(self._names.topic(topic)) or ()
+        wanted = [TopicPartition(self._names.topic(topic), p) for p in sorted(partitions)]
+        consumer = await self._consumer(None)
+        try:
+            consumer.assign(wanted)
+            ends = await consumer.end_offsets(wanted)
+            for tp in wanted:
+                consumer.seek(tp, max(0, ends[tp] - count))
+            reader = TopicReader(consumer, self._names)
+            found = [record async for record in reader.until(ends)]
+        finally:
+            await consumer.stop()
+        # Records carry no order over partitions but time; offsets from the end are near enough for "the last ones".
+        found.sort(
+            key=lambda record: record.offset - ends[TopicPartition(self._names.topic(topic), record.partition)]
+        )
+        return found[-count:]
+
+    async def ends(self, topics: Mapping[str, int]) -> Mapping[Named, int]:
+        """Visible ends of each partition of ``topics`` (name -> partitions), for a read_committed reader."""
+        if self._reader is None:
+            message = "the Kafka client was not started"
+            raise StackError(message)
+        wanted = [TopicPartition(self._names.topic(name), p) for name, count in topics.items() for p in range(count)]
+        async with asyncio.timeout(_PATIENCE):
+            ends = await self._reader.end_offsets(wanted)
+        prefix = self._names.topic("")
+        return {(tp.topic.removeprefix(prefix), tp.partition): end for tp, end in ends.items()}
+
+    async def reader(self, topics: Mapping[str, int]) -> TopicReader:
+        """A reader over all partitions of ``topics`` from their first record on; close it when done."""
+        consumer = await self._consumer(None)
+        consumer.assign(
+            [TopicPartition(self._names.topic(t), p) for t, count in topics.items() for p in range(count)]
+        )
+        for tp in consumer.assignment():
+            consumer.seek(tp, 0)
+        return TopicReader(consumer, self._names)
+
+    async def _consumer(self, group: str | None) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._address,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            request_timeout_ms=_REQUEST_MS,
+            fetch_max_wait_ms=50,
+        )
+        await consumer.start()
+        return consumer
+
+
+class TopicReader:
+    """Reads records in passes; each pass goes on where the one before ended."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, names: RunNames) -> None:
+        self._consumer = consumer
+        self._names = names
+
+    async def pass_to_end(self) -> list[Record]:
+        """Every record visible when the pass began and not read before; TimeoutError if the broker is silent."""
+        async with asyncio.timeout(_PATIENCE):
+            ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+            return [record async for record in self.until(ends)]
+
+    async def until(self, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Record]:
+        """Records up to ``ends``; positions move past transaction markers, which carry no record."""
+        prefix = self._names.topic("")
+        while True:
+            positions = {tp: await self._consumer.position(tp) for tp in ends}
+            if all(positions[tp] >= end for tp, end in ends.items()):
+                return
+            for tp, records in (await self._consumer.getmany(timeout_ms=100)).items():
+                for found in records:
+                    yield Record(
+                        tp.topic.removeprefix(prefix),
+                        found.partition,
+                        found.offset,
+                        found.key,
+                        found.value,
+                        tuple(found.headers),
+                    )
+
+    async def close(self) -> None:
+        """Close the reader's connection."""
+        await self._consumer.stop()

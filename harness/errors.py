@@ -1,0 +1,54 @@
+"""The one exception tree. Each message says what was wrong, where, and what to do.
+
+::
+
+    OneffectError                      exit code 2 unless said otherwise
+    ├── UsageError                     a command's words are off
+    ├── FileError                      a system, scenario or history file is off (file, line, field)
+    ├── PlanRefused                    the plan asks for what the stack or the system cannot do
+    ├── StackError            (4)      a broker, store, proxy or service could not be started or reached
+    │   └── ServiceExited     (4)      a service ended by itself before it was ready
+    └── FaultError            (4)      a fault could not be injected or healed
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class OneffectError(Exception):
+    """Root of everything the harness raises on purpose; ``exit_code`` is the command's."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class UsageError(OneffectError):
+    """The command was called with words that do not fit."""
+
+
+class FileError(OneffectError):
+    """A file the user wrote (or a history) cannot be used as it stands."""
+
+    def __init__(self, message: str, *, path: str = "", line: int | None = None, field: str = "") -> None:
+        where = path + (f":{line}" if line is not None else "")
+        super().__init__(": ".join(part for part in (where, field, message) if part))
+
+
+class PlanRefused(OneffectError):
+    """What was asked for cannot be done; nothing was started."""
+
+
+class StackError(OneffectError):
+    """A part of the stack could not be installed, started or reached."""
+
+    exit_code = 4
+
+
+class ServiceExited(StackError):
+    """A service ended by itself before it was ready; the message ends with the tail of its log."""
+
+
+class FaultError(OneffectError):
+    """A fault could not be injected or healed."""
+
+    exit_code = 4

@@ -1,0 +1,83 @@
+"""The history's format: one JSON object a line; the first line is the header.
+
+Every record has ``i`` (index, from 1), ``t`` (ns since the run's start, monotonic), ``actor``, ``op`` and
+``phase``. An observation has ``t_begin``: when the look began. The completion of an operation names its invoke
+in ``of``. An observation made in one pass of an observer names the pass's invoke in ``read``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FORMAT: Final = 1
+
+PHASES: Final = {
+    "upload": ("invoke", "ok", "fail", "unknown"),
+    "publish": ("invoke", "ok", "fail", "unknown"),
+    "reprocess": ("invoke", "ok", "fail", "unknown"),
+    "replay": ("invoke", "ok", "fail", "unknown"),
+    "event": ("seen",),
+    "effect": ("seen",),
+    "dead_letter": ("seen",),
+    "claim": ("seen",),
+    "blob": ("present", "missing", "different", "unreachable"),
+    "offset": ("seen",),
+    "read": ("invoke", "ok", "fail", "unknown"),
+    "service": ("started", "ready", "killed", "stopped", "paused", "resumed", "exited"),
+    "health": ("good", "bad"),
+    "fault": ("injected", "armed", "bit", "healed", "failed"),
+    "run": ("loaded", "healed", "drained", "deadline", "finished", "interrupted"),
+}
+"""What each ``op`` may go through. ``health`` is the harness's own look past the proxies, ``when`` start or end."""
+
+COLUMNS: Final = {
+    "i": "BIGINT",
+    "t": "BIGINT",
+    "t_begin": "BIGINT",
+    "actor": "VARCHAR",
+    "op": "VARCHAR",
+    "phase": "VARCHAR",
+    "of": "BIGINT",  # completions: the invoke's i
+    "read": "BIGINT",  # observations: the pass's i
+    "upload_id": "VARCHAR",  # upload: the Idempotency-Key
+    "file_name": "VARCHAR",
+    "size": "BIGINT",  # bytes
+    "sha256": "VARCHAR",  # of the bytes
+    "acceptable": "BOOLEAN",  # whether the upload should pass validation
+    "raw_file_storage_id": "VARCHAR",
+    "status": "INTEGER",  # HTTP status, where there was one
+    "topic": "VARCHAR",  # the system file's name, without the run's id
+    "partition": "INTEGER",
+    "offset": "BIGINT",
+    "event_id": "VARCHAR",  # the envelope's; for a malformed record "topic:partition:offset"
+    "event_type": "VARCHAR",
+    "digest": "VARCHAR",  # SHA-256 of the canonical JSON (RFC 8785) of the event's data; of the bytes if malformed
+    "causation_id": "VARCHAR",
+    "joins": "MAP(VARCHAR, VARCHAR)",  # event: outcome rule's index -> the value it is joined by
+    "malformed": "VARCHAR",  # event: why it is no event
+    "injected": "VARCHAR",  # event, publish: the fault that published it
+    "consumer": "VARCHAR",  # effect, dead_letter, offset: the service's name
+    "effect": "VARCHAR",  # tells two effects of one event apart
+    "kind": "VARCHAR",  # dead_letter: poison, conflict, malformed
+    "source_topic": "VARCHAR",
+    "source_partition": "INTEGER",
+    "source_offset": "BIGINT",
+    "committed": "BIGINT",  # offset: the next one the group would read; null: none committed
+    "visible_end": "BIGINT",  # offset: one past the last visible record
+    "what": "VARCHAR",  # read: topics, effects, blobs, offsets, dead_letters
+    "final": "BOOLEAN",  # read: the one that judges
+    "why": "VARCHAR",  # blob: answer, event, final
+    "when": "VARCHAR",  # health: start, end
+    "name": "VARCHAR",  # service, health: "essay_lifecycle#2", "redis"; fault: "net.hang"
+    "pid": "INTEGER",
+    "exit_status": "INTEGER",
+    "fault": "VARCHAR",  # fault: which of the plan's, "f1"
+    "target": "VARCHAR",
+    "heals": "BOOLEAN",  # fault: it has a window and an end
+    "evidence": "JSON",
+    "parameters": "JSON",
+    "command": "VARCHAR",  # claim: what the store was asked, "SET"
+    "key": "VARCHAR",  # claim: the store's key
+    "error": "VARCHAR",
+}
+"""Every field a record may carry, with its type in the typed copy. A field that is not here is refused."""

@@ -1,0 +1,1 @@
+"""Uploads from a seed, and the client that sends them."""

@@ -1,0 +1,45 @@
+"""Which uploads a run makes, and when: a pure function of the scenario's load and the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from harness.load.documents import ACCEPTED, LARGE, REJECTED, Document, make
+from harness.scenario import LoadShape
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One upload to come: its place in the load, its time (seconds from the load's start) and its kind."""
+
+    index: int
+    at: float
+    kind: str
+
+
+def schedule(shape: LoadShape, seed: int) -> Iterator[Planned]:
+    """Uploads in order of time; an open loop, so a slow system does not slow its own load.
+
+    The first uploads go through every kind once, so that even a short load has them all.
+    """
+    random = Random(f"{seed}:load")
+    first = [*ACCEPTED, *LARGE, *(REJECTED if shape.rejected else ())]
+    random.shuffle(first)
+    for index in range(shape.uploads):
+        at = (index + random.random()) / shape.rate
+        if index < len(first) and shape.uploads >= 2 * len(first):
+            kind = first[index]
+        elif random.random() < shape.rejected:
+            kind = random.choice(list(REJECTED))
+        elif random.random() < shape.large:
+            kind = random.choice(list(LARGE))
+        else:
+            kind = random.choice(list(ACCEPTED))
+        yield Planned(index, at, kind)
+
+
+def document(planned: Planned, seed: int) -> Document:
+    """The bytes of one planned upload; each depends on the seed and its own place alone."""
+    return make(planned.kind, Random(f"{seed}:document:{planned.index}"))

@@ -1,0 +1,146 @@
+"""Sends the scheduled uploads to the front door, and records each as an operation."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.load.schedule import Planned, document, schedule
+from harness.pointer import pick
+
+if TYPE_CHECKING:
+    from harness.clients.http import Answer, HttpClient
+    from harness.history.recorder import Recorder
+    from harness.load.documents import Document
+    from harness.scenario import LoadShape
+    from harness.system import UploadLoad
+
+REFUSED = frozenset({400, 413, 415, 422})
+"""Answers that say no; anything else that is not the system's own "yes" leaves the outcome unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """An upload the system said yes to."""
+
+    upload_id: str
+    raw_file_storage_id: str | None
+    sha256: str
+
+
+class Load:
+    """One run's load.
+
+    ``run`` sends everything and returns when each upload was answered or given up; ``reached`` waits for a moment
+    of the load, in seconds or as a share of the uploads begun. ``ids`` name the run, so runs never share a key.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a load needs, each by name
+        self,
+        shape: LoadShape,
+        door: UploadLoad,
+        *,
+        url: str,
+        run: str,
+        seed: int,
+        http: HttpClient,
+        recorder: Recorder,
+        acknowledged: Callable[[Acknowledged], None],
+    ) -> None:
+        self._shape = shape
+        self._door = door
+        self._url = url
+        self._run = run
+        self._http = http
+        self._recorder = recorder
+        self._acknowledged = acknowledged
+        self._planned = list(schedule(shape, seed))
+        self._documents = (document(planned, seed) for planned in self._planned)
+        self._ready: list[Document] = []
+        self._begun = 0
+        self._moved = asyncio.Condition()
+        self._started = asyncio.Event()
+
+    @property
+    def begun(self) -> int:
+        """How many uploads were begun so far."""
+        return self._begun
+
+    def prepare(self) -> None:
+        """Make every document beforehand, so that it costs nothing while time counts. Blocks: use a thread."""
+        self._ready = list(self._documents)
+
+    async def run(self) -> None:
+        """Send every upload at its time."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        self._started.set()
+        async with asyncio.TaskGroup() as tasks:
+            for planned, content in zip(self._planned, self._ready, strict=True):
+                await asyncio.sleep(max(0.0, start + planned.at - loop.time()))
+                tasks.create_task(self._upload(planned, content))
+                self._begun += 1
+                async with self._moved:
+                    self._moved.notify_all()
+
+    async def reached(self, moment: float | str) -> None:
+        """Wait for seconds after the load's start, or for a share ("25%") of the uploads to have begun."""
+        await self._started.wait()
+        if isinstance(moment, float):
+            await asyncio.sleep(moment)
+            return
+        count = math.ceil(float(moment.rstrip("%")) / 100 * len(self._planned))
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._begun >= count)
+
+    async def _upload(self, planned: Planned, content: Document) -> None:
+        upload_id = f"{self._run}-{planned.index:07d}"
+        for attempt in range(self._shape.retries + 1):
+            if attempt:
+                await asyncio.sleep(self._shape.retry_after)
+            if await self._once(upload_id, content):
+                return
+
+    async def _once(self, upload_id: str, content: Document) -> bool:
+        """One try; False if the answer leaves it unknown."""
+        digest = hashlib.sha256(content.content).hexdigest()
+        with self._recorder.operation(
+            "upload",
+            "client",
+            upload_id=upload_id,
+            file_name=content.file_name,
+            size=len(content.content),
+            sha256=digest,
+            acceptable=content.acceptable,
+        ) as operation:
+            answer = await self._http.upload(
+                self._url,
+                field=self._door.field,
+                name=content.file_name,
+                content=content.content,
+                headers={self._door.id_header: upload_id},
+            )
+            if answer.status == self._door.ok:
+                raw = self._raw(answer)
+                operation.ok(
+                    upload_id=upload_id,
+                    status=answer.status,
+                    sha256=digest,
+                    acceptable=content.acceptable,
+                    raw_file_storage_id=raw,
+                )
+                self._acknowledged(Acknowledged(upload_id, raw, digest))
+                return True
+            if answer.status in REFUSED:
+                operation.fail(upload_id=upload_id, status=answer.status, error=answer.error)
+                return True
+            operation.unknown(upload_id=upload_id, status=answer.status, error=answer.error)
+            return False
+
+    def _raw(self, answer: Answer) -> str | None:
+        found = pick(answer.body, self._door.blob) if self._door.blob else None
+        return found if isinstance(found, str) else None

@@ -1,0 +1,66 @@
+"""Reads raw blobs past the proxies: after the answer, after the event that names them, and at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from harness.clients.http import Blob
+from harness.stack import Fields
+
+_TOGETHER = 8
+"""Reads under way at once."""
+
+
+class Get(Protocol):
+    """Reads one blob by address."""
+
+    async def blob(self, url: str) -> Blob:
+        """Never raises for what the server does."""
+        ...
+
+
+class Blobs:
+    """Blobs that were named so far; an interim pass reads those asked for since, the final one reads all."""
+
+    what = "blobs"
+
+    def __init__(self, http: Get, url: Callable[[str], str], now: Callable[[], int]) -> None:
+        self._http = http
+        self._url = url
+        self._now = now
+        self._named: dict[str, str | None] = {}
+        self._asked: list[tuple[str, str]] = []
+
+    def ask(self, storage_id: str, why: str, sha256: str | None = None) -> None:
+        """Have a blob read in the next pass; ``sha256`` is what an acknowledged upload says it is."""
+        self._named[storage_id] = sha256 or self._named.get(storage_id)
+        self._asked.append((storage_id, why))
+
+    async def read(self, *, final: bool) -> AsyncIterator[Fields]:
+        """Read what was asked for, some at once."""
+        asked, self._asked = self._asked, []
+        if final:
+            asked = [(storage_id, "final") for storage_id in self._named]
+        for at in range(0, len(asked), _TOGETHER):
+            for fields in await asyncio.gather(*(self._one(*one) for one in asked[at : at + _TOGETHER])):
+                yield fields
+
+    async def _one(self, storage_id: str, why: str) -> Fields:
+        begun = self._now()
+        blob = await self._http.blob(self._url(storage_id))
+        expected = self._named.get(storage_id)
+        phase = blob.phase
+        if phase == "present" and expected is not None and blob.sha256 != expected:
+            phase = "different"
+        return {
+            "op": "blob",
+            "phase": phase,
+            "t_begin": begun,
+            "raw_file_storage_id": storage_id,
+            "size": blob.size,
+            "sha256": blob.sha256,
+            "why": why,
+            "error": blob.error or None,
+        }

@@ -1,0 +1,53 @@
+"""Reads the dead-letter topic: what was set aside, by whom, from where and why."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+
+import orjson
+
+from harness.observers.topics import Reader
+from harness.pointer import pick
+from harness.stack import Fields, Record
+from harness.system import DeadLetters as Where
+
+
+class DeadLetters:
+    """Every dead letter; the final pass gives all of them again."""
+
+    what = "dead_letters"
+
+    def __init__(self, reader: Reader, where: Where) -> None:
+        self._reader = reader
+        self._where = where
+        self.letters: list[Fields] = []
+
+    async def read(self, *, final: bool) -> AsyncIterator[Fields]:
+        """Dead letters that became visible since the pass before; all of them if ``final``."""
+        new = [letter_fields(record, self._where) for record in await self._reader.pass_to_end()]
+        self.letters += new
+        for letter in self.letters if final else new:
+            yield letter
+
+
+def letter_fields(record: Record, where: Where) -> Fields:
+    """One dead letter; fields it does not carry are left out."""
+    try:
+        value: object = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        value = None
+    source = pick(value, where.source)
+    fields: dict[str, object] = {
+        "op": "dead_letter",
+        "phase": "seen",
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "digest": hashlib.sha256(record.value or b"").hexdigest(),
+        "source_topic": pick(source, "/topic"),
+        "source_partition": pick(source, "/partition"),
+        "source_offset": pick(source, "/offset"),
+    }
+    named = {"event_id": where.id, "consumer": where.consumer, "kind": where.kind}
+    return fields | {name: pick(value, pointer) for name, pointer in named.items()}

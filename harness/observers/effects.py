@@ -1,0 +1,52 @@
+"""Reads each service's effects from its own database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+from harness.stack import Fields
+from harness.system import Effects as Described
+
+Rows = Callable[[str, str], Awaitable[Sequence[Mapping[str, object]]]]
+"""``rows(url, query)``: the rows of a query."""
+
+
+class Effects:
+    """Effects of every service that has some; an interim pass gives those that are new."""
+
+    what = "effects"
+
+    def __init__(self, described: Mapping[str, Described], urls: Mapping[str, str], rows: Rows) -> None:
+        self._described = described
+        self._urls = urls
+        self._rows = rows
+        self._seen: Counter[tuple[object, ...]] = Counter()
+
+    @property
+    def seen(self) -> set[tuple[str, str]]:
+        """(consumer, event id) of every effect seen so far."""
+        return {(str(consumer), str(event_id)) for consumer, event_id, *_ in self._seen}
+
+    async def read(self, *, final: bool) -> AsyncIterator[Fields]:
+        """Rows of each service's query, as effects."""
+        for consumer, described in self._described.items():
+            now: Counter[tuple[object, ...]] = Counter()
+            for row in await self._rows(self._urls[consumer], described.sql.query):
+                identity = (consumer, row["id"], row.get("effect"), row.get("carries"))
+                now[identity] += 1
+                if final or now[identity] > self._seen[identity]:
+                    yield _fields(identity)
+            self._seen |= now
+
+
+def _fields(identity: tuple[object, ...]) -> Fields:
+    consumer, event_id, effect, carries = identity
+    return {
+        "op": "effect",
+        "phase": "seen",
+        "consumer": consumer,
+        "event_id": str(event_id),
+        "effect": str(effect) if effect is not None else None,
+        "digest": carries,
+    }

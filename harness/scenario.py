@@ -1,0 +1,71 @@
+"""The scenario file: a load, a schedule of faults, and the verdicts expected."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from harness.system import Model, Name
+from harness.units import Duration, Moment, Rate, Share
+
+
+class LoadShape(Model):
+    """How many operations, how fast, and of which kinds."""
+
+    uploads: Annotated[int, Field(ge=1, le=10_000_000)]
+    rate: Rate
+    rejected: Share = 0.15
+    """Uploads that must fail validation: no text, too long, damaged."""
+    large: Share = 0.05
+    """Uploads of some hundred KiB."""
+    retries: Annotated[int, Field(ge=0, le=100)] = 0
+    """How often a client sends an upload again, under the same key, after an unknown answer."""
+    retry_after: Duration = 0.5
+
+
+class FaultLine(Model):
+    """One row of the schedule; what is not named here are the fault's own parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    fault: str
+    on: str | None = None
+    at: Moment
+    lasts: Annotated[Duration | None, Field(alias="for")] = None
+
+    def parameters(self) -> dict[str, Any]:
+        """The fault's own parameters, as written."""
+        return dict(self.model_extra or {})
+
+
+class Expected(Model):
+    """What a run must come out as: the verdict, and anomalies that must be among those found."""
+
+    verdict: Literal["valid", "unknown", "invalid"]
+    find: list[str] = []
+
+
+def _expected(value: object) -> object:
+    return {"verdict": value} if isinstance(value, str) else value
+
+
+Expectation = Annotated[Expected, BeforeValidator(_expected)]
+
+
+class Scenario(Model):
+    """A whole scenario file."""
+
+    oneffect: Literal[1]
+    name: Name
+    summary: str = ""
+    system: str | None = None
+    """Path of the system file, from this file's folder."""
+    tags: list[str] = []
+    load: LoadShape
+    faults: list[FaultLine] = []
+    drain: Duration = 30.0
+    """How long the system may take, after the load and the last heal, to finish all it was given."""
+    expect: Expectation = Expected(verdict="valid")
+    variants: dict[Name, Expectation] = {}
+    """What each variant of the system must come out as."""

@@ -1,0 +1,215 @@
+"""Protocols that stacks implement and faults, observers and the run use. No implementation lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager as Scope
+
+Fields = Mapping[str, object]
+State = Literal["absent", "starting", "ready", "paused", "exited"]
+TopicPartition = tuple[str, int]
+"""The topic by the system file's name, and the partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunNames:
+    """What carries a run's id, so that runs on one warm stack never meet.
+
+    ``topic("essays")`` is the broker's name of a topic, ``group("essay_lifecycle")`` a service's consumer group.
+    """
+
+    run: str
+
+    def topic(self, name: str) -> str:
+        """The broker's name of a topic of the system file."""
+        return f"{self.run}.{name}"
+
+    def group(self, service: str) -> str:
+        """The consumer group of a service."""
+        return f"{service}-{self.run}"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The harness's own request through a link."""
+
+    answered: bool
+    seconds: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The service's own open connections to one link's proxy; the harness's are left out.
+
+    Keys are the client's ports; values are bytes the proxy received from the service, and bytes sent to it.
+    """
+
+    connections: Mapping[int, tuple[int, int]]
+
+
+@runtime_checkable
+class ServiceHandle(Protocol):
+    """One replica of a service, or a dependency."""
+
+    name: str  # "essay_lifecycle#2", "redis"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it lives."""
+        ...
+
+    async def state(self) -> State:
+        """What it is doing now."""
+        ...
+
+    async def ready(self, timeout: float) -> None:
+        """Wait until it answers past the proxies; StackError with the tail of its log if it does not."""
+        ...
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines it wrote."""
+        ...
+
+
+@runtime_checkable
+class Killable(Protocol):
+    """Can be ended at once (SIGKILL) and started again; ``kill`` returns the exit status, -9."""
+
+    async def kill(self) -> int: ...
+    async def start(self) -> None: ...
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """Can be asked to leave (SIGTERM) and started again; ``stop`` returns the exit status."""
+
+    async def stop(self) -> int: ...
+    async def start(self) -> None: ...
+
+
+@runtime_checkable
+class Pausable(Protocol):
+    """Can be frozen (SIGSTOP) and thawed (SIGCONT)."""
+
+    async def pause(self) -> None: ...
+    async def resume(self) -> None: ...
+
+
+@runtime_checkable
+class Forgetful(Protocol):
+    """A store whose files can be taken away while it is down."""
+
+    async def forget(self) -> None: ...
+
+
+@runtime_checkable
+class Link(Protocol):
+    """The connection from one replica to one dependency, always through its own proxy."""
+
+    name: str  # "essay_lifecycle#2->redis"
+    service: str  # "essay_lifecycle#2"
+    dependency: str  # "redis"
+
+    def disturb(
+        self, toxic: str, *, stream: Literal["upstream", "downstream"] = "downstream", **attributes: int
+    ) -> Scope[None]:
+        """A toxic on this link while the scope lasts; attributes by Toxiproxy's names and units."""
+        ...
+
+    def refuse(self) -> Scope[None]:
+        """The proxy is off while the scope lasts: open connections end, new ones are refused."""
+        ...
+
+    async def probe(self, timeout: float) -> Probe:
+        """One request of the harness's own through the proxy; never raises for what the link does."""
+        ...
+
+    async def traffic(self) -> Traffic:
+        """The service's own connections now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Broker(Protocol):
+    """The harness's own client of the broker, past the proxies. Topics by the system file's names."""
+
+    async def committed(self, service: str) -> Mapping[TopicPartition, int]:
+        """Committed offsets of a service's group: the next offset it would read; absent: none."""
+        ...
+
+    async def set_offsets(self, service: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit offsets for a group without members; FaultError while a member lives."""
+        ...
+
+    async def publish(self, record: Record, *, headers: Sequence[tuple[str, bytes]] = ()) -> Record:
+        """Publish ``record`` (its offset is ignored); the answer carries the new offset."""
+        ...
+
+    async def tail(self, topic: str, count: int) -> Sequence[Record]:
+        """The last ``count`` visible records of a topic over all its partitions, newest last."""
+        ...
+
+
+class Redis(Protocol):
+    """The harness's own client of the store, past the proxies."""
+
+    async def size(self) -> int:
+        """DBSIZE."""
+        ...
+
+    async def info(self, section: str) -> Fields:
+        """INFO of a section."""
+        ...
+
+
+class Stack(Protocol):
+    """Where the system runs. Brokers and stores outlive a run of a warm stack; services do not."""
+
+    name: str
+    services: Mapping[str, ServiceHandle]  # by replica, "essay_lifecycle#1"; empty until started
+    dependencies: Mapping[str, ServiceHandle]  # "redis", "kafka"
+    links: Mapping[str, Link]
+
+    async def start(self) -> None:
+        """Start brokers, stores and proxies, and wait until each answers."""
+        ...
+
+    async def stop(self) -> None:
+        """End everything this stack started, whatever happened before."""
+        ...
+
+    async def start_services(self, names: RunNames, data: str, variant: str | None) -> None:
+        """Start every service for one run (folder ``data`` for files and logs) and wait until each is ready."""
+        ...
+
+    async def stop_services(self) -> None:
+        """End the run's services."""
+        ...
+
+    def direct(self, name: str) -> str:
+        """host:port of a dependency or replica that no fault touches."""
+        ...
+
+    def lacks(self, need: type) -> str | None:
+        """Why this stack cannot offer a capability, or None; asked by the plan before anything starts."""
+        ...
+
+    def versions(self) -> Fields:
+        """Versions of the parts, for the history's header."""
+        ...

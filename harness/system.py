@@ -1,0 +1,249 @@
+"""The system file: what is tested, how it starts, and how its events, effects and blobs are read."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from harness.units import Duration
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+Pointer = Annotated[str, StringConstraints(pattern=r"^(/[^/]*)+$")]
+
+PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_-]*(?::[a-z0-9_.-]+)?)\}")
+"""``{redis}``, ``{port}``, ``{topic:essays}`` in a command or an environment value."""
+
+FILLED_IN = frozenset({"port", "service", "replica", "data", "run", "group", "variant"})
+"""Placeholders that are no dependency."""
+
+
+class Model(BaseModel):
+    """Frozen; a field that is not known is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Where(Model):
+    """Where a field of an event stands, if not at a JSON pointer: a header, or the record's key."""
+
+    header: str | None = None
+    key: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Where:
+        if (self.header is None) != self.key:
+            message = "write either {header: NAME} or {key: true}"
+            raise ValueError(message)
+        return self
+
+
+class Dependency(Model):
+    """A broker or store; its kind is its name unless ``kind`` says otherwise."""
+
+    kind: Literal["kafka", "redis", "postgres"] | None = None
+    topics: dict[Name, Annotated[int, Field(ge=1, le=256)]] = {}
+    config: dict[str, str] = {}
+
+
+class Service(Model):
+    """How a service starts. ``{redis}`` in ``env`` makes the link from each replica to redis."""
+
+    command: str | None = None
+    image: str | None = None
+    replicas: Annotated[int, Field(ge=1, le=16)] = 1
+    env: dict[str, str] = {}
+    ready: Annotated[str, StringConstraints(pattern=r"^/")] = "/readyz"
+
+    @model_validator(mode="after")
+    def _starts(self) -> Service:
+        if (self.command is None) == (self.image is None):
+            message = "a service has either a command or an image"
+            raise ValueError(message)
+        return self
+
+    def placeholders(self) -> set[str]:
+        """Names in braces, in the command and in the environment."""
+        texts = [self.command or "", *self.env.values()]
+        return {name for text in texts for name in PLACEHOLDER.findall(text)}
+
+
+class UploadLoad(Model):
+    """The front door: a multipart POST with the upload's id in a header."""
+
+    to: Name
+    post: str
+    field: str = "file"
+    id_header: str = "Idempotency-Key"
+    ok: int = 202
+    blob: Pointer | None = None
+
+
+class PublishLoad(Model):
+    """Events that the harness publishes itself, made from a template file."""
+
+    topic: Name
+    key: Pointer | None = None
+    value: str
+
+
+class Load(Model):
+    """How work gets in: uploads to a front door, or events on a topic."""
+
+    upload: UploadLoad | None = None
+    publish: PublishLoad | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Load:
+        if (self.upload is None) == (self.publish is None):
+            message = "a load is either upload: or publish:"
+            raise ValueError(message)
+        return self
+
+
+class Events(Model):
+    """How an event is read from a record."""
+
+    id: Pointer | Where
+    type: Pointer | Where
+    cause: Pointer | Where | None = None
+    data: Pointer | None = "/data"
+    """What the digest is taken over; null: the whole value."""
+    raw: Pointer | None = "/data/raw_file_storage_id"
+    topics: list[Name]
+
+
+class Outcome(Model):
+    """Exactly one of ``then`` for each ``of``, joined by the value at ``by``.
+
+    ``then`` may tell apart what follows an upload that should pass validation and one that should not:
+    ``{accepted: [...], rejected: [...]}``.
+    """
+
+    of: str
+    by: Pointer
+    then: list[str] | dict[Literal["accepted", "rejected"], list[str]]
+
+    def types(self) -> list[str]:
+        """Every event type that is an outcome."""
+        if isinstance(self.then, list):
+            return self.then
+        return [name for names in self.then.values() for name in names]
+
+
+class Sql(Model):
+    """A query whose columns are ``id``, ``effect`` and, if they are to be compared, ``carries``."""
+
+    url: str
+    query: str
+
+
+class Effects(Model):
+    """What a service changes for good, in a form that can be counted."""
+
+    applies: list[str]
+    sql: Sql
+
+
+class Blobs(Model):
+    """How a raw blob is read past the proxies: ``http://{content_service}/v1/content/{id}``."""
+
+    get: str
+
+
+class DeadLetters(Model):
+    """How a dead letter names what it is about."""
+
+    topic: Name
+    id: Pointer
+    consumer: Pointer
+    source: Pointer
+    kind: Pointer
+
+
+class Variants(Model):
+    """How a variant's services start, and what must be found in each."""
+
+    command: str
+    find: dict[Name, list[str]]
+
+
+class System(Model):
+    """A whole system file."""
+
+    oneffect: Literal[1]
+    name: Name
+    dependencies: dict[Name, Dependency]
+    services: dict[Name, Service]
+    load: Load
+    events: Events
+    outcomes: list[Outcome] = []
+    effects: dict[Name, Effects] = {}
+    blobs: Blobs | None = None
+    dead_letters: DeadLetters | None = None
+    settle: Duration = 3.0
+    """The longest of lease, retry back-off and session time-out: what is not there after it will not come."""
+    variants: Variants | None = None
+
+    @model_validator(mode="after")
+    def _joined(self) -> System:
+        for name, service in self.services.items():
+            for used in sorted(service.placeholders()):
+                kind, _, value = used.partition(":")
+                if kind == "topic" and value in self.topics():
+                    continue
+                if used not in FILLED_IN | self.dependencies.keys() | self.services.keys():
+                    allowed = ", ".join(sorted({*FILLED_IN, *self.dependencies, *self.services, "topic:NAME"}))
+                    message = f"services.{name}: {{{used}}} names nothing; known are {allowed}"
+                    raise ValueError(message)
+        unknown = sorted(set(self.effects) - set(self.services))
+        if unknown:
+            message = f"effects.{unknown[0]}: no such service; known are {', '.join(sorted(self.services))}"
+            raise ValueError(message)
+        return self
+
+    def topics(self) -> dict[str, int]:
+        """Topics and their numbers of partitions, over all brokers."""
+        return {topic: n for dep in self.dependencies.values() for topic, n in dep.topics.items()}
+
+    def kind(self, dependency: str) -> str:
+        """Which kind a dependency is: kafka, redis or postgres."""
+        return self.dependencies[dependency].kind or dependency
+
+    def replicas(self) -> list[str]:
+        """``content_service#1``, ``essay_lifecycle#1``, ``essay_lifecycle#2`` …."""
+        return [f"{name}#{n}" for name, service in self.services.items() for n in range(1, service.replicas + 1)]
+
+    def links(self) -> list[tuple[str, str]]:
+        """(replica, dependency or service) for each placeholder that names one."""
+        targets = self.dependencies.keys() | self.services.keys()
+        return [
+            (replica, used)
+            for replica in self.replicas()
+            for used in sorted(self.services[replica.partition("#")[0]].placeholders() & targets)
+        ]
+
+    def consumers(self) -> dict[str, list[str]]:
+        """Which event types each service with effects must apply."""
+        return {name: effects.applies for name, effects in self.effects.items()}
+
+
+def checks(system: System) -> dict[str, Any]:
+    """What the checkers need of a system, as it stands in the plan under ``checks``."""
+    return {
+        "consumers": system.consumers(),
+        "topics": list(system.events.topics),
+        "outcomes": [
+            {
+                "of": rule.of,
+                "then": rule.types(),
+                "accepted": rule.then.get("accepted") if isinstance(rule.then, dict) else None,
+                "rejected": rule.then.get("rejected") if isinstance(rule.then, dict) else None,
+            }
+            for rule in system.outcomes
+        ],
+        "blobs": system.blobs is not None,
+        "dead_letters": system.dead_letters is not None,
+        "settle_ns": int(system.settle * 1e9),
+    }

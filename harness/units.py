@@ -1,0 +1,83 @@
+"""Durations, sizes, rates and shares as people write them in a scenario: ``250ms``, ``64KiB``, ``15/s``, ``20%``.
+
+Each ``parse_*`` returns a plain number in the base unit (seconds, bytes, per second, 0 to 1) and raises
+``ValueError`` with what is allowed; the ``Annotated`` types below let pydantic models take the same words.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BeforeValidator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_NUMBER = r"(\d+(?:\.\d+)?)"
+
+
+def parse_duration(text: object) -> float:
+    """Seconds in ``"3s"``, ``"250ms"``, ``"2m"`` or ``"1h"``; a bare number is refused, for it hides its unit."""
+    return _parse(text, _SECONDS, "a duration like 250ms, 3s or 2m")
+
+
+def parse_size(text: object) -> int:
+    """Bytes in ``"64KiB"``, ``"5MiB"`` or ``"100B"``."""
+    return int(_parse(text, _BYTES, "a size like 100B, 64KiB or 5MiB"))
+
+
+def parse_rate(text: object) -> float:
+    """Operations a second in ``"15/s"``."""
+    return _parse(text, {"/s": 1.0}, "a rate like 15/s")
+
+
+def parse_bandwidth(text: object) -> int:
+    """Bytes a second in ``"64KiB/s"``."""
+    units = {f"{name}/s": factor for name, factor in _BYTES.items()}
+    return int(_parse(text, units, "a bandwidth like 64KiB/s"))
+
+
+def parse_share(text: object) -> float:
+    """A share from 0 to 1 in ``"20%"``."""
+    share = _parse(text, {"%": 0.01}, "a share like 20%")
+    if share > 1:
+        message = f"{text!r} is more than 100%"
+        raise ValueError(message)
+    return share
+
+
+def parse_moment(text: object) -> float | str:
+    """When: seconds after the load's start (``"3s"``), or a share of the load begun (``"25%"``, kept as text)."""
+    if isinstance(text, str) and text.strip().endswith("%"):
+        parse_share(text)
+        return text.strip()
+    try:
+        return parse_duration(text)
+    except ValueError:
+        message = f"{text!r} is no moment; write a duration like 3s, or a share of the load like 25%"
+        raise ValueError(message) from None
+
+
+def _parse(text: object, units: dict[str, float] | dict[str, int], allowed: str) -> float:
+    if isinstance(text, str):
+        names = "|".join(sorted(map(re.escape, units), key=len, reverse=True))
+        if found := re.fullmatch(rf"{_NUMBER}\s*({names})", text.strip()):
+            return float(found[1]) * units[found[2]]
+    message = f"{text!r} is not {allowed}"
+    raise ValueError(message)
+
+
+def _unless_number(parse: Callable[[object], float]) -> BeforeValidator:
+    """Lets a value that is already parsed pass, so that a model made from its own dump is the same model."""
+    return BeforeValidator(lambda value: value if isinstance(value, float) else parse(value))
+
+
+Duration = Annotated[float, _unless_number(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+Rate = Annotated[float, _unless_number(parse_rate)]
+Bandwidth = Annotated[int, BeforeValidator(parse_bandwidth)]
+Share = Annotated[float, _unless_number(parse_share)]
+Moment = Annotated[float | str, BeforeValidator(lambda v: v if isinstance(v, float) else parse_moment(v))]
