@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.load.schedule import Planned, document, schedule
@@ -23,41 +22,25 @@ REFUSED = frozenset({400, 413, 415, 422})
 """Answers that say no; anything else that is not the system's own "yes" leaves the outcome unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """An upload the system said yes to."""
-
-    upload_id: str
-    raw_file_storage_id: str | None
-    sha256: str
-
-
 class Load:
     """One run's load.
 
-    ``run`` sends everything and returns when each upload was answered or given up; ``reached`` waits for a moment
+    ``on_acknowledged`` is told each raw blob's id and the SHA-256 that the client knows it has.
+    ``open`` names the front door, ``run`` sends everything and returns when each upload was answered or given up; ``reached`` waits for a moment
     of the load, in seconds or as a share of the uploads begun. ``ids`` name the run, so runs never share a key.
     """
 
-    def __init__(  # noqa: PLR0913 - what a load needs, each by name
-        self,
-        shape: LoadShape,
-        door: UploadLoad,
-        *,
-        url: str,
-        run: str,
-        seed: int,
-        http: HttpClient,
-        recorder: Recorder,
-        acknowledged: Callable[[Acknowledged], None],
-    ) -> None:
+    def __init__(self, shape: LoadShape, door: UploadLoad, *, run: str, seed: int, recorder: Recorder) -> None:
         self._shape = shape
         self._door = door
-        self._url = url
         self._run = run
-        self._http = http
         self._recorder = recorder
-        self._acknowledged = acknowledged
+        self._url = ""
+        self._http: HttpClient
+        self.on_acknowledged: Callable[[str, str], None] = lambda _id, _sha256: None
+        self.acknowledged: set[str] = set()
+        self.unknown: set[str] = set()
+        """Uploads whose last answer left them unknown."""
         self._planned = list(schedule(shape, seed))
         self._documents = (document(planned, seed) for planned in self._planned)
         self._ready: list[Document] = []
@@ -65,10 +48,9 @@ class Load:
         self._moved = asyncio.Condition()
         self._started = asyncio.Event()
 
-    @property
-    def begun(self) -> int:
-        """How many uploads were begun so far."""
-        return self._begun
+    def open(self, http: HttpClient, url: str) -> None:
+        """Name the front door; it has an address only once the services run."""
+        self._http, self._url = http, url
 
     def prepare(self) -> None:
         """Make every document beforehand, so that it costs nothing while time counts. Blocks: use a thread."""
@@ -103,7 +85,9 @@ class Load:
             if attempt:
                 await asyncio.sleep(self._shape.retry_after)
             if await self._once(upload_id, content):
+                self.unknown.discard(upload_id)
                 return
+            self.unknown.add(upload_id)
 
     async def _once(self, upload_id: str, content: Document) -> bool:
         """One try; False if the answer leaves it unknown."""
@@ -133,7 +117,9 @@ class Load:
                     acceptable=content.acceptable,
                     raw_file_storage_id=raw,
                 )
-                self._acknowledged(Acknowledged(upload_id, raw, digest))
+                self.acknowledged.add(upload_id)
+                if raw is not None:
+                    self.on_acknowledged(raw, digest)
                 return True
             if answer.status in REFUSED:
                 operation.fail(upload_id=upload_id, status=answer.status, error=answer.error)

@@ -38,6 +38,11 @@ class Blobs:
         self._named[storage_id] = sha256 or self._named.get(storage_id)
         self._asked.append((storage_id, why))
 
+    @property
+    def asked(self) -> bool:
+        """Whether the next pass has something to read."""
+        return bool(self._asked)
+
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Read what was asked for, some at once."""
         asked, self._asked = self._asked, []

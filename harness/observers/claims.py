@@ -5,7 +5,7 @@ No verdict rests on it: what a store was asked is not what it did.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Protocol
 
@@ -24,10 +24,10 @@ class Monitor(Protocol):
         ...
 
 
-async def listen(store: Monitor, recorder: Recorder, about: Callable[[str], bool]) -> None:
-    """Record each write whose key is ``about`` the run, until cancelled."""
+async def listen(store: Monitor, recorder: Recorder) -> None:
+    """Record each write, until cancelled."""
     async with aclosing(store.monitor()) as commands:  # type: ignore[type-var]
         async for _, command, key in commands:
-            if command.upper() in WRITES and about(key):
+            if command.upper() in WRITES:
                 now = recorder.now()
                 recorder.record("claim", "seen", "observer:claims", t_begin=now, command=command.upper(), key=key)

@@ -28,6 +28,11 @@ class Effects:
         """(consumer, event id) of every effect seen so far."""
         return {(str(consumer), str(event_id)) for consumer, event_id, *_ in self._seen}
 
+    @property
+    def count(self) -> int:
+        """How many effects were seen so far."""
+        return self._seen.total()
+
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Rows of each service's query, as effects."""
         for consumer, described in self._described.items():

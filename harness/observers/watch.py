@@ -1,0 +1,175 @@
+"""All observers of one run: passes while it lasts, the question whether all is done, and the final full read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from harness.clients import sql
+from harness.history.recorder import Recorder
+from harness.observers.base import observe
+from harness.observers.blobs import Blobs
+from harness.observers.dead_letters import DeadLetters
+from harness.observers.effects import Effects
+from harness.observers.offsets import Offsets
+from harness.observers.topics import Topics
+
+if TYPE_CHECKING:
+    from harness.clients.http import HttpClient
+    from harness.clients.kafka import KafkaClient, TopicReader
+    from harness.system import System
+
+BETWEEN_PASSES = 0.3
+"""Seconds between two rounds of interim passes: they serve timing and the picture, not the verdict."""
+
+BETWEEN_BLOBS = 0.02
+"""Seconds between two rounds of blob reads: a blob that comes late is to be seen late."""
+
+
+class Watch:
+    """Observers of one run, all past the proxies. ``open`` connects, ``close`` lets go."""
+
+    def __init__(
+        self,
+        system: System,
+        recorder: Recorder,
+        *,
+        kafka: KafkaClient,
+        http: HttpClient,
+        urls: Mapping[str, str],
+    ) -> None:
+        self._http = http
+        self._system = system
+        self._recorder = recorder
+        self._kafka = kafka
+        self._readers: list[TopicReader] = []
+        self._event_topics = {name: count for name, count in system.topics().items() if name in system.events.topics}
+        self._topics: Topics
+        self._letters: DeadLetters | None = None
+        self._effects = Effects(system.effects, urls, sql.rows)
+        self._offsets = Offsets(kafka, list(system.effects), self._event_topics)
+        self._blobs: Blobs | None = None
+        self._named = 0
+
+    async def open(self, blob_url: str | None) -> None:
+        """Connect the readers of topics; ``blob_url`` has ``{id}`` in it, None: this system has no blobs."""
+        if blob_url is not None:
+            self._blobs = Blobs(self._http, partial(_address, blob_url), self._recorder.now)
+        events = await self._kafka.reader(self._event_topics)
+        self._readers.append(events)
+        self._topics = Topics(events, self._system)
+        if self._system.dead_letters is not None:
+            name = self._system.dead_letters.topic
+            letters = await self._kafka.reader({name: self._system.topics()[name]})
+            self._readers.append(letters)
+            self._letters = DeadLetters(letters, self._system.dead_letters)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        for reader in self._readers:
+            await reader.close()
+
+    async def look(self) -> None:
+        """One round of interim passes.
+
+        Topics and offsets come before effects, so that an effect that is missing from a pass was missing after
+        its event was seen and after its offset was passed.
+        """
+        await observe(self._topics, self._recorder)
+        self._ask_for_blobs()
+        await observe(self._offsets, self._recorder)
+        await observe(self._effects, self._recorder)
+
+    async def keep_looking(self) -> None:
+        """Rounds until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(BETWEEN_PASSES)
+
+    async def keep_reading_blobs(self) -> None:
+        """Read blobs as they are asked for, until cancelled."""
+        while self._blobs is not None:
+            if self._blobs.asked:
+                await observe(self._blobs, self._recorder)
+            await asyncio.sleep(BETWEEN_BLOBS)
+
+    def acknowledged(self, storage_id: str, sha256: str) -> None:
+        """Have an upload's raw blob read at once: it must be there as soon as the answer is."""
+        if self._blobs is not None:
+            self._blobs.ask(storage_id, "answer", sha256)
+
+    def _ask_for_blobs(self) -> None:
+        for event in self._topics.events[self._named :]:
+            raw = event.get("raw_file_storage_id")
+            if self._blobs is not None and isinstance(raw, str):
+                self._blobs.ask(raw, "event")
+        self._named = len(self._topics.events)
+
+    def missing_outcomes(self, uploads: set[str]) -> set[str]:
+        """Which of these uploads no outcome event has been seen for, for every rule that asks for one."""
+        rules = [str(n) for n, rule in enumerate(self._system.outcomes) if rule.of == "upload"]
+        seen = {(rule, joins.get(rule)) for joins in self._joins() for rule in rules}
+        return {upload for upload in uploads for rule in rules if (rule, upload) not in seen}
+
+    def missing_followups(self) -> int:
+        """How many events of an ``of`` have no ``then`` yet."""
+        missing = 0
+        for n, rule in enumerate(self._system.outcomes):
+            if rule.of == "upload":
+                continue
+            keys: dict[str, set[object]] = defaultdict(set)
+            for event in self._topics.events:
+                joins = event.get("joins")
+                if isinstance(joins, Mapping) and str(n) in joins:
+                    keys["of" if event["event_type"] == rule.of else "then"].add(joins[str(n)])
+            missing += len(keys["of"] - keys["then"])
+        return missing
+
+    def missing_effects(self) -> int:
+        """How many (consumer, event) pairs have no effect yet."""
+        applies = self._system.consumers()
+        wanted = {
+            (consumer, str(event["event_id"]))
+            for event in self._topics.events
+            for consumer, types in applies.items()
+            if event.get("event_type") in types
+        }
+        return len(wanted - self._effects.seen)
+
+    def idle(self, acknowledged: set[str]) -> bool:
+        """Whether groups have passed all there is, and each outcome and follow-up has come."""
+        passed = self._offsets.backlog == 0
+        return passed and not self.missing_outcomes(acknowledged) and not self.missing_followups()
+
+    def pulse(self) -> tuple[int, int]:
+        """Changes whenever a new event or effect was seen."""
+        return len(self._topics.events), self._effects.count
+
+    async def judge(self, settle: float) -> None:
+        """The final full read, in the order that the checkers argue from.
+
+        Offsets, then effects, dead letters, topics (past ends taken after the effects were read), blobs.
+        """
+        await observe(self._offsets, self._recorder, final=True)
+        await observe(self._effects, self._recorder)
+        if self.missing_effects():
+            await asyncio.sleep(settle)  # what has not come after the longest lease and retry will not come
+        await observe(self._effects, self._recorder, final=True)
+        if self._letters is not None:
+            await observe(self._letters, self._recorder, final=True)
+        await observe(self._topics, self._recorder, final=True)
+        self._ask_for_blobs()
+        if self._blobs is not None:
+            await observe(self._blobs, self._recorder, final=True)
+
+    def _joins(self) -> list[Mapping[str, object]]:
+        return [joins for event in self._topics.events if isinstance(joins := event.get("joins"), Mapping)]
+
+
+def _address(template: str, storage_id: str) -> str:
+    """The id comes from the system under test: it may name a path segment and nothing else."""
+    return template.replace("{id}", quote(storage_id, safe=""))

@@ -1,0 +1,144 @@
+"""Resolves scenario, system, variant and seed into what will happen, and refuses what cannot. Starts nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+
+from harness.errors import FileError, PlanRefused
+from harness.faults import Fault
+from harness.faults.plan import PlannedFault, plan_faults
+from harness.files import load
+from harness.scenario import Expected, Scenario
+from harness.stack import Stack
+from harness.system import System, UploadLoad, checks
+
+STACKS = ("native",)
+"""Stacks that there are; ``auto`` is the first that fits the system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will happen. ``document`` is all of it as JSON values, ``digest`` its SHA-256: what "same seed" means."""
+
+    scenario: Scenario
+    system: System
+    system_path: Path
+    scenario_path: Path
+    variant: str | None
+    seed: int
+    stack: str
+    faults: tuple[PlannedFault, ...]
+    document: Mapping[str, Any]
+    digest: str
+
+    @property
+    def expected(self) -> Expected:
+        """What the scenario says that this run must come out as."""
+        return self.scenario.expect if self.variant is None else self.scenario.variants[self.variant]
+
+    @property
+    def front_door(self) -> UploadLoad:
+        """Where the load goes; a plan without one was refused."""
+        if self.system.load.upload is None:
+            raise PlanRefused(f"{self.system_path}: load: no upload front door")
+        return self.system.load.upload
+
+    @property
+    def label(self) -> str:
+        """``redis-outage``, or ``redis-outage setnx_only``."""
+        return f"{self.scenario.name} {self.variant}" if self.variant else self.scenario.name
+
+
+def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | None, seed: int, stack: str) -> Plan:
+    """The plan of one run; FileError or PlanRefused say what is wrong, where, what is allowed."""
+    scenario = load(scenario_path, Scenario)
+    system_path = system_path or find_system(scenario, scenario_path)
+    system = load(system_path, System)
+    _check_variant(system, system_path, variant)
+    _check_expectations(scenario, scenario_path, system)
+    if system.load.upload is None:
+        raise PlanRefused(f"{system_path}: load: publish is not understood yet; give the system an upload front door")
+    chosen = _stack(system, stack)
+    faults = tuple(plan_faults(scenario, system, seed, str(scenario_path)))
+    if variant is not None and variant not in scenario.variants:
+        # Without an expectation of its own a variant is held to what the system must do.
+        scenario = scenario.model_copy(update={"variants": {**scenario.variants, variant: scenario.expect}})
+    document: dict[str, Any] = {
+        "format": 1,
+        "stack": chosen,
+        "seed": seed,
+        "variant": variant,
+        "scenario": scenario.model_dump(mode="json", exclude={"system"}),
+        "system": system.model_dump(mode="json"),
+        "faults": [fault.document() for fault in faults],
+        "checks": checks(system),
+    }
+    digest = hashlib.sha256(rfc8785.dumps(document)).hexdigest()
+    return Plan(scenario, system, system_path, scenario_path, variant, seed, chosen, faults, document, digest)
+
+
+def refuse_what_lacks(plan: Plan, stack: Stack) -> None:
+    """Refuse the faults that this stack cannot perform, with its reason; asked before anything starts."""
+    for planned in plan.faults:
+        for need in planned.fault.needs:
+            if reason := stack.lacks(need):
+                raise PlanRefused(
+                    f"{planned.fault.name} on {planned.target}: the {stack.name} stack cannot: {reason}"
+                )
+
+
+def find_system(scenario: Scenario, scenario_path: Path) -> Path:
+    """The scenario's own ``system:``, else the nearest system.yaml upward."""
+    if scenario.system is not None:
+        return (scenario_path.parent / scenario.system).resolve()
+    for folder in scenario_path.resolve().parents:
+        if (folder / "system.yaml").is_file():
+            return folder / "system.yaml"
+    raise FileError(
+        "names no system, and there is no system.yaml beside it or above; write `system: PATH`, or give --system FILE",
+        path=str(scenario_path),
+    )
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """`` (nearest: setnx_only)``, or nothing; for the end of a message."""
+    found = get_close_matches(name, known, 1)
+    return f" (nearest: {found[0]})" if found else ""
+
+
+def _check_variant(system: System, path: Path, variant: str | None) -> None:
+    known = sorted(system.variants.find) if system.variants else []
+    if variant is not None and variant not in known:
+        raise PlanRefused(
+            f"{path}: no variant {variant!r}; known are {', '.join(known) or 'none'}{nearest(variant, known)}"
+        )
+
+
+def _check_expectations(scenario: Scenario, path: Path, system: System) -> None:
+    known = sorted(system.variants.find) if system.variants else []
+    for name in scenario.variants:
+        if name not in known:
+            raise FileError(
+                f"the system has no variant {name!r}; known are {', '.join(known) or 'none'}{nearest(name, known)}",
+                path=str(path),
+                field=f"variants.{name}",
+            )
+
+
+def _stack(system: System, asked: str) -> str:
+    if asked not in {"auto", *STACKS}:
+        raise PlanRefused(f"there is no stack {asked!r} here; known are auto, {', '.join(STACKS)}")
+    images = sorted(name for name, service in system.services.items() if service.image is not None)
+    if images:
+        raise PlanRefused(f"services.{images[0]} is an image; the native stack starts commands")
+    return STACKS[0]
+
+
+__all__ = ["Fault", "Plan", "PlannedFault", "make_plan", "nearest", "refuse_what_lacks"]

@@ -1,0 +1,277 @@
+"""One run, top to bottom: plan -> stack -> load, faults and observers -> drain -> final read -> verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+import orjson
+
+from harness.errors import FileError, OneffectError
+from harness.history.recorder import HistoryRecorder
+from harness.plan import Plan, PlannedFault, refuse_what_lacks
+from harness.stack import RunNames, Stack
+from harness.verdict import Finding, Verdict
+
+QUIET = 0.7
+"""Seconds without a new event or effect before a drained system is taken at its word."""
+
+HEALTHY_WITHIN = 10.0
+"""Seconds that a service or dependency may take to answer the harness past the proxies."""
+
+
+class Progress(Protocol):
+    """Where a run says how far it is."""
+
+    def step(self, text: str) -> None:
+        """A new stage."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something that happened within it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A judged run."""
+
+    directory: Path
+    verdict: Verdict
+    findings: Sequence[Finding]
+    as_expected: bool
+
+
+def open_stack(plan: Plan, folder: Path) -> Stack:
+    """The plan's stack, not started; ``folder`` is for its logs. Refuses faults that it cannot perform."""
+    from harness.stacks.native.stack import NativeStack
+
+    stack = NativeStack(plan.system, folder, working_directory=plan.system_path.parent)
+    refuse_what_lacks(plan, stack)
+    return stack
+
+
+async def run(plan: Plan, *, out: Path, stack: Stack | None = None, progress: Progress) -> Result:
+    """Execute a plan and judge it. A ``stack`` that is given is running already, and is left running.
+
+    The run directory is made under ``out``. Whatever ends the run early (an error, a signal) leaves a history
+    that can be read, and nothing running that this call started.
+    """
+    names = RunNames(f"r{secrets.token_hex(4)}")
+    directory = _new_directory(out, plan, names)
+    async with AsyncExitStack() as cleanup:
+        if stack is None:
+            stack = open_stack(plan, directory / "logs" / "stack")
+            cleanup.push_async_callback(stack.stop)
+            progress.step("starting brokers, stores and proxies")
+            await stack.start()
+        recorder = HistoryRecorder(directory / "history.jsonl", _header(plan, stack, names), clock=time.monotonic_ns)
+        cleanup.callback(recorder.close)
+        try:
+            await _Stage(plan, stack, names, directory, recorder, progress).play()
+        except BaseException as error:
+            recorder.record("run", "interrupted", "run", error=f"{type(error).__name__}: {error}")
+            raise
+        recorder.record("run", "finished", "run")
+    progress.step("judging")
+    return judge_directory(directory)
+
+
+def judge_directory(directory: Path) -> Result:
+    """Judge a recorded run (again), offline, and write its verdict.json; FileError if there is no history."""
+    from harness.checkers.judge import judge, overall
+    from harness.history.reader import History
+    from harness.reports.document import as_expected, write
+
+    path = directory / "history.jsonl"
+    if not path.is_file():
+        raise FileError("there is no history.jsonl here; name a run directory", path=str(directory))
+    with History(path) as history:
+        findings = judge(history)
+        verdict = overall(findings)
+        write(directory / "verdict.json", history, findings, verdict)
+        return Result(directory, verdict, findings, as_expected(history, findings, verdict))
+
+
+class _Stage:
+    """One run's moving parts, on a stack that runs."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what one run consists of
+        self,
+        plan: Plan,
+        stack: Stack,
+        names: RunNames,
+        directory: Path,
+        recorder: HistoryRecorder,
+        progress: Progress,
+    ) -> None:
+        from harness.clients.http import HttpClient
+        from harness.clients.kafka import KafkaClient
+        from harness.clients.redis import RedisClient
+        from harness.load.uploads import Load
+        from harness.observers.watch import Watch
+
+        self._plan, self._stack, self._names, self._directory = plan, stack, names, directory
+        self._recorder, self._progress = recorder, progress
+        self._data = directory / "data"
+        system = plan.system
+        by_kind = {system.kind(name): name for name in system.dependencies}
+        self._http = HttpClient()
+        self._kafka = KafkaClient(stack.direct(by_kind["kafka"]), names)
+        self._redis = RedisClient(stack.direct(by_kind["redis"])) if "redis" in by_kind else None
+        self._load = Load(plan.scenario.load, plan.front_door, run=names.run, seed=plan.seed, recorder=recorder)
+        urls = {name: self._filled(effects.sql.url, name) for name, effects in system.effects.items()}
+        self._watch = Watch(system, recorder, kafka=self._kafka, http=self._http, urls=urls)
+
+    async def play(self) -> None:
+        """Services up, load under faults, drain, final read, services down."""
+        async with AsyncExitStack() as cleanup:
+            cleanup.push_async_callback(self._http.close)
+            if self._redis is not None:
+                cleanup.push_async_callback(self._redis.close)
+            cleanup.push_async_callback(self._kafka.stop)
+            await self._kafka.start()
+            cleanup.callback(shutil.rmtree, self._data, ignore_errors=True)
+            cleanup.push_async_callback(self._stack.stop_services)
+            self._progress.step("starting services")
+            await self._start()
+            cleanup.push_async_callback(self._watch.close)
+            await self._health("start")
+            async with _background(*self._observers()):
+                await self._load_under_faults()
+                self._progress.step("waiting until all is done")
+                self._recorder.record("run", await self._drained(), "run")
+            await self._health("end")
+            self._progress.step("reading everything")
+            await self._watch.judge(self._plan.system.settle)
+
+    async def _start(self) -> None:
+        await self._kafka.create_topics(self._plan.system.topics())
+        async with asyncio.TaskGroup() as starting:
+            starting.create_task(self._stack.start_services(self._names, self._directory, self._plan.variant))
+            starting.create_task(asyncio.to_thread(self._load.prepare))
+        system = self._plan.system
+        self._load.open(
+            self._http, self._filled(f"http://{{{self._plan.front_door.to}}}{self._plan.front_door.post}")
+        )
+        await self._watch.open(self._filled(system.blobs.get) if system.blobs is not None else None)
+        self._load.on_acknowledged = self._watch.acknowledged
+
+    def _observers(self) -> list[Coroutine[object, object, None]]:
+        from harness.observers.claims import listen
+
+        looks = [self._watch.keep_looking(), self._watch.keep_reading_blobs()]
+        return looks if self._redis is None else [*looks, listen(self._redis, self._recorder)]
+
+    async def _load_under_faults(self) -> None:
+        """The load, with each fault injected at its moment; returns when both are over and all is healed."""
+        scenario = self._plan.scenario
+        self._progress.step(f"load: {scenario.load.uploads} uploads, {len(self._plan.faults)} faults")
+        async with asyncio.TaskGroup() as tasks:
+            for planned in self._plan.faults:
+                tasks.create_task(self._fault(planned))
+            await self._load.run()
+            self._recorder.record("run", "loaded", "run")
+        self._recorder.record("run", "healed", "run")
+
+    async def _fault(self, planned: PlannedFault) -> None:
+        from harness.faults.apply import apply
+        from harness.faults.base import Arena
+
+        await self._load.reached(planned.at)
+        self._progress.note(f"{planned.fault.name} on {planned.target}")
+        arena = Arena(stack=self._stack, broker=self._kafka, redis=self._redis, random=Random(planned.seed))
+        await apply(planned, arena, self._recorder)
+
+    async def _drained(self) -> str:
+        """``drained`` when groups passed all there is, each outcome has come and all is quiet; else ``deadline``."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._plan.scenario.drain
+        pulse, since = self._watch.pulse(), loop.time()
+        while loop.time() < deadline:
+            await asyncio.sleep(0.05)
+            if (now := self._watch.pulse()) != pulse:
+                pulse, since = now, loop.time()
+            # An upload whose answer is unknown may still have an outcome: it is given the longest time.
+            quiet = self._plan.system.settle if self._watch.missing_outcomes(self._load.unknown) else QUIET
+            if self._watch.idle(self._load.acknowledged) and loop.time() - since >= quiet:
+                return "drained"
+        return "deadline"
+
+    async def _health(self, when: str) -> None:
+        """The harness's own look at every service and dependency, past the proxies."""
+        handles = {**self._stack.dependencies, **self._stack.services}
+
+        async def one(name: str) -> None:
+            begun = self._recorder.now()
+            try:
+                await handles[name].ready(HEALTHY_WITHIN)
+            except (OneffectError, OSError, TimeoutError) as error:
+                self._recorder.record(
+                    "health", "bad", "run", t_begin=begun, name=name, when=when, error=str(error) or repr(error)
+                )
+            else:
+                pid = handles[name].pid
+                self._recorder.record("health", "good", "run", t_begin=begun, name=name, when=when, pid=pid)
+
+        await asyncio.gather(*(one(name) for name in handles))
+
+    def _filled(self, text: str, service: str | None = None) -> str:
+        """``text`` with the direct addresses of services, and one service's own data folder."""
+        if service is not None:
+            text = text.replace("{data}", str(self._data.absolute() / service))
+        for replica in self._plan.system.replicas():
+            name = replica.partition("#")[0]
+            if f"{{{name}}}" in text:
+                text = text.replace(f"{{{name}}}", self._stack.direct(replica))
+        return text
+
+
+@asynccontextmanager
+async def _background(*works: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Runs ``works`` beside the body and ends with it; what one raises ends the body and is raised here."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(work) for work in works]
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
+
+
+def _new_directory(out: Path, plan: Plan, names: RunNames) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    directory = out / f"{stamp}-{plan.label.replace(' ', '-')}-{plan.seed}-{names.run}"
+    directory.mkdir(parents=True)
+    (directory / "plan.json").write_bytes(orjson.dumps(plan.document, option=orjson.OPT_INDENT_2))
+    link = out / f".latest-{names.run}"
+    link.symlink_to(directory.name)
+    link.replace(out / "latest")
+    return directory
+
+
+def _header(plan: Plan, stack: Stack, names: RunNames) -> dict[str, object]:
+    return {
+        "run": names.run,
+        "plan": plan.document,
+        "plan_digest": plan.digest,
+        "seed": plan.seed,
+        "label": plan.label,
+        "expected": plan.expected.model_dump(),
+        "scenario_path": os.path.relpath(plan.scenario_path),
+        "system_path": os.path.relpath(plan.system_path),
+        "versions": {"oneffect": version("oneffect"), "python": platform.python_version(), **stack.versions()},
+        "started": datetime.now(UTC).isoformat(),
+    }
