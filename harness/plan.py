@@ -64,7 +64,7 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
     _check_variant(system, system_path, variant)
     _check_expectations(scenario, scenario_path, system)
     if system.load.upload is None:
-        raise PlanRefused(f"{system_path}: load: publish is not understood yet; give the system an upload front door")
+        raise PlanRefused(f"{system_path}: load: only upload: can be driven; give it a front door")
     chosen = _stack(system, stack)
     faults = tuple(plan_faults(scenario, system, seed, str(scenario_path)))
     if variant is not None and variant not in scenario.variants:

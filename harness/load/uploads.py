@@ -23,11 +23,10 @@ REFUSED = frozenset({400, 413, 415, 422})
 
 
 class Load:
-    """One run's load.
+    """One run's load: ``open`` names the front door, ``run`` sends everything.
 
-    ``on_acknowledged`` is told each raw blob's id and the SHA-256 that the client knows it has.
-    ``open`` names the front door, ``run`` sends everything and returns when each upload was answered or given up; ``reached`` waits for a moment
-    of the load, in seconds or as a share of the uploads begun. ``ids`` name the run, so runs never share a key.
+    ``reached`` waits for a moment of the load. ``on_acknowledged`` is told each raw blob's id, and the SHA-256
+    that the client knows it has. Upload ids begin with the run's id, so that runs never share a key.
     """
 
     def __init__(self, shape: LoadShape, door: UploadLoad, *, run: str, seed: int, recorder: Recorder) -> None:

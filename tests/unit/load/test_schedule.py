@@ -1,0 +1,34 @@
+"""The load is a pure function of its shape and the seed."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.load.documents import ACCEPTED, LARGE, REJECTED
+from harness.load.schedule import schedule
+from harness.scenario import LoadShape
+
+
+def shape(uploads: int, rejected: str = "20%") -> LoadShape:
+    return LoadShape.model_validate({"uploads": uploads, "rate": "10/s", "rejected": rejected})
+
+
+@given(st.integers(0, 2**32), st.integers(1, 200))
+def test_same_seed_same_uploads(seed: int, uploads: int) -> None:
+    assert list(schedule(shape(uploads), seed)) == list(schedule(shape(uploads), seed))
+
+
+@given(st.integers(0, 2**32))
+def test_times_rise_and_keep_the_rate(seed: int) -> None:
+    times = [planned.at for planned in schedule(shape(100), seed)]
+    assert times == sorted(times)
+    assert 9.0 < times[-1] <= 10.0
+
+
+def test_every_kind_comes_early() -> None:
+    kinds = [*ACCEPTED, *LARGE, *REJECTED]
+    first = {planned.kind for planned in list(schedule(shape(60), 5))[: len(kinds)]}
+    assert first == set(kinds)
+
+
+def test_none_is_rejected_if_none_is_wanted() -> None:
+    assert not {planned.kind for planned in schedule(shape(200, "0%"), 5)} & set(REJECTED)

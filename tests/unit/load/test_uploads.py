@@ -1,0 +1,96 @@
+"""Each upload is one operation, and its answer decides how it ends."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from harness.clients.http import Answer
+from harness.load.uploads import Load
+from harness.scenario import LoadShape
+from harness.system import UploadLoad
+
+DOOR = UploadLoad(to="front", post="/v1/files", blob="/raw")
+
+
+class Tape:
+    """A recorder that keeps how each operation ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[str, str]] = []
+
+    @contextmanager
+    def operation(self, op: str, actor: str, **fields: object) -> Iterator[SimpleNamespace]:
+        upload = str(fields["upload_id"])
+
+        def end(phase: str):
+            return lambda **_: self.ends.append((upload, phase))
+
+        yield SimpleNamespace(ok=end("ok"), fail=end("fail"), unknown=end("unknown"))
+
+
+class Door:
+    """Answers with the next of a list, the last one for ever."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = list(answers)
+        self.keys: list[str] = []
+
+    async def upload(self, url: str, *, headers: dict[str, str], **_: object) -> Answer:
+        self.keys.append(headers["Idempotency-Key"])
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+
+async def drive(*answers: Answer, uploads: int = 1, retries: int = 0) -> tuple[Tape, Door, Load, list[str]]:
+    shape = LoadShape.model_validate(
+        {"uploads": uploads, "rate": "100/s", "retries": retries, "retry_after": "1ms", "rejected": "0%"}
+    )
+    tape, door, blobs = Tape(), Door(*answers), []
+    load = Load(shape, DOOR, run="r1", seed=1, recorder=tape)
+    load.open(door, "http://front")
+    load.on_acknowledged = lambda storage_id, _: blobs.append(storage_id)
+    load.prepare()
+    await load.run()
+    return tape, door, load, blobs
+
+
+async def test_an_acknowledged_upload_names_its_blob() -> None:
+    tape, _, load, blobs = await drive(Answer(202, {"raw": "abc"}))
+    assert tape.ends == [("r1-0000000", "ok")]
+    assert load.acknowledged == {"r1-0000000"}
+    assert blobs == ["abc"]
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422])
+async def test_only_an_answer_that_says_no_is_a_failure(status: int) -> None:
+    tape, _, load, _ = await drive(Answer(status), retries=3)
+    assert tape.ends == [("r1-0000000", "fail")]
+    assert not load.unknown
+
+
+@pytest.mark.parametrize("status", [None, 500, 503, 404, 200])
+async def test_anything_else_is_unknown(status: int | None) -> None:
+    tape, _, load, _ = await drive(Answer(status))
+    assert tape.ends == [("r1-0000000", "unknown")]
+    assert load.unknown == {"r1-0000000"}
+
+
+async def test_an_unknown_upload_is_sent_again_under_its_key() -> None:
+    tape, door, load, _ = await drive(Answer(503), Answer(None), Answer(202, {"raw": "abc"}), retries=5)
+    assert [phase for _, phase in tape.ends] == ["unknown", "unknown", "ok"]
+    assert len(set(door.keys)) == 1
+    assert not load.unknown
+
+
+async def test_a_share_of_the_load_is_reached_when_so_many_have_begun() -> None:
+    shape = LoadShape.model_validate({"uploads": 10, "rate": "50/s", "rejected": "0%"})
+    door = Door(Answer(202, {"raw": "abc"}))
+    load = Load(shape, DOOR, run="r1", seed=1, recorder=Tape())
+    load.open(door, "http://front")
+    load.prepare()
+    running = asyncio.create_task(load.run())
+    await load.reached("50%")
+    assert 5 <= len(door.keys) + 1 <= 10
+    await running

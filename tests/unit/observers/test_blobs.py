@@ -1,0 +1,47 @@
+"""A blob is read when it is named, and compared with what the client knows."""
+
+import hashlib
+
+from harness.clients.http import Blob
+from harness.observers.blobs import Blobs
+
+
+class Store:
+    def __init__(self, **blobs: bytes) -> None:
+        self.blobs = blobs
+
+    async def blob(self, url: str) -> Blob:
+        content = self.blobs.get(url)
+        if content is None:
+            return Blob("missing")
+        return Blob("present", len(content), hashlib.sha256(content).hexdigest())
+
+
+async def phases(blobs: Blobs, *, final: bool = False) -> list[tuple[object, object]]:
+    return [(row["phase"], row["why"]) async for row in blobs.read(final=final)]
+
+
+def observer(store: Store) -> Blobs:
+    ticks = iter(range(10_000))
+    return Blobs(store, lambda storage_id: storage_id, lambda: next(ticks))
+
+
+async def test_a_blob_is_read_once_for_each_reason_and_again_at_the_end() -> None:
+    blobs = observer(Store(b1=b"x"))
+    blobs.ask("b1", "answer", hashlib.sha256(b"x").hexdigest())
+    blobs.ask("b1", "event")
+    assert await phases(blobs) == [("present", "answer"), ("present", "event")]
+    assert await phases(blobs) == []
+    assert await phases(blobs, final=True) == [("present", "final")]
+
+
+async def test_other_bytes_are_different() -> None:
+    blobs = observer(Store(b1=b"y"))
+    blobs.ask("b1", "answer", hashlib.sha256(b"x").hexdigest())
+    assert await phases(blobs) == [("different", "answer")]
+
+
+async def test_no_bytes_are_missing() -> None:
+    blobs = observer(Store())
+    blobs.ask("b1", "event")
+    assert await phases(blobs) == [("missing", "event")]

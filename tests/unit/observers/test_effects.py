@@ -1,0 +1,49 @@
+"""An interim pass gives what is new; the final one gives everything."""
+
+from harness.observers.effects import Effects
+from harness.system import Effects as Described
+
+
+class Table:
+    def __init__(self) -> None:
+        self.rows: list[dict[str, object]] = []
+
+    async def __call__(self, url: str, query: str) -> list[dict[str, object]]:
+        return list(self.rows)
+
+
+def observer(table: Table) -> Effects:
+    described = Described.model_validate({"applies": ["placed"], "sql": {"url": "sqlite:////x", "query": "SELECT"}})
+    return Effects({"shop": described}, {"shop": "sqlite:////x"}, table)
+
+
+async def one_pass(effects: Effects, *, final: bool = False) -> list[tuple[object, object]]:
+    return [(row["event_id"], row["effect"]) async for row in effects.read(final=final)]
+
+
+async def test_rows_are_given_once() -> None:
+    table = Table()
+    effects = observer(table)
+    table.rows = [{"id": "e1", "effect": 1, "carries": "d"}]
+    assert await one_pass(effects) == [("e1", "1")]
+    table.rows.append({"id": "e1", "effect": 2, "carries": "d"})
+    assert await one_pass(effects) == [("e1", "2")]
+    assert effects.seen == {("shop", "e1")}
+
+
+async def test_rows_without_an_identity_are_counted() -> None:
+    table = Table()
+    effects = observer(table)
+    table.rows = [{"id": "e1"}, {"id": "e1"}]
+    assert len(await one_pass(effects)) == 2
+    table.rows.append({"id": "e1"})
+    assert len(await one_pass(effects)) == 1
+
+
+async def test_the_final_pass_gives_all_that_is_there() -> None:
+    table = Table()
+    effects = observer(table)
+    table.rows = [{"id": "e1", "effect": 1}, {"id": "e2", "effect": 2}]
+    await one_pass(effects)
+    table.rows.pop()
+    assert await one_pass(effects, final=True) == [("e1", "1")]

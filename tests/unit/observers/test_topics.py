@@ -1,0 +1,74 @@
+"""What a record says as an event, and what is no event."""
+
+import hashlib
+import json
+
+import pytest
+
+from harness.observers.topics import digest, event_fields
+from harness.stack import Record
+from harness.system import System
+
+SYSTEM = System.model_validate(
+    {
+        "oneffect": 1,
+        "name": "small",
+        "dependencies": {"kafka": {"topics": {"orders": 2}}},
+        "services": {"shop": {"command": "python -m shop", "env": {"KAFKA": "{kafka}"}}},
+        "load": {"upload": {"to": "shop", "post": "/orders"}},
+        "events": {"id": "/event_id", "type": "/event_type", "cause": "/causation_id", "topics": ["orders"]},
+        "outcomes": [{"of": "upload", "by": "/data/upload_id", "then": ["placed"]}],
+    }
+)
+
+
+def event(**changes: object) -> dict[str, object]:
+    return {
+        "event_id": "e1",
+        "event_type": "placed",
+        "causation_id": "c1",
+        "data": {"upload_id": "u1", "raw_file_storage_id": "b1"},
+    } | changes
+
+
+def seen(value: object, *, headers: tuple[tuple[str, bytes], ...] = ()) -> dict[str, object]:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return dict(event_fields(Record("orders", 1, 7, None, raw, headers), SYSTEM))
+
+
+def test_an_event_has_its_id_digest_blob_and_join() -> None:
+    fields = seen(event())
+    assert fields["event_id"] == "e1"
+    assert fields["causation_id"] == "c1"
+    assert fields["raw_file_storage_id"] == "b1"
+    assert fields["joins"] == {"0": "u1"}
+    assert fields["digest"] == digest({"raw_file_storage_id": "b1", "upload_id": "u1"})
+
+
+@pytest.mark.parametrize(
+    "value", [b"\xff\x00", b"", b"[1]", b"null", {"event_type": "placed"}, event(event_id=""), {"event_id": "x"}]
+)
+def test_what_is_no_event_is_known_by_its_position(value: object) -> None:
+    fields = seen(value)
+    assert fields["malformed"]
+    assert fields["event_id"] == "orders:1:7"
+
+
+def test_a_malformed_record_of_the_harness_is_known_by_its_header() -> None:
+    fields = seen(event(), headers=(("oneffect-fault", b"kafka.malformed"),))
+    assert fields["malformed"]
+    assert fields["injected"] == "kafka.malformed"
+
+
+def test_a_duplicate_of_the_harness_is_an_event_all_the_same() -> None:
+    fields = seen(event(), headers=(("oneffect-fault", b"kafka.duplicate"),))
+    assert "malformed" not in fields
+    assert fields["injected"] == "kafka.duplicate"
+
+
+def test_the_digest_is_of_the_canonical_json() -> None:
+    assert digest({"b": 1.0, "a": "ö"}) == hashlib.sha256('{"a":"ö","b":1}'.encode()).hexdigest()
+
+
+def test_numbers_beyond_the_standard_still_have_a_digest() -> None:
+    assert digest({"n": 2**60}) != digest({"n": 2**60 + 1})
