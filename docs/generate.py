@@ -1,0 +1,133 @@
+"""Writes docs/reference/ from the code: the command, faults, anomalies, the history, the two files.
+
+Run as ``python docs/generate.py``; ``pages()`` gives the same texts to the test that compares them with the files.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import typer
+from pydantic import BaseModel
+
+REFERENCE = Path(__file__).parent / "reference"
+_MADE = "<!-- made by docs/generate.py; change the code, then run `make docs` -->\n\n"
+
+
+def pages() -> dict[str, str]:
+    """File name -> text of every generated page."""
+    made = {
+        "command.md": _command(),
+        "faults.md": _faults(),
+        "anomalies.md": _anomalies(),
+        "history.md": _history(),
+        "scenario-file.md": _scenario_file(),
+        "system-file.md": _system_file(),
+    }
+    return {name: _MADE + text for name, text in made.items()}
+
+
+def _command() -> str:
+    from harness.cli import app
+
+    command = typer.main.get_command(app)
+    lines = ["# The command\n"]
+    for path, one in _commands(command, "oneffect"):
+        with click.Context(one, info_name=path) as context:
+            lines += [f"## `{path}`\n", "```text", one.get_help(context).strip(), "```\n"]
+    return "\n".join(lines)
+
+
+def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - click's types vary with its version
+    yield path, command
+    for name, child in sorted(getattr(command, "commands", {}).items()):
+        yield from _commands(child, f"{path} {name}")
+
+
+def _faults() -> str:
+    from harness.faults import TABLE, fault_class
+
+    lines = ["# Faults\n", "| fault | target | heals | parameters | what it does |", "|---|---|---|---|---|"]
+    for name in sorted(TABLE):
+        kind = fault_class(name)
+        parameters = ", ".join(_field(field, info) for field, info in kind.model_fields.items()) or "none"
+        heals = "yes: give `for:`" if kind.heals else "no: refuses `for:`"
+        lines.append(f"| `{name}` | {kind.target} | {heals} | {parameters} | {kind.summary} |")
+    return "\n".join(lines) + "\n"
+
+
+def _anomalies() -> str:
+    from harness.checkers import TABLE, checker_class
+
+    lines = ["# Checkers and anomalies\n"]
+    for name in TABLE:
+        kind = checker_class(name)
+        lines += [f"## {name}\n", inspect.getdoc(inspect.getmodule(kind)) or "", ""]
+        lines += ["| anomaly | makes the run | said as |", "|---|---|---|"]
+        for anomaly in kind.anomalies:
+            verdict = "a warning" if anomaly.verdict is None else anomaly.verdict.word
+            lines.append(f"| `{anomaly.name}` | {verdict} | {anomaly.explain} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _history() -> str:
+    from harness.history import records
+
+    lines = ["# The history\n", inspect.getdoc(records) or "", "", "| op | phases |", "|---|---|"]
+    lines += [f"| `{op}` | {', '.join(phases)} |" for op, phases in records.PHASES.items()]
+    lines += ["", "| field | type in the typed copy | meaning |", "|---|---|---|"]
+    comments = _comments(inspect.getsource(records))
+    lines += [f"| `{name}` | {kind} | {comments.get(name, '')} |" for name, kind in records.COLUMNS.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _comments(source: str) -> dict[str, str]:
+    found = {}
+    for line in source.splitlines():
+        before, hash_mark, comment = line.partition("#")
+        if hash_mark and before.strip().startswith('"'):
+            found[before.split('"')[1]] = comment.strip().replace("|", "\\|")
+    return found
+
+
+def _scenario_file() -> str:
+    from harness import scenario
+
+    models = [scenario.Scenario, scenario.LoadShape, scenario.FaultLine, scenario.Expected]
+    return "# The scenario file\n\n" + "\n".join(_model(model) for model in models)
+
+
+def _system_file() -> str:
+    from harness import system
+
+    names = ["System", "Dependency", "Service", "Load", "UploadLoad", "Events", "Where", "Outcome", "Effects", "Sql"]
+    models = [getattr(system, name) for name in [*names, "Blobs", "DeadLetters", "Variants"]]
+    return "# The system file\n\n" + "\n".join(_model(model) for model in models)
+
+
+def _model(model: type[BaseModel]) -> str:
+    lines = [f"## {model.__name__}\n", inspect.getdoc(model) or "", "", "| field | default |", "|---|---|"]
+    for name, info in model.model_fields.items():
+        default = "needed" if info.is_required() else f"`{info.get_default(call_default_factory=True)!r}`"
+        lines.append(f"| `{info.alias or name}` | {default} |")
+    return "\n".join(lines) + "\n"
+
+
+def _field(name: str, info: Any) -> str:  # noqa: ANN401 - pydantic's FieldInfo
+    return f"`{info.alias or name}`" + ("" if info.is_required() else f" (`{info.default!r}`)")
+
+
+def main() -> None:
+    """Write every page."""
+    REFERENCE.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""One HTTP/1.1 request on a connection of its own, on loopback: no pool, no redirect, no event loop kept."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Status and body of an answer."""
+
+    status: int
+    body: bytes
+
+
+async def exchange(  # noqa: PLR0913 - the parts of a request
+    address: str,
+    method: str,
+    path: str,
+    *,
+    body: bytes | None = None,
+    timeout: float,
+    on_connect: Callable[[int], None] = lambda _port: None,
+) -> Reply:
+    """Send one request to ``address`` (host:port); OSError or TimeoutError if no whole answer came.
+
+    ``on_connect`` is told the local port before anything is sent.
+    """
+    async with asyncio.timeout(timeout), dial(address, on_connect) as (reader, writer):
+            head = [f"{method} {path} HTTP/1.1", f"Host: {address}", "Connection: close", "User-Agent: oneffect"]
+            if body is not None:
+                head += [f"Content-Length: {len(body)}", "Content-Type: application/json"]
+            writer.write("\r\n".join([*head, "", ""]).encode() + (body or b""))
+            await writer.drain()
+            answer = await reader.read()
+    return _parsed(answer)
+
+
+@asynccontextmanager
+async def dial(
+    address: str, on_connect: Callable[[int], None] = lambda _port: None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to ``address`` (an IPv4 host:port); ``on_connect`` is told its local port before it is made.
+
+    Before, since whoever lists the peer's connections must know from the first moment which is the harness's.
+    """
+    host, _, port = address.rpartition(":")
+    connection = socket.socket()
+    try:
+        connection.setblocking(False)
+        connection.bind(("", 0))
+        on_connect(connection.getsockname()[1])
+        await asyncio.get_running_loop().sock_connect(connection, (host, int(port)))
+        reader, writer = await asyncio.open_connection(sock=connection)
+    except BaseException:
+        connection.close()
+        raise
+    try:
+        yield reader, writer
+    finally:
+        # abort, not close: a proxy that holds the peer back must not keep this end waiting.
+        writer.transport.abort()
+
+
+def _parsed(answer: bytes) -> Reply:
+    head, found, body = answer.partition(b"\r\n\r\n")
+    words = head.split(b" ", 2)
+    if not found or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
+        message = f"no HTTP answer, but {answer[:60]!r}"
+        raise ConnectionError(message)
+    return Reply(int(words[1]), body)

@@ -1,0 +1,63 @@
+"""Toxiproxy's HTTP API: proxies and toxics of one server, with a bound on every request.
+
+Its names and units: https://github.com/Shopify/toxiproxy, README, "HTTP API".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import orjson
+
+from harness.clients.exchange import exchange
+from harness.errors import FaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TIMEOUT = 2.0
+"""Seconds. The API can hang on a proxy whose peer does not read; healing must then go another way."""
+
+
+class ToxiproxyClient:
+    """The API at ``address`` (host:port). Each method raises FaultError, OSError or TimeoutError."""
+
+    def __init__(self, address: str, timeout: float = TIMEOUT) -> None:
+        self._address = address
+        self._timeout = timeout
+
+    async def version(self) -> str:
+        """``"2.12.0"``."""
+        return str((await self._ask("GET", "/version"))["version"])
+
+    async def proxies(self) -> Mapping[str, Any]:
+        """Every proxy by its name: listen, upstream, enabled, toxics."""
+        found: Mapping[str, Any] = await self._ask("GET", "/proxies")
+        return found
+
+    async def enable(self, proxy: str, *, enabled: bool) -> None:
+        """Take a proxy off (its connections end, its port refuses) or put it back on."""
+        await self._ask("PATCH", f"/proxies/{_path(proxy)}", {"enabled": enabled})
+
+    async def add(self, proxy: str, toxic: Mapping[str, object]) -> None:
+        """Add a toxic: name, type, stream, attributes."""
+        await self._ask("POST", f"/proxies/{_path(proxy)}/toxics", toxic)
+
+    async def remove(self, proxy: str, name: str) -> None:
+        """Remove a toxic by its name; none of that name is as good."""
+        await self._ask("DELETE", f"/proxies/{_path(proxy)}/toxics/{_path(name)}", allowed=404)
+
+    async def _ask(
+        self, method: str, path: str, body: Mapping[str, object] | None = None, *, allowed: int | None = None
+    ) -> Any:  # noqa: ANN401 - JSON of the API's own
+        encoded = orjson.dumps(body) if body is not None else None
+        reply = await exchange(self._address, method, path, body=encoded, timeout=self._timeout)
+        if reply.status >= 400 and reply.status != allowed:  # noqa: PLR2004 - HTTP's own border
+            message = f"Toxiproxy refused {method} {path}: {reply.status} {reply.body[:200].decode(errors='replace')}"
+            raise FaultError(message)
+        return orjson.loads(reply.body) if reply.body.strip() else {}
+
+
+def _path(name: str) -> str:
+    return quote(name, safe="")

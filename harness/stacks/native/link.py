@@ -1,0 +1,48 @@
+"""The connection from one replica to one dependency or service, through its own proxy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from harness.clients.probes import Prober
+from harness.clients.sockets import connections
+from harness.stack import Probe, Traffic
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager as Scope
+
+    from harness.stacks.native.toxiproxy import Toxiproxy
+
+
+class NativeLink:
+    """Implements ``harness.stack.Link``. ``kind`` (kafka, redis, http) is how it is probed."""
+
+    def __init__(  # noqa: PLR0913 - what a link joins
+        self, service: str, dependency: str, *, toxiproxy: Toxiproxy, address: str, kind: str, path: str = "/"
+    ) -> None:
+        self.name = f"{service}->{dependency}"
+        self.service = service
+        self.dependency = dependency
+        self.address = address
+        """host:port of the proxy."""
+        self._toxiproxy = toxiproxy
+        self._prober = Prober(address, kind, path)
+
+    def disturb(
+        self, toxic: str, *, stream: Literal["upstream", "downstream"] = "downstream", **attributes: int
+    ) -> Scope[None]:
+        """A toxic on this link while the scope lasts."""
+        return self._toxiproxy.toxic(self.name, toxic, stream, attributes)
+
+    def refuse(self) -> Scope[None]:
+        """The proxy is off while the scope lasts."""
+        return self._toxiproxy.refusing(self.name)
+
+    async def probe(self, timeout: float) -> Probe:
+        """One request of the harness's own through the proxy."""
+        return await self._prober.probe(timeout)
+
+    async def traffic(self) -> Traffic:
+        """The service's own connections to the proxy that are open at both ends."""
+        port = int(self.address.rpartition(":")[2])
+        return Traffic({c.peer: (c.received, c.sent) for c in connections(port) if c.peer not in self._prober.own})

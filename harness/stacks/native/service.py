@@ -1,0 +1,98 @@
+"""One replica of a service of the system file, as a process."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.clients.exchange import exchange
+from harness.stacks.native.process import Launch, Process
+from harness.stacks.native.reaper import VARIABLE
+from harness.system import PLACEHOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from harness.stack import RunNames
+    from harness.system import System
+
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
+"""Of the harness's own environment; the rest may hold secrets, and what a service needs stands in the system file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a replica runs: ``folder`` is the run's, ``addresses`` what ``{redis}`` and the like become."""
+
+    system: System
+    replica: str
+    address: str
+    addresses: Mapping[str, str]
+    names: RunNames
+    folder: Path
+    variant: str | None
+    env: Mapping[str, str]
+    cwd: Path
+
+    @property
+    def service(self) -> str:
+        """The service's name."""
+        return self.replica.partition("#")[0]
+
+    @property
+    def data(self) -> Path:
+        """The folder that the replicas of the service share."""
+        return self.folder / "data" / self.service
+
+    def command(self) -> list[str]:
+        """The words to start; the variant's, if there is one. ``python`` first means this very Python."""
+        text = self.system.services[self.service].command or ""
+        if self.variant is not None and self.system.variants is not None:
+            text = self.system.variants.command
+        words = [self.filled(word) for word in shlex.split(text)]
+        return [sys.executable, *words[1:]] if words[0] in {"python", "python3"} else words
+
+    def environment(self) -> dict[str, str]:
+        """A small environment of its own, and the system file's words."""
+        own = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        written = {name: self.filled(text) for name, text in self.system.services[self.service].env.items()}
+        return {**own, "PYTHONUNBUFFERED": "1", **written, **self.env}
+
+    def filled(self, text: str) -> str:
+        """``text`` with its placeholders filled in."""
+        known = {
+            **self.addresses,
+            **{f"topic:{name}": self.names.topic(name) for name in self.system.topics()},
+            "port": self.address.rpartition(":")[2],
+            "service": self.service,
+            "replica": self.replica.partition("#")[2],
+            "data": str(self.data),
+            "run": self.names.run,
+            "group": self.names.group(self.service),
+            "variant": self.variant or "",
+        }
+        return PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), text)
+
+
+class NativeService(Process):
+    """The replica's process; ready when it answers its readiness path with 2xx past the proxies."""
+
+    def __init__(self, place: Place) -> None:
+        log = place.folder / "logs" / f"{place.replica.replace('#', '-')}.log"
+        place.data.mkdir(parents=True, exist_ok=True)
+        super().__init__(
+            place.replica, Launch(place.command(), place.environment(), place.cwd, log), self._answering
+        )
+        self._address = place.address
+        self._path = place.system.services[place.service].ready
+
+    async def _answering(self, timeout: float) -> bool:
+        reply = await exchange(self._address, "GET", self._path, timeout=timeout)
+        return 200 <= reply.status < 300  # noqa: PLR2004 - HTTP's own borders
+
+
+__all__ = ["VARIABLE", "NativeService", "Place"]

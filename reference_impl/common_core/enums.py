@@ -1,0 +1,28 @@
+"""The closed sets of words that services exchange."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ContentType(StrEnum):
+    """What a stored blob is."""
+
+    RAW_UPLOAD_BLOB = "raw_upload_blob"
+    EXTRACTED_PLAINTEXT = "extracted_plaintext"
+
+
+class ValidationFailure(StrEnum):
+    """Why an upload's content was rejected."""
+
+    NO_TEXT = "no_text"
+    TOO_LONG = "too_long"
+    DAMAGED = "damaged"
+
+
+class DeadLetterKind(StrEnum):
+    """Why a delivery was set aside."""
+
+    MALFORMED = "malformed"
+    POISON = "poison"
+    CONFLICT = "conflict"

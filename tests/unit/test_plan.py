@@ -1,0 +1,84 @@
+"""Same seed, same plan, byte for byte; what cannot be done is refused before anything starts."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+from harness.errors import FileError, PlanRefused
+from harness.plan import Plan, make_plan
+
+ROOT = Path(__file__).parents[2]
+SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
+
+
+def plan(path: Path, *, seed: int = 41, variant: str | None = None, stack: str = "auto") -> Plan:
+    return make_plan(path, system_path=None, variant=variant, seed=seed, stack=stack)
+
+
+def scenario(tmp_path: Path, faults: str = "[]", more: str = "") -> Path:
+    path = tmp_path / "one.yaml"
+    path.write_text(
+        f"oneffect: 1\nname: one\nsystem: {ROOT}/reference_impl/system.yaml\n"
+        f"load: {{uploads: 40, rate: 20/s}}\nfaults: {faults}\n{more}"
+    )
+    return path
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_same_seed_same_plan(path: Path) -> None:
+    first, second = plan(path), plan(path)
+    assert orjson.dumps(first.document) == orjson.dumps(second.document)
+    assert first.digest == second.digest
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_another_seed_or_variant_is_another_plan(path: Path) -> None:
+    digests = {plan(path).digest, plan(path, seed=42).digest, plan(path, variant="setnx_only").digest}
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_a_plan_names_no_place_of_this_machine(path: Path) -> None:
+    assert str(ROOT).encode() not in orjson.dumps(plan(path).document)
+
+
+def test_every_target_is_a_fault_of_its_own(tmp_path: Path) -> None:
+    path = scenario(tmp_path, '[{fault: net.down, on: "essay_lifecycle->redis", at: 10%, for: 1s}]')
+    assert [fault.target for fault in plan(path).faults] == ["essay_lifecycle#1->redis", "essay_lifecycle#2->redis"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ('{fault: net.hangs, on: "essay_lifecycle->redis", at: 10%, for: 1s}', "net.hang"),
+        ('{fault: net.hang, on: "essay_lifecycle->redys", at: 10%, for: 1s}', "redis"),
+        ('{fault: net.hang, on: "essay_lifecycle->redis", at: 10%}', "for"),
+        ('{fault: net.hang, on: "essay_lifecycle->redis", at: 10%, for: 1s, direktion: both}', "direktion"),
+        ("{fault: kafka.duplicate, on: essays, at: 10%, for: 1s, count: 3}", "for"),
+        ("{fault: kafka.duplicate, on: essais, at: 10%, count: 3}", "essays"),
+        ('{fault: service.kill, on: "essay_lifecycle#3", at: 10%, for: 1s}', "essay_lifecycle#2"),
+        ("{fault: redis.lose, at: 10%, for: 1s}", "on"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_refused_by_name(tmp_path: Path, fault: str, said: str) -> None:
+    path = scenario(tmp_path, f"[{fault}]")
+    with pytest.raises((FileError, PlanRefused)) as refused:
+        plan(path)
+    assert said in str(refused.value)
+    assert "one.yaml" in str(refused.value)
+
+
+def test_an_unknown_variant_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(PlanRefused, match="setnx_only"):
+        plan(scenario(tmp_path), variant="setnx")
+
+
+def test_an_expectation_for_no_variant_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="setnx_only"):
+        plan(scenario(tmp_path, more="variants: {setnx: valid}\n"))
+
+
+@pytest.mark.parametrize("stack", ["docker", "external", "cloud"])
+def test_a_stack_that_is_not_there_is_refused(tmp_path: Path, stack: str) -> None:
+    with pytest.raises(PlanRefused, match="native"):
+        plan(scenario(tmp_path), stack=stack)
