@@ -34,12 +34,12 @@ async def exchange(  # noqa: PLR0913 - the parts of a request
     ``on_connect`` is told the local port before anything is sent.
     """
     async with asyncio.timeout(timeout), dial(address, on_connect) as (reader, writer):
-            head = [f"{method} {path} HTTP/1.1", f"Host: {address}", "Connection: close", "User-Agent: oneffect"]
-            if body is not None:
-                head += [f"Content-Length: {len(body)}", "Content-Type: application/json"]
-            writer.write("\r\n".join([*head, "", ""]).encode() + (body or b""))
-            await writer.drain()
-            answer = await reader.read()
+        head = [f"{method} {path} HTTP/1.1", f"Host: {address}", "Connection: close", "User-Agent: oneffect"]
+        if body is not None:
+            head += [f"Content-Length: {len(body)}", "Content-Type: application/json"]
+        writer.write("\r\n".join([*head, "", ""]).encode() + (body or b""))
+        await writer.drain()
+        answer = await reader.read()
     return _parsed(answer)
 
 
@@ -54,7 +54,7 @@ async def dial(
     host, _, port = address.rpartition(":")
     connection = socket.socket()
     try:
-        connection.setblocking(False)
+        connection.settimeout(0)
         connection.bind(("", 0))
         on_connect(connection.getsockname()[1])
         await asyncio.get_running_loop().sock_connect(connection, (host, int(port)))

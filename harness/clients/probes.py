@@ -17,23 +17,31 @@ _API_VERSIONS = struct.pack(">hhih", 18, 0, 1, -1)
 """A whole request: API key 18 version 0, correlation id 1, no client id."""
 
 
+_LINGER = 5.0
+"""Seconds that a port stays known as the harness's own: the proxy may close its side of a connection later."""
+
+
 class Prober:
-    """Asks one address; ``own`` are the local ports of requests under way, for the traffic to leave out."""
+    """Asks one address; ``own`` are the local ports of its requests, for the traffic to leave out."""
 
     def __init__(self, address: str, kind: str, path: str = "/") -> None:
         self._address = address
         self._ask = {"redis": self._redis, "kafka": self._kafka}.get(kind, self._http)
         self._path = path
-        self.own: set[int] = set()
+        self._ports: dict[int, float] = {}
+
+    @property
+    def own(self) -> frozenset[int]:
+        """Local ports of requests under way or just over."""
+        now = time.monotonic()
+        self._ports = {port: until for port, until in self._ports.items() if until > now}
+        return frozenset(self._ports)
 
     async def probe(self, timeout: float) -> Probe:
         """One request; ``answered`` if a whole, well-formed answer came within ``timeout`` seconds."""
         begun = time.monotonic()
-        ports: list[int] = []
-
         def connected(port: int) -> None:
-            ports.append(port)
-            self.own.add(port)
+            self._ports[port] = begun + timeout + _LINGER
 
         error = ""
         try:
@@ -42,8 +50,6 @@ class Prober:
             error = f"no answer within {timeout:g} s"
         except (OSError, EOFError) as problem:
             error = f"{type(problem).__name__}: {problem}"
-        finally:
-            self.own.difference_update(ports)
         return Probe(not error, time.monotonic() - begun, error)
 
     async def _http(self, timeout: float, connected: Callable[[int], None]) -> None:

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
+from typing import TypeVar
+
+import structlog
+
+from reference_impl.service_libs.errors import is_dependency_error
+
+_log = structlog.get_logger()
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,3 +33,16 @@ class Backoff:
     async def wait(self, failures: int) -> None:
         """Sleep for ``delay``."""
         await asyncio.sleep(self.delay(failures))
+
+    async def persist(self, step: Callable[[], Awaitable[T]], what: str) -> T:
+        """Try a step again for as long as it fails by a dependency's fault; other errors go through."""
+        failures = 0
+        while True:
+            try:
+                return await step()
+            except Exception as error:
+                if not is_dependency_error(error):
+                    raise
+                failures += 1
+                _log.warning("tried again", what=what, failures=failures, error=repr(error))
+                await self.wait(failures)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ import structlog
 from sqlalchemy import URL, Column, Connection, MetaData, String, Table, event, insert, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.schema import CreateTable, ExecutableDDLElement
 
@@ -58,7 +56,7 @@ class Database:
     async def start(self) -> None:
         """Bring the tables up to date, also when several replicas do so at once.
 
-        Raises ``sqlalchemy.exc.DBAPIError`` if the database cannot be used, for instance because it stays locked.
+        Raises ``sqlalchemy.exc.DBAPIError`` if the database cannot be used now, for instance because it is locked.
         """
         async with self.transaction() as transaction:
             for table in (_MIGRATION, _EPOCH):
@@ -105,7 +103,7 @@ class Database:
         connection.isolation_level = None  # the driver starts no transaction of its own: _on_begin does
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={int(self._busy_seconds * 1000)}")
-        _to_wal(cursor.execute, self._busy_seconds)
+        cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()

@@ -56,17 +56,28 @@ def jvm_options(java: Java) -> list[str]:
 
 
 class Kafka(Process):
-    """The broker. ``listeners`` maps listener names to (its own address, the address that it advertises)."""
+    """The broker. ``listeners`` maps listener names to (its own address, the address that it advertises).
 
-    def __init__(
-        self, name: str, java: Java, folder: Path, listeners: Mapping[str, tuple[str, str]], launch: Launch
+    ``record``: where a stop writes the cache of loaded classes.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a broker consists of
+        self,
+        name: str,
+        java: Java,
+        folder: Path,
+        listeners: Mapping[str, tuple[str, str]],
+        launch: Launch,
+        *,
+        record: Path | None = None,
     ) -> None:
         config = folder / "server.properties"
         config.write_text(_properties(folder / "data", listeners))
         # What Kafka's storage tool would write, without the second and more that its virtual machine takes.
         (folder / "data").mkdir()
         (folder / "data" / "meta.properties").write_text(f"cluster.id={CLUSTER}\nnode.id=1\nversion=1\n")
-        command = [str(java.binary), *jvm_options(java), "-cp", java.class_path, "kafka.Kafka", str(config)]
+        options = [*jvm_options(java), *([f"-XX:AOTCacheOutput={record}"] if record is not None else [])]
+        command = [str(java.binary), *options, "-cp", java.class_path, "kafka.Kafka", str(config)]
         self._prober = Prober(listeners["ADMIN"][0], "kafka")
         super().__init__(name, Launch(command, launch.env, launch.cwd, launch.log), self._answering)
 
@@ -88,7 +99,9 @@ def _properties(data: Path, named: Mapping[str, tuple[str, str]]) -> str:
         **SETTINGS,
         "controller.quorum.voters": f"1@{named['CONTROLLER'][0]}",
         "listeners": ",".join(f"{name}://{own}" for name, (own, _) in named.items()),
-        "advertised.listeners": ",".join(f"{name}://{seen}" for name, (_, seen) in named.items() if name != "CONTROLLER"),
+        "advertised.listeners": ",".join(
+            f"{name}://{seen}" for name, (_, seen) in named.items() if name != "CONTROLLER"
+        ),
         "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in named),
         "log.dirs": data,
     }

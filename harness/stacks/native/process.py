@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.errors import ServiceExited, StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable
 
     from harness.stack import State
 
@@ -85,7 +86,9 @@ class Process:
         deadline = asyncio.get_running_loop().time() + timeout
         while not await self._serves():
             if self.exit_status is not None:
-                raise ServiceExited(f"{self.name} ended with status {self.exit_status} before it was ready{self._why()}")
+                raise ServiceExited(
+                    f"{self.name} ended with status {self.exit_status} before it was ready{self._why()}"
+                )
             if asyncio.get_running_loop().time() > deadline:
                 raise StackError(f"{self.name} was not ready within {timeout:g} s{self._why()}")
             await asyncio.sleep(POLL)
@@ -126,11 +129,11 @@ class Process:
         self._signal(signal.SIGKILL)
         return await self.exited()
 
-    async def stop(self) -> int:
-        """SIGTERM, and SIGKILL if it is still there after the grace; the exit status."""
+    async def stop(self, grace: float = GRACE) -> int:
+        """SIGTERM, and SIGKILL if it is still there after ``grace`` seconds; the exit status."""
         self._signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(GRACE):
+            async with asyncio.timeout(grace):
                 return await self.exited()
         except TimeoutError:
             return await self.kill()

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class RedisServer(Process):
     """The server on ``address``, its files in ``folder``; ``config`` are redis.conf's own words."""
 
-    def __init__(
-        self, name: str, binary: Path, address: str, folder: Path, config: Mapping[str, str], launch: Launch
+    def __init__(  # noqa: PLR0913 - what a server consists of
+        self, name: str, binary: Path, address: str, *, folder: Path, config: Mapping[str, str], launch: Launch
     ) -> None:
         folder.mkdir(exist_ok=True)
         host, _, port = address.rpartition(":")

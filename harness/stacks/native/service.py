@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from harness.clients.exchange import exchange
+from harness.stack import RunNames
 from harness.stacks.native.process import Launch, Process
 from harness.stacks.native.reaper import VARIABLE
-from harness.system import PLACEHOLDER
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from harness.stack import RunNames
-    from harness.system import System
+from harness.system import PLACEHOLDER, System
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 """Of the harness's own environment; the rest may hold secrets, and what a service needs stands in the system file."""
+
+
+_SUCCESS = 2
+"""The hundreds of an HTTP status that says yes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class Place:
         """A small environment of its own, and the system file's words."""
         own = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         written = {name: self.filled(text) for name, text in self.system.services[self.service].env.items()}
-        return {**own, "PYTHONUNBUFFERED": "1", **written, **self.env}
+        return {**own, "PYTHONUNBUFFERED": "1", "TMPDIR": self.env["TMPDIR"], **written, VARIABLE: self.env[VARIABLE]}
 
     def filled(self, text: str) -> str:
         """``text`` with its placeholders filled in."""
@@ -84,15 +83,10 @@ class NativeService(Process):
     def __init__(self, place: Place) -> None:
         log = place.folder / "logs" / f"{place.replica.replace('#', '-')}.log"
         place.data.mkdir(parents=True, exist_ok=True)
-        super().__init__(
-            place.replica, Launch(place.command(), place.environment(), place.cwd, log), self._answering
-        )
+        super().__init__(place.replica, Launch(place.command(), place.environment(), place.cwd, log), self._answering)
         self._address = place.address
         self._path = place.system.services[place.service].ready
 
     async def _answering(self, timeout: float) -> bool:
         reply = await exchange(self._address, "GET", self._path, timeout=timeout)
-        return 200 <= reply.status < 300  # noqa: PLR2004 - HTTP's own borders
-
-
-__all__ = ["VARIABLE", "NativeService", "Place"]
+        return reply.status // 100 == _SUCCESS

@@ -66,9 +66,7 @@ class Toxiproxy(Process):
         return all(name in found and (found[name]["enabled"] or name in self._refusing) for name in self._proxies)
 
     @asynccontextmanager
-    async def toxic(
-        self, proxy: str, kind: str, stream: str, attributes: Mapping[str, int]
-    ) -> AsyncIterator[None]:
+    async def toxic(self, proxy: str, kind: str, stream: str, attributes: Mapping[str, int]) -> AsyncIterator[None]:
         """A toxic on a proxy while the scope lasts."""
         name = f"{kind}-{stream}-{next(self._numbers)}"
         toxic = {"name": name, "type": kind, "stream": stream, "toxicity": 1.0, "attributes": dict(attributes)}

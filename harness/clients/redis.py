@@ -1,0 +1,93 @@
+"""The harness's own Redis client, past the proxies."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from harness.clients.exchange import dial
+from harness.errors import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+    from harness.stack import Fields
+
+_TIMEOUT = 2.0
+"""Seconds that one answer may take."""
+
+_AGAIN = 0.05
+"""Seconds until a monitor that lost its server tries again."""
+
+_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"')
+"""One word of a line of MONITOR: ``+1700000000.1 [0 127.0.0.1:1] "SET" "key" "a \\"value\\""``."""
+
+_T = TypeVar("_T")
+
+
+class RedisClient:
+    """The store at ``address`` (host:port); implements ``harness.stack.Redis``. StackError if it does not answer."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._client = self._connect()
+
+    def _connect(self) -> Redis:
+        host, _, port = self._address.rpartition(":")
+        # Never again by itself: a command whose answer was lost may have been done.
+        return Redis(
+            host=host,
+            port=int(port),
+            socket_timeout=_TIMEOUT,
+            socket_connect_timeout=_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    async def size(self) -> int:
+        """DBSIZE."""
+        size: int = await self._answer(self._client.dbsize())
+        return size
+
+    async def info(self, section: str) -> Fields:
+        """INFO of a section."""
+        info: Fields = await self._answer(self._client.info(section))
+        return info
+
+    async def _answer(self, answer: Awaitable[_T]) -> _T:
+        try:
+            return await answer
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StackError(f"Redis at {self._address} does not answer: {error!r}") from error
+
+    async def monitor(self) -> AsyncIterator[tuple[float, str, str]]:
+        """(seconds by the monotonic clock when it was received, command, first key) of each command, for ever.
+
+        Goes on after the server comes back; what it was asked meanwhile is not seen.
+        """
+        while True:
+            with suppress(OSError, EOFError, TimeoutError):
+                async with dial(self._address) as (reader, writer):
+                    writer.write(b"MONITOR\r\n")
+                    # A server without work says nothing: silence is no error here.
+                    while line := await reader.readline():
+                        if words := _WORD.findall(line.decode(errors="replace")):
+                            yield time.monotonic(), words[0], _key(words)
+            await asyncio.sleep(_AGAIN)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+
+def _key(words: list[str]) -> str:
+    """The first key: scripts have it after their text and the number of keys."""
+    place = 3 if words[0].upper() in {"EVAL", "EVALSHA"} else 1
+    return words[place] if len(words) > place else ""

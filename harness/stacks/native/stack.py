@@ -1,0 +1,239 @@
+"""Real Kafka, Redis or Valkey, Toxiproxy and service processes on loopback, from package registries alone."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import PlanRefused, StackError
+from harness.stack import Forgetful, Killable, Link, Pausable, ServiceHandle, Stoppable
+from harness.stacks.native.kafka import Kafka, listeners
+from harness.stacks.native.keeper import Keeper
+from harness.stacks.native.link import NativeLink
+from harness.stacks.native.parts import Parts, require
+from harness.stacks.native.ports import Ports
+from harness.stacks.native.process import Launch, Process
+from harness.stacks.native.reaper import VARIABLE
+from harness.stacks.native.redis import RedisServer
+from harness.stacks.native.service import NativeService, Place
+from harness.stacks.native.toxiproxy import Proxy, Toxiproxy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from harness.stack import Fields, RunNames
+    from harness.system import System
+
+_START = 60.0
+"""Seconds until a broker, a store, a proxy or a service that does not answer is given up on."""
+
+_OFFERS = (Link, ServiceHandle, Killable, Stoppable, Pausable, Forgetful)
+
+
+class NativeStack:
+    """Implements ``harness.stack.Stack`` for one system; ``folder`` is for the logs of brokers, stores and proxies.
+
+    May serve several runs, one after the other. Services start in ``working_directory``, which is the system
+    file's folder. PlanRefused if the system needs what this stack has not.
+    """
+
+    name = "native"
+
+    def __init__(self, system: System, folder: Path, working_directory: Path | None = None) -> None:
+        _check(system)
+        self._system = system
+        self._logs = folder.absolute()
+        self._cwd = (working_directory or Path.cwd()).absolute()
+        self._ports = Ports()
+        self._keeper: Keeper | None = None
+        self._parts: Parts | None = None
+        self._addresses: dict[str, str] = {}
+        self._toxiproxies: list[Toxiproxy] = []
+        self.services: dict[str, NativeService] = {}
+        self.dependencies: dict[str, Process] = {}
+        self.links: dict[str, NativeLink] = {}
+
+    async def start(self) -> None:
+        """Start brokers, stores and proxies in parallel, and wait until each answers."""
+        self._parts = await asyncio.to_thread(require)
+        self._keeper = await asyncio.to_thread(Keeper)
+        try:
+            (self._keeper.folder / "tmp").mkdir()
+            self._logs.mkdir(parents=True, exist_ok=True)
+            self._addresses = {
+                name: self._address() for name in [*self._system.dependencies, *self._system.replicas()]
+            }
+            self._make(self._parts)
+            await _up([*self.dependencies.values(), *self._toxiproxies])
+        except BaseException:
+            await self.stop()
+            raise
+
+    def _make(self, parts: Parts) -> None:
+        """Give every link its proxy, every broker link its listener, and make the processes."""
+        upstreams: dict[tuple[str, str], str] = {}
+        proxies: dict[tuple[str, str], str] = {}
+        for link in self._system.links():
+            proxies[link] = self._address()
+            kafka = link[1] in self._system.dependencies and self._system.kind(link[1]) == "kafka"
+            upstreams[link] = self._address() if kafka else self.direct(self._upstream(*link))
+        for name in self._system.dependencies:
+            joined = [(upstreams[link], proxies[link]) for link in proxies if link[1] == name]
+            self.dependencies[name] = self._dependency(name, parts, joined)
+        for replica in self._system.replicas():
+            if mine := [link for link in proxies if link[0] == replica]:
+                wanted = [Proxy(f"{link[0]}->{link[1]}", proxies[link], upstreams[link]) for link in mine]
+                toxiproxy = Toxiproxy(
+                    f"toxiproxy-{replica}",
+                    parts.toxiproxy,
+                    self._address(),
+                    wanted,
+                    self._launch(f"toxiproxy-{replica}"),
+                )
+                self._toxiproxies.append(toxiproxy)
+                for link in mine:
+                    kind, path = self._probing(link[1])
+                    made = NativeLink(*link, toxiproxy=toxiproxy, address=proxies[link], kind=kind, path=path)
+                    self.links[made.name] = made
+
+    def _dependency(self, name: str, parts: Parts, joined: list[tuple[str, str]]) -> Process:
+        folder = self._kept.folder / name
+        folder.mkdir()
+        launch = self._launch(name)
+        if self._system.kind(name) == "kafka":
+            return Kafka(name, parts.java, folder, listeners(self._address(), self.direct(name), joined), launch)
+        config = self._system.dependencies[name].config
+        return RedisServer(
+            name, parts.redis, self.direct(name), folder=folder / "files", config=config, launch=launch
+        )
+
+    def _probing(self, target: str) -> tuple[str, str]:
+        if target in self._system.dependencies:
+            return self._system.kind(target), "/"
+        return "http", self._system.services[target].ready
+
+    def _upstream(self, replica: str, target: str) -> str:
+        """Which replica a link to a service leads to: replica n of one to replica n of the other, round and round."""
+        if target in self._system.dependencies:
+            return target
+        number = (int(replica.partition("#")[2]) - 1) % self._system.services[target].replicas + 1
+        return f"{target}#{number}"
+
+    async def start_services(self, names: RunNames, folder: Path | str, variant: str | None) -> None:
+        """Start every service for one run in parallel and wait until each is ready.
+
+        Files go to ``folder/data/<service>``, which replicas share, and logs to ``folder/logs``.
+        """
+        env = {VARIABLE: self._kept.token, "TMPDIR": str(self._kept.folder / "tmp")}
+        run_folder = await asyncio.to_thread(Path(folder).absolute)
+        for replica in self._system.replicas():
+            addresses = {link.dependency: link.address for link in self.links.values() if link.service == replica}
+            self.services[replica] = NativeService(
+                Place(
+                    system=self._system,
+                    replica=replica,
+                    address=self.direct(replica),
+                    addresses=addresses,
+                    names=names,
+                    folder=run_folder,
+                    variant=variant,
+                    env=env,
+                    cwd=self._cwd,
+                )
+            )
+        try:
+            await _up(self.services.values())
+        except BaseException:
+            await self.stop_services()
+            raise
+
+    async def stop_services(self, *, graceful: bool = False) -> None:
+        """End the run's services: with SIGKILL, which is quick, or by asking them to leave."""
+        services = list(self.services.values())
+        self.services.clear()
+        await _down(services, graceful=graceful)
+
+    async def stop(self) -> None:
+        """End everything this stack started and remove its temporary files; may be called twice."""
+        try:
+            await self.stop_services()
+            await _down([*self._toxiproxies, *self.dependencies.values()], graceful=False)
+        finally:
+            keeper, self._keeper = self._keeper, None
+            if keeper is not None:
+                await asyncio.to_thread(keeper.close)
+            self._toxiproxies.clear()
+            self.dependencies.clear()
+            self.links.clear()
+            self._ports.close()
+
+    def direct(self, name: str) -> str:
+        """host:port of a dependency, a replica, or a service's first replica, that no fault touches."""
+        known = self._addresses
+        if name not in known and f"{name}#1" not in known:
+            raise StackError(
+                f"the stack has no {name!r}; it has {', '.join(sorted(known)) or 'nothing: start it first'}"
+            )
+        return known.get(name) or known[f"{name}#1"]
+
+    def lacks(self, need: type) -> str | None:
+        """Why this stack cannot offer a capability, or None."""
+        if need in _OFFERS:
+            return None
+        return f"it offers {', '.join(offer.__name__ for offer in _OFFERS)}, and no {need.__name__}"
+
+    def versions(self) -> Fields:
+        """Versions of the parts."""
+        return dict(self._parts.versions) if self._parts is not None else {}
+
+    def pids(self) -> Mapping[str, int]:
+        """Ids of the processes that live now, by name."""
+        every = [*self.dependencies.values(), *self._toxiproxies, *self.services.values()]
+        return {process.name: pid for process in every if (pid := process.pid) is not None}
+
+    @property
+    def _kept(self) -> Keeper:
+        if self._keeper is None:
+            raise StackError("the stack does not run; start it first")
+        return self._keeper
+
+    def _address(self) -> str:
+        return f"127.0.0.1:{self._ports.take()}"
+
+    def _launch(self, name: str) -> Launch:
+        """Where a part of the stack runs and logs; its command is its own."""
+        kept = self._kept
+        env = {VARIABLE: kept.token, "TMPDIR": str(kept.folder / "tmp"), "LANG": "C.UTF-8", "LOG_LEVEL": "warn"}
+        return Launch((), env, kept.folder, self._logs / f"{name.replace('#', '-')}.log")
+
+
+def _check(system: System) -> None:
+    for name, service in system.services.items():
+        if service.command is None:
+            raise PlanRefused(f"services.{name} is an image; the native stack starts commands")
+    for name in system.dependencies:
+        if system.kind(name) not in {"kafka", "redis"}:
+            raise PlanRefused(
+                f"dependencies.{name}: the native stack has kafka and redis, and no {system.kind(name)}"
+            )
+
+
+async def _up(processes: Iterable[Process]) -> None:
+    """Start all, then wait for all; the first that fails is the error."""
+
+    async def one(process: Process) -> None:
+        await process.start()
+        await process.ready(_START)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for process in processes:
+                tasks.create_task(one(process))
+    except* StackError as group:
+        raise group.exceptions[0] from None
+
+
+async def _down(processes: Iterable[Process], *, graceful: bool) -> None:
+    living = [process for process in processes if process.pid is not None]
+    await asyncio.gather(*(process.stop() if graceful else process.kill() for process in living))

@@ -1,0 +1,197 @@
+"""The loop between Kafka and a handler of deliveries.
+
+Each partition has at most one delivery in work; partitions go on beside each other. A partition is paused while its
+batch is in work. Offsets are committed last, and never past a delivery that is not finished.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from reference_impl.service_libs.backoff import Backoff
+from reference_impl.service_libs.idempotency import Consume
+from reference_impl.service_libs.message import Delivery
+
+_log = structlog.get_logger()
+
+_POLL_MS = 200
+
+
+@dataclass(frozen=True)
+class Membership:
+    """How a consumer takes part in its group; times in milliseconds."""
+
+    bootstrap: str
+    group: str
+    session_timeout_ms: int
+    heartbeat_interval_ms: int
+    request_timeout_ms: int
+    backoff_ms: int
+    metadata_max_age_ms: int
+    fetch_max_wait_ms: int
+    max_poll_records: int
+
+
+class Consumer:
+    """Reads topics as a member of a group, for ever; joins again with a new client whenever the old one breaks."""
+
+    def __init__(self, membership: Membership, topics: Sequence[str], consume: Consume, backoff: Backoff) -> None:
+        self._membership = membership
+        self._topics = topics
+        self._consume = consume
+        self._backoff = backoff
+        self._session: _Session | None = None
+
+    @property
+    def assigned(self) -> bool:
+        """Whether the group has given this member its share, even if that is nothing."""
+        return self._session is not None and self._session.assigned
+
+    async def run(self) -> None:
+        """Consume until cancelled; then finish or abandon what is in work, commit, and leave the group."""
+        failures = 0
+        while True:
+            self._session = _Session(self._membership, self._topics, self._consume, self._backoff)
+            try:
+                await self._session.run()
+            except (KafkaError, OSError) as error:
+                failures = 1 if self._session.assigned else failures + 1
+                _log.warning("joining anew", failures=failures, error=repr(error))
+                await self._backoff.wait(failures)
+
+
+class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """One client, from joining to leaving."""
+
+    def __init__(self, membership: Membership, topics: Sequence[str], consume: Consume, backoff: Backoff) -> None:
+        self.assigned = False
+        self._topics = topics
+        self._consume = consume
+        self._backoff = backoff
+        self._batch = membership.max_poll_records
+        self._request_seconds = membership.request_timeout_ms / 1000
+        # Less than the session's time-out, which is also how long the group waits for a member in a rebalance.
+        self._grace_seconds = membership.session_timeout_ms / 3000
+        self._client = AIOKafkaConsumer(
+            bootstrap_servers=membership.bootstrap,
+            group_id=membership.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",  # the client's default loses what came before the first commit
+            isolation_level="read_committed",
+            session_timeout_ms=membership.session_timeout_ms,
+            heartbeat_interval_ms=membership.heartbeat_interval_ms,
+            request_timeout_ms=membership.request_timeout_ms,
+            retry_backoff_ms=membership.backoff_ms,
+            metadata_max_age_ms=membership.metadata_max_age_ms,
+            fetch_max_wait_ms=membership.fetch_max_wait_ms,
+        )
+        self._workers: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._stopping: set[TopicPartition] = set()
+        self._finished: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._progress = asyncio.Event()
+
+    async def run(self) -> None:
+        committer = asyncio.create_task(self._commit_progress())
+        try:
+            async with asyncio.timeout(2 * self._request_seconds):
+                await self._client.start()
+            self._client.subscribe(list(self._topics), listener=self)
+            while True:
+                batches = await self._client.getmany(timeout_ms=_POLL_MS, max_records=self._batch)
+                for partition, records in batches.items():
+                    self._client.pause(partition)
+                    self._workers[partition] = asyncio.create_task(self._work(partition, records))
+        finally:
+            committer.cancel()
+            await self._stop_workers(list(self._workers))
+            await self._leave()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self.assigned = True
+        _log.info("assigned", partitions=sorted(partition.partition for partition in assigned))
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Hand over with nothing in work: two members must not work on one partition, nor one member twice."""
+        self.assigned = False
+        await self._stop_workers(list(self._workers))
+        await self._commit()
+        self._finished.clear()
+        self._committed.clear()
+
+    async def _work(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
+        for record in records:
+            if partition in self._stopping:
+                return
+            delivery = Delivery(
+                record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)
+            )
+            await self._until_finished(delivery)
+            self._finished[partition] = record.offset + 1
+            self._progress.set()
+        if partition in self._client.assignment():
+            self._client.resume(partition)
+
+    async def _until_finished(self, delivery: Delivery) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._consume(delivery)
+            except Exception:
+                failures += 1
+                _log.exception("delivery not finished", partition=delivery.partition, offset=delivery.offset)
+                await self._backoff.wait(failures)
+            else:
+                return
+
+    async def _stop_workers(self, partitions: Sequence[TopicPartition]) -> None:
+        """Let each finish the delivery in hand, for a short while; what is abandoned will be delivered again."""
+        tasks = [self._workers.pop(partition) for partition in partitions]
+        if not tasks:
+            return
+        self._stopping.update(partitions)
+        _, late = await asyncio.wait(tasks, timeout=self._grace_seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._stopping.difference_update(partitions)
+
+    async def _commit_progress(self) -> None:
+        failures = 0
+        while True:
+            await self._progress.wait()
+            self._progress.clear()
+            if await self._commit():
+                failures = 0
+            else:
+                failures += 1
+                await self._backoff.wait(failures)
+                self._progress.set()
+
+    async def _commit(self) -> bool:
+        """Commit what is finished; a failure is no failure of any handler, the next commit makes up for it."""
+        offsets = {tp: offset for tp, offset in self._finished.items() if self._committed.get(tp) != offset}
+        if not offsets:
+            return True
+        try:
+            async with asyncio.timeout(self._request_seconds):
+                await self._client.commit(offsets)
+        except (KafkaError, OSError) as error:
+            _log.warning("offsets not committed", error=repr(error))
+            return False
+        self._committed.update(offsets)
+        return True
+
+    async def _leave(self) -> None:
+        await self._commit()
+        try:
+            async with asyncio.timeout(self._request_seconds):
+                await self._client.stop()
+        except (KafkaError, OSError) as error:
+            _log.warning("left without a word", error=repr(error))

@@ -1,0 +1,96 @@
+"""Publishing to Kafka: idempotent producer, acks=all, bounded waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from reference_impl.service_libs.errors import KafkaUnavailable
+
+_log = structlog.get_logger()
+
+
+class KafkaBus:
+    """Publishes records, each acknowledged by all replicas.
+
+    A producer that failed once is replaced: after a record without an answer its sequence numbers have a gap, and it
+    might be fenced. What it still sends may be written a second time, which consumers bear.
+    """
+
+    def __init__(self, bootstrap: str, *, request_timeout_ms: int, backoff_ms: int, metadata_max_age_ms: int) -> None:
+        self._bootstrap = bootstrap
+        self._request_timeout_ms = request_timeout_ms
+        self._backoff_ms = backoff_ms
+        self._metadata_max_age_ms = metadata_max_age_ms
+        # A try may begin just before the time-out of the one before ends it, hence twice.
+        self._longest = 2 * request_timeout_ms / 1000
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+        self._retired: set[asyncio.Task[None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a producer that has not failed."""
+        return self._producer is not None
+
+    async def start(self) -> None:
+        """Connect, unless connected. Raises ``KafkaUnavailable``."""
+        async with self._starting:
+            if self._producer is not None:
+                return
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap,
+                enable_idempotence=True,
+                acks="all",
+                request_timeout_ms=self._request_timeout_ms,
+                retry_backoff_ms=self._backoff_ms,
+                metadata_max_age_ms=self._metadata_max_age_ms,
+            )
+            try:
+                async with asyncio.timeout(self._longest):
+                    await producer.start()
+            except BaseException as error:
+                self._retire(producer)
+                if isinstance(error, KafkaError | OSError):
+                    raise KafkaUnavailable(repr(error)) from error
+                raise
+            self._producer = producer
+
+    async def stop(self) -> None:
+        """Send what is under way and close, within the bound of one publish."""
+        if self._producer is not None:
+            self._retire(self._producer)
+            self._producer = None
+        if self._retired:
+            _, late = await asyncio.wait(self._retired, timeout=self._longest)
+            for task in late:
+                task.cancel()
+
+    async def publish(self, topic: str, key: str, value: bytes) -> None:
+        """Return when the broker has acknowledged the record; records of one key go to one partition."""
+        await self.start()
+        producer = self._producer
+        if producer is None:
+            raise KafkaUnavailable("stopped")
+        try:
+            async with asyncio.timeout(self._longest):
+                await producer.send_and_wait(topic, value, key=key.encode())
+        except (KafkaError, OSError) as error:
+            if self._producer is producer:
+                self._producer = None
+                self._retire(producer)
+            raise KafkaUnavailable(repr(error)) from error
+
+    def _retire(self, producer: AIOKafkaProducer) -> None:
+        task = asyncio.create_task(_close(producer))
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    with contextlib.suppress(KafkaError, OSError):
+        await producer.stop()

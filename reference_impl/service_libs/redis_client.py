@@ -1,0 +1,91 @@
+"""Redis with bounded waits and no hidden second tries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar, cast
+
+import orjson
+import structlog
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from reference_impl.service_libs.errors import RedisUnavailable
+
+_log = structlog.get_logger()
+
+T = TypeVar("T")
+
+_DELETE_IF_EQUALS = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+
+
+class RedisClient:
+    """A pool of connections. A command is sent once: redis-py by itself would send a SET NX whose reply was lost again,
+    and then take its own key for another's. A connection whose reply is late or lost is closed, never used again.
+
+    ``start`` and every command raise ``RedisUnavailable`` within the time-outs, both in seconds.
+    """
+
+    def __init__(self, url: str, *, connect_timeout: float, command_timeout: float) -> None:
+        pool = ConnectionPool.from_url(
+            url,
+            socket_connect_timeout=connect_timeout,
+            socket_timeout=command_timeout,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,  # RESP3, like the driver's own name, would cost round trips at each connect
+            driver_info=None,
+            decode_responses=True,
+        )
+        self._redis = Redis(connection_pool=pool)
+        self._longest = connect_timeout + command_timeout
+        self.available: bool | None = None
+        """How the last command went; None before the first."""
+
+    async def start(self) -> None:
+        """PING, so that a wrong address is seen at the start."""
+        await self._bounded(cast("Awaitable[bool]", self._redis.ping()))
+        _log.info("redis reached")
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+    async def set_if_not_exists(self, key: str, value: Any, ttl_seconds: int | None = None) -> bool:  # noqa: ANN401
+        """SET NX EX: whether the key is now ours. Other values than text, bytes and numbers are stored as JSON."""
+        plain = value if isinstance(value, str | bytes | int | float) else orjson.dumps(value)
+        return bool(await self._bounded(self._redis.set(key, plain, nx=True, ex=ttl_seconds)))
+
+    async def delete_key(self, key: str) -> int:
+        """DEL: how many keys there were."""
+        return int(await self._bounded(self._redis.delete(key)))
+
+    async def delete_if_equals(self, key: str, value: str) -> bool:
+        """Delete a key only if it still holds this value, in one step."""
+        deleted = self._redis.eval(_DELETE_IF_EQUALS, 1, key, value)
+        return bool(await self._bounded(cast("Awaitable[int]", deleted)))
+
+    async def get(self, key: str) -> str | None:
+        """GET; None if there is no such key."""
+        return cast("str | None", await self._bounded(self._redis.get(key)))
+
+    async def set(self, key: str, value: str, ttl_seconds: int) -> None:
+        """SET EX."""
+        await self._bounded(self._redis.set(key, value, ex=ttl_seconds))
+
+    async def remaining_seconds(self, key: str) -> float:
+        """How long a key will live; 0 if it is gone."""
+        return max(0, int(await self._bounded(self._redis.pttl(key)))) / 1000
+
+    async def _bounded(self, command: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._longest):
+                answer = await command
+        except (RedisError, OSError) as error:  # a TimeoutError is an OSError
+            self.available = False
+            raise RedisUnavailable(f"{type(error).__name__}: {error}") from error
+        self.available = True
+        return answer

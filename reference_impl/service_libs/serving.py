@@ -1,0 +1,109 @@
+"""One service process: its HTTP side, what runs beside it, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+from dishka import Provider, make_async_container
+from fastapi import FastAPI
+
+from reference_impl.service_libs import logging
+from reference_impl.service_libs.settings import ServiceSettings
+
+_log = structlog.get_logger()
+
+LONGEST_END_SECONDS = 4.5
+"""A process that was asked to stop has left by then; whoever asked may lose patience after 5 s."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a service's providers come to. Each of ``background`` runs until it is cancelled."""
+
+    app: FastAPI
+    background: Sequence[Callable[[], Awaitable[None]]] = ()
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals alone: uvicorn's own handling would end the process by the signal, not status 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def main(*providers: Provider) -> None:
+    """Run a service until SIGTERM or SIGINT; exit status 0 then, 1 if a part of it broke."""
+    raise SystemExit(asyncio.run(serve(*providers)))
+
+
+async def serve(*providers: Provider) -> int:
+    """Start what the providers give, wait for the end, stop it in the opposite order."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    container = make_async_container(*providers)
+    settings = await container.get(ServiceSettings)
+    logging.configure(settings.SERVICE, settings.log_level)
+    try:
+        waiting = asyncio.create_task(stopping.wait())
+        building = asyncio.create_task(container.get(Service))
+        await asyncio.wait((waiting, building), return_when=asyncio.FIRST_COMPLETED)
+        if stopping.is_set():
+            building.cancel()
+            return 0
+        async with _running(await building, settings, stopping) as running:
+            await asyncio.wait((waiting, *running), return_when=asyncio.FIRST_COMPLETED)
+            broken = [task for task in running if task.done()]
+            for task in broken:
+                _log.critical("ended by itself", what=task.get_name(), error=repr(task.exception()))
+            return 1 if broken else 0
+    finally:
+        waiting.cancel()
+        try:
+            async with asyncio.timeout(LONGEST_END_SECONDS / 3):
+                await container.close()
+        except TimeoutError:
+            _log.warning("closed in haste")
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    service: Service, settings: ServiceSettings, stopping: asyncio.Event
+) -> AsyncIterator[list[asyncio.Task[None]]]:
+    server = _Server(
+        uvicorn.Config(
+            service.app,
+            host=settings.host,
+            port=settings.port,
+            loop="asyncio",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    http = asyncio.create_task(server.serve(), name="http")
+    background = [
+        asyncio.create_task(_forever(run), name=getattr(run, "__qualname__", repr(run))) for run in service.background
+    ]
+    try:
+        yield [http, *background]
+    finally:
+        stopping.set()
+        server.should_exit = True
+        for task in background:
+            task.cancel()
+        await asyncio.wait((http, *background), timeout=LONGEST_END_SECONDS * 2 / 3)
+
+
+async def _forever(run: Callable[[], Awaitable[None]]) -> None:
+    await run()

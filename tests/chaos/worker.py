@@ -1,0 +1,133 @@
+"""Talks to Redis, Kafka and a peer without a pause while it is busy, and holds no connection while it is idle.
+
+GET /busy and GET /idle switch; any other path says that it is ready. Every part starts again after any error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import suppress
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+PAUSE = 0.02
+
+
+async def redis() -> None:
+    """SET and GET over one connection."""
+    host, _, port = os.environ["REDIS"].partition(":")
+    client = Redis(
+        host=host, port=int(port), socket_timeout=1, single_connection_client=True, retry=Retry(NoBackoff(), 0)
+    )
+    try:
+        while True:
+            await client.set("worker", "busy")
+            await client.get("worker")
+            await asyncio.sleep(PAUSE)
+    finally:
+        await client.aclose()
+
+
+async def produce() -> None:
+    """Publish one record after the other."""
+    producer = AIOKafkaProducer(bootstrap_servers=os.environ["KAFKA"], request_timeout_ms=2000)
+    await producer.start()
+    try:
+        number = 0
+        while True:
+            number += 1
+            value = b'{"event_id": "%d-%d", "event_type": "work"}' % (os.getpid(), number)
+            await producer.send_and_wait(os.environ["TOPIC"], value, partition=number % 4)
+            await asyncio.sleep(PAUSE)
+    finally:
+        await producer.stop()
+
+
+async def consume() -> None:
+    """Take part in the group and commit after each batch."""
+    consumer = AIOKafkaConsumer(
+        os.environ["TOPIC"],
+        bootstrap_servers=os.environ["KAFKA"],
+        group_id=os.environ["GROUP"],
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=1500,
+        heartbeat_interval_ms=300,
+        request_timeout_ms=2000,
+        rebalance_timeout_ms=3000,
+        fetch_max_wait_ms=100,
+    )
+    await consumer.start()
+    try:
+        while True:
+            if await consumer.getmany(timeout_ms=100):
+                await consumer.commit()
+    finally:
+        await consumer.stop()
+
+
+async def ask() -> None:
+    """GET over one connection that is kept."""
+    host, _, port = os.environ["PEER"].partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        while True:
+            writer.write(b"GET / HTTP/1.1\r\nHost: peer\r\n\r\n")
+            async with asyncio.timeout(1):
+                await reader.readuntil(b"ok\n")
+            await asyncio.sleep(PAUSE)
+    finally:
+        writer.close()
+
+
+async def for_ever(part) -> None:
+    """A part, again and again."""
+    while True:
+        with suppress(OSError, EOFError, TimeoutError, RedisError, KafkaError):
+            await part()
+        await asyncio.sleep(PAUSE)
+
+
+class Worker:
+    """The parts that run now."""
+
+    def __init__(self) -> None:
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def switch(self, path: str) -> None:
+        """Become busy or idle; anything else changes nothing."""
+        if path == "/busy" and not self.tasks:
+            self.tasks = [asyncio.create_task(for_ever(part)) for part in (redis, produce, consume, ask)]
+        if path == "/idle":
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+            self.tasks.clear()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request."""
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            await self.switch(head.split(b" ")[1].decode())
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n")
+            await writer.drain()
+        writer.close()
+
+
+async def main() -> None:
+    """Listen for ever."""
+    server = await asyncio.start_server(Worker().serve, "127.0.0.1", int(os.environ["PORT"]))
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.ERROR)
+    asyncio.run(main())
