@@ -61,7 +61,7 @@ class Consumer:
             try:
                 await self._session.run()
             except (KafkaError, OSError) as error:
-                failures = 1 if self._session.assigned else failures + 1
+                failures = 1 if self._session.joined else failures + 1
                 _log.warning("joining anew", failures=failures, error=repr(error))
                 await self._backoff.wait(failures)
 
@@ -71,6 +71,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
 
     def __init__(self, membership: Membership, topics: Sequence[str], consume: Consume, backoff: Backoff) -> None:
         self.assigned = False
+        self.joined = False
         self._topics = topics
         self._consume = consume
         self._backoff = backoff
@@ -106,15 +107,14 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             while True:
                 batches = await self._client.getmany(timeout_ms=_POLL_MS, max_records=self._batch)
                 for partition, records in batches.items():
-                    self._client.pause(partition)
-                    self._workers[partition] = asyncio.create_task(self._work(partition, records))
+                    self._begin(partition, records)
         finally:
             committer.cancel()
             await self._stop_workers(list(self._workers))
             await self._leave()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self.assigned = True
+        self.assigned = self.joined = True
         _log.info("assigned", partitions=sorted(partition.partition for partition in assigned))
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -124,6 +124,14 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         await self._commit()
         self._finished.clear()
         self._committed.clear()
+
+    def _begin(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
+        if self.assigned:
+            self._client.pause(partition)
+            self._workers[partition] = asyncio.create_task(self._work(partition, records))
+        elif partition in self._client.assignment():
+            # Handed over in the middle of a rebalance: not ours to begin, and not to be skipped either.
+            self._client.seek(partition, records[0].offset)
 
     async def _work(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
         for record in records:

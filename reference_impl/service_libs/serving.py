@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -47,8 +48,13 @@ async def serve(*providers: Provider) -> int:
     """Start what the providers give, wait for the end, stop it in the opposite order."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopping.set()
+        loop.call_later(LONGEST_END_SECONDS, os._exit, 0)  # a thread deep in a document cannot be cancelled
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stop)
     container = make_async_container(*providers)
     settings = await container.get(ServiceSettings)
     logging.configure(settings.SERVICE, settings.log_level)
@@ -67,11 +73,7 @@ async def serve(*providers: Provider) -> int:
             return 1 if broken else 0
     finally:
         waiting.cancel()
-        try:
-            async with asyncio.timeout(LONGEST_END_SECONDS / 3):
-                await container.close()
-        except TimeoutError:
-            _log.warning("closed in haste")
+        await container.close()
 
 
 @contextlib.asynccontextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from harness.files import load
 from harness.scenario import Scenario
 from harness.system import System

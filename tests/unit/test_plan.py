@@ -4,6 +4,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+
 from harness.errors import FileError, PlanRefused
 from harness.plan import Plan, make_plan
 

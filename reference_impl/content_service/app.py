@@ -1,0 +1,45 @@
+"""The content service's HTTP side."""
+
+from __future__ import annotations
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from reference_impl.common_core.enums import ContentType
+from reference_impl.content_service.protocols import BlobStoreProtocol
+from reference_impl.service_libs.health import health_routes
+from reference_impl.service_libs.http_errors import Refused, read_body, refuse_in_json
+
+_log = structlog.get_logger()
+
+
+def build_app(blobs: BlobStoreProtocol, *, max_blob_bytes: int) -> FastAPI:
+    """``POST /v1/content?content_type=…`` stores a body, ``GET /v1/content/{id}`` gives it back."""
+    app = FastAPI(title="content_service", openapi_url=None)
+    refuse_in_json(app)
+
+    async def ready() -> bool:
+        return True  # the folder was made before the app was
+
+    app.include_router(health_routes({"blobs": ready}))
+
+    @app.post("/v1/content")
+    async def store(request: Request, content_type: ContentType) -> JSONResponse:
+        content = await read_body(request, max_blob_bytes)
+        try:
+            storage_id = await blobs.put(content)
+        except OSError as error:
+            _log.exception("blob not written", size=len(content))
+            raise Refused(507, "not_stored", f"the disk did not take the blob: {error.strerror}") from error
+        _log.info("stored", storage_id=storage_id, size=len(content), content_type=content_type.value)
+        return JSONResponse({"storage_id": storage_id})
+
+    @app.get("/v1/content/{storage_id}")
+    async def fetch(storage_id: str) -> Response:
+        content = await blobs.get(storage_id)
+        if content is None:
+            raise Refused(404, "not_found", "no blob of that name")
+        return Response(content, media_type="application/octet-stream")
+
+    return app

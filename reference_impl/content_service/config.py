@@ -1,0 +1,19 @@
+"""The content service's settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import PositiveInt
+
+from reference_impl.service_libs.settings import ServiceSettings
+
+
+class ContentServiceSettings(ServiceSettings):
+    """Where blobs lie, and how large one may be, in bytes."""
+
+    SERVICE: ClassVar[str] = "content_service"
+
+    blob_dir: Path
+    max_blob_bytes: PositiveInt = 16 * 1024 * 1024

@@ -1,0 +1,79 @@
+"""Blobs on disk: there under their name wholly, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+
+_STORAGE_ID = re.compile(r"[0-9a-f]{64}")
+
+
+class BlobStore:
+    """A folder of blobs, each in a file named by the SHA-256, in hex, of its bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def start(self) -> None:
+        """Make the folder. Raises OSError if that cannot be."""
+        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
+
+    async def put(self, content: bytes) -> str:
+        """Store bytes; when this returns they survive the loss of power. Raises OSError, and then nothing was stored."""
+        return await asyncio.to_thread(self._put, content)
+
+    async def get(self, storage_id: str) -> bytes | None:
+        """The bytes as they are on disk; None if there are none of that name."""
+        if not _STORAGE_ID.fullmatch(storage_id):
+            return None
+        return await asyncio.to_thread(self._get, storage_id)
+
+    def _put(self, content: bytes) -> str:
+        storage_id = hashlib.sha256(content).hexdigest()
+        if not self._holds(storage_id, len(content)):
+            self._write(storage_id, content)
+        # Also when it was there: whoever renamed it may have died before this line.
+        _sync_folder(self._folder)
+        return storage_id
+
+    def _get(self, storage_id: str) -> bytes | None:
+        try:
+            return (self._folder / storage_id).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _holds(self, storage_id: str, size: int) -> bool:
+        """An existing name says nothing by itself: a half-written or rotten file may bear it."""
+        try:
+            with (self._folder / storage_id).open("rb") as file:
+                return (
+                    os.fstat(file.fileno()).st_size == size
+                    and hashlib.file_digest(file, "sha256").hexdigest() == storage_id
+                )
+        except FileNotFoundError:
+            return False
+
+    def _write(self, storage_id: str, content: bytes) -> None:
+        # In the same folder: a rename is atomic only within one file system.
+        handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".incoming-")
+        try:
+            with open(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self._folder / storage_id)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

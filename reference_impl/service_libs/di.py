@@ -1,0 +1,177 @@
+"""Providers of what services share. dishka ends what it started in the opposite order, also when one fails."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from random import Random, SystemRandom
+
+import structlog
+from dishka import Provider, Scope, provide
+
+from reference_impl.service_libs.backoff import Backoff
+from reference_impl.service_libs.clock import Clock, SystemClock
+from reference_impl.service_libs.consumer import Membership
+from reference_impl.service_libs.content_client import ContentClient
+from reference_impl.service_libs.database import Database, Migration
+from reference_impl.service_libs.errors import RedisUnavailable
+from reference_impl.service_libs.hints import Hints
+from reference_impl.service_libs.idempotency import Idempotency, IdempotencyGuard, InboxGuard
+from reference_impl.service_libs.inbox import Inbox
+from reference_impl.service_libs.kafka_bus import KafkaBus
+from reference_impl.service_libs.outbox import Outbox, Relay
+from reference_impl.service_libs.redis_client import RedisClient
+from reference_impl.service_libs.settings import (
+    ConsumerSettings,
+    ContentSettings,
+    DatabaseSettings,
+    KafkaSettings,
+    OutboxSettings,
+    RedisSettings,
+)
+
+_log = structlog.get_logger()
+
+
+class SurroundingsProvider(Provider):
+    """Time and chance: the only place where they come from the machine."""
+
+    @provide(scope=Scope.APP)
+    def clock(self) -> Clock:
+        """The machine's clock."""
+        return SystemClock()
+
+    @provide(scope=Scope.APP)
+    def random(self) -> Random:
+        """The machine's randomness, so that two replicas never draw the same."""
+        return SystemRandom()
+
+
+class OutboxProvider(Provider):
+    """A database with an outbox, the relay that empties it, and the content client."""
+
+    def __init__(self, migrations: Sequence[Migration]) -> None:
+        super().__init__()
+        self._migrations = migrations
+
+    @provide(scope=Scope.APP)
+    def backoff(self, settings: OutboxSettings, random: Random) -> Backoff:
+        """How everything is tried again."""
+        return Backoff(settings.retry_first_seconds, settings.retry_longest_seconds, random)
+
+    @provide(scope=Scope.APP)
+    async def database(self, settings: DatabaseSettings, random: Random, backoff: Backoff) -> AsyncIterator[Database]:
+        """The service's database, migrated."""
+        database = Database(
+            settings.database_url, self._migrations, random, busy_seconds=settings.database_busy_seconds
+        )
+        try:
+            await backoff.persist(database.start, "migrate the database")
+            yield database
+        finally:
+            await database.stop()
+
+    @provide(scope=Scope.APP)
+    async def bus(self, settings: KafkaSettings) -> AsyncIterator[KafkaBus]:
+        """Kafka; the relay connects it, as often as it takes."""
+        bus = KafkaBus(
+            settings.kafka,
+            request_timeout_ms=settings.kafka_request_timeout_ms,
+            backoff_ms=settings.kafka_backoff_ms,
+            metadata_max_age_ms=settings.kafka_metadata_max_age_ms,
+        )
+        yield bus
+        await bus.stop()
+
+    @provide(scope=Scope.APP)
+    async def content(self, settings: ContentSettings) -> AsyncIterator[ContentClient]:
+        """The content service's client."""
+        client = ContentClient(settings.content_url, timeout_seconds=settings.http_timeout_seconds)
+        yield client
+        await client.stop()
+
+    @provide(scope=Scope.APP)
+    def outbox(self, database: Database) -> Outbox:
+        """The outbox table."""
+        return Outbox(database)
+
+    @provide(scope=Scope.APP)
+    def relay(
+        self,
+        settings: OutboxSettings,
+        database: Database,
+        outbox: Outbox,
+        bus: KafkaBus,
+        clock: Clock,
+        backoff: Backoff,
+        random: Random,
+    ) -> Relay:
+        """What empties the outbox."""
+        return Relay(
+            database,
+            outbox,
+            bus,
+            clock,
+            backoff,
+            holder=f"{random.getrandbits(128):032x}",
+            turn_seconds=settings.relay_turn_seconds,
+            poll_seconds=settings.relay_poll_seconds,
+            batch=settings.relay_batch,
+        )
+
+
+class ConsumerProvider(Provider):
+    """What a consumer of events has besides."""
+
+    @provide(scope=Scope.APP)
+    async def redis(self, settings: RedisSettings) -> AsyncIterator[RedisClient]:
+        """Redis; a consumer starts without it too."""
+        client = RedisClient(
+            settings.redis_url,
+            connect_timeout=settings.redis_connect_timeout_seconds,
+            command_timeout=settings.redis_timeout_seconds,
+        )
+        try:
+            await client.start()
+        except RedisUnavailable as error:
+            _log.warning("started without redis", error=str(error))
+        yield client
+        await client.stop()
+
+    @provide(scope=Scope.APP)
+    def inbox(self, settings: KafkaSettings, database: Database, outbox: Outbox) -> Inbox:
+        """What was closed."""
+        return Inbox(database, outbox, settings.topic_dead_letters)
+
+    @provide(scope=Scope.APP)
+    def guard(
+        self, settings: RedisSettings, database: Database, inbox: Inbox, redis: RedisClient, random: Random
+    ) -> IdempotencyGuard:
+        """What makes an effect the only one. Variants put another in its place."""
+        hints = Hints(
+            redis,
+            random,
+            lambda: database.epoch,
+            lease_seconds=settings.lease_seconds,
+            retry_after=settings.redis_retry_after_seconds,
+        )
+        return InboxGuard(database, inbox, hints)
+
+    @provide(scope=Scope.APP)
+    def idempotency(self, guard: IdempotencyGuard, inbox: Inbox, backoff: Backoff) -> Idempotency:
+        """What the decorator needs."""
+        return Idempotency(guard, inbox, backoff)
+
+    @provide(scope=Scope.APP)
+    def membership(self, settings: ConsumerSettings) -> Membership:
+        """How the service takes part in its group."""
+        return Membership(
+            bootstrap=settings.kafka,
+            group=settings.group,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=settings.heartbeat_interval_ms,
+            request_timeout_ms=settings.kafka_request_timeout_ms,
+            backoff_ms=settings.kafka_backoff_ms,
+            metadata_max_age_ms=settings.kafka_metadata_max_age_ms,
+            fetch_max_wait_ms=settings.fetch_max_wait_ms,
+            max_poll_records=settings.max_poll_records,
+        )
