@@ -50,6 +50,8 @@ class Traffic:
     """
 
     connections: Mapping[int, tuple[int, int]]
+    accepted: int = 0
+    """How many connections of the service's the proxy has accepted since the stack started, also those long gone."""
 
 
 @runtime_checkable
@@ -125,8 +127,11 @@ class Link(Protocol):
         """The proxy is off while the scope lasts: open connections end, new ones are refused."""
         ...
 
-    async def probe(self, timeout: float) -> Probe:
-        """One request of the harness's own through the proxy; never raises for what the link does."""
+    async def probe(self, timeout: float, size: int = 0) -> Probe:
+        """A request of the harness's own through the proxy; never raises for what the link does.
+
+        ``size``: ask until the answers make up so many bytes, so that a throttle can be seen.
+        """
         ...
 
     async def traffic(self) -> Traffic:

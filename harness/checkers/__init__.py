@@ -1,1 +1,13 @@
-"""One checker, one file; the table of them stands here."""
+"""The table of checkers: what a history is judged by, in the order in which findings are told."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CHECKERS: Final = {
+    "exactly one effect": "harness.checkers.exactly_one_effect:ExactlyOneEffect",
+    "outcomes": "harness.checkers.outcomes:Outcomes",
+    "raw retained": "harness.checkers.raw_retained:RawRetained",
+    "evidence": "harness.checkers.evidence:Evidence",
+}
+"""Name -> ``"module:Name"``; a new checker is one file and one row."""

@@ -1,4 +1,4 @@
-"""The harness's own requests through a proxy: one each, on a connection of its own; never raising."""
+"""The harness's own requests through a proxy, each look on a connection of its own; never raising."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from harness.stack import Probe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Connected = Callable[[int], None]
+
 _API_VERSIONS = struct.pack(">hhih", 18, 0, 1, -1)
 """A whole request: API key 18 version 0, correlation id 1, no client id."""
-
 
 _LINGER = 5.0
 """Seconds that a port stays known as the harness's own: the proxy may close its side of a connection later."""
 
 
 class Prober:
-    """Asks one address; ``own`` are the local ports of its requests, for the traffic to leave out."""
+    """Asks one address. ``own`` are the local ports of its requests, for the traffic to leave out."""
 
     def __init__(self, address: str, kind: str, path: str = "/") -> None:
         self._address = address
         self._ask = {"redis": self._redis, "kafka": self._kafka}.get(kind, self._http)
         self._path = path
         self._ports: dict[int, float] = {}
+        self.used: set[int] = set()
+        """Local ports of all its requests that nobody has ticked off yet."""
 
     @property
     def own(self) -> frozenset[int]:
@@ -37,37 +40,47 @@ class Prober:
         self._ports = {port: until for port, until in self._ports.items() if until > now}
         return frozenset(self._ports)
 
-    async def probe(self, timeout: float) -> Probe:
-        """One request; ``answered`` if a whole, well-formed answer came within ``timeout`` seconds."""
+    async def probe(self, timeout: float, size: int = 0) -> Probe:
+        """Ask until answers of ``size`` bytes came, at least once; ``answered`` if all of it came in time."""
         begun = time.monotonic()
+
         def connected(port: int) -> None:
             self._ports[port] = begun + timeout + _LINGER
+            self.used.add(port)
 
         error = ""
         try:
-            await self._ask(timeout, connected)
+            async with asyncio.timeout(timeout):
+                await self._ask(size, connected)
         except TimeoutError:
             error = f"no answer within {timeout:g} s"
         except (OSError, EOFError) as problem:
             error = f"{type(problem).__name__}: {problem}"
         return Probe(not error, time.monotonic() - begun, error)
 
-    async def _http(self, timeout: float, connected: Callable[[int], None]) -> None:
-        await exchange(self._address, "GET", self._path, timeout=timeout, on_connect=connected)
+    async def _http(self, size: int, connected: Connected) -> None:
+        received = 0
+        while received <= size:
+            answer = await exchange(self._address, "GET", self._path, timeout=60, on_connect=connected)
+            received += max(1, len(answer.body))
 
-    async def _redis(self, timeout: float, connected: Callable[[int], None]) -> None:
-        async with asyncio.timeout(timeout), dial(self._address, connected) as (reader, writer):
-            writer.write(b"PING\r\n")
-            answer = await reader.readuntil(b"\r\n")
-            if answer != b"+PONG\r\n":
-                message = f"PING was answered {answer[:60]!r}"
+    async def _redis(self, size: int, connected: Connected) -> None:
+        async with dial(self._address, connected) as (reader, writer):
+            word = b"x" * max(size, 1)
+            writer.write(b"*2\r\n$4\r\nPING\r\n$%d\r\n%b\r\n" % (len(word), word))
+            if (head := await reader.readline()) != b"$%d\r\n" % len(word):
+                message = f"PING was answered {head[:60]!r}"
                 raise ConnectionError(message)
+            await reader.readexactly(len(word) + 2)
 
-    async def _kafka(self, timeout: float, connected: Callable[[int], None]) -> None:
-        async with asyncio.timeout(timeout), dial(self._address, connected) as (reader, writer):
-            writer.write(struct.pack(">i", len(_API_VERSIONS)) + _API_VERSIONS)
-            (length,) = struct.unpack(">i", await reader.readexactly(4))
-            _, error = struct.unpack_from(">ih", await reader.readexactly(length))
-            if error:
-                message = f"ApiVersions was answered with error {error}"
-                raise ConnectionError(message)
+    async def _kafka(self, size: int, connected: Connected) -> None:
+        async with dial(self._address, connected) as (reader, writer):
+            received = 0
+            while received <= size:
+                writer.write(struct.pack(">i", len(_API_VERSIONS)) + _API_VERSIONS)
+                (length,) = struct.unpack(">i", await reader.readexactly(4))
+                _, error = struct.unpack_from(">ih", await reader.readexactly(length))
+                if error:
+                    message = f"ApiVersions was answered with error {error}"
+                    raise ConnectionError(message)
+                received += length

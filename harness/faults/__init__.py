@@ -1,1 +1,44 @@
-"""One fault, one file; the table of them stands here."""
+"""Faults: something broken on purpose, on a link, a process, a broker or a store. One fault, one file, one row."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from harness.errors import PlanRefused
+from harness.faults.base import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TABLE: Final[Mapping[str, str]] = {
+    "net.latency": "harness.faults.net_latency:NetLatency",
+    "net.bandwidth": "harness.faults.net_bandwidth:NetBandwidth",
+    "net.hang": "harness.faults.net_hang:NetHang",
+    "net.reset": "harness.faults.net_reset:NetReset",
+    "net.down": "harness.faults.net_down:NetDown",
+    "net.partition": "harness.faults.net_partition:NetPartition",
+    "redis.lose": "harness.faults.redis_lose:RedisLose",
+    "redis.restart": "harness.faults.redis_restart:RedisRestart",
+    "service.kill": "harness.faults.service_kill:ServiceKill",
+    "service.pause": "harness.faults.service_pause:ServicePause",
+    "kafka.redeliver": "harness.faults.kafka_redeliver:KafkaRedeliver",
+    "kafka.duplicate": "harness.faults.kafka_duplicate:KafkaDuplicate",
+    "kafka.malformed": "harness.faults.kafka_malformed:KafkaMalformed",
+}
+"""Fault's name -> where its class is."""
+
+
+def fault_type(name: str) -> type[Fault]:
+    """The class of a fault; PlanRefused names the known ones and the nearest."""
+    if name not in TABLE:
+        near = get_close_matches(name, TABLE, 1)
+        nearest = f" (nearest: {near[0]})" if near else ""
+        raise PlanRefused(f"there is no fault {name!r}{nearest}; known are {', '.join(TABLE)}")
+    module, _, attribute = TABLE[name].partition(":")
+    found: type[Fault] = getattr(import_module(module), attribute)
+    return found
+
+
+__all__ = ["TABLE", "Fault", "fault_type"]

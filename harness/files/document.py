@@ -6,6 +6,7 @@ text. Anchors, aliases and merge keys (``<<``) work; tags do not. Keys are text,
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import ClassVar, Final
 import yaml
 from yaml.composer import Composer
 from yaml.parser import Parser
-from yaml.reader import Reader
+from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
@@ -55,15 +56,18 @@ class Document:
 
 def parse(path: Path) -> Document:
     """The values and places of a .yaml file; FileError for anything but one bounded, plain mapping."""
-    loader = _Loader(_text(path), str(path))
+    text = _text(path)
     try:
-        node = loader.get_single_node()
+        node = _Loader(text, str(path)).get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
         raise FileError(f"no YAML: {error.problem or error.context}", path=str(path), line=line) from None
-    except yaml.YAMLError as error:
-        raise FileError(f"no YAML: {' '.join(str(error).split())}", path=str(path)) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise FileError(
+            f"the character U+{error.character:04X} may not stand in a file", path=str(path), line=line
+        ) from None
     if node is None:
         raise FileError("the file is empty", path=str(path))
     if not isinstance(node, yaml.MappingNode):
@@ -103,22 +107,23 @@ def _text(path: Path) -> str:
 
 _TAG: Final = "tag:yaml.org,2002:"
 _WORDS: Final = (
-    ("null", r"(?:~|null)?", ["~", "n", ""]),
-    ("bool", r"true|false", ["t", "f"]),
-    ("int", r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+", list("-+0123456789")),
-    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
-    ("merge", r"<<", ["<"]),
+    ("null", r"(?:~|null)?", ["", *"~n"]),
+    ("bool", r"true|false", [*"tf"]),
+    ("int", r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+", [*"-+0123456789"]),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", [*"-+.0123456789"]),
+    ("merge", r"<<", [*"<"]),
 )
-"""What a plain scalar may be, by its pattern; whatever fits none is text."""
+"""What a plain scalar may be: its pattern and the characters it may begin with; whatever fits none is text."""
 
 
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
     """PyYAML's parser with the words above, bounded while it reads: a deep or huge file never gets far."""
 
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(_TAG + name, re.compile(rf"\A(?:{pattern})\Z")) for name, pattern, firsts in words if first in firsts]
-        for words in (_WORDS,)
-        for first in {first for _, _, firsts in words for first in firsts}
+    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]  # it is one for the class there too
+        first: [
+            (_TAG + name, re.compile(rf"\A(?:{pattern})\Z")) for name, pattern, firsts in _WORDS if first in firsts
+        ]
+        for first in ["", *"~ntf<-+.0123456789"]
     }
 
     def __init__(self, text: str, path: str) -> None:
@@ -131,24 +136,22 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         self._depth = 0
         self._nodes = 0
 
-    def compose_node(self, parent: yaml.Node | None, index: int | yaml.Node | None) -> yaml.Node | None:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """One node more, one level deeper."""
         self._depth += 1
         self._nodes += 1
         if self._depth > MAX_NESTING or self._nodes > MAX_NODES:
-            event = self.peek_event()
-            line = event.start_mark.line + 1 if event is not None else None
-            raise _too_deep(self._path, line) if self._depth > MAX_NESTING else _too_many(self._path, line)
+            raise (_too_deep if self._depth > MAX_NESTING else _too_many)(self._path, self.line + 1)
         node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
 
-def _too_deep(path: str, line: int | None) -> FileError:
+def _too_deep(path: str, line: int) -> FileError:
     return FileError(f"is nested more than {MAX_NESTING} levels deep", path=path, line=line)
 
 
-def _too_many(path: str, line: int | None) -> FileError:
+def _too_many(path: str, line: int) -> FileError:
     return FileError(f"holds more than {MAX_NODES:,} values once its aliases are written out", path=path, line=line)
 
 
@@ -196,29 +199,33 @@ class _Values:
     places: dict[Field, Place]
 
     def mapping(self, node: yaml.MappingNode, field: Field) -> dict[str, object]:
-        """A mapping's own keys over those it merges, the first merged over the later."""
-        own: dict[str, object] = {}
-        merged: dict[str, object] = {}
+        """A mapping with what it merges."""
+        made: dict[str, object] = {}
         self.places[field] = self._place(node)
-        written = [(self._key(key), value) for key, value in node.value if key.tag != f"{_TAG}merge"]
-        # Merged first, so that the places of the mapping's own keys replace theirs.
-        for source in reversed([one for key, value in node.value if key.tag == f"{_TAG}merge" for one in _all(value)]):
-            if not isinstance(source, yaml.MappingNode):
-                raise self._refusal("<< merges mappings only; give it an alias of one", source)
-            merged |= self.mapping(source, field)
-        self.places[field] = self._place(node)
-        for key, value in written:
-            if key.value in own:
-                raise self._refusal(f"the key {key.value!r} stands here twice", key)
-            for below in [known for known in self.places if known[: len(field) + 1] == (*field, key.value)]:
-                del self.places[below]
-            own[key.value] = self._value(value, (*field, key.value))
-            self.places[*field, key.value] = self._place(key)
+        for name, (key, value) in self._pairs(node).items():
+            made[name] = self._value(value, (*field, name))
+            self.places[*field, name] = self._place(key)
+        return made
+
+    def _pairs(self, node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        """A mapping's own keys over those it merges; of several that are merged the first wins."""
+        self._plain(node, "map")
+        merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            if key.tag == f"{_TAG}merge":
+                for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    if not isinstance(source, yaml.MappingNode):
+                        raise self._refusal("<< merges mappings only; give it an alias of one", source)
+                    merged = self._pairs(source) | merged
+            elif (name := self._key(key)) in own:
+                raise self._refusal(f"the key {name!r} stands here twice", key)
+            else:
+                own[name] = key, value
         return merged | own
 
     def _value(self, node: yaml.Node, field: Field) -> object:
         if isinstance(node, yaml.MappingNode):
-            self._plain(node, "map")
             return self.mapping(node, field)
         self.places[field] = self._place(node)
         if isinstance(node, yaml.SequenceNode):
@@ -238,27 +245,23 @@ class _Values:
                     return {"true": True, "false": False}[text]
                 case "int":
                     return int(text, 0 if text[:2] in {"0x", "0o"} else 10)
-                case "float":
-                    return float(text)
+                case "float" if math.isfinite(number := float(text)):
+                    return number
         except (KeyError, ValueError):
             raise self._refusal(f"{text[:40]!r} is no {node.tag.removeprefix(_TAG)} that can be used", node) from None
-        raise self._refusal(f"the tag {node.tag.replace(_TAG, '!!')} is not known here; write plain values", node)
+        raise self._refusal(f"{text[:40]!r} with the tag {node.tag.replace(_TAG, '!!')} is no plain value", node)
 
     def _plain(self, node: yaml.Node, kind: str) -> None:
         if node.tag != _TAG + kind:
             raise self._refusal(f"the tag {node.tag.replace(_TAG, '!!')} is not known here; write plain values", node)
 
-    def _key(self, node: yaml.Node) -> yaml.ScalarNode:
+    def _key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode) or node.tag != f"{_TAG}str":
             raise self._refusal("a key must be text; put it in quotes", node)
-        return node
+        return str(node.value)
 
     def _place(self, node: yaml.Node) -> Place:
         return Place(self.path, _line(node))
 
     def _refusal(self, message: str, node: yaml.Node) -> FileError:
         return FileError(message, path=self.path, line=_line(node))
-
-
-def _all(node: yaml.Node) -> list[yaml.Node]:
-    return list(node.value) if isinstance(node, yaml.SequenceNode) else [node]

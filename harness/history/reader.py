@@ -92,7 +92,9 @@ class History:
         stamp = hashlib.sha256(orjson.dumps([status.st_size, status.st_mtime_ns, COLUMNS])).hexdigest()
         if self._stamp(cache) != stamp:
             cache = self._cached(cache, stamp)
-        self._duckdb.execute(f"CREATE VIEW history AS SELECT * FROM read_parquet({_quoted(cache)}) WHERE i IS NOT NULL")
+        self._duckdb.execute(
+            f"CREATE VIEW history AS SELECT * FROM read_parquet({_quoted(cache)}) WHERE i IS NOT NULL"
+        )
         self._refuse_damage(f"read_parquet({_quoted(cache)})")
 
     def _lines(self) -> str:
@@ -131,7 +133,9 @@ class History:
         found = self._duckdb.execute(f"SELECT count(*) FROM {rows} WHERE i IS NULL").fetchone()
         if found is not None and found[0] - 1 > _torn(self.path):
             line = _damaged(self.path)
-            raise FileError("is no record; restore the line, or cut the file off before it", path=str(self.path), line=line)
+            raise FileError(
+                "is no record; restore the line, or cut the file off before it", path=str(self.path), line=line
+            )
 
 
 def _connect(spill: str) -> DuckDBPyConnection:

@@ -27,7 +27,7 @@ class Backoff:
 
     def delay(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row (1 or more)."""
-        whole = min(self.longest, self.first * 2 ** min(failures - 1, 30))
+        whole: float = min(self.longest, self.first * 2 ** min(failures - 1, 30))
         return whole * self.random.uniform(0.5, 1.0)
 
     async def wait(self, failures: int) -> None:

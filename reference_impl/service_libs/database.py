@@ -41,7 +41,9 @@ class Database:
     a new database has another, so what Redis remembers of an older one does not count.
     """
 
-    def __init__(self, url: str, migrations: Sequence[Migration], random: Random, *, busy_seconds: float = 5.0) -> None:
+    def __init__(
+        self, url: str, migrations: Sequence[Migration], random: Random, *, busy_seconds: float = 5.0
+    ) -> None:
         self._migrations = migrations
         self._random = random
         self._busy_seconds = busy_seconds

@@ -6,20 +6,32 @@ from collections.abc import AsyncIterator, Sequence
 from random import Random, SystemRandom
 
 import structlog
-from dishka import Provider, Scope, provide
+from dishka import AnyOf, Provider, Scope, provide
+from fastapi import FastAPI
 
+from reference_impl.service_libs import inbox, ledger, outbox
 from reference_impl.service_libs.backoff import Backoff
 from reference_impl.service_libs.clock import Clock, SystemClock
-from reference_impl.service_libs.consumer import Membership
+from reference_impl.service_libs.consumer import Consumer, Membership
 from reference_impl.service_libs.content_client import ContentClient
 from reference_impl.service_libs.database import Database, Migration
 from reference_impl.service_libs.errors import RedisUnavailable
+from reference_impl.service_libs.health import health_routes
 from reference_impl.service_libs.hints import Hints
 from reference_impl.service_libs.idempotency import Idempotency, IdempotencyGuard, InboxGuard
 from reference_impl.service_libs.inbox import Inbox
 from reference_impl.service_libs.kafka_bus import KafkaBus
 from reference_impl.service_libs.outbox import Outbox, Relay
+from reference_impl.service_libs.protocols import ContentServiceClientProtocol, RedisClientProtocol
+from reference_impl.service_libs.readiness import (
+    bus_connected,
+    content_reached,
+    database_migrated,
+    group_joined,
+    redis_answers,
+)
 from reference_impl.service_libs.redis_client import RedisClient
+from reference_impl.service_libs.serving import Service
 from reference_impl.service_libs.settings import (
     ConsumerSettings,
     ContentSettings,
@@ -27,9 +39,14 @@ from reference_impl.service_libs.settings import (
     KafkaSettings,
     OutboxSettings,
     RedisSettings,
+    ServiceSettings,
 )
 
 _log = structlog.get_logger()
+
+
+CONSUMER_MIGRATIONS = (outbox.MIGRATION, inbox.MIGRATION, ledger.MIGRATION)
+"""The tables that every consumer has."""
 
 
 class SurroundingsProvider(Provider):
@@ -83,7 +100,9 @@ class OutboxProvider(Provider):
         await bus.stop()
 
     @provide(scope=Scope.APP)
-    async def content(self, settings: ContentSettings) -> AsyncIterator[ContentClient]:
+    async def content(
+        self, settings: ContentSettings
+    ) -> AsyncIterator[AnyOf[ContentClient, ContentServiceClientProtocol]]:
         """The content service's client."""
         client = ContentClient(settings.content_url, timeout_seconds=settings.http_timeout_seconds)
         yield client
@@ -123,7 +142,7 @@ class ConsumerProvider(Provider):
     """What a consumer of events has besides."""
 
     @provide(scope=Scope.APP)
-    async def redis(self, settings: RedisSettings) -> AsyncIterator[RedisClient]:
+    async def redis(self, settings: RedisSettings) -> AsyncIterator[AnyOf[RedisClient, RedisClientProtocol]]:
         """Redis; a consumer starts without it too."""
         client = RedisClient(
             settings.redis_url,
@@ -144,7 +163,7 @@ class ConsumerProvider(Provider):
 
     @provide(scope=Scope.APP)
     def guard(
-        self, settings: RedisSettings, database: Database, inbox: Inbox, redis: RedisClient, random: Random
+        self, settings: RedisSettings, database: Database, inbox: Inbox, redis: RedisClientProtocol, random: Random
     ) -> IdempotencyGuard:
         """What makes an effect the only one. Variants put another in its place."""
         hints = Hints(
@@ -175,3 +194,25 @@ class ConsumerProvider(Provider):
             fetch_max_wait_ms=settings.fetch_max_wait_ms,
             max_poll_records=settings.max_poll_records,
         )
+
+    @provide(scope=Scope.APP)
+    def service(
+        self,
+        settings: ServiceSettings,
+        consumer: Consumer,
+        relay: Relay,
+        database: Database,
+        bus: KafkaBus,
+        content: ContentClient,
+        redis: RedisClient,
+    ) -> Service:
+        """The whole: a consumer, the relay, and no more HTTP than its health."""
+        app = FastAPI(title=settings.SERVICE, openapi_url=None)
+        needed = {
+            "database": database_migrated(database),
+            "kafka": bus_connected(bus),
+            "group": group_joined(consumer),
+            "content_service": content_reached(content),
+        }
+        app.include_router(health_routes(needed, {"redis": redis_answers(redis)}))
+        return Service(app, (consumer.run, relay.run))

@@ -176,9 +176,7 @@ def idempotent_consumer(
             if message is None:
                 return
             with structlog.contextvars.bound_contextvars(event_id=message.event_id):
-                work = Work(
-                    message, handler, idempotency.inbox, max_attempts=max_attempts, ttl_seconds=ttl_seconds
-                )
+                work = Work(message, handler, idempotency.inbox, max_attempts=max_attempts, ttl_seconds=ttl_seconds)
                 try:
                     await _until_closed(idempotency, work)
                 except AttemptsExhausted as error:

@@ -126,7 +126,7 @@ class Relay:
         rows = await self._unsent()
         if not rows or not await self._is_our_turn():
             return 0
-        by_key: dict[tuple[str, str], list[Row[tuple[int, str, str, bytes]]]] = {}
+        by_key: dict[tuple[str, str], list[Row[int, str, str, bytes]]] = {}
         for row in rows:
             by_key.setdefault((row.topic, row.key), []).append(row)
         sent = [entry for some in await asyncio.gather(*map(self._in_order, by_key.values())) for entry in some]
@@ -139,7 +139,7 @@ class Relay:
             raise KafkaUnavailable(f"{len(rows) - len(sent)} of {len(rows)} rows were not acknowledged")
         return len(sent)
 
-    async def _unsent(self) -> Sequence[Row[tuple[int, str, str, bytes]]]:
+    async def _unsent(self) -> Sequence[Row[int, str, str, bytes]]:
         # All that is unsent, never "after the last id seen": ids are given out in another order than commits happen.
         query = (
             select(OUTBOX.c.entry, OUTBOX.c.topic, OUTBOX.c.key, OUTBOX.c.value)
@@ -150,7 +150,7 @@ class Relay:
         async with self._database.reading() as connection:
             return (await connection.execute(query)).all()
 
-    async def _in_order(self, rows: Sequence[Row[tuple[int, str, str, bytes]]]) -> list[int]:
+    async def _in_order(self, rows: Sequence[Row[int, str, str, bytes]]) -> list[int]:
         """Publish the rows of one key, each after the one before was acknowledged; stop at the first that was not."""
         sent: list[int] = []
         for row in rows:

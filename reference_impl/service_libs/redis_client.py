@@ -46,7 +46,7 @@ class RedisClient:
 
     async def start(self) -> None:
         """PING, so that a wrong address is seen at the start."""
-        await self._bounded(cast("Awaitable[bool]", self._redis.ping()))
+        await self._bounded(self._redis.ping())
         _log.info("redis reached")
 
     async def stop(self) -> None:

@@ -27,6 +27,7 @@ class NativeLink:
         """host:port of the proxy."""
         self._toxiproxy = toxiproxy
         self._prober = Prober(address, kind, path)
+        self._accepted = 0
 
     def disturb(
         self, toxic: str, *, stream: Literal["upstream", "downstream"] = "downstream", **attributes: int
@@ -38,11 +39,17 @@ class NativeLink:
         """The proxy is off while the scope lasts."""
         return self._toxiproxy.refusing(self.name)
 
-    async def probe(self, timeout: float) -> Probe:
-        """One request of the harness's own through the proxy."""
-        return await self._prober.probe(timeout)
+    async def probe(self, timeout: float, size: int = 0) -> Probe:
+        """Requests of the harness's own through the proxy, until the answers make up ``size`` bytes."""
+        return await self._prober.probe(timeout, size)
 
     async def traffic(self) -> Traffic:
         """The service's own connections to the proxy that are open at both ends."""
         port = int(self.address.rpartition(":")[2])
-        return Traffic({c.peer: (c.received, c.sent) for c in connections(port) if c.peer not in self._prober.own})
+        own = self._prober.own
+        for client in self._toxiproxy.accepted(self.name):
+            if client in self._prober.used:
+                self._prober.used.discard(client)
+            else:
+                self._accepted += 1
+        return Traffic({c.peer: (c.received, c.sent) for c in connections(port) if c.peer not in own}, self._accepted)

@@ -204,7 +204,7 @@ class NativeStack:
     def _launch(self, name: str) -> Launch:
         """Where a part of the stack runs and logs; its command is its own."""
         kept = self._kept
-        env = {VARIABLE: kept.token, "TMPDIR": str(kept.folder / "tmp"), "LANG": "C.UTF-8", "LOG_LEVEL": "warn"}
+        env = {VARIABLE: kept.token, "TMPDIR": str(kept.folder / "tmp"), "LANG": "C.UTF-8", "LOG_LEVEL": "info"}
         return Launch((), env, kept.folder, self._logs / f"{name.replace('#', '-')}.log")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,6 +49,8 @@ class Toxiproxy(Process):
         super().__init__(name, Launch(command, launch.env, launch.cwd, launch.log), self._listening)
         self._api = ToxiproxyClient(address)
         self._proxies = {proxy.name for proxy in proxies}
+        self._accepted: defaultdict[str, list[int]] = defaultdict(list)
+        self._log_read = 0
         self._numbers = itertools.count(1)
         self._toxics: dict[str, tuple[str, Mapping[str, object]]] = {}
         self._refusing: list[str] = []
@@ -59,6 +62,19 @@ class Toxiproxy(Process):
         if self._lock[1] is not loop:
             self._lock = (asyncio.Lock(), loop)
         return self._lock[0]
+
+    def accepted(self, proxy: str) -> list[int]:
+        """Client ports of the connections that a proxy accepted since it was last asked, as its log says."""
+        with self._launch.log.open("rb") as log:
+            log.seek(self._log_read)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    break
+                self._log_read += len(line)
+                if b'"Accepted client"' in line:
+                    words = orjson.loads(line)
+                    self._accepted[words["name"]].append(int(words["client"].rpartition(":")[2]))
+        return self._accepted.pop(proxy, [])
 
     async def _listening(self, timeout: float) -> bool:
         async with asyncio.timeout(timeout):

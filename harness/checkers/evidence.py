@@ -1,0 +1,137 @@
+"""Whether the run was fit to judge by: what bit, what was healed, how much was tried, what could be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from harness.checkers.queries import Queries
+from harness.history.reader import History
+from harness.verdict import Anomaly, Fields, Finding, Verdict
+
+ENOUGH_ACKNOWLEDGED: Final = 20
+"""Operations of the load that must have been acknowledged."""
+
+ENOUGH_IN_WINDOW: Final = 5
+"""Operations of the load that must have begun between a fault and its heal."""
+
+TABLES: Final = {
+    "load_invokes": """
+        SELECT i, t FROM history
+        WHERE (op = 'upload' OR (op = 'publish' AND injected IS NULL)) AND phase = 'invoke'
+    """,
+    "load_oks": """
+        SELECT i, t FROM history WHERE (op = 'upload' OR (op = 'publish' AND injected IS NULL)) AND phase = 'ok'
+    """,
+    # Faults that were begun, and those of the plan whose turn never came.
+    "all_faults": """
+        SELECT * FROM faults
+        UNION ALL BY NAME
+        SELECT fault, name FROM planned WHERE fault NOT IN (SELECT fault FROM faults WHERE fault IS NOT NULL)
+    """,
+}
+
+NEVER_BIT: Final = """
+SELECT fault, name, target, i AS i_fault, injected AS t_injected,
+       CASE WHEN injected IS NULL THEN 'never injected' ELSE 'injected at ' || seconds(injected) || ' s' END AS so_far,
+       (SELECT count(*) FROM load_invokes v WHERE v.t BETWEEN f.injected AND coalesce(f.healed, v.t)) AS n
+FROM all_faults f WHERE bit IS NULL ORDER BY i_fault, fault
+"""
+
+NOT_HEALED: Final = """
+SELECT fault, name, target, i AS i_fault, injected AS t_injected, seconds(injected) AS injected_s
+FROM all_faults WHERE heals AND injected IS NOT NULL AND healed IS NULL ORDER BY i_fault
+"""
+
+TOO_FEW: Final = f"""
+SELECT count(*) AS n, {ENOUGH_ACKNOWLEDGED} AS needed FROM load_oks HAVING count(*) < {ENOUGH_ACKNOWLEDGED}
+"""
+
+TOO_QUIET: Final = f"""
+SELECT f.fault, f.name, f.target, f.i AS i_fault, f.injected AS t_injected, f.healed AS t_healed, count(v.i) AS n,
+       {ENOUGH_IN_WINDOW} AS needed, seconds(f.injected) AS injected_s, seconds(f.healed) AS healed_s
+FROM all_faults f LEFT JOIN load_invokes v ON v.t BETWEEN f.injected AND f.healed
+WHERE f.heals AND f.injected IS NOT NULL AND f.healed IS NOT NULL
+GROUP BY ALL HAVING count(v.i) < {ENOUGH_IN_WINDOW} ORDER BY i_fault
+"""
+
+UNHEALTHY_START: Final = """
+SELECT name, i AS i_health, t AS t_health, name || ' did not answer: ' || coalesce(error, 'no reason given') AS why
+FROM history WHERE op = 'health' AND "when" = 'start' AND phase = 'bad'
+UNION ALL
+SELECT NULL, NULL, NULL, 'nobody looked whether all was well'
+WHERE NOT EXISTS (SELECT 1 FROM history WHERE op = 'health' AND "when" = 'start')
+UNION ALL
+SELECT NULL, NULL, NULL, 'no operation was acknowledged before the first fault, at ' || seconds(f.first) || ' s'
+FROM (SELECT min(injected) AS first FROM faults) f
+WHERE f.first IS NOT NULL AND NOT EXISTS (SELECT 1 FROM load_oks o WHERE o.t < f.first)
+ORDER BY ALL
+"""
+
+READ_FAILED: Final = """
+WITH wanted AS (
+    SELECT unnest(['offsets', 'effects', 'topics']) AS what
+    UNION ALL SELECT 'dead_letters' FROM settings WHERE dead_letters
+    UNION ALL SELECT 'blobs' FROM settings WHERE blobs
+)
+SELECT w.what, r.read AS i_read, h.error,
+       CASE WHEN r.read IS NULL THEN 'was never begun' ELSE 'failed: ' || coalesce(h.error, 'it never ended') END AS why
+FROM wanted w
+LEFT JOIN (SELECT what, max(read) AS read FROM reads WHERE final GROUP BY what) r USING (what)
+LEFT JOIN (SELECT * FROM history WHERE op = 'read' AND phase <> 'invoke') h ON h.of = r.read
+WHERE w.what NOT IN (SELECT what FROM finals) ORDER BY w.what
+"""
+
+INCOMPLETE: Final = """
+SELECT op AS last_op, phase AS last_phase, i AS i_last, t AS t_last, seconds(t) AS last_s
+FROM (SELECT * FROM history ORDER BY i DESC LIMIT 1) WHERE NOT (op = 'run' AND phase = 'finished')
+UNION ALL
+SELECT 'header', NULL, 0, 0, seconds(0) WHERE NOT EXISTS (SELECT 1 FROM history)
+"""
+
+
+class Evidence(Queries):
+    """Judges the run itself; all it can say against it is ``unknown``."""
+
+    name: ClassVar[str] = "evidence"
+    tables: ClassVar[Mapping[str, str]] = TABLES
+    judged: ClassVar[str] = "SELECT count(*) AS n FROM all_faults"
+    anomalies: ClassVar[tuple[Anomaly, ...]] = (
+        Anomaly(
+            "fault_never_bit",
+            Verdict.UNKNOWN,
+            NEVER_BIT,
+            "{name} on {target}: {so_far}, never bit ({n} operations begun). Raise the load or lengthen `for`",
+        ),
+        Anomaly(
+            "fault_not_healed",
+            Verdict.UNKNOWN,
+            NOT_HEALED,
+            "{name} on {target}: injected at {injected_s} s, never healed",
+        ),
+        Anomaly(
+            "too_few_operations",
+            Verdict.UNKNOWN,
+            TOO_FEW,
+            "{n} operations were acknowledged, {needed} are needed. Raise the load",
+        ),
+        Anomaly(
+            "window_too_quiet",
+            Verdict.UNKNOWN,
+            TOO_QUIET,
+            "{name} on {target}: {n} operations begun from {injected_s} s to {healed_s} s, {needed} are needed. Raise the "
+            "load or lengthen `for`",
+        ),
+        Anomaly("unhealthy_start", Verdict.UNKNOWN, UNHEALTHY_START, "{why}"),
+        Anomaly("read_failed", Verdict.UNKNOWN, READ_FAILED, "the final read of {what} {why}"),
+        Anomaly(
+            "history_incomplete",
+            Verdict.UNKNOWN,
+            INCOMPLETE,
+            "the run did not finish: its history ends at {last_s} s with {last_op} {last_phase}",
+        ),
+    )
+
+    def applies(self, header: Fields) -> bool:  # noqa: ARG002 - every run is evidence of something
+        """Always."""
+        return True

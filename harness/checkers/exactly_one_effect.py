@@ -1,0 +1,295 @@
+"""For every event and every consumer that must apply it: one effect with its payload, or one dead letter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from harness.checkers.queries import Queries, checks
+from harness.checkers.standing import TABLES
+from harness.verdict import Anomaly, Fields, Verdict
+
+LOST: Final = """
+SELECT consumer, event_id, place.topic, place.partition, place."offset", i AS i_event, t AS t_event,
+       place.i AS i_offset, effects_read AS i_read, seconds(t) AS seen_s,
+       seconds((SELECT min(o.t) FROM offsets o
+                WHERE o.consumer = missing.consumer AND o.topic = missing.place.topic
+                  AND o.partition = missing.place.partition AND o.committed > missing.place."offset")) AS passed_s,
+       seconds(effects_began) AS read_s
+FROM missing, moments
+WHERE passed = positions AND NOT excused AND effects_settled AND (letters_settled OR NOT dead_letters)
+ORDER BY i
+"""
+
+DUPLICATE: Final = """
+WITH several AS (SELECT consumer, event_id FROM applied WHERE final_rows > 1),
+final AS (
+    SELECT consumer, event_id, coalesce(effect, 'record ' || i) AS effect, min(i) AS i, min(t) AS t
+    FROM effects JOIN several USING (consumer, event_id), moments WHERE effects.read = effects_read
+    GROUP BY ALL
+), sights AS (
+    SELECT f.*, coalesce((SELECT min(e.t) FROM effects e WHERE e.consumer = f.consumer AND e.event_id = f.event_id
+                          AND e.effect = f.effect), f.t) AS t_seen
+    FROM final f
+)
+SELECT consumer, event_id, count(*) AS n, list(effect ORDER BY t_seen, i) AS effects, list(i ORDER BY t_seen, i) AS i_effects,
+       min(t_seen) AS t_first, max(t_seen) AS t_last, seconds(min(t_seen)) AS first_s, seconds(max(t_seen)) AS last_s
+FROM sights GROUP BY consumer, event_id HAVING count(*) > 1 ORDER BY t_last, event_id
+"""
+
+PHANTOM: Final = """
+SELECT consumer, event_id, effect, i AS i_effect, t AS t_effect, topics_read AS i_read, seconds(t) AS effect_s
+FROM unmatched, moments WHERE NOT published AND topics_after_effects ORDER BY i
+"""
+
+CORRUPT: Final = """
+SELECT consumer, event_id, effect, u.digest, i AS i_effect, t AS t_effect,
+       (SELECT list(DISTINCT e.digest) FROM events e WHERE e.event_id = u.event_id) AS published,
+       (SELECT min(e.i) FROM events e WHERE e.event_id = u.event_id) AS i_event
+FROM unmatched u, moments WHERE u.published AND topics_after_effects ORDER BY i
+"""
+
+VANISHED: Final = """
+WITH suspects AS (SELECT consumer, event_id FROM applied WHERE final_rows = 0 OR several)
+SELECT consumer, event_id, effect, min(e.i) AS i_effect, min(e.t) AS t_effect, any_value(effects_read) AS i_read,
+       seconds(min(e.t)) AS seen_s, seconds(any_value(effects_began)) AS read_s
+FROM effects e JOIN suspects USING (consumer, event_id), moments
+WHERE e.read < effects_read AND NOT EXISTS (
+    SELECT 1 FROM effects f WHERE f.read = effects_read AND f.consumer = e.consumer AND f.event_id = e.event_id
+      AND f.effect IS NOT DISTINCT FROM e.effect)
+GROUP BY consumer, event_id, effect ORDER BY i_effect
+"""
+
+CONFLATED: Final = """
+SELECT event_id, count(DISTINCT digest) AS n, list(DISTINCT digest ORDER BY digest) AS digests, min(i) AS i_event,
+       max(i) AS i_other, min(t) AS t_event
+FROM events JOIN (SELECT event_id FROM identities WHERE conflict) USING (event_id)
+WHERE injected IS NULL GROUP BY event_id HAVING count(DISTINCT digest) > 1 ORDER BY i_event
+"""
+
+CONFLICT_UNREPORTED: Final = """
+SELECT consumer, event_id, facts AS n, i AS i_event, i_other, t AS t_event
+FROM conflicts, moments
+WHERE foreign_facts > 0 AND passed = positions AND NOT reported AND dead_letters AND letters_settled ORDER BY i
+"""
+
+EFFECT_AND_DEAD_LETTER: Final = """
+SELECT l.consumer, l.event_id, l.kind, min(l.i) AS i_letter, min(l.t) AS t_letter, min(a.i) AS i_effect,
+       min(a.t) AS t_effect, seconds(min(l.t)) AS letter_s, seconds(min(a.t)) AS effect_s
+FROM event_letters l JOIN applied a USING (consumer, event_id) LEFT JOIN identities d USING (event_id)
+WHERE a.final_rows > 0 AND (l.kind = 'poison' OR NOT coalesce(d.conflict, false))
+GROUP BY l.consumer, l.event_id, l.kind ORDER BY i_letter
+"""
+
+DEAD_LETTERED_WRONGLY: Final = """
+SELECT l.consumer, l.event_id, l.kind, min(l.i) AS i_letter, min(l.t) AS t_letter, seconds(min(l.t)) AS letter_s
+FROM event_letters l JOIN identities d USING (event_id) LEFT JOIN applied a USING (consumer, event_id), moments
+WHERE NOT d.conflict AND coalesce(a.final_rows, 0) = 0 AND topics_after_letters
+GROUP BY l.consumer, l.event_id, l.kind ORDER BY i_letter
+"""
+
+UNLETTERED: Final = """
+FROM due d, moments
+WHERE d.malformed AND d.standing = 'passed' AND NOT EXISTS (
+    SELECT 1 FROM letters l
+    WHERE l.consumer = d.consumer AND (l.event_id = d.event_id OR (
+        l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset")))
+"""
+"""Malformed records that a consumer passed without a dead letter."""
+
+NEITHER: Final = f"""
+SELECT d.consumer, d.event_id, d.topic, d.partition, d."offset", d.i AS i_event, d.t AS t_event, d.i_offset
+{UNLETTERED} AND dead_letters AND letters_settled ORDER BY d.i
+"""
+
+PREMATURE: Final = """
+WITH suspects AS (
+    SELECT DISTINCT d.consumer, d.event_id, d.first_read, c.horizon
+    FROM due d JOIN ceilings c ON c.read = d.first_read AND c.consumer = d.consumer AND c.topic = d.topic
+                              AND c.partition = d.partition AND c.committed > d."offset"
+    WHERE NOT d.malformed
+      AND NOT EXISTS (SELECT 1 FROM event_letters l WHERE l.consumer = d.consumer AND l.event_id = d.event_id)
+      AND NOT EXISTS (SELECT 1 FROM identities x WHERE x.event_id = d.event_id AND x.conflict)
+), looks AS (
+    SELECT s.*, r.read AS i_offset, r.ended, count(o.i) AS known, count(*) AS positions,
+           count(*) FILTER (d."offset" < o.visible_end OR d."offset" < o.committed) AS visible,
+           count(*) FILTER (d."offset" < o.committed) AS passed
+    FROM suspects s
+    JOIN reads r ON r.what = 'offsets' AND r.phase = 'ok' AND r.ended < s.horizon
+    JOIN due d ON d.consumer = s.consumer AND d.event_id = s.event_id AND NOT d.malformed
+    LEFT JOIN offsets o ON o.read = r.read AND o.consumer = d.consumer AND o.topic = d.topic AND o.partition = d.partition
+    GROUP BY ALL
+)
+SELECT l.consumer, l.event_id, min(l.i_offset) AS i_offset, min(l.ended) AS t_offset, any_value(l.first_read) AS i_read,
+       any_value(a.i) AS i_effect, any_value(a.t) AS t_effect, seconds(min(l.ended)) AS passed_s,
+       seconds(any_value(a.t)) AS effect_s
+FROM looks l JOIN applied a USING (consumer, event_id)
+WHERE l.known = l.positions AND l.passed > 0 AND l.passed = l.visible
+GROUP BY l.consumer, l.event_id ORDER BY t_offset
+"""
+
+STALLED: Final = """
+SELECT consumer, event_id, topic, partition, "offset", i AS i_event, t AS t_event, i_offset, t_offset, committed,
+       coalesce('committed: ' || committed, 'nothing committed') AS standing_at, seconds(t) AS seen_s
+FROM due, moments WHERE standing = 'waiting' AND well ORDER BY i
+"""
+
+ARRIVED_LATE: Final = """
+SELECT consumer, event_id, topic, partition, "offset", i AS i_event, t AS t_event, i_offset, seconds(t) AS seen_s
+FROM due WHERE standing = 'late' ORDER BY i
+"""
+
+MULTIPLICITY_UNSEEN: Final = """
+SELECT consumer, count(*) AS n, min(i) AS i_effect
+FROM effects, moments WHERE effects.read = effects_read
+GROUP BY consumer HAVING bool_and(coalesce(effect, event_id) = event_id) ORDER BY consumer
+"""
+
+UNDECIDED: Final = f"""
+SELECT consumer, event_id, i AS i_event, 'its offset is passed and it has no effect, but effects and dead letters were '
+       || 'not read long enough after the offsets' AS why
+FROM missing, moments
+WHERE passed = positions AND NOT excused AND effects_read IS NOT NULL
+  AND NOT (effects_settled AND (letters_settled OR NOT dead_letters))
+UNION ALL
+SELECT consumer, event_id, i, 'its effect matches no event, but the topics were not read after the effects'
+FROM unmatched, moments WHERE NOT topics_after_effects
+UNION ALL
+SELECT consumer, event_id, i, 'its id was used twice, but the dead letters were not read, or not long enough after the '
+       || 'offsets'
+FROM conflicts, moments
+WHERE foreign_facts > 0 AND passed = positions AND NOT reported AND NOT (dead_letters AND letters_settled)
+UNION ALL
+SELECT consumer, l.event_id, l.i, 'it has a dead letter, but the topics were not read after the dead letters'
+FROM event_letters l JOIN identities d USING (event_id) LEFT JOIN applied a USING (consumer, event_id), moments
+WHERE NOT d.conflict AND coalesce(a.final_rows, 0) = 0 AND NOT topics_after_letters
+UNION ALL
+SELECT d.consumer, d.event_id, d.i, 'it is malformed and passed, but the dead letters were not read, or not long enough '
+       || 'after the offsets'
+{UNLETTERED} AND NOT (dead_letters AND letters_settled)
+UNION ALL
+SELECT consumer, event_id, i, 'it is not passed, but not all was healed and good at the end'
+FROM due, moments WHERE standing = 'waiting' AND NOT well
+UNION ALL
+SELECT consumer, NULL, NULL, 'its offsets were not read at the end'
+FROM (SELECT DISTINCT consumer FROM due), moments WHERE offsets_read IS NULL
+UNION ALL
+SELECT consumer, NULL, NULL, 'its effects were not read at the end'
+FROM (SELECT DISTINCT consumer FROM due), moments WHERE effects_read IS NULL
+ORDER BY ALL
+"""
+
+LETTER_DOUBLED: Final = """
+SELECT consumer, any_value(event_id) AS event_id, source_topic AS topic, source_partition AS partition,
+       source_offset AS "offset", count(*) AS n, list(i ORDER BY i) AS i_letters
+FROM letters WHERE source_topic IS NOT NULL
+GROUP BY consumer, source_topic, source_partition, source_offset HAVING count(*) > 1 ORDER BY ALL
+"""
+
+
+class ExactlyOneEffect(Queries):
+    """Judges every (consumer, event) pair, and every malformed record a consumer met."""
+
+    name: ClassVar[str] = "exactly one effect"
+    tables: ClassVar[Mapping[str, str]] = TABLES
+    judged: ClassVar[str] = "SELECT count(*) AS n FROM identities JOIN applies USING (event_type)"
+    anomalies: ClassVar[tuple[Anomaly, ...]] = (
+        Anomaly(
+            "lost",
+            Verdict.INVALID,
+            LOST,
+            "event {event_id}: {consumer} passed its offset ({topic}:{partition}:{offset}) by {passed_s} s and had no "
+            "effect of it at {read_s} s",
+        ),
+        Anomaly(
+            "duplicate",
+            Verdict.INVALID,
+            DUPLICATE,
+            "event {event_id}: {consumer} applied it {n} times, first seen at {first_s} s and {last_s} s",
+        ),
+        Anomaly(
+            "phantom",
+            Verdict.INVALID,
+            PHANTOM,
+            "event {event_id}: {consumer} has effect {effect} of it, and nobody published it",
+        ),
+        Anomaly(
+            "corrupt",
+            Verdict.INVALID,
+            CORRUPT,
+            "event {event_id}: {consumer}'s effect {effect} carries {digest}, which is not what was published",
+        ),
+        Anomaly(
+            "effect_vanished",
+            Verdict.INVALID,
+            VANISHED,
+            "event {event_id}: {consumer}'s effect {effect} was there at {seen_s} s and gone at {read_s} s",
+        ),
+        Anomaly(
+            "conflated",
+            Verdict.INVALID,
+            CONFLATED,
+            "event {event_id}: the system published {n} different facts under this id",
+        ),
+        Anomaly(
+            "conflict_unreported",
+            Verdict.INVALID,
+            CONFLICT_UNREPORTED,
+            "event {event_id}: {consumer} passed {n} different facts under this id and reported no conflict",
+        ),
+        Anomaly(
+            "effect_and_dead_letter",
+            Verdict.INVALID,
+            EFFECT_AND_DEAD_LETTER,
+            "event {event_id}: {consumer} applied it (seen at {effect_s} s) and has a dead letter of it ({kind})",
+        ),
+        Anomaly(
+            "neither",
+            Verdict.INVALID,
+            NEITHER,
+            "malformed record {topic}:{partition}:{offset}: {consumer} passed it and left no dead letter",
+        ),
+        Anomaly(
+            "dead_lettered_wrongly",
+            Verdict.INVALID,
+            DEAD_LETTERED_WRONGLY,
+            "event {event_id}: {consumer} made a dead letter of it ({kind}, seen at {letter_s} s), and it is valid",
+        ),
+        Anomaly(
+            "premature_commit",
+            Verdict.INVALID,
+            PREMATURE,
+            "event {event_id}: {consumer} had passed its offset by {passed_s} s, its effect came only later (seen at "
+            "{effect_s} s)",
+        ),
+        Anomaly(
+            "stalled",
+            Verdict.INVALID,
+            STALLED,
+            "event {event_id}: {consumer} never passed {topic}:{partition}:{offset} ({standing_at}), seen at {seen_s} s",
+        ),
+        Anomaly(
+            "arrived_late",
+            Verdict.UNKNOWN,
+            ARRIVED_LATE,
+            "event {event_id}: {topic}:{partition}:{offset} came after {consumer}'s offsets were read for the last time",
+        ),
+        Anomaly(
+            "multiplicity_unseen",
+            Verdict.UNKNOWN,
+            MULTIPLICITY_UNSEEN,
+            "{consumer}: its {n} effects have no identity but the event's, so two of one event would look like one; let "
+            "the query's `effect` tell them apart",
+        ),
+        Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "event {event_id}: {consumer}: {why}"),
+        Anomaly(
+            "dead_letter_doubled",
+            None,
+            LETTER_DOUBLED,
+            "{consumer} made {n} dead letters of {topic}:{partition}:{offset}",
+        ),
+    )
+
+    def applies(self, header: Fields) -> bool:
+        """Systems that say what some service's effects are."""
+        return bool(checks(header).get("consumers"))

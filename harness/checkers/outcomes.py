@@ -1,0 +1,158 @@
+"""For every upload, or event, that asks for an outcome: exactly one, and the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from harness.checkers.queries import Queries, checks
+from harness.verdict import Anomaly, Fields, Verdict
+
+TABLES: Final = {
+    # One row an upload. An answer that never came leaves it unknown.
+    "asked": "SELECT * FROM uploads",
+    "reprocessed": """
+        SELECT upload_id, count(*) FILTER (phase = 'invoke') - count(*) FILTER (phase = 'fail') AS times
+        FROM history WHERE op = 'reprocess' GROUP BY upload_id
+    """,
+    # One row an (outcome rule, join value, event type, event id). Records that the harness published are no outcomes.
+    "answers": """
+        SELECT r.rule, r.of, r.accepted, e.joins[r.rule] AS key, e.event_type, e.event_id, min(e.i) AS i, min(e.t) AS t
+        FROM events e JOIN rules r USING (event_type)
+        WHERE e.injected IS NULL AND e.joins[r.rule] IS NOT NULL GROUP BY ALL
+    """,
+    "per_key": """
+        SELECT rule, key, count(DISTINCT event_id) AS n, min(i) AS i, min(t) AS t, max(t) AS t_last FROM answers
+        GROUP BY rule, key
+    """,
+    # One row an (outcome rule about an event type, join value): how many facts ask for an outcome.
+    "causes": """
+        SELECT r.rule, e.joins[r.rule] AS key, count(DISTINCT e.event_id) AS n, min(e.event_id) AS event_id,
+               min(e.i) AS i, min(e.t) AS t
+        FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of
+        WHERE e.injected IS NULL AND e.joins[r.rule] IS NOT NULL GROUP BY ALL
+    """,
+    "unanswered": """
+        SELECT u.upload_id, u.i, u.t, u.ended, r.rule
+        FROM asked u CROSS JOIN (SELECT DISTINCT rule FROM rules WHERE of = 'upload') r
+        WHERE u.state = 'ok'
+          AND NOT EXISTS (SELECT 1 FROM per_key k WHERE k.rule = r.rule AND k.key = u.upload_id)
+    """,
+    "unfollowed": """
+        SELECT c.rule, c.key, c.event_id, c.n AS expected, coalesce(k.n, 0) AS n, c.i, c.t
+        FROM causes c LEFT JOIN per_key k USING (rule, key) WHERE coalesce(k.n, 0) < c.n
+    """,
+}
+
+OUTCOME_MISSING: Final = """
+SELECT upload_id, rule, i AS i_upload, t AS t_upload, ended AS t_ok, topics_read AS i_read, seconds(ended) AS ok_s
+FROM unanswered, moments WHERE well AND topics_read IS NOT NULL ORDER BY i
+"""
+
+OUTCOME_DOUBLED: Final = """
+WITH several AS (
+    SELECT k.rule, k.key, k.n, 1 + coalesce(p.times, 0) AS expected
+    FROM per_key k JOIN asked u ON u.upload_id = k.key LEFT JOIN reprocessed p ON p.upload_id = k.key
+    WHERE k.rule IN (SELECT rule FROM rules WHERE of = 'upload') AND u.state <> 'fail'
+      AND k.n > 1 + coalesce(p.times, 0)
+)
+SELECT key AS upload_id, rule, s.n, s.expected, list(event_id ORDER BY a.i) AS event_ids, list(a.i ORDER BY a.i) AS i_events,
+       min(a.t) AS t_first, max(a.t) AS t_last, seconds(min(a.t)) AS first_s, seconds(max(a.t)) AS last_s
+FROM several s JOIN answers a USING (rule, key) GROUP BY key, rule, s.n, s.expected ORDER BY t_last
+"""
+
+OUTCOME_WRONG: Final = """
+SELECT u.upload_id, a.rule, a.event_id, a.event_type, u.acceptable, u.i AS i_upload, a.i AS i_event, a.t AS t_event,
+       CASE WHEN u.acceptable THEN 'is acceptable' ELSE 'is not acceptable' END AS truth
+FROM answers a JOIN asked u ON u.upload_id = a.key
+WHERE a.of = 'upload' AND u.state <> 'fail' AND a.accepted IS NOT NULL AND a.accepted <> u.acceptable ORDER BY a.i
+"""
+
+OUTCOME_UNASKED: Final = """
+SELECT a.key AS upload_id, a.rule, a.event_id, a.event_type, a.i AS i_event, a.t AS t_event, u.i AS i_upload,
+       CASE WHEN u.upload_id IS NULL THEN 'was never sent' ELSE 'was refused' END AS truth
+FROM answers a LEFT JOIN asked u ON u.upload_id = a.key
+WHERE a.of = 'upload' AND coalesce(u.state, 'fail') = 'fail' ORDER BY a.i
+"""
+
+FOLLOWUP_MISSING: Final = """
+SELECT key, rule, event_id, expected, n, i AS i_event, t AS t_event, topics_read AS i_read, seconds(t) AS seen_s
+FROM unfollowed, moments WHERE well AND topics_read IS NOT NULL ORDER BY i
+"""
+
+FOLLOWUP_DOUBLED: Final = """
+WITH several AS (
+    SELECT k.rule, k.key, k.n, coalesce(c.n, 0) AS expected, c.i AS i_cause
+    FROM per_key k LEFT JOIN causes c USING (rule, key)
+    WHERE k.rule IN (SELECT rule FROM rules WHERE of <> 'upload') AND k.n > greatest(1, coalesce(c.n, 0))
+)
+SELECT key, rule, s.n, s.expected, any_value(i_cause) AS i_event, list(event_id ORDER BY a.i) AS event_ids,
+       list(a.i ORDER BY a.i) AS i_events, min(a.t) AS t_first, max(a.t) AS t_last
+FROM several s JOIN answers a USING (rule, key) GROUP BY key, rule, s.n, s.expected ORDER BY t_last
+"""
+
+DOUBT: Final = """CASE WHEN topics_read IS NULL THEN 'the topics were not read to their end'
+     ELSE 'not all was healed and good at the end' END"""
+
+UNDECIDED: Final = f"""
+SELECT upload_id AS key, rule, i, 'upload ' || upload_id || ' has no outcome, but ' || {DOUBT} AS why
+FROM unanswered, moments WHERE topics_read IS NULL OR NOT well
+UNION ALL
+SELECT key, rule, i, 'event ' || event_id || ' has no follow-up, but ' || {DOUBT}
+FROM unfollowed, moments WHERE topics_read IS NULL OR NOT well
+ORDER BY ALL
+"""
+
+
+class Outcomes(Queries):
+    """Judges every upload and every event that an outcome rule is about."""
+
+    name: ClassVar[str] = "outcomes"
+    tables: ClassVar[Mapping[str, str]] = TABLES
+    judged: ClassVar[str] = """
+        SELECT (SELECT count(*) FROM asked, (SELECT DISTINCT rule FROM rules WHERE of = 'upload'))
+             + (SELECT coalesce(sum(n), 0) FROM causes) AS n
+    """
+    anomalies: ClassVar[tuple[Anomaly, ...]] = (
+        Anomaly(
+            "outcome_missing",
+            Verdict.INVALID,
+            OUTCOME_MISSING,
+            "upload {upload_id}: acknowledged at {ok_s} s, and no outcome of it came",
+        ),
+        Anomaly(
+            "outcome_doubled",
+            Verdict.INVALID,
+            OUTCOME_DOUBLED,
+            "upload {upload_id}: {n} outcomes where {expected} may be, at {first_s} s and {last_s} s",
+        ),
+        Anomaly(
+            "outcome_wrong",
+            Verdict.INVALID,
+            OUTCOME_WRONG,
+            "upload {upload_id}: {truth}, and its outcome is {event_type} (event {event_id})",
+        ),
+        Anomaly(
+            "outcome_unasked",
+            Verdict.INVALID,
+            OUTCOME_UNASKED,
+            "upload {upload_id}: {truth}, and there is an outcome of it (event {event_id}, {event_type})",
+        ),
+        Anomaly(
+            "followup_missing",
+            Verdict.INVALID,
+            FOLLOWUP_MISSING,
+            "event {event_id}, seen at {seen_s} s: {n} follow-ups for {key} where {expected} should be",
+        ),
+        Anomaly(
+            "followup_doubled",
+            Verdict.INVALID,
+            FOLLOWUP_DOUBLED,
+            "{key}: {n} follow-ups where {expected} should be ({event_ids})",
+        ),
+        Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "{why}"),
+    )
+
+    def applies(self, header: Fields) -> bool:
+        """Systems that say what must follow."""
+        return bool(checks(header).get("outcomes"))

@@ -1,0 +1,70 @@
+"""A checker made of queries: tables first, then one query an anomaly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from harness.history.reader import History
+from harness.verdict import Anomaly, Fields, Finding, Verdict
+
+MOMENTS: Final = """
+SELECT s.settle_ns, s.dead_letters,
+       o.read AS offsets_read, o.began AS offsets_began, o.ended AS offsets_ended,
+       e.read AS effects_read, e.began AS effects_began,
+       t.read AS topics_read,
+       coalesce(e.began >= o.ended + s.settle_ns, false) AS effects_settled,
+       coalesce(l.began >= o.ended + s.settle_ns, false) AS letters_settled,
+       coalesce(t.began >= e.ended, false) AS topics_after_effects,
+       coalesce(t.began >= l.ended, false) AS topics_after_letters,
+       NOT EXISTS (SELECT 1 FROM faults WHERE heals AND injected IS NOT NULL AND healed IS NULL)
+       AND (SELECT coalesce(bool_and(phase = 'good'), false) FROM history WHERE op = 'health' AND "when" = 'end')
+       AS well
+FROM settings s
+LEFT JOIN finals o ON o.what = 'offsets'
+LEFT JOIN finals e ON e.what = 'effects'
+LEFT JOIN finals l ON l.what = 'dead_letters'
+LEFT JOIN finals t ON t.what = 'topics'
+"""
+"""One row: the judging reads, and what may be argued from their order.
+
+``…_settled``: the read began after all that was still to come, at the end of the offsets read, had had its time.
+``well``: all faults are healed, and all that the harness looked at past the proxies at the end was good.
+"""
+
+
+class Queries:
+    """A subclass gives its tables (name to query, in order), its anomalies, and what to count as judged."""
+
+    name: ClassVar[str]
+    anomalies: ClassVar[tuple[Anomaly, ...]]
+    tables: ClassVar[Mapping[str, str]] = {}
+    judged: ClassVar[str]
+    """A query with one column ``n``."""
+
+    def check(self, history: History) -> Finding:
+        """Judge; a query that fails raises."""
+        history.table("moments", MOMENTS)
+        for name, query in self.tables.items():
+            history.table(name, query)
+        found: dict[str, list[Fields]] = {}
+        warnings: dict[str, list[Fields]] = {}
+        worst = Verdict.VALID
+        for anomaly in self.anomalies:
+            rows = history.sql(anomaly.sql)
+            if not rows:
+                continue
+            if anomaly.verdict is None:
+                warnings[anomaly.name] = list(rows)
+            else:
+                found[anomaly.name] = list(rows)
+                worst = max(worst, anomaly.verdict)
+        judged = int(history.sql(self.judged)[0]["n"])
+        return Finding(self.name, worst, found, warnings, judged)
+
+
+def checks(header: Fields) -> Mapping[str, object]:
+    """What the plan in a header tells the checkers about the system; empty if it tells nothing."""
+    plan = header.get("plan")
+    found = plan.get("checks") if isinstance(plan, Mapping) else None
+    return found if isinstance(found, Mapping) else {}

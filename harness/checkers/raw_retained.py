@@ -1,0 +1,165 @@
+"""Every acknowledged upload, valid or rejected, has its raw blob, byte for byte, whenever it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from harness.checkers.queries import Queries, checks
+from harness.verdict import Anomaly, Fields, Verdict
+
+TABLES: Final = {
+    # One row a blob that an event of the system names.
+    "named": """
+        SELECT raw_file_storage_id, min(t) AS t, min(i) AS i, arg_min(event_id, i) AS event_id,
+               arg_min(upload_id, i) AS upload_id
+        FROM events WHERE raw_file_storage_id IS NOT NULL AND injected IS NULL GROUP BY raw_file_storage_id
+    """,
+    # One row an acknowledged upload (and storage id, should it have been given two). Where the answer names no blob,
+    # the event about the upload does.
+    "kept": """
+        SELECT a.upload_id, coalesce(a.raw_file_storage_id, n.raw_file_storage_id) AS raw_file_storage_id,
+               a.sha256, a.acceptable, a.i, a.t
+        FROM acknowledged a
+        LEFT JOIN (SELECT upload_id, min(raw_file_storage_id) AS raw_file_storage_id FROM named GROUP BY upload_id) n
+          ON a.raw_file_storage_id IS NULL AND n.upload_id = a.upload_id
+    """,
+    # One row a blob: what the final pass found, and whether any read found it.
+    "last_looks": """
+        SELECT raw_file_storage_id, arg_max(phase, i) FILTER (final) AS phase, arg_max(sha256, i) FILTER (final) AS sha256,
+               max(i) FILTER (final) AS i, max(t) FILTER (final) AS t,
+               bool_or(phase IN ('present', 'different')) AS ever_found,
+               bool_or(phase = 'missing') AS ever_missing, min(sha256) AS one_sha256, max(sha256) AS other_sha256
+        FROM blobs GROUP BY raw_file_storage_id
+    """,
+    # From when on a blob must be there: the first answer or event that names it.
+    "since": """
+        SELECT raw_file_storage_id, min(t) AS t, arg_min(i, t) AS i
+        FROM (SELECT raw_file_storage_id, t, i FROM kept UNION ALL SELECT raw_file_storage_id, t, i FROM named)
+        WHERE raw_file_storage_id IN (SELECT raw_file_storage_id FROM last_looks WHERE ever_missing)
+        GROUP BY raw_file_storage_id
+    """,
+}
+
+MISSING: Final = """
+SELECT k.upload_id, k.raw_file_storage_id, k.i AS i_ok, k.t AS t_ok, l.i AS i_blob, l.t AS t_blob,
+       seconds(k.t) AS ok_s, seconds(l.t) AS read_s
+FROM kept k JOIN last_looks l USING (raw_file_storage_id)
+WHERE l.phase = 'missing'
+"""
+
+RAW_MISSING: Final = f"{MISSING} AND k.acceptable IS DISTINCT FROM false ORDER BY i_ok"
+
+RAW_DROPPED: Final = f"{MISSING} AND k.acceptable = false ORDER BY i_ok"
+
+RAW_DIFFERENT: Final = """
+WITH suspects AS (
+    SELECT k.upload_id, k.raw_file_storage_id, k.sha256, k.i, k.t
+    FROM kept k JOIN last_looks l USING (raw_file_storage_id)
+    WHERE l.one_sha256 <> k.sha256 OR l.other_sha256 <> k.sha256
+)
+SELECT k.upload_id, k.raw_file_storage_id, k.sha256 AS expected, arg_min(b.sha256, b.i) AS sha256, count(*) AS n,
+       k.i AS i_ok, k.t AS t_ok, min(b.i) AS i_blob, min(b.t) AS t_blob, seconds(min(b.t)) AS read_s
+FROM suspects k JOIN blobs b USING (raw_file_storage_id)
+WHERE b.phase IN ('present', 'different') AND b.sha256 <> k.sha256 GROUP BY ALL ORDER BY i_ok
+"""
+
+RAW_OVERWRITTEN: Final = """
+SELECT raw_file_storage_id, count(DISTINCT sha256) AS n, list(upload_id ORDER BY i) AS upload_ids, list(i ORDER BY i) AS i_oks,
+       min(t) AS t_first, max(t) AS t_last
+FROM kept WHERE raw_file_storage_id IS NOT NULL
+GROUP BY raw_file_storage_id HAVING min(sha256) <> max(sha256) ORDER BY t_last
+"""
+
+RAW_LATE: Final = """
+SELECT b.raw_file_storage_id, any_value(n.event_id) AS event_id,
+       (SELECT min(k.upload_id) FROM kept k WHERE k.raw_file_storage_id = b.raw_file_storage_id) AS upload_id,
+       any_value(s.i) AS i_named, any_value(s.t) AS t_named, count(*) AS n, min(b.i) AS i_blob, min(b.t_begin) AS t_blob,
+       seconds(any_value(s.t)) AS named_s, seconds(min(b.t_begin)) AS read_s
+FROM blobs b
+JOIN since s USING (raw_file_storage_id)
+JOIN last_looks l USING (raw_file_storage_id)
+LEFT JOIN named n USING (raw_file_storage_id)
+WHERE b.phase = 'missing' AND b.t_begin > s.t AND l.phase IN ('present', 'different')
+GROUP BY b.raw_file_storage_id ORDER BY i_blob
+"""
+
+RAW_DANGLING: Final = """
+SELECT n.raw_file_storage_id, n.event_id, n.upload_id, n.i AS i_event, n.t AS t_event, l.i AS i_blob, seconds(n.t) AS seen_s
+FROM named n JOIN last_looks l USING (raw_file_storage_id)
+WHERE l.phase = 'missing' AND NOT l.ever_found
+  AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.raw_file_storage_id = n.raw_file_storage_id)
+ORDER BY i_event
+"""
+
+RAW_UNREAD: Final = """
+SELECT k.upload_id, k.raw_file_storage_id, k.i AS i_ok, NULL AS i_event, 'upload ' || k.upload_id AS what,
+       CASE WHEN k.raw_file_storage_id IS NULL THEN 'nothing names its blob'
+            WHEN l.phase IS NULL THEN 'its blob was not read at the end'
+            WHEN l.phase = 'unreachable' THEN 'its blob could not be read at the end'
+            ELSE 'there is no hash to compare' END AS why
+FROM kept k LEFT JOIN last_looks l USING (raw_file_storage_id)
+WHERE l.phase IS NULL OR l.phase = 'unreachable' OR k.sha256 IS NULL OR (l.phase <> 'missing' AND l.sha256 IS NULL)
+UNION ALL
+SELECT n.upload_id, n.raw_file_storage_id, NULL, n.i, 'event ' || n.event_id, 'the blob it names was never read'
+FROM named n LEFT JOIN last_looks l USING (raw_file_storage_id)
+WHERE (l.phase IS NULL OR l.phase = 'unreachable') AND NOT coalesce(l.ever_found, false)
+  AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.raw_file_storage_id = n.raw_file_storage_id)
+ORDER BY ALL
+"""
+
+
+class RawRetained(Queries):
+    """Judges every acknowledged upload and every blob that an event names.
+
+    Blobs that nobody names (``raw_orphan``) need a listing of blobs, which a system file cannot describe yet.
+    """
+
+    name: ClassVar[str] = "raw retained"
+    tables: ClassVar[Mapping[str, str]] = TABLES
+    judged: ClassVar[str] = "SELECT count(DISTINCT upload_id) AS n FROM kept"
+    anomalies: ClassVar[tuple[Anomaly, ...]] = (
+        Anomaly(
+            "raw_missing",
+            Verdict.INVALID,
+            RAW_MISSING,
+            "upload {upload_id}: acknowledged at {ok_s} s, its raw blob {raw_file_storage_id} is gone at {read_s} s",
+        ),
+        Anomaly(
+            "raw_dropped_on_rejection",
+            Verdict.INVALID,
+            RAW_DROPPED,
+            "upload {upload_id}: acknowledged at {ok_s} s and rejected, its raw blob {raw_file_storage_id} is gone at "
+            "{read_s} s",
+        ),
+        Anomaly(
+            "raw_different",
+            Verdict.INVALID,
+            RAW_DIFFERENT,
+            "upload {upload_id}: its raw blob {raw_file_storage_id} was other bytes in {n} reads, first at {read_s} s",
+        ),
+        Anomaly(
+            "raw_overwritten",
+            Verdict.INVALID,
+            RAW_OVERWRITTEN,
+            "raw blob {raw_file_storage_id}: {n} different uploads were acknowledged under this id ({upload_ids})",
+        ),
+        Anomaly(
+            "raw_late",
+            Verdict.INVALID,
+            RAW_LATE,
+            "raw blob {raw_file_storage_id}: named at {named_s} s, not there in {n} reads, first at {read_s} s; there at "
+            "the end",
+        ),
+        Anomaly(
+            "raw_dangling",
+            Verdict.INVALID,
+            RAW_DANGLING,
+            "event {event_id}, seen at {seen_s} s, names the raw blob {raw_file_storage_id}, which never was",
+        ),
+        Anomaly("raw_unread", Verdict.UNKNOWN, RAW_UNREAD, "{what}: {why}"),
+    )
+
+    def applies(self, header: Fields) -> bool:
+        """Systems that say how a raw blob is read."""
+        return bool(checks(header).get("blobs"))

@@ -1,0 +1,139 @@
+"""The one wrapper around every fault: records it, looks for its evidence, bounds it, and heals whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.errors import FaultError, OneffectError
+from harness.faults.base import HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from harness.faults.base import Arena, Evidence, Injected, Look
+    from harness.faults.plan import PlannedFault
+    from harness.history.recorder import Recorder
+    from harness.stack import Record, ServiceHandle
+
+EVERY = 0.05
+"""Seconds between looks."""
+
+INJECTING = 60.0
+"""Seconds that injecting may take; the slowest stops replicas, waits for their group, and starts them."""
+
+HEALING = 45.0
+"""Seconds that healing may take; the slowest starts a process and waits until it answers."""
+
+
+async def apply(planned: PlannedFault, arena: Arena, recorder: Recorder) -> None:
+    """Inject, wait, heal; a fault that does not heal is given until ``arena.deadline`` to bite.
+
+    Recorded are injected (from then on it may act), armed, bit and healed, or failed. FaultError if it could not
+    be injected or healed; a fault that never bit is no error here, but the checkers' matter.
+    """
+    await _Application(planned, arena, recorder).run()
+
+
+class _Application:
+    """One fault under way."""
+
+    def __init__(self, planned: PlannedFault, arena: Arena, recorder: Recorder) -> None:
+        self._planned = planned
+        self._fault = planned.fault
+        self._recorder = recorder
+        self._actor = f"fault:{planned.id}"
+        self._arena = replace(arena, system=planned.system, publish=self._publish, note=self._note)
+        self._publisher = arena.broker
+        self._found: set[str] = set()
+
+    async def run(self) -> None:
+        try:
+            await self._run()
+        except (OneffectError, OSError, TimeoutError) as error:
+            self._record("failed", error=f"{type(error).__name__}: {error}".rstrip(": "))
+            raise FaultError(f"{self._fault.name} on {self._planned.target}: {error or type(error).__name__}") from error
+
+    async def _run(self) -> None:
+        self._record("injected", parameters=self._fault.model_dump(mode="json", by_alias=True))
+        async with AsyncExitStack() as healing:
+            async with asyncio.timeout(INJECTING):
+                # Entered here and left below, in this task, so that a toxic's or a process's end is this task's.
+                scope = self._fault.inject(self._planned.target, self._arena)
+                injected = await healing.enter_async_context(_bounded(scope))
+            if self._planned.lasts is not None:
+                await self._window(injected, self._planned.lasts)
+        if not self._fault.heals:
+            await self._until_bit(injected)
+            return
+        self._record("healed", evidence=dict(await injected.aftermath()))
+        await self._look(injected.after)
+
+    async def _window(self, injected: Injected, lasts: float) -> None:
+        """Look for evidence until the time is over."""
+        async with asyncio.TaskGroup() as looks:
+            tasks = [looks.create_task(self._watch(injected.armed)), looks.create_task(self._watch(injected.bit))]
+            try:
+                await self._arena.sleep(lasts)
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    async def _until_bit(self, injected: Injected) -> None:
+        try:
+            async with asyncio.timeout(self._arena.deadline):
+                await self._watch(injected.armed)
+                await self._watch(injected.bit)
+        except TimeoutError:
+            return
+
+    async def _watch(self, look: Look) -> None:
+        """Look until there is evidence; a bite counts only once the fault is armed."""
+        while not await self._look(look):
+            await self._arena.sleep(EVERY)
+
+    async def _look(self, look: Look) -> bool:
+        evidence = await look()
+        if evidence is None or (evidence.level == "bit" and "armed" not in self._found):
+            return False
+        self._note_evidence(evidence)
+        return True
+
+    def _note_evidence(self, evidence: Evidence) -> None:
+        if evidence.level not in self._found:
+            self._found.add(evidence.level)
+            self._record(evidence.level, evidence=evidence.document())
+
+    def _record(self, phase: str, **fields: object) -> None:
+        self._recorder.record(
+            "fault",
+            phase,
+            self._actor,
+            fault=self._planned.id,
+            name=self._fault.name,
+            target=self._planned.target,
+            heals=self._fault.heals,
+            **fields,
+        )
+
+    def _note(self, phase: str, handle: ServiceHandle, exit_status: int | None = None) -> None:
+        self._recorder.record("service", phase, self._actor, name=handle.name, pid=handle.pid, exit_status=exit_status)
+
+    async def _publish(self, record: Record) -> Record:
+        """Put a record on its topic, marked with this fault's name, as a recorded operation."""
+        if self._publisher is None:
+            raise FaultError("this run has no client of the broker; name a kafka dependency in the system file")
+        place = {"topic": record.topic, "partition": record.partition, "injected": self._fault.name}
+        with self._recorder.operation("publish", self._actor, fault=self._planned.id, **place) as operation:
+            taken = await self._publisher.publish(record, headers=[(HEADER, self._fault.name.encode())])
+            operation.ok(**place, fault=self._planned.id, offset=taken.offset)
+        return taken
+
+
+@asynccontextmanager
+async def _bounded(scope: object) -> AsyncIterator[Injected]:
+    """A fault's scope whose leaving is bounded."""
+    raise NotImplementedError
+    yield

@@ -1,0 +1,145 @@
+"""What a fault is, and all that it may touch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager as Scope
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from harness.errors import FaultError
+from harness.stack import Broker, Fields, Record, Redis, ServiceHandle, Stack
+from harness.system import Model, System
+
+if TYPE_CHECKING:
+    from harness.stack import Link
+
+Target = Literal["link", "replica", "service", "topic", "redis", "cut"]
+"""What ``on:`` names; ``cut`` is a replica (then ``from:`` names what it is cut off), or a dependency."""
+
+HEADER = "oneffect-fault"
+"""The header, its value the fault's name, by which records that a fault published are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What proves it. Armed: the harness's own look saw it; bit: the system's own traffic met it."""
+
+    level: Literal["armed", "bit"]
+    what: str
+    before: Fields
+    after: Fields
+
+    def document(self) -> Fields:
+        """As the history carries it."""
+        return {"what": self.what, "before": dict(self.before), "after": dict(self.after)}
+
+
+Look = Callable[[], Awaitable[Evidence | None]]
+"""One look for a piece of evidence; asked again and again until it finds some."""
+
+
+async def nothing() -> Evidence | None:
+    """The look that finds nothing."""
+    return None
+
+
+async def no_fields() -> Fields:
+    """The aftermath that has nothing to say."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """How an injected fault is looked for.
+
+    ``armed`` and ``bit`` are asked while it lasts (``bit`` of a fault that does not heal until the deadline), and
+    ``after`` once after the heal, if it had not bitten before. ``aftermath`` tells the heal's record what came of it.
+    """
+
+    armed: Look
+    bit: Look
+    after: Look = nothing
+    aftermath: Callable[[], Awaitable[Fields]] = no_fields
+
+
+class Note(Protocol):
+    """Records what was done to a replica or a dependency: killed, stopped, paused, resumed, started, ready."""
+
+    def __call__(self, phase: str, handle: ServiceHandle, exit_status: int | None = None) -> None: ...
+
+
+def _unheard(phase: str, handle: ServiceHandle, exit_status: int | None = None) -> None:
+    """Outside of a run nobody listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """All that a fault may touch."""
+
+    stack: Stack
+    random: Random
+    broker: Broker | None = None
+    redis: Redis | None = None
+    system: System | None = None
+    """Filled in by the wrapper."""
+    publish: Callable[[Record], Awaitable[Record]] | None = None
+    """Puts a record on a topic, marked as the fault's, and records it; filled in by the wrapper."""
+    note: Note = _unheard
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    deadline: float = 20.0
+    """Seconds that a fault which does not heal is given to bite."""
+
+    @property
+    def topics(self) -> Mapping[str, int]:
+        """Topics and their numbers of partitions."""
+        return self.system.topics() if self.system is not None else {}
+
+    def needed_broker(self) -> Broker:
+        """The broker's client; FaultError if the run has none."""
+        if self.broker is None:
+            raise FaultError("this run has no client of the broker; name a kafka dependency in the system file")
+        return self.broker
+
+    def needed_redis(self) -> Redis:
+        """The store's client; FaultError if the run has none."""
+        if self.redis is None:
+            raise FaultError("this run has no client of Redis; name a redis dependency in the system file")
+        return self.redis
+
+    def needed_publish(self) -> Callable[[Record], Awaitable[Record]]:
+        """The publisher; FaultError outside of the wrapper."""
+        if self.publish is None:
+            raise FaultError("nothing can be published here: apply the fault through harness.faults.apply")
+        return self.publish
+
+    def links(self, *names: str) -> list[Link]:
+        """Links by name."""
+        return [self.stack.links[name] for name in names]
+
+    def links_of(self, replica: str) -> list[Link]:
+        """Links that begin at a replica, and those that end at it where its service has no other replica."""
+        service = replica.partition("#")[0]
+        alone = sum(name.partition("#")[0] == service for name in self.stack.services) == 1
+        ends = {replica, service} if alone else {replica}
+        return [link for link in self.stack.links.values() if link.service == replica or link.dependency in ends]
+
+
+class Fault(Model):
+    """One way to break something; an instance is its parsed parameters. One fault, one file."""
+
+    name: ClassVar[str]
+    """``where.what``."""
+    summary: ClassVar[str]
+    """One sentence for ``oneffect list faults``."""
+    target: ClassVar[Target]
+    needs: ClassVar[tuple[type, ...]]
+    """Capabilities that the stack must offer."""
+    heals: ClassVar[bool]
+    """Whether it has a window (``for:``) and an end."""
+
+    def inject(self, on: str, arena: Arena) -> Scope[Injected]:
+        """Break ``on`` while the scope lasts; leaving heals, whatever happened inside."""
+        raise NotImplementedError

@@ -1,0 +1,47 @@
+"""kafka.duplicate: records are published again, byte for byte."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from harness.faults.base import Arena, Fault, Injected
+from harness.faults.published import Published
+from harness.stack import Record
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class KafkaDuplicate(Fault):
+    """The last ``count`` records of a topic, published again on the same partition or another.
+
+    On another, two replicas may be handed the same event at the same time.
+    """
+
+    name = "kafka.duplicate"
+    summary: ClassVar[str] = "The last count records of a topic are published again, byte for byte."
+    target = "topic"
+    needs: ClassVar[tuple[type, ...]] = ()
+    heals = False
+
+    count: Annotated[int, Field(ge=1, le=100_000)]
+    to: Literal["same", "other"] = "same"
+
+    @asynccontextmanager
+    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+        """All are published once the scope is entered."""
+        publish = arena.needed_publish()
+        published = Published(arena, on)
+        for record in await arena.needed_broker().tail(on, self.count):
+            partition = self._partition(record, arena)
+            published.add(await publish(Record(on, partition, -1, record.key, record.value, record.headers)))
+        yield Injected(published.armed, published.bit)
+
+    def _partition(self, record: Record, arena: Arena) -> int:
+        count = arena.topics.get(record.topic, 1)
+        if self.to == "same" or count == 1:
+            return record.partition
+        return (record.partition + arena.random.randrange(1, count)) % count

@@ -1,0 +1,57 @@
+"""net.bandwidth: answers trickle."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.evidence import Moved
+from harness.stack import Link
+from harness.units import Bandwidth
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_PROBED = 0.3
+"""Seconds that the probe's answer takes at the throttled rate."""
+
+_LARGEST = 256 * 1024
+"""Bytes; a probe larger than this would itself be load."""
+
+
+class NetBandwidth(Fault):
+    """Lets at most ``rate`` bytes a second go to the service, on each connection."""
+
+    name = "net.bandwidth"
+    summary: ClassVar[str] = "Answers on a link trickle: at most rate bytes a second on each connection."
+    target = "link"
+    needs: ClassVar[tuple[type, ...]] = (Link,)
+    heals = True
+
+    rate: Annotated[Bandwidth, Field(ge=1000)]
+
+    @asynccontextmanager
+    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+        """A bandwidth toxic downstream; Toxiproxy counts in thousands of bytes a second."""
+        (link,) = arena.links(on)
+        size = min(round(self.rate * _PROBED), _LARGEST)
+        least = size / self.rate / 2
+        before = await link.probe(5.0, size)
+
+        async def armed() -> Evidence | None:
+            probe = await link.probe(10 * least + 5.0, size)
+            if not probe.answered or probe.seconds < before.seconds + least:
+                return None
+            return Evidence(
+                "armed",
+                f"{on}: a probe's answer trickled",
+                {"bytes": size, "seconds": before.seconds},
+                {"bytes": size, "seconds": probe.seconds},
+            )
+
+        async with link.disturb("bandwidth", rate=max(1, round(self.rate / 1000))):
+            moved = await Moved.since_now(link, "the service's own traffic went through the throttle")
+            yield Injected(armed, moved.look)

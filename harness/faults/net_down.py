@@ -1,0 +1,33 @@
+"""net.down: connections end, new ones are refused."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.faults.base import Arena, Fault, Injected
+from harness.faults.evidence import Ended
+from harness.faults.net_hang import silent
+from harness.stack import Link
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class NetDown(Fault):
+    """Takes the proxy off."""
+
+    name = "net.down"
+    summary: ClassVar[str] = "A link is down: its connections end, and new ones are refused."
+    target = "link"
+    needs: ClassVar[tuple[type, ...]] = (Link,)
+    heals = True
+
+    @asynccontextmanager
+    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+        """The proxy refuses."""
+        links = arena.links(on)
+        armed = await silent(links)
+        ended = await Ended.since_now(links, f"{on}: connections of the service's were ended")
+        async with links[0].refuse():
+            yield Injected(armed, ended.look, after=ended.look)

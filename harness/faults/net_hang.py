@@ -1,0 +1,71 @@
+"""net.hang: bytes are dropped and nothing is said; the connection closes at the heal."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.evidence import Unanswered
+from harness.stack import Link
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from harness.faults.base import Look
+
+PROBE = 0.5
+"""Seconds until a probe that should not be answered is given up on."""
+
+Direction = Literal["upstream", "downstream", "both"]
+
+
+class NetHang(Fault):
+    """Drops bytes silently.
+
+    Upstream: requests never arrive. Downstream: requests are executed, and their answers are lost.
+    """
+
+    name = "net.hang"
+    summary: ClassVar[str] = "A link goes silent: requests (upstream), answers (downstream) or both are dropped."
+    target = "link"
+    needs: ClassVar[tuple[type, ...]] = (Link,)
+    heals = True
+
+    direction: Direction = "both"
+
+    @asynccontextmanager
+    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+        """A timeout toxic without an end, in each direction."""
+        links = arena.links(on)
+        armed = await silent(links)
+        async with AsyncExitStack() as toxics:
+            await hang(links, self.direction, toxics)
+            yield Injected(armed, Unanswered(links).look)
+
+
+async def hang(links: Sequence[Link], direction: Direction, toxics: AsyncExitStack) -> None:
+    """Hang every link until ``toxics`` is left."""
+    for link in links:
+        if direction != "downstream":
+            await toxics.enter_async_context(link.disturb("timeout", stream="upstream", timeout=0))
+        if direction != "upstream":
+            await toxics.enter_async_context(link.disturb("timeout", stream="downstream", timeout=0))
+
+
+async def silent(links: Sequence[Link]) -> Look:
+    """A look that finds every link silent which answers now."""
+    before = {link.name: await link.probe(PROBE) for link in links}
+
+    async def armed() -> Evidence | None:
+        after = {link.name: await link.probe(PROBE) for link in links}
+        if any(probe.answered for probe in after.values()) or not all(probe.answered for probe in before.values()):
+            return None
+        return Evidence(
+            "armed",
+            f"{', '.join(after)}: a probe was not answered",
+            {name: {"seconds": probe.seconds} for name, probe in before.items()},
+            {name: {"error": probe.error} for name, probe in after.items()},
+        )
+
+    return armed

@@ -1,0 +1,50 @@
+"""net.latency: answers come late."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.evidence import Moved
+from harness.stack import Link
+from harness.units import Duration
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_PATIENCE = 5.0
+"""Seconds that a probe waits beyond the latency."""
+
+
+class NetLatency(Fault):
+    """Delays what goes to the service by ``latency``, give or take ``jitter``."""
+
+    name = "net.latency"
+    summary: ClassVar[str] = "Answers on a link come late: by latency, give or take jitter."
+    target = "link"
+    needs: ClassVar[tuple[type, ...]] = (Link,)
+    heals = True
+
+    latency: Duration
+    jitter: Duration = 0.0
+
+    @asynccontextmanager
+    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+        """A latency toxic downstream."""
+        (link,) = arena.links(on)
+        least = max(self.latency - self.jitter, 0.0) * 0.9
+        before = await link.probe(_PATIENCE)
+
+        async def armed() -> Evidence | None:
+            probe = await link.probe(self.latency + self.jitter + _PATIENCE)
+            if not probe.answered or probe.seconds < before.seconds + least:
+                return None
+            return Evidence(
+                "armed", f"{on}: a probe came late", {"seconds": before.seconds}, {"seconds": probe.seconds}
+            )
+
+        milliseconds = {"latency": round(self.latency * 1000), "jitter": round(self.jitter * 1000)}
+        async with link.disturb("latency", **milliseconds):
+            moved = await Moved.since_now(link, "the service's own traffic went through the delay")
+            yield Injected(armed, moved.look)

@@ -1,0 +1,46 @@
+"""net.partition: one replica is cut off several things, or one thing off all."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from harness.faults.base import Arena, Fault, Injected
+from harness.faults.evidence import Unanswered
+from harness.faults.net_hang import hang, silent
+from harness.stack import Link
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class NetPartition(Fault):
+    """Drops everything, both ways, on several links at once.
+
+    ``on`` a replica: its links to what ``from`` names, or all of its links. ``on`` a dependency: every link to it.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    name = "net.partition"
+    summary: ClassVar[str] = "Cuts a replica off what `from:` names (or off all), or a dependency off everybody."
+    target = "cut"
+    needs: ClassVar[tuple[type, ...]] = (Link,)
+    heals = True
+
+    off: Annotated[tuple[str, ...], Field(alias="from")] = ()
+
+    @asynccontextmanager
+    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+        """Every link that is cut hangs in both directions."""
+        links = [
+            link
+            for link in arena.stack.links.values()
+            if link.dependency == on or (link.service == on and (not self.off or link.dependency in self.off))
+        ]
+        armed = await silent(links)
+        async with AsyncExitStack() as toxics:
+            await hang(links, "both", toxics)
+            yield Injected(armed, Unanswered(links).look)

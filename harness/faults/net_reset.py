@@ -1,0 +1,33 @@
+"""net.reset: connections are reset as soon as data flows."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.faults.base import Arena, Fault, Injected
+from harness.faults.evidence import Ended
+from harness.faults.net_hang import silent
+from harness.stack import Link
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class NetReset(Fault):
+    """Resets connections with the first answer; an idle connection stays."""
+
+    name = "net.reset"
+    summary: ClassVar[str] = "Connections of a link are reset as soon as an answer flows; the request was executed."
+    target = "link"
+    needs: ClassVar[tuple[type, ...]] = (Link,)
+    heals = True
+
+    @asynccontextmanager
+    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+        """A reset_peer toxic downstream."""
+        links = arena.links(on)
+        armed = await silent(links)
+        ended = await Ended.since_now(links, f"{on}: connections of the service's were reset")
+        async with links[0].disturb("reset_peer", timeout=0):
+            yield Injected(armed, ended.look, after=ended.look)

@@ -1,0 +1,100 @@
+"""A scenario's rows of faults, resolved: one planned fault for each target, checked before anything starts."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from harness.errors import FileError, PlanRefused
+from harness.faults import fault_type
+from harness.faults.base import Fault
+from harness.faults.targets import cut_off, resolve
+from harness.system import System
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.scenario import FaultLine, Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFault:
+    """One fault on one target. ``at`` is seconds after the load's start or a share of it, ``lasts`` seconds."""
+
+    id: str
+    """``"f1"``, by which the history knows it."""
+    fault: Fault
+    target: str
+    at: float | str
+    lasts: float | None
+    seed: int
+    system: System
+
+    def document(self) -> dict[str, Any]:
+        """As the plan's document carries it."""
+        return {
+            "id": self.id,
+            "fault": self.fault.name,
+            "target": self.target,
+            "at": self.at,
+            "for": self.lasts,
+            "heals": self.fault.heals,
+            "parameters": self.fault.model_dump(mode="json", by_alias=True),
+            "seed": self.seed,
+        }
+
+
+def plan_faults(scenario: Scenario, system: System, seed: int, path: str) -> Iterator[PlannedFault]:
+    """Planned faults in the scenario's order; FileError says which row of the file at ``path`` is off, and why."""
+    number = 0
+    for row, line in enumerate(scenario.faults):
+        field = f"faults[{row}]"
+        try:
+            fault = _fault(line)
+            targets = _targets(fault, line, system)
+        except PlanRefused as refused:
+            raise FileError(str(refused), path=path, field=field) from refused
+        for target in targets:
+            number += 1
+            planned = f"f{number}"
+            yield PlannedFault(planned, fault, target, line.at, line.lasts, _seed(seed, planned), system)
+
+
+def _fault(line: FaultLine) -> Fault:
+    kind = fault_type(line.fault)
+    if kind.heals and line.lasts is None:
+        raise PlanRefused(f"{line.fault} heals, so say how long it lasts: `for: 3s`")
+    if not kind.heals and line.lasts is not None:
+        raise PlanRefused(f"{line.fault} does not heal, so it takes no `for`; leave it out")
+    try:
+        return kind.model_validate(line.parameters())
+    except ValidationError as error:
+        raise PlanRefused("; ".join(_reason(kind, problem) for problem in error.errors())) from error
+
+
+def _reason(kind: type[Fault], problem: Any) -> str:  # noqa: ANN401 - pydantic's own description
+    name = ".".join(map(str, problem["loc"]))
+    allowed = sorted(field.alias or name for name, field in kind.model_fields.items())
+    if problem["type"] == "extra_forbidden":
+        near = get_close_matches(name, allowed, 1)
+        nearest = f" (nearest: {near[0]})" if near else ""
+        return f"{name}: {kind.name} has no such parameter{nearest}; it takes {', '.join(allowed) or 'none'}"
+    return f"{name}: {problem['msg']}"
+
+
+def _targets(fault: Fault, line: FaultLine, system: System) -> list[str]:
+    if line.on is None:
+        raise PlanRefused(f"{line.fault} needs a target; write `on: …` with a {fault.target}'s name")
+    targets = resolve(fault.target, line.on, system)
+    if fault.target == "cut":
+        for target in targets:
+            cut_off(target, getattr(fault, "off", ()), system)
+    return targets
+
+
+def _seed(seed: int, planned: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}:{planned}".encode()).digest()[:8])

@@ -1,0 +1,46 @@
+"""Evidence about records that a fault put on a topic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.faults.base import Evidence
+
+if TYPE_CHECKING:
+    from harness.faults.base import Arena
+    from harness.stack import Record
+
+
+class Published:
+    """What was published: armed when the broker gave offsets, bit when a service's group has passed one of them."""
+
+    def __init__(self, arena: Arena, topic: str) -> None:
+        self._arena = arena
+        self._topic = topic
+        self._records: list[Record] = []
+
+    def add(self, record: Record) -> None:
+        """A record as the broker took it."""
+        if record.offset >= 0:
+            self._records.append(record)
+
+    def _offsets(self) -> dict[str, object]:
+        return {"offsets": [f"{record.topic}:{record.partition}:{record.offset}" for record in self._records]}
+
+    async def armed(self) -> Evidence | None:
+        """The broker's own answer."""
+        if not self._records:
+            return None
+        return Evidence("armed", f"{len(self._records)} records went to {self._topic}", {}, self._offsets())
+
+    async def bit(self) -> Evidence | None:
+        """A committed offset beyond one of them."""
+        broker = self._arena.needed_broker()
+        services = self._arena.system.services if self._arena.system is not None else {}
+        for service in services:
+            committed = await broker.committed(service)
+            passed = [r for r in self._records if committed.get((r.topic, r.partition), 0) > r.offset]
+            if passed:
+                what = f"{service} passed {len(passed)} of them"
+                return Evidence("bit", what, {"published": len(self._records)}, {"passed": len(passed)})
+        return None

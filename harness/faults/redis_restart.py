@@ -1,0 +1,55 @@
+"""redis.restart: the store leaves in good order and comes back with what it had."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.evidence import Ended
+from harness.faults.process import Leaving, handle, revive
+from harness.stack import Stoppable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from harness.stack import Fields, Redis
+
+
+class RedisRestart(Fault):
+    """SIGTERM, and started again at the heal."""
+
+    name = "redis.restart"
+    summary: ClassVar[str] = "Redis is stopped with SIGTERM and started again after `for`."
+    target = "redis"
+    needs: ClassVar[tuple[type, ...]] = (Stoppable,)
+    heals = True
+
+    @asynccontextmanager
+    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+        """It has left once the scope is entered."""
+        store = handle(arena, on, Leaving)
+        redis = arena.needed_redis()
+        before = await _told(redis)
+        links = [link for link in arena.stack.links.values() if link.dependency == on]
+        ended = await Ended.since_now(links, f"connections of the services' to {on} ended")
+        try:
+            status = await store.stop()
+            arena.note("stopped", store, status)
+
+            async def armed() -> Evidence | None:
+                if (state := await store.state()) != "exited":
+                    return None
+                return Evidence("armed", f"{on} has left", before, {"state": state, "exit_status": status})
+
+            async def aftermath() -> Fields:
+                return await _told(redis)
+
+            yield Injected(armed, ended.look, after=ended.look, aftermath=aftermath)
+        finally:
+            await revive(arena, store)
+
+
+async def _told(redis: Redis) -> Fields:
+    server = await redis.info("server")
+    return {"uptime_in_seconds": server.get("uptime_in_seconds"), "keys": await redis.size()}

@@ -1,0 +1,49 @@
+"""service.kill: a replica dies at once and comes back."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.evidence import Ended
+from harness.faults.process import Mortal, handle, revive
+from harness.stack import Killable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from harness.stack import Fields
+
+
+class ServiceKill(Fault):
+    """SIGKILL; started again, and ready, at the heal."""
+
+    name = "service.kill"
+    summary: ClassVar[str] = "A replica is killed with SIGKILL, stays down for `for`, and is started again."
+    target = "replica"
+    needs: ClassVar[tuple[type, ...]] = (Killable,)
+    heals = True
+
+    @asynccontextmanager
+    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+        """It is dead once the scope is entered."""
+        replica = handle(arena, on, Mortal)
+        pid = replica.pid
+        ended = await Ended.since_now(arena.links_of(on), f"{on}: its connections ended in the middle of its work")
+        try:
+            status = await replica.kill()
+            arena.note("killed", replica, status)
+
+            async def armed() -> Evidence | None:
+                if status != -signal.SIGKILL or (state := await replica.state()) != "exited":
+                    return None
+                return Evidence("armed", f"{on} is dead", {"pid": pid}, {"exit_status": status, "state": state})
+
+            async def aftermath() -> Fields:
+                return {"pid": replica.pid}
+
+            yield Injected(armed, ended.look, after=ended.look, aftermath=aftermath)
+        finally:
+            await revive(arena, replica)

@@ -1,0 +1,74 @@
+"""service.pause: a replica stands still, for longer than its session and its leases if `for` says so."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.evidence import total_received
+from harness.faults.process import Freezing, handle
+from harness.stack import Pausable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from harness.stack import Link
+
+_ACTIVE_WITHIN = 1.5
+"""Seconds before the pause in which a replica at work sends something."""
+
+_LOOKS = 5
+"""Looks without a byte more, 50 ms apart or so: a process that works sends in less."""
+
+
+class ServicePause(Fault):
+    """SIGSTOP, and SIGCONT at the heal."""
+
+    name = "service.pause"
+    summary: ClassVar[str] = "A replica is stopped with SIGSTOP and goes on after `for`."
+    target = "replica"
+    needs: ClassVar[tuple[type, ...]] = (Pausable,)
+    heals = True
+
+    @asynccontextmanager
+    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+        """It stands still once the scope is entered."""
+        replica = handle(arena, on, Freezing)
+        links = [link for link in arena.stack.links.values() if link.service == on]
+        active = await _active(links, arena)
+        try:
+            await replica.pause()
+            arena.note("paused", replica)
+            still = await total_received(links)
+            looks = 0
+
+            async def armed() -> Evidence | None:
+                if (state := await replica.state()) != "paused":
+                    return None
+                return Evidence("armed", f"{on} stands still", {"pid": replica.pid}, {"state": state})
+
+            async def bit() -> Evidence | None:
+                nonlocal looks, still
+                now = await total_received(links)
+                looks, still = (looks + 1, still) if now == still else (0, now)
+                if not active or looks < _LOOKS:
+                    return None
+                return Evidence(
+                    "bit", f"{on} was at work and sent nothing more", {"bytes_before": active}, {"bytes_while": 0}
+                )
+
+            yield Injected(armed, bit)
+        finally:
+            await replica.resume()
+            arena.note("resumed", replica)
+
+
+async def _active(links: Sequence[Link], arena: Arena) -> int:
+    """Bytes that the replica sends now; 0 if it sent none for the longest time."""
+    first = await total_received(links)
+    for _ in range(round(_ACTIVE_WITHIN / 0.05)):
+        await arena.sleep(0.05)
+        if (more := await total_received(links) - first) > 0:
+            return more
+    return 0

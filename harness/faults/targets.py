@@ -1,0 +1,95 @@
+"""Turns what ``on:`` says into names that the system has."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from harness.errors import PlanRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from harness.faults.base import Target
+    from harness.system import System
+
+_ARROW = "->"
+
+
+def resolve(target: Target, pattern: str, system: System) -> list[str]:
+    """Every name that ``pattern`` stands for; each becomes an instance of the fault. PlanRefused if there is none.
+
+    Links are ``essay_lifecycle#1->redis``, ``essay_lifecycle->redis`` (all replicas), ``*->kafka``. Replicas are
+    ``essay_lifecycle#1``, ``essay_lifecycle`` (all) or ``*``. Services, topics and stores go by their names.
+    """
+    if target == "link":
+        return _links(pattern, system)
+    if target == "replica":
+        return _replicas(pattern, system)
+    if target == "cut":
+        return [pattern] if pattern in system.dependencies else _replicas(pattern, system, system.dependencies)
+    if target == "service":
+        return [_one("service", pattern, system.services)]
+    if target == "topic":
+        return [_one("topic", pattern, system.topics())]
+    stores = [name for name in system.dependencies if system.kind(name) == target]
+    return [_one(f"{target} dependency", pattern, stores)]
+
+
+def cut_off(replica: str, names: Sequence[str], system: System) -> None:
+    """PlanRefused unless the replica, or dependency, has a link to each of ``names``."""
+    if replica in system.dependencies:
+        if names:
+            raise PlanRefused(f"from: {replica} is a dependency, and is cut off from everybody; leave `from` out")
+        return
+    known = [target for source, target in system.links() if source == replica]
+    for name in names:
+        _one(f"link from {replica} to", name, known)
+    if not known:
+        raise PlanRefused(f"{replica} has no links, so there is nothing to cut")
+
+
+def _links(pattern: str, system: System) -> list[str]:
+    every = [f"{source}{_ARROW}{target}" for source, target in system.links()]
+    source, arrow, target = pattern.partition(_ARROW)
+    if not arrow:
+        raise PlanRefused(f"{pattern!r} is no link; write SERVICE->DEPENDENCY{_nearest(pattern, every)}{_known(every)}")
+    found = [name for name in every if _matches(name.partition(_ARROW)[0], source) and _ends(name, target)]
+    if not found:
+        patterns = {*every, *(f"{name.partition('#')[0]}{_ARROW}{name.partition(_ARROW)[2]}" for name in every)}
+        raise PlanRefused(f"there is no link {pattern!r}{_nearest(pattern, patterns)}{_known(every)}")
+    return found
+
+
+def _ends(name: str, target: str) -> bool:
+    return target in {"*", name.partition(_ARROW)[2]}
+
+
+def _replicas(pattern: str, system: System, others: Collection[str] = ()) -> list[str]:
+    every = system.replicas()
+    found = [name for name in every if _matches(name, pattern)]
+    if not found:
+        raise PlanRefused(
+            f"there is no replica {pattern!r}{_nearest(pattern, [*every, *system.services, *others])}"
+            f"{_known([*every, *others])}"
+        )
+    return found
+
+
+def _matches(replica: str, pattern: str) -> bool:
+    return pattern in {"*", replica, replica.partition("#")[0]}
+
+
+def _one(what: str, name: str, known: Collection[str]) -> str:
+    if name not in known:
+        raise PlanRefused(f"there is no {what} {name!r}{_nearest(name, known)}{_known(known)}")
+    return name
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    found = get_close_matches(name, sorted(known), 1)
+    return f" (nearest: {found[0]})" if found else ""
+
+
+def _known(known: Collection[str]) -> str:
+    return f"; known are {', '.join(sorted(known)) or 'none'}"

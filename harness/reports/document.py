@@ -1,0 +1,187 @@
+"""verdict.json: all that is to be said about a judged run, so that every other report is made from it alone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from harness.errors import FileError
+from harness.reports.summary import subject, summary
+from harness.verdict import Finding, Verdict
+
+if TYPE_CHECKING:
+    from harness.history.reader import History
+    from harness.verdict import Fields
+
+FORMAT: Final = 1
+MAX_ROWS: Final = 100
+"""Rows of evidence kept of each anomaly; the count is of all."""
+
+STORIES: Final = 3
+"""Rows of each anomaly that are told as a story; ``oneffect show`` tells the others."""
+
+Document = Mapping[str, Any]
+Templates = Mapping[tuple[str, str], str]
+"""(checker, anomaly) -> its message, with a row's fields in braces."""
+
+
+def as_expected(history: History, findings: Sequence[Finding], verdict: Verdict) -> bool:
+    """Whether the run came out as its scenario says: the verdict, and each anomaly that must be found."""
+    expected = _expected(history)
+    found = {name for finding in findings for name in finding.anomalies}
+    return bool(verdict.word == expected["verdict"] and found.issuperset(expected["find"]))
+
+
+def write(
+    path: Path, history: History, findings: Sequence[Finding], verdict: Verdict, templates: Templates | None = None
+) -> None:
+    """Write a run's verdict.json, in one piece."""
+    text = orjson.dumps(
+        document(history, findings, verdict, templates or {}), default=str, option=orjson.OPT_INDENT_2
+    )
+    partial = path.with_name(f".{path.name}")
+    try:
+        partial.write_bytes(text + b"\n")
+        partial.replace(path)
+    except OSError as error:
+        raise FileError(f"cannot be written: {error.strerror}", path=str(path)) from error
+
+
+def read(directory: Path) -> Document:
+    """The verdict.json of a run directory; FileError if it is not there or no JSON."""
+    path = directory / "verdict.json"
+    try:
+        found = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise FileError(f"cannot be read: {error.strerror}; run: oneffect check", path=str(path)) from error
+    except orjson.JSONDecodeError:
+        raise FileError("is no JSON; make it anew: oneffect check", path=str(path)) from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise FileError("is of another version; make it anew: oneffect check", path=str(path))
+    return found
+
+
+def document(history: History, findings: Sequence[Finding], verdict: Verdict, templates: Templates) -> Document:
+    """The whole of it, as JSON values."""
+    header = history.header
+    plan = header.get("plan") or {}
+    return {
+        "format": FORMAT,
+        "verdict": verdict.word,
+        "expected": _expected(history),
+        "as_expected": as_expected(history, findings, verdict),
+        "label": header.get("label") or "run",
+        "variant": plan.get("variant"),
+        "seed": header["seed"],
+        "plan_digest": header["plan_digest"],
+        "started": header["started"],
+        "versions": header["versions"],
+        "complete": history.complete,
+        "again": again(header),
+        "figures": figures(history),
+        "faults": faults(history),
+        "findings": [_finding(history, finding, templates) for finding in findings],
+    }
+
+
+def again(header: Mapping[str, Any]) -> str:
+    """The command that executes the same plan again; scenarios under ``scenarios/`` go by their names."""
+    plan = header.get("plan") or {}
+    path = PurePath(str(header.get("scenario_path") or "SCENARIO"))
+    scenario = path.stem if path.parts == ("scenarios", path.name) else str(path)
+    words = ["oneffect", "run", scenario, "--seed", str(header["seed"])]
+    if plan.get("variant"):
+        words += ["--variant", str(plan["variant"])]
+    if header.get("system_given"):
+        words += ["--system", str(header["system_path"])]
+    return shlex.join(words)
+
+
+def figures(history: History) -> dict[str, Any]:
+    """How much there was.
+
+    ``operations`` and the four ways they ended count each try of each upload. ``records`` is every record seen on the
+    topics, ``events`` the distinct event ids among them, ``duration`` in seconds. ``under_fault`` is the share of
+    operations begun between a fault's bite and its heal; a bite that was only read afterwards counts from the injection.
+    """
+    return history.sql("""
+        WITH tries AS (SELECT * FROM history WHERE op IN ('upload', 'publish') AND injected IS NULL),
+        windows AS (
+            SELECT CASE WHEN bit <= healed THEN bit ELSE injected END AS begun, healed FROM faults
+            WHERE bit IS NOT NULL AND healed IS NOT NULL
+        ), hit AS (
+            SELECT count(*) AS n FROM tries
+            WHERE phase = 'invoke' AND EXISTS (SELECT 1 FROM windows w WHERE tries.t BETWEEN w.begun AND w.healed)
+        )
+        SELECT count(*) FILTER (phase = 'invoke')::BIGINT AS operations,
+               count(*) FILTER (phase = 'ok')::BIGINT AS acknowledged,
+               count(*) FILTER (phase = 'fail')::BIGINT AS refused,
+               count(*) FILTER (phase = 'invoke')::BIGINT - count(*) FILTER (phase IN ('ok', 'fail'))::BIGINT AS unknown,
+               (SELECT count(DISTINCT event_id) FROM events)::BIGINT AS events,
+               (SELECT count(*) FROM history WHERE op = 'event')::BIGINT AS records,
+               (SELECT count(*) FROM (SELECT DISTINCT consumer, event_id, effect FROM effects))::BIGINT AS effects,
+               (SELECT coalesce(max(t), 0) FROM history) / 1e9 AS duration,
+               coalesce(round(any_value(hit.n) / nullif(count(*) FILTER (phase = 'invoke'), 0), 3), 0) AS under_fault
+        FROM tries, hit
+    """)[0]
+
+
+def faults(history: History) -> list[dict[str, Any]]:
+    """Each fault of the run in order: when (seconds) it was injected, armed, bit and healed, and what shows the bite."""
+    rows = history.sql("SELECT * FROM history WHERE op = 'fault' ORDER BY i")
+    told: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        one = told.setdefault(
+            str(row["fault"]), {"fault": row["fault"], "name": row["name"], "target": row["target"], "evidence": {}}
+        )
+        one.setdefault(row["phase"], row["t"] / 1e9)
+        if row["evidence"] is not None:
+            one["evidence"][row["phase"]] = row["evidence"]
+        if row["error"]:
+            one["error"] = row["error"]
+    return list(told.values())
+
+
+def _expected(history: History) -> dict[str, Any]:
+    return {"verdict": "valid", "find": [], **(history.header.get("expected") or {})}
+
+
+def _finding(history: History, finding: Finding, templates: Templates) -> dict[str, Any]:
+    def anomalies(found: Mapping[str, Sequence[Fields]]) -> dict[str, Any]:
+        return {
+            name: _anomaly(history, rows, templates.get((finding.checker, name), "")) for name, rows in found.items()
+        }
+
+    return {
+        "checker": finding.checker,
+        "verdict": finding.verdict.word if finding.verdict is not None else None,
+        "judged": finding.judged,
+        "error": finding.error,
+        "anomalies": anomalies(finding.anomalies),
+        "warnings": anomalies(finding.warnings),
+    }
+
+
+def _anomaly(history: History, rows: Sequence[Fields], template: str) -> dict[str, Any]:
+    told = []
+    for row in rows[:STORIES]:
+        about = subject(row)
+        named = {"kind": about[0], "id": about[1]} if about else {}
+        told.append({"said": said(template, row), "story": summary(history, row), **named})
+    return {"count": len(rows), "told": told, "rows": [dict(row) for row in rows[:MAX_ROWS]]}
+
+
+def said(template: str, row: Fields) -> str:
+    """A template filled from a row; without one, the row's own fields. What the row lacks is a question mark."""
+    if not template:
+        return ", ".join(f"{name} {value}" for name, value in row.items() if value is not None)
+    return template.format_map(_Filled(row))
+
+
+class _Filled(dict[str, object]):
+    def __missing__(self, key: str) -> str:
+        return "?"

@@ -1,0 +1,1 @@
+"""Keeps the state of each essay: a consumer of the uploads' outcomes."""

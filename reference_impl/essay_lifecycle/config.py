@@ -1,0 +1,15 @@
+"""The essay lifecycle's settings."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from reference_impl.service_libs.settings import ConsumerSettings
+
+
+class EssayLifecycleSettings(ConsumerSettings):
+    """A consumer's."""
+
+    SERVICE: ClassVar[str] = "essay_lifecycle"
+
+    group: str = "essay_lifecycle"

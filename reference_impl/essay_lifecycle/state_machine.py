@@ -1,0 +1,29 @@
+"""An essay's states, and which may follow which."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EssayState(StrEnum):
+    """Where an essay stands."""
+
+    READY = "ready"
+    REJECTED = "rejected"
+
+
+_MAY_FOLLOW: dict[EssayState | None, frozenset[EssayState]] = {
+    None: frozenset(EssayState),
+    EssayState.READY: frozenset({EssayState.READY}),  # extracted again: the text may be another
+    EssayState.REJECTED: frozenset(EssayState),  # a better extractor may make it ready
+}
+
+
+class IllegalTransition(Exception):
+    """An event asks for a state that cannot follow the present one."""
+
+
+def check(essay_id: str, present: EssayState | None, wanted: EssayState) -> None:
+    """Raise ``IllegalTransition`` unless ``wanted`` may follow; None is an essay not heard of yet."""
+    if wanted not in _MAY_FOLLOW[present]:
+        raise IllegalTransition(f"essay {essay_id} is {present} and cannot become {wanted}")

@@ -1,0 +1,1 @@
+"""Takes uploads: the raw blob is durable before anything reads it."""

@@ -1,0 +1,28 @@
+"""The file service's settings."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import PositiveFloat, PositiveInt
+
+from reference_impl.service_libs.settings import (
+    ContentSettings,
+    DatabaseSettings,
+    KafkaSettings,
+    OutboxSettings,
+    ServiceSettings,
+)
+
+
+class FileServiceSettings(ServiceSettings, DatabaseSettings, ContentSettings, KafkaSettings, OutboxSettings):
+    """Limits of an upload, and how the worker claims."""
+
+    SERVICE: ClassVar[str] = "file_service"
+
+    max_upload_bytes: PositiveInt = 5 * 1024 * 1024
+    max_text_characters: PositiveInt = 50_000
+    max_unpacked_bytes: PositiveInt = 50 * 1024 * 1024
+    worker_parallel: PositiveInt = 4
+    worker_poll_seconds: PositiveFloat = 0.2
+    claim_seconds: PositiveFloat = 30.0

@@ -1,0 +1,88 @@
+"""Raw first: an upload's bytes are durable, and then it is recorded, before anything reads them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import unicodedata
+
+import structlog
+
+from reference_impl.common_core.enums import ContentType
+from reference_impl.file_service.extractor import EXTENSIONS, extension, zip_bomb
+from reference_impl.file_service.protocols import ContentServiceClientProtocol
+from reference_impl.file_service.store import Upload, UploadStore
+from reference_impl.service_libs.errors import is_dependency_error
+from reference_impl.service_libs.http_errors import Refused
+
+_log = structlog.get_logger()
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_LONGEST_NAME = 255
+
+
+class UploadDesk:
+    """Takes uploads, steps 1 and 2. ``on_recorded`` is called after each, to wake the worker."""
+
+    def __init__(
+        self, content: ContentServiceClientProtocol, uploads: UploadStore, *, max_bytes: int, max_unpacked_bytes: int
+    ) -> None:
+        self._content = content
+        self._uploads = uploads
+        self._max_bytes = max_bytes
+        self._max_unpacked_bytes = max_unpacked_bytes
+        self.recorded = asyncio.Event()
+
+    async def take(self, key: str | None, file_name: str, content: bytes) -> Upload:
+        """The recorded upload. Raises ``Refused``: 4xx for what no second try mends, 503 for what one may."""
+        upload_id = _checked_key(key)
+        check_name(file_name)
+        await self._check_content(file_name, content)
+        upload = Upload(upload_id, file_name, hashlib.sha256(content).hexdigest())
+        try:
+            known = await self._uploads.find(upload_id)
+            if known is None:
+                await self._content.store_content(content, ContentType.RAW_UPLOAD_BLOB)
+                known = await self._uploads.record(upload)
+        except Exception as error:
+            if not is_dependency_error(error):
+                raise
+            _log.warning("not taken", upload_id=upload_id, error=repr(error))
+            raise Refused(503, "unavailable", "the upload could not be stored; try again") from error
+        if known.raw_file_storage_id != upload.raw_file_storage_id:
+            raise Refused(422, "key_reused", "this Idempotency-Key was used for other bytes")
+        self.recorded.set()
+        return known
+
+    async def _check_content(self, file_name: str, content: bytes) -> None:
+        if not content:
+            raise Refused(400, "empty", "the file has no bytes")
+        if len(content) > self._max_bytes:
+            raise Refused(413, "too_large", f"{len(content)} bytes; at most {self._max_bytes} are taken")
+        if extension(file_name) == ".docx":
+            reason = await asyncio.to_thread(zip_bomb, content, self._max_unpacked_bytes)
+            if reason is not None:
+                raise Refused(413, "zip_bomb", reason)
+
+
+def _checked_key(key: str | None) -> str:
+    if not key:
+        raise Refused(400, "no_key", "the header Idempotency-Key is missing")
+    if not _KEY.fullmatch(key):
+        raise Refused(400, "bad_key", "an Idempotency-Key is 1 to 255 visible ASCII characters")
+    return key
+
+
+def check_name(file_name: str) -> None:
+    """Raise ``Refused`` for a name that is none, or that is a path, or that hides something."""
+    if not file_name.strip() or file_name in {".", ".."}:
+        raise Refused(400, "bad_name", "the file has no name")
+    if len(file_name) > _LONGEST_NAME:
+        raise Refused(400, "bad_name", f"a file name has at most {_LONGEST_NAME} characters, not {len(file_name)}")
+    if "/" in file_name or "\\" in file_name:
+        raise Refused(400, "bad_name", "a file name is no path")
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in file_name):
+        raise Refused(400, "bad_name", "a file name has no control characters")
+    if extension(file_name) not in EXTENSIONS:
+        raise Refused(415, "unsupported_type", f"files of type {', '.join(sorted(EXTENSIONS))} are taken")

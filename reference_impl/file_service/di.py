@@ -1,0 +1,116 @@
+"""What the file service is made of."""
+
+from __future__ import annotations
+
+from dishka import AnyOf, Provider, Scope, provide
+
+from reference_impl.file_service import store
+from reference_impl.file_service.app import build_app
+from reference_impl.file_service.config import FileServiceSettings
+from reference_impl.file_service.core_logic import UploadDesk
+from reference_impl.file_service.extractor import Extractor
+from reference_impl.file_service.protocols import ContentServiceClientProtocol, ExtractorProtocol
+from reference_impl.file_service.store import UploadStore
+from reference_impl.file_service.worker import Worker
+from reference_impl.service_libs import outbox
+from reference_impl.service_libs.backoff import Backoff
+from reference_impl.service_libs.clock import Clock
+from reference_impl.service_libs.content_client import ContentClient
+from reference_impl.service_libs.database import Database
+from reference_impl.service_libs.di import OutboxProvider, SurroundingsProvider
+from reference_impl.service_libs.kafka_bus import KafkaBus
+from reference_impl.service_libs.outbox import Outbox, Relay
+from reference_impl.service_libs.readiness import bus_connected, content_reached, database_migrated
+from reference_impl.service_libs.serving import Service
+from reference_impl.service_libs.settings import (
+    ContentSettings,
+    DatabaseSettings,
+    KafkaSettings,
+    OutboxSettings,
+    ServiceSettings,
+    load,
+)
+
+
+class FileServiceProvider(Provider):
+    """Settings, the desk, the worker, the service."""
+
+    @provide(scope=Scope.APP)
+    def settings(
+        self,
+    ) -> AnyOf[
+        FileServiceSettings, ServiceSettings, DatabaseSettings, ContentSettings, KafkaSettings, OutboxSettings
+    ]:
+        """From the environment."""
+        return load(FileServiceSettings)
+
+    @provide(scope=Scope.APP)
+    def extractor(self, settings: FileServiceSettings) -> ExtractorProtocol:
+        """The extractor and its limits."""
+        return Extractor(max_characters=settings.max_text_characters, max_unpacked_bytes=settings.max_unpacked_bytes)
+
+    @provide(scope=Scope.APP)
+    def uploads(self, settings: FileServiceSettings, database: Database, outbox: Outbox, clock: Clock) -> UploadStore:
+        """The upload table."""
+        return UploadStore(database, outbox, clock, settings.topic_essays)
+
+    @provide(scope=Scope.APP)
+    def desk(
+        self, settings: FileServiceSettings, content: ContentServiceClientProtocol, uploads: UploadStore
+    ) -> UploadDesk:
+        """The front door's logic."""
+        return UploadDesk(
+            content,
+            uploads,
+            max_bytes=settings.max_upload_bytes,
+            max_unpacked_bytes=settings.max_unpacked_bytes,
+        )
+
+    @provide(scope=Scope.APP)
+    def worker(
+        self,
+        settings: FileServiceSettings,
+        uploads: UploadStore,
+        content: ContentServiceClientProtocol,
+        extractor: ExtractorProtocol,
+        clock: Clock,
+        backoff: Backoff,
+        desk: UploadDesk,
+    ) -> Worker:
+        """What finishes uploads."""
+        return Worker(
+            uploads,
+            content,
+            extractor,
+            clock,
+            backoff,
+            desk.recorded,
+            parallel=settings.worker_parallel,
+            poll_seconds=settings.worker_poll_seconds,
+            claim_seconds=settings.claim_seconds,
+        )
+
+    @provide(scope=Scope.APP)
+    def service(
+        self,
+        settings: FileServiceSettings,
+        desk: UploadDesk,
+        worker: Worker,
+        relay: Relay,
+        database: Database,
+        bus: KafkaBus,
+        content: ContentClient,
+    ) -> Service:
+        """The whole."""
+        needed = {
+            "database": database_migrated(database),
+            "kafka": bus_connected(bus),
+            "content_service": content_reached(content),
+        }
+        app = build_app(desk, max_upload_bytes=settings.max_upload_bytes, needed=needed)
+        return Service(app, (worker.run, relay.run))
+
+
+def providers() -> list[Provider]:
+    """All that the service needs."""
+    return [SurroundingsProvider(), OutboxProvider([outbox.MIGRATION, store.MIGRATION]), FileServiceProvider()]

@@ -1,0 +1,15 @@
+"""The reference with one deliberate flaw each, to prove that the harness sees it. One flaw, one file, one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+CONSUMERS = frozenset({"essay_lifecycle"})
+
+VARIANTS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
+    {
+        "setnx_only": ("reference_impl.variants.setnx_only:SetnxOnly", CONSUMERS),
+    }
+)
+"""Name to the provider that is put over the service's own, as ``"module:Name"``, and the services it is put over."""

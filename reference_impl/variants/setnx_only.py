@@ -1,0 +1,46 @@
+"""The design this field starts from: SET NX with a lifetime, process, DEL on error, go on when Redis is down, no inbox.
+
+It loses the event of a consumer that dies after the claim, and doubles the effect once Redis has forgotten it.
+"""
+
+from __future__ import annotations
+
+from dishka import Provider, Scope, provide
+
+from reference_impl.service_libs.database import Database
+from reference_impl.service_libs.errors import RedisUnavailable
+from reference_impl.service_libs.idempotency import IdempotencyGuard, Work
+from reference_impl.service_libs.protocols import RedisClientProtocol
+
+
+class SetnxGuard:
+    """The claim in Redis alone decides."""
+
+    def __init__(self, database: Database, redis: RedisClientProtocol) -> None:
+        self._database = database
+        self._redis = redis
+
+    async def once(self, work: Work) -> None:
+        """Claim, process, and take the claim back on an error."""
+        claim = f"claim:{work.message.consumer}:{work.message.event_id}"
+        try:
+            if not await self._redis.set_if_not_exists(claim, "1", work.ttl_seconds):
+                return
+        except RedisUnavailable:
+            pass
+        try:
+            await work.prepare()
+            async with self._database.transaction() as transaction:
+                await work.apply(transaction)
+        except BaseException:
+            await self._redis.delete_key(claim)
+            raise
+
+
+class SetnxOnly(Provider):
+    """Swaps the guard and touches nothing else."""
+
+    @provide(scope=Scope.APP, override=True)
+    def guard(self, database: Database, redis: RedisClientProtocol) -> IdempotencyGuard:
+        """SET NX EX, and nothing behind it."""
+        return SetnxGuard(database, redis)
