@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import Any
 
 import rfc8785
 
-from harness.errors import FileError, OneffectError, PlanRefused
-from harness.faults.base import Fault
+from harness.errors import FileError, PlanRefused
+from harness.faults.plan import PlannedFault, plan_faults
 from harness.files import load
 from harness.scenario import Expected, Scenario
 from harness.stack import Stack
@@ -20,28 +20,6 @@ from harness.system import System, UploadLoad, checks
 
 STACKS = ("native",)
 """Stacks that there are; ``auto`` is the first that fits the system."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedFault:
-    """One fault on one target. ``at`` is a moment of the load; ``lasts`` seconds, None where it does not heal."""
-
-    id: str
-    fault: Fault
-    target: str
-    at: float | str
-    lasts: float | None
-
-    def document(self) -> dict[str, Any]:
-        """As the plan and the history carry it."""
-        return {
-            "id": self.id,
-            "fault": self.fault.name,
-            "target": self.target,
-            "at": self.at,
-            "for": self.lasts,
-            "parameters": self.fault.model_dump(mode="json", by_alias=True),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +56,7 @@ class Plan:
 
 
 def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | None, seed: int, stack: str) -> Plan:
-    """The plan of one run; FileError or PlanRefused say what is wrong, where, what is allowed."""
+    """The plan of one run; FileError or PlanRefused say what is wrong, and where."""
     scenario = load(scenario_path, Scenario)
     system_path = system_path or find_system(scenario, scenario_path)
     system = load(system_path, System)
@@ -87,7 +65,7 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
     if system.load.upload is None:
         raise PlanRefused(f"{system_path}: load: only upload: can be driven; give it a front door")
     chosen = _stack(system, stack)
-    faults = tuple(_faults(scenario, system, scenario_path))
+    faults = tuple(plan_faults(scenario, system, seed, str(scenario_path)))
     if variant is not None and variant not in scenario.variants:
         # Without an expectation of its own a variant is held to what the system must do.
         scenario = scenario.model_copy(update={"variants": {**scenario.variants, variant: scenario.expect}})
@@ -162,19 +140,4 @@ def _stack(system: System, asked: str) -> str:
     return STACKS[0]
 
 
-def _faults(scenario: Scenario, system: System, path: Path) -> Iterator[PlannedFault]:
-    """Each line of the schedule, once for each target it names."""
-    if not scenario.faults:
-        return
-    from harness.faults import parse
-    from harness.faults.targets import resolve
-
-    for number, line in enumerate(scenario.faults):
-        try:
-            fault = parse(line.fault, line.parameters(), lasts=line.lasts)
-            targets = resolve(system, fault, line.on)
-        except OneffectError as error:
-            raise FileError(str(error), path=str(path), field=f"faults.{number}") from error
-        for count, target in enumerate(targets):
-            identity = f"f{number + 1}" + (f".{count + 1}" if len(targets) > 1 else "")
-            yield PlannedFault(identity, fault, target, line.at, line.lasts)
+__all__ = ["Plan", "PlannedFault", "find_system", "make_plan", "nearest", "refuse_what_lacks"]

@@ -192,7 +192,13 @@ class _Stage:
 
         await self._load.reached(planned.at)
         self._progress.note(f"{planned.fault.name} on {planned.target}")
-        arena = Arena(stack=self._stack, broker=self._kafka, redis=self._redis, random=Random(planned.seed))
+        arena = Arena(
+            stack=self._stack,
+            random=Random(planned.seed),
+            broker=self._kafka,
+            redis=self._redis,
+            deadline=self._plan.scenario.drain,
+        )
         await apply(planned, arena, self._recorder)
 
     async def _drained(self) -> str:

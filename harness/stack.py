@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -187,9 +188,21 @@ class Stack(Protocol):
     """Where the system runs. Brokers and stores outlive a run of a warm stack; services do not."""
 
     name: str
-    services: Mapping[str, ServiceHandle]  # by replica, "essay_lifecycle#1"; empty until started
-    dependencies: Mapping[str, ServiceHandle]  # "redis", "kafka"
-    links: Mapping[str, Link]
+
+    @property
+    def services(self) -> Mapping[str, ServiceHandle]:
+        """By replica, "essay_lifecycle#1"; empty until started."""
+        ...
+
+    @property
+    def dependencies(self) -> Mapping[str, ServiceHandle]:
+        """By name, "redis", "kafka"; empty until started."""
+        ...
+
+    @property
+    def links(self) -> Mapping[str, Link]:
+        """By name, "essay_lifecycle#1->redis"; empty until started."""
+        ...
 
     async def start(self) -> None:
         """Start brokers, stores and proxies, and wait until each answers."""
@@ -199,8 +212,8 @@ class Stack(Protocol):
         """End everything this stack started, whatever happened before."""
         ...
 
-    async def start_services(self, names: RunNames, data: str, variant: str | None) -> None:
-        """Start every service for one run (folder ``data`` for files and logs) and wait until each is ready."""
+    async def start_services(self, names: RunNames, folder: Path, variant: str | None) -> None:
+        """Start every service for one run and wait until each is ready; files and logs go to ``folder``."""
         ...
 
     async def stop_services(self) -> None:

@@ -1,0 +1,1 @@
+"""The reference pipeline: store raw first, and apply each event once."""

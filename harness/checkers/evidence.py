@@ -16,6 +16,7 @@ ENOUGH_IN_WINDOW: Final = 5
 """Operations of the load that must have begun between a fault and its heal."""
 
 TABLES: Final = {
+    "limits": f"SELECT {ENOUGH_ACKNOWLEDGED} AS acknowledged, {ENOUGH_IN_WINDOW} AS in_window",
     "load_invokes": """
         SELECT i, t FROM history
         WHERE (op = 'upload' OR (op = 'publish' AND injected IS NULL)) AND phase = 'invoke'
@@ -43,16 +44,19 @@ SELECT fault, name, target, i AS i_fault, injected AS t_injected, seconds(inject
 FROM all_faults WHERE heals AND injected IS NOT NULL AND healed IS NULL ORDER BY i_fault
 """
 
-TOO_FEW: Final = f"""
-SELECT count(*) AS n, {ENOUGH_ACKNOWLEDGED} AS needed FROM load_oks HAVING count(*) < {ENOUGH_ACKNOWLEDGED}
+TOO_FEW: Final = """
+SELECT n, acknowledged AS needed FROM (SELECT count(*) AS n FROM load_oks), limits WHERE n < acknowledged
 """
 
-TOO_QUIET: Final = f"""
-SELECT f.fault, f.name, f.target, f.i AS i_fault, f.injected AS t_injected, f.healed AS t_healed, count(v.i) AS n,
-       {ENOUGH_IN_WINDOW} AS needed, seconds(f.injected) AS injected_s, seconds(f.healed) AS healed_s
-FROM all_faults f LEFT JOIN load_invokes v ON v.t BETWEEN f.injected AND f.healed
-WHERE f.heals AND f.injected IS NOT NULL AND f.healed IS NOT NULL
-GROUP BY ALL HAVING count(v.i) < {ENOUGH_IN_WINDOW} ORDER BY i_fault
+TOO_QUIET: Final = """
+WITH windows AS (
+    SELECT f.fault, f.name, f.target, f.i, f.injected, f.healed, count(v.i) AS n
+    FROM all_faults f LEFT JOIN load_invokes v ON v.t BETWEEN f.injected AND f.healed
+    WHERE f.heals AND f.injected IS NOT NULL AND f.healed IS NOT NULL GROUP BY ALL
+)
+SELECT fault, name, target, i AS i_fault, injected AS t_injected, healed AS t_healed, n, in_window AS needed,
+       seconds(injected) AS injected_s, seconds(healed) AS healed_s
+FROM windows, limits WHERE n < in_window ORDER BY i
 """
 
 UNHEALTHY_START: Final = """

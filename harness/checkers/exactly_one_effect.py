@@ -88,18 +88,9 @@ WHERE NOT d.conflict AND coalesce(a.final_rows, 0) = 0 AND topics_after_letters
 GROUP BY l.consumer, l.event_id, l.kind ORDER BY i_letter
 """
 
-UNLETTERED: Final = """
-FROM due d, moments
-WHERE d.malformed AND d.standing = 'passed' AND NOT EXISTS (
-    SELECT 1 FROM letters l
-    WHERE l.consumer = d.consumer AND (l.event_id = d.event_id OR (
-        l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset")))
-"""
-"""Malformed records that a consumer passed without a dead letter."""
-
-NEITHER: Final = f"""
-SELECT d.consumer, d.event_id, d.topic, d.partition, d."offset", d.i AS i_event, d.t AS t_event, d.i_offset
-{UNLETTERED} AND dead_letters AND letters_settled ORDER BY d.i
+NEITHER: Final = """
+SELECT consumer, event_id, topic, partition, "offset", i AS i_event, t AS t_event, i_offset
+FROM unlettered, moments WHERE dead_letters AND letters_settled ORDER BY i
 """
 
 PREMATURE: Final = """
@@ -145,7 +136,7 @@ FROM effects, moments WHERE effects.read = effects_read
 GROUP BY consumer HAVING bool_and(coalesce(effect, event_id) = event_id) ORDER BY consumer
 """
 
-UNDECIDED: Final = f"""
+UNDECIDED: Final = """
 SELECT consumer, event_id, i AS i_event, 'its offset is passed and it has no effect, but effects and dead letters were '
        || 'not read long enough after the offsets' AS why
 FROM missing, moments
@@ -164,9 +155,9 @@ SELECT consumer, l.event_id, l.i, 'it has a dead letter, but the topics were not
 FROM event_letters l JOIN identities d USING (event_id) LEFT JOIN applied a USING (consumer, event_id), moments
 WHERE NOT d.conflict AND coalesce(a.final_rows, 0) = 0 AND NOT topics_after_letters
 UNION ALL
-SELECT d.consumer, d.event_id, d.i, 'it is malformed and passed, but the dead letters were not read, or not long enough '
-       || 'after the offsets'
-{UNLETTERED} AND NOT (dead_letters AND letters_settled)
+SELECT consumer, event_id, i, 'it is malformed and passed, but the dead letters were not read, or not long enough after '
+       || 'the offsets'
+FROM unlettered, moments WHERE NOT (dead_letters AND letters_settled)
 UNION ALL
 SELECT consumer, event_id, i, 'it is not passed, but not all was healed and good at the end'
 FROM due, moments WHERE standing = 'waiting' AND NOT well

@@ -91,14 +91,11 @@ SELECT key, rule, s.n, s.expected, any_value(i_cause) AS i_event, list(event_id 
 FROM several s JOIN answers a USING (rule, key) GROUP BY key, rule, s.n, s.expected ORDER BY t_last
 """
 
-DOUBT: Final = """CASE WHEN topics_read IS NULL THEN 'the topics were not read to their end'
-     ELSE 'not all was healed and good at the end' END"""
-
-UNDECIDED: Final = f"""
-SELECT upload_id AS key, rule, i, 'upload ' || upload_id || ' has no outcome, but ' || {DOUBT} AS why
+UNDECIDED: Final = """
+SELECT upload_id AS key, rule, i, 'upload ' || upload_id || ' has no outcome, but ' || doubt AS why
 FROM unanswered, moments WHERE topics_read IS NULL OR NOT well
 UNION ALL
-SELECT key, rule, i, 'event ' || event_id || ' has no follow-up, but ' || {DOUBT}
+SELECT key, rule, i, 'event ' || event_id || ' has no follow-up, but ' || doubt
 FROM unfollowed, moments WHERE topics_read IS NULL OR NOT well
 ORDER BY ALL
 """

@@ -19,7 +19,9 @@ SELECT s.settle_ns, s.dead_letters,
        coalesce(t.began >= l.ended, false) AS topics_after_letters,
        NOT EXISTS (SELECT 1 FROM faults WHERE heals AND injected IS NOT NULL AND healed IS NULL)
        AND (SELECT coalesce(bool_and(phase = 'good'), false) FROM history WHERE op = 'health' AND "when" = 'end')
-       AS well
+       AS well,
+       CASE WHEN t.read IS NULL THEN 'the topics were not read to their end'
+            ELSE 'not all was healed and good at the end' END AS doubt
 FROM settings s
 LEFT JOIN finals o ON o.what = 'offsets'
 LEFT JOIN finals e ON e.what = 'effects'
@@ -30,6 +32,7 @@ LEFT JOIN finals t ON t.what = 'topics'
 
 ``…_settled``: the read began after all that was still to come, at the end of the offsets read, had had its time.
 ``well``: all faults are healed, and all that the harness looked at past the proxies at the end was good.
+``doubt``: why something that is missing may yet come, if it may.
 """
 
 

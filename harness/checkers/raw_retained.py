@@ -32,6 +32,12 @@ TABLES: Final = {
                bool_or(phase = 'missing') AS ever_missing, min(sha256) AS one_sha256, max(sha256) AS other_sha256
         FROM blobs GROUP BY raw_file_storage_id
     """,
+    # Acknowledged uploads whose blob the final pass did not find.
+    "gone": """
+        SELECT k.upload_id, k.raw_file_storage_id, k.acceptable, k.i AS i_ok, k.t AS t_ok, l.i AS i_blob, l.t AS t_blob,
+               seconds(k.t) AS ok_s, seconds(l.t) AS read_s
+        FROM kept k JOIN last_looks l USING (raw_file_storage_id) WHERE l.phase = 'missing'
+    """,
     # From when on a blob must be there: the first answer or event that names it.
     "since": """
         SELECT raw_file_storage_id, min(t) AS t, arg_min(i, t) AS i
@@ -41,16 +47,9 @@ TABLES: Final = {
     """,
 }
 
-MISSING: Final = """
-SELECT k.upload_id, k.raw_file_storage_id, k.i AS i_ok, k.t AS t_ok, l.i AS i_blob, l.t AS t_blob,
-       seconds(k.t) AS ok_s, seconds(l.t) AS read_s
-FROM kept k JOIN last_looks l USING (raw_file_storage_id)
-WHERE l.phase = 'missing'
-"""
+RAW_MISSING: Final = "SELECT * FROM gone WHERE acceptable IS DISTINCT FROM false ORDER BY i_ok"
 
-RAW_MISSING: Final = f"{MISSING} AND k.acceptable IS DISTINCT FROM false ORDER BY i_ok"
-
-RAW_DROPPED: Final = f"{MISSING} AND k.acceptable = false ORDER BY i_ok"
+RAW_DROPPED: Final = "SELECT * FROM gone WHERE acceptable = false ORDER BY i_ok"
 
 RAW_DIFFERENT: Final = """
 WITH suspects AS (

@@ -103,6 +103,14 @@ TABLES: Final = {
            OR (f.digest IS NOT NULL
                AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event_id = f.event_id AND e.digest = f.digest))
     """,
+    # Malformed records that a consumer passed and left no dead letter of.
+    "unlettered": """
+        SELECT * FROM due d
+        WHERE malformed AND standing = 'passed' AND NOT EXISTS (
+            SELECT 1 FROM letters l
+            WHERE l.consumer = d.consumer AND (l.event_id = d.event_id OR (
+                l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset")))
+    """,
     # For each pass of effects, how far each group was known to be before an earlier pass began that ended well: what
     # is first seen in the one was passed and absent in the other.
     "ceilings": """

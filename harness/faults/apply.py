@@ -12,11 +12,12 @@ from harness.faults.base import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager as Scope
 
     from harness.faults.base import Arena, Evidence, Injected, Look
     from harness.faults.plan import PlannedFault
     from harness.history.recorder import Recorder
-    from harness.stack import Record, ServiceHandle
+    from harness.stack import Fields, Record
 
 EVERY = 0.05
 """Seconds between looks."""
@@ -48,19 +49,24 @@ class _Application:
         self._arena = replace(arena, system=planned.system, publish=self._publish, note=self._note)
         self._publisher = arena.broker
         self._found: set[str] = set()
+        self._blind = ""
 
     async def run(self) -> None:
         try:
             await self._run()
-        except (OneffectError, OSError, TimeoutError) as error:
+        except asyncio.CancelledError:
+            # It is healed all the same: leaving the scope has done it.
+            self._record("healed", evidence={"early": True})
+            raise
+        except Exception as error:
             self._record("failed", error=f"{type(error).__name__}: {error}".rstrip(": "))
-            raise FaultError(f"{self._fault.name} on {self._planned.target}: {error or type(error).__name__}") from error
+            what = f"{self._fault.name} on {self._planned.target}"
+            raise FaultError(f"{what} could not be injected or healed: {error or type(error).__name__}") from error
 
     async def _run(self) -> None:
         self._record("injected", parameters=self._fault.model_dump(mode="json", by_alias=True))
         async with AsyncExitStack() as healing:
             async with asyncio.timeout(INJECTING):
-                # Entered here and left below, in this task, so that a toxic's or a process's end is this task's.
                 scope = self._fault.inject(self._planned.target, self._arena)
                 injected = await healing.enter_async_context(_bounded(scope))
             if self._planned.lasts is not None:
@@ -68,7 +74,7 @@ class _Application:
         if not self._fault.heals:
             await self._until_bit(injected)
             return
-        self._record("healed", evidence=dict(await injected.aftermath()))
+        self._record("healed", evidence=await self._aftermath(injected))
         await self._look(injected.after)
 
     async def _window(self, injected: Injected, lasts: float) -> None:
@@ -95,11 +101,22 @@ class _Application:
             await self._arena.sleep(EVERY)
 
     async def _look(self, look: Look) -> bool:
-        evidence = await look()
+        try:
+            evidence = await look()
+        except Exception as error:  # noqa: BLE001 - whatever a look meets: it found nothing, and the heal's record says why
+            self._blind = f"{type(error).__name__}: {error}"
+            return False
         if evidence is None or (evidence.level == "bit" and "armed" not in self._found):
             return False
         self._note_evidence(evidence)
         return True
+
+    async def _aftermath(self, injected: Injected) -> Fields:
+        blind = {"look_failed": self._blind} if self._blind else {}
+        try:
+            return {**await injected.aftermath(), **blind}
+        except OneffectError as error:
+            return {"look_failed": str(error)}
 
     def _note_evidence(self, evidence: Evidence) -> None:
         if evidence.level not in self._found:
@@ -118,8 +135,8 @@ class _Application:
             **fields,
         )
 
-    def _note(self, phase: str, handle: ServiceHandle, exit_status: int | None = None) -> None:
-        self._recorder.record("service", phase, self._actor, name=handle.name, pid=handle.pid, exit_status=exit_status)
+    def _note(self, phase: str, name: str, pid: int | None, exit_status: int | None = None) -> None:
+        self._recorder.record("service", phase, self._actor, name=name, pid=pid, exit_status=exit_status)
 
     async def _publish(self, record: Record) -> Record:
         """Put a record on its topic, marked with this fault's name, as a recorded operation."""
@@ -133,7 +150,15 @@ class _Application:
 
 
 @asynccontextmanager
-async def _bounded(scope: object) -> AsyncIterator[Injected]:
-    """A fault's scope whose leaving is bounded."""
-    raise NotImplementedError
-    yield
+async def _bounded(scope: Scope[Injected]) -> AsyncIterator[Injected]:
+    """A fault's scope; TimeoutError if leaving it, which heals, takes too long."""
+    injected = await scope.__aenter__()
+    try:
+        yield injected
+    except BaseException as error:
+        async with asyncio.timeout(HEALING):
+            if not await scope.__aexit__(type(error), error, error.__traceback__):
+                raise
+    else:
+        async with asyncio.timeout(HEALING):
+            await scope.__aexit__(None, None, None)

@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from harness.errors import FaultError
-from harness.stack import Broker, Fields, Record, Redis, ServiceHandle, Stack
+from harness.stack import Broker, Fields, Record, Redis, Stack
 from harness.system import Model, System
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ class Injected:
 class Note(Protocol):
     """Records what was done to a replica or a dependency: killed, stopped, paused, resumed, started, ready."""
 
-    def __call__(self, phase: str, handle: ServiceHandle, exit_status: int | None = None) -> None: ...
+    def __call__(self, phase: str, name: str, pid: int | None, exit_status: int | None = None) -> None: ...
 
 
-def _unheard(phase: str, handle: ServiceHandle, exit_status: int | None = None) -> None:
+def _unheard(phase: str, name: str, pid: int | None, exit_status: int | None = None) -> None:
     """Outside of a run nobody listens."""
 
 

@@ -120,4 +120,5 @@ class Moved:
 
 async def total_received(links: Sequence[Link]) -> int:
     """Bytes that services have sent over the connections open now."""
-    return sum(got for link in links for got, _ in (await link.traffic()).connections.values())
+    looks = [await link.traffic() for link in links]
+    return sum(received for seen in looks for received, _ in seen.connections.values())

@@ -10,11 +10,13 @@ from pydantic import Field
 
 from harness.errors import FaultError
 from harness.faults.base import Arena, Evidence, Fault, Injected
-from harness.faults.process import Leaving, handle, revive
+from harness.faults.process import leaving, revive
 from harness.stack import Broker, Killable, Stoppable, TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from harness.faults.process import Leaving
 
 _MEMBERS_GONE = 15.0
 """Seconds until a group whose replicas have left or were killed is rid of them: longer than a session."""
@@ -38,16 +40,15 @@ class KafkaRedeliver(Fault):
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """The replicas run again once the scope is entered, and stand before what they had passed."""
         broker = arena.needed_broker()
-        replicas = [
-            handle(arena, name, Leaving) for name in sorted(arena.stack.services) if name.partition("#")[0] == on
-        ]
+        replicas = [leaving(arena, name) for name in sorted(arena.stack.services) if name.partition("#")[0] == on]
         before: Mapping[TopicPartition, int] = {}
         after: Mapping[TopicPartition, int] = {}
         try:
             await asyncio.gather(*(_leave(arena, replica) for replica in replicas))
             before = await broker.committed(on)
             wanted = {at: max(0, offset - self.count) for at, offset in before.items()}
-            await _set(broker, on, wanted)
+            if wanted:
+                await _set(broker, on, wanted)
             after = await broker.committed(on)
         finally:
             await _return(arena, replicas)
@@ -69,8 +70,8 @@ class KafkaRedeliver(Fault):
 
 
 async def _leave(arena: Arena, replica: Leaving) -> None:
-    status = await replica.stop()
-    arena.note("stopped", replica, status)
+    pid, status = replica.pid, await replica.stop()
+    arena.note("stopped", replica.name, pid, status)
 
 
 async def _return(arena: Arena, replicas: Sequence[Leaving]) -> None:
@@ -79,16 +80,16 @@ async def _return(arena: Arena, replicas: Sequence[Leaving]) -> None:
 
 async def _set(broker: Broker, service: str, offsets: Mapping[TopicPartition, int]) -> None:
     """Set the offsets as soon as the group has no members."""
-    if not offsets:
-        return
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _MEMBERS_GONE
     while True:
         try:
-            return await broker.set_offsets(service, offsets)
+            await broker.set_offsets(service, offsets)
         except FaultError:
             if loop.time() > deadline:
                 raise
+        else:
+            return
         await asyncio.sleep(_AGAIN)
 
 

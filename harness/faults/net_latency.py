@@ -44,7 +44,6 @@ class NetLatency(Fault):
                 "armed", f"{on}: a probe came late", {"seconds": before.seconds}, {"seconds": probe.seconds}
             )
 
-        milliseconds = {"latency": round(self.latency * 1000), "jitter": round(self.jitter * 1000)}
-        async with link.disturb("latency", **milliseconds):
+        async with link.disturb("latency", latency=round(self.latency * 1000), jitter=round(self.jitter * 1000)):
             moved = await Moved.since_now(link, "the service's own traffic went through the delay")
             yield Injected(armed, moved.look)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from harness.errors import FaultError
 from harness.stack import Forgetful, Killable, Pausable, ServiceHandle, Stoppable
@@ -30,25 +30,40 @@ class Store(ServiceHandle, Killable, Stoppable, Forgetful, Protocol):
     """Can be killed and lose its files."""
 
 
-_Handle = TypeVar("_Handle", bound=ServiceHandle)
-_CAPABILITIES = (Killable, Stoppable, Pausable, Forgetful)
+def mortal(arena: Arena, on: str) -> Mortal:
+    """The replica or dependency ``on``; like the next three FaultError if it does not run or cannot."""
+    return cast("Mortal", _handle(arena, on, Killable))
 
 
-def handle(arena: Arena, on: str, kind: type[_Handle]) -> _Handle:
-    """The replica or dependency ``on``; FaultError if it does not run or cannot be broken so."""
+def leaving(arena: Arena, on: str) -> Leaving:
+    """One that can be asked to leave."""
+    return cast("Leaving", _handle(arena, on, Killable, Stoppable))
+
+
+def freezing(arena: Arena, on: str) -> Freezing:
+    """One that can be paused."""
+    return cast("Freezing", _handle(arena, on, Pausable))
+
+
+def store(arena: Arena, on: str) -> Store:
+    """One that can forget."""
+    return cast("Store", _handle(arena, on, Killable, Stoppable, Forgetful))
+
+
+def _handle(arena: Arena, on: str, *capabilities: type) -> ServiceHandle:
     known = {**arena.stack.services, **arena.stack.dependencies}
     if on not in known:
         raise FaultError(f"{on} does not run; running are {', '.join(sorted(known)) or 'none'}")
-    lacking = [c.__name__ for c in _CAPABILITIES if issubclass(kind, c) and not isinstance(known[on], c)]
+    lacking = [capability.__name__ for capability in capabilities if not isinstance(known[on], capability)]
     if lacking:
         raise FaultError(f"{on} on the {arena.stack.name} stack is not {' and '.join(lacking)}")
-    return cast("_Handle", known[on])
+    return known[on]
 
 
-async def revive(arena: Arena, mortal: Mortal) -> None:
+async def revive(arena: Arena, dead: Mortal) -> None:
     """Start it unless it runs, and wait until it answers."""
-    if mortal.pid is None:
-        await mortal.start()
-        arena.note("started", mortal)
-    await mortal.ready(READY)
-    arena.note("ready", mortal)
+    if dead.pid is None:
+        await dead.start()
+        arena.note("started", dead.name, dead.pid)
+    await dead.ready(READY)
+    arena.note("ready", dead.name, dead.pid)

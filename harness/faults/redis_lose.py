@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
 from harness.faults.evidence import Ended
-from harness.faults.process import Store, handle, revive
+from harness.faults.process import revive, store
 from harness.stack import Forgetful, Killable
 
 if TYPE_CHECKING:
@@ -31,21 +31,24 @@ class RedisLose(Fault):
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """It is dead and its files are gone once the scope is entered."""
-        store = handle(arena, on, Store)
+        server = store(arena, on)
         redis = arena.needed_redis()
-        size = await redis.size()
+        pid, size = server.pid, await redis.size()
         links = [link for link in arena.stack.links.values() if link.dependency == on]
         ended = await Ended.since_now(links, f"connections of the services' to {on} ended")
         try:
-            status = await store.kill()
-            arena.note("killed", store, status)
-            await store.forget()
+            status = await server.kill()
+            arena.note("killed", on, pid, status)
+            await server.forget()
 
             async def armed() -> Evidence | None:
-                if (state := await store.state()) != "exited":
+                if (state := await server.state()) != "exited":
                     return None
                 return Evidence(
-                    "armed", f"{on} is dead and its files are gone", {"keys": size}, {"state": state, "status": status}
+                    "armed",
+                    f"{on} is dead and its files are gone",
+                    {"keys": size},
+                    {"state": state, "status": status},
                 )
 
             async def aftermath() -> Fields:
@@ -53,4 +56,4 @@ class RedisLose(Fault):
 
             yield Injected(armed, ended.look, after=ended.look, aftermath=aftermath)
         finally:
-            await revive(arena, store)
+            await revive(arena, server)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
 from harness.faults.evidence import Ended
-from harness.faults.process import Leaving, handle, revive
+from harness.faults.process import leaving, revive
 from harness.stack import Stoppable
 
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ class RedisRestart(Fault):
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """It has left once the scope is entered."""
-        store = handle(arena, on, Leaving)
+        server = leaving(arena, on)
         redis = arena.needed_redis()
-        before = await _told(redis)
+        pid, before = server.pid, await _told(redis)
         links = [link for link in arena.stack.links.values() if link.dependency == on]
         ended = await Ended.since_now(links, f"connections of the services' to {on} ended")
         try:
-            status = await store.stop()
-            arena.note("stopped", store, status)
+            status = await server.stop()
+            arena.note("stopped", on, pid, status)
 
             async def armed() -> Evidence | None:
-                if (state := await store.state()) != "exited":
+                if (state := await server.state()) != "exited":
                     return None
                 return Evidence("armed", f"{on} has left", before, {"state": state, "exit_status": status})
 
@@ -47,7 +47,7 @@ class RedisRestart(Fault):
 
             yield Injected(armed, ended.look, after=ended.look, aftermath=aftermath)
         finally:
-            await revive(arena, store)
+            await revive(arena, server)
 
 
 async def _told(redis: Redis) -> Fields:

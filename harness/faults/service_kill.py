@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
 from harness.faults.evidence import Ended
-from harness.faults.process import Mortal, handle, revive
+from harness.faults.process import mortal, revive
 from harness.stack import Killable
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ class ServiceKill(Fault):
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """It is dead once the scope is entered."""
-        replica = handle(arena, on, Mortal)
+        replica = mortal(arena, on)
         pid = replica.pid
         ended = await Ended.since_now(arena.links_of(on), f"{on}: its connections ended in the middle of its work")
         try:
             status = await replica.kill()
-            arena.note("killed", replica, status)
+            arena.note("killed", on, pid, status)
 
             async def armed() -> Evidence | None:
                 if status != -signal.SIGKILL or (state := await replica.state()) != "exited":

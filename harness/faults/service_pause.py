@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
 from harness.faults.evidence import total_received
-from harness.faults.process import Freezing, handle
+from harness.faults.process import freezing
 from harness.stack import Pausable
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ class ServicePause(Fault):
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """It stands still once the scope is entered."""
-        replica = handle(arena, on, Freezing)
+        replica = freezing(arena, on)
         links = [link for link in arena.stack.links.values() if link.service == on]
         active = await _active(links, arena)
         try:
             await replica.pause()
-            arena.note("paused", replica)
+            arena.note("paused", on, replica.pid)
             still = await total_received(links)
             looks = 0
 
@@ -61,7 +61,7 @@ class ServicePause(Fault):
             yield Injected(armed, bit)
         finally:
             await replica.resume()
-            arena.note("resumed", replica)
+            arena.note("resumed", on, replica.pid)
 
 
 async def _active(links: Sequence[Link], arena: Arena) -> int:

@@ -53,7 +53,9 @@ def _links(pattern: str, system: System) -> list[str]:
     every = [f"{source}{_ARROW}{target}" for source, target in system.links()]
     source, arrow, target = pattern.partition(_ARROW)
     if not arrow:
-        raise PlanRefused(f"{pattern!r} is no link; write SERVICE->DEPENDENCY{_nearest(pattern, every)}{_known(every)}")
+        raise PlanRefused(
+            f"{pattern!r} is no link; write SERVICE->DEPENDENCY{_nearest(pattern, every)}{_known(every)}"
+        )
     found = [name for name in every if _matches(name.partition(_ARROW)[0], source) and _ends(name, target)]
     if not found:
         patterns = {*every, *(f"{name.partition('#')[0]}{_ARROW}{name.partition(_ARROW)[2]}" for name in every)}

@@ -15,7 +15,7 @@ import orjson
 
 from harness.errors import FileError
 from harness.history.records import COLUMNS, FORMAT
-from harness.history.views import VIEWS, constants
+from harness.history.views import MACROS, TABLES, VIEWS, constants
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -44,8 +44,12 @@ class History:
         self._duckdb = _connect(self._spill)
         try:
             self._load()
+            self._duckdb.execute(MACROS)
             self._duckdb.execute(constants(self.header))
-            self._duckdb.execute(VIEWS)
+            for name, query in TABLES.items():
+                self.table(name, query)
+            for name, query in VIEWS.items():
+                self._duckdb.execute(f"CREATE VIEW {name} AS {query}")
             last = self._duckdb.execute("SELECT op, phase FROM history ORDER BY i DESC LIMIT 1").fetchone()
         except BaseException:
             self.close()

@@ -25,64 +25,71 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-VIEWS: Final = """
-CREATE TABLE reads AS
-SELECT b.i AS read, b.what, coalesce(b.final, false) AS final, b.t AS began, e.t AS ended, e.phase
-FROM history b
-LEFT JOIN (SELECT * FROM history WHERE op = 'read' AND phase <> 'invoke') e ON e.of = b.i
-WHERE b.op = 'read' AND b.phase = 'invoke';
+MACROS: Final = "CREATE MACRO seconds(ns) AS coalesce(printf('%.3f', ns / 1e9), '?')"
 
-CREATE TABLE finals AS
-SELECT what, read, began, ended
-FROM (SELECT *, row_number() OVER (PARTITION BY what ORDER BY read DESC) AS nth FROM reads WHERE final)
-WHERE nth = 1 AND phase = 'ok';
+TABLES: Final = {
+    "reads": """
+        SELECT b.i AS read, b.what, coalesce(b.final, false) AS final, b.t AS began, e.t AS ended, e.phase
+        FROM history b
+        LEFT JOIN (SELECT * FROM history WHERE op = 'read' AND phase <> 'invoke') e ON e.of = b.i
+        WHERE b.op = 'read' AND b.phase = 'invoke'
+    """,
+    "finals": """
+        SELECT what, read, began, ended
+        FROM (SELECT *, row_number() OVER (PARTITION BY what ORDER BY read DESC) AS nth FROM reads WHERE final)
+        WHERE nth = 1 AND phase = 'ok'
+    """,
+    "faults": """
+        SELECT fault, any_value(name) AS name, any_value(target) AS target, coalesce(bool_or(heals), false) AS heals,
+               min(i) AS i, min(t) FILTER (phase = 'injected') AS injected, min(t) FILTER (phase = 'bit') AS bit,
+               max(t) FILTER (phase = 'healed') AS healed
+        FROM history WHERE op = 'fault' GROUP BY fault
+    """,
+}
+"""Small ones, kept: name to query, in order."""
 
-CREATE TABLE faults AS
-SELECT fault, any_value(name) AS name, any_value(target) AS target, coalesce(bool_or(heals), false) AS heals,
-       min(i) AS i, min(t) FILTER (phase = 'injected') AS injected, min(t) FILTER (phase = 'bit') AS bit,
-       max(t) FILTER (phase = 'healed') AS healed
-FROM history WHERE op = 'fault' GROUP BY fault;
-
-CREATE VIEW uploads AS
-SELECT upload_id, min(i) AS i, min(t) AS t, min(t) FILTER (phase = 'ok') AS ended,
-       coalesce(any_value(acceptable) FILTER (phase = 'ok'), any_value(acceptable)) AS acceptable,
-       CASE WHEN count(*) FILTER (phase = 'ok') > 0 THEN 'ok'
-            WHEN count(*) FILTER (phase = 'fail') = count(*) FILTER (phase = 'invoke') THEN 'fail'
-            ELSE 'unknown' END AS state
-FROM history WHERE op = 'upload' GROUP BY upload_id;
-
-CREATE VIEW acknowledged AS
-SELECT upload_id, raw_file_storage_id, sha256, any_value(acceptable) AS acceptable, min(i) AS i, min(t) AS t
-FROM history WHERE op = 'upload' AND phase = 'ok' GROUP BY ALL;
-
-CREATE VIEW events AS
-SELECT i, t, read, topic, partition, "offset", event_id, event_type, digest, causation_id, joins, injected,
-       upload_id, raw_file_storage_id
-FROM history WHERE op = 'event' AND malformed IS NULL;
-
-CREATE VIEW malformed AS
-SELECT i, t, read, topic, partition, "offset", event_id, injected, malformed
-FROM history WHERE op = 'event' AND malformed IS NOT NULL;
-
-CREATE VIEW effects AS SELECT i, t, read, consumer, event_id, effect, digest FROM history WHERE op = 'effect';
-
-CREATE VIEW letters AS
-SELECT topic, partition, "offset", any_value(consumer) AS consumer, any_value(event_id) AS event_id,
-       any_value(kind) AS kind, any_value(source_topic) AS source_topic,
-       any_value(source_partition) AS source_partition, any_value(source_offset) AS source_offset,
-       min(i) AS i, min(t) AS t
-FROM history WHERE op = 'dead_letter' GROUP BY topic, partition, "offset";
-
-CREATE VIEW blobs AS
-SELECT i, t, t_begin, read, phase, raw_file_storage_id, sha256, why,
-       read IS NOT DISTINCT FROM (SELECT max(read) FROM reads WHERE what = 'blobs' AND final) AS final
-FROM history WHERE op = 'blob';
-
-CREATE VIEW offsets AS
-SELECT i, t, read, consumer, topic, partition, committed, visible_end FROM history WHERE op = 'offset';
-
-CREATE MACRO seconds(ns) AS coalesce(printf('%.3f', ns / 1e9), '?');
-"""
+VIEWS: Final = {
+    "uploads": """
+        SELECT upload_id, min(i) AS i, min(t) AS t, min(t) FILTER (phase = 'ok') AS ended,
+               coalesce(any_value(acceptable) FILTER (phase = 'ok'), any_value(acceptable)) AS acceptable,
+               CASE WHEN count(*) FILTER (phase = 'ok') > 0 THEN 'ok'
+                    WHEN count(*) FILTER (phase = 'fail') = count(*) FILTER (phase = 'invoke') THEN 'fail'
+                    ELSE 'unknown' END AS state
+        FROM history WHERE op = 'upload' GROUP BY upload_id
+    """,
+    "acknowledged": """
+        SELECT upload_id, raw_file_storage_id, sha256, any_value(acceptable) AS acceptable, min(i) AS i, min(t) AS t
+        FROM history WHERE op = 'upload' AND phase = 'ok' GROUP BY ALL
+    """,
+    "events": """
+        SELECT i, t, read, topic, partition, "offset", event_id, event_type, digest, causation_id, joins, injected,
+               upload_id, raw_file_storage_id
+        FROM history WHERE op = 'event' AND malformed IS NULL
+    """,
+    "malformed": """
+        SELECT i, t, read, topic, partition, "offset", event_id, injected, malformed
+        FROM history WHERE op = 'event' AND malformed IS NOT NULL
+    """,
+    "effects": """
+        SELECT i, t, read, consumer, event_id, effect, digest FROM history WHERE op = 'effect'
+    """,
+    "letters": """
+        SELECT topic, partition, "offset", any_value(consumer) AS consumer, any_value(event_id) AS event_id,
+               any_value(kind) AS kind, any_value(source_topic) AS source_topic,
+               any_value(source_partition) AS source_partition, any_value(source_offset) AS source_offset,
+               min(i) AS i, min(t) AS t
+        FROM history WHERE op = 'dead_letter' GROUP BY topic, partition, "offset"
+    """,
+    "blobs": """
+        SELECT i, t, t_begin, read, phase, raw_file_storage_id, sha256, why,
+               read IS NOT DISTINCT FROM (SELECT max(read) FROM reads WHERE what = 'blobs' AND final) AS final
+        FROM history WHERE op = 'blob'
+    """,
+    "offsets": """
+        SELECT i, t, read, consumer, topic, partition, committed, visible_end FROM history WHERE op = 'offset'
+    """,
+}
+"""Read from the history each time."""
 
 
 def constants(header: Mapping[str, Any]) -> str:

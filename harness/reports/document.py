@@ -106,7 +106,8 @@ def figures(history: History) -> dict[str, Any]:
 
     ``operations`` and the four ways they ended count each try of each upload. ``records`` is every record seen on the
     topics, ``events`` the distinct event ids among them, ``duration`` in seconds. ``under_fault`` is the share of
-    operations begun between a fault's bite and its heal; a bite that was only read afterwards counts from the injection.
+    operations begun between a fault's bite and its heal; a bite that was only read afterwards counts from the
+    injection.
     """
     return history.sql("""
         WITH tries AS (SELECT * FROM history WHERE op IN ('upload', 'publish') AND injected IS NULL),
@@ -120,7 +121,7 @@ def figures(history: History) -> dict[str, Any]:
         SELECT count(*) FILTER (phase = 'invoke')::BIGINT AS operations,
                count(*) FILTER (phase = 'ok')::BIGINT AS acknowledged,
                count(*) FILTER (phase = 'fail')::BIGINT AS refused,
-               count(*) FILTER (phase = 'invoke')::BIGINT - count(*) FILTER (phase IN ('ok', 'fail'))::BIGINT AS unknown,
+               (count(*) FILTER (phase = 'invoke') - count(*) FILTER (phase IN ('ok', 'fail')))::BIGINT AS unknown,
                (SELECT count(DISTINCT event_id) FROM events)::BIGINT AS events,
                (SELECT count(*) FROM history WHERE op = 'event')::BIGINT AS records,
                (SELECT count(*) FROM (SELECT DISTINCT consumer, event_id, effect FROM effects))::BIGINT AS effects,
@@ -131,7 +132,7 @@ def figures(history: History) -> dict[str, Any]:
 
 
 def faults(history: History) -> list[dict[str, Any]]:
-    """Each fault of the run in order: when (seconds) it was injected, armed, bit and healed, and what shows the bite."""
+    """Each fault in order: the seconds at which it was injected, armed, bit and healed, and the evidence."""
     rows = history.sql("SELECT * FROM history WHERE op = 'fault' ORDER BY i")
     told: dict[str, dict[str, Any]] = {}
     for row in rows:

@@ -24,7 +24,7 @@ _CANDIDATES = 5
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One line of a story. ``who`` is a service, replica or part; ``brief`` is its word in a summary, if it has one."""
+    """One line of a story. ``who`` is a service, replica or part; ``brief`` is its word in a summary, if any."""
 
     t: int
     who: str
@@ -103,8 +103,8 @@ def _uploads(history: History, ids: Sequence[str]) -> Iterable[Moment]:
     """
     for row in history.sql(query, ids=list(ids)):
         if row["phase"] == "invoke":
-            text = f"upload {row['upload_id']} sent: {row['file_name']}, {row['size']} bytes, sha256 {_short(row['sha256'])}"
-            yield Moment(row["t"], row["actor"], text, "uploaded")
+            text = f"upload {row['upload_id']} sent: {row['file_name']}, {row['size']} bytes"
+            yield Moment(row["t"], row["actor"], f"{text}, sha256 {_short(row['sha256'])}", "uploaded")
             continue
         said = {"ok": "acknowledged", "fail": "refused", "unknown": "without an answer that says yes or no"}[
             row["phase"]
@@ -121,7 +121,8 @@ def _uploads(history: History, ids: Sequence[str]) -> Iterable[Moment]:
 def _events(history: History, ids: Sequence[str]) -> Iterable[Moment]:
     query = """
         SELECT * FROM history WHERE op = 'event'
-        AND (event_id IN (SELECT unnest($ids::VARCHAR[])) OR causation_id IN (SELECT unnest($ids::VARCHAR[]))) ORDER BY i
+        AND (event_id IN (SELECT unnest($ids::VARCHAR[])) OR causation_id IN (SELECT unnest($ids::VARCHAR[])))
+        ORDER BY i
     """
     for row in history.sql(query, ids=list(ids)):
         place = f"{row['topic']}:{row['partition']}:{row['offset']}"
@@ -201,7 +202,8 @@ def _blobs(history: History, uploads: Sequence[str], events: Sequence[str]) -> I
         WITH raws AS (
             SELECT DISTINCT raw_file_storage_id FROM history
             WHERE raw_file_storage_id IS NOT NULL AND op IN ('upload', 'event')
-              AND (upload_id IN (SELECT unnest($uploads::VARCHAR[])) OR event_id IN (SELECT unnest($events::VARCHAR[])))
+              AND (upload_id IN (SELECT unnest($uploads::VARCHAR[]))
+                   OR event_id IN (SELECT unnest($events::VARCHAR[])))
         ), told AS (
             SELECT *, lag(phase) OVER (PARTITION BY raw_file_storage_id ORDER BY i) AS before FROM history
             JOIN raws USING (raw_file_storage_id) WHERE op = 'blob'

@@ -9,7 +9,7 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def shown(text: object, *, lines: bool = False) -> str:
-    """``text`` with whatever cannot be seen written out (``\\x1b``); ``lines`` keeps its line breaks and tabs."""
+    """``text`` with whatever cannot be seen written out as its code; ``lines`` keeps its line breaks and tabs."""
     kept = "\n\t" if lines else ""
     return "".join(c if c in kept or unicodedata.category(c) not in _UNSEEN else _written(c) for c in str(text))
 

@@ -23,7 +23,7 @@ class BlobStore:
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
 
     async def put(self, content: bytes) -> str:
-        """Store bytes; when this returns they survive the loss of power. Raises OSError, and then nothing was stored."""
+        """Store bytes; on return they survive a loss of power. Raises OSError, and then nothing was stored."""
         return await asyncio.to_thread(self._put, content)
 
     async def get(self, storage_id: str) -> bytes | None:
@@ -61,11 +61,11 @@ class BlobStore:
         # In the same folder: a rename is atomic only within one file system.
         handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".incoming-")
         try:
-            with open(handle, "wb") as file:
+            with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, self._folder / storage_id)
+            Path(temporary).replace(self._folder / storage_id)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise

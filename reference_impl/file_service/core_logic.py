@@ -23,7 +23,7 @@ _LONGEST_NAME = 255
 
 
 class UploadDesk:
-    """Takes uploads, steps 1 and 2. ``on_recorded`` is called after each, to wake the worker."""
+    """Takes uploads: steps 1 and 2."""
 
     def __init__(
         self, content: ContentServiceClientProtocol, uploads: UploadStore, *, max_bytes: int, max_unpacked_bytes: int
@@ -32,7 +32,6 @@ class UploadDesk:
         self._uploads = uploads
         self._max_bytes = max_bytes
         self._max_unpacked_bytes = max_unpacked_bytes
-        self.recorded = asyncio.Event()
 
     async def take(self, key: str | None, file_name: str, content: bytes) -> Upload:
         """The recorded upload. Raises ``Refused``: 4xx for what no second try mends, 503 for what one may."""
@@ -52,7 +51,6 @@ class UploadDesk:
             raise Refused(503, "unavailable", "the upload could not be stored; try again") from error
         if known.raw_file_storage_id != upload.raw_file_storage_id:
             raise Refused(422, "key_reused", "this Idempotency-Key was used for other bytes")
-        self.recorded.set()
         return known
 
     async def _check_content(self, file_name: str, content: bytes) -> None:

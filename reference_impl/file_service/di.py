@@ -13,14 +13,11 @@ from reference_impl.file_service.protocols import ContentServiceClientProtocol, 
 from reference_impl.file_service.store import UploadStore
 from reference_impl.file_service.worker import Worker
 from reference_impl.service_libs import outbox
-from reference_impl.service_libs.backoff import Backoff
 from reference_impl.service_libs.clock import Clock
-from reference_impl.service_libs.content_client import ContentClient
 from reference_impl.service_libs.database import Database
 from reference_impl.service_libs.di import OutboxProvider, SurroundingsProvider
-from reference_impl.service_libs.kafka_bus import KafkaBus
 from reference_impl.service_libs.outbox import Outbox, Relay
-from reference_impl.service_libs.readiness import bus_connected, content_reached, database_migrated
+from reference_impl.service_libs.readiness import PublisherChecks
 from reference_impl.service_libs.serving import Service
 from reference_impl.service_libs.settings import (
     ContentSettings,
@@ -66,47 +63,13 @@ class FileServiceProvider(Provider):
             max_unpacked_bytes=settings.max_unpacked_bytes,
         )
 
-    @provide(scope=Scope.APP)
-    def worker(
-        self,
-        settings: FileServiceSettings,
-        uploads: UploadStore,
-        content: ContentServiceClientProtocol,
-        extractor: ExtractorProtocol,
-        clock: Clock,
-        backoff: Backoff,
-        desk: UploadDesk,
-    ) -> Worker:
-        """What finishes uploads."""
-        return Worker(
-            uploads,
-            content,
-            extractor,
-            clock,
-            backoff,
-            desk.recorded,
-            parallel=settings.worker_parallel,
-            poll_seconds=settings.worker_poll_seconds,
-            claim_seconds=settings.claim_seconds,
-        )
+    worker = provide(Worker, scope=Scope.APP)
 
     @provide(scope=Scope.APP)
     def service(
-        self,
-        settings: FileServiceSettings,
-        desk: UploadDesk,
-        worker: Worker,
-        relay: Relay,
-        database: Database,
-        bus: KafkaBus,
-        content: ContentClient,
+        self, settings: FileServiceSettings, desk: UploadDesk, worker: Worker, relay: Relay, needed: PublisherChecks
     ) -> Service:
         """The whole."""
-        needed = {
-            "database": database_migrated(database),
-            "kafka": bus_connected(bus),
-            "content_service": content_reached(content),
-        }
         app = build_app(desk, max_upload_bytes=settings.max_upload_bytes, needed=needed)
         return Service(app, (worker.run, relay.run))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -56,6 +57,8 @@ class UploadStore:
         self._outbox = outbox
         self._clock = clock
         self._topic = topic
+        self.recorded = asyncio.Event()
+        """Wakes the worker."""
 
     async def find(self, upload_id: str) -> Upload | None:
         """A recorded upload, if there is one."""
@@ -76,10 +79,11 @@ class UploadStore:
             "claimed_until": now,
         }
         async with self._database.transaction() as transaction:
-            if await insert_if_absent(transaction, UPLOAD, **row):
-                return upload
+            await insert_if_absent(transaction, UPLOAD, **row)
             found = await transaction.execute(select(*_FIELDS).where(UPLOAD.c.upload_id == upload.upload_id))
-            return Upload(*found.one())
+            recorded = Upload(*found.one())
+        self.recorded.set()
+        return recorded
 
     async def claim(self, most: int, seconds: float) -> list[Upload]:
         """Unfinished uploads that nobody has claimed, oldest first, claimed for so long from now on."""

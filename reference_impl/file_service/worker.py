@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 
 import structlog
 from pydantic import SerializeAsAny
@@ -11,6 +12,7 @@ from reference_impl.common_core.enums import ContentType
 from reference_impl.common_core.envelope import EventEnvelope
 from reference_impl.common_core.event_ids import event_id
 from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1, EventData
+from reference_impl.file_service.config import FileServiceSettings
 from reference_impl.file_service.extractor import Extraction
 from reference_impl.file_service.protocols import ContentServiceClientProtocol, ExtractorProtocol
 from reference_impl.file_service.store import Upload, UploadStore
@@ -22,46 +24,31 @@ _log = structlog.get_logger()
 SOURCE = "file_service"
 
 
+@dataclass
 class Worker:
     """Claims uploads and finishes them, several at a time, for ever."""
 
-    def __init__(
-        self,
-        uploads: UploadStore,
-        content: ContentServiceClientProtocol,
-        extractor: ExtractorProtocol,
-        clock: Clock,
-        backoff: Backoff,
-        wake: asyncio.Event,
-        *,
-        parallel: int,
-        poll_seconds: float,
-        claim_seconds: float,
-    ) -> None:
-        self._uploads = uploads
-        self._content = content
-        self._extractor = extractor
-        self._clock = clock
-        self._backoff = backoff
-        self._wake = wake
-        self._parallel = parallel
-        self._poll_seconds = poll_seconds
-        self._claim_seconds = claim_seconds
-        self._failures: dict[str, int] = {}
+    settings: FileServiceSettings
+    uploads: UploadStore
+    content: ContentServiceClientProtocol
+    extractor: ExtractorProtocol
+    clock: Clock
+    backoff: Backoff
+    _failures: dict[str, int] = field(default_factory=dict, init=False)
 
     async def run(self) -> None:
         """Work until cancelled; what is then unfinished is claimed again after its claim has run out."""
         busy: set[asyncio.Task[None]] = set()
         try:
             while True:
-                self._wake.clear()
-                for upload in await self._claim(self._parallel - len(busy)):
+                self.uploads.recorded.clear()
+                for upload in await self._claim(self.settings.worker_parallel - len(busy)):
                     task = asyncio.create_task(self._finish_or_release(upload))
                     busy.add(task)
                     task.add_done_callback(busy.discard)
-                    task.add_done_callback(lambda _: self._wake.set())
+                    task.add_done_callback(lambda _: self.uploads.recorded.set())
                 try:
-                    await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
+                    await asyncio.wait_for(self.uploads.recorded.wait(), self.settings.worker_poll_seconds)
                 except TimeoutError:
                     continue
         finally:
@@ -72,35 +59,37 @@ class Worker:
     async def _claim(self, most: int) -> list[Upload]:
         if most == 0:
             return []
-        return await self._backoff.persist(lambda: self._uploads.claim(most, self._claim_seconds), "claim uploads")
+        return await self.backoff.persist(
+            lambda: self.uploads.claim(most, self.settings.claim_seconds), "claim uploads"
+        )
 
     async def _finish_or_release(self, upload: Upload) -> None:
         """Only dependencies can fail here: what is wrong with the bytes is an outcome. So it is tried for ever."""
         with structlog.contextvars.bound_contextvars(upload_id=upload.upload_id):
             try:
                 await self.finish(upload)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, the upload must have its outcome
                 failures = self._failures[upload.upload_id] = self._failures.get(upload.upload_id, 0) + 1
                 _log.warning("tried again", failures=failures, error=repr(error))
-                delay = self._backoff.delay(failures)
-                await self._backoff.persist(lambda: self._uploads.release(upload, delay), "release an upload")
+                delay = self.backoff.delay(failures)
+                await self.backoff.persist(lambda: self.uploads.release(upload, delay), "release an upload")
             else:
                 self._failures.pop(upload.upload_id, None)
 
     async def finish(self, upload: Upload) -> None:
         """Extract, validate, store the text, close the upload with its outcome."""
-        raw = await self._content.fetch_content(upload.raw_file_storage_id)
-        found = await asyncio.to_thread(self._extractor.extract, raw, upload.file_name)
+        raw = await self.content.fetch_content(upload.raw_file_storage_id)
+        found = await asyncio.to_thread(self.extractor.extract, raw, upload.file_name)
         data: EventData
         if found.failure is None:
-            text_storage_id = await self._content.store_content(
+            text_storage_id = await self.content.store_content(
                 found.text.encode("utf-8", "replace"), ContentType.EXTRACTED_PLAINTEXT
             )
             data = provisioned(upload, text_storage_id)
         else:
             data = failed(upload, found)
-        event = envelope(upload, data, self._clock)
-        if await self._uploads.finish(upload, "provisioned" if found.failure is None else "failed", event):
+        event = envelope(upload, data, self.clock)
+        if await self.uploads.finish(upload, "provisioned" if found.failure is None else "failed", event):
             _log.info("finished", event_type=data.EVENT_TYPE, event_id=str(event.event_id))
         else:
             _log.info("finished by another")

@@ -117,7 +117,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         self.assigned = self.joined = True
         _log.info("assigned", partitions=sorted(partition.partition for partition in assigned))
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - always all
         """Hand over with nothing in work: two members must not work on one partition, nor one member twice."""
         self.assigned = False
         await self._stop_workers(list(self._workers))
@@ -151,7 +151,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         while True:
             try:
                 await self._consume(delivery)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it was, to go on would lose the delivery
                 failures += 1
                 _log.exception("delivery not finished", partition=delivery.partition, offset=delivery.offset)
                 await self._backoff.wait(failures)

@@ -12,8 +12,10 @@ LARGEST_PAYLOAD = 640 * 1024
 
 
 def dead_letter(message: Message, kind: DeadLetterKind, reason: str, attempts: int) -> dict[str, object]:
-    """The JSON value of a dead letter. A longer payload is cut, and ``reason`` says so: ``source`` tells where all of
-    it lies.
+    """The JSON value of a dead letter.
+
+    A longer payload is cut, and ``reason`` says so: ``source`` tells where all of it lies. Payload and headers'
+    values are base64.
     """
     delivery = message.delivery
     payload = delivery.value or b""

@@ -22,14 +22,8 @@ from reference_impl.service_libs.idempotency import Idempotency, IdempotencyGuar
 from reference_impl.service_libs.inbox import Inbox
 from reference_impl.service_libs.kafka_bus import KafkaBus
 from reference_impl.service_libs.outbox import Outbox, Relay
-from reference_impl.service_libs.protocols import ContentServiceClientProtocol, RedisClientProtocol
-from reference_impl.service_libs.readiness import (
-    bus_connected,
-    content_reached,
-    database_migrated,
-    group_joined,
-    redis_answers,
-)
+from reference_impl.service_libs.protocols import ContentServiceClientProtocol, KafkaBusProtocol, RedisClientProtocol
+from reference_impl.service_libs.readiness import PublisherChecks, group_joined, publisher_checks, redis_answers
 from reference_impl.service_libs.redis_client import RedisClient
 from reference_impl.service_libs.serving import Service
 from reference_impl.service_libs.settings import (
@@ -88,7 +82,7 @@ class OutboxProvider(Provider):
             await database.stop()
 
     @provide(scope=Scope.APP)
-    async def bus(self, settings: KafkaSettings) -> AsyncIterator[KafkaBus]:
+    async def bus(self, settings: KafkaSettings) -> AsyncIterator[AnyOf[KafkaBus, KafkaBusProtocol]]:
         """Kafka; the relay connects it, as often as it takes."""
         bus = KafkaBus(
             settings.kafka,
@@ -113,29 +107,12 @@ class OutboxProvider(Provider):
         """The outbox table."""
         return Outbox(database)
 
+    relay = provide(Relay, scope=Scope.APP)
+
     @provide(scope=Scope.APP)
-    def relay(
-        self,
-        settings: OutboxSettings,
-        database: Database,
-        outbox: Outbox,
-        bus: KafkaBus,
-        clock: Clock,
-        backoff: Backoff,
-        random: Random,
-    ) -> Relay:
-        """What empties the outbox."""
-        return Relay(
-            database,
-            outbox,
-            bus,
-            clock,
-            backoff,
-            holder=f"{random.getrandbits(128):032x}",
-            turn_seconds=settings.relay_turn_seconds,
-            poll_seconds=settings.relay_poll_seconds,
-            batch=settings.relay_batch,
-        )
+    def needed(self, database: Database, bus: KafkaBus, content: ContentClient) -> PublisherChecks:
+        """What must have been reached."""
+        return publisher_checks(database, bus, content)
 
 
 class ConsumerProvider(Provider):
@@ -197,22 +174,10 @@ class ConsumerProvider(Provider):
 
     @provide(scope=Scope.APP)
     def service(
-        self,
-        settings: ServiceSettings,
-        consumer: Consumer,
-        relay: Relay,
-        database: Database,
-        bus: KafkaBus,
-        content: ContentClient,
-        redis: RedisClient,
+        self, settings: ServiceSettings, consumer: Consumer, relay: Relay, needed: PublisherChecks, redis: RedisClient
     ) -> Service:
         """The whole: a consumer, the relay, and no more HTTP than its health."""
         app = FastAPI(title=settings.SERVICE, openapi_url=None)
-        needed = {
-            "database": database_migrated(database),
-            "kafka": bus_connected(bus),
-            "group": group_joined(consumer),
-            "content_service": content_reached(content),
-        }
-        app.include_router(health_routes(needed, {"redis": redis_answers(redis)}))
+        checks = {**needed, "group": group_joined(consumer)}
+        app.include_router(health_routes(checks, {"redis": redis_answers(redis)}))
         return Service(app, (consumer.run, relay.run))

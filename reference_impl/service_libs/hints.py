@@ -1,4 +1,7 @@
-"""Redis makes duplicates cheap: a hint that an event is done, a lease on one in work. Neither is needed to be right."""
+"""Redis makes duplicates cheap: a hint that an event is done, a lease on one in work.
+
+Neither is needed to be right: no method here raises because of Redis, and the inbox decides.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ T = TypeVar("T")
 
 
 class Hints:
-    """Hints and leases, all best effort: no method raises because of Redis.
+    """Hints and leases, all best effort.
 
     After a failure Redis is left alone for ``retry_after`` seconds, so that an outage costs each time-out once.
     """

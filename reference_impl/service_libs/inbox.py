@@ -65,7 +65,7 @@ class Inbox:
         self._dead_letter_topic = dead_letter_topic
 
     async def close(self, transaction: AsyncConnection, message: Message, closed_as: str = "applied") -> Closing:
-        """Insert the message's row, first thing in its transaction; whether it, or another under its id, was there."""
+        """Insert the message's row, first thing in its transaction, and say what was there."""
         key = {"consumer": message.consumer, "event_id": message.event_id}
         if await insert_if_absent(transaction, INBOX, **key, digest=message.digest, closed_as=closed_as):
             return Closing.NEW

@@ -1,5 +1,6 @@
-"""The effect ledger: one row for each effect that a consumer applied. It has no unique constraint, on purpose:
-only the inbox prevents a second row, so a duplicate can be seen.
+"""The effect ledger: one row for each effect that a consumer applied.
+
+It has no unique constraint, on purpose: only the inbox prevents a second row, so a duplicate can be seen.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stderr, with an aware ISO time. Settings with secrets are never logged."""
+"""Structured logs: one JSON object a line on stderr, with an aware ISO time. Settings are never logged."""
 
 from __future__ import annotations
 

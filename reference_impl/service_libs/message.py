@@ -15,7 +15,6 @@ from reference_impl.common_core import event_ids
 from reference_impl.common_core.envelope import EventEnvelope
 from reference_impl.common_core.events import EventData
 
-
 M = TypeVar("M", bound=BaseModel)
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from random import Random
 
 import structlog
 from sqlalchemy import (
@@ -32,6 +34,7 @@ from reference_impl.service_libs.clock import Clock
 from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
 from reference_impl.service_libs.errors import KafkaUnavailable
 from reference_impl.service_libs.protocols import KafkaBusProtocol
+from reference_impl.service_libs.settings import OutboxSettings
 
 _log = structlog.get_logger()
 
@@ -83,41 +86,31 @@ class Outbox:
             self.added.set()
 
 
+@dataclass
 class Relay:
     """Publishes what is in the outbox, for ever."""
 
-    def __init__(
-        self,
-        database: Database,
-        outbox: Outbox,
-        bus: KafkaBusProtocol,
-        clock: Clock,
-        backoff: Backoff,
-        holder: str,
-        *,
-        turn_seconds: float,
-        poll_seconds: float,
-        batch: int,
-    ) -> None:
-        self._database = database
-        self._outbox = outbox
-        self._bus = bus
-        self._clock = clock
-        self._backoff = backoff
-        self._holder = holder
-        self._turn = timedelta(seconds=turn_seconds)
-        self._poll_seconds = poll_seconds
-        self._batch = batch
-        self._turn_until: datetime | None = None
+    settings: OutboxSettings
+    database: Database
+    outbox: Outbox
+    bus: KafkaBusProtocol
+    clock: Clock
+    backoff: Backoff
+    random: Random
+    _turn_until: datetime | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._holder = f"{self.random.getrandbits(128):032x}"
+        self._turn = timedelta(seconds=self.settings.relay_turn_seconds)
 
     async def run(self) -> None:
         """Publish until cancelled: at once what this process adds, within a poll what others left."""
-        await self._backoff.persist(self._bus.start, "connect to Kafka")
+        await self.backoff.persist(self.bus.start, "connect to Kafka")
         while True:
-            self._outbox.added.clear()
-            if not await self._backoff.persist(self.publish_unsent, "publish the outbox"):
+            self.outbox.added.clear()
+            if not await self.backoff.persist(self.publish_unsent, "publish the outbox"):
                 try:
-                    await asyncio.wait_for(self._outbox.added.wait(), self._poll_seconds)
+                    await asyncio.wait_for(self.outbox.added.wait(), self.settings.relay_poll_seconds)
                 except TimeoutError:
                     continue
 
@@ -131,9 +124,9 @@ class Relay:
             by_key.setdefault((row.topic, row.key), []).append(row)
         sent = [entry for some in await asyncio.gather(*map(self._in_order, by_key.values())) for entry in some]
         if sent:
-            async with self._database.transaction() as transaction:
+            async with self.database.transaction() as transaction:
                 await transaction.execute(
-                    update(OUTBOX).where(OUTBOX.c.entry.in_(sent)).values(sent_at=self._clock.now())
+                    update(OUTBOX).where(OUTBOX.c.entry.in_(sent)).values(sent_at=self.clock.now())
                 )
         if len(sent) < len(rows):
             raise KafkaUnavailable(f"{len(rows) - len(sent)} of {len(rows)} rows were not acknowledged")
@@ -145,9 +138,9 @@ class Relay:
             select(OUTBOX.c.entry, OUTBOX.c.topic, OUTBOX.c.key, OUTBOX.c.value)
             .where(OUTBOX.c.sent_at.is_(None))
             .order_by(OUTBOX.c.entry)
-            .limit(self._batch)
+            .limit(self.settings.relay_batch)
         )
-        async with self._database.reading() as connection:
+        async with self.database.reading() as connection:
             return (await connection.execute(query)).all()
 
     async def _in_order(self, rows: Sequence[Row[int, str, str, bytes]]) -> list[int]:
@@ -155,7 +148,7 @@ class Relay:
         sent: list[int] = []
         for row in rows:
             try:
-                await self._bus.publish(row.topic, row.key, row.value)
+                await self.bus.publish(row.topic, row.key, row.value)
             except KafkaUnavailable as error:
                 _log.warning("not published", topic=row.topic, key=row.key, entry=row.entry, error=str(error))
                 break
@@ -163,11 +156,11 @@ class Relay:
         return sent
 
     async def _is_our_turn(self) -> bool:
-        now = self._clock.now()
+        now = self.clock.now()
         if self._turn_until is not None and now < self._turn_until - self._turn / 2:
             return True
         until = now + self._turn
-        async with self._database.transaction() as transaction:
+        async with self.database.transaction() as transaction:
             ours = await insert_if_absent(transaction, RELAY_TURN, relay="relay", holder=self._holder, until=until)
             if not ours:
                 free = or_(RELAY_TURN.c.holder == self._holder, RELAY_TURN.c.until < now)

@@ -8,8 +8,10 @@ from reference_impl.common_core.enums import ContentType
 
 
 class RedisClientProtocol(Protocol):
-    """Redis, as far as the services need it. Every method raises ``RedisUnavailable`` if there is no answer in time;
-    what was asked may have been done all the same.
+    """Redis, as far as the services need it.
+
+    Every method raises ``RedisUnavailable`` if there is no answer in time; what was asked may have been done all the
+    same.
     """
 
     async def start(self) -> None: ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NewType
+
 from reference_impl.service_libs.consumer import Consumer
 from reference_impl.service_libs.content_client import ContentClient
 from reference_impl.service_libs.database import Database
@@ -10,29 +12,20 @@ from reference_impl.service_libs.health import Check
 from reference_impl.service_libs.kafka_bus import KafkaBus
 from reference_impl.service_libs.redis_client import RedisClient
 
+PublisherChecks = NewType("PublisherChecks", dict[str, Check])
+"""The checks of a service with a database, an outbox and a content client."""
 
-def database_migrated(database: Database) -> Check:
-    """The database was reached, and its tables are up to date."""
 
-    async def check() -> bool:
+def publisher_checks(database: Database, bus: KafkaBus, content: ContentClient) -> PublisherChecks:
+    """The database is migrated, the producer connected, and the content service answered once."""
+
+    async def migrated() -> bool:
         return bool(database.epoch)
 
-    return check
-
-
-def bus_connected(bus: KafkaBus) -> Check:
-    """There is a producer that has not failed."""
-
-    async def check() -> bool:
+    async def connected() -> bool:
         return bus.connected
 
-    return check
-
-
-def content_reached(content: ContentClient) -> Check:
-    """The content service answered once; asked for until it did."""
-
-    async def check() -> bool:
+    async def reached() -> bool:
         if not content.reached:
             try:
                 await content.start()
@@ -40,7 +33,7 @@ def content_reached(content: ContentClient) -> Check:
                 return False
         return True
 
-    return check
+    return PublisherChecks({"database": migrated, "kafka": connected, "content_service": reached})
 
 
 def group_joined(consumer: Consumer) -> Check:

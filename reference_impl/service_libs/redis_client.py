@@ -23,10 +23,10 @@ _DELETE_IF_EQUALS = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.
 
 
 class RedisClient:
-    """A pool of connections. A command is sent once: redis-py by itself would send a SET NX whose reply was lost again,
-    and then take its own key for another's. A connection whose reply is late or lost is closed, never used again.
+    """A pool of connections; ``start`` and every command raise ``RedisUnavailable`` within the time-outs (seconds).
 
-    ``start`` and every command raise ``RedisUnavailable`` within the time-outs, both in seconds.
+    A command is sent once: redis-py by itself would send a SET NX whose reply was lost again, and then take its own
+    key for another's. A connection whose reply is late or lost is closed, never used again.
     """
 
     def __init__(self, url: str, *, connect_timeout: float, command_timeout: float) -> None:

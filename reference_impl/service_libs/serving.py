@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -28,11 +28,11 @@ class Service:
     """What a service's providers come to. Each of ``background`` runs until it is cancelled."""
 
     app: FastAPI
-    background: Sequence[Callable[[], Awaitable[None]]] = ()
+    background: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals alone: uvicorn's own handling would end the process by the signal, not status 0."""
+    """A server that leaves signals alone: by uvicorn's handling the process would die of them, not exit with 0."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -95,7 +95,7 @@ async def _running(
     )
     http = asyncio.create_task(server.serve(), name="http")
     background = [
-        asyncio.create_task(_forever(run), name=getattr(run, "__qualname__", repr(run))) for run in service.background
+        asyncio.create_task(run(), name=getattr(run, "__qualname__", repr(run))) for run in service.background
     ]
     try:
         yield [http, *background]
@@ -105,7 +105,3 @@ async def _running(
         for task in background:
             task.cancel()
         await asyncio.wait((http, *background), timeout=LONGEST_END_SECONDS * 2 / 3)
-
-
-async def _forever(run: Callable[[], Awaitable[None]]) -> None:
-    await run()

@@ -12,8 +12,9 @@ from reference_impl.variants import VARIANTS
 
 
 def providers(variant: str, service: str) -> list[Provider]:
-    """The service's own providers, and over them the variant's. Raises KeyError for a variant that is not in the table,
-    ModuleNotFoundError for a service that is none.
+    """The service's own providers, and over them the variant's.
+
+    Raises KeyError for a variant that is not in the table, ModuleNotFoundError for a service that is none.
     """
     swapped, services = VARIANTS[variant]
     own: list[Provider] = import_module(f"reference_impl.{service}.di").providers()

@@ -1,4 +1,4 @@
-"""The design this field starts from: SET NX with a lifetime, process, DEL on error, go on when Redis is down, no inbox.
+"""The design this field starts from: SET NX EX, process, DEL on error, go on when Redis is down, no inbox.
 
 It loses the event of a consumer that dies after the claim, and doubles the effect once Redis has forgotten it.
 """

@@ -1,0 +1,90 @@
+"""How far a run is: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import Progress as Live
+from rich.progress import SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
+
+from harness.reports.untrusted import shown
+
+Clock = Callable[[], float]
+"""Seconds, monotonic."""
+
+
+class Board:
+    """Lines of progress, one for each thing under way. ``clock`` stamps the plain lines."""
+
+    def __init__(self, console: Console, clock: Clock) -> None:
+        self._console = console
+        self._clock = clock
+        self._begun = clock()
+        self._live: Live | None = None
+        if console.is_terminal:
+            text = TextColumn(
+                "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
+            )
+            self._live = Live(SpinnerColumn(), text, TimeElapsedColumn(), console=console, transient=True)
+
+    def line(self, label: str) -> Line:
+        """A new line; it is a ``harness.run.Progress``."""
+        return Line(self, label, self._live.add_task(shown(label), total=None) if self._live is not None else None)
+
+    def say(self, text: str) -> None:
+        """Something that stays."""
+        self._console.print(text)
+
+    def show(self, line: Line, text: str, *, lasting: bool) -> None:
+        """Where a line stands now; ``lasting`` text stands on a plain console too."""
+        if self._live is not None and line.task is not None:
+            self._live.update(line.task, description=shown(f"{line.label}: {text}"))
+        elif lasting:
+            self._console.print(f"{self._clock() - self._begun:6.1f} s  {shown(line.label)}: {shown(text)}")
+
+    def drop(self, line: Line) -> None:
+        """A line that is done with."""
+        if self._live is not None and line.task is not None:
+            self._live.remove_task(line.task)
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+class Line:
+    """One thing under way."""
+
+    def __init__(self, board: Board, label: str, task: TaskID | None) -> None:
+        self._board = board
+        self._step = ""
+        self.label = label
+        self.task = task
+
+    def step(self, text: str) -> None:
+        """A new stage."""
+        self._step = text
+        self._board.show(self, text, lasting=True)
+
+    def note(self, text: str) -> None:
+        """Something that happened within it."""
+        self._board.show(self, f"{self._step}; {text}" if self._step else text, lasting=True)
+
+    def passing(self, text: str) -> None:
+        """Something that changes all the time: only a terminal shows it."""
+        self._board.show(self, text, lasting=False)
+
+    def done(self) -> None:
+        """Take the line away."""
+        self._board.drop(self)

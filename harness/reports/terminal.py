@@ -1,0 +1,158 @@
+"""A judged run on the terminal: the first lines say which, where and when, and how to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.reports.story import Story, seconds
+from harness.reports.untrusted import shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import TextIO
+
+    from harness.reports.document import Document
+
+_ORDER: Final = ["invalid", "unknown", "valid", None]
+
+STYLES: Final = {"valid": "bold green", "unknown": "bold yellow", "invalid": "bold red"}
+
+
+def console(file: TextIO | None = None, *, stderr: bool = False) -> Console:
+    """A console that takes no text for markup, marks up nothing by itself, and breaks no line of a file or pipe."""
+    return Console(file=file, stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def report(document: Document, directory: Path) -> Iterator[Text]:
+    """The lines of a judged run: verdict, what was found, what bit, the figures, and where it all stands."""
+    yield from _found(document)
+    yield from _unexpected(document)
+    yield from _warnings(document)
+    yield from _faults(document["faults"])
+    yield _figures(document["figures"])
+    yield _line(f"  run: {directory}    again: {document['again']}", "dim")
+
+
+def text(document: Document, directory: Path) -> str:
+    """The same without colours, for a pytest report."""
+    out = StringIO()
+    plain = Console(file=out, markup=False, highlight=False, emoji=False, soft_wrap=True, color_system=None)
+    for line in report(document, directory):
+        plain.print(line)
+    return out.getvalue()
+
+
+def story(told: Story) -> Iterator[Text]:
+    """The lines of a story, oldest first."""
+    yield _line(f"{told.kind} {told.id}", "bold")
+    if not told.moments:
+        yield _line("  nothing was recorded of it")
+    width = max((len(shown(moment.who)) for moment in told.moments), default=0)
+    for moment in told.moments:
+        yield _line(f"  {seconds(moment.t):>12}  {shown(moment.who):<{width}}  {moment.text}")
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A table of untrusted cells; a cell that is a verdict has its colour."""
+    made = Table(
+        title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, expand=False
+    )
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(shown(cell), style=STYLES.get(str(cell).partition(" ")[0], "")) for cell in row))
+    return made
+
+
+def _found(document: Document) -> Iterator[Text]:
+    head = f"{document['label']}  seed {document['seed']}"
+    bad = [one for one in document["findings"] if one["anomalies"] or one["error"]]
+    for finding in sorted(bad, key=lambda one: _ORDER.index(one["verdict"])):
+        counts = [
+            f"{name} {_of(anomaly['count'], finding['judged'])}" for name, anomaly in finding["anomalies"].items()
+        ]
+        failed = [f"the checker failed: {finding['error']}"] if finding["error"] else []
+        yield _verdict(finding["verdict"], head, f"{finding['checker']}: {', '.join([*counts, *failed])}")
+        for anomaly in finding["anomalies"].values():
+            yield from _evidence(anomaly, document["again"])
+    if not bad:
+        judged = ", ".join(f"{one['checker']} ({one['judged']} judged)" for one in document["findings"])
+        yield _verdict(document["verdict"], head, judged or "no checker applies to this system")
+
+
+def _of(count: int, judged: int) -> str:
+    return f"{count} of {judged}" if judged >= count else str(count)
+
+
+def _evidence(anomaly: Mapping[str, Any], again: str) -> Iterator[Text]:
+    for told in anomaly["told"]:
+        yield _line(f"  {told['story'] or told['said']}")
+        if told["story"] and told["said"]:
+            yield _line(f"    {told['said']}", "dim")
+    named = [told for told in anomaly["told"] if "id" in told]
+    if named:
+        yield _line(f"  story: oneffect show --{named[0]['kind']} {named[0]['id']}    again: {again}", "cyan")
+    if (more := anomaly["count"] - len(anomaly["told"])) > 0:
+        yield _line(f"  … and {more} more, in verdict.json", "dim")
+
+
+def _unexpected(document: Document) -> Iterator[Text]:
+    expected = document["expected"]
+    wanted = " with ".join(filter(None, [expected["verdict"], ", ".join(expected["find"])]))
+    if not document["as_expected"]:
+        yield _line(f"  not as expected: the scenario expects {wanted}", "bold red")
+    elif document["verdict"] != "valid":
+        yield _line(f"  as expected: {wanted}", "green")
+    if not document["complete"]:
+        yield _line("  the history ends before the run did", "yellow")
+
+
+def _warnings(document: Document) -> Iterator[Text]:
+    for finding in document["findings"]:
+        for name, warning in finding["warnings"].items():
+            yield _line(
+                f"  warning: {finding['checker']}: {name} {warning['count']}: {warning['told'][0]['said']}", "yellow"
+            )
+
+
+def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+    for fault in faults:
+        bit = fault.get("bit")
+        what = _what(fault["evidence"].get("bit"))
+        said = f"bit {bit:.3f} s{what}" if bit is not None else "never bit" + (", armed" if "armed" in fault else "")
+        if "error" in fault:
+            said += f" ({fault['error']})"
+        healed = f", healed {fault['healed']:.3f} s" if "healed" in fault else ""
+        injected = f"injected {fault['injected']:.3f} s, " if "injected" in fault else ""
+        yield _line(
+            f"  {fault['name']} {fault['target'] or ''}: {injected}{said}{healed}",
+            "" if bit is not None else "yellow",
+        )
+
+
+def _what(evidence: object) -> str:
+    return f" ({evidence['what']})" if isinstance(evidence, Mapping) and evidence.get("what") else ""
+
+
+def _figures(figures: Mapping[str, Any]) -> Text:
+    share = f", {figures['under_fault']:.0%} of them under a fault" if figures["under_fault"] else ""
+    return _line(
+        f"  {figures['operations']} operations ({figures['acknowledged']} acknowledged, "
+        f"{figures['refused']} refused, {figures['unknown']} unknown){share}; {figures['events']} events in {figures['records']} records, "
+        f"{figures['effects']} effects; {figures['duration']:.1f} s",
+        "dim",
+    )
+
+
+def _verdict(verdict: str, head: str, what: str) -> Text:
+    return Text.assemble((verdict.upper(), STYLES.get(verdict, "bold")), "  ", shown(head), "  ", shown(what))
+
+
+def _line(words: str, style: str = "") -> Text:
+    return Text(shown(words), style=style)
