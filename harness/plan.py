@@ -18,6 +18,9 @@ from harness.scenario import Expected, Scenario
 from harness.stack import Stack
 from harness.system import System, UploadLoad, checks
 
+LARGEST_SEED = 2**53 - 1
+"""Canonical JSON has no larger integers."""
+
 STACKS = ("native",)
 """Stacks that there are; ``auto`` is the first that fits the system."""
 
@@ -57,6 +60,8 @@ class Plan:
 
 def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | None, seed: int, stack: str) -> Plan:
     """The plan of one run; FileError or PlanRefused say what is wrong, and where."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise PlanRefused(f"the seed {seed} is out of range; allowed are 0 to {LARGEST_SEED}")
     scenario = load(scenario_path, Scenario)
     system_path = system_path or find_system(scenario, scenario_path)
     system = load(system_path, System)
@@ -101,7 +106,7 @@ def find_system(scenario: Scenario, scenario_path: Path) -> Path:
         if (folder / "system.yaml").is_file():
             return folder / "system.yaml"
     raise FileError(
-        "names no system, and there is no system.yaml beside it or above; write `system: PATH`, or give --system FILE",
+        "names no system, and no system.yaml is beside it or above; write `system: PATH`, or give --system FILE",
         path=str(scenario_path),
     )
 

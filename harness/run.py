@@ -8,6 +8,7 @@ import platform
 import secrets
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ class _Stage:
         self._plan, self._stack, self._names, self._directory = plan, stack, names, directory
         self._recorder, self._progress = recorder, progress
         self._data = directory / "data"
+        self._processes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         system = plan.system
         by_kind = {system.kind(name): name for name in system.dependencies}
         self._http = HttpClient()
@@ -191,7 +193,6 @@ class _Stage:
         from harness.faults.base import Arena
 
         await self._load.reached(planned.at)
-        self._progress.note(f"{planned.fault.name} on {planned.target}")
         arena = Arena(
             stack=self._stack,
             random=Random(planned.seed),
@@ -199,7 +200,15 @@ class _Stage:
             redis=self._redis,
             deadline=self._plan.scenario.drain,
         )
-        await apply(planned, arena, self._recorder)
+        async with self._exclusive(planned):
+            self._progress.note(f"{planned.fault.name} on {planned.target}")
+            await apply(planned, arena, self._recorder)
+
+    def _exclusive(self, planned: PlannedFault) -> asyncio.Lock:
+        """One fault at a time on the processes of a service: a second one waits until the first is healed."""
+        if planned.fault.target not in {"replica", "service"}:
+            return asyncio.Lock()
+        return self._processes[planned.target.partition("#")[0]]
 
     async def _drained(self) -> str:
         """``drained`` when groups passed all there is, each outcome has come and all is quiet; else ``deadline``."""

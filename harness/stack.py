@@ -220,6 +220,10 @@ class Stack(Protocol):
         """End the run's services."""
         ...
 
+    def turn(self, name: str) -> Scope[object]:
+        """Held by the one who may stop and start a replica or a dependency; whoever else wants to waits."""
+        ...
+
     def direct(self, name: str) -> str:
         """host:port of a dependency or replica that no fault touches."""
         ...

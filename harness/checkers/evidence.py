@@ -28,7 +28,7 @@ TABLES: Final = {
     "all_faults": """
         SELECT * FROM faults
         UNION ALL BY NAME
-        SELECT fault, name FROM planned WHERE fault NOT IN (SELECT fault FROM faults WHERE fault IS NOT NULL)
+        SELECT fault, name, target FROM planned WHERE fault NOT IN (SELECT fault FROM faults WHERE fault IS NOT NULL)
     """,
 }
 

@@ -42,13 +42,13 @@ class RedisClient:
 
     def _connect(self) -> Redis:
         host, _, port = self._address.rpartition(":")
-        # Never again by itself: a command whose answer was lost may have been done.
+        # Once more, since a pooled connection does not survive the server; both questions may be asked twice.
         return Redis(
             host=host,
             port=int(port),
             socket_timeout=_TIMEOUT,
             socket_connect_timeout=_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), 1),
         )
 
     async def size(self) -> int:

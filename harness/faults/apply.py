@@ -50,13 +50,15 @@ class _Application:
         self._publisher = arena.broker
         self._found: set[str] = set()
         self._blind = ""
+        self._begun = False
 
     async def run(self) -> None:
         try:
             await self._run()
         except asyncio.CancelledError:
-            # It is healed all the same: leaving the scope has done it.
-            self._record("healed", evidence={"early": True})
+            if self._begun and self._fault.heals:
+                # Leaving the scope has healed it all the same.
+                self._record("healed", evidence={"early": True})
             raise
         except Exception as error:
             self._record("failed", error=f"{type(error).__name__}: {error}".rstrip(": "))
@@ -64,8 +66,11 @@ class _Application:
             raise FaultError(f"{what} could not be injected or healed: {error or type(error).__name__}") from error
 
     async def _run(self) -> None:
-        self._record("injected", parameters=self._fault.model_dump(mode="json", by_alias=True))
         async with AsyncExitStack() as healing:
+            for name in sorted(self._fault.takes(self._planned.target, self._arena)):
+                await healing.enter_async_context(self._arena.stack.turn(name))
+            self._begun = True
+            self._record("injected", parameters=self._fault.model_dump(mode="json", by_alias=True))
             async with asyncio.timeout(INJECTING):
                 scope = self._fault.inject(self._planned.target, self._arena)
                 injected = await healing.enter_async_context(_bounded(scope))

@@ -115,6 +115,10 @@ class Arena:
             raise FaultError("nothing can be published here: apply the fault through harness.faults.apply")
         return self.publish
 
+    def replicas_of(self, service: str) -> list[str]:
+        """A service's running replicas."""
+        return sorted(name for name in self.stack.services if name.partition("#")[0] == service)
+
     def links(self, *names: str) -> list[Link]:
         """Links by name."""
         return [self.stack.links[name] for name in names]
@@ -139,6 +143,10 @@ class Fault(Model):
     """Capabilities that the stack must offer."""
     heals: ClassVar[bool]
     """Whether it has a window (``for:``) and an end."""
+
+    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - most take none
+        """Replicas and dependencies that it stops and starts: two faults on one of them take turns."""
+        return []
 
     def inject(self, on: str, arena: Arena) -> Scope[Injected]:
         """Break ``on`` while the scope lasts; leaving heals, whatever happened inside."""

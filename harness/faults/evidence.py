@@ -48,8 +48,13 @@ class Ended:
 class Unanswered:
     """Bytes that came from a service while none went back to it."""
 
-    def __init__(self, links: Sequence[Link]) -> None:
-        self._silences = [_Silence(link) for link in links]
+    def __init__(self, silences: Sequence[_Silence]) -> None:
+        self._silences = silences
+
+    @classmethod
+    async def since_now(cls, links: Sequence[Link]) -> Unanswered:
+        """Measured from now on."""
+        return cls([_Silence(link, await link.traffic()) for link in links])
 
     async def look(self) -> Evidence | None:
         """Bit as soon as one link had a request of the service's and then stood still."""
@@ -67,9 +72,9 @@ class Unanswered:
 class _Silence:
     """How long a link has been silent since a request."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, now: Traffic) -> None:
         self.link = link
-        self._last: Traffic | None = None
+        self._last = now
         self._asked = 0
         self._since = 0.0
 
@@ -77,8 +82,6 @@ class _Silence:
         """Bytes that were asked in a silence that has lasted so long; None if there is none."""
         now = await self.link.traffic()
         last, self._last = self._last, now
-        if last is None:
-            return None
         none = (0, 0)
         if any(now.connections[port][1] > last.connections.get(port, none)[1] for port in now.connections):
             self._asked = 0

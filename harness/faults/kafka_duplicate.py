@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from harness.faults.base import Arena, Fault, Injected
-from harness.faults.published import Published
+from harness.faults.published import Published, enough
 from harness.stack import Record
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class KafkaDuplicate(Fault):
         """All are published once the scope is entered."""
         publish = arena.needed_publish()
         published = Published(arena, on)
-        for record in await arena.needed_broker().tail(on, self.count):
+        for record in await enough(arena, on, self.count):
             partition = self._partition(record, arena)
             published.add(await publish(Record(on, partition, -1, record.key, record.value, record.headers)))
         yield Injected(published.armed, published.bit)

@@ -9,7 +9,7 @@ import orjson
 from pydantic import Field
 
 from harness.faults.base import Arena, Fault, Injected
-from harness.faults.published import Published
+from harness.faults.published import Published, enough
 from harness.stack import Record
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class KafkaMalformed(Fault):
         """All are published once the scope is entered."""
         publish = arena.needed_publish()
         published = Published(arena, on)
-        tail = await arena.needed_broker().tail(on, 1)
+        tail = await enough(arena, on, 1)
         for number in range(self.count):
             value = malformed(self.kinds[number % len(self.kinds)], tail[-1].value if tail else None, arena.random)
             partition = arena.random.randrange(arena.topics.get(on, 1))

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _MEMBERS_GONE = 15.0
 """Seconds until a group whose replicas have left or were killed is rid of them: longer than a session."""
 
+_PASSED = 5.0
+"""Seconds that a group without a committed offset is given to make one."""
+
 _AGAIN = 0.1
 """Seconds until it is tried again to set the offsets of a group that still has members."""
 
@@ -36,13 +39,18 @@ class KafkaRedeliver(Fault):
 
     count: Annotated[int, Field(ge=1, le=1_000_000)]
 
+    def takes(self, on: str, arena: Arena) -> list[str]:
+        """Every replica of the service."""
+        return arena.replicas_of(on)
+
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """The replicas run again once the scope is entered, and stand before what they had passed."""
         broker = arena.needed_broker()
-        replicas = [leaving(arena, name) for name in sorted(arena.stack.services) if name.partition("#")[0] == on]
+        replicas = [leaving(arena, name) for name in arena.replicas_of(on)]
         before: Mapping[TopicPartition, int] = {}
         after: Mapping[TopicPartition, int] = {}
+        await _committed(broker, on, arena)
         try:
             await asyncio.gather(*(_leave(arena, replica) for replica in replicas))
             before = await broker.committed(on)
@@ -67,6 +75,13 @@ class KafkaRedeliver(Fault):
             return Evidence("bit", f"{on} was handed records again and passed them", _named(after), _named(passed))
 
         yield Injected(armed, bit)
+
+
+async def _committed(broker: Broker, service: str, arena: Arena) -> None:
+    """Wait a while for the group to have passed something: what has no offset cannot go back."""
+    looks = round(_PASSED / _AGAIN)
+    while not any((await broker.committed(service)).values()) and (looks := looks - 1) > 0:
+        await arena.sleep(_AGAIN)
 
 
 async def _leave(arena: Arena, replica: Leaving) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from harness.faults.base import Look
+    from harness.stack import Probe
 
 PROBE = 0.5
 """Seconds until a probe that should not be answered is given up on."""
@@ -41,7 +43,7 @@ class NetHang(Fault):
         armed = await silent(links)
         async with AsyncExitStack() as toxics:
             await hang(links, self.direction, toxics)
-            yield Injected(armed, Unanswered(links).look)
+            yield Injected(armed, (await Unanswered.since_now(links)).look)
 
 
 async def hang(links: Sequence[Link], direction: Direction, toxics: AsyncExitStack) -> None:
@@ -55,10 +57,10 @@ async def hang(links: Sequence[Link], direction: Direction, toxics: AsyncExitSta
 
 async def silent(links: Sequence[Link]) -> Look:
     """A look that finds every link silent which answers now."""
-    before = {link.name: await link.probe(PROBE) for link in links}
+    before = await _probed(links)
 
     async def armed() -> Evidence | None:
-        after = {link.name: await link.probe(PROBE) for link in links}
+        after = await _probed(links)
         if any(probe.answered for probe in after.values()) or not all(probe.answered for probe in before.values()):
             return None
         return Evidence(
@@ -69,3 +71,8 @@ async def silent(links: Sequence[Link]) -> Look:
         )
 
     return armed
+
+
+async def _probed(links: Sequence[Link]) -> dict[str, Probe]:
+    probes = await asyncio.gather(*(link.probe(PROBE) for link in links))
+    return {link.name: probe for link, probe in zip(links, probes, strict=True)}

@@ -97,4 +97,4 @@ def _targets(fault: Fault, line: FaultLine, system: System) -> list[str]:
 
 
 def _seed(seed: int, planned: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}:{planned}".encode()).digest()[:8])
+    return int.from_bytes(hashlib.sha256(f"{seed}:{planned}".encode()).digest()[:6])

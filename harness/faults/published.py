@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 from harness.faults.base import Evidence
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.faults.base import Arena
     from harness.stack import Record
+
+_WAIT = 5.0
+"""Seconds that a topic is given to hold as many records as a fault wants to publish again."""
+
+_AGAIN = 0.25
 
 
 class Published:
@@ -44,3 +51,12 @@ class Published:
                 what = f"{service} passed {len(passed)} of them"
                 return Evidence("bit", what, {"published": len(self._records)}, {"passed": len(passed)})
         return None
+
+
+async def enough(arena: Arena, topic: str, count: int) -> Sequence[Record]:
+    """The last ``count`` records of a topic; a topic that has fewer is waited for, for a while."""
+    broker = arena.needed_broker()
+    looks = round(_WAIT / _AGAIN)
+    while len(found := await broker.tail(topic, count)) < count and (looks := looks - 1) > 0:
+        await arena.sleep(_AGAIN)
+    return found

@@ -28,6 +28,10 @@ class RedisLose(Fault):
     needs: ClassVar[tuple[type, ...]] = (Killable, Forgetful)
     heals = True
 
+    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - what it is on is all
+        """The process itself."""
+        return [on]
+
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """It is dead and its files are gone once the scope is entered."""

@@ -25,6 +25,10 @@ class RedisRestart(Fault):
     needs: ClassVar[tuple[type, ...]] = (Stoppable,)
     heals = True
 
+    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - what it is on is all
+        """The process itself."""
+        return [on]
+
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """It has left once the scope is entered."""

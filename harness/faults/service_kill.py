@@ -26,6 +26,10 @@ class ServiceKill(Fault):
     needs: ClassVar[tuple[type, ...]] = (Killable,)
     heals = True
 
+    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - what it is on is all
+        """The process itself."""
+        return [on]
+
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """It is dead once the scope is entered."""

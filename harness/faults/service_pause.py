@@ -31,6 +31,10 @@ class ServicePause(Fault):
     needs: ClassVar[tuple[type, ...]] = (Pausable,)
     heals = True
 
+    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - what it is on is all
+        """The process itself."""
+        return [on]
+
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """It stands still once the scope is entered."""

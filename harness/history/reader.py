@@ -15,7 +15,7 @@ import orjson
 
 from harness.errors import FileError
 from harness.history.records import COLUMNS, FORMAT
-from harness.history.views import MACROS, TABLES, VIEWS, constants
+from harness.history.views import CONSTANTS, MACROS, TABLES, VIEWS, constants
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -44,12 +44,7 @@ class History:
         self._duckdb = _connect(self._spill)
         try:
             self._load()
-            self._duckdb.execute(MACROS)
-            self._duckdb.execute(constants(self.header))
-            for name, query in TABLES.items():
-                self.table(name, query)
-            for name, query in VIEWS.items():
-                self._duckdb.execute(f"CREATE VIEW {name} AS {query}")
+            self._describe()
             last = self._duckdb.execute("SELECT op, phase FROM history ORDER BY i DESC LIMIT 1").fetchone()
         except BaseException:
             self.close()
@@ -100,6 +95,19 @@ class History:
             f"CREATE VIEW history AS SELECT * FROM read_parquet({_quoted(cache)}) WHERE i IS NOT NULL"
         )
         self._refuse_damage(f"read_parquet({_quoted(cache)})")
+
+    def _describe(self) -> None:
+        """Make the tables and views that queries rest on."""
+        self._duckdb.execute(MACROS)
+        for name, rows in constants(self.header).items():
+            self._duckdb.execute(f"CREATE TABLE {name} ({CONSTANTS[name]})")
+            if rows:
+                places = ", ".join("?" * len(rows[0]))
+                self._duckdb.executemany(f"INSERT INTO {name} VALUES ({places})", rows)
+        for name, query in TABLES.items():
+            self.table(name, query)
+        for name, query in VIEWS.items():
+            self._duckdb.execute(f"CREATE VIEW {name} AS {query}")
 
     def _lines(self) -> str:
         """The file as rows; a line that is no record has no ``i``, a value of another type than its column's is null."""

@@ -6,7 +6,7 @@ Times are ns since the run's start; ``i`` is a record's index.
 applies        (consumer, event_type): what each consumer must apply
 rules          (rule, of, event_type, accepted): outcome rules; ``accepted`` null: the type fits either kind of upload
 settings       one row: settle_ns, dead_letters, blobs
-planned        (fault, name): what the plan was to inject
+planned        (fault, name, target): what the plan was to inject
 reads          (read, what, final, began, ended, phase): passes of observers; phase null: never ended
 finals         the last final pass of each kind, if it was ok
 faults         (fault, name, target, heals, injected, bit, healed): the t of each phase, null where there was none
@@ -74,11 +74,9 @@ VIEWS: Final = {
         SELECT i, t, read, consumer, event_id, effect, digest FROM history WHERE op = 'effect'
     """,
     "letters": """
-        SELECT topic, partition, "offset", any_value(consumer) AS consumer, any_value(event_id) AS event_id,
-               any_value(kind) AS kind, any_value(source_topic) AS source_topic,
-               any_value(source_partition) AS source_partition, any_value(source_offset) AS source_offset,
-               min(i) AS i, min(t) AS t
-        FROM history WHERE op = 'dead_letter' GROUP BY topic, partition, "offset"
+        SELECT topic, partition, "offset", consumer, event_id, kind, source_topic, source_partition, source_offset, i, t
+        FROM history WHERE op = 'dead_letter'
+        QUALIFY row_number() OVER (PARTITION BY topic, partition, "offset" ORDER BY i) = 1
     """,
     "blobs": """
         SELECT i, t, t_begin, read, phase, raw_file_storage_id, sha256, why,
@@ -92,37 +90,32 @@ VIEWS: Final = {
 """Read from the history each time."""
 
 
-def constants(header: Mapping[str, Any]) -> str:
-    """SQL for the tables that come from the plan in the header; a plan without ``checks`` leaves them empty."""
+CONSTANTS: Final = {
+    "applies": "consumer VARCHAR, event_type VARCHAR",
+    "rules": "rule VARCHAR, of VARCHAR, event_type VARCHAR, accepted BOOLEAN",
+    "planned": "fault VARCHAR, name VARCHAR, target VARCHAR",
+    "settings": "settle_ns BIGINT, dead_letters BOOLEAN, blobs BOOLEAN",
+}
+"""Tables that hold what the plan says, and their columns."""
+
+
+def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]]]:
+    """The rows of each of CONSTANTS; a plan without ``checks`` has none but the settings."""
     plan = header.get("plan") or {}
     checks = plan.get("checks") or {}
-    applies = [(name, kind) for name, kinds in checks.get("consumers", {}).items() for kind in kinds]
-    rules = [
-        (str(number), rule["of"], kind, _accepted(kind, rule))
-        for number, rule in enumerate(checks.get("outcomes", []))
-        for kind in rule["then"]
-    ]
-    planned = [(fault.get("id"), fault.get("fault")) for fault in plan.get("faults", []) if isinstance(fault, dict)]
-    settings = [(checks.get("settle_ns", 0), bool(checks.get("dead_letters")), bool(checks.get("blobs")))]
-    return (
-        _table("applies", "consumer VARCHAR, event_type VARCHAR", applies)
-        + _table("rules", "rule VARCHAR, of VARCHAR, event_type VARCHAR, accepted BOOLEAN", rules)
-        + _table("planned", "fault VARCHAR, name VARCHAR", planned)
-        + _table("settings", "settle_ns BIGINT, dead_letters BOOLEAN, blobs BOOLEAN", settings)
-    )
+    return {
+        "applies": [(name, kind) for name, kinds in checks.get("consumers", {}).items() for kind in dict.fromkeys(kinds)],
+        "rules": [
+            (str(number), rule["of"], kind, _accepted(kind, rule))
+            for number, rule in enumerate(checks.get("outcomes", []))
+            for kind in dict.fromkeys(rule["then"])
+        ],
+        "planned": [(fault.get("id"), fault.get("fault"), fault.get("target")) for fault in plan.get("faults", [])],
+        "settings": [(checks.get("settle_ns", 0), bool(checks.get("dead_letters")), bool(checks.get("blobs")))],
+    }
 
 
 def _accepted(kind: str, rule: Mapping[str, Any]) -> bool | None:
+    """Whether an outcome of this type says that an upload was accepted; None if it may be either."""
     accepted, rejected = kind in (rule.get("accepted") or ()), kind in (rule.get("rejected") or ())
     return None if accepted == rejected else accepted
-
-
-def _table(name: str, columns: str, rows: list[tuple[Any, ...]]) -> str:
-    values = ", ".join("(" + ", ".join(_literal(value) for value in row) + ")" for row in dict.fromkeys(rows))
-    return f"CREATE TABLE {name} ({columns});" + (f"INSERT INTO {name} VALUES {values};" if values else "")
-
-
-def _literal(value: object) -> str:
-    if value is None:
-        return "NULL"
-    return "'" + str(value).replace("'", "''") + "'"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from harness.errors import FileError
-from harness.reports.summary import subject, summary
+from harness.reports.summary import prefix, subject, summary
 from harness.verdict import Finding, Verdict
 
 if TYPE_CHECKING:
@@ -171,8 +171,9 @@ def _anomaly(history: History, rows: Sequence[Fields], template: str) -> dict[st
     told = []
     for row in rows[:STORIES]:
         about = subject(row)
-        named = {"kind": about[0], "id": about[1]} if about else {}
-        told.append({"said": said(template, row), "story": summary(history, row), **named})
+        named = {"kind": about[0], "id": about[1], "short": prefix(*about)} if about else {}
+        story = summary(history, row)
+        told.append({"said": said(template, row) if template or not story else "", "story": story, **named})
     return {"count": len(rows), "told": told, "rows": [dict(row) for row in rows[:MAX_ROWS]]}
 
 

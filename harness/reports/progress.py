@@ -39,10 +39,10 @@ class Board:
         """Something that stays."""
         self._console.print(text)
 
-    def show(self, line: Line, text: str, *, lasting: bool) -> None:
-        """Where a line stands now; ``lasting`` text stands on a plain console too."""
+    def show(self, line: Line, text: str, *, within: str = "", lasting: bool = True) -> None:
+        """Where a line stands now, ``within`` a stage; ``lasting`` text stands on a plain console too."""
         if self._live is not None and line.task is not None:
-            self._live.update(line.task, description=shown(f"{line.label}: {text}"))
+            self._live.update(line.task, description=shown(f"{line.label}: {f'{within}; ' if within else ''}{text}"))
         elif lasting:
             self._console.print(f"{self._clock() - self._begun:6.1f} s  {shown(line.label)}: {shown(text)}")
 
@@ -75,11 +75,11 @@ class Line:
     def step(self, text: str) -> None:
         """A new stage."""
         self._step = text
-        self._board.show(self, text, lasting=True)
+        self._board.show(self, text)
 
     def note(self, text: str) -> None:
         """Something that happened within it."""
-        self._board.show(self, f"{self._step}; {text}" if self._step else text, lasting=True)
+        self._board.show(self, text, within=self._step)
 
     def passing(self, text: str) -> None:
         """Something that changes all the time: only a terminal shows it."""

@@ -133,9 +133,8 @@ def _events(history: History, ids: Sequence[str]) -> Iterable[Moment]:
             yield Moment(row["t"], place, text, "published again")
         else:
             what = row["event_type"] or f"malformed: {row['malformed']}"
-            yield Moment(
-                row["t"], place, f"event {row['event_id']} on the topic: {what}, digest {_short(row['digest'])}"
-            )
+            text = f"event {row['event_id']} on the topic: {what}, digest {_short(row['digest'])}"
+            yield Moment(row["t"], place, text, "published")
 
 
 def _claims(history: History, ids: Sequence[str]) -> Iterable[Moment]:
@@ -214,9 +213,8 @@ def _blobs(history: History, uploads: Sequence[str], events: Sequence[str]) -> I
         when = {"answer": "after the answer", "event": "after its event", "final": "at the end"}.get(row["why"], "")
         text = f"raw blob {row['phase']} {when}".rstrip()
         about = [f"sha256 {_short(row['sha256'])}" if row["sha256"] else "", row["error"] or ""]
-        yield Moment(
-            row["t"], row["raw_file_storage_id"], ", ".join([text, *filter(None, about)]), f"blob {row['phase']}"
-        )
+        said = ", ".join([text, *filter(None, about)])
+        yield Moment(row["t"], f"blob {_short(row['raw_file_storage_id'])}", said, f"blob {row['phase']}")
 
 
 def _around(history: History, begin: int, end: int) -> Iterable[Moment]:

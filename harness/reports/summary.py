@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _MOST = 10
 """Moments in a line; what matters most stands at its two ends."""
 
+_BEGIN = frozenset({"claimed", "published", "offset passed", "effect"})
+
 _SHORT = 8
 """Characters of an id: enough to be the only one, and ``show`` says so if not."""
 
@@ -32,13 +34,14 @@ def summary(history: History, row: Fields) -> str:
         return ""
     consumer = row.get("consumer")
     consumer = consumer if isinstance(consumer, str) else ""
+    named = prefix(*about) + ("…" if prefix(*about) != about[1] else "")
     told = brief(tell(history, *about), consumer)
-    return f"{about[0]} {short(*about)}  {consumer}{'  ' if consumer else ''}{told}"
+    return f"{' '.join([about[0], named, consumer]).rstrip()}  {told}"
 
 
-def short(kind: Kind, id_: str) -> str:
-    """An event's id cut short; an upload's whole, for those of one run differ at their ends."""
-    return f"{id_[:_SHORT]}…" if kind == "event" and len(id_) > _SHORT else id_
+def prefix(kind: Kind, id_: str) -> str:
+    """How an event's id begins; an upload's id whole, for those of one run differ at their ends."""
+    return id_[:_SHORT] if kind == "event" and ":" not in id_ else id_
 
 
 def brief(story: Story, consumer: str) -> str:
@@ -51,10 +54,13 @@ def brief(story: Story, consumer: str) -> str:
 
 def _told(moments: Sequence[Moment], consumer: str) -> Iterator[tuple[str, Moment]]:
     mine = [one for one in moments if one.brief and (one.consumer in {"", consumer} or not consumer)]
-    claimed = [n for n, one in enumerate(mine) if one.brief == "claimed"]
     counts: dict[str, int] = {}
     before = ""
-    for moment in mine[claimed[0] if claimed and consumer else 0 :]:
+    if consumer:
+        # A consumer's part begins with the event, or with its claim where that was heard before the event was seen.
+        begin = next((n for n, one in enumerate(mine) if one.brief in _BEGIN), 0)
+        mine = [one for one in mine[begin:] if not one.brief.startswith("blob")]
+    for moment in mine:
         # One kill between two deeds is told; the same fault on the next replica is not.
         if moment.brief == before:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Final
@@ -21,17 +22,23 @@ if TYPE_CHECKING:
 
 _ORDER: Final = ["invalid", "unknown", "valid", None]
 
+_UNBROKEN: Final = 1000
+"""Columns where there is no terminal to have any."""
+
 STYLES: Final = {"valid": "bold green", "unknown": "bold yellow", "invalid": "bold red"}
 
 
 def console(file: TextIO | None = None, *, stderr: bool = False) -> Console:
     """A console that takes no text for markup, marks up nothing by itself, and breaks no line of a file or pipe."""
-    return Console(file=file, stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    made = Console(file=file, stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    if not made.is_terminal:
+        made.width = _UNBROKEN
+    return made
 
 
 def report(document: Document, directory: Path) -> Iterator[Text]:
     """The lines of a judged run: verdict, what was found, what bit, the figures, and where it all stands."""
-    yield from _found(document)
+    yield from _found(document, directory, None)
     yield from _unexpected(document)
     yield from _warnings(document)
     yield from _faults(document["faults"])
@@ -39,10 +46,15 @@ def report(document: Document, directory: Path) -> Iterator[Text]:
     yield _line(f"  run: {directory}    again: {document['again']}", "dim")
 
 
+def stories(document: Document, directory: Path) -> Iterator[Text]:
+    """The first lines alone, with one story of each anomaly."""
+    yield from _found(document, directory, 1)
+
+
 def text(document: Document, directory: Path) -> str:
     """The same without colours, for a pytest report."""
     out = StringIO()
-    plain = Console(file=out, markup=False, highlight=False, emoji=False, soft_wrap=True, color_system=None)
+    plain = console(out)
     for line in report(document, directory):
         plain.print(line)
     return out.getvalue()
@@ -70,7 +82,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     return made
 
 
-def _found(document: Document) -> Iterator[Text]:
+def _found(document: Document, directory: Path, most: int | None) -> Iterator[Text]:
     head = f"{document['label']}  seed {document['seed']}"
     bad = [one for one in document["findings"] if one["anomalies"] or one["error"]]
     for finding in sorted(bad, key=lambda one: _ORDER.index(one["verdict"])):
@@ -79,8 +91,11 @@ def _found(document: Document) -> Iterator[Text]:
         ]
         failed = [f"the checker failed: {finding['error']}"] if finding["error"] else []
         yield _verdict(finding["verdict"], head, f"{finding['checker']}: {', '.join([*counts, *failed])}")
-        for anomaly in finding["anomalies"].values():
-            yield from _evidence(anomaly, document["again"])
+        for name, anomaly in finding["anomalies"].items():
+            yield from _evidence(name, anomaly, most)
+            if named := [told for told in anomaly["told"] if "id" in told]:
+                show = shlex.join(["oneffect", "show", str(directory), f"--{named[0]['kind']}", named[0]["short"]])
+                yield _line(f"  story: {show}    again: {document['again']}", "cyan")
     if not bad:
         judged = ", ".join(f"{one['checker']} ({one['judged']} judged)" for one in document["findings"])
         yield _verdict(document["verdict"], head, judged or "no checker applies to this system")
@@ -90,15 +105,16 @@ def _of(count: int, judged: int) -> str:
     return f"{count} of {judged}" if judged >= count else str(count)
 
 
-def _evidence(anomaly: Mapping[str, Any], again: str) -> Iterator[Text]:
-    for told in anomaly["told"]:
-        yield _line(f"  {told['story'] or told['said']}")
-        if told["story"] and told["said"]:
-            yield _line(f"    {told['said']}", "dim")
-    named = [told for told in anomaly["told"] if "id" in told]
-    if named:
-        yield _line(f"  story: oneffect show --{named[0]['kind']} {named[0]['id']}    again: {again}", "cyan")
-    if (more := anomaly["count"] - len(anomaly["told"])) > 0:
+def _evidence(name: str, anomaly: Mapping[str, Any], most: int | None) -> Iterator[Text]:
+    told = anomaly["told"][:most]
+    for one in told:
+        if one["story"]:
+            yield _line(f"  {name}  {one['story']}")
+        if one["said"]:
+            yield _line(
+                f"  {' ' * len(name) if one['story'] else name}  {one['said']}", "dim" if one["story"] else ""
+            )
+    if most is None and (more := anomaly["count"] - len(told)) > 0:
         yield _line(f"  … and {more} more, in verdict.json", "dim")
 
 
@@ -144,8 +160,9 @@ def _figures(figures: Mapping[str, Any]) -> Text:
     share = f", {figures['under_fault']:.0%} of them under a fault" if figures["under_fault"] else ""
     return _line(
         f"  {figures['operations']} operations ({figures['acknowledged']} acknowledged, "
-        f"{figures['refused']} refused, {figures['unknown']} unknown){share}; {figures['events']} events in {figures['records']} records, "
-        f"{figures['effects']} effects; {figures['duration']:.1f} s",
+        f"{figures['refused']} refused, {figures['unknown']} unknown){share}; "
+        f"{figures['events']} events in {figures['records']} records, {figures['effects']} effects; "
+        f"{figures['duration']:.1f} s",
         "dim",
     )
 

@@ -1,6 +1,6 @@
-"""Talks to Redis, Kafka and a peer without a pause while it is busy, and holds no connection while it is idle.
+"""Talks to Redis, Kafka and a peer all the time while it is busy, and holds no connection while it is idle.
 
-GET /busy and GET /idle switch; any other path says that it is ready. Every part starts again after any error.
+It is busy while the file BUSY is there. Any GET says that it is ready. Every part starts again after any error.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 from contextlib import suppress
+from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -95,37 +96,35 @@ async def for_ever(part) -> None:
         await asyncio.sleep(PAUSE)
 
 
-class Worker:
-    """The parts that run now."""
-
-    def __init__(self) -> None:
-        self.tasks: list[asyncio.Task[None]] = []
-
-    async def switch(self, path: str) -> None:
-        """Become busy or idle; anything else changes nothing."""
-        if path == "/busy" and not self.tasks:
-            self.tasks = [asyncio.create_task(for_ever(part)) for part in (redis, produce, consume, ask)]
-        if path == "/idle":
-            for task in self.tasks:
+async def switch(busy: Path) -> None:
+    """Work while the file is there."""
+    tasks: list[asyncio.Task[None]] = []
+    while True:
+        wanted = await asyncio.to_thread(busy.exists)
+        if wanted and not tasks:
+            tasks = [asyncio.create_task(for_ever(part)) for part in (redis, produce, consume, ask)]
+        if not wanted and tasks:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self.tasks, return_exceptions=True)
-            self.tasks.clear()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            tasks.clear()
+        await asyncio.sleep(PAUSE)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One request."""
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            await self.switch(head.split(b" ")[1].decode())
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n")
-            await writer.drain()
-        writer.close()
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One request."""
+    with suppress(asyncio.IncompleteReadError, ConnectionError):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n")
+        await writer.drain()
+    writer.close()
 
 
 async def main() -> None:
     """Listen for ever."""
-    server = await asyncio.start_server(Worker().serve, "127.0.0.1", int(os.environ["PORT"]))
+    server = await asyncio.start_server(serve, "127.0.0.1", int(os.environ["PORT"]))
     async with server:
-        await server.serve_forever()
+        await switch(Path(os.environ["BUSY"]))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from harness.errors import PlanRefused, StackError
 from harness.stack import Forgetful, Killable, Link, Pausable, ServiceHandle, Stoppable
@@ -21,6 +23,7 @@ from harness.stacks.native.toxiproxy import Proxy, Toxiproxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from harness.stack import Fields, RunNames
     from harness.system import System
@@ -50,6 +53,9 @@ class NativeStack:
         self._parts: Parts | None = None
         self._addresses: dict[str, str] = {}
         self._toxiproxies: list[Toxiproxy] = []
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, defaultdict[str, asyncio.Lock]] = (
+            WeakKeyDictionary()
+        )
         self.services: dict[str, NativeService] = {}
         self.dependencies: dict[str, Process] = {}
         self.links: dict[str, NativeLink] = {}
@@ -176,6 +182,12 @@ class NativeStack:
                 f"the stack has no {name!r}; it has {', '.join(sorted(known)) or 'nothing: start it first'}"
             )
         return known.get(name) or known[f"{name}#1"]
+
+    def turn(self, name: str) -> AbstractAsyncContextManager[object]:
+        """Held by the one who may stop and start a replica or a dependency."""
+        # A lock serves one event loop only, and a warm stack may see several.
+        locks = self._turns.setdefault(asyncio.get_running_loop(), defaultdict(asyncio.Lock))
+        return locks[name]
 
     def lacks(self, need: type) -> str | None:
         """Why this stack cannot offer a capability, or None."""

@@ -1,0 +1,97 @@
+"""The command ``oneffect``: composition root of the command line."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from importlib.metadata import version
+from typing import Annotated, Final, ParamSpec
+
+import typer
+
+from harness.commands.check import check
+from harness.commands.demo import demo
+from harness.commands.doctor import doctor
+from harness.commands.interrupt import Interrupted
+from harness.commands.listing import listing
+from harness.commands.run import run
+from harness.commands.setup import setup
+from harness.commands.show import show
+from harness.errors import OneffectError
+
+P = ParamSpec("P")
+
+OWN_MISTAKE: Final = 3
+"""Exit code after an error nobody foresaw: what was run, if anything, is unknown."""
+
+app: Final = typer.Typer(
+    name="oneffect",
+    help="Runs an event-driven system under real faults and proves that each event had exactly one effect.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _said(command: Callable[P, None]) -> Callable[P, None]:
+    """The command, with each error as one message and its exit code."""
+
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        from harness.reports.untrusted import shown
+
+        try:
+            command(*args, **kwargs)
+        except OneffectError as error:
+            typer.echo(f"oneffect: {shown(error, lines=True)}", err=True)
+            raise typer.Exit(error.exit_code) from None
+        except Interrupted as error:
+            typer.echo(
+                f"oneffect: {error}; all is stopped, and the history so far can be judged: oneffect check", err=True
+            )
+            raise typer.Exit(error.exit_code) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception:  # noqa: BLE001 - a fault of this program's own must not look like a verdict
+            typer.echo(f"oneffect: this is a mistake in oneffect itself\n{traceback.format_exc()}", err=True)
+            raise typer.Exit(OWN_MISTAKE) from None
+
+    return guarded
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"oneffect {version('oneffect')}")
+        raise typer.Exit
+
+
+@app.callback()
+def oneffect(
+    *,
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=lambda value: _version(wanted=value), is_eager=True, help="The version."),
+    ] = False,
+) -> None:
+    """Runs an event-driven system under real faults and proves that each event had exactly one effect."""
+
+
+app.command("setup")(_said(setup))
+app.command("doctor")(_said(doctor))
+app.command("run")(_said(run))
+app.command("check")(_said(check))
+app.command("show")(_said(show))
+app.command("list")(_said(listing))
+app.command("demo")(_said(demo))
+
+
+def main() -> None:
+    """The entry point."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        # Before anything was started.
+        sys.exit(130)

@@ -1,0 +1,75 @@
+"""Ctrl-C and SIGTERM while a run is under way: it is cancelled, and everything it started is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from harness.errors import OneffectError
+
+T = TypeVar("T")
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """The run was cancelled by a signal; ``exit_code`` is 130 for Ctrl-C, 143 for SIGTERM."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"interrupted by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
+def until_interrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Run ``work`` to its end. The first signal cancels it and waits; a second one leaves at once.
+
+    Raises Interrupted once all is stopped. Leaving at once is safe too: each stack has a reaper of its own, which
+    ends what its harness left. Of errors raised together the first that the harness raised on purpose is raised.
+    """
+    with of_our_own():
+        return asyncio.run(_listening(work))
+
+
+@contextmanager
+def of_our_own() -> Iterator[None]:
+    """Of errors raised together, raises the first that the harness raised on purpose; other groups pass."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        purposely, _ = group.split(OneffectError)
+        if purposely is None:
+            raise
+        raise _first(purposely) from group
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+async def _listening(work: Coroutine[Any, Any, T]) -> T:
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    came: list[int] = []
+
+    def came_in(number: int) -> None:
+        if came:
+            os._exit(128 + number)
+        came.append(number)
+        task.cancel()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, came_in, number)
+    try:
+        return await task
+    except BaseException as error:
+        # Whatever the cancelled work raised on its way out, it was the signal that ended it.
+        if came:
+            raise Interrupted(came[0]) from error
+        raise
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)

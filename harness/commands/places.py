@@ -1,0 +1,71 @@
+"""Where things are: scenarios by name, run directories, the folder that runs go to."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from harness.errors import FileError, UsageError
+
+RUNS: Final = Path(".oneffect", "runs")
+"""Where run directories go, from the current folder."""
+
+
+def scenario_folder(start: Path) -> Path | None:
+    """The nearest ``scenarios/`` upward from ``start`` that holds a scenario; None if there is none."""
+    for folder in (start.absolute(), *start.absolute().parents):
+        if any((folder / "scenarios").glob("*.yaml")):
+            return folder / "scenarios"
+    return None
+
+
+def scenario(name: str, start: Path) -> Path:
+    """The file of a scenario given by path or by name; UsageError with the nearest names."""
+    path = Path(name)
+    if path.suffix == ".yaml" or "/" in name or path.exists():
+        return path
+    folder = scenario_folder(start)
+    if folder is None:
+        raise UsageError(f"no scenario {name!r}: it is no file, and there is no scenarios/ folder here or above")
+    found = folder / f"{name}.yaml"
+    if not found.is_file():
+        known = sorted(path.stem for path in folder.glob("*.yaml"))
+        near = get_close_matches(name, known, 1)
+        nearest = f" (nearest: {near[0]})" if near else ""
+        raise UsageError(f"no scenario {name!r}{nearest}; {shown(folder)} has {', '.join(known)}")
+    return shown(found)
+
+
+def run_directory(given: str | None, start: Path) -> Path:
+    """A run directory by path, by its name under ``.oneffect/runs``, or the latest; UsageError if it is not there."""
+    runs = next(
+        (folder / RUNS for folder in (start.absolute(), *start.absolute().parents) if (folder / RUNS).is_dir()), None
+    )
+    if given is not None:
+        for path in (Path(given), *([runs / given] if runs is not None else [])):
+            if path.is_dir():
+                return path
+        raise UsageError(f"no run directory {given!r}; name one, or leave it out for the latest")
+    if runs is None or not (runs / "latest").exists():
+        raise UsageError("there is no run yet, here or above; make one: oneffect run SCENARIO")
+    return shown((runs / "latest").resolve())
+
+
+def out_folder(given: Path | None) -> Path:
+    """The folder that run directories go to, made if it is not there; FileError if that cannot be."""
+    folder = given or RUNS
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot be made: {error.strerror}; give another --out DIR", path=str(folder)) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FileError("may not be written to; give another --out DIR", path=str(folder))
+    return folder
+
+
+def shown(path: Path) -> Path:
+    """``path`` from the current folder, where it lies below it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

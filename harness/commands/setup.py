@@ -1,0 +1,55 @@
+"""``oneffect setup``: installs what the native stack needs."""
+
+from __future__ import annotations
+
+import time
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from harness.reports.progress import Board, Line
+
+BETWEEN_LINES: Final = 2.0
+"""Seconds between two lines of one part where there is no terminal to change them on."""
+
+
+def setup() -> None:
+    """Install what the native stack needs (Kafka, Toxiproxy, a Redis or Valkey) into a cache folder, without root.
+
+    What is there already is left alone. ONEFFECT_CACHE names another folder than ~/.cache/oneffect.
+
+    Exit status: 0 all is there, 4 something could not be installed.
+
+    For example:
+
+      oneffect setup
+    """
+    from harness.reports.progress import Board
+    from harness.reports.terminal import console
+    from harness.stacks.native.install import install
+    from harness.stacks.native.parts import parts
+
+    with Board(console(stderr=True), time.monotonic) as board:
+        install(_Reporter(board))
+    console().print("ready: " + ", ".join(f"{part.name} {part.version}".rstrip() for part in parts()))
+
+
+class _Reporter:
+    """Takes part and progress from several threads."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._lines: dict[str, Line] = {}
+        self._said: dict[str, float] = {}
+        self._lock = Lock()
+
+    def __call__(self, part: str, text: str) -> None:
+        """Show how far a part is."""
+        with self._lock:
+            line = self._lines.setdefault(part, self._lines.get(part) or self._board.line(part))
+            now = time.monotonic()
+            if now - self._said.get(part, -BETWEEN_LINES) < BETWEEN_LINES:
+                line.passing(text)
+                return
+            self._said[part] = now
+            line.step(text)

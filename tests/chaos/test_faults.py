@@ -1,0 +1,167 @@
+"""Every fault on the real native stack: it bites and heals; without its deed, or without load, it is not said to."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.faults import TABLE, fault_type
+from harness.faults.apply import apply
+from harness.faults.base import Arena
+from harness.faults.plan import PlannedFault
+
+on_the_rig = pytest.mark.asyncio(loop_scope="session")
+
+
+@dataclass(frozen=True)
+class Case:
+    fault: str
+    on: str
+    lasts: float | None = 1.5
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return "-".join([self.fault, self.on, *map(str, self.parameters.values())])
+
+
+CASES = [
+    Case("net.latency", "worker#1->redis", 0.8, {"latency": "100ms", "jitter": "20ms"}),
+    Case("net.latency", "worker#2->kafka", 0.8, {"latency": "100ms"}),
+    Case("net.bandwidth", "worker#1->peer", 0.8, {"rate": "2KiB/s"}),
+    Case("net.hang", "worker#1->redis", parameters={"direction": "upstream"}),
+    Case("net.hang", "worker#1->redis", parameters={"direction": "downstream"}),
+    Case("net.hang", "worker#2->kafka", 3.0, {"direction": "both"}),
+    Case("net.reset", "worker#1->redis", 0.8),
+    Case("net.reset", "worker#1->kafka", 0.8),
+    Case("net.down", "worker#2->peer", 0.8),
+    Case("net.partition", "worker#1", parameters={"from": ["redis", "peer"]}),
+    Case("net.partition", "redis"),
+    Case("redis.lose", "redis", 0.3),
+    Case("redis.restart", "redis", 0.3),
+    Case("service.kill", "worker#1", 0.3),
+    Case("service.kill", "peer#1", 0.3),
+    Case("service.pause", "worker#2"),
+    Case("kafka.redeliver", "worker", None, {"count": 5}),
+    Case("kafka.duplicate", "work", None, {"count": 5, "to": "other"}),
+    Case("kafka.duplicate", "work", None, {"count": 5, "to": "same"}),
+    Case("kafka.malformed", "work", None, {"count": 6}),
+]
+ALL = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+class Notes:
+    """A recorder that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def now(self) -> int:
+        return len(self.records)
+
+    def record(self, op: str, phase: str, actor: str, **fields: object) -> int:
+        self.records.append({"op": op, "phase": phase, "actor": actor, **fields})
+        return len(self.records)
+
+    @contextmanager
+    def operation(self, op: str, actor: str, **fields: object) -> Any:
+        index = self.record(op, "invoke", actor, **fields)
+        yield SimpleNamespace(index=index, ok=lambda **more: self.record(op, "ok", actor, **more))
+
+    def phases(self) -> list[str]:
+        return [record["phase"] for record in self.records if record["op"] == "fault"]
+
+
+async def applied(rig: Any, case: Case, arena: Arena) -> Notes:
+    fault = fault_type(case.fault).model_validate(case.parameters)
+    notes = Notes()
+    await apply(PlannedFault("f1", fault, case.on, "10%", case.lasts, 1, rig.system), arena, notes)
+    return notes
+
+
+def arena(rig: Any, deadline: float) -> Arena:
+    return Arena(stack=rig.stack, random=Random(1), broker=rig.kafka, redis=rig.redis, deadline=deadline)
+
+
+def test_every_fault_has_a_case() -> None:
+    assert {case.fault for case in CASES} == set(TABLE)
+
+
+@ALL
+@on_the_rig
+async def test_it_bites_and_heals(rig, case) -> None:
+    await rig.busy()
+    notes = await applied(rig, case, arena(rig, deadline=30))
+    healed = ["healed"] if fault_type(case.fault).heals else []
+    assert sorted(notes.phases()) == sorted(["injected", "armed", "bit", *healed]), notes.records
+    assert notes.phases()[:2] == ["injected", "armed"]
+    await rig.working()
+
+
+@ALL
+@on_the_rig
+async def test_without_load_it_is_armed_and_never_bites(rig, case) -> None:
+    await rig.busy()
+    await rig.idle()
+    notes = await applied(rig, case, arena(rig, deadline=1))
+    assert "armed" in notes.phases(), notes.records
+    assert "bit" not in notes.phases(), notes.records
+
+
+@ALL
+@on_the_rig
+async def test_with_its_deed_left_out_there_is_no_evidence(rig, case) -> None:
+    await rig.busy()
+    harmless = replace(arena(rig, deadline=1), stack=Harmless(rig.stack), broker=HarmlessBroker(rig.kafka))
+    notes = await applied(rig, case, harmless)
+    assert set(notes.phases()) <= {"injected", "healed"}, notes.records
+
+
+class Without:
+    """Something with a few of its methods doing nothing."""
+
+    def __init__(self, real: Any, **instead: Any) -> None:
+        self._real = real
+        self.__dict__.update(instead)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+async def nothing(*_: object) -> int:
+    return 0
+
+
+@asynccontextmanager
+async def no_scope(*_: object, **__: object) -> Any:
+    yield
+
+
+def no_change(handle: Any) -> Any:
+    return Without(handle, kill=nothing, stop=nothing, pause=nothing, resume=nothing, start=nothing, forget=nothing)
+
+
+class Harmless(Without):
+    """The stack, with every deed left out."""
+
+    def __init__(self, real: Any) -> None:
+        super().__init__(
+            real,
+            links={name: Without(link, disturb=no_scope, refuse=no_scope) for name, link in real.links.items()},
+            services={name: no_change(handle) for name, handle in real.services.items()},
+            dependencies={name: no_change(handle) for name, handle in real.dependencies.items()},
+        )
+
+
+class HarmlessBroker(Without):
+    """The broker's client, which publishes nothing and sets no offset."""
+
+    def __init__(self, real: Any) -> None:
+        async def unpublished(record: Any, **_: object) -> Any:
+            return record
+
+        super().__init__(real, publish=unpublished, set_offsets=nothing)

@@ -1,0 +1,266 @@
+"""Makes small histories: a whole good run of a shop, from which a bad one differs in as little as possible.
+
+The shop: uploads give ``placed`` or ``refused`` on the topic ``orders``; ``shop`` applies both; ``desk`` applies
+``placed`` and answers each with ``shipped`` on the topic ``shipping``. Times are milliseconds.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+MS = 1_000_000
+
+CHECKS: Mapping[str, Any] = {
+    "consumers": {"shop": ["placed", "refused"], "desk": ["placed"]},
+    "topics": ["orders", "shipping"],
+    "outcomes": [
+        {"of": "upload", "then": ["placed", "refused"], "accepted": ["placed"], "rejected": ["refused"]},
+        {"of": "placed", "then": ["shipped"], "accepted": None, "rejected": None},
+    ],
+    "blobs": True,
+    "dead_letters": True,
+    "settle_ns": 3000 * MS,
+}
+
+Record = dict[str, Any]
+
+
+class Tape:
+    """Records in the order of their time; indices are given when it is written."""
+
+    def __init__(self) -> None:
+        self.header: dict[str, Any] = {
+            "oneffect_history": 1,
+            "run": "r1",
+            "plan": {"checks": copy.deepcopy(dict(CHECKS)), "faults": []},
+            "plan_digest": "0" * 64,
+            "seed": 1,
+            "versions": {"oneffect": "0.1.0"},
+            "started": "2025-01-01T00:00:00+00:00",
+        }
+        self.records: list[Record] = []
+
+    @property
+    def checks(self) -> dict[str, Any]:
+        return self.header["plan"]["checks"]
+
+    def add(self, ms: float, op: str, phase: str, **fields: Any) -> Record:
+        """One record; ``of`` and ``read`` name a record, not an index."""
+        record = {"t": int(ms * MS), "actor": "test", "op": op, "phase": phase, **fields}
+        self.records.append(record)
+        return record
+
+    def find(self, op: str, phase: str | None = None, **fields: Any) -> list[Record]:
+        """Records with these values."""
+        return [
+            record
+            for record in self.records
+            if record["op"] == op
+            and (phase is None or record["phase"] == phase)
+            and all(record.get(name) == value for name, value in fields.items())
+        ]
+
+    def one(self, op: str, phase: str | None = None, **fields: Any) -> Record:
+        """The only record with these values."""
+        (found,) = self.find(op, phase, **fields)
+        return found
+
+    def drop(self, records: Iterable[Record]) -> None:
+        """Take records out."""
+        gone = {id(record) for record in records}
+        self.records = [record for record in self.records if id(record) not in gone]
+
+    def numbered(self) -> list[Record]:
+        """The records as a history holds them: in order, with indices, None left out."""
+        ordered = sorted(self.records, key=lambda record: record["t"])
+        index = {id(record): i for i, record in enumerate(ordered, 1)}
+        return [
+            {"i": index[id(record)]}
+            | {
+                name: index.get(id(value), 0) if name in {"of", "read"} else value
+                for name, value in record.items()
+                if value is not None
+            }
+            for record in ordered
+        ]
+
+    def write(self, path: Path) -> Path:
+        """As a file."""
+        path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in (self.header, *self.numbered())))
+        return path
+
+    # What happens in a run, in its own words.
+
+    def upload(self, ms: float, n: int, *, phase: str = "ok", acceptable: bool = True, took: float = 5) -> Record:
+        """One try of upload ``u<n>``."""
+        fields = {"upload_id": f"u{n}", "sha256": sha(n), "acceptable": acceptable}
+        invoke = self.add(ms, "upload", "invoke", **fields)
+        raw = f"b{n}" if phase == "ok" else None
+        if phase != "none":
+            self.add(ms + took, "upload", phase, of=invoke, raw_file_storage_id=raw, **fields)
+        return invoke
+
+    def look(self, ms: float, what: str, *, took: float = 2, final: bool = False, phase: str = "ok") -> Record:
+        """One pass of an observer; its rows are added with ``read=``."""
+        invoke = self.add(ms, "read", "invoke", what=what, final=final)
+        if phase != "none":
+            error = "TimeoutError: no answer" if phase == "fail" else None
+            self.add(ms + took, "read", phase, of=invoke, what=what, final=final, error=error)
+        return invoke
+
+    def event(self, read: Record, n: int, kind: str, partition: int, offset: int, **changes: Any) -> Record:
+        """The event that upload ``u<n>`` led to, as ``read`` saw it."""
+        fields: dict[str, Any] = {
+            "topic": "shipping" if kind == "shipped" else "orders",
+            "partition": partition,
+            "offset": offset,
+            "event_id": f"{kind}-{n}",
+            "event_type": kind,
+            "digest": digest(kind, n),
+            "joins": {"1": f"order-{n}"} if kind == "shipped" else {"0": f"u{n}"} | ({"1": f"order-{n}"} if kind == "placed" else {}),
+            "upload_id": None if kind == "shipped" else f"u{n}",
+            "raw_file_storage_id": None if kind == "shipped" else f"b{n}",
+        }
+        return self._seen(read, "event", fields | changes)
+
+    def malformed(self, read: Record, partition: int, offset: int, **changes: Any) -> Record:
+        """A record that is no event."""
+        fields = {
+            "topic": "orders",
+            "partition": partition,
+            "offset": offset,
+            "event_id": f"orders:{partition}:{offset}",
+            "malformed": "not JSON",
+            "injected": "kafka.malformed",
+            "digest": "f" * 8,
+        }
+        return self._seen(read, "event", fields | changes)
+
+    def effect(self, read: Record, consumer: str, kind: str, n: int, **changes: Any) -> Record:
+        """What a consumer made of the event ``<kind>-<n>``."""
+        fields = {
+            "consumer": consumer,
+            "event_id": f"{kind}-{n}",
+            "effect": f"{consumer}-entry-{n}",
+            "digest": digest(kind, n),
+        }
+        return self._seen(read, "effect", fields | changes)
+
+    def letter(self, read: Record, offset: int, consumer: str, kind: str, event: Record, **changes: Any) -> Record:
+        """A dead letter about a record."""
+        fields = {
+            "topic": "dead-letters",
+            "partition": 0,
+            "offset": offset,
+            "consumer": consumer,
+            "kind": kind,
+            "event_id": event["event_id"],
+            "digest": "e" * 8,
+            "source_topic": event["topic"],
+            "source_partition": event["partition"],
+            "source_offset": event["offset"],
+        }
+        return self._seen(read, "dead_letter", fields | changes)
+
+    def offset(self, read: Record, consumer: str, topic: str, partition: int, committed: int | None, end: int) -> Record:
+        """How far a group is on a partition."""
+        place = {"consumer": consumer, "topic": topic, "partition": partition}
+        return self._seen(read, "offset", place | {"committed": committed, "visible_end": end})
+
+    def blob(self, read: Record, n: int, phase: str = "present", *, why: str = "final", **changes: Any) -> Record:
+        """A read of the raw blob ``b<n>``."""
+        found = {"sha256": sha(n)} if phase == "present" else {}
+        fields = {"op": "blob", "phase": phase, "raw_file_storage_id": f"b{n}", "why": why, **found}
+        return self._seen(read, "blob", fields | changes)
+
+    def _seen(self, read: Record, op: str, fields: Mapping[str, Any]) -> Record:
+        fields = {"t_begin": read["t"], **fields}
+        phase = fields.pop("phase", "seen")
+        fields.pop("op", None)
+        return self.add(read["t"] / MS + 1, op, phase, read=read, **fields)
+
+
+def sha(n: int) -> str:
+    """The hash of the n-th document."""
+    return f"{n:08x}"
+
+
+def digest(kind: str, n: int) -> str:
+    """The digest of the data of the n-th event of a type."""
+    return f"{kind}{n:04d}"
+
+
+UPLOADS = 22
+REJECTED = 7
+"""This one is not acceptable, and rightly refused by an event."""
+
+
+def good_run(change: Callable[[Tape], None] = lambda _: None) -> Tape:
+    """A run of 22 uploads, one fault that heals, and all that must follow; ``change`` is applied at its end."""
+    tape = Tape()
+    tape.header["plan"]["faults"] = [{"id": "f1", "fault": "net.hang", "target": "shop#1->redis", "heals": True}]
+    tape.add(1, "health", "good", name="kafka", when="start")
+    for n in range(UPLOADS):
+        tape.upload(10 + 10 * n, n, acceptable=n != REJECTED)
+    fault = {"fault": "f1", "name": "net.hang", "target": "shop#1->redis", "heals": True}
+    for ms, phase in ((50, "injected"), (52, "armed"), (70, "bit"), (140, "healed")):
+        tape.add(ms, "fault", phase, **fault)
+    tape.add(300, "run", "loaded")
+    topics, blobs, offsets, effects = (
+        tape.look(400, "topics"),
+        tape.look(410, "blobs"),
+        tape.look(420, "offsets"),
+        tape.look(430, "effects"),
+    )
+    for n in range(UPLOADS):
+        tape.event(topics, n, kind_of(n), n % 2, n // 2)
+        tape.blob(blobs, n, why="event")
+    for n in accepted():
+        tape.event(topics, n, "shipped", 0, n)
+    _offsets(tape, offsets)
+    for n in range(UPLOADS):
+        tape.effect(effects, "shop", kind_of(n), n)
+    for n in accepted():
+        tape.effect(effects, "desk", "placed", n)
+    tape.add(500, "health", "good", name="kafka", when="end")
+    tape.add(500, "health", "good", name="shop#1", when="end")
+    _offsets(tape, tape.look(600, "offsets", final=True))
+    last = tape.look(4000, "effects", final=True)
+    for n in range(UPLOADS):
+        tape.effect(last, "shop", kind_of(n), n)
+    for n in accepted():
+        tape.effect(last, "desk", "placed", n)
+    tape.look(4010, "dead_letters", final=True)
+    tape.look(4020, "topics", final=True)
+    last = tape.look(4030, "blobs", final=True)
+    for n in range(UPLOADS):
+        tape.blob(last, n)
+    tape.add(4100, "run", "finished")
+    change(tape)
+    return tape
+
+
+def kind_of(n: int) -> str:
+    """What upload ``u<n>`` leads to."""
+    return "refused" if n == REJECTED else "placed"
+
+
+def accepted() -> list[int]:
+    """Uploads that lead to ``placed``."""
+    return [n for n in range(UPLOADS) if n != REJECTED]
+
+
+def final(tape: Tape, what: str) -> Record:
+    """The invoke of the pass that judges."""
+    return tape.one("read", "invoke", what=what, final=True)
+
+
+def _offsets(tape: Tape, read: Record) -> None:
+    for consumer in ("shop", "desk"):
+        for partition in (0, 1):
+            tape.offset(read, consumer, "orders", partition, UPLOADS // 2, UPLOADS // 2)

@@ -1,0 +1,410 @@
+"""What each history on disk changes in a good run. ``python -m tests.histories.cases`` writes the files anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.histories.builder import MS, REJECTED, Tape, final, good_run, sha
+
+FOLDER = Path(__file__).parent
+
+LATE_BEGUN = 3000
+"""Milliseconds: between the final offsets and the final effects of a good run."""
+
+
+def effects_of(tape: Tape, event_id: str, consumer: str = "shop") -> list[dict]:
+    return tape.find("effect", event_id=event_id, consumer=consumer)
+
+
+def everywhere(tape: Tape, event_id: str) -> None:
+    """Take an event's effects at both consumers away."""
+    for consumer in ("shop", "desk"):
+        tape.drop(effects_of(tape, event_id, consumer))
+
+
+def committed(tape: Tape, value: int | None, *, partition: int = 0, consumer: str = "shop", only_final: bool = True) -> None:
+    """Say how far a group had come on a partition of orders."""
+    for row in tape.find("offset", consumer=consumer, partition=partition, topic="orders"):
+        if not only_final or row["read"] is final(tape, "offsets"):
+            row["committed"] = value
+
+
+def ends(tape: Tape, partition: int, end: int) -> None:
+    """One record more, or less, was visible and passed on a partition of orders, in every look."""
+    for row in tape.find("offset", partition=partition, topic="orders"):
+        row["visible_end"] = row["committed"] = end
+
+
+def topics(tape: Tape) -> dict:
+    return tape.one("read", "invoke", what="topics", final=False)
+
+
+def conflict(tape: Tape) -> dict:
+    """The harness publishes other data under the id of placed-4, which both consumers pass."""
+    ends(tape, 0, 12)
+    return tape.event(topics(tape), 4, "placed", 0, 11, digest="c" * 8, injected="kafka.conflict", joins={}, upload_id=None)
+
+
+def malformed(tape: Tape) -> dict:
+    """The harness publishes a record that is no event, which both consumers pass."""
+    ends(tape, 0, 12)
+    return tape.malformed(topics(tape), 0, 11)
+
+
+def letters(tape: Tape, kind: str, event: dict, *consumers: str) -> None:
+    for n, consumer in enumerate(consumers):
+        tape.letter(final(tape, "dead_letters"), n, consumer, kind, event)
+
+
+def reading(tape: Tape, what: str, *, later: float, final_one: bool = True) -> None:
+    """Move a pass with all its rows."""
+    invoke = tape.one("read", "invoke", what=what, final=final_one)
+    for record in tape.records:
+        if record is invoke or record.get("of") is invoke or record.get("read") is invoke:
+            record["t"] += int(later * MS)
+            if "t_begin" in record:
+                record["t_begin"] += int(later * MS)
+
+
+def failing(tape: Tape, what: str) -> None:
+    """The final pass of a kind fails."""
+    tape.one("read", "ok", of=final(tape, what)).update(phase="fail", error="TimeoutError: no answer in 10 s")
+
+
+# exactly one effect
+
+
+def lost(tape: Tape) -> None:
+    tape.drop(effects_of(tape, "placed-4"))
+
+
+def duplicate(tape: Tape) -> None:
+    tape.effect(final(tape, "effects"), "shop", "placed", 4, effect="shop-entry-4-again")
+
+
+def phantom(tape: Tape) -> None:
+    tape.effect(final(tape, "effects"), "shop", "placed", 99)
+
+
+def corrupt(tape: Tape) -> None:
+    for effect in effects_of(tape, "placed-4"):
+        effect["digest"] = "d" * 8
+
+
+def effect_vanished(tape: Tape) -> None:
+    tape.effect(tape.one("read", "invoke", what="effects", final=False), "shop", "placed", 4, effect="shop-entry-4-first")
+
+
+def conflated(tape: Tape) -> None:
+    conflict(tape)["injected"] = None
+
+
+def conflict_unreported(tape: Tape) -> None:
+    letters(tape, "conflict", conflict(tape), "desk")
+
+
+def effect_and_dead_letter(tape: Tape) -> None:
+    letters(tape, "poison", tape.one("event", event_id="placed-4"), "shop")
+
+
+def neither(tape: Tape) -> None:
+    letters(tape, "malformed", malformed(tape), "shop")
+
+
+def dead_lettered_wrongly(tape: Tape) -> None:
+    tape.drop(effects_of(tape, "placed-4"))
+    letters(tape, "poison", tape.one("event", event_id="placed-4"), "shop")
+
+
+def premature_commit(tape: Tape) -> None:
+    # Offsets were read at 420 ms, effects at 430 ms; this one is there only in the final pass.
+    tape.drop(effects_of(tape, "placed-4")[:1])
+
+
+def stalled(tape: Tape) -> None:
+    committed(tape, 8, only_final=False)
+    committed(tape, 10)
+
+
+def arrived_late(tape: Tape) -> None:
+    last = tape.one("read", "invoke", what="topics", final=True)
+    tape.event(last, 4, "placed", 0, 11, injected="kafka.duplicate")
+
+
+def multiplicity_unseen(tape: Tape) -> None:
+    for effect in tape.find("effect", consumer="desk"):
+        effect["effect"] = effect["event_id"]
+
+
+def undecided(tape: Tape) -> None:
+    lost(tape)
+    reading(tape, "effects", later=-LATE_BEGUN / 2)
+
+
+def dead_letter_doubled(tape: Tape) -> None:
+    event = malformed(tape)
+    letters(tape, "malformed", event, "shop", "desk", "shop")
+
+
+# outcomes
+
+
+def outcome_missing(tape: Tape) -> None:
+    tape.drop(tape.find("event", event_id="refused-7"))
+    everywhere(tape, "refused-7")
+
+
+def outcome_doubled(tape: Tape) -> None:
+    event = tape.one("event", event_id="refused-7")
+    ends(tape, 1, 12)
+    tape.event(event["read"], 7, "refused", 1, 11, event_id="refused-7-again")
+    for read in ("effects", "last"):
+        where = final(tape, "effects") if read == "last" else tape.one("read", "invoke", what="effects", final=False)
+        tape.effect(where, "shop", "refused", 7, event_id="refused-7-again", effect="shop-entry-7-again")
+
+
+def outcome_wrong(tape: Tape) -> None:
+    for record in tape.find("upload", upload_id=f"u{REJECTED}"):
+        record["acceptable"] = True
+
+
+def outcome_unasked(tape: Tape) -> None:
+    upload = tape.one("upload", "ok", upload_id=f"u{REJECTED}")
+    upload.update(phase="fail", status=400, raw_file_storage_id=None)
+
+
+def followup_missing(tape: Tape) -> None:
+    tape.drop(tape.find("event", event_id="shipped-4"))
+
+
+def followup_doubled(tape: Tape) -> None:
+    tape.event(topics(tape), 4, "shipped", 0, 40, event_id="shipped-4-again")
+
+
+def outcome_undecided(tape: Tape) -> None:
+    followup_missing(tape)
+    tape.one("health", when="end", name="shop#1").update(phase="bad", error="TimeoutError: no answer in 10 s")
+
+
+# raw retained
+
+
+def gone(tape: Tape, n: int, *, only_final: bool = False) -> None:
+    for blob in tape.find("blob", raw_file_storage_id=f"b{n}"):
+        if not only_final or blob["why"] == "final":
+            blob.update(phase="missing", sha256=None)
+
+
+def raw_missing(tape: Tape) -> None:
+    gone(tape, 4, only_final=True)
+
+
+def raw_dropped_on_rejection(tape: Tape) -> None:
+    gone(tape, REJECTED)
+
+
+def raw_different(tape: Tape) -> None:
+    for blob in tape.find("blob", raw_file_storage_id="b4"):
+        blob.update(phase="different", sha256="a" * 8)
+
+
+def raw_overwritten(tape: Tape) -> None:
+    for record in [*tape.find("upload", "ok", upload_id="u5"), *tape.find("event", upload_id="u5")]:
+        record["raw_file_storage_id"] = "b4"
+    tape.drop(tape.find("blob", raw_file_storage_id="b5"))
+
+
+def raw_late(tape: Tape) -> None:
+    tape.find("blob", raw_file_storage_id="b4", why="event")[0].update(phase="missing", sha256=None)
+
+
+def raw_dangling(tape: Tape) -> None:
+    tape.one("event", event_id="placed-4")["raw_file_storage_id"] = "b99"
+    for read in ("event", "final"):
+        tape.blob(tape.find("blob", why=read)[0]["read"], 99, "missing", why=read)
+
+
+def raw_unread(tape: Tape) -> None:
+    tape.find("blob", raw_file_storage_id="b4", why="final")[0].update(
+        phase="unreachable", sha256=None, error="TimeoutError: no answer in 5 s"
+    )
+
+
+# evidence
+
+
+def fault_never_bit(tape: Tape) -> None:
+    tape.drop(tape.find("fault", "bit"))
+
+
+def fault_not_healed(tape: Tape) -> None:
+    tape.drop(tape.find("fault", "healed"))
+
+
+def too_few_operations(tape: Tape) -> None:
+    for n in (9, 10, 11):
+        tape.one("upload", "ok", upload_id=f"u{n}").update(phase="unknown", raw_file_storage_id=None)
+
+
+def window_too_quiet(tape: Tape) -> None:
+    tape.one("fault", "healed")["t"] = 75 * MS
+
+
+def unhealthy_start(tape: Tape) -> None:
+    tape.one("health", when="start").update(phase="bad", error="TimeoutError: no answer in 10 s")
+
+
+def read_failed(tape: Tape) -> None:
+    failing(tape, "blobs")
+
+
+def history_incomplete(tape: Tape) -> None:
+    tape.one("run", "finished").update(phase="interrupted", error="KeyboardInterrupt")
+
+
+# good
+
+
+def good(tape: Tape) -> None:
+    """As it is."""
+
+
+def published_twice(tape: Tape) -> None:
+    ends(tape, 0, 13)
+    tape.event(topics(tape), 4, "placed", 0, 11)
+    tape.event(topics(tape), 6, "placed", 0, 12, injected="kafka.duplicate")
+
+
+def dead_letters_for_malformed(tape: Tape) -> None:
+    letters(tape, "malformed", malformed(tape), "shop", "desk")
+
+
+def conflict_reported(tape: Tape) -> None:
+    letters(tape, "conflict", conflict(tape), "shop", "desk")
+
+
+def conflict_won_by_the_other(tape: Tape) -> None:
+    event = conflict(tape)
+    letters(tape, "conflict", tape.one("event", event_id="placed-4", injected=None), "shop", "desk")
+    for consumer in ("shop", "desk"):
+        for effect in effects_of(tape, "placed-4", consumer):
+            effect["digest"] = event["digest"]
+
+
+def unknown_upload_with_an_outcome(tape: Tape) -> None:
+    tape.one("upload", "ok", upload_id="u4").update(phase="unknown", raw_file_storage_id=None, status=503)
+
+
+def unknown_upload_without_an_outcome(tape: Tape) -> None:
+    tape.upload(260, 30, phase="unknown", took=30)
+    tape.upload(265, 31, phase="none")
+
+
+def unknown_upload_sent_again(tape: Tape) -> None:
+    tape.upload(5, 4, phase="unknown")
+
+
+def refused_upload(tape: Tape) -> None:
+    tape.upload(260, 30, phase="fail", acceptable=False)
+
+
+def reprocessed(tape: Tape) -> None:
+    outcome_doubled(tape)
+    invoke = tape.add(310, "reprocess", "invoke", upload_id=f"u{REJECTED}")
+    tape.add(320, "reprocess", "ok", upload_id=f"u{REJECTED}", of=invoke)
+
+
+def effect_first_seen_late(tape: Tape) -> None:
+    """Its offset was not passed when the interim pass did not find it."""
+    premature_commit(tape)
+    committed(tape, 2, only_final=False)
+    committed(tape, 11)
+
+
+def same_bytes_twice(tape: Tape) -> None:
+    """Two uploads of the same bytes may share a blob."""
+    for record in [*tape.find("upload", upload_id="u5"), *tape.find("event", upload_id="u5")]:
+        record["sha256"] = sha(4) if "sha256" in record else None
+        if record.get("raw_file_storage_id"):
+            record["raw_file_storage_id"] = "b4"
+    tape.drop(tape.find("blob", raw_file_storage_id="b5"))
+
+
+def without_digests(tape: Tape) -> None:
+    """Effects that do not say what they carry, and are told apart by nothing but their rows."""
+    for effect in tape.find("effect", consumer="desk"):
+        effect["digest"] = None
+
+
+BAD: dict[str, Callable[[Tape], None]] = {
+    "lost": lost,
+    "duplicate": duplicate,
+    "phantom": phantom,
+    "corrupt": corrupt,
+    "effect_vanished": effect_vanished,
+    "conflated": conflated,
+    "conflict_unreported": conflict_unreported,
+    "effect_and_dead_letter": effect_and_dead_letter,
+    "neither": neither,
+    "dead_lettered_wrongly": dead_lettered_wrongly,
+    "premature_commit": premature_commit,
+    "stalled": stalled,
+    "arrived_late": arrived_late,
+    "multiplicity_unseen": multiplicity_unseen,
+    "undecided": undecided,
+    "dead_letter_doubled": dead_letter_doubled,
+    "outcome_missing": outcome_missing,
+    "outcome_doubled": outcome_doubled,
+    "outcome_wrong": outcome_wrong,
+    "outcome_unasked": outcome_unasked,
+    "followup_missing": followup_missing,
+    "followup_doubled": followup_doubled,
+    "undecided.outcomes": outcome_undecided,
+    "raw_missing": raw_missing,
+    "raw_dropped_on_rejection": raw_dropped_on_rejection,
+    "raw_different": raw_different,
+    "raw_overwritten": raw_overwritten,
+    "raw_late": raw_late,
+    "raw_dangling": raw_dangling,
+    "raw_unread": raw_unread,
+    "fault_never_bit": fault_never_bit,
+    "fault_not_healed": fault_not_healed,
+    "too_few_operations": too_few_operations,
+    "window_too_quiet": window_too_quiet,
+    "unhealthy_start": unhealthy_start,
+    "read_failed": read_failed,
+    "history_incomplete": history_incomplete,
+}
+"""File -> what is changed. A file is named by its anomaly; what stands after a dot tells two of them apart."""
+
+GOOD: dict[str, Callable[[Tape], None]] = {
+    change.__name__: change
+    for change in (
+        good,
+        published_twice,
+        dead_letters_for_malformed,
+        conflict_reported,
+        conflict_won_by_the_other,
+        unknown_upload_with_an_outcome,
+        unknown_upload_without_an_outcome,
+        unknown_upload_sent_again,
+        refused_upload,
+        reprocessed,
+        effect_first_seen_late,
+        same_bytes_twice,
+        without_digests,
+    )
+}
+
+
+def main() -> None:
+    """Write every file."""
+    for name, change in BAD.items():
+        good_run(change).write(FOLDER / "bad" / f"{name}.jsonl")
+    for name, change in GOOD.items():
+        good_run(change).write(FOLDER / "good" / f"{name}.jsonl")
+
+
+if __name__ == "__main__":
+    main()

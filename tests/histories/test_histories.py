@@ -1,0 +1,102 @@
+"""Every history on disk is found to be what its name says, and a checker that looks away is noticed.
+
+``good/*.jsonl`` must be valid. ``bad/ANOMALY[.NOTE].jsonl`` must show that anomaly, and no other but those in ALONG.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.checkers.judge import checkers, explained, judge, overall
+from harness.history.reader import History
+from harness.verdict import Checker, Verdict
+from tests.histories.builder import good_run
+from tests.histories.cases import BAD, GOOD
+
+HERE = Path(__file__).parent
+GOOD_FILES = sorted((HERE / "good").glob("*.jsonl"))
+BAD_FILES = sorted((HERE / "bad").glob("*.jsonl"))
+
+ALONG = {
+    # The bytes under the id are one upload's, so they are not the other's.
+    "raw_overwritten": {"raw_different"},
+}
+"""What comes along with an anomaly because it cannot be otherwise."""
+
+ANOMALIES = {anomaly.name: anomaly for checker in checkers() for anomaly in checker.anomalies}
+PAIRS = [(checker.name, anomaly.name) for checker in checkers() for anomaly in checker.anomalies]
+
+
+def found(history: History, table: list[Checker] | None = None) -> tuple[set[tuple[str, str]], Verdict]:
+    findings = judge(history, table)
+    assert not [finding.error for finding in findings if finding.error]
+    names = {(finding.checker, name) for finding in findings for name in (*finding.anomalies, *finding.warnings)}
+    return names, overall(findings)
+
+
+def mutant(checker: Checker, anomaly: str, sql: str) -> Checker:
+    """The checker with one query replaced."""
+    anomalies = tuple(replace(one, sql=sql) if one.name == anomaly else one for one in checker.anomalies)
+    return type("Mutant", (type(checker),), {"anomalies": anomalies})()
+
+
+@pytest.mark.parametrize("path", GOOD_FILES, ids=lambda path: path.stem)
+def test_a_good_history_is_valid(path: Path) -> None:
+    with History(path) as history:
+        assert found(history) == (set(), Verdict.VALID)
+
+
+@pytest.mark.parametrize("path", BAD_FILES, ids=lambda path: path.stem)
+def test_a_bad_history_shows_its_anomaly_and_no_other(path: Path) -> None:
+    name = path.stem.partition(".")[0]
+    with History(path) as history:
+        names, verdict = found(history)
+    assert {anomaly for _, anomaly in names} == {name} | ALONG.get(path.stem, set())
+    assert verdict == (ANOMALIES[name].verdict or Verdict.VALID)
+
+
+@pytest.mark.parametrize("path", BAD_FILES, ids=lambda path: path.stem)
+def test_each_record_that_proves_an_anomaly_is_explained_in_one_line(path: Path) -> None:
+    with History(path) as history:
+        findings = judge(history)
+    templates = explained(findings)
+    for finding in findings:
+        for name, rows in (*finding.anomalies.items(), *finding.warnings.items()):
+            for row in rows:
+                line = templates[finding.checker, name].format(**row)
+                assert "None" not in line
+                assert "\n" not in line
+
+
+def test_there_is_a_bad_history_for_every_anomaly() -> None:
+    assert {path.stem.partition(".")[0] for path in BAD_FILES} == ANOMALIES.keys()
+
+
+@pytest.mark.parametrize(("checker", "anomaly"), PAIRS)
+def test_a_query_that_finds_nothing_is_noticed(checker: str, anomaly: str) -> None:
+    (judged,) = (one for one in checkers() if one.name == checker)
+    path = HERE / "bad" / f"{anomaly}.jsonl"
+    if (checker, anomaly) == ("outcomes", "undecided"):
+        path = HERE / "bad" / "undecided.outcomes.jsonl"
+    with History(path) as history:
+        assert (checker, anomaly) in found(history, [judged])[0]
+        blind = mutant(judged, anomaly, "SELECT 1 AS n WHERE false")
+        assert (checker, anomaly) not in found(history, [blind])[0]
+
+
+@pytest.mark.parametrize(("checker", "anomaly"), PAIRS)
+def test_a_query_that_always_finds_something_is_noticed(checker: str, anomaly: str) -> None:
+    (judged,) = (one for one in checkers() if one.name == checker)
+    with History(HERE / "good" / "good.jsonl") as history:
+        seeing = mutant(judged, anomaly, "SELECT 1 AS n")
+        assert found(history, [seeing])[0] == {(checker, anomaly)}
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [*(("bad", name) for name in BAD), *(("good", name) for name in GOOD)], ids=lambda name: name
+)
+def test_the_file_is_what_cases_writes(folder: str, name: str, tmp_path: Path) -> None:
+    change = (BAD if folder == "bad" else GOOD)[name]
+    written = good_run(change).write(tmp_path / "history.jsonl")
+    assert (HERE / folder / f"{name}.jsonl").read_bytes() == written.read_bytes(), "python -m tests.histories.cases"

@@ -1,0 +1,518 @@
+"""What the checkers should find, in plain loops over the records: written from the definitions, not from the SQL.
+
+``judge(header, records)`` gives (checker, anomaly) -> the set of what it is found for, for each checker that applies.
+Definitions stand in the docstrings. A *final* pass is the last one of its kind marked final, and counts if it was ok.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+Record = Mapping[str, Any]
+Hit = tuple[str, tuple[Any, ...]]
+Found = dict[tuple[str, str], set[tuple[Any, ...]]]
+
+
+class Run:
+    """A history as lists."""
+
+    def __init__(self, header: Mapping[str, Any], records: Sequence[Record]) -> None:
+        self.plan = header["plan"]
+        self.checks = self.plan["checks"]
+        self.settle = self.checks["settle_ns"]
+        self.records = records
+        self.reads = [self._read(record) for record in self.of("read", "invoke")]
+        self.read_by = {read["read"]: read for read in self.reads}
+        self.events = [record for record in self.of("event") if record.get("malformed") is None]
+        self.malformed = [record for record in self.of("event") if record.get("malformed") is not None]
+        self.effects = self.of("effect")
+        self.offsets = self.of("offset")
+        self.blobs = self.of("blob")
+        self.faults = self._faults()
+
+    def of(self, op: str, phase: str | None = None) -> list[Record]:
+        return [r for r in self.records if r["op"] == op and (phase is None or r["phase"] == phase)]
+
+    def _read(self, invoke: Record) -> dict[str, Any]:
+        read = {"read": invoke["i"], "what": invoke["what"], "final": bool(invoke.get("final")), "began": invoke["t"]}
+        ends = [r for r in self.of("read") if r["phase"] != "invoke" and r.get("of") == invoke["i"]]
+        return read | {"ended": ends[0]["t"] if ends else None, "phase": ends[0]["phase"] if ends else None}
+
+    def final(self, what: str) -> dict[str, Any] | None:
+        """The pass that judges."""
+        passes = [read for read in self.reads if read["what"] == what and read["final"]]
+        if not passes or passes[-1]["phase"] != "ok":
+            return None
+        return passes[-1]
+
+    def _faults(self) -> dict[str, dict[str, Any]]:
+        faults: dict[str, dict[str, Any]] = {}
+        for record in self.of("fault"):
+            fault = faults.setdefault(record["fault"], {"heals": False})
+            fault["heals"] = fault["heals"] or bool(record.get("heals"))
+            if record["phase"] not in fault or record["phase"] == "healed":
+                fault[record["phase"]] = record["t"]
+        return faults
+
+    @cached_property
+    def well(self) -> bool:
+        """All that was injected and heals is healed; the harness looked at the end, and all was good."""
+        unhealed = [f for f in self.faults.values() if f["heals"] and "injected" in f and "healed" not in f]
+        looks = [record["phase"] for record in self.of("health") if record.get("when") == "end"]
+        return not unhealed and bool(looks) and set(looks) == {"good"}
+
+    def settled(self, what: str) -> bool:
+        """The final pass began a settling time after the final pass of the offsets ended."""
+        own, offsets = self.final(what), self.final("offsets")
+        return own is not None and offsets is not None and own["began"] >= offsets["ended"] + self.settle
+
+    def topics_after(self, what: str) -> bool:
+        """The final pass of the topics began after the final pass of this kind ended."""
+        topics, other = self.final("topics"), self.final(what)
+        return topics is not None and other is not None and topics["began"] >= other["ended"]
+
+    @cached_property
+    def letters(self) -> list[Record]:
+        """Dead letters, each once."""
+        seen: dict[tuple[Any, ...], Record] = {}
+        for letter in self.of("dead_letter"):
+            seen.setdefault(place(letter), letter)
+        return list(seen.values())
+
+    def digests(self, event_id: str) -> set[str]:
+        return {event["digest"] for event in self.events if event["event_id"] == event_id}
+
+
+def place(record: Record) -> tuple[Any, ...]:
+    return record["topic"], record["partition"], record["offset"]
+
+
+def source(letter: Record) -> tuple[Any, ...]:
+    return letter.get("source_topic"), letter.get("source_partition"), letter.get("source_offset")
+
+
+class EffectOracle:
+    """Exactly one effect."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.read = run.final("effects")
+        self.final = [e for e in run.effects if self.read and e.get("read") == self.read["read"]]
+        self.letters = list(self._event_letters())
+        self.due = list(self._due())
+        self.pairs: dict[tuple[str, str], list[Record]] = defaultdict(list)
+        for consumer, event in self.due:
+            if event.get("malformed") is None:
+                self.pairs[consumer, event["event_id"]].append(event)
+
+    def _due(self) -> Iterator[tuple[str, Record]]:
+        """A consumer has to do with events of its types, and with malformed records on topics that it reads."""
+        for consumer, types in self.run.checks["consumers"].items():
+            for event in self.run.events:
+                if event["event_type"] in types:
+                    yield consumer, event
+        for consumer, topic in sorted({(o["consumer"], o["topic"]) for o in self.run.offsets}):
+            for record in self.run.malformed:
+                if record["topic"] == topic:
+                    yield consumer, record
+
+    def _event_letters(self) -> Iterator[dict[str, Any]]:
+        """Dead letters that are not about a malformed record, with the digest of what they were made from."""
+        malformed = {place(record) for record in self.run.malformed}
+        events = {place(event): event for event in self.run.events}
+        for letter in self.run.letters:
+            sourceless = letter.get("source_topic") is None
+            if source(letter) in malformed or (sourceless and letter.get("kind") == "malformed"):
+                continue
+            origin = events.get(source(letter))
+            yield {
+                "consumer": letter.get("consumer"),
+                "event_id": letter.get("event_id") or (origin["event_id"] if origin else None),
+                "kind": letter.get("kind"),
+                "digest": origin["digest"] if origin else None,
+            }
+
+    def about(self, consumer: str, event_id: str) -> list[dict[str, Any]]:
+        return [x for x in self.letters if x["consumer"] == consumer and x["event_id"] == event_id]
+
+    def applied(self, consumer: str, event_id: str) -> bool:
+        return any(e["consumer"] == consumer and e["event_id"] == event_id for e in self.final)
+
+    def standing(self, consumer: str, record: Record) -> str:
+        """Passed: committed > offset. Late: visible only after the final offsets. Else waiting."""
+        read = self.run.final("offsets")
+        if read is None:
+            return "unread"
+        for row in self.run.offsets:
+            here = (row["topic"], row["partition"]) == (record["topic"], record["partition"])
+            if here and row["read"] == read["read"] and row["consumer"] == consumer:
+                if row.get("committed") is not None and row["committed"] > record["offset"]:
+                    return "passed"
+                return "late" if record["offset"] >= row["visible_end"] else "waiting"
+        return "late" if record["t"] >= read["began"] else "waiting"
+
+    def passed(self, consumer: str, event_id: str) -> bool:
+        return all(self.standing(consumer, event) == "passed" for event in self.pairs[consumer, event_id])
+
+    def excused(self, consumer: str, event_id: str) -> bool:
+        """A dead letter stands for the effect; where an id has several facts, each needs its own."""
+        letters = self.about(consumer, event_id)
+        facts = {event["digest"] for event in self.pairs[consumer, event_id]}
+        if not letters or len(facts) == 1:
+            return bool(letters)
+        if any(letter["digest"] is None for letter in letters):
+            return True
+        return len({letter["digest"] for letter in letters}) >= len(facts)
+
+    @property
+    def letters_settled(self) -> bool:
+        return self.run.checks["dead_letters"] and self.run.settled("dead_letters")
+
+    def judge(self) -> Iterator[Hit]:
+        yield from self._lost()
+        yield from self._effects()
+        yield from self._conflicts()
+        yield from self._dead_letters()
+        yield from self._offsets()
+        yield from self._premature()
+
+    def _lost(self) -> Iterator[Hit]:
+        letters_known = self.run.settled("dead_letters") or not self.run.checks["dead_letters"]
+        for consumer, event_id in self.pairs:
+            if self.applied(consumer, event_id) or not self.passed(consumer, event_id):
+                continue
+            if self.excused(consumer, event_id) or self.read is None:
+                continue
+            argued = self.run.settled("effects") and letters_known
+            yield "lost" if argued else "undecided", (consumer, event_id)
+        if self.read is None or self.run.final("offsets") is None:
+            yield from (("undecided", (consumer, None)) for consumer, _ in self.due)
+
+    def _effects(self) -> Iterator[Hit]:
+        of: dict[tuple[str, str], list[Record]] = defaultdict(list)
+        for effect in self.final:
+            of[effect["consumer"], effect["event_id"]].append(effect)
+        for (consumer, event_id), effects in of.items():
+            named = {e["effect"] for e in effects if e.get("effect") is not None}
+            nameless = sum(e.get("effect") is None for e in effects)
+            if len(named) + nameless > 1:
+                yield "duplicate", (consumer, event_id)
+        argued = self.run.topics_after("effects")
+        for effect in self.final:
+            digests = self.run.digests(effect["event_id"])
+            if not digests:
+                found = "phantom"
+            elif effect.get("digest") is not None and effect["digest"] not in digests:
+                found = "corrupt"
+            else:
+                continue
+            if argued:
+                yield found, (effect["consumer"], effect["event_id"], effect.get("effect"))
+            else:
+                yield "undecided", (effect["consumer"], effect["event_id"])
+        there = {(e["consumer"], e["event_id"], e.get("effect")) for e in self.final}
+        for effect in self.run.effects:
+            identity = effect["consumer"], effect["event_id"], effect.get("effect")
+            if self.read and effect["read"] < self.read["read"] and identity not in there:
+                yield "effect_vanished", identity
+        for consumer in {e["consumer"] for e in self.final}:
+            own = [e for e in self.final if e["consumer"] == consumer]
+            if all(e.get("effect") in {None, e["event_id"]} for e in own):
+                yield "multiplicity_unseen", (consumer,)
+
+    def _conflicts(self) -> Iterator[Hit]:
+        for event_id in {event["event_id"] for event in self.run.events}:
+            own = {e["digest"] for e in self.run.events if e["event_id"] == event_id and e.get("injected") is None}
+            if len(own) > 1:
+                yield "conflated", (event_id,)
+        for (consumer, event_id), events in self.pairs.items():
+            facts = {event["digest"] for event in events}
+            own = {event["digest"] for event in events if event.get("injected") is None}
+            if len(facts) < 2 or facts == own or not self.passed(consumer, event_id):
+                continue
+            if any(letter["kind"] == "conflict" for letter in self.about(consumer, event_id)):
+                continue
+            yield "conflict_unreported" if self.letters_settled else "undecided", (consumer, event_id)
+
+    def _dead_letters(self) -> Iterator[Hit]:
+        for letter in self.letters:
+            consumer, event_id = letter["consumer"], letter["event_id"]
+            conflict = len(self.run.digests(event_id)) > 1
+            if self.applied(consumer, event_id):
+                if letter["kind"] == "poison" or not conflict:
+                    yield "effect_and_dead_letter", (consumer, event_id, letter["kind"])
+            elif self.run.digests(event_id) and not conflict:
+                if self.run.topics_after("dead_letters"):
+                    yield "dead_lettered_wrongly", (consumer, event_id, letter["kind"])
+                else:
+                    yield "undecided", (consumer, event_id)
+        for consumer, record in self.due:
+            if record.get("malformed") is None or self.standing(consumer, record) != "passed":
+                continue
+            answered = any(
+                letter.get("consumer") == consumer
+                and (letter.get("event_id") == record["event_id"] or source(letter) == place(record))
+                for letter in self.run.letters
+            )
+            if not answered and self.letters_settled:
+                yield "neither", (consumer, *place(record))
+            elif not answered:
+                yield "undecided", (consumer, record["event_id"])
+        times: dict[tuple[Any, ...], int] = defaultdict(int)
+        for letter in self.run.letters:
+            if letter.get("source_topic") is not None:
+                times[letter.get("consumer"), *source(letter)] += 1
+        yield from (("dead_letter_doubled", key) for key, n in times.items() if n > 1)
+
+    def _offsets(self) -> Iterator[Hit]:
+        for consumer, record in self.due:
+            standing = self.standing(consumer, record)
+            if standing == "late":
+                yield "arrived_late", (consumer, *place(record))
+            elif standing == "waiting" and self.run.well:
+                yield "stalled", (consumer, *place(record))
+            elif standing == "waiting":
+                yield "undecided", (consumer, record["event_id"])
+
+    def _premature(self) -> Iterator[Hit]:
+        """Passed in R1; R1 ended before the ok pass R2 of effects began; first seen in a pass begun after R2 ended."""
+        reads = self.run.reads
+        for (consumer, event_id), events in self.pairs.items():
+            sights = [
+                e["read"]
+                for e in self.run.effects
+                if (e["consumer"], e["event_id"]) == (consumer, event_id)
+                and (self.read is None or e["read"] <= self.read["read"])
+            ]
+            first = self.run.read_by.get(min(sights)) if sights else None
+            if first is None or self.about(consumer, event_id) or len(self.run.digests(event_id)) > 1:
+                continue
+            found = any(
+                self._all_visible_passed(consumer, events, r1)
+                for r2 in reads
+                if r2["what"] == "effects" and r2["phase"] == "ok" and r2["ended"] <= first["began"]
+                for r1 in reads
+                if r1["what"] == "offsets" and r1["phase"] == "ok" and r1["ended"] < r2["began"]
+            )
+            if found:
+                yield "premature_commit", (consumer, event_id)
+
+    def _all_visible_passed(self, consumer: str, events: Sequence[Record], read: Mapping[str, Any]) -> bool:
+        rows = {
+            (row["topic"], row["partition"]): row
+            for row in self.run.offsets
+            if row["read"] == read["read"] and row["consumer"] == consumer
+        }
+        passed = 0
+        for event in events:
+            row = rows.get((event["topic"], event["partition"]))
+            if row is None:
+                return False
+            if row.get("committed") is not None and row["committed"] > event["offset"]:
+                passed += 1
+            elif event["offset"] < row["visible_end"]:
+                return False
+        return passed > 0
+
+
+class OutcomeOracle:
+    """Outcomes: what the system itself published, by its join value."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.decided = run.final("topics") is not None and run.well
+        phases: dict[str, list[str]] = defaultdict(list)
+        self.acceptable: dict[str, Any] = {}
+        for record in run.of("upload"):
+            phases[record["upload_id"]].append(record["phase"])
+            self.acceptable.setdefault(record["upload_id"], record.get("acceptable"))
+        self.state = {upload: self._state(found) for upload, found in phases.items()}
+
+    @staticmethod
+    def _state(phases: Sequence[str]) -> str:
+        if "ok" in phases:
+            return "ok"
+        unanswered = phases.count("invoke") > phases.count("fail")
+        return "unknown" if "unknown" in phases or unanswered else "fail"
+
+    def judge(self) -> Iterator[Hit]:
+        for number, rule in enumerate(self.run.checks["outcomes"]):
+            n = str(number)
+            answers = self._ids(n, rule["then"])
+            if rule["of"] == "upload":
+                yield from self._uploads(n, rule, answers)
+            else:
+                yield from self._followups(n, self._ids(n, [rule["of"]]), answers)
+
+    def _own(self, n: str, types: Sequence[str]) -> Iterator[tuple[str, Record]]:
+        for event in self.run.events:
+            key = (event.get("joins") or {}).get(n)
+            if key is not None and event.get("injected") is None and event["event_type"] in types:
+                yield key, event
+
+    def _ids(self, n: str, types: Sequence[str]) -> dict[str, set[str]]:
+        ids: dict[str, set[str]] = defaultdict(set)
+        for key, event in self._own(n, types):
+            ids[key].add(event["event_id"])
+        return ids
+
+    def _uploads(self, n: str, rule: Mapping[str, Any], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
+        for upload, state in self.state.items():
+            ids = answers.get(upload, set())
+            again = [r["phase"] for r in self.run.of("reprocess") if r.get("upload_id") == upload]
+            if state == "ok" and not ids:
+                yield "outcome_missing" if self.decided else "undecided", (upload, n)
+            if state != "fail" and len(ids) > 1 + again.count("invoke") - again.count("fail"):
+                yield "outcome_doubled", (upload, n)
+        for upload, event in self._own(n, rule["then"]):
+            key = (upload, n, event["event_id"])
+            if self.state.get(upload, "fail") == "fail":
+                yield "outcome_unasked", key
+                continue
+            good = event["event_type"] in (rule["accepted"] or ())
+            bad = event["event_type"] in (rule["rejected"] or ())
+            if good != bad and self.acceptable[upload] is not None and self.acceptable[upload] != good:
+                yield "outcome_wrong", key
+
+    def _followups(self, n: str, causes: Mapping[str, set[str]], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
+        for key in causes.keys() | answers.keys():
+            asked, answered = len(causes.get(key, ())), len(answers.get(key, ()))
+            if answered < asked:
+                yield "followup_missing" if self.decided else "undecided", (key, n)
+            if answered > max(1, asked):
+                yield "followup_doubled", (key, n)
+
+
+class RawOracle:
+    """Raw retained."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.named: dict[str, Record] = {}
+        for event in run.events:
+            if event.get("raw_file_storage_id") is not None and event.get("injected") is None:
+                self.named.setdefault(event["raw_file_storage_id"], event)
+        self.kept = list(self._kept())
+        finals = [read["read"] for read in run.reads if read["what"] == "blobs" and read["final"]]
+        self.last = {
+            blob["raw_file_storage_id"]: blob for blob in run.blobs if finals and blob.get("read") == finals[-1]
+        }
+
+    def _kept(self) -> Iterator[dict[str, Any]]:
+        """Acknowledged uploads with the blob that the answer names, or else the event about the upload."""
+        for record in self.run.of("upload", "ok"):
+            raw = record.get("raw_file_storage_id")
+            if raw is None:
+                about = [n for n, event in self.named.items() if event.get("upload_id") == record["upload_id"]]
+                raw = min(about, default=None)
+            yield {
+                "upload": record["upload_id"],
+                "raw": raw,
+                "sha": record.get("sha256"),
+                "acceptable": record.get("acceptable"),
+                "t": record["t"],
+            }
+
+    def judge(self) -> Iterator[Hit]:
+        for upload in self.kept:
+            yield from self._upload(upload)
+        shas: dict[str, set[str]] = defaultdict(set)
+        for upload in self.kept:
+            if upload["raw"] is not None and upload["sha"] is not None:
+                shas[upload["raw"]].add(upload["sha"])
+        yield from (("raw_overwritten", (raw,)) for raw, found in shas.items() if len(found) > 1)
+        for blob in self.run.blobs:
+            raw = blob["raw_file_storage_id"]
+            names = [u["t"] for u in self.kept if u["raw"] == raw]
+            names += [self.named[raw]["t"]] if raw in self.named else []
+            there = raw in self.last and self.last[raw]["phase"] in {"present", "different"}
+            if blob["phase"] == "missing" and names and blob["t_begin"] > min(names) and there:
+                yield "raw_late", (raw,)
+        for raw, event in self.named.items():
+            yield from self._named(raw, event)
+
+    def _named(self, raw: str, event: Record) -> Iterator[Hit]:
+        phases = {blob["phase"] for blob in self.run.blobs if blob["raw_file_storage_id"] == raw}
+        if any(upload["raw"] == raw for upload in self.kept) or phases & {"present", "different"}:
+            return
+        last = self.last[raw]["phase"] if raw in self.last else None
+        if last == "missing":
+            yield "raw_dangling", (raw,)
+        else:
+            yield "raw_unread", (event.get("upload_id"), raw)
+
+    def _upload(self, upload: Mapping[str, Any]) -> Iterator[Hit]:
+        key = (upload["upload"], upload["raw"])
+        last = self.last.get(upload["raw"])
+        if last is not None and last["phase"] == "missing":
+            yield "raw_dropped_on_rejection" if upload["acceptable"] is False else "raw_missing", key
+        unhashed = last is not None and last["phase"] != "missing" and last.get("sha256") is None
+        if last is None or last["phase"] == "unreachable" or upload["sha"] is None or unhashed:
+            yield "raw_unread", key
+        for blob in self.run.blobs:
+            if blob["raw_file_storage_id"] != upload["raw"] or blob["phase"] not in {"present", "different"}:
+                continue
+            if blob.get("sha256") is not None and upload["sha"] is not None and blob["sha256"] != upload["sha"]:
+                yield "raw_different", key
+
+
+class EvidenceOracle:
+    """Evidence: whether the run was fit to judge by."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.load = [r for r in run.records if r["op"] in {"upload", "publish"} and r.get("injected") is None]
+        self.acknowledged = [r["t"] for r in self.load if r["phase"] == "ok"]
+
+    def judge(self) -> Iterator[Hit]:
+        yield from self._faults()
+        yield from self._start()
+        if len(self.acknowledged) < 20:
+            yield "too_few_operations", ()
+        wanted = ["offsets", "effects", "topics"]
+        wanted += [what for what in ("dead_letters", "blobs") if self.run.checks[what]]
+        yield from (("read_failed", (what,)) for what in wanted if self.run.final(what) is None)
+        if not self.run.records or (self.run.records[-1]["op"], self.run.records[-1]["phase"]) != ("run", "finished"):
+            yield "history_incomplete", ()
+
+    def _faults(self) -> Iterator[Hit]:
+        planned = {fault["id"] for fault in self.run.plan.get("faults", ())}
+        yield from (("fault_never_bit", (name,)) for name in planned - self.run.faults.keys())
+        for name, fault in self.run.faults.items():
+            if "bit" not in fault:
+                yield "fault_never_bit", (name,)
+            if not fault["heals"] or "injected" not in fault:
+                continue
+            if "healed" not in fault:
+                yield "fault_not_healed", (name,)
+                continue
+            window = range(fault["injected"], fault["healed"] + 1)
+            if sum(r["phase"] == "invoke" and r["t"] in window for r in self.load) < 5:
+                yield "window_too_quiet", (name,)
+
+    def _start(self) -> Iterator[Hit]:
+        looks = [record for record in self.run.of("health") if record.get("when") == "start"]
+        yield from (("unhealthy_start", (look["name"],)) for look in looks if look["phase"] == "bad")
+        injected = [fault["injected"] for fault in self.run.faults.values() if "injected" in fault]
+        if not looks or (injected and not any(t < min(injected) for t in self.acknowledged)):
+            yield "unhealthy_start", (None,)
+
+
+def judge(header: Mapping[str, Any], records: Sequence[Record]) -> Found:
+    """What each checker should find."""
+    run = Run(header, records)
+    parts: dict[str, Iterator[Hit]] = {"evidence": EvidenceOracle(run).judge()}
+    if run.checks["consumers"]:
+        parts["exactly one effect"] = EffectOracle(run).judge()
+    if run.checks["outcomes"]:
+        parts["outcomes"] = OutcomeOracle(run).judge()
+    if run.checks["blobs"]:
+        parts["raw retained"] = RawOracle(run).judge()
+    found: Found = {}
+    for checker, hits in parts.items():
+        for anomaly, key in hits:
+            found.setdefault((checker, anomaly), set()).add(key)
+    return found

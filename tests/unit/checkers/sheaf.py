@@ -1,0 +1,77 @@
+"""One DuckDB for thousands of small histories: each query is planned once, its tables are filled anew for each.
+
+Planning takes most of the time that a small history takes. Plans are made without the optimiser, for it looks at the
+data that is there when a plan is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+
+from harness.history.reader import History
+from harness.history.records import COLUMNS
+from harness.history.views import CONSTANTS, MACROS, TABLES, VIEWS, constants
+
+
+class Sheaf(History):
+    """Stands for one history at a time; ``load`` turns to the next. ``file`` is where its records pass through."""
+
+    def __init__(self, file: Path) -> None:
+        self.path = file
+        self._spill = str(file.parent / "spill")
+        self._duckdb = duckdb.connect(":memory:", config={"threads": 1})
+        self._duckdb.execute("PRAGMA disable_optimizer")
+        self._duckdb.execute(MACROS)
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())
+        self._duckdb.execute(f"CREATE TABLE history ({columns})")
+        for name, described in CONSTANTS.items():
+            self._duckdb.execute(f"CREATE TABLE {name} ({described})")
+        self._plans: dict[str, str] = {}
+        self._tables: set[str] = set()
+        self._views = False
+
+    def load(self, header: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
+        """Turn to this history."""
+        self.header = header
+        self.path.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records) or b"{}\n")
+        self._duckdb.execute("DELETE FROM history")
+        self._duckdb.execute(f"INSERT INTO history SELECT * FROM {self._lines()} WHERE i IS NOT NULL")
+        for name, rows in constants(header).items():
+            self._duckdb.execute(f"DELETE FROM {name}")
+            if rows:
+                self._duckdb.execute(f"INSERT INTO {name} VALUES {', '.join(map(literal, rows))}")
+        for name, query in TABLES.items():
+            self.table(name, query)
+        for name, query in VIEWS.items() if not self._views else ():
+            self._duckdb.execute(f"CREATE VIEW {name} AS {query}")
+        self._views = True
+
+    def sql(self, query: str, **parameters: object) -> list[dict[str, Any]]:
+        assert not parameters
+        result = self._duckdb.execute(f"EXECUTE {self._plan(query)}")
+        names = [column[0] for column in result.description]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def table(self, name: str, query: str) -> None:
+        if name not in self._tables:
+            self._duckdb.execute(f"CREATE TABLE {name} AS {query} LIMIT 0")
+            self._tables.add(name)
+        self._duckdb.execute(f"DELETE FROM {name}")
+        self._duckdb.execute(f"EXECUTE {self._plan(f'INSERT INTO {name} {query}')}")
+
+    def _plan(self, statement: str) -> str:
+        if statement not in self._plans:
+            name = f"plan{len(self._plans)}"
+            self._duckdb.execute(f"PREPARE {name} AS {statement}")
+            self._plans[statement] = name
+        return self._plans[statement]
+
+
+def literal(row: Sequence[object]) -> str:
+    """``(1, 'a', NULL)``."""
+    return "(" + ", ".join("NULL" if value is None else "'" + str(value).replace("'", "''") + "'" for value in row) + ")"
