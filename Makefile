@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint unit scenarios bench docs lock clean help
+.PHONY: setup demo test lint unit scenarios bench docs readme lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ scenarios: setup
 
 bench: setup  ## every figure, side by side
 	@$(BIN)/python -m benchmarks
+
+readme: setup  ## a demo, whose output becomes the README's table
+	@set -o pipefail; $(BIN)/oneffect demo | $(BIN)/python docs/readme.py
 
 docs: $(STAMP)  ## the generated reference pages
 	@$(BIN)/python docs/generate.py

@@ -49,11 +49,11 @@ def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: AN
 
 
 def _faults() -> str:
-    from harness.faults import TABLE, fault_class
+    from harness.faults import TABLE, fault_type
 
     lines = ["# Faults\n", "| fault | target | heals | parameters | what it does |", "|---|---|---|---|---|"]
     for name in sorted(TABLE):
-        kind = fault_class(name)
+        kind = fault_type(name)
         parameters = ", ".join(_field(field, info) for field, info in kind.model_fields.items()) or "none"
         heals = "yes: give `for:`" if kind.heals else "no: refuses `for:`"
         lines.append(f"| `{name}` | {kind.target} | {heals} | {parameters} | {kind.summary} |")

@@ -139,12 +139,13 @@ def _events(history: History, ids: Sequence[str]) -> Iterable[Moment]:
 
 def _claims(history: History, ids: Sequence[str]) -> Iterable[Moment]:
     query = """
-        SELECT t, command, key FROM history JOIN (SELECT unnest($ids::VARCHAR[]) AS id) ON contains(key, id)
+        SELECT t, command, key, (SELECT min(consumer) FROM applies WHERE contains(key, consumer)) AS consumer
+        FROM history JOIN (SELECT unnest($ids::VARCHAR[]) AS id) ON contains(key, id)
         WHERE op = 'claim' ORDER BY i
     """
     for row in history.sql(query, ids=list(ids)):
         brief = "claimed" if row["command"].startswith("SET") else ""
-        yield Moment(row["t"], "store", f"was asked: {row['command']} {row['key']}", brief)
+        yield Moment(row["t"], "store", f"was asked: {row['command']} {row['key']}", brief, row["consumer"] or "")
 
 
 def _offsets(history: History, ids: Sequence[str]) -> Iterable[Moment]:

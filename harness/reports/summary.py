@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 _MOST = 10
 """Moments in a line; what matters most stands at its two ends."""
 
-_BEGIN = frozenset({"claimed", "published", "offset passed", "effect"})
+_DEEDS = frozenset({"claimed", "published", "published again", "offset passed", "effect"})
+
+_ENDS = frozenset({"no effect by", "dead letter"})
 
 _SHORT = 8
 """Characters of an id: enough to be the only one, and ``show`` says so if not."""
@@ -46,21 +48,28 @@ def prefix(kind: Kind, id_: str) -> str:
 
 def brief(story: Story, consumer: str) -> str:
     """``claimed 12.031 s, killed 12.034 s, …``: what one consumer did, and what was done to it."""
-    parts = [f"{word} {seconds(moment.t)}" for word, moment in _told(story.moments, consumer)]
+    mine = [one for one in story.moments if one.brief and one.consumer in {"", consumer}]
+    told = list(_counted(_deeds(mine) if consumer else mine))
+    parts = [f"{word} {seconds(moment.t)}" for word, moment in told]
     if len(parts) > _MOST:
         parts = [*parts[: _MOST // 2], "…", *parts[-(_MOST - _MOST // 2) :]]
     return ", ".join(parts)
 
 
-def _told(moments: Sequence[Moment], consumer: str) -> Iterator[tuple[str, Moment]]:
-    mine = [one for one in moments if one.brief and (one.consumer in {"", consumer} or not consumer)]
+def _deeds(moments: Sequence[Moment]) -> Sequence[Moment]:
+    """A consumer's part: from the event on, and of what was done to it only what it could still feel."""
+    begin = next((n for n, one in enumerate(moments) if one.brief in _DEEDS), 0)
+    part = [one for one in moments[begin:] if not one.brief.startswith("blob")]
+    # A claim may be heard before the event is seen, and says that it was there.
+    part = [one for n, one in enumerate(part) if one.brief != "published" or n == 0]
+    last = max((n for n, one in enumerate(part) if one.brief in _DEEDS), default=len(part))
+    return [one for n, one in enumerate(part) if n <= last or one.brief in _ENDS]
+
+
+def _counted(moments: Sequence[Moment]) -> Iterator[tuple[str, Moment]]:
     counts: dict[str, int] = {}
     before = ""
-    if consumer:
-        # A consumer's part begins with the event, or with its claim where that was heard before the event was seen.
-        begin = next((n for n, one in enumerate(mine) if one.brief in _BEGIN), 0)
-        mine = [one for one in mine[begin:] if not one.brief.startswith("blob")]
-    for moment in mine:
+    for moment in moments:
         # One kill between two deeds is told; the same fault on the next replica is not.
         if moment.brief == before:
             continue
