@@ -37,7 +37,7 @@ def _command() -> str:
     command = typer.main.get_command(app)
     lines = ["# The command\n"]
     for path, one in _commands(command, "oneffect"):
-        with click.Context(one, info_name=path) as context:
+        with click.Context(one, info_name=path, terminal_width=80) as context:
             lines += [f"## `{path}`\n", "```text", one.get_help(context).strip(), "```\n"]
     return "\n".join(lines)
 
@@ -61,12 +61,12 @@ def _faults() -> str:
 
 
 def _anomalies() -> str:
-    from harness.checkers import TABLE, checker_class
+    from harness.checkers.judge import checkers
 
     lines = ["# Checkers and anomalies\n"]
-    for name in TABLE:
-        kind = checker_class(name)
-        lines += [f"## {name}\n", inspect.getdoc(inspect.getmodule(kind)) or "", ""]
+    for kind in checkers():
+        name = kind.name
+        lines += [f"## {name}\n", inspect.getdoc(inspect.getmodule(type(kind))) or "", ""]
         lines += ["| anomaly | makes the run | said as |", "|---|---|---|"]
         for anomaly in kind.anomalies:
             verdict = "a warning" if anomaly.verdict is None else anomaly.verdict.word
