@@ -31,7 +31,10 @@ def complaint(error: ValidationError, model: type[BaseModel], document: Document
         for field, details in by_field.items()
         if not any(other != field and other[: len(field)] == field for other in by_field)
     }
-    first, details = min(furthest.items(), key=lambda item: document.place(item[0]).line)
+    # A misspelt field is there and, by its right name, missing: what is there says more.
+    first, details = min(
+        furthest.items(), key=lambda item: (document.place(item[0]).line, item[1][0]["type"] == "missing")
+    )
     said = " or ".join(dict.fromkeys(_said(detail, model, first) for detail in details))
     more = len(furthest) - 1
     return first, said + (f" (and {more} more)" if more else "")

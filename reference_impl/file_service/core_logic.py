@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 import unicodedata
+from urllib.parse import unquote
 
 import structlog
 
@@ -78,9 +79,10 @@ def check_name(file_name: str) -> None:
         raise Refused(400, "bad_name", "the file has no name")
     if len(file_name) > _LONGEST_NAME:
         raise Refused(400, "bad_name", f"a file name has at most {_LONGEST_NAME} characters, not {len(file_name)}")
-    if "/" in file_name or "\\" in file_name:
+    seen = file_name + unquote(file_name)  # clients write what multipart cannot carry as %00, %0A, %22
+    if "/" in seen or "\\" in seen:
         raise Refused(400, "bad_name", "a file name is no path")
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in file_name):
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in seen):
         raise Refused(400, "bad_name", "a file name has no control characters")
     if extension(file_name) not in EXTENSIONS:
         raise Refused(415, "unsupported_type", f"files of type {', '.join(sorted(EXTENSIONS))} are taken")

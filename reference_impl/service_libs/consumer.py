@@ -108,6 +108,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                 batches = await self._client.getmany(timeout_ms=_POLL_MS, max_records=self._batch)
                 for partition, records in batches.items():
                     self._begin(partition, records)
+                if self._client._fetcher.error_future.done():  # noqa: SLF001 - it would say nothing, for ever
+                    raise KafkaError("the client stopped fetching")
         finally:
             committer.cancel()
             await self._stop_workers(list(self._workers))
@@ -121,7 +123,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         """Hand over with nothing in work: two members must not work on one partition, nor one member twice."""
         self.assigned = False
         await self._stop_workers(list(self._workers))
-        await self._commit()
+        await self._commit(self._grace_seconds)
         self._finished.clear()
         self._committed.clear()
 
@@ -167,7 +169,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         _, late = await asyncio.wait(tasks, timeout=self._grace_seconds)
         for task in late:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if late:
+            await asyncio.wait(late, timeout=self._grace_seconds)
         self._stopping.difference_update(partitions)
 
     async def _commit_progress(self) -> None:
@@ -175,20 +178,21 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         while True:
             await self._progress.wait()
             self._progress.clear()
-            if await self._commit():
+            if await self._commit(2 * self._request_seconds):
                 failures = 0
             else:
                 failures += 1
                 await self._backoff.wait(failures)
                 self._progress.set()
 
-    async def _commit(self) -> bool:
+    async def _commit(self, seconds: float) -> bool:
         """Commit what is finished; a failure is no failure of any handler, the next commit makes up for it."""
-        offsets = {tp: offset for tp, offset in self._finished.items() if self._committed.get(tp) != offset}
+        ours = self._client.assignment()
+        offsets = {tp: at for tp, at in self._finished.items() if tp in ours and self._committed.get(tp) != at}
         if not offsets:
             return True
         try:
-            async with asyncio.timeout(self._request_seconds):
+            async with asyncio.timeout(seconds):
                 await self._client.commit(offsets)
         except (KafkaError, OSError) as error:
             _log.warning("offsets not committed", error=repr(error))
@@ -197,7 +201,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         return True
 
     async def _leave(self) -> None:
-        await self._commit()
+        await self._commit(self._grace_seconds)
         try:
             async with asyncio.timeout(self._request_seconds):
                 await self._client.stop()

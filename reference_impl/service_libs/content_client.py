@@ -14,7 +14,9 @@ class ContentClient:
     """Stores and fetches blobs, each named by its SHA-256; what comes back is compared with its name."""
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=timeout_seconds, trust_env=False)
+        # Idle connections end here before they end there: no request meets one that the server is just closing.
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=5)
+        self._http = httpx.AsyncClient(base_url=url, timeout=timeout_seconds, limits=limits, trust_env=False)
         self.reached = False
         """Whether it ever answered."""
 

@@ -120,7 +120,7 @@ class InboxGuard:
             await work.prepare()
             async with self._database.transaction() as transaction:
                 closing = await self._close(transaction, work)
-            if closing is not Closing.CONFLICT:
+            if closing in {Closing.NEW, Closing.DUPLICATE}:  # what was set aside may yet be replayed
                 await self._hints.mark_done(work.message, work.ttl_seconds)
         finally:
             if token is not None:

@@ -45,14 +45,18 @@ ATTEMPT = Table(
 )
 """Attempts on messages that are still open."""
 
+APPLIED = "applied"
+"""``closed_as`` of a message that had its effect; the others are kinds of dead letters."""
+
 MIGRATION = Migration("inbox", tuple(CreateTable(table) for table in (INBOX, QUARANTINE, ATTEMPT)))
 
 
 class Closing(StrEnum):
-    """What closing a message's row came to."""
+    """What closing a message's row came to: it is new, was applied before, was set aside before, or contradicts."""
 
     NEW = "new"
     DUPLICATE = "duplicate"
+    SET_ASIDE = "set_aside"
     CONFLICT = "conflict"
 
 
@@ -64,15 +68,16 @@ class Inbox:
         self._outbox = outbox
         self._dead_letter_topic = dead_letter_topic
 
-    async def close(self, transaction: AsyncConnection, message: Message, closed_as: str = "applied") -> Closing:
+    async def close(self, transaction: AsyncConnection, message: Message, closed_as: str = APPLIED) -> Closing:
         """Insert the message's row, first thing in its transaction, and say what was there."""
         key = {"consumer": message.consumer, "event_id": message.event_id}
         if await insert_if_absent(transaction, INBOX, **key, digest=message.digest, closed_as=closed_as):
             return Closing.NEW
-        known = await transaction.execute(
-            select(INBOX.c.digest).where(INBOX.c.consumer == message.consumer, INBOX.c.event_id == message.event_id)
-        )
-        return Closing.DUPLICATE if known.scalar_one() == message.digest else Closing.CONFLICT
+        same = INBOX.c.consumer == message.consumer, INBOX.c.event_id == message.event_id
+        known = (await transaction.execute(select(INBOX.c.digest, INBOX.c.closed_as).where(*same))).one()
+        if known.digest != message.digest:
+            return Closing.CONFLICT
+        return Closing.DUPLICATE if known.closed_as == APPLIED else Closing.SET_ASIDE
 
     async def quarantine(self, transaction: AsyncConnection, message: Message) -> None:
         """Report a payload that contradicts the one its id was closed with, once."""
@@ -111,6 +116,7 @@ class Inbox:
         spent = {"last_error": error} if error is not None else {"started": ATTEMPT.c.started - 1}
         async with self._database.transaction() as transaction:
             await transaction.execute(update(ATTEMPT).where(_same(message)).values(**spent))
+            await transaction.execute(delete(ATTEMPT).where(_same(message), ATTEMPT.c.started == 0))
 
     async def forget_attempts(self, transaction: AsyncConnection, message: Message) -> None:
         """Drop the count, in the transaction that closes the message."""

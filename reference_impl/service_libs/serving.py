@@ -91,6 +91,7 @@ async def _running(
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=1,
+            timeout_keep_alive=60,  # longer than any client of ours keeps an idle connection
         )
     )
     http = asyncio.create_task(server.serve(), name="http")

@@ -126,7 +126,7 @@ class Tape:
             "upload_id": None if kind == "shipped" else f"u{n}",
             "raw_file_storage_id": None if kind == "shipped" else f"b{n}",
         }
-        return self._seen(read, "event", fields | changes)
+        return self.seen(read, "event", fields | changes)
 
     def malformed(self, read: Record, partition: int, offset: int, **changes: Any) -> Record:
         """A record that is no event."""
@@ -139,7 +139,7 @@ class Tape:
             "injected": "kafka.malformed",
             "digest": "f" * 8,
         }
-        return self._seen(read, "event", fields | changes)
+        return self.seen(read, "event", fields | changes)
 
     def effect(self, read: Record, consumer: str, kind: str, n: int, **changes: Any) -> Record:
         """What a consumer made of the event ``<kind>-<n>``."""
@@ -149,7 +149,7 @@ class Tape:
             "effect": f"{consumer}-entry-{n}",
             "digest": digest(kind, n),
         }
-        return self._seen(read, "effect", fields | changes)
+        return self.seen(read, "effect", fields | changes)
 
     def letter(self, read: Record, offset: int, consumer: str, kind: str, event: Record, **changes: Any) -> Record:
         """A dead letter about a record."""
@@ -165,20 +165,20 @@ class Tape:
             "source_partition": event["partition"],
             "source_offset": event["offset"],
         }
-        return self._seen(read, "dead_letter", fields | changes)
+        return self.seen(read, "dead_letter", fields | changes)
 
     def offset(self, read: Record, consumer: str, topic: str, partition: int, committed: int | None, end: int) -> Record:
         """How far a group is on a partition."""
         place = {"consumer": consumer, "topic": topic, "partition": partition}
-        return self._seen(read, "offset", place | {"committed": committed, "visible_end": end})
+        return self.seen(read, "offset", place | {"committed": committed, "visible_end": end})
 
     def blob(self, read: Record, n: int, phase: str = "present", *, why: str = "final", **changes: Any) -> Record:
         """A read of the raw blob ``b<n>``."""
         found = {"sha256": sha(n)} if phase == "present" else {}
         fields = {"op": "blob", "phase": phase, "raw_file_storage_id": f"b{n}", "why": why, **found}
-        return self._seen(read, "blob", fields | changes)
+        return self.seen(read, "blob", fields | changes)
 
-    def _seen(self, read: Record, op: str, fields: Mapping[str, Any]) -> Record:
+    def seen(self, read: Record, op: str, fields: Mapping[str, Any]) -> Record:
         fields = {"t_begin": read["t"], **fields}
         phase = fields.pop("phase", "seen")
         fields.pop("op", None)

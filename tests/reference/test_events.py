@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from pydantic import ValidationError
+
+from reference_impl.common_core.enums import ContentType, ValidationFailure
+from reference_impl.common_core.envelope import EventEnvelope
+from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1
+
+PROVISIONED = EssayContentProvisionedV1(
+    upload_id="u1", file_name="a.txt", raw_file_storage_id="raw", text_storage_id="text"
+)
+
+
+def fields(**changed):
+    return {
+        "event_id": uuid4(),
+        "event_type": PROVISIONED.EVENT_TYPE,
+        "event_timestamp": datetime.now(UTC),
+        "source_service": "file_service",
+        "correlation_id": "u1",
+        "causation_id": None,
+        "data": PROVISIONED,
+        **changed,
+    }
+
+
+def test_the_content_types_are_those_of_the_contract():
+    assert ContentType.RAW_UPLOAD_BLOB == "raw_upload_blob"
+    assert ContentType.EXTRACTED_PLAINTEXT == "extracted_plaintext"
+
+
+def test_an_envelope_survives_the_wire():
+    event = EventEnvelope[EssayContentProvisionedV1](**fields())
+    assert EventEnvelope[EssayContentProvisionedV1].model_validate_json(event.model_dump_json()) == event
+
+
+def test_an_envelope_is_frozen():
+    event = EventEnvelope[EssayContentProvisionedV1](**fields())
+    with pytest.raises(ValidationError, match="frozen"):
+        event.source_service = "another"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"extra": 1},
+        {"event_timestamp": datetime(2024, 1, 1)},  # noqa: DTZ001 - the point
+        {"event_type": "file.essay.v1"},
+        {"event_type": "huleedu.file.essay_content.provisioned.v0"},
+        {"event_id": "no-uuid"},
+        {"data": {"upload_id": "u1"}},
+    ],
+)
+def test_an_envelope_refuses(wrong):
+    with pytest.raises(ValidationError):
+        EventEnvelope[EssayContentProvisionedV1](**fields(**wrong))
+
+
+@pytest.mark.parametrize("event", [EssayContentProvisionedV1, EssayValidationFailedV1])
+def test_both_outcomes_require_the_raw_blob(event):
+    assert event.model_fields["raw_file_storage_id"].is_required()
+    assert event.model_fields["raw_file_storage_id"].annotation is str
+
+
+def test_a_rejection_says_why():
+    event = EssayValidationFailedV1(
+        upload_id="u", file_name="a.pdf", raw_file_storage_id="raw", reason="damaged", detail="EOFError"
+    )
+    assert event.reason is ValidationFailure.DAMAGED

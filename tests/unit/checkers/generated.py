@@ -1,0 +1,443 @@
+"""Histories made at random: a run as it should be, into which anomalies (and harmless oddities) are planted.
+
+What is planted is a change of records, not a verdict: what it amounts to is for the oracle to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from hypothesis import strategies as st
+
+from tests.histories.builder import MS, Record, Tape, sha
+
+Plant = Callable[[Tape, Random], None]
+
+
+class World:
+    """A run in rounds: uploads are answered, events come, effects follow, offsets after them."""
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.tape = Tape()
+        self.uploads = random.choice([1, 2, 3, 4, 5, 21])
+        self.rejected = {n for n in range(self.uploads) if random.random() < 0.2}
+        self.rounds = random.choice([0, 1, 2, 3])
+        self.seen: list[Record] = []
+        self.ends = {("orders", 0): 0, ("orders", 1): 0, ("shipping", 0): 0}
+        self.effects: list[Record] = []
+
+    def make(self) -> Tape:
+        self.tape.add(1, "health", "good", name="kafka", when="start")
+        for n in range(self.uploads):
+            self.tape.upload(10 + 4 * n, n, acceptable=n not in self.rejected)
+        self._fault()
+        share = -(-self.uploads // (self.rounds + 1))
+        for round_ in range(self.rounds + 1):
+            self._round(200 + 100 * round_, range(round_ * share, min(self.uploads, (round_ + 1) * share)))
+        self.tape.add(900, "health", "good", name="kafka", when="end")
+        self._judge()
+        self.tape.add(9000, "run", "finished")
+        return self.tape
+
+    def _fault(self) -> None:
+        heals = self.random.random() < 0.7
+        fault = {"fault": "f1", "name": "net.hang", "target": "shop#1->redis", "heals": heals}
+        phases = ("injected", "armed", "bit", "healed") if heals else ("injected", "armed", "bit")
+        for n, phase in enumerate(phases):
+            self.tape.add(16 + 30 * n, "fault", phase, **fault)
+        self.tape.header["plan"]["faults"] = [{"id": "f1", "fault": "net.hang", "target": "shop#1->redis"}]
+
+    def _round(self, ms: float, uploads: range) -> None:
+        topics = self.tape.look(ms, "topics")
+        for n in uploads:
+            kind = "refused" if n in self.rejected else "placed"
+            self._event(topics, n, kind, n % 2)
+            for consumer in ("shop", "desk") if kind == "placed" else ("shop",):
+                self.effects.append({"consumer": consumer, "kind": kind, "n": n})
+            if kind == "placed":
+                self._event(topics, n, "shipped", 0)
+        blobs = self.tape.look(ms + 10, "blobs")
+        for n in uploads:
+            for why in self.random.sample(["answer", "event"], self.random.randint(0, 2)):
+                self.tape.blob(blobs, n, why=why)
+        # Offsets never run ahead of the effects of the round before: that would be a premature commit.
+        if self.random.random() < 0.7:
+            self._offsets(self.tape.look(ms + 20, "offsets"), behind=len(uploads))
+        if self.random.random() < 0.8:
+            effects = self.tape.look(ms + 30, "effects")
+            for effect in self.effects:
+                if "seen" not in effect:
+                    self.tape.effect(effects, effect["consumer"], effect["kind"], effect["n"])
+                    effect["seen"] = True
+
+    def _event(self, read: Record, n: int, kind: str, partition: int) -> None:
+        place = ("shipping" if kind == "shipped" else "orders", partition)
+        self.seen.append(self.tape.event(read, n, kind, partition, self.ends[place]))
+        self.ends[place] += 1
+
+    def _offsets(self, read: Record, *, behind: int) -> None:
+        for consumer in ("shop", "desk"):
+            for partition in (0, 1):
+                end = self.ends["orders", partition]
+                unseen = any(
+                    "seen" not in e and e["consumer"] == consumer and e["n"] % 2 == partition for e in self.effects
+                )
+                committed = max(0, end - behind) if behind and unseen else end
+                self.tape.offset(read, consumer, "orders", partition, committed or None if behind else end, end)
+
+    def _judge(self) -> None:
+        self._offsets(self.tape.look(1000, "offsets", final=True), behind=0)
+        last = self.tape.look(4100, "effects", final=True)
+        for effect in self.effects:
+            self.tape.effect(last, effect["consumer"], effect["kind"], effect["n"])
+        self.tape.look(4200, "dead_letters", final=True)
+        self.tape.look(4300, "topics", final=True)
+        last = self.tape.look(4400, "blobs", final=True)
+        for n in range(self.uploads):
+            self.tape.blob(last, n)
+
+
+def final(tape: Tape, what: str) -> Record | None:
+    found = tape.find("read", "invoke", what=what, final=True)
+    return found[-1] if found else None
+
+
+def some(tape: Tape, random: Random, op: str, phase: str | None = None, **fields: object) -> Record | None:
+    found = tape.find(op, phase, **fields)
+    return random.choice(found) if found else None
+
+
+def change(tape: Tape, random: Random, op: str, **choices: list[object]) -> None:
+    """One field of one record becomes another."""
+    if record := some(tape, random, op):
+        name = random.choice(sorted(choices))
+        record[name] = random.choice(choices[name])
+
+
+def drop_one(tape: Tape, random: Random) -> None:
+    """A record was never made."""
+    op = random.choice(["event", "effect", "blob", "offset", "fault", "health", "run", "upload", "read"])
+    if op in {"upload", "read"}:
+        ends = [record for record in tape.find(op) if record["phase"] != "invoke"]
+        tape.drop([random.choice(ends)] if ends else [])
+    elif record := some(tape, random, op):
+        tape.drop([record])
+
+
+def drop_effects(tape: Tape, random: Random) -> None:
+    """All effects of a pair, those of the final read, or those of the earlier ones."""
+    if (effect := some(tape, random, "effect")) is None:
+        return
+    pair = tape.find("effect", consumer=effect["consumer"], event_id=effect["event_id"])
+    last = final(tape, "effects")
+    how = random.choice(["all", "all", "final", "earlier"])
+    tape.drop(e for e in pair if how == "all" or (e["read"] is last) == (how == "final"))
+
+
+def add_effect(tape: Tape, random: Random) -> None:
+    """A second one, one of nothing, one with other data, one without identity."""
+    effect = some(tape, random, "effect")
+    reads = tape.find("read", "invoke", what="effects")
+    if effect is None or not reads:
+        return
+    new = {name: effect[name] for name in ("consumer", "event_id", "effect", "digest")}
+    what = random.choice(["again", "again", "same", "phantom", "nameless", "corrupt", "other consumer", "undigested"])
+    new |= {
+        "again": {"effect": "again"},
+        "same": {},
+        "phantom": {"event_id": "placed-99"},
+        "nameless": {"effect": None},
+        "corrupt": {"digest": "other", "effect": random.choice(["again", effect["effect"]])},
+        "other consumer": {"consumer": random.choice(["shop", "desk"])},
+        "undigested": {"digest": None, "event_id": random.choice(["placed-98", effect["event_id"]])},
+    }[what]
+    for read in random.sample(reads, random.randint(1, len(reads))):
+        tape.seen(read, "effect", new)
+
+
+def change_effects(tape: Tape, random: Random) -> None:
+    """All effects of a pair, or of a consumer, are of another kind."""
+    if (effect := some(tape, random, "effect")) is None:
+        return
+    name, value = random.choice([("effect", "id"), ("effect", None), ("digest", None), ("digest", "other")])
+    pair = random.random() < 0.4
+    for one in tape.find("effect", consumer=effect["consumer"]):
+        if not pair or one["event_id"] == effect["event_id"]:
+            one[name] = one["event_id"] if value == "id" else value
+
+
+def add_event(tape: Tape, random: Random) -> None:
+    """A record more: published twice, in conflict, malformed, of another type, about nothing."""
+    event = some(tape, random, "event")
+    reads = tape.find("read", "invoke", what="topics")
+    if event is None or not reads:
+        return
+    what = random.choice(["twice", "conflict", "conflict", "malformed", "malformed", "new", "unasked", "retyped"])
+    if event.get("malformed") and what != "malformed":
+        return
+    new = {name: value for name, value in event.items() if name not in {"t", "t_begin", "read", "actor", "op", "phase"}}
+    partition = event["partition"] if random.random() < 0.7 else random.choice([0, 1])
+    offset = 1 + max(
+        (e["offset"] for e in tape.find("event", topic=event["topic"], partition=partition)), default=-1
+    )
+    new |= {"partition": partition, "offset": offset, "injected": random.choice([None, "kafka.duplicate"])}
+    if what == "malformed":
+        read = random.choice(reads)
+        tape.malformed(read, partition, offset, topic=event["topic"], event_id=f"{event['topic']}:{partition}:{offset}")
+    else:
+        new |= {
+            "twice": {},
+            "conflict": {"digest": random.choice(["other", "third"])},
+            "new": {"event_id": event["event_id"] + "-new"},
+            "unasked": {"event_id": event["event_id"] + "-x", "joins": {"0": "u77", "1": "order-77"}, "upload_id": "u77"},
+            "retyped": {"event_type": random.choice(["placed", "refused", "shipped", "odd"]), "digest": "other"},
+        }[what]
+        tape.seen(random.choice(reads), "event", new)
+    if random.random() < 0.8:
+        _passed(tape, event["topic"], partition, offset)
+
+
+def _passed(tape: Tape, topic: str, partition: int, offset: int) -> None:
+    """The group's final offsets are beyond a record."""
+    for row in tape.find("offset", topic=topic, partition=partition):
+        if row["read"].get("final"):
+            row["committed"] = row["visible_end"] = max(row["visible_end"], offset + 1)
+
+
+def add_letter(tape: Tape, random: Random) -> None:
+    """A dead letter about some record, or about none."""
+    event = some(tape, random, "event", malformed="not JSON") if random.random() < 0.5 else some(tape, random, "event")
+    read = final(tape, "dead_letters")
+    if event is None or read is None:
+        return
+    place = {} if random.random() < 0.8 else {"source_topic": None, "source_partition": None, "source_offset": None}
+    named = {} if random.random() < 0.9 else {"event_id": random.choice([None, "placed-99", "placed-0"])}
+    kind = random.choice(["poison", "conflict", "malformed"])
+    for consumer in random.choice([["shop"], ["desk"], ["shop", "desk"], ["shop", "shop"]]):
+        tape.letter(read, len(tape.find("dead_letter")), consumer, kind, event, **place, **named)
+
+
+def conflict_with_letters(tape: Tape, random: Random) -> None:
+    """Two or three facts under one id, some of them reported, with or without an effect."""
+    event = some(tape, random, "event", event_type="placed", malformed=None)
+    read, letters = some(tape, random, "read", "invoke", what="topics"), final(tape, "dead_letters")
+    if event is None or read is None:
+        return
+    facts = [event]
+    for n in range(random.randint(1, 2)):
+        offset = 1 + max(e["offset"] for e in tape.find("event", topic=event["topic"], partition=event["partition"]))
+        same = {"event_id": event["event_id"], "joins": {}, "upload_id": None, "raw_file_storage_id": None}
+        injected = random.choice(["kafka.conflict", "kafka.conflict", None])
+        facts.append(
+            tape.event(read, 0, "placed", event["partition"], offset, digest=f"other{n}", injected=injected, **same)
+        )
+        _passed(tape, event["topic"], event["partition"], offset)
+    for consumer in ("shop", "desk"):
+        for fact in facts if letters is not None else ():
+            if random.random() < 0.5:
+                kind = random.choice(["conflict", "conflict", "poison"])
+                tape.letter(letters, len(tape.find("dead_letter")), consumer, kind, fact)
+        if random.random() < 0.4:
+            tape.drop(tape.find("effect", consumer=consumer, event_id=event["event_id"]))
+
+
+def change_offset(tape: Tape, random: Random) -> None:
+    """A group is further, less far, or nowhere; a partition is longer or shorter."""
+    if row := some(tape, random, "offset"):
+        name = random.choice(["committed", "committed", "visible_end"])
+        row[name] = max(0, (row[name] or 0) + random.choice([-3, -2, -1, 1, 2]))
+        if name == "committed" and random.random() < 0.2:
+            row[name] = None
+
+
+def ahead(tape: Tape, random: Random) -> None:
+    """In some pass a group had passed all there was; an effect is first seen only later."""
+    if row := some(tape, random, "offset"):
+        row["committed"] = row["visible_end"]
+    if effect := some(tape, random, "effect"):
+        pair = sorted(tape.find("effect", consumer=effect["consumer"], event_id=effect["event_id"]), key=lambda e: e["t"])
+        tape.drop(pair[:-1])
+
+
+def change_read(tape: Tape, random: Random) -> None:
+    """A pass fails, never ends, judges nothing, or takes place at another time."""
+    invoke = some(tape, random, "read", "invoke", final=random.choice([True, True, False]))
+    if invoke is None:
+        return
+    ends = [record for record in tape.find("read") if record.get("of") is invoke]
+    match random.choice(["fail", "unfinal", "move", "move", "slow"]):
+        case "fail":
+            for end in ends:
+                end["phase"] = random.choice(["fail", "unknown"])
+        case "unfinal":
+            invoke["final"] = not invoke["final"]
+        case "slow":
+            for end in ends:
+                end["t"] += random.choice([50, 500, 5000]) * MS
+        case _:
+            by = random.choice([-3500, -2000, -250, -120, -15, 15, 120, 3500]) * MS
+            own = [r for r in tape.records if r is invoke or r.get("of") is invoke or r.get("read") is invoke]
+            for record in own if invoke["t"] + by > 0 else ():
+                record["t"] += by
+                if "t_begin" in record:
+                    record["t_begin"] += by
+
+
+def change_upload(tape: Tape, random: Random) -> None:
+    """Another answer, another try, another truth."""
+    if (invoke := some(tape, random, "upload", "invoke")) is None:
+        return
+    upload = invoke["upload_id"]
+    n = int(upload[1:])
+    match random.choice(["answer", "again", "truth", "raw", "sha", "nowhere", "extra"]):
+        case "answer":
+            phase = random.choice(["fail", "unknown"])
+            for end in tape.find("upload", "ok", upload_id=upload):
+                end.update(phase=phase, raw_file_storage_id=None)
+        case "again":
+            tape.upload(150, n, phase=random.choice(["ok", "fail", "unknown", "none"]), acceptable=invoke["acceptable"])
+        case "truth":
+            value = random.choice([True, False, None])
+            for record in tape.find("upload", upload_id=upload):
+                record["acceptable"] = value
+        case "raw":
+            for record in [*tape.find("upload", "ok", upload_id=upload), *tape.find("event", upload_id=upload)]:
+                record["raw_file_storage_id"] = random.choice(["b0", "b99", None])
+        case "sha":
+            for record in tape.find("upload", upload_id=upload):
+                record["sha256"] = random.choice([sha(0), None])
+        case "nowhere":
+            tape.drop(tape.find("upload", upload_id=upload))
+        case _:
+            tape.upload(160, 50, phase=random.choice(["ok", "fail", "unknown", "none"]))
+
+
+def reprocess(tape: Tape, random: Random) -> None:
+    """Something is asked to be done again, and may give an outcome more."""
+    upload = f"u{random.randint(0, 2)}"
+    invoke = tape.add(170, "reprocess", "invoke", upload_id=upload)
+    phase = random.choice(["ok", "fail", "unknown", "none"])
+    if phase != "none":
+        tape.add(175, "reprocess", phase, upload_id=upload, of=invoke)
+    event = some(tape, random, "event", upload_id=upload, malformed=None)
+    if event is not None and random.random() < 0.7:
+        where = {"event_id": f"{event['event_id']}-{phase}", "injected": None}
+        tape.event(event["read"], int(upload[1:]), event["event_type"], 1, 60 + random.randint(0, 9), **where)
+
+
+def change_blob(tape: Tape, random: Random) -> None:
+    """A read finds nothing, other bytes, or nobody."""
+    if (blob := some(tape, random, "blob")) is None:
+        return
+    own = tape.find("blob", raw_file_storage_id=blob["raw_file_storage_id"])
+    phase = random.choice(["missing", "missing", "different", "unreachable", "present"])
+    found = {"missing": None, "unreachable": None, "different": "other", "present": random.choice([None, sha(0)])}
+    for one in random.choice([own, [blob], [b for b in own if b["why"] == "final"]]):
+        one.update(phase=phase, sha256=found[phase], t_begin=one["t_begin"] + random.choice([0, 0, -400, 50]) * MS)
+
+
+def named_by_an_event(tape: Tape, random: Random) -> None:
+    """An event names a blob that no answer did."""
+    event = some(tape, random, "event", malformed=None)
+    if event is None:
+        return
+    event["raw_file_storage_id"] = "b90"
+    for read in tape.find("read", "invoke", what="blobs"):
+        if random.random() < 0.7:
+            why = "final" if read["final"] else "event"
+            tape.blob(read, 90, random.choice(["missing", "missing", "missing", "present", "unreachable"]), why=why)
+
+
+def change_faults(tape: Tape, random: Random) -> None:
+    """It did not bite, was not healed, never came, or there were two."""
+    match random.choice(["planned", "second", "drop", "time", "publish"]):
+        case "planned":
+            tape.header["plan"]["faults"].append({"id": "f9", "fault": "net.down", "target": "shop#2->redis"})
+        case "second":
+            for n, phase in enumerate(random.sample(["injected", "bit", "healed"], random.randint(1, 3))):
+                fault = {"fault": "f2", "name": "net.down", "target": "x", "heals": random.random() < 0.7}
+                tape.add(random.choice([5, 30, 60]) + 50 * n, "fault", phase, **fault)
+        case "drop":
+            tape.drop(tape.find("fault", random.choice(["injected", "bit", "healed"])))
+        case "time":
+            for record in tape.find("fault", random.choice(["injected", "healed"])):
+                record["t"] = random.choice([2, 20, 60, 900]) * MS
+        case _:
+            publish = {"injected": random.choice([None, "kafka.duplicate"]), "topic": "orders"}
+            invoke = tape.add(40, "publish", "invoke", **publish)
+            tape.add(41, "publish", random.choice(["ok", "unknown"]), of=invoke, **publish)
+
+
+def change_health(tape: Tape, random: Random) -> None:
+    """Something was not well, or nobody looked."""
+    if random.random() < 0.5:
+        change(tape, random, "health", phase=["bad"], when=["start", "end"])
+    else:
+        tape.drop(tape.find("health", when=random.choice(["start", "end"])))
+
+
+def change_checks(tape: Tape, random: Random) -> None:
+    """Another system."""
+    name, value = random.choice(
+        [
+            ("settle_ns", 0),
+            ("settle_ns", 3000 * MS),
+            ("dead_letters", False),
+            ("dead_letters", False),
+            ("blobs", False),
+            ("consumers", {"shop": ["placed", "shipped"]}),
+            ("consumers", {}),
+            ("outcomes", [{"of": "upload", "then": ["placed", "refused"], "accepted": None, "rejected": None}]),
+            ("outcomes", []),
+        ]
+    )
+    tape.checks[name] = value
+
+
+def interrupt(tape: Tape, random: Random) -> None:
+    """The harness was killed at some moment."""
+    ordered = sorted(tape.records, key=lambda record: record["t"])
+    keep = random.randint(0, len(ordered))
+    tape.drop(ordered[keep:])
+
+
+PLANTS: tuple[Plant, ...] = (
+    drop_one,
+    drop_effects,
+    drop_effects,
+    add_effect,
+    add_effect,
+    change_effects,
+    add_event,
+    add_event,
+    add_letter,
+    add_letter,
+    conflict_with_letters,
+    change_offset,
+    ahead,
+    ahead,
+    change_read,
+    change_read,
+    change_upload,
+    change_upload,
+    reprocess,
+    change_blob,
+    change_blob,
+    named_by_an_event,
+    change_faults,
+    change_health,
+    change_checks,
+    interrupt,
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> Tape:
+    """A history with up to five things planted; it shrinks to fewer."""
+    random = Random(draw(st.integers(0, 2**32)))
+    tape = World(random).make()
+    for plant in draw(st.lists(st.sampled_from(PLANTS), max_size=5)):
+        plant(tape, random)
+    return tape

@@ -1,0 +1,131 @@
+"""On 2,000 made histories every checker finds what an oracle of plain loops finds, anomaly by anomaly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.checkers.judge import checkers
+from harness.checkers.judge import judge as judge_history
+from harness.history.reader import History
+from tests.histories.builder import Tape
+from tests.unit.checkers import oracle
+from tests.unit.checkers.generated import histories
+from tests.unit.checkers.sheaf import Sheaf
+
+TOGETHER = 10
+EXAMPLES = 200
+"""So many histories together, so often: 2,000."""
+
+Found = oracle.Found
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "lost": ("consumer", "event_id"),
+    "duplicate": ("consumer", "event_id"),
+    "phantom": ("consumer", "event_id", "effect"),
+    "corrupt": ("consumer", "event_id", "effect"),
+    "effect_vanished": ("consumer", "event_id", "effect"),
+    "conflated": ("event_id",),
+    "conflict_unreported": ("consumer", "event_id"),
+    "effect_and_dead_letter": ("consumer", "event_id", "kind"),
+    "neither": ("consumer", "topic", "partition", "offset"),
+    "dead_lettered_wrongly": ("consumer", "event_id", "kind"),
+    "premature_commit": ("consumer", "event_id"),
+    "stalled": ("consumer", "topic", "partition", "offset"),
+    "arrived_late": ("consumer", "topic", "partition", "offset"),
+    "multiplicity_unseen": ("consumer",),
+    "undecided": ("consumer", "event_id"),
+    "dead_letter_doubled": ("consumer", "topic", "partition", "offset"),
+    "outcome_missing": ("upload_id", "rule"),
+    "outcome_doubled": ("upload_id", "rule"),
+    "outcome_wrong": ("upload_id", "rule", "event_id"),
+    "outcome_unasked": ("upload_id", "rule", "event_id"),
+    "followup_missing": ("key", "rule"),
+    "followup_doubled": ("key", "rule"),
+    "outcomes undecided": ("key", "rule"),
+    "raw_missing": ("upload_id", "raw_file_storage_id"),
+    "raw_dropped_on_rejection": ("upload_id", "raw_file_storage_id"),
+    "raw_different": ("upload_id", "raw_file_storage_id"),
+    "raw_overwritten": ("raw_file_storage_id",),
+    "raw_late": ("raw_file_storage_id",),
+    "raw_dangling": ("raw_file_storage_id",),
+    "raw_unread": ("upload_id", "raw_file_storage_id"),
+    "fault_never_bit": ("fault",),
+    "fault_not_healed": ("fault",),
+    "too_few_operations": (),
+    "window_too_quiet": ("fault",),
+    "unhealthy_start": ("name",),
+    "read_failed": ("what",),
+    "history_incomplete": (),
+}
+"""What a finding is for, as the oracle names it: columns of the rows that prove it."""
+
+
+def judged(history: History) -> Found:
+    """What the checkers find, in the oracle's terms."""
+    found: Found = {}
+    for finding in judge_history(history):
+        assert not finding.error, finding.error
+        for name, rows in (*finding.anomalies.items(), *finding.warnings.items()):
+            columns = KEYS.get(f"{finding.checker} {name}") or KEYS[name]
+            found[finding.checker, name] = {tuple(row[column] for column in columns) for row in rows}
+    return found
+
+
+class Worker:
+    """What each process keeps."""
+
+    sheaf: Sheaf
+
+    @classmethod
+    def start(cls) -> None:
+        cls.sheaf = Sheaf(Path(mkdtemp(prefix="oneffect-test-")) / "history.jsonl")
+
+    @classmethod
+    def judge(cls, header: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Found:
+        cls.sheaf.load(header, records)
+        return judged(cls.sheaf)
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=Worker.start) as pool:
+        yield pool
+
+
+def test_every_checker_agrees_with_the_oracle(workers: ProcessPoolExecutor) -> None:
+    seen: Counter[tuple[str, str]] = Counter()
+
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.lists(histories(), min_size=TOGETHER, max_size=TOGETHER))
+    def agree(tapes: list[Tape]) -> None:
+        runs = [(tape.header, tape.numbered()) for tape in tapes]
+        answers = [workers.submit(Worker.judge, *run) for run in runs]
+        for (header, records), answer in zip(runs, answers, strict=True):
+            expected = oracle.judge(header, records)
+            assert answer.result() == expected
+            seen.update(expected.keys())
+
+    agree()
+    rare = [
+        (checker.name, anomaly.name)
+        for checker in checkers()
+        for anomaly in checker.anomalies
+        if seen[checker.name, anomaly.name] < 10
+    ]
+    assert not rare, f"planted too seldom to say anything: {rare}"

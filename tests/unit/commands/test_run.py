@@ -1,0 +1,128 @@
+"""``oneffect run``: exit codes, seeds, stacks; the run itself is made up."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.errors import FaultError, PlanRefused, ServiceExited
+from harness.verdict import Verdict
+
+
+def test_a_valid_run_exits_with_0(project: Path, lab, say) -> None:
+    said = say("run", "control", "--seed", "41")
+    assert said.exit_code == 0
+    assert "seed 41" in said.stdout
+    assert "VALID  control  seed 41" in said.stdout
+    assert [(plan.label, plan.seed) for plan in lab.plans] == [("control", 41)]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [
+        ([Verdict.VALID, Verdict.VALID], 0),
+        ([Verdict.VALID, Verdict.UNKNOWN], 3),
+        ([Verdict.UNKNOWN, Verdict.VALID], 3),
+        ([Verdict.INVALID, Verdict.UNKNOWN], 1),
+        ([Verdict.UNKNOWN, Verdict.INVALID], 1),
+    ],
+)
+def test_the_worst_verdict_decides(project: Path, lab, say, verdicts: list[Verdict], code: int) -> None:
+    lab.verdicts = dict(zip(["control", "network"], verdicts, strict=True))
+    assert say("run", "control", "network").exit_code == code
+
+
+def test_one_stack_serves_all_scenarios_of_a_system(project: Path, lab, say) -> None:
+    assert say("run", "control", "network", "redelivery").exit_code == 0
+    assert (lab.opened, lab.started, lab.stopped) == (1, 1, 1)
+    assert len(set(lab.stacks)) == 1
+
+
+def test_a_seed_is_drawn_and_said(project: Path, lab, say) -> None:
+    said = say("run", "control")
+    assert f"seed {lab.plans[0].seed}\n" in said.stdout
+
+
+def test_two_draws_differ(project: Path, lab, say) -> None:
+    for _ in range(4):
+        say("run", "control")
+    assert len({plan.seed for plan in lab.plans}) > 1
+
+
+def test_a_scenario_by_path_from_elsewhere(project: Path, lab, say, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "deep" / "deeper").mkdir(parents=True)
+    monkeypatch.chdir(project / "deep" / "deeper")
+    assert say("run", "control").exit_code == 0
+    assert say("run", "../../scenarios/network.yaml").exit_code == 0
+
+
+def test_another_system(project: Path, lab, say) -> None:
+    (project / "other.yaml").write_text("extends: system.yaml\nname: other\n")
+    assert say("run", "control", "--system", "other.yaml").exit_code == 0
+    assert lab.plans[0].system.name == "other"
+
+
+def test_the_nearest_system_upward(project: Path, lab, say) -> None:
+    text = (project / "scenarios" / "control.yaml").read_text().replace("system: ../system.yaml\n", "")
+    (project / "scenarios" / "control.yaml").write_text(text)
+    assert say("run", "control").exit_code == 0
+    assert lab.plans[0].system.name == "small"
+
+
+def test_a_variant(project: Path, lab, say) -> None:
+    lab.verdicts = {"redelivery setnx_only": Verdict.INVALID}
+    said = say("run", "redelivery", "--variant", "setnx_only", "--seed", "3")
+    assert said.exit_code == 1
+    assert "INVALID  redelivery setnx_only  seed 3  exactly one effect: lost 2 of 40" in said.stdout
+    assert "story: oneffect show" in said.stdout
+
+
+def test_run_directories_go_where_they_are_told(project: Path, lab, say) -> None:
+    assert say("run", "control", "--out", "there").exit_code == 0
+    assert json.loads(next(Path("there").glob("run-*/verdict.json")).read_text())["label"] == "control"
+
+
+def test_run_directories_go_to_a_folder_of_their_own(project: Path, lab, say) -> None:
+    say("run", "control")
+    assert list(Path(".oneffect/runs").glob("run-*"))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ServiceExited("shop#1: ended with 1\nlog \x1b[31mtail"), 4),
+        (FaultError("net.hang on x could not be healed"), 4),
+        (ExceptionGroup("several", [ExceptionGroup("of them", [FaultError("net.hang on x")]), ValueError("y")]), 4),
+    ],
+)
+def test_an_error_is_one_message_and_everything_is_stopped(
+    project: Path, lab, say, error: Exception, code: int
+) -> None:
+    lab.errors = {"control": error}
+    said = say("run", "control")
+    assert said.exit_code == code
+    assert said.stderr.count("oneffect: ") == 1
+    assert "Traceback" not in said.stderr
+    assert "\x1b" not in said.stderr
+    assert (lab.started, lab.stopped) == (1, 1)
+
+
+def test_a_mistake_of_the_programs_own_looks_like_no_verdict(project: Path, lab, say) -> None:
+    lab.errors = {"control": ZeroDivisionError("x")}
+    said = say("run", "control")
+    assert said.exit_code == 3
+    assert "a mistake in oneffect itself" in said.stderr
+    assert lab.stopped == 1
+
+
+def test_what_the_stack_cannot_do_is_refused_before_it_starts(
+    project: Path, lab, say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(plan: object, folder: object) -> None:
+        raise PlanRefused("content.full on x: the native stack cannot: y")
+
+    monkeypatch.setattr("harness.run.open_stack", refused)
+    said = say("run", "control")
+    assert said.exit_code == 2
+    assert "the native stack cannot" in said.stderr
+    assert not lab.plans

@@ -1,0 +1,152 @@
+"""What is wrong with a file is said with file, line, field, what is allowed and the nearest name."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import FileError
+from harness.files import line_of, load
+from harness.scenario import Scenario
+from harness.system import System
+
+ROOT = Path(__file__).parents[3]
+
+SCENARIO = "oneffect: 1\nname: one\nload: {uploads: 40, rate: 20/s}\n"
+
+SYSTEM = """
+oneffect: 1
+name: small
+dependencies: {kafka: {topics: {orders: 2}}, redis: {}}
+services:
+  shop: &service
+    command: python -m shop
+    env: {PORT: "{port}", KAFKA: "{kafka}"}
+  ledger: {<<: *service, env: {KAFKA: "{kafka}", REDIS: "{redis}"}}
+load: {upload: {to: shop, post: /orders}}
+events: {id: /id, type: /type, topics: [orders]}
+"""
+
+
+def refusal(tmp_path: Path, text: str, model: type = Scenario) -> str:
+    path = tmp_path / "one.yaml"
+    path.write_text(text)
+    with pytest.raises(FileError) as refused:
+        load(path, model)
+    message = str(refused.value)
+    assert message.startswith(f"{path}:")
+    assert "\n" not in message
+    return message.removeprefix(f"{path}:")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scenarios").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_projects_scenarios_load(path: Path) -> None:
+    assert load(path, Scenario).name
+
+
+def test_the_reference_system_loads() -> None:
+    assert load(ROOT / "reference_impl" / "system.yaml", System).name == "reference"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("fautls: []\n", "4: fautls: no such field; known are drain, expect, faults,"),
+        ("fautls: []\n", "(nearest: faults)"),
+        (
+            "expect: walid\n",
+            "4: expect: 'walid' is not known; write 'valid', 'unknown' or 'invalid' (nearest: valid)",
+        ),
+        ("expect: {verdict: invalid, finds: [x]}\n", "4: expect.finds: no such field; known are find, verdict"),
+        ("variants:\n  a: {verdict: bad}\n", "5: variants.a.verdict: 'bad' is not known"),
+        ("drain: 5\n", "4: drain: 5 is not a duration like 250ms, 3s or 2m"),
+        ("drain: soon\n", "4: drain: 'soon' is not a duration"),
+        ("faults:\n  - {fault: x, at: 3}\n", "5: faults[0].at: 3 is no moment"),
+        ("faults:\n  - {fault: x, at: 3s, for: 3}\n", "5: faults[0].for: 3 is not a duration"),
+        ("faults:\n  - {at: 3s}\n", "5: faults[0].fault: is missing"),
+        ("faults: {}\n", "4: faults: input should be a valid list, not {}"),
+        ("tags: [5]\n", "4: tags[0]: 5 is no text; put it in quotes"),
+    ],
+)
+def test_a_scenario_that_is_off(tmp_path: Path, more: str, said: str) -> None:
+    assert said in refusal(tmp_path, SCENARIO + more)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: one\nload: {uploads: 1, rate: 1/s}\n", "1: oneffect: is missing"),
+        ("oneffect: 2\nname: one\nload: {uploads: 1, rate: 1/s}\n", "1: oneffect: 2 is not known; write 1"),
+        ("oneffect: 1\nname: On E\nload: {uploads: 1, rate: 1/s}\n", "2: name: 'On E' does not look like a name"),
+        ("oneffect: 1\nname: one\nload:\n  uploads: 0\n  rate: 20\n", "4: load.uploads: "),
+        ("oneffect: 1\nname: one\nload:\n  uploads: 0\n  rate: 20\n", "(and 1 more)"),
+        (f"oneffect: 1\nname: {'x' * 500}\nload: {{uploads: 1, rate: 1/s}}\n", "…"),
+    ],
+)
+def test_the_first_thing_wrong_is_told(tmp_path: Path, text: str, said: str) -> None:
+    assert said in refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("{redis}", "{redys}", "9: services.ledger: {redys} names nothing; known are"),
+        ("post: /orders", "psot: /orders", "10: load.upload.psot: no such field; known are blob, field, id_header"),
+        ("id: /id", "id: {hedder: x}", "11: events.id.hedder: no such field; known are header, key"),
+        ("id: /id", "id: 5", "11: events.id: "),
+        ("post: /orders", "post: 5", "10: load.upload.post: 5 is no text"),
+        ("orders: 2", "orders: 0", "4: dependencies.kafka.topics.orders: "),
+        ("    command: python -m shop\n", "", "6: services.shop: a service has either"),
+    ],
+)
+def test_a_system_that_is_off(tmp_path: Path, before: str, after: str, said: str) -> None:
+    assert before in SYSTEM
+    message = refusal(tmp_path, SYSTEM.replace(before, after), System)
+    assert said in message
+
+
+def test_a_system_extends_another(tmp_path: Path) -> None:
+    (tmp_path / "system.yaml").write_text(SYSTEM)
+    (tmp_path / "more.yaml").write_text(
+        "extends: system.yaml\nname: other\nservices: {shop: {replicas: 3}}\nevents: {topics: []}\n"
+    )
+    system = load(tmp_path / "more.yaml", System)
+    assert system.name == "other"
+    assert system.services["shop"].replicas == 3
+    assert system.services["shop"].command == "python -m shop"
+    assert system.events.topics == []
+
+
+def test_what_is_wrong_in_an_extended_file_is_said_of_that_file(tmp_path: Path) -> None:
+    (tmp_path / "system.yaml").write_text(SYSTEM.replace("name: small", "name: 5"))
+    (tmp_path / "more.yaml").write_text("extends: system.yaml\nsettle: 3s\n")
+    with pytest.raises(FileError, match=r"system\.yaml:3: name: 5 is no text"):
+        load(tmp_path / "more.yaml", System)
+
+
+@pytest.mark.parametrize(
+    ("extends", "said"),
+    [
+        ("none.yaml", "there is no file none.yaml"),
+        ("[a.yaml]", "name one other system file"),
+        ("more.yaml", "break the loop"),
+        ("loop.yaml", "break the loop"),
+    ],
+)
+def test_what_cannot_be_extended(tmp_path: Path, extends: str, said: str) -> None:
+    (tmp_path / "loop.yaml").write_text("extends: more.yaml\n")
+    (tmp_path / "more.yaml").write_text(f"\nextends: {extends}\n")
+    with pytest.raises(FileError, match="extends") as refused:
+        load(tmp_path / "more.yaml", System)
+    assert said in str(refused.value)
+
+
+def test_a_scenario_extends_nothing(tmp_path: Path) -> None:
+    assert "4: extends: no such field" in refusal(tmp_path, f"{SCENARIO}extends: other.yaml\n")
+
+
+def test_the_line_of_a_field(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text(SCENARIO + "faults:\n  - {fault: x, at: 3s}\n  - fault: y\n    at: 4s\n")
+    assert line_of(path, ("faults", 1, "at")) == 7
+    assert line_of(path, ("faults", 1, "for")) == 6
+    assert line_of(tmp_path / "none.yaml", ("faults",)) is None
