@@ -8,7 +8,6 @@ import platform
 import secrets
 import shutil
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -31,6 +30,10 @@ QUIET = 0.7
 
 HEALTHY_WITHIN = 10.0
 """Seconds that a service or dependency may take to answer the harness past the proxies."""
+
+
+PATIENCE = 6.0
+"""Seconds more that a fault stays in place if nothing of the system's has met it yet: machines are busy at times."""
 
 
 class Progress(Protocol):
@@ -127,7 +130,7 @@ class _Stage:
         self._plan, self._stack, self._names, self._directory = plan, stack, names, directory
         self._recorder, self._progress = recorder, progress
         self._data = directory / "data"
-        self._processes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._in_place = {planned.id for planned in plan.faults if planned.fault.heals}
         system = plan.system
         by_kind = {system.kind(name): name for name in system.dependencies}
         self._http = HttpClient()
@@ -184,7 +187,7 @@ class _Stage:
         async with asyncio.TaskGroup() as tasks:
             for planned in self._plan.faults:
                 tasks.create_task(self._fault(planned))
-            await self._load.run()
+            await self._load.run(more=lambda: bool(self._in_place))
             self._recorder.record("run", "loaded", "run")
         self._recorder.record("run", "healed", "run")
 
@@ -199,16 +202,13 @@ class _Stage:
             broker=self._kafka,
             redis=self._redis,
             deadline=self._plan.scenario.drain,
+            patience=PATIENCE,
         )
-        async with self._exclusive(planned):
-            self._progress.note(f"{planned.fault.name} on {planned.target}")
+        self._progress.note(f"{planned.fault.name} on {planned.target}")
+        try:
             await apply(planned, arena, self._recorder)
-
-    def _exclusive(self, planned: PlannedFault) -> asyncio.Lock:
-        """One fault at a time on the processes of a service: a second one waits until the first is healed."""
-        if planned.fault.target not in {"replica", "service"}:
-            return asyncio.Lock()
-        return self._processes[planned.target.partition("#")[0]]
+        finally:
+            self._in_place.discard(planned.id)
 
     async def _drained(self) -> str:
         """``drained`` when groups passed all there is, each outcome has come and all is quiet; else ``deadline``."""

@@ -14,6 +14,7 @@ class LoadShape(Model):
     """How many operations, how fast, and of which kinds."""
 
     uploads: Annotated[int, Field(ge=1, le=10_000_000)]
+    """At least; the load goes on at its rate while a fault that heals is still to come or in place."""
     rate: Rate
     rejected: Share = 0.15
     """Uploads that must fail validation: no text, too long, damaged."""
@@ -33,6 +34,7 @@ class FaultLine(Model):
     on: str | None = None
     at: Moment
     lasts: Annotated[Duration | None, Field(alias="for")] = None
+    """At least; a fault that nothing has met yet stays in place some seconds more."""
 
     def parameters(self) -> dict[str, Any]:
         """The fault's own parameters, as written."""

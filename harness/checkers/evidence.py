@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from harness.checkers.queries import Queries
-from harness.history.reader import History
-from harness.verdict import Anomaly, Fields, Finding, Verdict
+from harness.verdict import Anomaly, Fields, Verdict
 
 ENOUGH_ACKNOWLEDGED: Final = 20
 """Operations of the load that must have been acknowledged."""

@@ -59,10 +59,18 @@ class Prober:
         return Probe(not error, time.monotonic() - begun, error)
 
     async def _http(self, size: int, connected: Connected) -> None:
+        if not size:
+            await exchange(self._address, "GET", self._path, timeout=60, on_connect=connected)
+            return
+        request = f"GET {self._path} HTTP/1.1\r\nHost: {self._address}\r\nUser-Agent: oneffect\r\n\r\n".encode()
         received = 0
-        while received <= size:
-            answer = await exchange(self._address, "GET", self._path, timeout=60, on_connect=connected)
-            received += max(1, len(answer.body))
+        while received < size:
+            # One connection for as many answers as the server gives on it: a throttle is each connection's own.
+            async with dial(self._address, connected) as (reader, writer):
+                writer.write(request)
+                while received < size and (answer := await reader.read(1 << 16)):
+                    received += len(answer)
+                    writer.write(request)
 
     async def _redis(self, size: int, connected: Connected) -> None:
         async with dial(self._address, connected) as (reader, writer):

@@ -24,13 +24,13 @@ def scenario_folder(start: Path) -> Path | None:
 def scenario(name: str, start: Path) -> Path:
     """The file of a scenario given by path or by name; UsageError with the nearest names."""
     path = Path(name)
-    if path.suffix == ".yaml" or "/" in name or path.exists():
+    if path.suffix == ".yaml" or "/" in name or there(path):
         return path
     folder = scenario_folder(start)
     if folder is None:
         raise UsageError(f"no scenario {name!r}: it is no file, and there is no scenarios/ folder here or above")
     found = folder / f"{name}.yaml"
-    if not found.is_file():
+    if not there(found):
         known = sorted(path.stem for path in folder.glob("*.yaml"))
         near = get_close_matches(name, known, 1)
         nearest = f" (nearest: {near[0]})" if near else ""
@@ -45,7 +45,7 @@ def run_directory(given: str | None, start: Path) -> Path:
     )
     if given is not None:
         for path in (Path(given), *([runs / given] if runs is not None else [])):
-            if path.is_dir():
+            if there(path) and path.is_dir():
                 return path
         raise UsageError(f"no run directory {given!r}; name one, or leave it out for the latest")
     if runs is None or not (runs / "latest").exists():
@@ -63,6 +63,14 @@ def out_folder(given: Path | None) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise FileError("may not be written to; give another --out DIR", path=str(folder))
     return folder
+
+
+def there(path: Path) -> bool:
+    """Whether there is such a file or folder; a name that cannot be one is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def shown(path: Path) -> Path:

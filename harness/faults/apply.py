@@ -83,11 +83,12 @@ class _Application:
         await self._look(injected.after)
 
     async def _window(self, injected: Injected, lasts: float) -> None:
-        """Look for evidence until the time is over."""
+        """Look for evidence until the time is over, and for ``arena.patience`` more while there is none."""
         async with asyncio.TaskGroup() as looks:
             tasks = [looks.create_task(self._watch(injected.armed)), looks.create_task(self._watch(injected.bit))]
             try:
                 await self._arena.sleep(lasts)
+                await asyncio.wait(tasks, timeout=self._arena.patience)
             finally:
                 for task in tasks:
                     task.cancel()

@@ -89,6 +89,8 @@ class Arena:
     """Puts a record on a topic, marked as the fault's, and records it; filled in by the wrapper."""
     note: Note = _unheard
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    patience: float = 0.0
+    """Seconds that a fault which has not bitten yet stays in place after its ``for:``."""
     deadline: float = 20.0
     """Seconds that a fault which does not heal is given to bite."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,7 +235,7 @@ class _Values:
         return self._scalar(node)
 
     def _scalar(self, node: yaml.Node) -> object:
-        text = str(node.value)
+        text = self._text(node)
         try:
             match node.tag.removeprefix(_TAG):
                 case "str" | "merge":
@@ -258,7 +259,15 @@ class _Values:
     def _key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode) or node.tag != f"{_TAG}str":
             raise self._refusal("a key must be text; put it in quotes", node)
-        return str(node.value)
+        return self._text(node)
+
+    def _text(self, node: yaml.Node) -> str:
+        """A scalar's text; an escape in quotes can write what may not stand in a file, or is half a character."""
+        text = str(node.value)
+        for character in text:
+            if unicodedata.category(character) in {"Cc", "Cs"} and character not in "\n\t":
+                raise self._refusal(f"the character U+{ord(character):04X} may not stand in a file", node)
+        return text
 
     def _place(self, node: yaml.Node) -> Place:
         return Place(self.path, _line(node))

@@ -52,12 +52,17 @@ def _extended(path: Path, under: tuple[Path, ...]) -> Document:
     if not isinstance(name, str):
         raise FileError("name one other system file", path=place.path, line=place.line, field="extends")
     base = path.parent / name
-    if base.resolve() in {path.resolve(), *under}:
+    try:
+        below_this = base.resolve() in {path.resolve(), *under}
+        there = base.is_file()
+    except OSError:
+        below_this = there = False
+    if below_this:
         raise FileError(
             f"{name} is extended by this very file; break the loop", path=place.path, line=place.line, field="extends"
         )
-    if not base.is_file():
-        raise FileError(f"there is no file {name}", path=place.path, line=place.line, field="extends")
+    if not there:
+        raise FileError(f"there is no file {name[:100]}", path=place.path, line=place.line, field="extends")
     below = _extended(base, (*under, path.resolve()))
     return Document(_laid_over(below.value, value), {**below.places, **document.places})
 

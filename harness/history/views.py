@@ -104,7 +104,9 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
     plan = header.get("plan") or {}
     checks = plan.get("checks") or {}
     return {
-        "applies": [(name, kind) for name, kinds in checks.get("consumers", {}).items() for kind in dict.fromkeys(kinds)],
+        "applies": [
+            (name, kind) for name, kinds in checks.get("consumers", {}).items() for kind in dict.fromkeys(kinds)
+        ],
         "rules": [
             (str(number), rule["of"], kind, _accepted(kind, rule))
             for number, rule in enumerate(checks.get("outcomes", []))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 
 from harness.load.documents import ACCEPTED, LARGE, REJECTED, Document, make
@@ -20,14 +21,14 @@ class Planned:
 
 
 def schedule(shape: LoadShape, seed: int) -> Iterator[Planned]:
-    """Uploads in order of time; an open loop, so a slow system does not slow its own load.
+    """Uploads in order of time, without an end; an open loop, so a slow system does not slow its own load.
 
     The first uploads go through every kind once, so that even a short load has them all.
     """
     random = Random(f"{seed}:load")
     first = [*ACCEPTED, *LARGE, *(REJECTED if shape.rejected else ())]
     random.shuffle(first)
-    for index in range(shape.uploads):
+    for index in count():
         at = (index + random.random()) / shape.rate
         if index < len(first) and shape.uploads >= 2 * len(first):
             kind = first[index]

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from harness.load.schedule import Planned, document, schedule
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from harness.load.documents import Document
     from harness.scenario import LoadShape
     from harness.system import UploadLoad
+
+MOST = 5
+"""A load that goes on while faults are in place ends at so many times its uploads, whatever else."""
 
 REFUSED = frozenset({400, 413, 415, 422})
 """Answers that say no; anything else that is not the system's own "yes" leaves the outcome unknown."""
@@ -40,8 +44,7 @@ class Load:
         self.acknowledged: set[str] = set()
         self.unknown: set[str] = set()
         """Uploads whose last answer left them unknown."""
-        self._planned = list(schedule(shape, seed))
-        self._documents = (document(planned, seed) for planned in self._planned)
+        self._seed = seed
         self._ready: list[Document] = []
         self._begun = 0
         self._moved = asyncio.Condition()
@@ -53,20 +56,29 @@ class Load:
 
     def prepare(self) -> None:
         """Make every document beforehand, so that it costs nothing while time counts. Blocks: use a thread."""
-        self._ready = list(self._documents)
+        planned = islice(schedule(self._shape, self._seed), self._shape.uploads)
+        self._ready = [document(one, self._seed) for one in planned]
 
-    async def run(self) -> None:
-        """Send every upload at its time."""
+    async def run(self, more: Callable[[], bool] = lambda: False) -> None:
+        """Send every upload at its time, and go on at the same rate while there are to be ``more``."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         self._started.set()
         async with asyncio.TaskGroup() as tasks:
-            for planned, content in zip(self._planned, self._ready, strict=True):
+            for planned in islice(schedule(self._shape, self._seed), MOST * self._shape.uploads):
+                if planned.index >= self._shape.uploads and not more():
+                    break
+                content = await self._document(planned)
                 await asyncio.sleep(max(0.0, start + planned.at - loop.time()))
                 tasks.create_task(self._upload(planned, content))
                 self._begun += 1
                 async with self._moved:
                     self._moved.notify_all()
+
+    async def _document(self, planned: Planned) -> Document:
+        if planned.index < len(self._ready):
+            return self._ready[planned.index]
+        return await asyncio.to_thread(document, planned, self._seed)
 
     async def reached(self, moment: float | str) -> None:
         """Wait for seconds after the load's start, or for a share ("25%") of the uploads to have begun."""
@@ -74,7 +86,7 @@ class Load:
         if isinstance(moment, float):
             await asyncio.sleep(moment)
             return
-        count = math.ceil(float(moment.rstrip("%")) / 100 * len(self._planned))
+        count = math.ceil(float(moment.rstrip("%")) / 100 * self._shape.uploads)
         async with self._moved:
             await self._moved.wait_for(lambda: self._begun >= count)
 

@@ -1,7 +1,6 @@
 """``oneffect check`` and ``oneffect show`` on recorded runs."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -79,6 +78,8 @@ def test_show_without_an_id_tells_what_was_found(recorded: Path, say) -> None:
         (("show", "--event", "7", "--upload", "r"), "not both"),
         (("show", "nothing", "--event", "7"), "no run directory 'nothing'"),
         (("check", "nothing"), "no run directory 'nothing'"),
+        (("check", "x" * 5000), "no run directory"),
+        (("show", "a\0b", "--event", "7"), "no run directory"),
         (("check", ".oneffect"), "history.jsonl"),
         (("show", ".oneffect", "--event", "7"), "history.jsonl"),
         (("show",), "oneffect check"),
@@ -109,6 +110,6 @@ def test_a_damaged_history(recorded: Path, say, text: str) -> None:
 
 
 def test_a_latest_that_leads_nowhere(recorded: Path, say) -> None:
-    os.unlink(recorded.parent / "latest")
+    (recorded.parent / "latest").unlink()
     (recorded.parent / "latest").symlink_to("gone")
     assert say("check").exit_code == 2

@@ -130,6 +130,7 @@ def test_what_is_wrong_in_an_extended_file_is_said_of_that_file(tmp_path: Path) 
         ("[a.yaml]", "name one other system file"),
         ("more.yaml", "break the loop"),
         ("loop.yaml", "break the loop"),
+        ("x" * 5000, "there is no file xxx"),
     ],
 )
 def test_what_cannot_be_extended(tmp_path: Path, extends: str, said: str) -> None:

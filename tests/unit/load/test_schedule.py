@@ -1,15 +1,22 @@
 """The load is a pure function of its shape and the seed."""
 
+from itertools import islice
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.load.documents import ACCEPTED, LARGE, REJECTED
-from harness.load.schedule import schedule
+from harness.load.schedule import Planned
+from harness.load.schedule import schedule as endless
 from harness.scenario import LoadShape
 
 
 def shape(uploads: int, rejected: str = "20%") -> LoadShape:
     return LoadShape.model_validate({"uploads": uploads, "rate": "10/s", "rejected": rejected})
+
+
+def schedule(shape: LoadShape, seed: int) -> list[Planned]:
+    return list(islice(endless(shape, seed), shape.uploads))
 
 
 @given(st.integers(0, 2**32), st.integers(1, 200))

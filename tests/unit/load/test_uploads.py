@@ -94,3 +94,14 @@ async def test_a_share_of_the_load_is_reached_when_so_many_have_begun() -> None:
     await load.reached("50%")
     assert 5 <= len(door.keys) + 1 <= 10
     await running
+
+
+async def test_the_load_goes_on_while_there_is_to_be_more() -> None:
+    shape = LoadShape.model_validate({"uploads": 3, "rate": "200/s", "rejected": "0%"})
+    door = Door(Answer(202, {"raw": "abc"}))
+    load = Load(shape, DOOR, run="r1", seed=1, recorder=Tape())
+    load.open(door, "http://front")
+    load.prepare()
+    await load.run(more=lambda: len(door.keys) < 7)
+    assert 7 <= len(door.keys) <= 8
+    assert len(set(door.keys)) == len(door.keys)

@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from reference_impl.common_core.events import UPLOAD_OUTCOMES, EssayContentProvisionedV1
+from reference_impl.service_libs import ledger
+from reference_impl.service_libs.errors import ContentUnavailable
+from reference_impl.service_libs.hints import Hints
+from reference_impl.service_libs.idempotency import Idempotency, InboxGuard, idempotent_consumer
+from reference_impl.service_libs.inbox import Inbox
+from reference_impl.service_libs.message import Delivery
+from reference_impl.service_libs.outbox import Outbox
+
+EFFECTS = "SELECT event_id, business_key FROM effect_ledger"
+
+
+class Handler:
+    """Applies one ledger row; ``before`` and ``within`` are called in its two phases."""
+
+    def __init__(self) -> None:
+        self.prepared = 0
+        self.before = self.within = _nothing
+
+    async def __call__(self, message):
+        self.prepared += 1
+        await self.before()
+
+        async def apply(transaction):
+            await ledger.record(transaction, message, message.event.data.upload_id)
+            await self.within()
+
+        return apply
+
+
+async def _nothing() -> None: ...
+
+
+def raising(*errors):
+    """Raises each in turn, then nothing."""
+    left = list(errors)
+
+    async def step():
+        if left:
+            raise left.pop(0)
+
+    return step
+
+
+@pytest.fixture
+def handler():
+    return Handler()
+
+
+@pytest.fixture
+def consume(idempotency, handler):
+    return idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES, max_attempts=3)(handler)
+
+
+@pytest.fixture
+def hint(database):
+    """The key of the hint of a delivery's event."""
+    from reference_impl.service_libs.message import read
+
+    return lambda delivery: f"done:{database.epoch}:c:{read(delivery, 'c', UPLOAD_OUTCOMES).event_id}"
+
+
+OTHER = EssayContentProvisionedV1(
+    upload_id="u1", file_name="other.txt", raw_file_storage_id="raw", text_storage_id="text"
+)
+
+
+async def test_an_event_has_its_effect(consume, delivered, rows):
+    await consume(delivered())
+    assert len(await rows(EFFECTS)) == 1
+
+
+async def test_an_event_delivered_again_has_no_second_effect(consume, delivered, rows, handler):
+    for offset in range(3):
+        await consume(delivered(offset=offset))
+    assert len(await rows(EFFECTS)) == 1
+    assert handler.prepared == 1  # the hint made it cheap
+
+
+async def test_the_hint_carries_the_digest_and_lives_a_day(consume, delivered, redis, hint, rows):
+    await consume(delivered())
+    ((digest,),) = await rows("SELECT digest FROM effect_ledger")
+    assert redis.keys == {hint(delivered()): digest}  # and the lease is released
+    assert redis.ttl[hint(delivered())] == 86_400
+
+
+async def test_without_redis_nothing_is_doubled(consume, delivered, rows, redis, handler):
+    redis.down = True
+    for _ in range(2):
+        await consume(delivered())
+    assert len(await rows(EFFECTS)) == 1
+    assert handler.prepared == 2
+
+
+async def test_a_redis_that_forgot_everything_doubles_nothing(consume, delivered, rows, redis):
+    await consume(delivered())
+    redis.keys.clear()
+    await consume(delivered())
+    assert len(await rows(EFFECTS)) == 1
+
+
+async def test_a_hint_with_another_digest_says_nothing(consume, delivered, rows, redis, hint):
+    redis.keys[hint(delivered())] = "another digest"
+    await consume(delivered())
+    assert len(await rows(EFFECTS)) == 1
+
+
+async def test_hints_of_an_older_database_do_not_count(consume, delivered, rows, redis, hint, database):
+    await consume(delivered())
+    async with database.transaction() as transaction:  # the store went back to an older state: a new database
+        await transaction.exec_driver_sql("DELETE FROM inbox")
+        await transaction.exec_driver_sql("DELETE FROM effect_ledger")
+    database.epoch = "another"
+    await consume(delivered())
+    assert len(await rows(EFFECTS)) == 1
+
+
+async def test_an_error_in_apply_leaves_neither_effect_nor_inbox_row(consume, delivered, rows, handler):
+    handler.within = raising(ValueError("once"))
+    await consume(delivered())
+    assert len(await rows(EFFECTS)) == 1
+    assert handler.prepared == 2
+
+
+async def test_a_commit_without_an_answer_is_asked_about_again(consume, delivered, rows, database, monkeypatch):
+    real = database.transaction
+    answers = iter([True, False])
+
+    class Ambiguous:
+        """Commits, and then the answer is lost: once, at the effect's transaction."""
+
+        async def __aenter__(self):
+            self.inner = real()
+            return await self.inner.__aenter__()
+
+        async def __aexit__(self, *error):
+            await self.inner.__aexit__(*error)
+            if error[0] is None and not next(answers, True):
+                raise OperationalError("COMMIT", {}, Exception("no answer"))
+
+    monkeypatch.setattr(database, "transaction", Ambiguous)
+    await consume(delivered())
+    assert len(await rows(EFFECTS)) == 1
+
+
+async def test_another_payload_under_the_same_id_is_quarantined_once(consume, delivered, rows, letters):
+    first = delivered()
+    identity = first_id(first)
+    await consume(first)
+    for _ in range(2):
+        await consume(delivered(OTHER, identity=identity, offset=5))
+    assert len(await rows(EFFECTS)) == 1
+    (letter,) = await letters()
+    assert (letter["kind"], letter["event_id"]) == ("conflict", identity)
+    assert letter["source"] == {"topic": "essays", "partition": 0, "offset": 5}
+
+
+def first_id(delivery):
+    import json
+
+    return json.loads(delivery.value)["event_id"]
+
+
+async def test_a_conflict_leaves_no_hint(consume, delivered, redis, hint, rows):
+    await consume(delivered())
+    ((digest,),) = await rows("SELECT digest FROM effect_ledger")
+    await consume(delivered(OTHER, identity=first_id(delivered())))
+    assert redis.keys == {hint(delivered()): digest}
+
+
+async def test_a_malformed_record_is_set_aside_with_its_bytes(consume, rows, letters, handler):
+    for _ in range(2):
+        await consume(Delivery("essays", 2, 7, None, b"junk", (("trace", b"\x00"),)))
+    (letter,) = await letters()
+    assert letter["event_id"] == "essays:2:7"
+    assert letter["consumer"] == "c"
+    assert letter["kind"] == "malformed"
+    assert letter["source"] == {"topic": "essays", "partition": 2, "offset": 7}
+    assert base64.b64decode(letter["payload_base64"]) == b"junk"
+    assert base64.b64decode(letter["headers"]["trace"]) == b"\x00"
+    assert "not JSON" in letter["reason"]
+    assert handler.prepared == 0
+
+
+async def test_a_poison_event_is_set_aside_after_its_attempts(consume, delivered, rows, letters, handler, redis):
+    handler.before = raising(*(ValueError(f"no {n}") for n in range(100)))
+    await consume(delivered())
+    assert handler.prepared == 3
+    (letter,) = await letters()
+    assert (letter["kind"], letter["attempts"], letter["reason"]) == ("poison", 3, "ValueError('no 2')")
+    assert await rows(EFFECTS) == []
+    assert redis.keys == {}  # no hint: it may be replayed
+    assert await rows("SELECT * FROM attempt") == []
+
+
+async def test_a_poison_event_delivered_again_gets_neither_effect_nor_hint_nor_second_letter(
+    consume, delivered, rows, letters, handler, redis
+):
+    handler.before = raising(*(ValueError() for _ in range(3)))
+    await consume(delivered())
+    await consume(delivered())
+    assert len(await letters()) == 1
+    assert await rows(EFFECTS) == []
+    assert redis.keys == {}
+
+
+async def test_errors_of_dependencies_spend_no_attempts(consume, delivered, rows, letters, handler):
+    handler.before = raising(*(ContentUnavailable("down") for _ in range(20)))
+    await consume(delivered())
+    assert handler.prepared == 21
+    assert len(await rows(EFFECTS)) == 1
+    assert await letters() == []
+
+
+async def test_an_event_that_kills_the_process_is_bounded(
+    consume, delivered, rows, letters, handler, idempotency, open_database
+):
+    """The attempt is counted before it starts: here each one ends without a word, as by SIGKILL."""
+    started = asyncio.Event()
+
+    async def dies():
+        started.set()
+        await asyncio.Event().wait()
+
+    handler.before = dies
+    for _ in range(3):
+        started.clear()
+        task = asyncio.create_task(consume(delivered()))
+        await started.wait()
+        idempotency.inbox.end_attempt = _refused  # a killed process gives nothing back
+        task.cancel()
+        await asyncio.wait([task])
+        del idempotency.inbox.end_attempt
+    await consume(delivered())
+    (letter,) = await letters()
+    assert (letter["kind"], letter["attempts"]) == ("poison", 3)
+    assert "the process ended" in letter["reason"]
+
+
+async def _refused(*_):
+    return None
+
+
+async def test_an_attempt_that_is_cancelled_is_given_back(consume, delivered, rows, handler):
+    started = asyncio.Event()
+
+    async def hang():
+        started.set()
+        await asyncio.Event().wait()
+
+    handler.before = hang
+    task = asyncio.create_task(consume(delivered()))
+    await started.wait()
+    assert await rows("SELECT started FROM attempt") == [(1,)]
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await rows("SELECT * FROM attempt") == []
+
+
+async def test_a_lease_held_by_another_is_waited_for(idempotency, delivered, redis, handler, rows, until):
+    consume = idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES)(handler)
+    lease = f"lease:c:{first_id(delivered())}"
+    redis.keys[lease] = "another's token"
+    task = asyncio.create_task(consume(delivered()))
+    await until(lambda: redis.commands >= 6)
+    assert handler.prepared == 0
+    del redis.keys[lease]
+    await task
+    assert len(await rows(EFFECTS)) == 1
+
+
+async def test_when_the_holder_finishes_the_event_is_skipped(consume, delivered, redis, handler, hint, rows, until):
+    redis.keys[f"lease:c:{first_id(delivered())}"] = "another's token"
+    task = asyncio.create_task(consume(delivered()))
+    await until(lambda: redis.commands >= 6)
+    from reference_impl.service_libs.message import read
+
+    redis.keys[hint(delivered())] = read(delivered(), "c", UPLOAD_OUTCOMES).digest
+    await task
+    assert handler.prepared == 0
+    assert await rows(EFFECTS) == []
+
+
+async def test_when_the_lease_outlives_its_life_the_event_is_applied_all_the_same(
+    consume, delivered, redis, rows, monkeypatch
+):
+    redis.keys[f"lease:c:{first_id(delivered())}"] = "a dead holder's token"
+
+    async def run_out(_key):
+        return 0.0
+
+    monkeypatch.setattr(redis, "remaining_seconds", run_out)
+    await consume(delivered())
+    assert len(await rows(EFFECTS)) == 1
+    assert "a dead holder's token" in redis.keys.values()  # another's lease is never released
+
+
+async def test_two_replicas_with_the_same_event_at_once_have_one_effect(
+    open_database, delivered, redis, backoff, rows
+):
+    """Redis is down, so nothing but the inbox stands between them."""
+    from random import Random
+
+    redis.down = True
+    handlers = [Handler(), Handler()]
+    consumers = []
+    for handler in handlers:
+        database = open_database()
+        await database.start()
+        inbox = Inbox(database, Outbox(database), "dead-letters")
+        hints = Hints(redis, Random(1), lambda: "epoch", lease_seconds=2, retry_after=0.0)
+        idempotency = Idempotency(InboxGuard(database, inbox, hints), inbox, backoff)
+        consumers.append(idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES)(handler))
+    await asyncio.gather(*(consume(delivered()) for consume in consumers))
+    assert [handler.prepared for handler in handlers] == [1, 1]
+    assert len(await rows(EFFECTS)) == 1
+
+
+async def test_a_long_payload_is_cut_so_that_the_letter_can_leave(consume, letters):
+    await consume(Delivery("essays", 0, 0, None, b"x" * 2_000_000))
+    (letter,) = await letters()
+    assert len(letter["payload_base64"]) < 1_000_000
+    assert "payload cut from 2000000" in letter["reason"]
