@@ -49,9 +49,7 @@ def _said(command: Callable[P, None]) -> Callable[P, None]:
             typer.echo(f"oneffect: {shown(error, lines=True)}", err=True)
             raise typer.Exit(error.exit_code) from None
         except Interrupted as error:
-            typer.echo(
-                f"oneffect: {error}; all is stopped, and the history so far can be judged: oneffect check", err=True
-            )
+            typer.echo(f"oneffect: {shown(error)}", err=True)
             raise typer.Exit(error.exit_code) from None
         except (typer.Exit, typer.Abort):
             raise

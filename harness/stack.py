@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -51,6 +51,8 @@ class Traffic:
     """
 
     connections: Mapping[int, tuple[int, int]]
+    unanswered: Mapping[int, float] = field(default_factory=dict)
+    """Seconds since the service last sent something, by client's port, where nothing has gone back to it since."""
     accepted: int = 0
     """How many connections of the service's the proxy has accepted since the stack started, also those long gone."""
 

@@ -23,6 +23,7 @@ _ESTABLISHED: Final = 1 << 1
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI48x")
 _MESSAGE: Final = 72  # sizeof(struct inet_diag_msg)
+_SENT_AT, _RECEIVED_AT = 44, 52  # offsetof(struct tcp_info, tcpi_last_data_sent), …recv: milliseconds ago
 _BYTES_AT: Final = 120  # offsetof(struct tcp_info, tcpi_bytes_acked); tcpi_bytes_received follows
 
 
@@ -36,6 +37,8 @@ class Connection:
     """Bytes received from the client."""
     sent: int
     """Bytes that the client acknowledged."""
+    unanswered: float | None
+    """Seconds since the client last sent data, if nothing was sent to it since; None if something was."""
 
 
 def connections(port: int) -> list[Connection]:
@@ -76,6 +79,9 @@ def _connection(payload: bytes) -> Connection:
         length, kind = struct.unpack_from("=HH", attributes)
         if kind == _INFO and length >= 4 + _BYTES_AT + 16:
             acknowledged, received = struct.unpack_from("=QQ", attributes, 4 + _BYTES_AT)
-            return Connection(peer, received, acknowledged)
+            (sent_ago,) = struct.unpack_from("=I", attributes, 4 + _SENT_AT)
+            (received_ago,) = struct.unpack_from("=I", attributes, 4 + _RECEIVED_AT)
+            unanswered = received_ago / 1000 if received and received_ago < sent_ago else None
+            return Connection(peer, received, acknowledged, unanswered)
         attributes = attributes[(length + 3) & ~3 :]
-    return Connection(peer, 0, 0)
+    return Connection(peer, 0, 0, None)

@@ -73,9 +73,10 @@ def demo(seed: Seed = None, out: Out = None) -> None:
     ]
     printer = console()
     printer.print(f"seed {seed}")
+    runs_folder = out_folder(out)
     begun = time.monotonic()
     with Board(console(stderr=True), time.monotonic) as board:
-        runs = until_interrupted(_both(lanes, out_folder(out), board))
+        runs = until_interrupted(_both(lanes, runs_folder, board), runs_folder)
     _tell(runs)
     as_expected = all(run.document["as_expected"] for run in runs)
     printer.print(

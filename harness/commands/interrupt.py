@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from harness.errors import OneffectError
@@ -17,21 +19,24 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """The run was cancelled by a signal; ``exit_code`` is 130 for Ctrl-C, 143 for SIGTERM."""
+    """Work was cancelled by a signal; ``exit_code`` is 130 for Ctrl-C, 143 for SIGTERM."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(f"interrupted by {signal.Signals(number).name}")
+    def __init__(self, number: int, out: Path) -> None:
+        judge = shlex.join(["oneffect", "check", str(out / "latest")])
+        super().__init__(
+            f"interrupted by {signal.Signals(number).name}; all is stopped, and the history so far can be judged: {judge}"
+        )
         self.exit_code = 128 + number
 
 
-def until_interrupted(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` to its end. The first signal cancels it and waits; a second one leaves at once.
+def until_interrupted(work: Coroutine[Any, Any, T], out: Path) -> T:
+    """Run ``work``, whose run directories go to ``out``, to its end. The first signal cancels it and waits; a second one leaves at once.
 
     Raises Interrupted once all is stopped. Leaving at once is safe too: each stack has a reaper of its own, which
     ends what its harness left. Of errors raised together the first that the harness raised on purpose is raised.
     """
     with of_our_own():
-        return asyncio.run(_listening(work))
+        return asyncio.run(_listening(work, out))
 
 
 @contextmanager
@@ -50,7 +55,7 @@ def _first(error: BaseException) -> BaseException:
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
-async def _listening(work: Coroutine[Any, Any, T]) -> T:
+async def _listening(work: Coroutine[Any, Any, T], out: Path) -> T:
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
     came: list[int] = []
@@ -68,7 +73,7 @@ async def _listening(work: Coroutine[Any, Any, T]) -> T:
     except BaseException as error:
         # Whatever the cancelled work raised on its way out, it was the signal that ended it.
         if came:
-            raise Interrupted(came[0]) from error
+            raise Interrupted(came[0], out) from error
         raise
     finally:
         for number in SIGNALS:

@@ -62,8 +62,9 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
         for name in scenarios
     ]
     console().print(f"seed {seed}")
+    folder = out_folder(out)
     with Board(console(stderr=True), time.monotonic) as board:
-        results = until_interrupted(_all(plans, out_folder(out), board))
+        results = until_interrupted(_all(plans, folder, board), folder)
     raise typer.Exit(EXIT[max(result.verdict for result in results)])
 
 

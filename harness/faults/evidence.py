@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from harness.faults.base import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness.stack import Link, Traffic
 
 STANDSTILL = 0.6
-"""Seconds without a byte to the service, after a request of its, that no healthy link shows: a Kafka client's longest
-usual wait for an answer is half a second."""
+"""Seconds without an answer that no healthy link shows: a Kafka client's usual longest wait is half a second."""
+
+ANSWERED = 0.1
+"""Seconds within which a request is answered that a client does not give up."""
 
 
 class Ended:
@@ -46,51 +47,26 @@ class Ended:
 
 
 class Unanswered:
-    """Bytes that came from a service while none went back to it."""
+    """Requests of a service's that nobody answered: for too long, or until the service gave up its connection."""
 
-    def __init__(self, silences: Sequence[_Silence]) -> None:
-        self._silences = silences
-
-    @classmethod
-    async def since_now(cls, links: Sequence[Link]) -> Unanswered:
-        """Measured from now on."""
-        return cls([_Silence(link, await link.traffic()) for link in links])
+    def __init__(self, links: Sequence[Link]) -> None:
+        self._links = links
+        self._waiting: dict[str, Mapping[int, float]] = {link.name: {} for link in links}
 
     async def look(self) -> Evidence | None:
-        """Bit as soon as one link had a request of the service's and then stood still."""
-        for silence in self._silences:
-            if (asked := await silence.lasted(STANDSTILL)) is not None:
-                return Evidence(
-                    "bit",
-                    f"{silence.link.name}: the proxy received requests of the service's and gave no answer",
-                    {"bytes_received": 0},
-                    {"bytes_received": asked, "bytes_sent": 0, "seconds": STANDSTILL},
-                )
+        """Bit as soon as there is one."""
+        for link in self._links:
+            now = await link.traffic()
+            given_up = [at for at, since in self._waiting[link.name].items() if at not in now.connections and since]
+            longest = max(now.unanswered.values(), default=0.0)
+            self._waiting[link.name] = {at: since for at, since in now.unanswered.items() if since >= ANSWERED}
+            if given_up:
+                what = f"{link.name}: the service gave up a connection whose request was not answered"
+                return Evidence("bit", what, {}, {"connections": len(given_up)})
+            if longest >= STANDSTILL:
+                what = f"{link.name}: a request of the service's reached the proxy and was not answered"
+                return Evidence("bit", what, {}, {"seconds": longest, "connections": len(now.unanswered)})
         return None
-
-
-class _Silence:
-    """How long a link has been silent since a request."""
-
-    def __init__(self, link: Link, now: Traffic) -> None:
-        self.link = link
-        self._last = now
-        self._asked = 0
-        self._since = 0.0
-
-    async def lasted(self, seconds: float) -> int | None:
-        """Bytes that were asked in a silence that has lasted so long; None if there is none."""
-        now = await self.link.traffic()
-        last, self._last = self._last, now
-        none = (0, 0)
-        if any(now.connections[port][1] > last.connections.get(port, none)[1] for port in now.connections):
-            self._asked = 0
-            return None
-        asked = sum(max(0, got[0] - last.connections.get(port, none)[0]) for port, got in now.connections.items())
-        if asked and not self._asked:
-            self._since = time.monotonic()
-        self._asked += asked
-        return self._asked if self._asked and time.monotonic() - self._since >= seconds else None
 
 
 class Moved:

@@ -43,7 +43,7 @@ class NetHang(Fault):
         armed = await silent(links)
         async with AsyncExitStack() as toxics:
             await hang(links, self.direction, toxics)
-            yield Injected(armed, (await Unanswered.since_now(links)).look)
+            yield Injected(armed, Unanswered(links).look)
 
 
 async def hang(links: Sequence[Link], direction: Direction, toxics: AsyncExitStack) -> None:
@@ -56,12 +56,12 @@ async def hang(links: Sequence[Link], direction: Direction, toxics: AsyncExitSta
 
 
 async def silent(links: Sequence[Link]) -> Look:
-    """A look that finds every link silent which answers now."""
-    before = await _probed(links)
+    """A look that finds every link silent which answers now; links that another fault has silenced say nothing."""
+    before = {name: probe for name, probe in (await _probed(links)).items() if probe.answered}
 
     async def armed() -> Evidence | None:
-        after = await _probed(links)
-        if any(probe.answered for probe in after.values()) or not all(probe.answered for probe in before.values()):
+        after = await _probed([link for link in links if link.name in before])
+        if not before or any(probe.answered for probe in after.values()):
             return None
         return Evidence(
             "armed",

@@ -43,4 +43,4 @@ class NetPartition(Fault):
         armed = await silent(links)
         async with AsyncExitStack() as toxics:
             await hang(links, "both", toxics)
-            yield Injected(armed, (await Unanswered.since_now(links)).look)
+            yield Injected(armed, Unanswered(links).look)

@@ -98,6 +98,7 @@ async def rig(tmp_path_factory: Any) -> AsyncIterator[Rig]:
         kafka = KafkaClient(stack.direct("kafka"), names)
         await kafka.start()
         await kafka.create_topics(system.topics())
+        await kafka.ends(system.topics())
         redis = RedisClient(stack.direct("redis"))
         await stack.start_services(names, folder, None)
         yield Rig(system, stack, kafka, redis, folder)

@@ -41,11 +41,16 @@ async def test_a_new_database_has_another_epoch(database, tmp_path):
     await other.stop()
 
 
+async def fail_after_inserting(database, rows=1):
+    async with database.transaction() as transaction:
+        for _ in range(rows):
+            await transaction.execute(insert(QUARANTINE).values(**ROW))
+        raise ZeroDivisionError
+
+
 async def test_a_transaction_that_fails_leaves_nothing(database, rows):
     with pytest.raises(ZeroDivisionError):
-        async with database.transaction() as transaction:
-            await transaction.execute(insert(QUARANTINE).values(**ROW))
-            raise ZeroDivisionError
+        await fail_after_inserting(database)
     assert await rows("SELECT * FROM quarantine") == []
 
 
@@ -109,9 +114,7 @@ async def test_a_lock_that_stays_is_a_dependencys_error(database, tmp_path):
 
 async def test_a_broken_constraint_is_the_handlers_error(database):
     with pytest.raises(Exception, match="UNIQUE") as raised:
-        async with database.transaction() as transaction:
-            await transaction.execute(insert(QUARANTINE).values(**ROW))
-            await transaction.execute(insert(QUARANTINE).values(**ROW))
+        await fail_after_inserting(database, rows=2)
     assert not is_dependency_error(raised.value)
 
 
@@ -125,8 +128,7 @@ async def test_what_is_called_on_commit_is_not_called_on_rollback(database):
     calls = []
     database.on_commit(lambda: calls.append("commit"))
     with pytest.raises(ZeroDivisionError):
-        async with database.transaction():
-            raise ZeroDivisionError
+        await fail_after_inserting(database)
     assert calls == []
     async with database.transaction() as transaction:
         await transaction.execute(select(UPLOAD))

@@ -130,7 +130,7 @@ async def test_an_error_in_apply_leaves_neither_effect_nor_inbox_row(consume, de
     assert handler.prepared == 2
 
 
-async def test_a_commit_without_an_answer_is_asked_about_again(consume, delivered, rows, database, monkeypatch):
+async def test_a_commit_without_an_answer_is_asked_about_again(*, consume, delivered, rows, database, monkeypatch):
     real = database.transaction
     answers = iter([True, False])
 
@@ -190,7 +190,7 @@ async def test_a_malformed_record_is_set_aside_with_its_bytes(consume, rows, let
     assert handler.prepared == 0
 
 
-async def test_a_poison_event_is_set_aside_after_its_attempts(consume, delivered, rows, letters, handler, redis):
+async def test_a_poison_event_is_set_aside_after_its_attempts(*, consume, delivered, rows, letters, handler, redis):
     handler.before = raising(*(ValueError(f"no {n}") for n in range(100)))
     await consume(delivered())
     assert handler.prepared == 3
@@ -202,7 +202,7 @@ async def test_a_poison_event_is_set_aside_after_its_attempts(consume, delivered
 
 
 async def test_a_poison_event_delivered_again_gets_neither_effect_nor_hint_nor_second_letter(
-    consume, delivered, rows, letters, handler, redis
+    *, consume, delivered, rows, letters, handler, redis
 ):
     handler.before = raising(*(ValueError() for _ in range(3)))
     await consume(delivered())
@@ -221,7 +221,7 @@ async def test_errors_of_dependencies_spend_no_attempts(consume, delivered, rows
 
 
 async def test_an_event_that_kills_the_process_is_bounded(
-    consume, delivered, rows, letters, handler, idempotency, open_database
+    *, consume, delivered, rows, letters, handler, idempotency, open_database
 ):
     """The attempt is counted before it starts: here each one ends without a word, as by SIGKILL."""
     started = asyncio.Event()
@@ -266,7 +266,7 @@ async def test_an_attempt_that_is_cancelled_is_given_back(consume, delivered, ro
     assert await rows("SELECT * FROM attempt") == []
 
 
-async def test_a_lease_held_by_another_is_waited_for(idempotency, delivered, redis, handler, rows, until):
+async def test_a_lease_held_by_another_is_waited_for(*, idempotency, delivered, redis, handler, rows, until):
     consume = idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES)(handler)
     lease = f"lease:c:{first_id(delivered())}"
     redis.keys[lease] = "another's token"
@@ -278,7 +278,9 @@ async def test_a_lease_held_by_another_is_waited_for(idempotency, delivered, red
     assert len(await rows(EFFECTS)) == 1
 
 
-async def test_when_the_holder_finishes_the_event_is_skipped(consume, delivered, redis, handler, hint, rows, until):
+async def test_when_the_holder_finishes_the_event_is_skipped(
+    *, consume, delivered, redis, handler, hint, rows, until
+):
     redis.keys[f"lease:c:{first_id(delivered())}"] = "another's token"
     task = asyncio.create_task(consume(delivered()))
     await until(lambda: redis.commands >= 6)
@@ -291,7 +293,7 @@ async def test_when_the_holder_finishes_the_event_is_skipped(consume, delivered,
 
 
 async def test_when_the_lease_outlives_its_life_the_event_is_applied_all_the_same(
-    consume, delivered, redis, rows, monkeypatch
+    *, consume, delivered, redis, rows, monkeypatch
 ):
     redis.keys[f"lease:c:{first_id(delivered())}"] = "a dead holder's token"
 
@@ -305,7 +307,7 @@ async def test_when_the_lease_outlives_its_life_the_event_is_applied_all_the_sam
 
 
 async def test_two_replicas_with_the_same_event_at_once_have_one_effect(
-    open_database, delivered, redis, backoff, rows
+    *, open_database, delivered, redis, backoff, rows
 ):
     """Redis is down, so nothing but the inbox stands between them."""
     from random import Random

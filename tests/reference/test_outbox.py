@@ -38,10 +38,13 @@ async def test_what_is_left_is_published_once(leave, relay, bus):
 
 
 async def test_what_is_rolled_back_is_not_published(database, the_outbox, relay, bus):
-    with pytest.raises(ZeroDivisionError):
+    async def leave_and_fail():
         async with database.transaction() as transaction:
             await the_outbox.add(transaction, "essays", "k", b"1")
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await leave_and_fail()
     await relay.publish_unsent()
     assert bus.published == []
 

@@ -52,4 +52,9 @@ class NativeLink:
                 self._prober.used.discard(client)
             else:
                 self._accepted += 1
-        return Traffic({c.peer: (c.received, c.sent) for c in connections(port) if c.peer not in own}, self._accepted)
+        theirs = [connection for connection in connections(port) if connection.peer not in own]
+        return Traffic(
+            {connection.peer: (connection.received, connection.sent) for connection in theirs},
+            {connection.peer: connection.unanswered for connection in theirs if connection.unanswered is not None},
+            self._accepted,
+        )

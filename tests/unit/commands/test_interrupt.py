@@ -63,6 +63,7 @@ def test_a_signal_stops_everything(project: Path, number: int, code: int) -> Non
     assert process.returncode == code
     assert "stopping" in out
     assert "interrupted by" in err
+    assert "oneffect check .oneffect/runs/latest" in err
     assert "Traceback" not in err
     assert (project / "stopped").exists()
 
@@ -90,7 +91,7 @@ def test_the_result_comes_back() -> None:
     async def work() -> int:
         return 5
 
-    assert until_interrupted(work()) == 5
+    assert until_interrupted(work(), Path("runs")) == 5
 
 
 def test_of_several_errors_our_own_is_raised() -> None:
@@ -98,7 +99,7 @@ def test_of_several_errors_our_own_is_raised() -> None:
         raise ExceptionGroup("a", [ValueError("x"), ExceptionGroup("b", [FaultError("y"), StackError("z")])])
 
     with pytest.raises(FaultError, match="y"):
-        until_interrupted(work())
+        until_interrupted(work(), Path("runs"))
 
 
 def test_a_group_without_our_own_is_left_as_it_is() -> None:
@@ -106,4 +107,4 @@ def test_a_group_without_our_own_is_left_as_it_is() -> None:
         raise ExceptionGroup("a", [ValueError("x")])
 
     with pytest.raises(ExceptionGroup):
-        until_interrupted(work())
+        until_interrupted(work(), Path("runs"))

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+
+import pytest
+
+from reference_impl.content_service.core_logic import BlobStore
+
+CONTENT = b"some bytes"
+NAME = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+async def blobs(tmp_path):
+    store = BlobStore(tmp_path / "blobs")
+    await store.start()
+    return store
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "blobs"
+
+
+@pytest.mark.parametrize("content", [b"", CONTENT, b"\r\n\xff\xfe\x00" * 100_000])
+async def test_what_is_stored_comes_back_byte_for_byte(blobs, content):
+    storage_id = await blobs.put(content)
+    assert storage_id == hashlib.sha256(content).hexdigest()
+    assert await blobs.get(storage_id) == content
+
+
+async def test_what_was_never_stored_is_not_there(blobs):
+    assert await blobs.get("0" * 64) is None
+
+
+@pytest.mark.parametrize("name", ["", "../secret", "a" * 63, "A" * 64, NAME + "\n", f"{NAME}/.."])
+async def test_a_name_that_is_no_storage_id_is_not_there(blobs, folder, name):
+    (folder.parent / "secret").write_bytes(b"secret")
+    assert await blobs.get(name) is None
+
+
+@pytest.mark.parametrize("found", [b"", CONTENT[:4], CONTENT + b"x", b"Some bytes"])
+async def test_a_half_written_or_rotten_file_under_the_name_is_replaced(blobs, folder, found):
+    (folder / NAME).write_bytes(found)
+    await blobs.put(CONTENT)
+    assert (folder / NAME).read_bytes() == CONTENT
+
+
+async def test_a_blob_that_is_there_is_not_written_again(blobs, folder):
+    await blobs.put(CONTENT)
+    before = (folder / NAME).stat().st_ino
+    await blobs.put(CONTENT)
+    assert (folder / NAME).stat().st_ino == before
+
+
+async def test_many_at_once_store_one(blobs, folder):
+    await asyncio.gather(*(blobs.put(CONTENT) for _ in range(20)))
+    assert [path.name for path in folder.iterdir()] == [NAME]
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Which system calls were made, in order; one named in ``fails`` raises."""
+
+    class Steps(list):
+        fails = ""
+
+    done = Steps()
+    for name in ("fsync", "rename", "replace"):
+        real = getattr(os, name)
+
+        def step(*arguments, name=name, real=real, **options):
+            if name == done.fails:
+                raise OSError(28, "No space left on device")
+            done.append(name)
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(os, name, step)
+    return done
+
+
+async def test_it_syncs_the_file_then_renames_then_syncs_the_folder(blobs, steps):
+    await blobs.put(CONTENT)
+    assert steps == ["fsync", "replace", "fsync"]
+
+
+async def test_a_blob_that_was_there_is_synced_with_its_folder_too(blobs, steps):
+    await blobs.put(CONTENT)
+    steps.clear()
+    await blobs.put(CONTENT)
+    assert steps == ["fsync"]  # whoever wrote it may have died before
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+async def test_a_disk_that_refuses_leaves_nothing(blobs, folder, steps, call):
+    steps.fails = call
+    with pytest.raises(OSError, match="No space"):
+        await blobs.put(CONTENT)
+    assert list(folder.iterdir()) == []

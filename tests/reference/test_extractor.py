@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from random import Random
+
+import docx
+import pytest
+from reportlab.pdfgen.canvas import Canvas
+
+from reference_impl.common_core.enums import ValidationFailure
+from reference_impl.file_service.extractor import Extractor, extension, zip_bomb
+
+LIMIT = 200_000
+
+
+@pytest.fixture
+def extractor():
+    return Extractor(max_characters=1000, max_unpacked_bytes=LIMIT)
+
+
+def docx_of(*paragraphs):
+    document = docx.Document()
+    for paragraph in paragraphs:
+        document.add_paragraph(paragraph)
+    written = io.BytesIO()
+    document.save(written)
+    return written.getvalue()
+
+
+def pdf_of(*pages):
+    written = io.BytesIO()
+    canvas = Canvas(written, invariant=1)
+    for page in pages:
+        canvas.drawString(50, 700, page)
+        canvas.showPage()
+    canvas.save()
+    return written.getvalue()
+
+
+def zip_of(**entries):
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252", "latin-1"])
+def test_text_is_decoded_by_its_mark_or_by_trying(extractor, encoding):
+    text = "Räksmörgås\r\nnaïve\r\n"
+    assert extractor.extract(text.encode(encoding), "a.txt").text == text
+
+
+def test_bytes_of_no_encoding_are_text_all_the_same(extractor):
+    assert extractor.extract(b"p\xe5 \x81\n", "a.txt").failure is None
+
+
+def test_a_docx_gives_its_paragraphs(extractor):
+    assert extractor.extract(docx_of("Hej", "på dig"), "a.docx").text == "Hej\npå dig"
+
+
+def test_a_docx_with_a_table_gives_its_cells_too(extractor):
+    document = docx.Document()
+    document.add_table(1, 1).cell(0, 0).text = "in a cell"
+    written = io.BytesIO()
+    document.save(written)
+    assert "in a cell" in extractor.extract(written.getvalue(), "a.docx").text
+
+
+def test_a_pdf_gives_its_pages(extractor):
+    assert extractor.extract(pdf_of("first", "second"), "a.pdf").text.split() == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "failure"),
+    [
+        ("a.txt", b" \r\n\t", ValidationFailure.NO_TEXT),
+        ("a.txt", b"\xef\xbb\xbf", ValidationFailure.NO_TEXT),
+        ("a.docx", docx_of(""), ValidationFailure.NO_TEXT),
+        ("a.pdf", pdf_of(""), ValidationFailure.NO_TEXT),
+        ("a.txt", b"x" * 1001, ValidationFailure.TOO_LONG),
+        ("a.docx", docx_of(*["x" * 100] * 11), ValidationFailure.TOO_LONG),
+        ("a.pdf", pdf_of(*["word " * 20] * 11), ValidationFailure.TOO_LONG),
+        ("a.docx", docx_of("text")[:2000], ValidationFailure.DAMAGED),
+        ("a.docx", b"no zip", ValidationFailure.DAMAGED),
+        ("a.docx", zip_of(other=b"no document"), ValidationFailure.DAMAGED),
+        ("a.pdf", b"%PDF-1.7\n" + Random(1).randbytes(2000), ValidationFailure.DAMAGED),
+        ("a.pdf", b"", ValidationFailure.DAMAGED),
+        ("a.txt", b"\xff\xfe\x00", ValidationFailure.DAMAGED),
+    ],
+)
+def test_what_is_wrong_with_the_bytes_is_a_result(extractor, name, content, failure):
+    found = extractor.extract(content, name)
+    assert (found.failure, found.text) == (failure, "")
+    assert found.detail
+
+
+def test_the_same_bytes_give_the_same_result(extractor):
+    content = docx_of("text")[:2000]
+    assert extractor.extract(content, "a.docx") == extractor.extract(content, "a.docx")
+
+
+def test_exactly_the_limit_is_not_too_long(extractor):
+    assert extractor.extract(b"x" * 1000, "a.txt").failure is None
+
+
+def test_a_bomb_shows_in_its_directory():
+    assert "unpacks to 200001 bytes" in zip_bomb(zip_of(a=b"0" * (LIMIT + 1)), LIMIT)
+    assert "2001 entries" in zip_bomb(zip_of(**{f"e{n}": b"" for n in range(2001)}), LIMIT)
+
+
+@pytest.mark.parametrize("content", [docx_of("text"), b"no zip", docx_of("text")[:2000], b""])
+def test_what_is_no_bomb_passes(content):
+    assert zip_bomb(content, LIMIT) is None
+
+
+def test_a_directory_that_lies_does_not_help_a_bomb(extractor):
+    """Its declared sizes are forged to 1 byte each: what comes out is bounded all the same."""
+    bomb = bytearray(zip_of(**{"word/document.xml": b"0" * (LIMIT * 10)}))
+    for signature, offset in ((b"PK\x01\x02", 24), (b"PK\x03\x04", 22)):
+        struct.pack_into("<I", bomb, bomb.index(signature) + offset, 1)
+    assert zip_bomb(bytes(bomb), LIMIT) is None
+    assert extractor.extract(bytes(bomb), "a.docx").failure is not None
+
+
+def test_unpacking_stops_at_the_limit(extractor):
+    found = extractor.extract(zip_of(**{"word/document.xml": b"0" * (LIMIT * 10)}), "a.docx")
+    assert found.failure is ValidationFailure.TOO_LONG
+
+
+@pytest.mark.parametrize(("name", "found"), [("A.TXT", ".txt"), ("a.tar.docx", ".docx"), ("a", ""), (".txt", "")])
+def test_the_extension_is_the_last_one(name, found):
+    assert extension(name) == found

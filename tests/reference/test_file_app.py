@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+
+import httpx
+import pytest
+
+from reference_impl.file_service.app import build_app
+from reference_impl.file_service.core_logic import UploadDesk
+from reference_impl.file_service.store import UploadStore
+
+LIMIT = 10_000
+
+
+@pytest.fixture
+def uploads(database, the_outbox, clock):
+    return UploadStore(database, the_outbox, clock, "essays")
+
+
+@pytest.fixture
+async def http(content, uploads):
+    desk = UploadDesk(content, uploads, max_bytes=LIMIT, max_unpacked_bytes=100_000)
+    app = build_app(desk, max_upload_bytes=LIMIT, needed={})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://file") as client:
+        yield client
+
+
+@pytest.fixture
+def post(http):
+    async def send(content=b"hej", name="a.txt", key="u1"):
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        return await http.post("/v1/files", files={"file": (name, content)}, headers=headers)
+
+    return send
+
+
+@pytest.fixture
+def post_raw(http):
+    """A body as it is, with a file name that no client library would send."""
+
+    async def send(name: bytes):
+        disposition = b'Content-Disposition: form-data; name="file"; filename="' + name + b'"'
+        body = b"--b\r\n" + disposition + b"\r\n\r\nhej\r\n--b--\r\n"
+        headers = {"Idempotency-Key": "u1", "Content-Type": "multipart/form-data; boundary=b"}
+        return await http.post("/v1/files", content=body, headers=headers)
+
+    return send
+
+
+def bomb():
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", b"0" * 1_000_000)
+    return written.getvalue()
+
+
+async def test_an_upload_is_taken_when_its_raw_blob_is_durable(post, content, rows):
+    answer = await post(b"\x00hej\r\n\xff")
+    raw = hashlib.sha256(b"\x00hej\r\n\xff").hexdigest()
+    assert (answer.status_code, answer.json()) == (202, {"upload_id": "u1", "raw_file_storage_id": raw})
+    assert content.blobs == {raw: b"\x00hej\r\n\xff"}
+    assert content.kinds == ["raw_upload_blob"]
+    assert await rows("SELECT upload_id, raw_file_storage_id, status FROM upload") == [("u1", raw, "received")]
+
+
+async def test_the_same_key_and_bytes_give_the_same_answer(post, rows):
+    first, again = await post(), await post()
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert len(await rows("SELECT * FROM upload")) == 1
+
+
+async def test_the_same_key_with_other_bytes_is_refused(post, content):
+    await post(b"one")
+    answer = await post(b"other")
+    assert (answer.status_code, answer.json()["error"]) == (422, "key_reused")
+    assert list(content.blobs.values()) == [b"one"]
+
+
+async def test_the_same_bytes_under_another_key_are_another_upload(post, rows):
+    await post(key="u1")
+    await post(key="u2")
+    assert len(await rows("SELECT * FROM upload")) == 2
+
+
+@pytest.mark.parametrize(
+    ("upload", "status", "error"),
+    [
+        ({"content": b""}, 400, "empty"),
+        ({"content": b"x" * (LIMIT + 1)}, 413, "too_large"),
+        ({"content": b"x" * 1_000_000}, 413, "too_large"),
+        ({"content": bomb(), "name": "a.docx"}, 413, "zip_bomb"),
+        ({"name": "../../etc/passwd"}, 400, "bad_name"),
+        ({"name": "..\\..\\boot.txt"}, 400, "bad_name"),
+        ({"name": "a\x00.txt"}, 400, "bad_name"),
+        ({"name": "a\n.txt"}, 400, "bad_name"),
+        ({"name": "a\x7f.txt"}, 400, "bad_name"),
+        ({"name": "%2e%2e%2fpasswd.txt"}, 400, "bad_name"),
+        ({"name": "a" * 252 + ".txt"}, 400, "bad_name"),
+        ({"name": "a" * 10_000 + ".txt"}, 400, "bad_multipart"),
+        ({"name": " "}, 400, "bad_name"),
+        ({"name": ""}, 400, "no_file"),
+        ({"name": "a.exe"}, 415, "unsupported_type"),
+        ({"name": "txt"}, 415, "unsupported_type"),
+        ({"key": None}, 400, "no_key"),
+        ({"key": ""}, 400, "no_key"),
+        ({"key": "a b"}, 400, "bad_key"),
+        ({"key": "x" * 256}, 400, "bad_key"),
+    ],
+)
+async def test_a_bad_upload_is_refused_in_json_and_leaves_nothing(*, post, content, rows, upload, status, error):
+    answer = await post(**upload)
+    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    assert answer.json()["detail"]
+    assert content.blobs == {}
+    assert await rows("SELECT * FROM upload") == []
+
+
+@pytest.mark.parametrize("name", [b"../../etc/passwd", b"a\x00.txt", b"a\x01.txt", b"a/b.txt"])
+async def test_a_bad_name_on_the_wire_is_refused(post_raw, content, name):
+    answer = await post_raw(name)
+    assert answer.status_code == 400
+    assert answer.json()["error"] in {"bad_name", "bad_multipart"}
+    assert content.blobs == {}
+
+
+@pytest.mark.parametrize("name", ["Räksmörgås (final).txt", "论文.TXT", "a" * 251 + ".txt", "100%.txt", "-.txt"])
+async def test_an_odd_name_is_taken(post, name):
+    assert (await post(name=name)).status_code == 202
+
+
+async def test_exactly_the_limit_is_taken(post):
+    assert (await post(b"x" * LIMIT)).status_code == 202
+
+
+async def test_a_damaged_document_is_taken_and_kept(post, content):
+    assert (await post(bomb()[:100], "a.docx")).status_code == 202
+    assert list(content.blobs.values()) == [bomb()[:100]]
+
+
+async def test_a_body_that_never_ends_is_refused_before_it_is_read(http):
+    read = 0
+
+    async def endless():
+        nonlocal read
+        while True:
+            read += 1
+            yield b"x" * 1000
+
+    headers = {"Idempotency-Key": "u1", "Content-Type": "multipart/form-data; boundary=b"}
+    answer = await http.post("/v1/files", content=endless(), headers=headers)
+    assert answer.status_code == 413
+    assert read < 100
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/json", b"{}", 415),
+        ("multipart/form-data", b"", 400),
+        ("multipart/form-data; boundary=b", b"junk", 400),
+        ("multipart/form-data; boundary=b", b"", 400),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.t',
+            400,
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n--b--',
+            400,
+        ),
+    ],
+)
+async def test_a_body_that_is_no_upload_is_refused(http, content_type, body, status):
+    headers = {"Idempotency-Key": "u1", "Content-Type": content_type}
+    answer = await http.post("/v1/files", content=body, headers=headers)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error", "detail"}
+
+
+async def test_a_content_service_that_does_not_answer_is_a_503_and_records_nothing(post, content, rows):
+    content.down = True
+    answer = await post()
+    assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "1"
+    assert await rows("SELECT * FROM upload") == []
+
+
+async def test_after_an_outage_the_same_upload_is_taken(post, content):
+    content.down = True
+    await post()
+    content.down = False
+    assert (await post()).status_code == 202
+
+
+async def test_a_recorded_upload_needs_no_content_service_to_be_answered_again(post, content):
+    first = await post()
+    content.down = True
+    assert (await post()).json() == first.json()
+
+
+async def test_it_wakes_the_worker(post, uploads):
+    await post()
+    assert uploads.recorded.is_set()

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from reference_impl.service_libs.hints import Hints
+from reference_impl.service_libs.message import Delivery, Message
+
+MESSAGE = Message("c", "id", "digest", Delivery("essays", 0, 0, None, b""))
+
+
+@pytest.fixture
+def cautious(redis):
+    return Hints(redis, Random(2), lambda: "epoch", lease_seconds=2, retry_after=1000.0)
+
+
+async def test_after_a_failure_redis_is_left_alone_for_a_while(cautious, redis):
+    redis.down = True
+    for _ in range(5):
+        assert not await cautious.done(MESSAGE)
+        assert await cautious.lease(MESSAGE) is None
+        await cautious.mark_done(MESSAGE, 10)
+    assert redis.commands == 1
+
+
+async def test_a_lease_has_a_token_of_its_own_and_a_life(hints, redis):
+    token = await hints.lease(MESSAGE)
+    assert redis.keys == {"lease:c:id": token}
+    assert redis.ttl == {"lease:c:id": 2}
+
+
+async def test_releasing_late_does_not_release_anothers_lease(hints, redis):
+    token = await hints.lease(MESSAGE)
+    redis.keys["lease:c:id"] = "another's"  # ours ran out, and another took it
+    await hints.release(MESSAGE, token)
+    assert redis.keys == {"lease:c:id": "another's"}
+
+
+async def test_the_hint_names_database_consumer_and_event(hints, redis, database):
+    await hints.mark_done(MESSAGE, 10)
+    assert redis.keys == {f"done:{database.epoch}:c:id": "digest"}
+    assert redis.ttl == {f"done:{database.epoch}:c:id": 10}

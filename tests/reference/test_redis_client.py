@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from reference_impl.service_libs.errors import RedisUnavailable
+from reference_impl.service_libs.redis_client import RedisClient
+
+
+class Server:
+    """Speaks just enough RESP to answer, to be silent, or to answer late."""
+
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+        self.connections = 0
+        self.answer: Callable[[bytes], bytes | None] = lambda _command: b"+OK\r\n"
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.writers.append(writer)
+        while data := await reader.read(65536):
+            self.received.append(data)
+            answer = self.answer(data)
+            if answer is not None:
+                writer.write(answer)
+        writer.close()
+
+    def commands(self, name: bytes) -> list[bytes]:
+        return [data for data in self.received if name in data]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    server = Server()
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.port = listening.sockets[0].getsockname()[1]
+    yield server
+    listening.close()
+    for writer in server.writers:
+        writer.close()
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[RedisClient]:
+    client = RedisClient(f"redis://127.0.0.1:{server.port}/0", connect_timeout=5, command_timeout=0.1)
+    yield client
+    await client.stop()
+
+
+async def test_it_starts_with_a_ping(client, server):
+    server.answer = lambda _: b"+PONG\r\n"
+    await client.start()
+    assert len(server.commands(b"PING")) == len(server.received) == 1
+    assert client.available
+
+
+async def test_a_claim_whose_reply_is_lost_is_sent_once(client, server):
+    server.answer = lambda _: None
+    with pytest.raises(RedisUnavailable, match="Timeout"):
+        await client.set_if_not_exists("k", "v", 10)
+    assert len(server.commands(b"SET")) == 1
+    assert client.available is False
+
+
+async def test_a_late_reply_is_never_taken_for_the_next_ones(client, server):
+    server.answer = lambda _: None
+    with pytest.raises(RedisUnavailable):
+        await client.get("first")
+    server.writers[0].write(b"$4\r\nlate\r\n")
+    server.answer = lambda _: b"$4\r\nnext\r\n"
+    assert await client.get("second") == "next"
+    assert server.connections == 2
+
+
+async def test_a_cancelled_command_leaves_no_reply_behind(client, server):
+    server.answer = lambda _: None
+    task = asyncio.create_task(client.get("first"))
+    while not server.received:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.wait([task])
+    server.writers[0].write(b"$4\r\nlate\r\n")
+    server.answer = lambda _: b"$4\r\nnext\r\n"
+    assert await client.get("second") == "next"
+
+
+@pytest.mark.parametrize(("answer", "ours"), [(b"+OK\r\n", True), (b"$-1\r\n", False)])
+async def test_set_if_not_exists_says_whose_the_key_is(client, server, answer, ours):
+    server.answer = lambda _: answer
+    assert await client.set_if_not_exists("k", {"any": "value"}, ttl_seconds=7) is ours
+    (sent,) = server.received
+    assert {b"SET", b"k", b"NX", b"EX", b"7"} <= set(sent.split(b"\r\n"))
+
+
+async def test_delete_key_counts(client, server):
+    server.answer = lambda _: b":1\r\n"
+    assert await client.delete_key("k") == 1
+
+
+async def test_a_server_that_is_not_there_is_unavailable():
+    client = RedisClient("redis://127.0.0.1:1/0", connect_timeout=5, command_timeout=5)
+    with pytest.raises(RedisUnavailable):
+        await client.start()
+    await client.stop()
+
+
+async def test_an_error_reply_is_unavailable_too(client, server):
+    server.answer = lambda _: b"-LOADING the dataset\r\n"
+    with pytest.raises(RedisUnavailable):
+        await client.get("k")

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from reference_impl.common_core.enums import ContentType
+from reference_impl.file_service.config import FileServiceSettings
+from reference_impl.file_service.extractor import Extractor
+from reference_impl.file_service.store import Upload, UploadStore
+from reference_impl.file_service.worker import Worker
+from reference_impl.service_libs.outbox import Outbox
+
+PROVISIONED = "huleedu.file.essay_content.provisioned.v1"
+FAILED = "huleedu.file.essay_validation.failed.v1"
+
+
+@pytest.fixture
+def settings():
+    return FileServiceSettings(
+        port=1, kafka="127.0.0.1:1", content_url="http://content", database_url="sqlite:///db", claim_seconds=10
+    )
+
+
+@pytest.fixture
+def make_worker(settings, content, clock, backoff):
+    def make(database):
+        uploads = UploadStore(database, Outbox(database), clock, "essays")
+        extractor = Extractor(max_characters=1000, max_unpacked_bytes=100_000)
+        return Worker(settings, uploads, content, extractor, clock, backoff)
+
+    return make
+
+
+@pytest.fixture
+def worker(make_worker, database):
+    return make_worker(database)
+
+
+@pytest.fixture
+def take(worker, content):
+    async def record(raw=b"hej hej", name="a.txt", key="u1"):
+        raw_id = await content.store_content(raw, ContentType.RAW_UPLOAD_BLOB)
+        return await worker.uploads.record(Upload(key, name, raw_id))
+
+    return record
+
+
+@pytest.fixture
+def outcomes(rows):
+    async def read():
+        return [json.loads(value) for (value,) in await rows("SELECT value FROM outbox ORDER BY entry")]
+
+    return read
+
+
+async def test_an_upload_that_passes_is_provisioned(take, worker, outcomes, content):
+    upload = await take("Räka\r\n".encode("utf-16"))
+    await worker.finish(upload)
+    (event,) = await outcomes()
+    assert event["event_type"] == PROVISIONED
+    assert event["data"]["upload_id"] == event["correlation_id"] == "u1"
+    assert event["data"]["raw_file_storage_id"] == upload.raw_file_storage_id
+    assert content.blobs[event["data"]["text_storage_id"]] == "Räka\r\n".encode()
+    assert content.kinds == ["raw_upload_blob", "extracted_plaintext"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "name", "reason"),
+    [(b" \n", "a.txt", "no_text"), (b"x" * 1001, "a.txt", "too_long"), (b"junk", "a.docx", "damaged")],
+)
+async def test_an_upload_that_does_not_pass_fails_and_keeps_its_raw_blob(
+    *, take, worker, outcomes, content, raw, name, reason
+):
+    upload = await take(raw, name)
+    await worker.finish(upload)
+    (event,) = await outcomes()
+    assert (event["event_type"], event["data"]["reason"]) == (FAILED, reason)
+    assert content.blobs == {upload.raw_file_storage_id: raw}
+
+
+async def test_an_upload_has_one_outcome_however_often_it_is_worked_on(take, worker, outcomes):
+    upload = await take()
+    await asyncio.gather(*(worker.finish(upload) for _ in range(5)))
+    assert len(await outcomes()) == 1
+
+
+async def test_work_done_again_gives_the_same_event(take, worker, outcomes, database):
+    upload = await take()
+    await worker.finish(upload)
+    async with database.transaction() as transaction:
+        await transaction.exec_driver_sql("UPDATE upload SET status = 'received'")
+    await worker.finish(upload)
+    first, second = await outcomes()
+    assert (first["event_id"], first["data"]) == (second["event_id"], second["data"])
+
+
+async def test_data_hold_no_clock(take, worker, outcomes, clock):
+    await worker.finish(await take(key="u1"))
+    clock.pass_seconds(1000)
+    await worker.finish(await take(key="u2"))
+    first, second = [event["data"] | {"upload_id": ""} for event in await outcomes()]
+    assert first == second
+
+
+async def test_an_upload_is_claimed_by_one_replica_at_a_time(take, worker, make_worker, open_database):
+    for n in range(10):
+        await take(key=f"u{n}")
+    other_database = open_database()
+    await other_database.start()
+    other = make_worker(other_database)
+    claims = await asyncio.gather(worker.uploads.claim(10, 10), other.uploads.claim(10, 10))
+    names = [upload.upload_id for claim in claims for upload in claim]
+    assert sorted(names) == sorted(set(names))
+    assert len(names) == 10
+
+
+async def test_the_oldest_are_claimed_first(take, worker, clock):
+    for n in (3, 1, 2):
+        clock.pass_seconds(1)
+        await take(key=f"u{n}")
+    assert {upload.upload_id for upload in await worker.uploads.claim(2, 10)} == {"u3", "u1"}
+
+
+async def test_what_a_dead_replica_claimed_is_claimed_again_when_its_time_is_over(take, worker, clock):
+    await take()
+    assert len(await worker.uploads.claim(10, 10)) == 1
+    assert await worker.uploads.claim(10, 10) == []
+    clock.pass_seconds(11)
+    assert len(await worker.uploads.claim(10, 10)) == 1
+
+
+async def test_it_works_at_once_on_what_is_recorded(take, worker, database, the_outbox, until):
+    worker.settings = worker.settings.model_copy(update={"worker_poll_seconds": 1000})
+    task = asyncio.create_task(worker.run())
+    await take()
+    await until(worker.uploads._outbox.added.is_set)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_an_outage_of_the_content_service_is_never_a_failed_validation(
+    take, worker, outcomes, content, clock, until
+):
+    await take()
+    content.down = True
+    task = asyncio.create_task(worker.run())
+    await until(lambda: worker._failures)
+    assert await outcomes() == []
+    content.down = False
+    clock.pass_seconds(1000)
+    await until(worker.uploads._outbox.added.is_set)
+    task.cancel()
+    await asyncio.wait([task])
+    (event,) = await outcomes()
+    assert event["event_type"] == PROVISIONED
+
+
+async def test_a_worker_that_is_stopped_in_the_middle_leaves_the_upload_to_the_next(
+    take, worker, make_worker, database, content, clock, until, outcomes, monkeypatch
+):
+    await take()
+    entered = asyncio.Event()
+
+    async def hang(_):
+        entered.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(content, "fetch_content", hang)
+        task = asyncio.create_task(worker.run())
+        await entered.wait()
+        task.cancel()
+        await asyncio.wait([task])
+    clock.pass_seconds(1000)
+    (upload,) = await worker.uploads.claim(10, 10)
+    await worker.finish(upload)
+    assert len(await outcomes()) == 1
