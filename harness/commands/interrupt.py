@@ -23,15 +23,15 @@ class Interrupted(BaseException):
 
     def __init__(self, number: int, out: Path) -> None:
         judge = shlex.join(["oneffect", "check", str(out / "latest")])
-        super().__init__(
-            f"interrupted by {signal.Signals(number).name}; all is stopped, and the history so far can be judged: {judge}"
-        )
+        name = signal.Signals(number).name
+        super().__init__(f"interrupted by {name}; all is stopped, and the history so far can be judged: {judge}")
         self.exit_code = 128 + number
 
 
 def until_interrupted(work: Coroutine[Any, Any, T], out: Path) -> T:
-    """Run ``work``, whose run directories go to ``out``, to its end. The first signal cancels it and waits; a second one leaves at once.
+    """Run ``work`` to its end; its run directories go to ``out``.
 
+    The first signal cancels it and waits; a second one leaves at once.
     Raises Interrupted once all is stopped. Leaving at once is safe too: each stack has a reaper of its own, which
     ends what its harness left. Of errors raised together the first that the harness raised on purpose is raised.
     """

@@ -87,7 +87,8 @@ async def _all(plans: Sequence[Plan], out: Path, board: Board) -> list[Result]:
             line = board.line(plan.label)
             result = await execute(plan, out=out, stack=await stacks.of(plan, line), progress=line)
             line.done()
-            for text in terminal.report(document.read(result.directory), result.directory):
-                printer.print(text)
+            with board.aside():
+                for text in terminal.report(document.read(result.directory), result.directory):
+                    printer.print(text)
             results.append(result)
     return results

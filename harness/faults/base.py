@@ -147,7 +147,7 @@ class Fault(Model):
     """Whether it has a window (``for:``) and an end."""
 
     def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - most take none
-        """Replicas and dependencies that it stops and starts: two faults on one of them take turns."""
+        """Replicas, dependencies and links that it has to itself: two faults on one of them take turns."""
         return []
 
     def inject(self, on: str, arena: Arena) -> Scope[Injected]:

@@ -36,6 +36,10 @@ class NetHang(Fault):
 
     direction: Direction = "both"
 
+    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - what it is on is all
+        """The link: where nothing gets through, a second fault of this kind would meet nothing."""
+        return [on]
+
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """A timeout toxic without an end, in each direction."""

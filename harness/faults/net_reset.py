@@ -23,6 +23,10 @@ class NetReset(Fault):
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True
 
+    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - what it is on is all
+        """The link: where nothing gets through, a second fault of this kind would meet nothing."""
+        return [on]
+
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """A reset_peer toxic downstream."""

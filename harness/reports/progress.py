@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -50,6 +51,18 @@ class Board:
         """A line that is done with."""
         if self._live is not None and line.task is not None:
             self._live.remove_task(line.task)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """No live line meanwhile, so that something else can be printed."""
+        if self._live is None:
+            yield
+            return
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start()
 
     def __enter__(self) -> Self:
         if self._live is not None:

@@ -140,7 +140,7 @@ def _warnings(document: Document) -> Iterator[Text]:
 def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
     for fault in faults:
         bit = fault.get("bit")
-        what = _what(fault["evidence"].get("bit"))
+        what = _what(fault["evidence"].get("bit"), str(fault["target"]))
         said = f"bit {bit:.3f} s{what}" if bit is not None else "never bit" + (", armed" if "armed" in fault else "")
         if "error" in fault:
             said += f" ({fault['error']})"
@@ -152,8 +152,9 @@ def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
         )
 
 
-def _what(evidence: object) -> str:
-    return f" ({evidence['what']})" if isinstance(evidence, Mapping) and evidence.get("what") else ""
+def _what(evidence: object, target: str) -> str:
+    what = str(evidence.get("what") or "") if isinstance(evidence, Mapping) else ""
+    return f" ({what.removeprefix(f'{target}: ')})" if what else ""
 
 
 def _figures(figures: Mapping[str, Any]) -> Text:

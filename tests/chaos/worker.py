@@ -104,10 +104,11 @@ async def switch(busy: Path) -> None:
         if wanted and not tasks:
             tasks = [asyncio.create_task(for_ever(part)) for part in (redis, produce, consume, ask)]
         if not wanted and tasks:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            tasks.clear()
+            while tasks:
+                # Again and again: a client library may swallow a cancellation.
+                for task in tasks:
+                    task.cancel()
+                tasks = list((await asyncio.wait(tasks, timeout=0.2))[1])
         await asyncio.sleep(PAUSE)
 
 

@@ -263,3 +263,19 @@ def until() -> Callable[..., Any]:
                 await asyncio.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture
+def service_environment(monkeypatch, tmp_path):
+    """What every service needs to be built; nothing answers at these addresses."""
+    environment = {
+        "PORT": "1",
+        "BLOB_DIR": str(tmp_path / "blobs"),
+        "KAFKA": "127.0.0.1:1",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "CONTENT_URL": "http://127.0.0.1:1",
+        "DATABASE_URL": f"sqlite:///{tmp_path}/service",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return environment

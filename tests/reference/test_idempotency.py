@@ -113,7 +113,7 @@ async def test_a_hint_with_another_digest_says_nothing(consume, delivered, rows,
     assert len(await rows(EFFECTS)) == 1
 
 
-async def test_hints_of_an_older_database_do_not_count(consume, delivered, rows, redis, hint, database):
+async def test_hints_of_an_older_database_do_not_count(*, consume, delivered, rows, redis, hint, database):
     await consume(delivered())
     async with database.transaction() as transaction:  # the store went back to an older state: a new database
         await transaction.exec_driver_sql("DELETE FROM inbox")

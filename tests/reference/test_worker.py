@@ -141,7 +141,7 @@ async def test_it_works_at_once_on_what_is_recorded(take, worker, database, the_
 
 
 async def test_an_outage_of_the_content_service_is_never_a_failed_validation(
-    take, worker, outcomes, content, clock, until
+    *, take, worker, outcomes, content, clock, until
 ):
     await take()
     content.down = True
@@ -158,7 +158,7 @@ async def test_an_outage_of_the_content_service_is_never_a_failed_validation(
 
 
 async def test_a_worker_that_is_stopped_in_the_middle_leaves_the_upload_to_the_next(
-    take, worker, make_worker, database, content, clock, until, outcomes, monkeypatch
+    *, take, worker, content, clock, until, outcomes, monkeypatch
 ):
     await take()
     entered = asyncio.Event()

@@ -30,6 +30,16 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     ]
 
 
+def test_something_else_is_printed_while_no_line_lives() -> None:
+    for terminal in (True, False):
+        made, out = board(terminal=terminal)
+        with made:
+            made.line("one").step("load")
+            with made.aside():
+                out.write("\nreport\n")
+        assert "report" in out.getvalue().replace("\r", "\n").split("\n")
+
+
 def test_a_live_line_on_a_terminal() -> None:
     made, out = board(terminal=True)
     with made:

@@ -1,0 +1,281 @@
+"""The loop, against a client that hands out what the test says and notes what is asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError, KafkaConnectionError, KafkaError
+
+from reference_impl.service_libs import consumer as consumers
+from reference_impl.service_libs.consumer import Consumer, Membership
+
+P0, P1 = TopicPartition("essays", 0), TopicPartition("essays", 1)
+
+
+def records(partition, *offsets):
+    return [
+        SimpleNamespace(
+            topic=partition.topic, partition=partition.partition, offset=offset, key=b"k", value=b"v", headers=()
+        )
+        for offset in offsets
+    ]
+
+
+@dataclass
+class Broker:
+    """What all of a test's clients share."""
+
+    batches: asyncio.Queue = field(default_factory=asyncio.Queue)
+    committed: dict = field(default_factory=dict)
+    commits: list = field(default_factory=list)
+    paused: set = field(default_factory=set)
+    sought: list = field(default_factory=list)
+    errors: list = field(default_factory=list)
+    options: list = field(default_factory=list)
+    listener: object = None
+    started: int = 0
+    stopped: int = 0
+    assigns_on_subscribe: bool = True
+
+
+class Client:
+    def __init__(self, broker, **options) -> None:
+        self.broker = broker
+        broker.options.append(options)
+        self._fetcher = SimpleNamespace(error_future=asyncio.get_running_loop().create_future())
+        self.assigned = set()
+
+    async def start(self):
+        self.broker.started += 1
+        if self.broker.errors and isinstance(self.broker.errors[0], KafkaConnectionError):
+            raise self.broker.errors.pop(0)
+
+    async def stop(self):
+        self.broker.stopped += 1
+
+    def subscribe(self, topics, listener):
+        self.assigned = {P0, P1}
+        self.broker.listener = listener
+        if self.broker.assigns_on_subscribe:
+            listener.assigned = True
+
+    def assignment(self):
+        return self.assigned
+
+    def pause(self, partition):
+        self.broker.paused.add(partition)
+
+    def resume(self, partition):
+        self.broker.paused.discard(partition)
+
+    def seek(self, partition, offset):
+        self.broker.sought.append((partition, offset))
+
+    async def getmany(self, *, timeout_ms, max_records):
+        try:
+            batch = await asyncio.wait_for(self.broker.batches.get(), 0.01)
+        except TimeoutError:
+            return {}
+        if isinstance(batch, Exception):
+            raise batch
+        return batch
+
+    async def commit(self, offsets):
+        self.broker.commits.append(dict(offsets))
+        if self.broker.errors:
+            raise self.broker.errors.pop(0)
+        self.broker.committed.update(offsets)
+
+
+@pytest.fixture
+async def broker(monkeypatch):
+    broker = Broker()
+    monkeypatch.setattr(consumers, "AIOKafkaConsumer", lambda **options: Client(broker, **options))
+    return broker
+
+
+MEMBERSHIP = Membership("127.0.0.1:1", "group", 1500, 300, 2000, 100, 1000, 50, 50)
+
+
+@pytest.fixture
+async def start(broker, backoff):
+    """Starts a consumer over a handler of deliveries; stops it in the end."""
+    tasks = []
+
+    def run(consume):
+        consumer = Consumer(MEMBERSHIP, ["essays"], consume, backoff)
+        tasks.append(asyncio.create_task(consumer.run()))
+        consumer.task = tasks[-1]
+        return consumer
+
+    yield run
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def handled():
+    return []
+
+
+@pytest.fixture
+def gates():
+    """An event for each (partition, offset) that a test wants to hold up."""
+    return {}
+
+
+@pytest.fixture
+def handle(handled, gates):
+    async def consume(delivery):
+        place = (delivery.partition, delivery.offset)
+        if place in gates:
+            await gates[place].wait()
+        handled.append(place)
+
+    return consume
+
+
+async def test_it_begins_at_the_beginning_and_commits_by_hand(start, broker, handle, until):
+    start(handle)
+    await until(lambda: broker.started)
+    (options,) = broker.options
+    assert options["auto_offset_reset"] == "earliest"
+    assert options["enable_auto_commit"] is False
+
+
+async def test_a_delivery_is_committed_after_it_was_handled(start, broker, handle, handled, until):
+    start(handle)
+    broker.batches.put_nowait({P0: records(P0, 0, 1, 2)})
+    await until(lambda: broker.committed.get(P0) == 3)
+    assert handled == [(0, 0), (0, 1), (0, 2)]
+
+
+async def test_nothing_is_committed_past_an_unfinished_delivery(start, broker, handle, handled, gates, until):
+    gates[(0, 1)] = asyncio.Event()
+    start(handle)
+    broker.batches.put_nowait({P0: records(P0, 0, 1, 2)})
+    await until(lambda: broker.committed.get(P0) == 1)
+    assert handled == [(0, 0)]
+    assert P0 in broker.paused
+    gates[(0, 1)].set()
+    await until(lambda: broker.committed.get(P0) == 3)
+    await until(lambda: P0 not in broker.paused)
+
+
+async def test_a_partition_that_is_held_up_does_not_hold_up_another(start, broker, handle, handled, gates, until):
+    gates[(0, 0)] = asyncio.Event()
+    start(handle)
+    broker.batches.put_nowait({P0: records(P0, 0), P1: records(P1, 5, 6)})
+    await until(lambda: broker.committed.get(P1) == 7)
+    assert P0 not in broker.committed
+
+
+async def test_a_handler_that_raises_is_tried_again_and_nothing_is_skipped(start, broker, handled, until):
+    failures = [RuntimeError(), RuntimeError()]
+
+    async def consume(delivery):
+        if failures:
+            raise failures.pop()
+        handled.append(delivery.offset)
+
+    start(consume)
+    broker.batches.put_nowait({P0: records(P0, 0, 1)})
+    await until(lambda: broker.committed.get(P0) == 2)
+    assert handled == [0, 1]
+
+
+async def test_a_failed_commit_is_made_up_for_and_is_no_failure_of_the_handler(start, broker, handle, handled, until):
+    broker.errors = [CommitFailedError(), CommitFailedError()]
+    start(handle)
+    broker.batches.put_nowait({P0: records(P0, 0)})
+    await until(lambda: broker.committed.get(P0) == 1)
+    assert handled == [(0, 0)]
+
+
+async def test_a_partition_taken_away_has_nothing_in_work_afterwards(start, broker, handle, handled, gates, until):
+    gates[(0, 1)] = asyncio.Event()
+    consumer = start(handle)
+    broker.batches.put_nowait({P0: records(P0, 0, 1, 2)})
+    await until(lambda: handled == [(0, 0)])
+    await broker.listener.on_partitions_revoked({P0, P1})
+    assert not consumer.assigned
+    assert broker.committed == {P0: 1}
+    gates[(0, 1)].set()
+    await asyncio.sleep(0.01)
+    assert handled == [(0, 0)]  # abandoned: whoever has the partition now is handed it
+
+
+async def test_the_delivery_in_hand_may_finish_before_the_partition_goes(
+    start, broker, handle, handled, gates, until
+):
+    gates[(0, 0)] = asyncio.Event()
+    start(handle)
+    broker.batches.put_nowait({P0: records(P0, 0, 1)})
+    await until(lambda: P0 in broker.paused)
+    revoking = asyncio.create_task(broker.listener.on_partitions_revoked({P0, P1}))
+    await asyncio.sleep(0)
+    gates[(0, 0)].set()
+    await revoking
+    assert handled == [(0, 0)]
+    assert broker.committed == {P0: 1}
+
+
+async def test_what_is_handed_over_in_the_middle_of_a_rebalance_is_neither_begun_nor_skipped(
+    start, broker, handle, handled, until
+):
+    broker.assigns_on_subscribe = False
+    start(handle)
+    broker.batches.put_nowait({P0: records(P0, 7, 8)})
+    await until(lambda: broker.sought == [(P0, 7)])
+    await broker.listener.on_partitions_assigned({P0, P1})
+    broker.batches.put_nowait({P0: records(P0, 7, 8)})
+    await until(lambda: handled == [(0, 7), (0, 8)])
+
+
+@pytest.mark.parametrize("error", [KafkaError("broken"), OSError("broken")])
+async def test_a_client_that_breaks_is_replaced(start, broker, handle, until, error):
+    start(handle)
+    broker.batches.put_nowait(error)
+    broker.batches.put_nowait({P0: records(P0, 0)})
+    await until(lambda: broker.committed.get(P0) == 1)
+    assert (broker.started, broker.stopped) == (2, 1)
+
+
+async def test_a_broker_that_is_not_there_yet_is_tried_again(start, broker, handle, until):
+    broker.errors = [KafkaConnectionError(), KafkaConnectionError()]
+    consumer = start(handle)
+    await until(lambda: consumer.assigned)
+    assert broker.started == 3
+
+
+async def test_asked_to_stop_it_finishes_what_is_in_hand_commits_and_leaves(
+    start, broker, handle, handled, gates, until
+):
+    gates[(0, 0)] = asyncio.Event()
+    consumer = start(handle)
+    broker.batches.put_nowait({P0: records(P0, 0, 1)})
+    await until(lambda: P0 in broker.paused)
+    consumer.task.cancel()
+    await asyncio.sleep(0)
+    gates[(0, 0)].set()
+    await asyncio.wait([consumer.task])
+    assert handled == [(0, 0)]
+    assert broker.committed == {P0: 1}
+    assert broker.stopped == 1
+
+
+async def test_asked_to_stop_it_abandons_what_does_not_end(start, broker, handle, handled, gates, until):
+    gates[(0, 0)] = asyncio.Event()
+    consumer = start(handle)
+    broker.batches.put_nowait({P0: records(P0, 0, 1)})
+    await until(lambda: P0 in broker.paused)
+    consumer.task.cancel()
+    await asyncio.wait([consumer.task])
+    assert handled == []
+    assert broker.committed == {}
+    assert broker.stopped == 1

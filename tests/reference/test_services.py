@@ -1,0 +1,135 @@
+"""Each service as a whole: built from its providers, configured by its environment, run as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from dishka import make_async_container
+
+from reference_impl.content_service.config import ContentServiceSettings
+from reference_impl.essay_lifecycle import di as essay_lifecycle
+from reference_impl.essay_lifecycle.config import EssayLifecycleSettings
+from reference_impl.file_service import di as file_service
+from reference_impl.service_libs.serving import Service
+from reference_impl.service_libs.settings import load
+from reference_impl.variants import VARIANTS
+from reference_impl.variants.__main__ import providers
+
+SERVICES = {"file_service": file_service, "essay_lifecycle": essay_lifecycle}
+
+
+async def built(name):
+    container = make_async_container(*SERVICES[name].providers())
+    return container, await container.get(Service)
+
+
+@pytest.mark.parametrize(("name", "background"), [("file_service", 2), ("essay_lifecycle", 2)])
+async def test_a_service_is_built_while_nothing_answers(service_environment, name, background):
+    container, service = await built(name)
+    assert len(service.background) == background
+    await container.close()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_while_nothing_answers_it_is_alive_and_not_ready(service_environment, name):
+    container, service = await built(name)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://service") as http:
+        assert (await http.get("/healthz")).status_code == 200
+        answer = await http.get("/readyz")
+    await container.close()
+    assert answer.status_code == 503
+    assert answer.json()["needed"]["database"] is True
+    assert answer.json()["needed"]["kafka"] is False
+    assert answer.json()["needed"]["content_service"] is False
+
+
+async def test_a_consumer_reports_redis_and_does_not_need_it(service_environment):
+    container, service = await built("essay_lifecycle")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://service") as http:
+        answer = (await http.get("/readyz")).json()
+    await container.close()
+    assert answer["reported"] == {"redis": False}
+    assert "redis" not in answer["needed"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", SERVICES)
+async def test_a_variant_of_each_service_can_be_built(service_environment, variant, name):
+    container = make_async_container(*providers(variant, name))
+    assert await container.get(Service)
+    await container.close()
+
+
+def test_a_missing_variable_ends_the_start_and_is_named(monkeypatch, capsys):
+    monkeypatch.delenv("BLOB_DIR", raising=False)
+    monkeypatch.setenv("PORT", "no number")
+    with pytest.raises(SystemExit) as ended:
+        load(ContentServiceSettings)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "content_service: environment variable PORT: " in said
+    assert "content_service: environment variable BLOB_DIR: Field required" in said
+
+
+def test_a_consumers_defaults_are_safe(service_environment):
+    settings = load(EssayLifecycleSettings)
+    assert settings.ttl_seconds == 86_400
+    assert settings.group == "essay_lifecycle"
+    assert settings.host == "127.0.0.1"
+    assert settings.heartbeat_interval_ms < settings.session_timeout_ms
+
+
+def free_port():
+    for port in range(21_000, 30_000):
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise AssertionError("no free port")
+
+
+async def test_a_process_serves_logs_json_and_leaves_with_status_0_on_sigterm(tmp_path):
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reference_impl.content_service"],
+        env={**os.environ, "PORT": str(port), "BLOB_DIR": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+    )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http, asyncio.timeout(60):
+            while True:
+                try:
+                    assert (await http.get("/readyz")).status_code == 200
+                    break
+                except httpx.ConnectError:
+                    await asyncio.sleep(0.05)
+            await http.post("/v1/content?content_type=raw_upload_blob", content=b"x")
+        process.send_signal(signal.SIGTERM)
+        _, said = await asyncio.to_thread(process.communicate)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    (line,) = said.splitlines()
+    entry = json.loads(line)
+    assert (entry["event"], entry["service"], entry["timestamp"][-1]) == ("stored", "content_service", "Z")
+
+
+def test_an_unknown_variant_is_refused():
+    asked = subprocess.run(
+        [sys.executable, "-m", "reference_impl.variants", "nothing", "essay_lifecycle"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        check=False,
+    )
+    assert asked.returncode == 1
+    assert b"variants: setnx_only" in asked.stderr

@@ -1,0 +1,110 @@
+"""The variant is shown to lose and to double, and its flaw to be the only difference."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from dishka import make_async_container
+
+from reference_impl.common_core.events import UPLOAD_OUTCOMES
+from reference_impl.service_libs import ledger
+from reference_impl.service_libs.errors import ContentUnavailable
+from reference_impl.service_libs.idempotency import Idempotency, idempotent_consumer
+from reference_impl.variants.__main__ import providers
+from reference_impl.variants.setnx_only import SetnxGuard
+
+EFFECTS = "SELECT * FROM effect_ledger"
+
+
+@pytest.fixture
+def waits():
+    """Set: the handler goes on; else it waits in its preparation."""
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
+@pytest.fixture
+def consume(database, inbox, redis, backoff, waits):
+    idempotency = Idempotency(SetnxGuard(database, redis), inbox, backoff)
+
+    @idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES)
+    async def handle(message):
+        await waits.wait()
+
+        async def apply(transaction):
+            await ledger.record(transaction, message, "u1")
+
+        return apply
+
+    return handle
+
+
+async def test_without_faults_it_looks_right(consume, delivered, rows):
+    for _ in range(3):
+        await consume(delivered())
+    assert len(await rows(EFFECTS)) == 1
+
+
+async def test_killed_after_the_claim_it_loses_the_event(consume, delivered, rows, redis, waits, until):
+    waits.clear()
+    task = asyncio.create_task(consume(delivered()))
+    await until(lambda: redis.keys)
+    redis.down = True  # a killed process takes no claim back
+    task.cancel()
+    await asyncio.wait([task])
+    redis.down = False
+    waits.set()
+    await consume(delivered())
+    assert await rows(EFFECTS) == []
+
+
+async def test_once_redis_has_forgotten_it_doubles_the_effect(consume, delivered, rows, redis):
+    await consume(delivered())
+    redis.keys.clear()
+    await consume(delivered())
+    assert len(await rows(EFFECTS)) == 2
+
+
+async def test_while_redis_is_down_it_doubles_the_effect(consume, delivered, rows, redis):
+    redis.down = True
+    for _ in range(2):
+        await consume(delivered())
+    assert len(await rows(EFFECTS)) == 2
+
+
+async def test_an_error_takes_the_claim_back(consume, delivered, rows, waits, monkeypatch):
+    failures = [ContentUnavailable("down")]
+
+    async def once():
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(waits, "wait", once)
+    await consume(delivered())
+    assert len(await rows(EFFECTS)) == 1
+
+
+async def test_the_claim_lives_a_day(consume, delivered, redis):
+    await consume(delivered())
+    assert list(redis.ttl.values()) == [86_400]
+
+
+async def test_it_swaps_the_guard_and_touches_nothing_else(service_environment):
+    from reference_impl.essay_lifecycle import di
+    from reference_impl.service_libs.idempotency import IdempotencyGuard, InboxGuard
+
+    own, variant = di.providers(), providers("setnx_only", "essay_lifecycle")
+    assert [type(each) for each in variant[:-1]] == [type(each) for each in own]
+    assert len(variant) == len(own) + 1
+    for chosen, guard in ((own, InboxGuard), (variant, SetnxGuard)):
+        container = make_async_container(*chosen)
+        assert type(await container.get(IdempotencyGuard)) is guard
+        await container.close()
+
+
+def test_services_without_a_guard_stay_as_they_are():
+    from reference_impl.file_service import di
+
+    assert [type(each) for each in providers("setnx_only", "file_service")] == [type(e) for e in di.providers()]
