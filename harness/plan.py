@@ -32,6 +32,8 @@ class Plan:
     scenario: Scenario
     system: System
     system_path: Path
+    system_given: bool
+    """Whether the system file was named beside the scenario, and must be to repeat the run."""
     scenario_path: Path
     variant: str | None
     seed: int
@@ -63,6 +65,7 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
     if not 0 <= seed <= LARGEST_SEED:
         raise PlanRefused(f"the seed {seed} is out of range; allowed are 0 to {LARGEST_SEED}")
     scenario = load(scenario_path, Scenario)
+    given = system_path is not None
     system_path = system_path or find_system(scenario, scenario_path)
     system = load(system_path, System)
     _check_variant(system, system_path, variant)
@@ -85,7 +88,19 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
         "checks": checks(system),
     }
     digest = hashlib.sha256(rfc8785.dumps(document)).hexdigest()
-    return Plan(scenario, system, system_path, scenario_path, variant, seed, chosen, faults, document, digest)
+    return Plan(
+        scenario=scenario,
+        system=system,
+        system_path=system_path,
+        system_given=given,
+        scenario_path=scenario_path,
+        variant=variant,
+        seed=seed,
+        stack=chosen,
+        faults=faults,
+        document=document,
+        digest=digest,
+    )
 
 
 def refuse_what_lacks(plan: Plan, stack: Stack) -> None:

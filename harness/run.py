@@ -90,12 +90,13 @@ async def run(plan: Plan, *, out: Path, stack: Stack | None = None, progress: Pr
             raise
         recorder.record("run", "finished", "run")
     progress.step("judging")
-    return judge_directory(directory)
+    # In a thread: another run may be under way on this loop, and its load keeps its times.
+    return await asyncio.to_thread(judge_directory, directory)
 
 
 def judge_directory(directory: Path) -> Result:
     """Judge a recorded run (again), offline, and write its verdict.json; FileError if there is no history."""
-    from harness.checkers.judge import judge, overall
+    from harness.checkers.judge import explained, judge, overall
     from harness.history.reader import History
     from harness.reports.document import as_expected, write
 
@@ -105,7 +106,7 @@ def judge_directory(directory: Path) -> Result:
     with History(path) as history:
         findings = judge(history)
         verdict = overall(findings)
-        write(directory / "verdict.json", history, findings, verdict)
+        write(directory / "verdict.json", history, findings, verdict, explained(findings))
         return Result(directory, verdict, findings, as_expected(history, findings, verdict))
 
 
@@ -285,6 +286,7 @@ def _header(plan: Plan, stack: Stack, names: RunNames) -> dict[str, object]:
         "seed": plan.seed,
         "label": plan.label,
         "expected": plan.expected.model_dump(),
+        "system_given": plan.system_given,
         "scenario_path": os.path.relpath(plan.scenario_path),
         "system_path": os.path.relpath(plan.system_path),
         "versions": {"oneffect": version("oneffect"), "python": platform.python_version(), **stack.versions()},

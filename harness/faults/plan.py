@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from harness.errors import FileError, PlanRefused
 from harness.faults import fault_type
 from harness.faults.base import Fault
 from harness.faults.targets import cut_off, resolve
+from harness.files import line_of
 from harness.system import System
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def plan_faults(scenario: Scenario, system: System, seed: int, path: str) -> Ite
             fault = _fault(line)
             targets = _targets(fault, line, system)
         except PlanRefused as refused:
-            raise FileError(str(refused), path=path, field=field) from refused
+            line_number = line_of(Path(path), ("faults", row))
+            raise FileError(str(refused), path=path, line=line_number, field=field) from refused
         for target in targets:
             number += 1
             planned = f"f{number}"

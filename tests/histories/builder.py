@@ -122,7 +122,9 @@ class Tape:
             "event_id": f"{kind}-{n}",
             "event_type": kind,
             "digest": digest(kind, n),
-            "joins": {"1": f"order-{n}"} if kind == "shipped" else {"0": f"u{n}"} | ({"1": f"order-{n}"} if kind == "placed" else {}),
+            "joins": {"1": f"order-{n}"}
+            if kind == "shipped"
+            else {"0": f"u{n}"} | ({"1": f"order-{n}"} if kind == "placed" else {}),
             "upload_id": None if kind == "shipped" else f"u{n}",
             "raw_file_storage_id": None if kind == "shipped" else f"b{n}",
         }
@@ -167,7 +169,9 @@ class Tape:
         }
         return self.seen(read, "dead_letter", fields | changes)
 
-    def offset(self, read: Record, consumer: str, topic: str, partition: int, committed: int | None, end: int) -> Record:
+    def offset(
+        self, read: Record, consumer: str, topic: str, partition: int, committed: int | None, end: int
+    ) -> Record:
         """How far a group is on a partition."""
         place = {"consumer": consumer, "topic": topic, "partition": partition}
         return self.seen(read, "offset", place | {"committed": committed, "visible_end": end})

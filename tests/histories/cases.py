@@ -23,7 +23,9 @@ def everywhere(tape: Tape, event_id: str) -> None:
         tape.drop(effects_of(tape, event_id, consumer))
 
 
-def committed(tape: Tape, value: int | None, *, partition: int = 0, consumer: str = "shop", only_final: bool = True) -> None:
+def committed(
+    tape: Tape, value: int | None, *, partition: int = 0, consumer: str = "shop", only_final: bool = True
+) -> None:
     """Say how far a group had come on a partition of orders."""
     for row in tape.find("offset", consumer=consumer, partition=partition, topic="orders"):
         if not only_final or row["read"] is final(tape, "offsets"):
@@ -43,7 +45,9 @@ def topics(tape: Tape) -> dict:
 def conflict(tape: Tape) -> dict:
     """The harness publishes other data under the id of placed-4, which both consumers pass."""
     ends(tape, 0, 12)
-    return tape.event(topics(tape), 4, "placed", 0, 11, digest="c" * 8, injected="kafka.conflict", joins={}, upload_id=None)
+    return tape.event(
+        topics(tape), 4, "placed", 0, 11, digest="c" * 8, injected="kafka.conflict", joins={}, upload_id=None
+    )
 
 
 def malformed(tape: Tape) -> dict:
@@ -93,7 +97,9 @@ def corrupt(tape: Tape) -> None:
 
 
 def effect_vanished(tape: Tape) -> None:
-    tape.effect(tape.one("read", "invoke", what="effects", final=False), "shop", "placed", 4, effect="shop-entry-4-first")
+    tape.effect(
+        tape.one("read", "invoke", what="effects", final=False), "shop", "placed", 4, effect="shop-entry-4-first"
+    )
 
 
 def conflated(tape: Tape) -> None:

@@ -177,21 +177,27 @@ def add_event(tape: Tape, random: Random) -> None:
     what = random.choice(["twice", "conflict", "conflict", "malformed", "malformed", "new", "unasked", "retyped"])
     if event.get("malformed") and what != "malformed":
         return
-    new = {name: value for name, value in event.items() if name not in {"t", "t_begin", "read", "actor", "op", "phase"}}
+    new = {
+        name: value for name, value in event.items() if name not in {"t", "t_begin", "read", "actor", "op", "phase"}
+    }
     partition = event["partition"] if random.random() < 0.7 else random.choice([0, 1])
-    offset = 1 + max(
-        (e["offset"] for e in tape.find("event", topic=event["topic"], partition=partition)), default=-1
-    )
+    offset = 1 + max((e["offset"] for e in tape.find("event", topic=event["topic"], partition=partition)), default=-1)
     new |= {"partition": partition, "offset": offset, "injected": random.choice([None, "kafka.duplicate"])}
     if what == "malformed":
         read = random.choice(reads)
-        tape.malformed(read, partition, offset, topic=event["topic"], event_id=f"{event['topic']}:{partition}:{offset}")
+        tape.malformed(
+            read, partition, offset, topic=event["topic"], event_id=f"{event['topic']}:{partition}:{offset}"
+        )
     else:
         new |= {
             "twice": {},
             "conflict": {"digest": random.choice(["other", "third"])},
             "new": {"event_id": event["event_id"] + "-new"},
-            "unasked": {"event_id": event["event_id"] + "-x", "joins": {"0": "u77", "1": "order-77"}, "upload_id": "u77"},
+            "unasked": {
+                "event_id": event["event_id"] + "-x",
+                "joins": {"0": "u77", "1": "order-77"},
+                "upload_id": "u77",
+            },
             "retyped": {"event_type": random.choice(["placed", "refused", "shipped", "odd"]), "digest": "other"},
         }[what]
         tape.seen(random.choice(reads), "event", new)
@@ -208,7 +214,9 @@ def _passed(tape: Tape, topic: str, partition: int, offset: int) -> None:
 
 def add_letter(tape: Tape, random: Random) -> None:
     """A dead letter about some record, or about none."""
-    event = some(tape, random, "event", malformed="not JSON") if random.random() < 0.5 else some(tape, random, "event")
+    event = (
+        some(tape, random, "event", malformed="not JSON") if random.random() < 0.5 else some(tape, random, "event")
+    )
     read = final(tape, "dead_letters")
     if event is None or read is None:
         return
@@ -257,7 +265,9 @@ def ahead(tape: Tape, random: Random) -> None:
     if row := some(tape, random, "offset"):
         row["committed"] = row["visible_end"]
     if effect := some(tape, random, "effect"):
-        pair = sorted(tape.find("effect", consumer=effect["consumer"], event_id=effect["event_id"]), key=lambda e: e["t"])
+        pair = sorted(
+            tape.find("effect", consumer=effect["consumer"], event_id=effect["event_id"]), key=lambda e: e["t"]
+        )
         tape.drop(pair[:-1])
 
 
@@ -297,7 +307,9 @@ def change_upload(tape: Tape, random: Random) -> None:
             for end in tape.find("upload", "ok", upload_id=upload):
                 end.update(phase=phase, raw_file_storage_id=None)
         case "again":
-            tape.upload(150, n, phase=random.choice(["ok", "fail", "unknown", "none"]), acceptable=invoke["acceptable"])
+            tape.upload(
+                150, n, phase=random.choice(["ok", "fail", "unknown", "none"]), acceptable=invoke["acceptable"]
+            )
         case "truth":
             value = random.choice([True, False, None])
             for record in tape.find("upload", upload_id=upload):

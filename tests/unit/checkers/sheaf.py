@@ -25,7 +25,9 @@ class Sheaf(History):
         self.path = file
         self._spill = str(file.parent / "spill")
         self._duckdb = duckdb.connect(":memory:", config={"threads": 1})
-        self._duckdb.execute("PRAGMA disable_optimizer")
+        self._duckdb.execute(
+            "SET disabled_optimizers = 'statistics_propagation,compressed_materialization,join_filter_pushdown'"
+        )
         self._duckdb.execute(MACROS)
         columns = ", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())
         self._duckdb.execute(f"CREATE TABLE history ({columns})")
@@ -74,4 +76,6 @@ class Sheaf(History):
 
 def literal(row: Sequence[object]) -> str:
     """``(1, 'a', NULL)``."""
-    return "(" + ", ".join("NULL" if value is None else "'" + str(value).replace("'", "''") + "'" for value in row) + ")"
+    return (
+        "(" + ", ".join("NULL" if value is None else "'" + str(value).replace("'", "''") + "'" for value in row) + ")"
+    )
