@@ -6,7 +6,6 @@ import asyncio
 import os
 import platform
 import secrets
-import shutil
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,14 +18,11 @@ from typing import Protocol
 
 import orjson
 
-from harness.errors import FileError, OneffectError
+from harness.errors import FaultError, FileError, OneffectError
 from harness.history.recorder import HistoryRecorder
 from harness.plan import Plan, PlannedFault, refuse_what_lacks
 from harness.stack import RunNames, Stack
 from harness.verdict import Finding, Verdict
-
-QUIET = 0.7
-"""Seconds without a new event or effect before a drained system is taken at its word."""
 
 HEALTHY_WITHIN = 10.0
 """Seconds that a service or dependency may take to answer the harness past the proxies."""
@@ -130,7 +126,6 @@ class _Stage:
 
         self._plan, self._stack, self._names, self._directory = plan, stack, names, directory
         self._recorder, self._progress = recorder, progress
-        self._data = directory / "data"
         self._in_place = {planned.id for planned in plan.faults if planned.fault.heals}
         system = plan.system
         by_kind = {system.kind(name): name for name in system.dependencies}
@@ -138,8 +133,7 @@ class _Stage:
         self._kafka = KafkaClient(stack.direct(by_kind["kafka"]), names)
         self._redis = RedisClient(stack.direct(by_kind["redis"])) if "redis" in by_kind else None
         self._load = Load(plan.scenario.load, plan.front_door, run=names.run, seed=plan.seed, recorder=recorder)
-        urls = {name: self._filled(effects.sql.url, name) for name, effects in system.effects.items()}
-        self._watch = Watch(system, recorder, kafka=self._kafka, http=self._http, urls=urls)
+        self._watch = Watch(system, recorder, kafka=self._kafka, http=self._http, prefix=names.topic(""))
 
     async def play(self) -> None:
         """Services up, load under faults, drain, final read, services down."""
@@ -149,7 +143,6 @@ class _Stage:
                 cleanup.push_async_callback(self._redis.close)
             cleanup.push_async_callback(self._kafka.stop)
             await self._kafka.start()
-            cleanup.callback(shutil.rmtree, self._data, ignore_errors=True)
             cleanup.push_async_callback(self._stack.stop_services)
             self._progress.step("starting services")
             await self._start()
@@ -161,7 +154,7 @@ class _Stage:
                 self._recorder.record("run", await self._drained(), "run")
             await self._health("end")
             self._progress.step("reading everything")
-            await self._watch.judge(self._plan.system.settle)
+            await self._watch.read_all()
 
     async def _start(self) -> None:
         await self._kafka.create_topics(self._plan.system.topics())
@@ -172,7 +165,8 @@ class _Stage:
         self._load.open(
             self._http, self._filled(f"http://{{{self._plan.front_door.to}}}{self._plan.front_door.post}")
         )
-        await self._watch.open(self._filled(system.blobs.get) if system.blobs is not None else None)
+        urls = {name: self._filled(effects.sql.url, name) for name, effects in system.effects.items()}
+        await self._watch.open(urls, self._filled(system.blobs.get) if system.blobs is not None else None)
         self._load.on_acknowledged = self._watch.acknowledged
 
     def _observers(self) -> list[Coroutine[object, object, None]]:
@@ -208,23 +202,39 @@ class _Stage:
         self._progress.note(f"{planned.fault.name} on {planned.target}")
         try:
             await apply(planned, arena, self._recorder)
+        except FaultError as error:
+            # It is in the history as failed. The run goes on: a system that does not come back has a verdict too.
+            self._progress.note(str(error).partition("\n")[0])
         finally:
             self._in_place.discard(planned.id)
 
     async def _drained(self) -> str:
-        """``drained`` when groups passed all there is, each outcome has come and all is quiet; else ``deadline``."""
+        """``drained`` when the system has come to rest, else ``deadline``.
+
+        At rest: groups have passed all there is, each outcome has come, and for ``settle`` after the offsets were
+        read, the longest that a lease, a retry or a session may take, nothing more came.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._plan.scenario.drain
-        pulse, since = self._watch.pulse(), loop.time()
         while loop.time() < deadline:
-            await asyncio.sleep(0.05)
-            if (now := self._watch.pulse()) != pulse:
-                pulse, since = now, loop.time()
-            # An upload whose answer is unknown may still have an outcome: it is given the longest time.
-            quiet = self._plan.system.settle if self._watch.missing_outcomes(self._load.unknown) else QUIET
-            if self._watch.idle(self._load.acknowledged) and loop.time() - since >= quiet:
+            await self._rounds(2, deadline)
+            pulse = self._watch.pulse()
+            if not self._watch.idle(self._load.acknowledged):
+                continue
+            await self._watch.read_offsets()
+            await asyncio.sleep(self._plan.system.settle)
+            await self._rounds(2, deadline)
+            if self._watch.pulse() == pulse and self._watch.idle(self._load.acknowledged):
                 return "drained"
+        await self._watch.read_offsets()
+        await asyncio.sleep(self._plan.system.settle)
         return "deadline"
+
+    async def _rounds(self, count: int, deadline: float) -> None:
+        """Wait for so many rounds of the observers: the first to end may have begun before what is asked about."""
+        wanted = self._watch.rounds + count
+        while self._watch.rounds < wanted and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
 
     async def _health(self, when: str) -> None:
         """The harness's own look at every service and dependency, past the proxies."""
@@ -247,7 +257,7 @@ class _Stage:
     def _filled(self, text: str, service: str | None = None) -> str:
         """``text`` with the direct addresses of services, and one service's own data folder."""
         if service is not None:
-            text = text.replace("{data}", str(self._data.absolute() / service))
+            text = text.replace("{data}", str(self._stack.data(service)))
         for replica in self._plan.system.replicas():
             name = replica.partition("#")[0]
             if f"{{{name}}}" in text:

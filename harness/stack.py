@@ -215,11 +215,15 @@ class Stack(Protocol):
         ...
 
     async def start_services(self, names: RunNames, folder: Path, variant: str | None) -> None:
-        """Start every service for one run and wait until each is ready; files and logs go to ``folder``."""
+        """Start every service for one run and wait until each is ready; logs go to ``folder``."""
         ...
 
     async def stop_services(self) -> None:
-        """End the run's services."""
+        """End the run's services and remove their data."""
+        ...
+
+    def data(self, service: str) -> Path:
+        """The folder that a service's replicas share in this run."""
         ...
 
     def turn(self, name: str) -> Scope[object]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from harness.checkers.queries import Queries, checks
-from harness.checkers.standing import TABLES
+from harness.checkers.standing import TABLES, VIEWS
 from harness.verdict import Anomaly, Fields, Verdict
 
 LOST: Final = """
@@ -22,18 +22,19 @@ ORDER BY i
 """
 
 DUPLICATE: Final = """
-WITH several AS (SELECT consumer, event_id FROM applied WHERE final_rows > 1),
+WITH several AS (SELECT consumer, event_id FROM found GROUP BY consumer, event_id HAVING count(*) > 1),
 final AS (
     SELECT consumer, event_id, coalesce(effect, 'record ' || i) AS effect, min(i) AS i, min(t) AS t
-    FROM effects JOIN several USING (consumer, event_id), moments WHERE effects.read = effects_read
-    GROUP BY ALL
+    FROM found SEMI JOIN several USING (consumer, event_id) GROUP BY ALL
+), earlier AS (
+    SELECT consumer, event_id, effect, min(t) AS t FROM effects SEMI JOIN several USING (consumer, event_id) GROUP BY ALL
 ), sights AS (
-    SELECT f.*, coalesce((SELECT min(e.t) FROM effects e WHERE e.consumer = f.consumer AND e.event_id = f.event_id
-                          AND e.effect = f.effect), f.t) AS t_seen
-    FROM final f
+    SELECT f.consumer, f.event_id, f.effect, f.i, coalesce(e.t, f.t) AS t_seen
+    FROM final f LEFT JOIN earlier e USING (consumer, event_id, effect)
 )
-SELECT consumer, event_id, count(*) AS n, list(effect ORDER BY t_seen, i) AS effects, list(i ORDER BY t_seen, i) AS i_effects,
-       min(t_seen) AS t_first, max(t_seen) AS t_last, seconds(min(t_seen)) AS first_s, seconds(max(t_seen)) AS last_s
+SELECT consumer, event_id, count(*) AS n, list(effect ORDER BY t_seen, i) AS effects,
+       list(i ORDER BY t_seen, i) AS i_effects, min(t_seen) AS t_first, max(t_seen) AS t_last,
+       seconds(min(t_seen)) AS first_s, seconds(max(t_seen)) AS last_s
 FROM sights GROUP BY consumer, event_id HAVING count(*) > 1 ORDER BY t_last, event_id
 """
 
@@ -50,20 +51,18 @@ FROM unmatched u, moments WHERE u.published AND topics_after_effects ORDER BY i
 """
 
 VANISHED: Final = """
-WITH suspects AS (SELECT consumer, event_id FROM applied WHERE final_rows = 0 OR several)
-SELECT consumer, event_id, effect, min(e.i) AS i_effect, min(e.t) AS t_effect, any_value(effects_read) AS i_read,
+WITH gone AS (SELECT consumer, event_id, effect FROM sights, moments WHERE final_rows = 0 AND first_read < effects_read)
+SELECT g.consumer, g.event_id, g.effect, min(e.i) AS i_effect, min(e.t) AS t_effect, any_value(effects_read) AS i_read,
        seconds(min(e.t)) AS seen_s, seconds(any_value(effects_began)) AS read_s
-FROM effects e JOIN suspects USING (consumer, event_id), moments
-WHERE e.read < effects_read AND NOT EXISTS (
-    SELECT 1 FROM effects f WHERE f.read = effects_read AND f.consumer = e.consumer AND f.event_id = e.event_id
-      AND f.effect IS NOT DISTINCT FROM e.effect)
-GROUP BY consumer, event_id, effect ORDER BY i_effect
+FROM effects e
+JOIN gone g ON g.consumer = e.consumer AND g.event_id = e.event_id AND g.effect IS NOT DISTINCT FROM e.effect, moments
+GROUP BY g.consumer, g.event_id, g.effect ORDER BY i_effect
 """
 
 CONFLATED: Final = """
 SELECT event_id, count(DISTINCT digest) AS n, list(DISTINCT digest ORDER BY digest) AS digests, min(i) AS i_event,
        max(i) AS i_other, min(t) AS t_event
-FROM events JOIN (SELECT event_id FROM identities WHERE conflict) USING (event_id)
+FROM events SEMI JOIN conflicting USING (event_id)
 WHERE injected IS NULL GROUP BY event_id HAVING count(DISTINCT digest) > 1 ORDER BY i_event
 """
 
@@ -74,18 +73,16 @@ WHERE foreign_facts > 0 AND passed = positions AND NOT reported AND dead_letters
 """
 
 EFFECT_AND_DEAD_LETTER: Final = """
-SELECT l.consumer, l.event_id, l.kind, min(l.i) AS i_letter, min(l.t) AS t_letter, min(a.i) AS i_effect,
-       min(a.t) AS t_effect, seconds(min(l.t)) AS letter_s, seconds(min(a.t)) AS effect_s
-FROM event_letters l JOIN applied a USING (consumer, event_id) LEFT JOIN identities d USING (event_id)
-WHERE a.final_rows > 0 AND (l.kind = 'poison' OR NOT coalesce(d.conflict, false))
-GROUP BY l.consumer, l.event_id, l.kind ORDER BY i_letter
+SELECT consumer, event_id, kind, min(i) AS i_letter, min(t) AS t_letter, min(i_effect) AS i_effect,
+       min(t_effect) AS t_effect, seconds(min(t)) AS letter_s, seconds(min(t_effect)) AS effect_s
+FROM lettered WHERE applied AND (kind = 'poison' OR NOT conflict)
+GROUP BY consumer, event_id, kind ORDER BY i_letter
 """
 
 DEAD_LETTERED_WRONGLY: Final = """
-SELECT l.consumer, l.event_id, l.kind, min(l.i) AS i_letter, min(l.t) AS t_letter, seconds(min(l.t)) AS letter_s
-FROM event_letters l JOIN identities d USING (event_id) LEFT JOIN applied a USING (consumer, event_id), moments
-WHERE NOT d.conflict AND coalesce(a.final_rows, 0) = 0 AND topics_after_letters
-GROUP BY l.consumer, l.event_id, l.kind ORDER BY i_letter
+SELECT consumer, event_id, kind, min(i) AS i_letter, min(t) AS t_letter, seconds(min(t)) AS letter_s
+FROM lettered, moments WHERE published AND NOT conflict AND NOT applied AND topics_after_letters
+GROUP BY consumer, event_id, kind ORDER BY i_letter
 """
 
 NEITHER: Final = """
@@ -94,29 +91,35 @@ FROM unlettered, moments WHERE dead_letters AND letters_settled ORDER BY i
 """
 
 PREMATURE: Final = """
-WITH suspects AS (
-    SELECT DISTINCT d.consumer, d.event_id, d.first_read, c.horizon
-    FROM due d JOIN ceilings c ON c.read = d.first_read AND c.consumer = d.consumer AND c.topic = d.topic
-                              AND c.partition = d.partition AND c.committed > d."offset"
+WITH applied AS (
+    SELECT consumer, event_id, min(first_read) AS first_read FROM sights SEMI JOIN due USING (consumer, event_id)
+    GROUP BY consumer, event_id
+), late AS (
+    SELECT DISTINCT d.consumer, d.event_id, a.first_read, c.horizon
+    FROM due d JOIN applied a USING (consumer, event_id)
+    JOIN ceilings c ON c.read = a.first_read AND c.consumer = d.consumer AND c.topic = d.topic
+                   AND c.partition = d.partition AND c.committed > d."offset"
     WHERE NOT d.malformed
       AND NOT EXISTS (SELECT 1 FROM event_letters l WHERE l.consumer = d.consumer AND l.event_id = d.event_id)
-      AND NOT EXISTS (SELECT 1 FROM identities x WHERE x.event_id = d.event_id AND x.conflict)
+      AND d.event_id NOT IN (SELECT event_id FROM conflicting)
 ), looks AS (
-    SELECT s.*, r.read AS i_offset, r.ended, count(o.i) AS known, count(*) AS positions,
+    SELECT l.consumer, l.event_id, l.first_read, r.read AS i_offset, r.ended, count(o.i) AS known, count(*) AS positions,
            count(*) FILTER (d."offset" < o.visible_end OR d."offset" < o.committed) AS visible,
            count(*) FILTER (d."offset" < o.committed) AS passed
-    FROM suspects s
-    JOIN reads r ON r.what = 'offsets' AND r.phase = 'ok' AND r.ended < s.horizon
-    JOIN due d ON d.consumer = s.consumer AND d.event_id = s.event_id AND NOT d.malformed
-    LEFT JOIN offsets o ON o.read = r.read AND o.consumer = d.consumer AND o.topic = d.topic AND o.partition = d.partition
+    FROM late l
+    JOIN reads r ON r.what = 'offsets' AND r.phase = 'ok' AND r.ended < l.horizon
+    JOIN due d ON d.consumer = l.consumer AND d.event_id = l.event_id AND NOT d.malformed
+    LEFT JOIN offsets o
+      ON o.read = r.read AND o.consumer = d.consumer AND o.topic = d.topic AND o.partition = d.partition
     GROUP BY ALL
+), premature AS (
+    SELECT consumer, event_id, any_value(first_read) AS i_read, min(i_offset) AS i_offset, min(ended) AS t_offset
+    FROM looks WHERE known = positions AND passed > 0 AND passed = visible GROUP BY consumer, event_id
 )
-SELECT l.consumer, l.event_id, min(l.i_offset) AS i_offset, min(l.ended) AS t_offset, any_value(l.first_read) AS i_read,
-       any_value(a.i) AS i_effect, any_value(a.t) AS t_effect, seconds(min(l.ended)) AS passed_s,
-       seconds(any_value(a.t)) AS effect_s
-FROM looks l JOIN applied a USING (consumer, event_id)
-WHERE l.known = l.positions AND l.passed > 0 AND l.passed = l.visible
-GROUP BY l.consumer, l.event_id ORDER BY t_offset
+SELECT consumer, event_id, i_offset, t_offset, i_read, min(e.i) AS i_effect, min(e.t) AS t_effect,
+       seconds(t_offset) AS passed_s, seconds(min(e.t)) AS effect_s
+FROM premature p JOIN effects e USING (consumer, event_id)
+GROUP BY consumer, event_id, i_offset, t_offset, i_read ORDER BY t_offset
 """
 
 STALLED: Final = """
@@ -131,8 +134,7 @@ FROM due WHERE standing = 'late' ORDER BY i
 """
 
 MULTIPLICITY_UNSEEN: Final = """
-SELECT consumer, count(*) AS n, min(i) AS i_effect
-FROM effects, moments WHERE effects.read = effects_read
+SELECT consumer, count(*) AS n, min(i) AS i_effect FROM found
 GROUP BY consumer HAVING bool_and(coalesce(effect, event_id) = event_id) ORDER BY consumer
 """
 
@@ -151,9 +153,8 @@ SELECT consumer, event_id, i, 'its id was used twice, but the dead letters were 
 FROM conflicts, moments
 WHERE foreign_facts > 0 AND passed = positions AND NOT reported AND NOT (dead_letters AND letters_settled)
 UNION ALL
-SELECT consumer, l.event_id, l.i, 'it has a dead letter, but the topics were not read after the dead letters'
-FROM event_letters l JOIN identities d USING (event_id) LEFT JOIN applied a USING (consumer, event_id), moments
-WHERE NOT d.conflict AND coalesce(a.final_rows, 0) = 0 AND NOT topics_after_letters
+SELECT consumer, event_id, i, 'it has a dead letter, but the topics were not read after the dead letters'
+FROM lettered, moments WHERE published AND NOT conflict AND NOT applied AND NOT topics_after_letters
 UNION ALL
 SELECT consumer, event_id, i, 'it is malformed and passed, but the dead letters were not read, or not long enough after '
        || 'the offsets'
@@ -183,7 +184,13 @@ class ExactlyOneEffect(Queries):
 
     name: ClassVar[str] = "exactly one effect"
     tables: ClassVar[Mapping[str, str]] = TABLES
-    judged: ClassVar[str] = "SELECT count(*) AS n FROM identities JOIN applies USING (event_type)"
+    views: ClassVar[frozenset[str]] = VIEWS
+    judged: ClassVar[str] = """
+        SELECT (SELECT count(*) FROM events JOIN applies USING (event_type))
+             - (SELECT coalesce(sum(records - 1), 0) FROM (
+                    SELECT count(*) AS records FROM events SEMI JOIN repeated USING (event_id) JOIN applies a USING (event_type)
+                    GROUP BY a.consumer, event_id)) AS n
+    """
     anomalies: ClassVar[tuple[Anomaly, ...]] = (
         Anomaly(
             "lost",

@@ -15,16 +15,29 @@ TABLES: Final = {
         SELECT upload_id, count(*) FILTER (phase = 'invoke') - count(*) FILTER (phase = 'fail') AS times
         FROM history WHERE op = 'reprocess' GROUP BY upload_id
     """,
-    # One row an (outcome rule, join value, event type, event id). Records that the harness published are no outcomes.
-    "answers": """
-        SELECT r.rule, r.of, r.accepted, e.joins[r.rule] AS key, e.event_type, e.event_id, min(e.i) AS i, min(e.t) AS t
-        FROM events e JOIN rules r USING (event_type)
-        WHERE e.injected IS NULL AND e.joins[r.rule] IS NOT NULL GROUP BY ALL
-    """,
+    # One row an (outcome rule, join value). Records that the harness published are no outcomes.
     "per_key": """
-        SELECT rule, key, count(DISTINCT event_id) AS n, min(i) AS i, min(t) AS t, max(t) AS t_last FROM answers
-        GROUP BY rule, key
+        SELECT rule, of, key, count(*) AS records, min(accepted) AS least, max(accepted) AS most
+        FROM (
+            SELECT r.rule, r.of, e.joins[r.rule] AS key, r.accepted
+            FROM events e JOIN rules r USING (event_type) WHERE e.injected IS NULL
+        ) WHERE key IS NOT NULL GROUP BY rule, of, key
     """,
+    # Those that are worth a closer look: the others have one record, of the right kind, for an upload that was sent.
+    "odd_keys": """
+        SELECT k.rule, k.key FROM per_key k LEFT JOIN asked u ON u.upload_id = k.key
+        WHERE k.records > 1 OR (k.of = 'upload' AND (
+            coalesce(u.state, 'fail') = 'fail' OR k.least <> u.acceptable OR k.most <> u.acceptable))
+    """,
+    # One row an (outcome rule, join value, event type, event id) of theirs.
+    "answers": """
+        SELECT rule, of, accepted, key, event_type, event_id, min(i) AS i, min(t) AS t
+        FROM (
+            SELECT r.rule, r.of, e.joins[r.rule] AS key, r.accepted, e.event_type, e.event_id, e.i, e.t
+            FROM events e JOIN rules r USING (event_type) WHERE e.injected IS NULL
+        ) SEMI JOIN odd_keys USING (rule, key) GROUP BY ALL
+    """,
+    "several": "SELECT rule, of, key, count(DISTINCT event_id) AS n FROM answers GROUP BY rule, of, key",
     # One row an (outcome rule about an event type, join value): how many facts ask for an outcome.
     "causes": """
         SELECT r.rule, e.joins[r.rule] AS key, count(DISTINCT e.event_id) AS n, min(e.event_id) AS event_id,
@@ -39,8 +52,9 @@ TABLES: Final = {
           AND NOT EXISTS (SELECT 1 FROM per_key k WHERE k.rule = r.rule AND k.key = u.upload_id)
     """,
     "unfollowed": """
-        SELECT c.rule, c.key, c.event_id, c.n AS expected, coalesce(k.n, 0) AS n, c.i, c.t
-        FROM causes c LEFT JOIN per_key k USING (rule, key) WHERE coalesce(k.n, 0) < c.n
+        SELECT c.rule, c.key, c.event_id, c.n AS expected, coalesce(s.n, k.records, 0) AS n, c.i, c.t
+        FROM causes c LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key)
+        WHERE coalesce(s.n, k.records, 0) < c.n
     """,
 }
 
@@ -50,15 +64,15 @@ FROM unanswered, moments WHERE well AND topics_read IS NOT NULL ORDER BY i
 """
 
 OUTCOME_DOUBLED: Final = """
-WITH several AS (
-    SELECT k.rule, k.key, k.n, 1 + coalesce(p.times, 0) AS expected
-    FROM per_key k JOIN asked u ON u.upload_id = k.key LEFT JOIN reprocessed p ON p.upload_id = k.key
-    WHERE k.rule IN (SELECT rule FROM rules WHERE of = 'upload') AND u.state <> 'fail'
-      AND k.n > 1 + coalesce(p.times, 0)
+WITH doubled AS (
+    SELECT s.rule, s.key, s.n, 1 + coalesce(p.times, 0) AS expected
+    FROM several s JOIN asked u ON u.upload_id = s.key LEFT JOIN reprocessed p ON p.upload_id = s.key
+    WHERE s.of = 'upload' AND u.state <> 'fail' AND s.n > 1 + coalesce(p.times, 0)
 )
-SELECT key AS upload_id, rule, s.n, s.expected, list(event_id ORDER BY a.i) AS event_ids, list(a.i ORDER BY a.i) AS i_events,
-       min(a.t) AS t_first, max(a.t) AS t_last, seconds(min(a.t)) AS first_s, seconds(max(a.t)) AS last_s
-FROM several s JOIN answers a USING (rule, key) GROUP BY key, rule, s.n, s.expected ORDER BY t_last
+SELECT key AS upload_id, rule, d.n, d.expected, list(event_id ORDER BY a.i) AS event_ids,
+       list(a.i ORDER BY a.i) AS i_events, min(a.t) AS t_first, max(a.t) AS t_last, seconds(min(a.t)) AS first_s,
+       seconds(max(a.t)) AS last_s
+FROM doubled d JOIN answers a USING (rule, key) GROUP BY key, rule, d.n, d.expected ORDER BY t_last
 """
 
 OUTCOME_WRONG: Final = """
@@ -81,14 +95,13 @@ FROM unfollowed, moments WHERE well AND topics_read IS NOT NULL ORDER BY i
 """
 
 FOLLOWUP_DOUBLED: Final = """
-WITH several AS (
-    SELECT k.rule, k.key, k.n, coalesce(c.n, 0) AS expected, c.i AS i_cause
-    FROM per_key k LEFT JOIN causes c USING (rule, key)
-    WHERE k.rule IN (SELECT rule FROM rules WHERE of <> 'upload') AND k.n > greatest(1, coalesce(c.n, 0))
+WITH doubled AS (
+    SELECT s.rule, s.key, s.n, coalesce(c.n, 0) AS expected, c.i AS i_cause
+    FROM several s LEFT JOIN causes c USING (rule, key) WHERE s.of <> 'upload' AND s.n > greatest(1, coalesce(c.n, 0))
 )
-SELECT key, rule, s.n, s.expected, any_value(i_cause) AS i_event, list(event_id ORDER BY a.i) AS event_ids,
+SELECT key, rule, d.n, d.expected, any_value(i_cause) AS i_event, list(event_id ORDER BY a.i) AS event_ids,
        list(a.i ORDER BY a.i) AS i_events, min(a.t) AS t_first, max(a.t) AS t_last
-FROM several s JOIN answers a USING (rule, key) GROUP BY key, rule, s.n, s.expected ORDER BY t_last
+FROM doubled d JOIN answers a USING (rule, key) GROUP BY key, rule, d.n, d.expected ORDER BY t_last
 """
 
 UNDECIDED: Final = """

@@ -42,6 +42,8 @@ class Queries:
     name: ClassVar[str]
     anomalies: ClassVar[tuple[Anomaly, ...]]
     tables: ClassVar[Mapping[str, str]] = {}
+    views: ClassVar[frozenset[str]] = frozenset()
+    """Tables that are not kept, but read again each time."""
     judged: ClassVar[str]
     """A query with one column ``n``."""
 
@@ -49,7 +51,7 @@ class Queries:
         """Judge; a query that fails raises."""
         history.table("moments", MOMENTS)
         for name, query in self.tables.items():
-            history.table(name, query)
+            (history.view if name in self.views else history.table)(name, query)
         found: dict[str, list[Fields]] = {}
         warnings: dict[str, list[Fields]] = {}
         worst = Verdict.VALID

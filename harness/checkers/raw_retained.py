@@ -9,40 +9,71 @@ from harness.checkers.queries import Queries, checks
 from harness.verdict import Anomaly, Fields, Verdict
 
 TABLES: Final = {
-    # One row a blob that an event of the system names.
+    # One row an answer. Where it names no blob, the event about the upload does.
+    "unnamed": "SELECT * FROM acknowledged WHERE raw_file_storage_id IS NULL",
+    "nameless": """
+        SELECT a.upload_id, min(e.raw_file_storage_id) AS raw_file_storage_id, a.sha256, a.acceptable, a.i, a.t
+        FROM unnamed a LEFT JOIN events e ON e.upload_id = a.upload_id AND e.injected IS NULL
+        GROUP BY ALL
+    """,
+    "kept": """
+        SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t FROM acknowledged
+        WHERE raw_file_storage_id IS NOT NULL
+        UNION ALL
+        SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t FROM nameless
+    """,
+    # Acknowledged uploads whose bytes the final pass did not find.
+    "unsure": """
+        SELECT * FROM kept k
+        WHERE NOT EXISTS (
+            SELECT 1 FROM blobs b
+            WHERE b.final AND b.phase IN ('present', 'different')
+              AND b.raw_file_storage_id = k.raw_file_storage_id AND b.sha256 = k.sha256)
+    """,
+    # Blobs that are worth a closer look: all others are one upload's, and no read said anything else.
+    "doubtful": """
+        SELECT raw_file_storage_id FROM unsure
+        UNION
+        SELECT raw_file_storage_id FROM kept GROUP BY raw_file_storage_id HAVING count(*) > 1
+        UNION
+        SELECT raw_file_storage_id FROM events e
+        WHERE raw_file_storage_id IS NOT NULL AND injected IS NULL
+          AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.raw_file_storage_id = e.raw_file_storage_id)
+        UNION
+        SELECT raw_file_storage_id FROM blobs WHERE phase = 'missing'
+        UNION
+        SELECT raw_file_storage_id FROM blobs b
+        WHERE NOT final AND phase IN ('present', 'different')
+          AND NOT EXISTS (
+            SELECT 1 FROM kept k WHERE k.raw_file_storage_id = b.raw_file_storage_id AND k.sha256 = b.sha256)
+    """,
+    # Their uploads, their reads, and one row a blob that an event of the system names.
+    "doubted": "SELECT * FROM kept SEMI JOIN doubtful USING (raw_file_storage_id)",
+    "looks": "SELECT * FROM blobs SEMI JOIN doubtful USING (raw_file_storage_id)",
     "named": """
         SELECT raw_file_storage_id, min(t) AS t, min(i) AS i, arg_min(event_id, i) AS event_id,
                arg_min(upload_id, i) AS upload_id
-        FROM events WHERE raw_file_storage_id IS NOT NULL AND injected IS NULL GROUP BY raw_file_storage_id
+        FROM events SEMI JOIN doubtful USING (raw_file_storage_id)
+        WHERE injected IS NULL GROUP BY raw_file_storage_id
     """,
-    # One row an acknowledged upload (and storage id, should it have been given two). Where the answer names no blob,
-    # the event about the upload does.
-    "kept": """
-        SELECT a.upload_id, coalesce(a.raw_file_storage_id, n.raw_file_storage_id) AS raw_file_storage_id,
-               a.sha256, a.acceptable, a.i, a.t
-        FROM acknowledged a
-        LEFT JOIN (SELECT upload_id, min(raw_file_storage_id) AS raw_file_storage_id FROM named GROUP BY upload_id) n
-          ON a.raw_file_storage_id IS NULL AND n.upload_id = a.upload_id
-    """,
-    # One row a blob: what the final pass found, and whether any read found it.
+    # What the final pass found, and whether any read found it.
     "last_looks": """
-        SELECT raw_file_storage_id, arg_max(phase, i) FILTER (final) AS phase, arg_max(sha256, i) FILTER (final) AS sha256,
+        SELECT raw_file_storage_id, arg_max(phase, i) FILTER (final) AS phase,
+               bool_or(sha256 IS NOT NULL) FILTER (final) AS hashed,
                max(i) FILTER (final) AS i, max(t) FILTER (final) AS t,
-               bool_or(phase IN ('present', 'different')) AS ever_found,
-               bool_or(phase = 'missing') AS ever_missing, min(sha256) AS one_sha256, max(sha256) AS other_sha256
-        FROM blobs GROUP BY raw_file_storage_id
+               bool_or(phase IN ('present', 'different')) AS ever_found
+        FROM looks GROUP BY raw_file_storage_id
     """,
-    # Acknowledged uploads whose blob the final pass did not find.
     "gone": """
-        SELECT k.upload_id, k.raw_file_storage_id, k.acceptable, k.i AS i_ok, k.t AS t_ok, l.i AS i_blob, l.t AS t_blob,
-               seconds(k.t) AS ok_s, seconds(l.t) AS read_s
-        FROM kept k JOIN last_looks l USING (raw_file_storage_id) WHERE l.phase = 'missing'
+        SELECT k.upload_id, k.raw_file_storage_id, bool_or(k.acceptable) AS acceptable, min(k.i) AS i_ok, min(k.t) AS t_ok,
+               max(l.i) AS i_blob, max(l.t) AS t_blob, seconds(min(k.t)) AS ok_s, seconds(max(l.t)) AS read_s
+        FROM unsure k JOIN last_looks l USING (raw_file_storage_id)
+        WHERE l.phase = 'missing' GROUP BY k.upload_id, k.raw_file_storage_id
     """,
     # From when on a blob must be there: the first answer or event that names it.
     "since": """
         SELECT raw_file_storage_id, min(t) AS t, arg_min(i, t) AS i
-        FROM (SELECT raw_file_storage_id, t, i FROM kept UNION ALL SELECT raw_file_storage_id, t, i FROM named)
-        WHERE raw_file_storage_id IN (SELECT raw_file_storage_id FROM last_looks WHERE ever_missing)
+        FROM (SELECT raw_file_storage_id, t, i FROM doubted UNION ALL SELECT raw_file_storage_id, t, i FROM named)
         GROUP BY raw_file_storage_id
     """,
 }
@@ -52,30 +83,26 @@ RAW_MISSING: Final = "SELECT * FROM gone WHERE acceptable IS DISTINCT FROM false
 RAW_DROPPED: Final = "SELECT * FROM gone WHERE acceptable = false ORDER BY i_ok"
 
 RAW_DIFFERENT: Final = """
-WITH suspects AS (
-    SELECT k.upload_id, k.raw_file_storage_id, k.sha256, k.i, k.t
-    FROM kept k JOIN last_looks l USING (raw_file_storage_id)
-    WHERE l.one_sha256 <> k.sha256 OR l.other_sha256 <> k.sha256
-)
-SELECT k.upload_id, k.raw_file_storage_id, k.sha256 AS expected, arg_min(b.sha256, b.i) AS sha256, count(*) AS n,
-       k.i AS i_ok, k.t AS t_ok, min(b.i) AS i_blob, min(b.t) AS t_blob, seconds(min(b.t)) AS read_s
-FROM suspects k JOIN blobs b USING (raw_file_storage_id)
-WHERE b.phase IN ('present', 'different') AND b.sha256 <> k.sha256 GROUP BY ALL ORDER BY i_ok
+SELECT k.upload_id, k.raw_file_storage_id, min(k.sha256) AS expected, arg_min(b.sha256, b.i) AS sha256,
+       count(DISTINCT b.i) AS n, min(k.i) AS i_ok, min(k.t) AS t_ok, min(b.i) AS i_blob, min(b.t) AS t_blob,
+       seconds(min(b.t)) AS read_s
+FROM doubted k JOIN looks b USING (raw_file_storage_id)
+WHERE b.phase IN ('present', 'different') AND b.sha256 <> k.sha256
+GROUP BY k.upload_id, k.raw_file_storage_id ORDER BY i_ok
 """
 
 RAW_OVERWRITTEN: Final = """
-SELECT raw_file_storage_id, count(DISTINCT sha256) AS n, list(upload_id ORDER BY i) AS upload_ids, list(i ORDER BY i) AS i_oks,
-       min(t) AS t_first, max(t) AS t_last
-FROM kept WHERE raw_file_storage_id IS NOT NULL
-GROUP BY raw_file_storage_id HAVING min(sha256) <> max(sha256) ORDER BY t_last
+SELECT raw_file_storage_id, count(DISTINCT sha256) AS n, list(upload_id ORDER BY i) AS upload_ids,
+       list(i ORDER BY i) AS i_oks, min(t) AS t_first, max(t) AS t_last
+FROM doubted GROUP BY raw_file_storage_id HAVING min(sha256) <> max(sha256) ORDER BY t_last
 """
 
 RAW_LATE: Final = """
 SELECT b.raw_file_storage_id, any_value(n.event_id) AS event_id,
-       (SELECT min(k.upload_id) FROM kept k WHERE k.raw_file_storage_id = b.raw_file_storage_id) AS upload_id,
-       any_value(s.i) AS i_named, any_value(s.t) AS t_named, count(*) AS n, min(b.i) AS i_blob, min(b.t_begin) AS t_blob,
-       seconds(any_value(s.t)) AS named_s, seconds(min(b.t_begin)) AS read_s
-FROM blobs b
+       (SELECT min(k.upload_id) FROM doubted k WHERE k.raw_file_storage_id = b.raw_file_storage_id) AS upload_id,
+       any_value(s.i) AS i_named, any_value(s.t) AS t_named, count(*) AS n, min(b.i) AS i_blob,
+       min(b.t_begin) AS t_blob, seconds(any_value(s.t)) AS named_s, seconds(min(b.t_begin)) AS read_s
+FROM looks b
 JOIN since s USING (raw_file_storage_id)
 JOIN last_looks l USING (raw_file_storage_id)
 LEFT JOIN named n USING (raw_file_storage_id)
@@ -84,26 +111,28 @@ GROUP BY b.raw_file_storage_id ORDER BY i_blob
 """
 
 RAW_DANGLING: Final = """
-SELECT n.raw_file_storage_id, n.event_id, n.upload_id, n.i AS i_event, n.t AS t_event, l.i AS i_blob, seconds(n.t) AS seen_s
+SELECT n.raw_file_storage_id, n.event_id, n.upload_id, n.i AS i_event, n.t AS t_event, l.i AS i_blob,
+       seconds(n.t) AS seen_s
 FROM named n JOIN last_looks l USING (raw_file_storage_id)
 WHERE l.phase = 'missing' AND NOT l.ever_found
-  AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.raw_file_storage_id = n.raw_file_storage_id)
+  AND NOT EXISTS (SELECT 1 FROM doubted k WHERE k.raw_file_storage_id = n.raw_file_storage_id)
 ORDER BY i_event
 """
 
 RAW_UNREAD: Final = """
-SELECT k.upload_id, k.raw_file_storage_id, k.i AS i_ok, NULL AS i_event, 'upload ' || k.upload_id AS what,
+SELECT DISTINCT ON (k.upload_id, k.raw_file_storage_id)
+       k.upload_id, k.raw_file_storage_id, k.i AS i_ok, NULL AS i_event, 'upload ' || k.upload_id AS what,
        CASE WHEN k.raw_file_storage_id IS NULL THEN 'nothing names its blob'
             WHEN l.phase IS NULL THEN 'its blob was not read at the end'
             WHEN l.phase = 'unreachable' THEN 'its blob could not be read at the end'
             ELSE 'there is no hash to compare' END AS why
-FROM kept k LEFT JOIN last_looks l USING (raw_file_storage_id)
-WHERE l.phase IS NULL OR l.phase = 'unreachable' OR k.sha256 IS NULL OR (l.phase <> 'missing' AND l.sha256 IS NULL)
+FROM unsure k LEFT JOIN last_looks l USING (raw_file_storage_id)
+WHERE l.phase IS NULL OR l.phase = 'unreachable' OR k.sha256 IS NULL OR (l.phase <> 'missing' AND NOT l.hashed)
 UNION ALL
 SELECT n.upload_id, n.raw_file_storage_id, NULL, n.i, 'event ' || n.event_id, 'the blob it names was never read'
 FROM named n LEFT JOIN last_looks l USING (raw_file_storage_id)
 WHERE (l.phase IS NULL OR l.phase = 'unreachable') AND NOT coalesce(l.ever_found, false)
-  AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.raw_file_storage_id = n.raw_file_storage_id)
+  AND NOT EXISTS (SELECT 1 FROM doubted k WHERE k.raw_file_storage_id = n.raw_file_storage_id)
 ORDER BY ALL
 """
 
@@ -115,8 +144,9 @@ class RawRetained(Queries):
     """
 
     name: ClassVar[str] = "raw retained"
+    views: ClassVar[frozenset[str]] = frozenset({"kept"})
     tables: ClassVar[Mapping[str, str]] = TABLES
-    judged: ClassVar[str] = "SELECT count(DISTINCT upload_id) AS n FROM kept"
+    judged: ClassVar[str] = "SELECT count(*) AS n FROM kept"
     anomalies: ClassVar[tuple[Anomaly, ...]] = (
         Anomaly(
             "raw_missing",

@@ -29,7 +29,7 @@ async def exchange(  # noqa: PLR0913 - the parts of a request
     timeout: float,
     on_connect: Callable[[int], None] = lambda _port: None,
 ) -> Reply:
-    """Send one request to ``address`` (host:port); OSError or TimeoutError if no whole answer came.
+    """Send one request to ``address`` (host:port); OSError, EOFError, ValueError or TimeoutError if no answer came.
 
     ``on_connect`` is told the local port before anything is sent.
     """
@@ -39,8 +39,7 @@ async def exchange(  # noqa: PLR0913 - the parts of a request
             head += [f"Content-Length: {len(body)}", "Content-Type: application/json"]
         writer.write("\r\n".join([*head, "", ""]).encode() + (body or b""))
         await writer.drain()
-        answer = await reader.read()
-    return _parsed(answer)
+        return await _reply(reader)
 
 
 @asynccontextmanager
@@ -69,10 +68,23 @@ async def dial(
         writer.transport.abort()
 
 
-def _parsed(answer: bytes) -> Reply:
-    head, found, body = answer.partition(b"\r\n\r\n")
-    words = head.split(b" ", 2)
-    if not found or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
-        message = f"no HTTP answer, but {answer[:60]!r}"
+async def _reply(reader: asyncio.StreamReader) -> Reply:
+    """One whole answer; not every server closes the connection when it is asked to."""
+    start, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip().split("\r\n")
+    words = start.split(" ", 2)
+    if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():  # noqa: PLR2004 - two words
+        message = f"no HTTP answer, but {start[:60]!r}"
         raise ConnectionError(message)
-    return Reply(int(words[1]), body)
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if "chunked" in headers.get("transfer-encoding", ""):
+        return Reply(int(words[1]), await _chunks(reader))
+    if (length := headers.get("content-length", "")).isdigit():
+        return Reply(int(words[1]), await reader.readexactly(int(length)))
+    return Reply(int(words[1]), b"" if words[1] == "204" else await reader.read())
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while size := int((await reader.readline()).split(b";")[0], 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    return body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 _REQUEST_MS = 5_000
 _PATIENCE = 15.0
 """Seconds until an answer that the broker owes is given up on."""
+
+
+@asynccontextmanager
+async def answering() -> AsyncIterator[None]:
+    """What goes wrong between the harness and the broker, as a StackError: the observer then could not read."""
+    try:
+        yield
+    except (KafkaError, OSError) as error:  # a TimeoutError is an OSError
+        raise StackError(f"Kafka does not answer: {error!r}") from error
 
 
 class KafkaClient:
@@ -81,7 +91,8 @@ class KafkaClient:
 
     async def committed(self, service: str) -> Mapping[Named, int]:
         """Committed offsets of a service's group; a partition without one is absent."""
-        offsets = await self._admin.list_consumer_group_offsets(self._names.group(service))
+        async with answering(), asyncio.timeout(_PATIENCE):
+            offsets = await self._admin.list_consumer_group_offsets(self._names.group(service))
         prefix = self._names.topic("")
         return {
             (tp.topic.removeprefix(prefix), tp.partition): meta.offset
@@ -141,7 +152,7 @@ class KafkaClient:
             message = "the Kafka client was not started"
             raise StackError(message)
         wanted = [TopicPartition(self._names.topic(name), p) for name, count in topics.items() for p in range(count)]
-        async with asyncio.timeout(_PATIENCE):
+        async with answering(), asyncio.timeout(_PATIENCE):
             ends = await self._reader.end_offsets(wanted)
         prefix = self._names.topic("")
         return {(tp.topic.removeprefix(prefix), tp.partition): end for tp, end in ends.items()}
@@ -176,12 +187,19 @@ class TopicReader:
     def __init__(self, consumer: AIOKafkaConsumer, names: RunNames) -> None:
         self._consumer = consumer
         self._names = names
+        self._held: list[Record] = []
 
     async def pass_to_end(self) -> list[Record]:
-        """Every record visible when the pass began and not read before; TimeoutError if the broker is silent."""
-        async with asyncio.timeout(_PATIENCE):
+        """Every record visible when the pass began and not given before; StackError if the broker does not answer.
+
+        What a pass had fetched when it was cut short is given by the next one: nothing is passed over.
+        """
+        async with answering(), asyncio.timeout(_PATIENCE):
             ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
-            return [record async for record in self.until(ends)]
+            async for record in self.until(ends):
+                self._held.append(record)
+        held, self._held = self._held, []
+        return held
 
     async def until(self, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Record]:
         """Records up to ``ends``; positions move past transaction markers, which carry no record."""

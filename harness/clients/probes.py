@@ -54,7 +54,7 @@ class Prober:
                 await self._ask(size, connected)
         except TimeoutError:
             error = f"no answer within {timeout:g} s"
-        except (OSError, EOFError) as problem:
+        except (OSError, EOFError, ValueError) as problem:
             error = f"{type(problem).__name__}: {problem}"
         return Probe(not error, time.monotonic() - begun, error)
 

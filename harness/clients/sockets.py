@@ -81,7 +81,8 @@ def _connection(payload: bytes) -> Connection:
             acknowledged, received = struct.unpack_from("=QQ", attributes, 4 + _BYTES_AT)
             (sent_ago,) = struct.unpack_from("=I", attributes, 4 + _SENT_AT)
             (received_ago,) = struct.unpack_from("=I", attributes, 4 + _RECEIVED_AT)
-            unanswered = received_ago / 1000 if received and received_ago < sent_ago else None
+            waits = received and (received_ago < sent_ago or not acknowledged)
+            unanswered = received_ago / 1000 if waits else None
             return Connection(peer, received, acknowledged, unanswered)
         attributes = attributes[(length + 3) & ~3 :]
     return Connection(peer, 0, 0, None)

@@ -47,19 +47,38 @@ class Ended:
 
 
 class Unanswered:
-    """Requests of a service's that nobody answered: for too long, or until the service gave up its connection."""
+    """Requests of a service's that nobody answered: for too long, or until the service gave up its connection.
 
-    def __init__(self, links: Sequence[Link]) -> None:
+    The kernel tells the order of a request and an answer to some milliseconds, so a request that came at the heels
+    of an answer does not show. A connection that was in use when the link went silent (``used``, by link) counts as
+    one, once the service gives it up.
+    """
+
+    def __init__(self, links: Sequence[Link], used: Mapping[str, set[int]]) -> None:
         self._links = links
-        self._waiting: dict[str, Mapping[int, float]] = {link.name: {} for link in links}
+        self._used = used
+        self._waiting: dict[str, set[int]] = {link.name: set() for link in links}
+
+    @classmethod
+    async def since(cls, links: Sequence[Link], before: Sequence[Traffic]) -> Unanswered:
+        """Measured from now on; ``before`` is what went through the links just before they went silent."""
+        used = {}
+        for link, had in zip(links, before, strict=True):
+            now = await link.traffic()
+            used[link.name] = {
+                port
+                for port, (received, _) in now.connections.items()
+                if received > had.connections.get(port, (0, 0))[0]
+            }
+        return cls(links, used)
 
     async def look(self) -> Evidence | None:
         """Bit as soon as there is one."""
         for link in self._links:
             now = await link.traffic()
-            given_up = [at for at, since in self._waiting[link.name].items() if at not in now.connections and since]
+            given_up = (self._used[link.name] | self._waiting[link.name]) - now.connections.keys()
             longest = max(now.unanswered.values(), default=0.0)
-            self._waiting[link.name] = {at: since for at, since in now.unanswered.items() if since >= ANSWERED}
+            self._waiting[link.name] = {port for port, seconds in now.unanswered.items() if seconds >= ANSWERED}
             if given_up:
                 what = f"{link.name}: the service gave up a connection whose request was not answered"
                 return Evidence("bit", what, {}, {"connections": len(given_up)})

@@ -45,9 +45,10 @@ class NetHang(Fault):
         """A timeout toxic without an end, in each direction."""
         links = arena.links(on)
         armed = await silent(links)
+        before = [await link.traffic() for link in links]
         async with AsyncExitStack() as toxics:
             await hang(links, self.direction, toxics)
-            yield Injected(armed, Unanswered(links).look)
+            yield Injected(armed, (await Unanswered.since(links, before)).look)
 
 
 async def hang(links: Sequence[Link], direction: Direction, toxics: AsyncExitStack) -> None:

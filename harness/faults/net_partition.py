@@ -32,15 +32,23 @@ class NetPartition(Fault):
 
     off: Annotated[tuple[str, ...], Field(alias="from")] = ()
 
-    @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
-        """Every link that is cut hangs in both directions."""
-        links = [
+    def takes(self, on: str, arena: Arena) -> list[str]:
+        """Every link that it cuts."""
+        return [link.name for link in self._cut(on, arena)]
+
+    def _cut(self, on: str, arena: Arena) -> list[Link]:
+        return [
             link
             for link in arena.stack.links.values()
             if link.dependency == on or (link.service == on and (not self.off or link.dependency in self.off))
         ]
+
+    @asynccontextmanager
+    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+        """Every link that is cut hangs in both directions."""
+        links = self._cut(on, arena)
         armed = await silent(links)
+        before = [await link.traffic() for link in links]
         async with AsyncExitStack() as toxics:
             await hang(links, "both", toxics)
-            yield Injected(armed, Unanswered(links).look)
+            yield Injected(armed, (await Unanswered.since(links, before)).look)

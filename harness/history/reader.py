@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
-from harness.errors import FileError
+from harness.errors import FileError, OneffectError
 from harness.history.records import COLUMNS, FORMAT
 from harness.history.views import CONSTANTS, MACROS, TABLES, VIEWS, constants
 
@@ -39,7 +39,7 @@ class History:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.header: Mapping[str, Any] = _header(path)
-        self._made: set[str] = set()
+        self._made: dict[str, str] = {}
         self._spill = tempfile.mkdtemp(prefix="oneffect-")
         self._duckdb = _connect(self._spill)
         try:
@@ -62,10 +62,19 @@ class History:
         return rows
 
     def table(self, name: str, query: str) -> None:
-        """Keep a query's rows as a table, once: later calls with the same name do nothing."""
+        """Keep a query's rows as a table, once: the same again does nothing."""
+        self._make("TABLE", name, query)
+
+    def view(self, name: str, query: str) -> None:
+        """Give a query a name, once: the same again does nothing."""
+        self._make("VIEW", name, query)
+
+    def _make(self, kind: str, name: str, query: str) -> None:
         if name not in self._made:
-            self._duckdb.execute(f"CREATE TABLE {name} AS {query}")
-            self._made.add(name)
+            self._duckdb.execute(f"CREATE {kind} {name} AS {query}")
+            self._made[name] = query
+        elif self._made[name] != query:
+            raise OneffectError(f"{name}: there is another table of this name; give this one a name of its own")
 
     def close(self) -> None:
         """Let go of memory and of what was spilled to disk."""
@@ -107,7 +116,7 @@ class History:
         for name, query in TABLES.items():
             self.table(name, query)
         for name, query in VIEWS.items():
-            self._duckdb.execute(f"CREATE VIEW {name} AS {query}")
+            self.view(name, query)
 
     def _lines(self) -> str:
         """The file as rows; a line that is no record has no ``i``, a value of another type than its column's is null."""
@@ -123,7 +132,7 @@ class History:
         partial = folder / f".{cache.name}.{os.getpid()}"
         self._duckdb.execute(
             f"COPY (SELECT * FROM {self._lines()}) TO {_quoted(partial)} "
-            f"(FORMAT parquet, COMPRESSION lz4, KV_METADATA {{oneffect: {_quoted(stamp)}}})"
+            f"(FORMAT parquet, COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1000, KV_METADATA {{oneffect: {_quoted(stamp)}}})"
         )
         return partial.replace(folder / cache.name)
 

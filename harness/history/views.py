@@ -11,7 +11,7 @@ reads          (read, what, final, began, ended, phase): passes of observers; ph
 finals         the last final pass of each kind, if it was ok
 faults         (fault, name, target, heals, injected, bit, healed): the t of each phase, null where there was none
 uploads        one row an upload id: state (ok, unknown, fail), i, t, ended (the first ok's t), acceptable
-acknowledged   one row an upload id and storage id that was answered: i, t, sha256, acceptable, raw_file_storage_id
+acknowledged   one row an upload that was answered with ok: upload_id, sha256, acceptable, raw_file_storage_id
 events         records that are events; malformed: those that are none
 effects        with ``read``
 letters        dead letters, each once
@@ -58,8 +58,7 @@ VIEWS: Final = {
         FROM history WHERE op = 'upload' GROUP BY upload_id
     """,
     "acknowledged": """
-        SELECT upload_id, raw_file_storage_id, sha256, any_value(acceptable) AS acceptable, min(i) AS i, min(t) AS t
-        FROM history WHERE op = 'upload' AND phase = 'ok' GROUP BY ALL
+        SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t FROM history WHERE op = 'upload' AND phase = 'ok'
     """,
     "events": """
         SELECT i, t, read, topic, partition, "offset", event_id, event_type, digest, causation_id, joins, injected,

@@ -18,21 +18,25 @@ class DeadLetters:
 
     what = "dead_letters"
 
-    def __init__(self, reader: Reader, where: Where) -> None:
+    def __init__(self, reader: Reader, where: Where, prefix: str) -> None:
         self._reader = reader
         self._where = where
+        self._prefix = prefix
         self.letters: list[Fields] = []
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Dead letters that became visible since the pass before; all of them if ``final``."""
-        new = [letter_fields(record, self._where) for record in await self._reader.pass_to_end()]
+        new = [letter_fields(record, self._where, self._prefix) for record in await self._reader.pass_to_end()]
         self.letters += new
         for letter in self.letters if final else new:
             yield letter
 
 
-def letter_fields(record: Record, where: Where) -> Fields:
-    """One dead letter; fields it does not carry are left out."""
+def letter_fields(record: Record, where: Where, prefix: str) -> Fields:
+    """One dead letter; fields it does not carry are left out.
+
+    A service knows topics by the broker's names, which begin with ``prefix``; the history knows them without.
+    """
     try:
         value: object = orjson.loads(record.value or b"")
     except orjson.JSONDecodeError:
@@ -45,9 +49,14 @@ def letter_fields(record: Record, where: Where) -> Fields:
         "partition": record.partition,
         "offset": record.offset,
         "digest": hashlib.sha256(record.value or b"").hexdigest(),
-        "source_topic": pick(source, "/topic"),
+        "source_topic": _without(prefix, pick(source, "/topic")),
         "source_partition": pick(source, "/partition"),
         "source_offset": pick(source, "/offset"),
     }
     named = {"event_id": where.id, "consumer": where.consumer, "kind": where.kind}
-    return fields | {name: pick(value, pointer) for name, pointer in named.items()}
+    read = {name: pick(value, pointer) for name, pointer in named.items()}
+    return fields | read | {"event_id": _without(prefix, read["event_id"])}
+
+
+def _without(prefix: str, name: object) -> object:
+    return name.removeprefix(prefix) if isinstance(name, str) else name

@@ -24,11 +24,6 @@ class Effects:
         self._seen: Counter[tuple[object, ...]] = Counter()
 
     @property
-    def seen(self) -> set[tuple[str, str]]:
-        """(consumer, event id) of every effect seen so far."""
-        return {(str(consumer), str(event_id)) for consumer, event_id, *_ in self._seen}
-
-    @property
     def count(self) -> int:
         """How many effects were seen so far."""
         return self._seen.total()

@@ -26,10 +26,11 @@ class Offsets:
         self.reads: Mapping[str, set[str]] = {consumer: set() for consumer in consumers}
         """Topics each consumer is known to read; a partition of them without a committed offset is given too."""
         self.backlog: int = -1
-        """Records between committed offset and visible end in the last pass, over all consumers; -1 before."""
+        """Records between committed offset and visible end in the last pass, over all consumers; -1: none was completed."""
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:  # noqa: ARG002 - every pass gives all
         """Ends are asked for first: what is committed past them was visible then."""
+        self.backlog = -1
         ends = await self._broker.ends(self._topics)
         backlog = 0
         for consumer in self._consumers:

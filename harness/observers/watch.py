@@ -40,8 +40,11 @@ class Watch:
         *,
         kafka: KafkaClient,
         http: HttpClient,
-        urls: Mapping[str, str],
+        prefix: str,
     ) -> None:
+        self._prefix = prefix
+        self.rounds = 0
+        """Completed rounds of interim passes."""
         self._http = http
         self._system = system
         self._recorder = recorder
@@ -50,13 +53,17 @@ class Watch:
         self._event_topics = {name: count for name, count in system.topics().items() if name in system.events.topics}
         self._topics: Topics
         self._letters: DeadLetters | None = None
-        self._effects = Effects(system.effects, urls, sql.rows)
+        self._effects: Effects
         self._offsets = Offsets(kafka, list(system.effects), self._event_topics)
         self._blobs: Blobs | None = None
         self._named = 0
 
-    async def open(self, blob_url: str | None) -> None:
-        """Connect the readers of topics; ``blob_url`` has ``{id}`` in it, None: this system has no blobs."""
+    async def open(self, urls: Mapping[str, str], blob_url: str | None) -> None:
+        """Connect the readers of topics.
+
+        ``urls`` name each service's database; ``blob_url`` has ``{id}`` in it, None: this system has no blobs.
+        """
+        self._effects = Effects(self._system.effects, urls, sql.rows)
         if blob_url is not None:
             self._blobs = Blobs(self._http, partial(_address, blob_url), self._recorder.now)
         events = await self._kafka.reader(self._event_topics)
@@ -66,7 +73,7 @@ class Watch:
             name = self._system.dead_letters.topic
             letters = await self._kafka.reader({name: self._system.topics()[name]})
             self._readers.append(letters)
-            self._letters = DeadLetters(letters, self._system.dead_letters)
+            self._letters = DeadLetters(letters, self._system.dead_letters, self._prefix)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -79,10 +86,10 @@ class Watch:
         Topics and offsets come before effects, so that an effect that is missing from a pass was missing after
         its event was seen and after its offset was passed.
         """
-        await observe(self._topics, self._recorder)
+        read = [await observe(self._topics, self._recorder)]
         self._ask_for_blobs()
-        await observe(self._offsets, self._recorder)
-        await observe(self._effects, self._recorder)
+        read += [await observe(self._offsets, self._recorder), await observe(self._effects, self._recorder)]
+        self.rounds += all(read)
 
     async def keep_looking(self) -> None:
         """Rounds until cancelled."""
@@ -129,17 +136,6 @@ class Watch:
             missing += len(keys["of"] - keys["then"])
         return missing
 
-    def missing_effects(self) -> int:
-        """How many (consumer, event) pairs have no effect yet."""
-        applies = self._system.consumers()
-        wanted = {
-            (consumer, str(event["event_id"]))
-            for event in self._topics.events
-            for consumer, types in applies.items()
-            if event.get("event_type") in types
-        }
-        return len(wanted - self._effects.seen)
-
     def idle(self, acknowledged: set[str]) -> bool:
         """Whether groups have passed all there is, and each outcome and follow-up has come."""
         passed = self._offsets.backlog == 0
@@ -149,15 +145,12 @@ class Watch:
         """Changes whenever a new event or effect was seen."""
         return len(self._topics.events), self._effects.count
 
-    async def judge(self, settle: float) -> None:
-        """The final full read, in the order that the checkers argue from.
-
-        Offsets, then effects, dead letters, topics (past ends taken after the effects were read), blobs.
-        """
+    async def read_offsets(self) -> None:
+        """The offsets that judge; what has no effect when it is read ``settle`` later will have none."""
         await observe(self._offsets, self._recorder, final=True)
-        await observe(self._effects, self._recorder)
-        if self.missing_effects():
-            await asyncio.sleep(settle)  # what has not come after the longest lease and retry will not come
+
+    async def read_all(self) -> None:
+        """The rest of the final full read: effects, dead letters, topics (past ends taken after the effects), blobs."""
         await observe(self._effects, self._recorder, final=True)
         if self._letters is not None:
             await observe(self._letters, self._recorder, final=True)

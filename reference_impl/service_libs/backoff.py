@@ -31,7 +31,10 @@ class Backoff:
         return whole * self.random.uniform(0.5, 1.0)
 
     async def wait(self, failures: int) -> None:
-        """Sleep for ``delay``."""
+        """Sleep for ``delay``; at once raise what a driver may have swallowed, that this task was cancelled."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
         await asyncio.sleep(self.delay(failures))
 
     async def persist(self, step: Callable[[], Awaitable[T]], what: str) -> T:

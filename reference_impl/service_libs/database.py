@@ -113,9 +113,13 @@ class Database:
 
 async def insert_if_absent(transaction: AsyncConnection, table: Table, **values: object) -> bool:
     """Insert a row unless its key is there already; whether it was inserted."""
-    dialect = sqlite if transaction.dialect.name == "sqlite" else postgresql
-    result = await transaction.execute(dialect.insert(table).values(**values).on_conflict_do_nothing())
+    result = await transaction.execute(insert_into(transaction, table).values(**values).on_conflict_do_nothing())
     return result.rowcount == 1
+
+
+def insert_into(transaction: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that may say ON CONFLICT, which each dialect has for itself."""
+    return sqlite.insert(table) if transaction.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def _with_driver(url: URL) -> URL:

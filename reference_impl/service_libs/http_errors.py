@@ -35,6 +35,10 @@ def refuse_in_json(app: FastAPI) -> None:
         found = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         return _answer(400, "invalid_request", found)
 
+    @app.exception_handler(Exception)
+    async def broken(_: Request, _error: Exception) -> JSONResponse:
+        return _answer(500, "internal", "a defect of the service; its log says more")
+
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, _error: ClientDisconnect) -> JSONResponse:
         return _answer(400, "incomplete", "the client hung up in the middle of the body")

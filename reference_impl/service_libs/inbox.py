@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable
 
 from reference_impl.common_core.enums import DeadLetterKind
-from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
+from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent, insert_into
 from reference_impl.service_libs.dead_letter import dead_letter
 from reference_impl.service_libs.message import Message
 from reference_impl.service_libs.outbox import Outbox
@@ -100,16 +100,14 @@ class Inbox:
         """Count an attempt, durably, before it starts: how many there are now, and how the last one failed."""
         row = {"consumer": message.consumer, "event_id": message.event_id, "digest": message.digest}
         async with self._database.transaction() as transaction:
-            if await insert_if_absent(transaction, ATTEMPT, **row, started=1):
-                return 1, None
             counted = await transaction.execute(
-                update(ATTEMPT)
-                .where(_same(message))
-                .values(started=ATTEMPT.c.started + 1)
+                insert_into(transaction, ATTEMPT)
+                .values(**row, started=1)
+                .on_conflict_do_update(index_elements=list(row), set_={"started": ATTEMPT.c.started + 1})
                 .returning(ATTEMPT.c.started, ATTEMPT.c.last_error)
             )
             started, last_error = counted.one()
-            return started, last_error
+        return started, last_error
 
     async def end_attempt(self, message: Message, error: str | None) -> None:
         """Note how an attempt failed; None gives it back, as it ended by no fault of the handler's."""

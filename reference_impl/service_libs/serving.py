@@ -90,7 +90,7 @@ async def _running(
             ws="none",
             log_config=None,
             access_log=False,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=3,
             timeout_keep_alive=60,  # longer than any client of ours keeps an idle connection
         )
     )
@@ -105,4 +105,4 @@ async def _running(
         server.should_exit = True
         for task in background:
             task.cancel()
-        await asyncio.wait((http, *background), timeout=LONGEST_END_SECONDS * 2 / 3)
+        await asyncio.wait((http, *background), timeout=LONGEST_END_SECONDS * 3 / 4)

@@ -5,6 +5,8 @@ It loses the event of a consumer that dies after the claim, and doubles the effe
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from dishka import Provider, Scope, provide
 
 from reference_impl.service_libs.database import Database
@@ -23,17 +25,16 @@ class SetnxGuard:
     async def once(self, work: Work) -> None:
         """Claim, process, and take the claim back on an error."""
         claim = f"claim:{work.message.consumer}:{work.message.event_id}"
-        try:
+        with suppress(RedisUnavailable):
             if not await self._redis.set_if_not_exists(claim, "1", work.ttl_seconds):
                 return
-        except RedisUnavailable:
-            pass
         try:
             await work.prepare()
             async with self._database.transaction() as transaction:
                 await work.apply(transaction)
         except BaseException:
-            await self._redis.delete_key(claim)
+            with suppress(RedisUnavailable):
+                await self._redis.delete_key(claim)
             raise
 
 

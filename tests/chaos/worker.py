@@ -21,14 +21,14 @@ from redis.exceptions import RedisError
 PAUSE = 0.02
 
 
-async def redis() -> None:
+async def redis(busy: asyncio.Event) -> None:
     """SET and GET over one connection."""
     host, _, port = os.environ["REDIS"].partition(":")
     client = Redis(
         host=host, port=int(port), socket_timeout=1, single_connection_client=True, retry=Retry(NoBackoff(), 0)
     )
     try:
-        while True:
+        while busy.is_set():
             await client.set("worker", "busy")
             await client.get("worker")
             await asyncio.sleep(PAUSE)
@@ -36,13 +36,13 @@ async def redis() -> None:
         await client.aclose()
 
 
-async def produce() -> None:
+async def produce(busy: asyncio.Event) -> None:
     """Publish one record after the other."""
     producer = AIOKafkaProducer(bootstrap_servers=os.environ["KAFKA"], request_timeout_ms=2000)
-    await producer.start()
     try:
+        await producer.start()
         number = 0
-        while True:
+        while busy.is_set():
             number += 1
             value = b'{"event_id": "%d-%d", "event_type": "work"}' % (os.getpid(), number)
             await producer.send_and_wait(os.environ["TOPIC"], value, partition=number % 4)
@@ -51,7 +51,7 @@ async def produce() -> None:
         await producer.stop()
 
 
-async def consume() -> None:
+async def consume(busy: asyncio.Event) -> None:
     """Take part in the group and commit after each batch."""
     consumer = AIOKafkaConsumer(
         os.environ["TOPIC"],
@@ -65,21 +65,21 @@ async def consume() -> None:
         rebalance_timeout_ms=3000,
         fetch_max_wait_ms=100,
     )
-    await consumer.start()
     try:
-        while True:
+        await consumer.start()
+        while busy.is_set():
             if await consumer.getmany(timeout_ms=100):
                 await consumer.commit()
     finally:
         await consumer.stop()
 
 
-async def ask() -> None:
+async def ask(busy: asyncio.Event) -> None:
     """GET over one connection that is kept."""
     host, _, port = os.environ["PEER"].partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        while True:
+        while busy.is_set():
             writer.write(b"GET / HTTP/1.1\r\nHost: peer\r\n\r\n")
             async with asyncio.timeout(1):
                 await reader.readuntil(b"ok\n")
@@ -88,27 +88,22 @@ async def ask() -> None:
         writer.close()
 
 
-async def for_ever(part) -> None:
-    """A part, again and again."""
+async def for_ever(part, busy: asyncio.Event) -> None:
+    """A part, again and again while there is work."""
     while True:
+        await busy.wait()
         with suppress(OSError, EOFError, TimeoutError, RedisError, KafkaError):
-            await part()
+            await part(busy)
         await asyncio.sleep(PAUSE)
 
 
-async def switch(busy: Path) -> None:
+async def switch(file: Path, busy: asyncio.Event) -> None:
     """Work while the file is there."""
-    tasks: list[asyncio.Task[None]] = []
     while True:
-        wanted = await asyncio.to_thread(busy.exists)
-        if wanted and not tasks:
-            tasks = [asyncio.create_task(for_ever(part)) for part in (redis, produce, consume, ask)]
-        if not wanted and tasks:
-            while tasks:
-                # Again and again: a client library may swallow a cancellation.
-                for task in tasks:
-                    task.cancel()
-                tasks = list((await asyncio.wait(tasks, timeout=0.2))[1])
+        if await asyncio.to_thread(file.exists):
+            busy.set()
+        else:
+            busy.clear()
         await asyncio.sleep(PAUSE)
 
 
@@ -124,8 +119,11 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def main() -> None:
     """Listen for ever."""
     server = await asyncio.start_server(serve, "127.0.0.1", int(os.environ["PORT"]))
-    async with server:
-        await switch(Path(os.environ["BUSY"]))
+    busy = asyncio.Event()
+    async with server, asyncio.TaskGroup() as tasks:
+        for part in (redis, produce, consume, ask):
+            tasks.create_task(for_ever(part, busy))
+        tasks.create_task(switch(Path(os.environ["BUSY"]), busy))
 
 
 if __name__ == "__main__":

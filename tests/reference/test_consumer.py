@@ -155,7 +155,7 @@ async def test_a_delivery_is_committed_after_it_was_handled(start, broker, handl
     assert handled == [(0, 0), (0, 1), (0, 2)]
 
 
-async def test_nothing_is_committed_past_an_unfinished_delivery(start, broker, handle, handled, gates, until):
+async def test_nothing_is_committed_past_an_unfinished_delivery(*, start, broker, handle, handled, gates, until):
     gates[(0, 1)] = asyncio.Event()
     start(handle)
     broker.batches.put_nowait({P0: records(P0, 0, 1, 2)})
@@ -167,7 +167,7 @@ async def test_nothing_is_committed_past_an_unfinished_delivery(start, broker, h
     await until(lambda: P0 not in broker.paused)
 
 
-async def test_a_partition_that_is_held_up_does_not_hold_up_another(start, broker, handle, handled, gates, until):
+async def test_a_partition_that_is_held_up_does_not_hold_up_another(*, start, broker, handle, handled, gates, until):
     gates[(0, 0)] = asyncio.Event()
     start(handle)
     broker.batches.put_nowait({P0: records(P0, 0), P1: records(P1, 5, 6)})
@@ -197,7 +197,7 @@ async def test_a_failed_commit_is_made_up_for_and_is_no_failure_of_the_handler(s
     assert handled == [(0, 0)]
 
 
-async def test_a_partition_taken_away_has_nothing_in_work_afterwards(start, broker, handle, handled, gates, until):
+async def test_a_partition_taken_away_has_nothing_in_work_afterwards(*, start, broker, handle, handled, gates, until):
     gates[(0, 1)] = asyncio.Event()
     consumer = start(handle)
     broker.batches.put_nowait({P0: records(P0, 0, 1, 2)})
@@ -211,14 +211,14 @@ async def test_a_partition_taken_away_has_nothing_in_work_afterwards(start, brok
 
 
 async def test_the_delivery_in_hand_may_finish_before_the_partition_goes(
-    start, broker, handle, handled, gates, until
+    *, start, broker, handle, handled, gates, until
 ):
     gates[(0, 0)] = asyncio.Event()
     start(handle)
     broker.batches.put_nowait({P0: records(P0, 0, 1)})
     await until(lambda: P0 in broker.paused)
     revoking = asyncio.create_task(broker.listener.on_partitions_revoked({P0, P1}))
-    await asyncio.sleep(0)
+    await until(lambda: broker.listener._stopping)
     gates[(0, 0)].set()
     await revoking
     assert handled == [(0, 0)]
@@ -254,14 +254,14 @@ async def test_a_broker_that_is_not_there_yet_is_tried_again(start, broker, hand
 
 
 async def test_asked_to_stop_it_finishes_what_is_in_hand_commits_and_leaves(
-    start, broker, handle, handled, gates, until
+    *, start, broker, handle, handled, gates, until
 ):
     gates[(0, 0)] = asyncio.Event()
     consumer = start(handle)
     broker.batches.put_nowait({P0: records(P0, 0, 1)})
     await until(lambda: P0 in broker.paused)
     consumer.task.cancel()
-    await asyncio.sleep(0)
+    await until(lambda: consumer._session._stopping)
     gates[(0, 0)].set()
     await asyncio.wait([consumer.task])
     assert handled == [(0, 0)]
@@ -269,7 +269,7 @@ async def test_asked_to_stop_it_finishes_what_is_in_hand_commits_and_leaves(
     assert broker.stopped == 1
 
 
-async def test_asked_to_stop_it_abandons_what_does_not_end(start, broker, handle, handled, gates, until):
+async def test_asked_to_stop_it_abandons_what_does_not_end(*, start, broker, handle, handled, gates, until):
     gates[(0, 0)] = asyncio.Event()
     consumer = start(handle)
     broker.batches.put_nowait({P0: records(P0, 0, 1)})

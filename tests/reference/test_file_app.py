@@ -204,3 +204,15 @@ async def test_a_recorded_upload_needs_no_content_service_to_be_answered_again(p
 async def test_it_wakes_the_worker(post, uploads):
     await post()
     assert uploads.recorded.is_set()
+
+
+async def test_a_defect_of_ours_is_a_500_in_json(content, uploads, monkeypatch):
+    async def broken(_):
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(uploads, "find", broken)
+    desk = UploadDesk(content, uploads, max_bytes=LIMIT, max_unpacked_bytes=100_000)
+    transport = httpx.ASGITransport(build_app(desk, max_upload_bytes=LIMIT, needed={}), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://file") as http:
+        answer = await http.post("/v1/files", files={"file": ("a.txt", b"hej")}, headers={"Idempotency-Key": "u1"})
+    assert (answer.status_code, answer.json()["error"]) == (500, "internal")

@@ -47,7 +47,7 @@ async def test_without_faults_it_looks_right(consume, delivered, rows):
     assert len(await rows(EFFECTS)) == 1
 
 
-async def test_killed_after_the_claim_it_loses_the_event(consume, delivered, rows, redis, waits, until):
+async def test_killed_after_the_claim_it_loses_the_event(*, consume, delivered, rows, redis, waits, until):
     waits.clear()
     task = asyncio.create_task(consume(delivered()))
     await until(lambda: redis.keys)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Report = Callable[[str, str], None]
 
 _MODULE = "github.com/Shopify/toxiproxy/v2"
+_STAGING = ".staging-"
 _DOWNLOADS = 8
 _TRIES = 3
 _BUILD_TIMEOUT = 900.0
@@ -58,12 +59,16 @@ def _alone(cache: Path, report: Report) -> Iterator[None]:
         except BlockingIOError:
             report("setup", "another setup is at work; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
+        for half in cache.glob(f"{_STAGING}*"):
+            # Of a setup that was killed: whoever lives holds the lock.
+            shutil.rmtree(half, ignore_errors=True)
         yield
 
 
 def _kafka(cache: Path, report: Report) -> None:
     folder = parts.kafka_folder(cache)
-    if not folder.is_dir():
+    if parts.find_kafka(cache).path is None:
+        shutil.rmtree(folder, ignore_errors=True)
         with _staging(cache) as staging:
             _download(staging, report)
             (staging / "jars").rename(folder)
@@ -155,5 +160,5 @@ def _build(go: Path, staging: Path, modules: Path) -> None:
 
 @contextmanager
 def _staging(cache: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix=".staging-", dir=cache) as folder:
+    with tempfile.TemporaryDirectory(prefix=_STAGING, dir=cache) as folder:
         yield Path(folder)

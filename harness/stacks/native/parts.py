@@ -122,8 +122,9 @@ def find_java() -> Part:
 def find_kafka(cache: Path) -> Part:
     """Kafka's jars."""
     folder = kafka_folder(cache)
-    if not folder.is_dir():
-        return Part("kafka", KAFKA, None, f"no jars in {folder}", SETUP)
+    missing = [jar.file for jar in jars() if not (folder / jar.file).is_file()]
+    if missing:
+        return Part("kafka", KAFKA, None, f"{len(missing)} jars are not in {folder}, {missing[0]} first", SETUP)
     return Part("kafka", KAFKA, folder)
 
 

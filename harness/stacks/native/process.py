@@ -41,9 +41,9 @@ class Launch:
 class Process:
     """One named process in a session of its own; implements Killable, Stoppable and Pausable.
 
-    ``answers`` is one look at whether it serves past the proxies, given seconds; it may raise OSError or
-    TimeoutError, which mean no. Nothing here holds on to an event loop, so a process outlives the loop it was
-    started from.
+    ``answers`` is one look at whether it serves past the proxies, given seconds; it may raise OSError,
+    EOFError, ValueError or TimeoutError, which mean no. Nothing here holds on to an event loop, so a process
+    outlives the loop it was started from.
     """
 
     def __init__(self, name: str, launch: Launch, answers: Callable[[float], Awaitable[bool]]) -> None:
@@ -98,7 +98,7 @@ class Process:
             return False
         try:
             return await self._answers(_LOOK)
-        except (OSError, TimeoutError):
+        except (OSError, EOFError, ValueError, TimeoutError):
             return False
 
     async def state(self) -> State:

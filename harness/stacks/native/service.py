@@ -25,7 +25,10 @@ _SUCCESS = 2
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a replica runs: ``folder`` is the run's, ``addresses`` what ``{redis}`` and the like become."""
+    """Where a replica runs: ``folder`` is the run's, ``addresses`` what ``{redis}`` and the like become.
+
+    ``files`` holds the services' data, a folder each; it goes when the run's services do.
+    """
 
     system: System
     replica: str
@@ -33,6 +36,7 @@ class Place:
     addresses: Mapping[str, str]
     names: RunNames
     folder: Path
+    files: Path
     variant: str | None
     env: Mapping[str, str]
     cwd: Path
@@ -45,7 +49,7 @@ class Place:
     @property
     def data(self) -> Path:
         """The folder that the replicas of the service share."""
-        return self.folder / "data" / self.service
+        return self.files / self.service
 
     def command(self) -> list[str]:
         """The words to start; the variant's, if there is one. ``python`` first means this very Python."""

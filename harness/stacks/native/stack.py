@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,9 +51,10 @@ class NativeStack:
         self._cwd = (working_directory or Path.cwd()).absolute()
         self._ports = Ports()
         self._keeper: Keeper | None = None
+        self._files: Path | None = None
         self._parts: Parts | None = None
         self._addresses: dict[str, str] = {}
-        self._toxiproxies: list[Toxiproxy] = []
+        self.toxiproxies: list[Toxiproxy] = []
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, defaultdict[str, asyncio.Lock]] = (
             WeakKeyDictionary()
         )
@@ -71,7 +73,7 @@ class NativeStack:
                 name: self._address() for name in [*self._system.dependencies, *self._system.replicas()]
             }
             self._make(self._parts)
-            await _up([*self.dependencies.values(), *self._toxiproxies])
+            await _up([*self.dependencies.values(), *self.toxiproxies])
         except BaseException:
             await self.stop()
             raise
@@ -97,14 +99,14 @@ class NativeStack:
                     wanted,
                     self._launch(f"toxiproxy-{replica}"),
                 )
-                self._toxiproxies.append(toxiproxy)
+                self.toxiproxies.append(toxiproxy)
                 for link in mine:
                     kind, path = self._probing(link[1])
                     made = NativeLink(*link, toxiproxy=toxiproxy, address=proxies[link], kind=kind, path=path)
                     self.links[made.name] = made
 
     def _dependency(self, name: str, parts: Parts, joined: list[tuple[str, str]]) -> Process:
-        folder = self._kept.folder / name
+        folder = self.kept.folder / name
         folder.mkdir()
         launch = self._launch(name)
         if self._system.kind(name) == "kafka":
@@ -129,9 +131,10 @@ class NativeStack:
     async def start_services(self, names: RunNames, folder: Path | str, variant: str | None) -> None:
         """Start every service for one run in parallel and wait until each is ready.
 
-        Files go to ``folder/data/<service>``, which replicas share, and logs to ``folder/logs``.
+        Logs go to ``folder/logs``, data to ``data(service)``, which the reaper removes if nobody else does.
         """
-        env = {VARIABLE: self._kept.token, "TMPDIR": str(self._kept.folder / "tmp")}
+        self._files = self.kept.folder / "data" / names.run
+        env = {VARIABLE: self.kept.token, "TMPDIR": str(self.kept.folder / "tmp")}
         run_folder = await asyncio.to_thread(Path(folder).absolute)
         for replica in self._system.replicas():
             addresses = {link.dependency: link.address for link in self.links.values() if link.service == replica}
@@ -143,6 +146,7 @@ class NativeStack:
                     addresses=addresses,
                     names=names,
                     folder=run_folder,
+                    files=self._files,
                     variant=variant,
                     env=env,
                     cwd=self._cwd,
@@ -155,21 +159,29 @@ class NativeStack:
             raise
 
     async def stop_services(self, *, graceful: bool = False) -> None:
-        """End the run's services: with SIGKILL, which is quick, or by asking them to leave."""
+        """End the run's services, with SIGKILL, which is quick, or by asking them to leave; their data go too."""
         services = list(self.services.values())
         self.services.clear()
         await _down(services, graceful=graceful)
+        if self._files is not None:
+            await asyncio.to_thread(shutil.rmtree, self._files, ignore_errors=True)
+
+    def data(self, service: str) -> Path:
+        """The folder that a service's replicas share in this run; StackError before services were started."""
+        if self._files is None:
+            raise StackError("no services were started")
+        return self._files / service
 
     async def stop(self) -> None:
         """End everything this stack started and remove its temporary files; may be called twice."""
         try:
             await self.stop_services()
-            await _down([*self._toxiproxies, *self.dependencies.values()], graceful=False)
+            await _down([*self.toxiproxies, *self.dependencies.values()], graceful=False)
         finally:
             keeper, self._keeper = self._keeper, None
             if keeper is not None:
                 await asyncio.to_thread(keeper.close)
-            self._toxiproxies.clear()
+            self.toxiproxies.clear()
             self.dependencies.clear()
             self.links.clear()
             self._ports.close()
@@ -201,11 +213,11 @@ class NativeStack:
 
     def pids(self) -> Mapping[str, int]:
         """Ids of the processes that live now, by name."""
-        every = [*self.dependencies.values(), *self._toxiproxies, *self.services.values()]
+        every = [*self.dependencies.values(), *self.toxiproxies, *self.services.values()]
         return {process.name: pid for process in every if (pid := process.pid) is not None}
 
     @property
-    def _kept(self) -> Keeper:
+    def kept(self) -> Keeper:
         if self._keeper is None:
             raise StackError("the stack does not run; start it first")
         return self._keeper
@@ -215,7 +227,7 @@ class NativeStack:
 
     def _launch(self, name: str) -> Launch:
         """Where a part of the stack runs and logs; its command is its own."""
-        kept = self._kept
+        kept = self.kept
         env = {VARIABLE: kept.token, "TMPDIR": str(kept.folder / "tmp"), "LANG": "C.UTF-8", "LOG_LEVEL": "info"}
         return Launch((), env, kept.folder, self._logs / f"{name.replace('#', '-')}.log")
 

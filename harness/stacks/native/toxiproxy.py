@@ -99,7 +99,7 @@ class Toxiproxy(Process):
             self._toxics.pop(name, None)
             try:
                 await self._api.remove(proxy, name)
-            except (OSError, TimeoutError, OneffectError):
+            except (OSError, EOFError, ValueError, TimeoutError, OneffectError):
                 await self._restart()
 
     @asynccontextmanager
@@ -121,7 +121,7 @@ class Toxiproxy(Process):
                 return
             try:
                 await self._api.enable(proxy, enabled=True)
-            except (OSError, TimeoutError, OneffectError):
+            except (OSError, EOFError, ValueError, TimeoutError, OneffectError):
                 await self._restart()
 
     async def _restart(self) -> None:

@@ -7,15 +7,18 @@ as before.
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import OneffectError
 from harness.stacks.native import parts
 from harness.stacks.native.kafka import Kafka, listeners
+from harness.stacks.native.keeper import Keeper
 from harness.stacks.native.ports import Ports
 from harness.stacks.native.process import Launch
+from harness.stacks.native.reaper import VARIABLE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _START = 60.0
 """Seconds that a start may take which also writes down what it does."""
@@ -28,31 +31,29 @@ def train(folder: Path, java: Path) -> bool:
     """Write the cache for ``java`` and the jars in ``folder``; False if it could not be, which is no error."""
     cache = parts.class_cache(folder, java)
     fresh = cache.with_suffix(".new")
-    ports = Ports()
+    ports, keeper = Ports(), Keeper()
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            _record(folder, java, fresh, Path(scratch), [f"127.0.0.1:{ports.take()}" for _ in range(3)])
+        _record(folder, java, fresh, keeper, [f"127.0.0.1:{ports.take()}" for _ in range(3)])
         fresh.rename(cache)
-    except (OneffectError, OSError, subprocess.TimeoutExpired):
+    except (OneffectError, OSError):
         fresh.unlink(missing_ok=True)
         return False
     finally:
+        keeper.close()
         ports.close()
     return True
 
 
-def _record(folder: Path, java: Path, fresh: Path, scratch: Path, addresses: list[str]) -> None:
+def _record(folder: Path, java: Path, fresh: Path, keeper: Keeper, addresses: list[str]) -> None:
     controller, admin, link = addresses
-    launch = Launch((), {"LANG": "C.UTF-8"}, scratch, scratch / "log")
+    launch = Launch((), {VARIABLE: keeper.token, "LANG": "C.UTF-8"}, keeper.folder, keeper.folder / "log")
     runtime = parts.Java(java, parts.class_path(folder), None)
-    kafka = Kafka("kafka", runtime, scratch, listeners(controller, admin, [(link, link)]), launch, record=fresh)
+    named = listeners(controller, admin, [(link, link)])
+    kafka = Kafka("kafka", runtime, keeper.folder, named, launch, record=fresh)
 
     async def once() -> None:
-        try:
-            await kafka.start()
-            await kafka.ready(_START)
-            await kafka.stop(_WRITE)
-        finally:
-            await kafka.kill()
+        await kafka.start()
+        await kafka.ready(_START)
+        await kafka.stop(_WRITE)
 
     asyncio.run(once())

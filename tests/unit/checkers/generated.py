@@ -350,6 +350,30 @@ def change_blob(tape: Tape, random: Random) -> None:
         one.update(phase=phase, sha256=found[phase], t_begin=one["t_begin"] + random.choice([0, 0, -400, 50]) * MS)
 
 
+def overwrite(tape: Tape, random: Random) -> None:
+    """Two uploads are answered with one blob; it is the one's or the other's."""
+    one, other = some(tape, random, "upload", "ok"), some(tape, random, "upload", "ok")
+    if one is None or other is None:
+        return
+    for record in [other, *tape.find("event", upload_id=other["upload_id"])]:
+        record["raw_file_storage_id"] = one["raw_file_storage_id"]
+    if random.random() < 0.5:
+        for blob in tape.find("blob", raw_file_storage_id=one["raw_file_storage_id"]):
+            blob["sha256"] = other["sha256"] if blob["sha256"] else None
+
+
+def rejection(tape: Tape, random: Random) -> None:
+    """An upload was not acceptable: the outcome may say so or not, its blob may be kept or not."""
+    if (invoke := some(tape, random, "upload", "invoke")) is None:
+        return
+    for record in tape.find("upload", upload_id=invoke["upload_id"]):
+        record["acceptable"] = False
+    if random.random() < 0.5:
+        for blob in tape.find("blob", raw_file_storage_id=f"b{invoke['upload_id'][1:]}"):
+            if random.random() < 0.8:
+                blob.update(phase="missing", sha256=None)
+
+
 def named_by_an_event(tape: Tape, random: Random) -> None:
     """An event names a blob that no answer did."""
     event = some(tape, random, "event", malformed=None)
@@ -437,6 +461,10 @@ PLANTS: tuple[Plant, ...] = (
     reprocess,
     change_blob,
     change_blob,
+    overwrite,
+    overwrite,
+    rejection,
+    rejection,
     named_by_an_event,
     change_faults,
     change_health,

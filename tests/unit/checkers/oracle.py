@@ -406,8 +406,7 @@ class RawOracle:
         for record in self.run.of("upload", "ok"):
             raw = record.get("raw_file_storage_id")
             if raw is None:
-                about = [n for n, event in self.named.items() if event.get("upload_id") == record["upload_id"]]
-                raw = min(about, default=None)
+                raw = min(self._named_for(record["upload_id"]), default=None)
             yield {
                 "upload": record["upload_id"],
                 "raw": raw,
@@ -415,6 +414,10 @@ class RawOracle:
                 "acceptable": record.get("acceptable"),
                 "t": record["t"],
             }
+
+    def _named_for(self, upload_id: str) -> list[str]:
+        own = [event for event in self.run.events if event.get("injected") is None and event.get("upload_id") == upload_id]
+        return [event["raw_file_storage_id"] for event in own if event.get("raw_file_storage_id") is not None]
 
     def judge(self) -> Iterator[Hit]:
         for upload in self.kept:
@@ -431,10 +434,10 @@ class RawOracle:
             there = raw in self.last and self.last[raw]["phase"] in {"present", "different"}
             if blob["phase"] == "missing" and names and blob["t_begin"] > min(names) and there:
                 yield "raw_late", (raw,)
-        for raw, event in self.named.items():
-            yield from self._named(raw, event)
+        for raw in self.named:
+            yield from self._named(raw)
 
-    def _named(self, raw: str, event: Record) -> Iterator[Hit]:
+    def _named(self, raw: str) -> Iterator[Hit]:
         phases = {blob["phase"] for blob in self.run.blobs if blob["raw_file_storage_id"] == raw}
         if any(upload["raw"] == raw for upload in self.kept) or phases & {"present", "different"}:
             return
@@ -442,7 +445,9 @@ class RawOracle:
         if last == "missing":
             yield "raw_dangling", (raw,)
         else:
-            yield "raw_unread", (event.get("upload_id"), raw)
+            naming = [e for e in self.run.events if e.get("raw_file_storage_id") == raw and e.get("injected") is None]
+            uploads = [e["upload_id"] for e in naming if e.get("upload_id") is not None]
+            yield "raw_unread", (uploads[0] if uploads else None, raw)
 
     def _upload(self, upload: Mapping[str, Any]) -> Iterator[Hit]:
         key = (upload["upload"], upload["raw"])

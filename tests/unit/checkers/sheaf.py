@@ -25,17 +25,15 @@ class Sheaf(History):
         self.path = file
         self._spill = str(file.parent / "spill")
         self._duckdb = duckdb.connect(":memory:", config={"threads": 1})
-        self._duckdb.execute(
-            "SET disabled_optimizers = 'statistics_propagation,compressed_materialization,join_filter_pushdown'"
-        )
+        self._duckdb.execute("PRAGMA disable_optimizer")
         self._duckdb.execute(MACROS)
         columns = ", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())
         self._duckdb.execute(f"CREATE TABLE history ({columns})")
         for name, described in CONSTANTS.items():
             self._duckdb.execute(f"CREATE TABLE {name} ({described})")
         self._plans: dict[str, str] = {}
-        self._tables: set[str] = set()
-        self._views = False
+        self._tables: dict[str, str] = {}
+        self._made: dict[str, str] = {}
 
     def load(self, header: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
         """Turn to this history."""
@@ -49,9 +47,8 @@ class Sheaf(History):
                 self._duckdb.execute(f"INSERT INTO {name} VALUES {', '.join(map(literal, rows))}")
         for name, query in TABLES.items():
             self.table(name, query)
-        for name, query in VIEWS.items() if not self._views else ():
-            self._duckdb.execute(f"CREATE VIEW {name} AS {query}")
-        self._views = True
+        for name, query in VIEWS.items():
+            self.view(name, query)
 
     def sql(self, query: str, **parameters: object) -> list[dict[str, Any]]:
         assert not parameters
@@ -62,7 +59,8 @@ class Sheaf(History):
     def table(self, name: str, query: str) -> None:
         if name not in self._tables:
             self._duckdb.execute(f"CREATE TABLE {name} AS {query} LIMIT 0")
-            self._tables.add(name)
+            self._tables[name] = query
+        assert self._tables[name] == query
         self._duckdb.execute(f"DELETE FROM {name}")
         self._duckdb.execute(f"EXECUTE {self._plan(f'INSERT INTO {name} {query}')}")
 
@@ -76,6 +74,4 @@ class Sheaf(History):
 
 def literal(row: Sequence[object]) -> str:
     """``(1, 'a', NULL)``."""
-    return (
-        "(" + ", ".join("NULL" if value is None else "'" + str(value).replace("'", "''") + "'" for value in row) + ")"
-    )
+    return "(" + ", ".join("NULL" if value is None else "'" + str(value).replace("'", "''") + "'" for value in row) + ")"

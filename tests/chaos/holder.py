@@ -1,0 +1,36 @@
+"""Holds a stack with services, one of them paused, and says so; then does nothing until it is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import yaml
+
+from harness.stack import RunNames
+from harness.stacks.native.stack import NativeStack
+from harness.system import System
+
+HERE = Path(__file__).parent
+
+
+async def hold(folder: Path) -> None:
+    """Start, say the process ids and the temporary folder, wait."""
+    system = System.model_validate(yaml.safe_load((HERE / "system.yaml").read_text()))
+    stack = NativeStack(system, folder / "stack", HERE)
+    await stack.start()
+    try:
+        await stack.start_services(RunNames("held"), folder, None)
+        await stack.services["worker#1"].pause()
+        told = {"pids": [*stack.pids().values(), stack.kept.pid], "folder": str(stack.kept.folder)}
+        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+    finally:
+        await stack.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(hold(Path(sys.argv[1])))

@@ -1,0 +1,107 @@
+"""However the harness ends, nothing that it started outlives it; and all of it listens on loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.stacks.native.install import install
+
+GENEROUS = 30.0
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
+LISTENING = "0A"
+
+
+@pytest.fixture
+def holder(tmp_path):
+    install()
+    with subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("holder.py"), tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def alive(pid: int) -> bool:
+    """A zombie has ended; when it is buried is its new parent's matter."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def gone(told: dict) -> bool:
+    return not Path(told["folder"]).exists() and not any(map(alive, told["pids"]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_outlives_the_harness(holder, number) -> None:
+    told = json.loads(holder.stdout.readline())
+    assert len(told["pids"]) == 8
+    assert all(map(alive, told["pids"]))
+    os.kill(holder.pid, number)
+    holder.wait(GENEROUS)
+    deadline = time.monotonic() + GENEROUS
+    while not gone(told) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert gone(told), [pid for pid in told["pids"] if alive(pid)]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_all_listen_on_loopback_only(rig) -> None:
+    pids = rig.stack.pids()
+    ports = await asyncio.to_thread(listening, list(pids.values()))
+    assert len(ports) >= len(pids)
+    assert all(20000 <= port < 32768 for port in ports)
+
+
+def listening(pids: list[int]) -> set[int]:
+    """Ports that the processes listen on; fails on one that is not on loopback."""
+    inodes = set()
+    for pid in pids:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            target = str(entry.readlink())
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+    ports = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == LISTENING and words[9] in inodes:
+                address, _, port = words[1].partition(":")
+                assert address in LOOPBACK, line
+                ports.add(int(port, 16))
+    return ports
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_two_stacks_in_one_process_do_not_meet(rig, tmp_path) -> None:
+    """The rig runs already; a second one starts, serves and goes, and the first does not notice."""
+    other = type(rig.stack)(rig.system, tmp_path, Path(__file__).parent)
+    try:
+        await other.start()
+        mine, theirs = rig.stack.pids(), other.pids()
+        assert not set(mine.values()) & set(theirs.values())
+        assert not {link.address for link in rig.stack.links.values()} & {
+            link.address for link in other.links.values()
+        }
+        answers = [(await link.probe(5)).answered for link in other.links.values() if link.dependency != "peer"]
+        assert all(answers)
+    finally:
+        await other.stop()
+    assert not any(map(alive, theirs.values()))
+    assert rig.stack.pids() == mine

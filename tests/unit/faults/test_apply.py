@@ -1,0 +1,178 @@
+"""The wrapper, on faults that do as they are told."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from random import Random
+from types import SimpleNamespace
+from typing import ClassVar
+
+import pytest
+
+from harness.errors import FaultError
+from harness.faults import apply as wrapper
+from harness.faults.apply import apply
+from harness.faults.base import Arena, Evidence, Fault, Injected, nothing
+from harness.faults.plan import PlannedFault
+
+
+class Notes(list):
+    def record(self, op, phase, actor, **fields):
+        self.append((phase, fields))
+        return len(self)
+
+    def phases(self):
+        return [phase for phase, _ in self]
+
+
+def found(level):
+    async def look():
+        return Evidence(level, f"it {level}", {"before": 1}, {"after": 2})
+
+    return look
+
+
+class Obedient(Fault):
+    name = "test.obedient"
+    summary = "Does as it is told."
+    target = "link"
+    needs: ClassVar[tuple[type, ...]] = ()
+    heals = True
+    healed: ClassVar[list[str]] = []
+    armed: ClassVar = staticmethod(found("armed"))
+    bit: ClassVar = staticmethod(found("bit"))
+    after: ClassVar = staticmethod(nothing)
+
+    @asynccontextmanager
+    async def inject(self, on, arena):
+        try:
+            yield Injected(self.armed, self.bit, after=self.after)
+        finally:
+            await asyncio.sleep(0)
+            self.healed.append(on)
+
+
+@pytest.fixture
+def fault():
+    return type("Told", (Obedient,), {"healed": [], "__annotations__": {"healed": ClassVar[list]}})
+
+
+def planned(fault, system, lasts=0.15):
+    return PlannedFault("f1", fault(), "here", "10%", lasts, 1, system)
+
+
+def arena(**more):
+    locks = {}
+    stack = SimpleNamespace(turn=lambda name: locks.setdefault(name, asyncio.Lock()), services={}, dependencies={})
+    return Arena(stack=stack, random=Random(1), **more)
+
+
+async def test_a_fault_that_bites_is_recorded_from_injection_to_heal(fault, system) -> None:
+    notes = Notes()
+    await apply(planned(fault, system), arena(), notes)
+    assert notes.phases() == ["injected", "armed", "bit", "healed"]
+    _, fields = notes[2]
+    assert (fields["fault"], fields["name"], fields["target"], fields["heals"]) == ("f1", fault.name, "here", True)
+    assert fields["evidence"] == {"what": "it bit", "before": {"before": 1}, "after": {"after": 2}}
+
+
+async def test_evidence_is_recorded_once_a_level(fault, system) -> None:
+    notes = Notes()
+    await apply(planned(fault, system, lasts=0.4), arena(), notes)
+    assert notes.phases().count("bit") == 1
+
+
+async def test_a_bite_does_not_count_before_it_is_armed(fault, system) -> None:
+    fault.armed = staticmethod(nothing)
+    notes = Notes()
+    await apply(planned(fault, system), arena(), notes)
+    assert notes.phases() == ["injected", "healed"]
+
+
+async def test_a_bite_may_show_only_after_the_heal(fault, system) -> None:
+    fault.bit, fault.after = staticmethod(nothing), staticmethod(found("bit"))
+    notes = Notes()
+    await apply(planned(fault, system), arena(), notes)
+    assert notes.phases() == ["injected", "armed", "healed", "bit"]
+
+
+async def test_a_look_that_fails_found_nothing_and_the_heal_says_so(fault, system) -> None:
+    async def blind():
+        raise ConnectionError("no sight")
+
+    fault.bit = staticmethod(blind)
+    notes = Notes()
+    await apply(planned(fault, system), arena(), notes)
+    assert notes.phases() == ["injected", "armed", "healed"]
+    assert "no sight" in notes[-1][1]["evidence"]["look_failed"]
+
+
+async def test_a_cancelled_run_heals(fault, system) -> None:
+    notes = Notes()
+    task = asyncio.create_task(apply(planned(fault, system, lasts=60), arena(), notes))
+    while "bit" not in notes.phases():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert fault.healed == ["here"]
+    assert notes.phases()[-1] == "healed"
+
+
+async def test_an_injection_that_fails_is_recorded_and_said(fault, system) -> None:
+    @asynccontextmanager
+    async def inject(_self, _on, _arena):
+        raise RuntimeError("no such luck")
+        yield
+
+    fault.inject = inject
+    notes = Notes()
+    with pytest.raises(FaultError, match=r"test\.obedient on here .*no such luck"):
+        await apply(planned(fault, system), arena(), notes)
+    assert notes.phases() == ["injected", "failed"]
+
+
+async def test_an_injection_that_never_ends_is_given_up(fault, system, monkeypatch) -> None:
+    @asynccontextmanager
+    async def inject(_self, on, _arena):
+        try:
+            await asyncio.Event().wait()
+            yield
+        finally:
+            fault.healed.append(on)
+
+    fault.inject = inject
+    monkeypatch.setattr(wrapper, "INJECTING", 0.05)
+    with pytest.raises(FaultError):
+        await apply(planned(fault, system), arena(), Notes())
+    assert fault.healed == ["here"]
+
+
+async def test_a_heal_that_never_ends_is_given_up(fault, system, monkeypatch) -> None:
+    @asynccontextmanager
+    async def inject(self, _on, _arena):
+        yield Injected(self.armed, self.bit)
+        await asyncio.Event().wait()
+
+    fault.inject = inject
+    monkeypatch.setattr(wrapper, "HEALING", 0.05)
+    notes = Notes()
+    with pytest.raises(FaultError):
+        await apply(planned(fault, system), arena(), notes)
+    assert notes.phases()[-1] == "failed"
+
+
+async def test_one_that_does_not_heal_is_given_until_the_deadline(fault, system) -> None:
+    fault.heals = False
+    notes = Notes()
+    await apply(planned(fault, system, lasts=None), arena(deadline=20), notes)
+    assert notes.phases() == ["injected", "armed", "bit"]
+    fault.bit = staticmethod(nothing)
+    await apply(planned(fault, system, lasts=None), arena(deadline=0.1), notes := Notes())
+    assert notes.phases() == ["injected", "armed"]
+
+
+async def test_two_faults_on_one_process_take_turns(fault, system) -> None:
+    fault.takes = lambda _self, on, _arena: [on]
+    shared, notes = arena(), Notes()
+    await asyncio.gather(*(apply(planned(fault, system), shared, notes) for _ in range(2)))
+    assert notes.phases() == ["injected", "armed", "bit", "healed"] * 2

@@ -1,0 +1,68 @@
+import pytest
+
+from harness.errors import FileError
+from harness.faults import TABLE, fault_type
+from harness.faults.plan import plan_faults
+from harness.scenario import Scenario
+
+
+def planned(system, seed=41, **row):
+    scenario = Scenario.model_validate(
+        {"oneffect": 1, "name": "one", "load": {"uploads": 40, "rate": "20/s"}, "faults": [{"at": "10%", **row}]}
+    )
+    return list(plan_faults(scenario, system, seed, "one.yaml"))
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_every_row_of_the_table_is_a_whole_fault(name) -> None:
+    fault = fault_type(name)
+    assert fault.name == name
+    assert fault.summary.endswith(".")
+    assert fault.__doc__
+
+
+def test_each_target_is_an_instance_with_an_id_and_a_seed_of_its_own(system) -> None:
+    one, two = planned(system, fault="net.down", on="essay_lifecycle->redis", **{"for": "1s"})
+    assert (one.id, two.id) == ("f1", "f2")
+    assert one.seed != two.seed
+    assert one.lasts == 1.0
+
+
+def test_the_same_seed_plans_the_same(system) -> None:
+    row = {"fault": "kafka.duplicate", "on": "essays", "count": 3}
+    assert [p.document() for p in planned(system, **row)] == [p.document() for p in planned(system, **row)]
+    assert planned(system, **row)[0].seed != planned(system, seed=42, **row)[0].seed
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            {"fault": "net.hangs", "on": "x"},
+            r"one.yaml: faults\[0\]: there is no fault 'net.hangs' \(nearest: net.hang\)",
+        ),
+        ({"fault": "net.hang", "on": "essay_lifecycle->redis"}, "net.hang heals, so say how long"),
+        (
+            {"fault": "kafka.duplicate", "on": "essays", "count": 3, "for": "1s"},
+            "does not heal, so it takes no `for`",
+        ),
+        ({"fault": "kafka.duplicate", "on": "essays"}, "count: Field required"),
+        ({"fault": "kafka.duplicate", "on": "essays", "count": 0}, "count: Input should be greater"),
+        ({"fault": "net.down", "for": "1s"}, "needs a target"),
+        (
+            {"fault": "net.hang", "on": "essay_lifecycle->redis", "for": "1s", "direktion": "both"},
+            r"direktion: net.hang has no such parameter \(nearest: direction\); it takes direction",
+        ),
+        (
+            {"fault": "net.latency", "on": "essay_lifecycle->redis", "for": "1s", "latency": "3"},
+            "latency: .*a duration like 250ms",
+        ),
+        (
+            {"fault": "net.partition", "on": "essay_lifecycle#1", "for": "1s", "from": ["redys"]},
+            r"nearest: redis",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(system, row, said) -> None:
+    with pytest.raises(FileError, match=said):
+        planned(system, **row)

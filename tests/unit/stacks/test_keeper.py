@@ -1,0 +1,66 @@
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.stacks.native.keeper import Keeper, sweep
+from harness.stacks.native.reaper import VARIABLE, marked
+
+
+@pytest.fixture(autouse=True)
+def own_root(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+def child(token: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env={VARIABLE: token})
+
+
+def test_closing_ends_every_process_with_the_token_and_removes_the_folder() -> None:
+    keeper = Keeper()
+    (keeper.folder / "data").mkdir()
+    one = child(keeper.token)
+    assert marked(keeper.token) == [one.pid]
+    keeper.close()
+    assert one.wait(20) == -9
+    assert not keeper.folder.exists()
+
+
+def test_processes_of_another_stack_are_left_alone() -> None:
+    keeper, other = Keeper(), Keeper()
+    one = child(other.token)
+    keeper.close()
+    assert one.poll() is None
+    other.close()
+    assert one.wait(20) == -9
+
+
+def test_a_sweep_ends_what_a_dead_harness_and_reaper_left(tmp_path) -> None:
+    root = tmp_path / "stacks"
+    (root / "deadbeef").mkdir(parents=True)
+    (root / "deadbeef" / "lock").touch()
+    one = child("deadbeef")
+    sweep(root)
+    assert one.wait(20) == -9
+    assert not (root / "deadbeef").exists()
+
+
+def test_a_sweep_leaves_a_living_stack_alone(tmp_path) -> None:
+    root = tmp_path / "stacks"
+    (root / "cafe").mkdir(parents=True)
+    with (root / "cafe" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sweep(root)
+    assert (root / "cafe").exists()
+
+
+def test_a_new_keeper_sweeps(tmp_path) -> None:
+    left = Path(tmp_path) / f"oneffect-{os.getuid()}" / "old"
+    left.mkdir(parents=True)
+    (left / "lock").touch()
+    keeper = Keeper()
+    assert not left.exists()
+    keeper.close()

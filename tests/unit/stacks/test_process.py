@@ -1,0 +1,104 @@
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.errors import ServiceExited, StackError
+from harness.stacks.native.process import Launch, Process
+
+FAMILY = (
+    "import subprocess, sys, time; c = subprocess.Popen(['sleep', '60']); print(c.pid, flush=True); time.sleep(60)"
+)
+
+
+async def serves(_timeout: float) -> bool:
+    return True
+
+
+async def refuses(_timeout: float) -> bool:
+    raise ConnectionRefusedError
+
+
+def process(tmp_path: Path, code: str = "import time; time.sleep(60)", answers=serves) -> Process:
+    command = (sys.executable, "-c", code)
+    return Process("one", Launch(command, dict(os.environ), tmp_path, tmp_path / "logs" / "one.log"), answers)
+
+
+async def test_states_from_absent_to_exited(tmp_path) -> None:
+    one = process(tmp_path)
+    assert await one.state() == "absent"
+    assert one.pid is None
+    await one.start()
+    assert await one.state() == "ready"
+    await one.pause()
+    assert await one.state() == "paused"
+    await one.resume()
+    assert await one.kill() == -9
+    assert await one.state() == "exited"
+
+
+async def test_one_that_does_not_answer_is_starting(tmp_path) -> None:
+    one = process(tmp_path, answers=refuses)
+    await one.start()
+    assert await one.state() == "starting"
+    with pytest.raises(StackError, match=r"not ready within 0\.1 s"):
+        await one.ready(0.1)
+    await one.kill()
+
+
+async def test_a_kill_takes_its_children_too(tmp_path) -> None:
+    one = process(tmp_path, FAMILY)
+    await one.start()
+    while not one.log_tail():
+        await asyncio.sleep(0.01)
+    child = psutil.Process(int(one.log_tail()))
+    await one.kill()
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+async def test_a_stop_asks_first_and_kills_after_the_grace(tmp_path) -> None:
+    polite = process(tmp_path)
+    await polite.start()
+    assert await polite.stop() == -15
+    stubborn = process(
+        tmp_path,
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)",
+    )
+    await stubborn.start()
+    while "deaf" not in stubborn.log_tail():
+        await asyncio.sleep(0.01)
+    assert await stubborn.stop(grace=0.1) == -9
+
+
+async def test_an_early_end_is_said_with_the_log(tmp_path) -> None:
+    one = process(tmp_path, "raise SystemExit('because')", answers=refuses)
+    await one.start()
+    with pytest.raises(ServiceExited, match=r"(?s)status 1 .*because"):
+        await one.ready(20)
+
+
+async def test_it_is_started_once_at_a_time_and_again_after_its_end(tmp_path) -> None:
+    one = process(tmp_path)
+    await one.start()
+    with pytest.raises(StackError, match="runs already"):
+        await one.start()
+    first = one.pid
+    await one.kill()
+    await one.start()
+    assert one.pid != first
+    await one.kill()
+
+
+async def test_what_does_not_run_cannot_be_paused(tmp_path) -> None:
+    with pytest.raises(StackError, match="cannot be paused"):
+        await process(tmp_path).pause()
+
+
+async def test_the_log_s_tail_is_its_last_lines(tmp_path) -> None:
+    one = process(tmp_path, "print('\\n'.join(map(str, range(500))))")
+    await one.start()
+    await one.exited()
+    assert one.log_tail(3).split() == ["497", "498", "499"]
