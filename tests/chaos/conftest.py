@@ -41,12 +41,12 @@ class Rig:
 
     async def busy(self) -> None:
         """Let the workers work, and wait until each link is used."""
-        (self.folder / "data" / "worker" / "busy").touch()
+        (self.stack.data("worker") / "busy").touch()
         await self.working()
 
     async def idle(self) -> None:
         """Let the workers rest, and wait until no link has a connection."""
-        (self.folder / "data" / "worker" / "busy").unlink(missing_ok=True)
+        (self.stack.data("worker") / "busy").unlink(missing_ok=True)
         await self.until(self._silent)
 
     async def _silent(self) -> bool:
