@@ -144,9 +144,7 @@ def effect(n: int) -> str:
 
 def blob(n: int, why: str) -> str:
     """A read of the n-th document's blob."""
-    return (
-        f'"op":"blob","phase":"present","raw_file_storage_id":"{sha(n)}","size":2000,"sha256":"{sha(n)}","why":"{why}"'
-    )
+    return f'"op":"blob","phase":"present","raw_file_storage_id":"{sha(n)}","size":2000,"sha256":"{sha(n)}","why":"{why}"'
 
 
 def judge_here(path: Path) -> None:
@@ -178,7 +176,7 @@ def main() -> None:
         print(f"{operations:,} operations, {path.stat().st_size / 2**20:,.0f} MiB of lines")
         for what in ("from the lines", "from the typed copy"):
             words = [sys.executable, "-m", "benchmarks.checkers", "--judge", str(path)]
-            answer = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split(maxsplit=3)  # noqa: S603
+            answer = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split(maxsplit=3)
             opened, judged, peak = map(float, answer[:3])
             print(
                 f"operations checked {what}: {operations / (opened + judged):,.0f} a second (aim {AIM:,}): "

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from reference_impl.common_core.enums import ValidationFailure
+
+StorageId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A blob's name: the SHA-256 of its bytes, and nothing else that a path could be made of."""
 
 
 class EventData(BaseModel):
@@ -23,8 +26,8 @@ class EssayContentProvisionedV1(EventData):
 
     upload_id: str = Field(min_length=1)
     file_name: str
-    raw_file_storage_id: str = Field(min_length=1)
-    text_storage_id: str = Field(min_length=1)
+    raw_file_storage_id: StorageId
+    text_storage_id: StorageId
 
 
 class EssayValidationFailedV1(EventData):
@@ -34,7 +37,7 @@ class EssayValidationFailedV1(EventData):
 
     upload_id: str = Field(min_length=1)
     file_name: str
-    raw_file_storage_id: str = Field(min_length=1)
+    raw_file_storage_id: StorageId
     reason: ValidationFailure
     detail: str
 

@@ -26,6 +26,10 @@ _BYTE_ORDER_MARKS = (
 )
 
 
+MOST_XML = 8 * 1024 * 1024
+"""Bytes of XML in a document; a parsed tree takes some twenty-five times as much memory."""
+
+
 @dataclass(frozen=True)
 class Extraction:
     """Either a text that passed validation, or why there is none."""
@@ -53,6 +57,8 @@ class Extractor:
             text = read(content)
         except _TooLong as error:
             return Extraction(failure=ValidationFailure.TOO_LONG, detail=str(error))
+        except (MemoryError, ImportError):
+            raise  # this machine's trouble, and no word about the file
         except Exception as error:  # noqa: BLE001 - parsers of foreign bytes raise anything
             return Extraction(failure=ValidationFailure.DAMAGED, detail=type(error).__name__)
         if len(text) > self._max_characters:
@@ -107,14 +113,17 @@ class Extractor:
 
     def _unpack(self, content: bytes) -> None:
         """Unpack everything once, keeping nothing: a directory may say less than what comes out."""
-        left = self._max_unpacked_bytes
+        left, left_to_parse = self._max_unpacked_bytes, MOST_XML
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for entry in archive.infolist():
                 with archive.open(entry) as file:
                     while chunk := file.read(64 * 1024):
                         left -= len(chunk)
+                        left_to_parse -= len(chunk) if entry.filename.endswith((".xml", ".rels")) else 0
                         if left < 0:
                             raise _TooLong(f"unpacks to more than {self._max_unpacked_bytes} bytes")
+                        if left_to_parse < 0:
+                            raise _TooLong(f"has more than {MOST_XML} bytes of XML")
 
 
 def extension(file_name: str) -> str:

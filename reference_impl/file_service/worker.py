@@ -35,6 +35,7 @@ class Worker:
     clock: Clock
     backoff: Backoff
     _failures: dict[str, int] = field(default_factory=dict, init=False)
+    _in_hand: set[str] = field(default_factory=set, init=False)
 
     async def run(self) -> None:
         """Work until cancelled; what is then unfinished is claimed again after its claim has run out."""
@@ -43,6 +44,8 @@ class Worker:
             while True:
                 self.uploads.recorded.clear()
                 for upload in await self._claim(self.settings.worker_parallel - len(busy)):
+                    if upload.upload_id in self._in_hand:
+                        continue  # its claim ran out while this very worker is at it
                     task = asyncio.create_task(self._finish_or_release(upload))
                     busy.add(task)
                     task.add_done_callback(busy.discard)
@@ -65,6 +68,7 @@ class Worker:
 
     async def _finish_or_release(self, upload: Upload) -> None:
         """Only dependencies can fail here: what is wrong with the bytes is an outcome. So it is tried for ever."""
+        self._in_hand.add(upload.upload_id)
         with structlog.contextvars.bound_contextvars(upload_id=upload.upload_id):
             try:
                 await self.finish(upload)
@@ -75,6 +79,8 @@ class Worker:
                 await self.backoff.persist(lambda: self.uploads.release(upload, delay), "release an upload")
             else:
                 self._failures.pop(upload.upload_id, None)
+            finally:
+                self._in_hand.discard(upload.upload_id)
 
     async def finish(self, upload: Upload) -> None:
         """Extract, validate, store the text, close the upload with its outcome."""

@@ -60,7 +60,7 @@ class Consumer:
             self._session = _Session(self._membership, self._topics, self._consume, self._backoff)
             try:
                 await self._session.run()
-            except (KafkaError, OSError) as error:
+            except (KafkaError, OSError, UnicodeDecodeError) as error:  # the last: a header's name is no UTF-8
                 failures = 1 if self._session.joined else failures + 1
                 _log.warning("joining anew", failures=failures, error=repr(error))
                 await self._backoff.wait(failures)
@@ -143,6 +143,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                 record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)
             )
             await self._until_finished(delivery)
+            if self._workers.get(partition) is not asyncio.current_task() and partition not in self._stopping:
+                return  # outlived its time: the partition is another's, and so is its offset
             self._finished[partition] = record.offset + 1
             self._progress.set()
         if partition in self._client.assignment():

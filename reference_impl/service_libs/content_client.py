@@ -9,6 +9,9 @@ import httpx
 from reference_impl.common_core.enums import ContentType
 from reference_impl.service_libs.errors import ContentMissing, ContentUnavailable
 
+_TRY_AGAIN = frozenset({408, 425, 429})
+"""Refusals that speak of the moment; every other 4xx says that there is no such blob."""
+
 
 class ContentClient:
     """Stores and fetches blobs, each named by its SHA-256; what comes back is compared with its name."""
@@ -46,8 +49,8 @@ class ContentClient:
     async def fetch_content(self, storage_id: str) -> bytes:
         """The bytes. Raises ``ContentMissing`` if the service has none of that name, or others than the name says."""
         answer = await self._ask(self._http.build_request("GET", f"/v1/content/{storage_id}"))
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            raise ContentMissing(f"no blob {storage_id}")
+        if httpx.codes.is_client_error(answer.status_code) and answer.status_code not in _TRY_AGAIN:
+            raise ContentMissing(f"no blob {storage_id}: {answer.status_code}")
         if answer.status_code != httpx.codes.OK:
             raise ContentUnavailable(f"GET /v1/content/{storage_id}: {answer.status_code}")
         if hashlib.sha256(answer.content).hexdigest() != storage_id:

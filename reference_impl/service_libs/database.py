@@ -47,7 +47,11 @@ class Database:
         self._migrations = migrations
         self._random = random
         self._busy_seconds = busy_seconds
-        self._engine = create_async_engine(_with_driver(make_url(url)), connect_args={"timeout": busy_seconds})
+        self._engine = create_async_engine(
+            _with_driver(make_url(url)),
+            connect_args={"timeout": busy_seconds},
+            hide_parameters=True,  # they are essays' data, and errors go into logs
+        )
         event.listen(self._engine.sync_engine, "connect", self._on_connect)
         event.listen(self._engine.sync_engine, "begin", _on_begin)
         # SQLite has one writer at a time: in one process they queue here, fairly, and not by polling the file's lock.

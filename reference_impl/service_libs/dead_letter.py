@@ -29,5 +29,5 @@ def dead_letter(message: Message, kind: DeadLetterKind, reason: str, attempts: i
         "reason": reason[:4096],
         "attempts": attempts,
         "payload_base64": base64.b64encode(payload[:LARGEST_PAYLOAD]).decode(),
-        "headers": {name: base64.b64encode(value).decode() for name, value in delivery.headers[:64]},
+        "headers": {name: base64.b64encode(value or b"").decode() for name, value in delivery.headers[:64]},
     }

@@ -63,7 +63,7 @@ class Work:
         self._apply: Apply | None = None
 
     async def prepare(self) -> None:
-        """Step 4. An attempt that a dependency ended is continued, not counted again."""
+        """Step 4. An attempt that a dependency ended was given back."""
         if not self._under_way:
             self.attempts, last_error = await self._inbox.begin_attempt(self.message)
             self._under_way = True
@@ -199,7 +199,10 @@ async def _until_closed(idempotency: Idempotency, work: Work) -> None:
             except Exception as error:  # noqa: BLE001 - whatever a handler raises is one of two things
                 failures += 1
                 _log.warning("tried again", failures=failures, attempts=work.attempts, error=repr(error))
-                if not is_dependency_error(error):
+                if is_dependency_error(error):
+                    # Given back before the wait: a kill during an outage is no failure of the handler's.
+                    await idempotency.backoff.persist(work.abandon, "give an attempt back")
+                else:
                     await idempotency.backoff.persist(lambda found=error: work.fail(found), "count an attempt")  # type: ignore[misc]
                 await idempotency.backoff.wait(failures)
             else:

@@ -84,7 +84,7 @@ class RedisClient:
         try:
             async with asyncio.timeout(self._longest):
                 answer = await command
-        except (RedisError, OSError) as error:  # a TimeoutError is an OSError
+        except (RedisError, OSError, ValueError) as error:  # a TimeoutError is an OSError; ValueError: not UTF-8
             self.available = False
             raise RedisUnavailable(f"{type(error).__name__}: {error}") from error
         self.available = True

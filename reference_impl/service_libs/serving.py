@@ -83,7 +83,7 @@ async def _running(
     server = _Server(
         uvicorn.Config(
             service.app,
-            host=settings.host,
+            host=settings.listen_host,
             port=settings.port,
             loop="asyncio",
             lifespan="off",

@@ -17,7 +17,8 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True)
     SERVICE: ClassVar[str]
 
-    host: str = "127.0.0.1"
+    listen_host: str = "127.0.0.1"
+    """Not named HOST: shells set that, and a service would listen where nobody meant it to."""
     port: int = Field(ge=1, le=65535)
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")
 

@@ -1,100 +1,88 @@
-"""One warm stack, several runs."""
+"""Whole runs of the command on the real stack: what it leaves behind when it is killed, and what it says of silence."""
 
-from __future__ import annotations
-
-import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from harness.errors import ServiceExited, StackError
-from harness.stack import RunNames
-from harness.stacks.native.stack import NativeStack
-from harness.system import System
-
-SERVICE = """
-import http.server, os, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
-"""
+ROOT = Path(__file__).parents[2]
+ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
+PATIENCE = 90.0
 
 
-def system(tmp_path: Path, command: str = "python service.py {variant}") -> System:
-    (tmp_path / "service.py").write_text(SERVICE)
-    return System.model_validate(
-        {
-            "oneffect": 1,
-            "name": "small",
-            "dependencies": {},
-            "services": {
-                "one": {"command": command, "env": {"PORT": "{port}", "GROUP": "{group}", "DIR": "{data}"}},
-                "two": {"command": "python service.py", "env": {"PORT": "{port}", "ONE": "http://{one}/"}},
-            },
-            "load": {"upload": {"to": "one", "post": "/"}},
-            "events": {"id": "/id", "type": "/type", "topics": []},
-            "variants": {"command": "python service.py {variant} {service}", "find": {"odd": []}},
-        }
+def scenario(folder: Path, load: str, faults: str = "[]") -> Path:
+    path = folder / "one.yaml"
+    system = ROOT / "reference_impl" / "system.yaml"
+    path.write_text(f"oneffect: 1\nname: one\nsystem: {system}\nload: {load}\nfaults: {faults}\nexpect: valid\n")
+    return path
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run that would take minutes, in the middle of its load."""
+    path = scenario(tmp_path, "{uploads: 600, rate: 20/s}")
+    command = [ONEFFECT, "run", str(path), "--out", str(tmp_path / "runs"), "--seed", "1"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        until(lambda: acknowledged(tmp_path) > 20 or process.poll() is not None)
+        yield process
+        process.kill()
+
+
+def acknowledged(tmp_path: Path) -> int:
+    history = tmp_path / "runs" / "latest" / "history.jsonl"
+    return history.read_text().count('"op":"upload","phase":"ok"') if history.is_file() else 0
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came"
+        time.sleep(0.1)
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_nothing_is_left_and_the_history_can_be_judged(
+    running: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
+) -> None:
+    children = psutil.Process(running.pid).children(recursive=True)
+    assert len(children) >= 9, "services, broker, store, proxies and the reaper"
+    data = [
+        Path(file.path) for child in children if "file_service" in child.cmdline()[-1] for file in child.open_files()
+    ]
+    assert any(path.name == "db" for path in data)
+    os.kill(running.pid, number)
+    running.wait(PATIENCE)
+    until(lambda: not alive(children))
+    until(lambda: not any(path.exists() for path in data if path.name == "db"))
+    checked = subprocess.run(
+        [ONEFFECT, "check", str(tmp_path / "runs" / "latest")], capture_output=True, text=True, check=False
     )
+    assert checked.returncode == 3, checked.stdout + checked.stderr
+    assert "UNKNOWN" in checked.stdout
 
 
-def words(pid: int, what: str) -> list[str]:
-    return Path(f"/proc/{pid}/{what}").read_bytes().decode().split("\0")[:-1]
-
-
-async def test_a_stack_serves_one_run_after_the_other(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
-    stack = NativeStack(system(tmp_path), tmp_path / "logs", tmp_path)
-    try:
-        await stack.start()
-        await stack.start_services(RunNames("r1"), tmp_path / "first", None)
-        first = stack.services["one#1"].pid
-        environment = words(first, "environ")
-        assert "GROUP=one-r1" in environment
-        assert f"DIR={tmp_path}/first/data/one" in environment
-        assert not [word for word in environment if "hush" in word]
-        assert f"ONE=http://{stack.links['two#1->one'].address}/" in words(stack.services["two#1"].pid, "environ")
-        await stack.stop_services()
-        assert stack.services == {}
-
-        await stack.start_services(RunNames("r2"), tmp_path / "second", "odd")
-        second = stack.services["one#1"].pid
-        assert words(second, "cmdline")[-2:] == ["odd", "one"]
-        assert "GROUP=one-r2" in words(second, "environ")
-        await stack.stop_services(graceful=True)
-    finally:
-        await stack.stop()
-
-
-async def test_a_service_that_ends_by_itself_is_said_with_the_end_of_its_log(tmp_path) -> None:
-    stack = NativeStack(system(tmp_path, "python -c 'raise SystemExit(\"no luck\")'"), tmp_path / "logs", tmp_path)
-    try:
-        await stack.start()
-        with pytest.raises(ServiceExited, match=r"(?s)one#1 ended with status 1.*no luck"):
-            await stack.start_services(RunNames("r1"), tmp_path / "run", None)
-        assert stack.services == {}
-    finally:
-        await stack.stop()
-
-
-async def test_a_command_that_is_not_there_is_said(tmp_path) -> None:
-    stack = NativeStack(system(tmp_path, "no-such-program"), tmp_path / "logs", tmp_path)
-    try:
-        await stack.start()
-        with pytest.raises(StackError, match="no-such-program could not be started"):
-            await stack.start_services(RunNames("r1"), tmp_path / "run", None)
-    finally:
-        await stack.stop()
-
-
-async def test_a_stack_is_stopped_by_a_cancelled_start(tmp_path) -> None:
-    stack = NativeStack(system(tmp_path), tmp_path / "logs", tmp_path)
-    task = asyncio.create_task(stack.start())
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    await stack.stop()
-    assert stack.pids() == {}
+def test_without_a_load_the_verdict_is_unknown(tmp_path: Path) -> None:
+    faults = '[{fault: net.latency, on: "file_service->content_service", at: 100%, for: 1s, latency: 50ms}]'
+    path = scenario(tmp_path, "{uploads: 1, rate: 2/s}", faults)
+    done = subprocess.run(
+        [ONEFFECT, "run", str(path), "--out", str(tmp_path / "runs"), "--seed", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "too_few_operations" in done.stdout

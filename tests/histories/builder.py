@@ -170,11 +170,11 @@ class Tape:
         return self.seen(read, "dead_letter", fields | changes)
 
     def offset(
-        self, read: Record, consumer: str, topic: str, partition: int, committed: int | None, end: int
+        self, read: Record, consumer: str, place: tuple[str, int], *, committed: int | None, end: int
     ) -> Record:
         """How far a group is on a partition."""
-        place = {"consumer": consumer, "topic": topic, "partition": partition}
-        return self.seen(read, "offset", place | {"committed": committed, "visible_end": end})
+        fields = {"consumer": consumer, "topic": place[0], "partition": place[1]}
+        return self.seen(read, "offset", fields | {"committed": committed, "visible_end": end})
 
     def blob(self, read: Record, n: int, phase: str = "present", *, why: str = "final", **changes: Any) -> Record:
         """A read of the raw blob ``b<n>``."""
@@ -267,4 +267,4 @@ def final(tape: Tape, what: str) -> Record:
 def _offsets(tape: Tape, read: Record) -> None:
     for consumer in ("shop", "desk"):
         for partition in (0, 1):
-            tape.offset(read, consumer, "orders", partition, UPLOADS // 2, UPLOADS // 2)
+            tape.offset(read, consumer, ("orders", partition), committed=UPLOADS // 2, end=UPLOADS // 2)

@@ -226,7 +226,7 @@ def delivered() -> Callable[..., Delivery]:
 
     def make(data: EventData | None = None, *, offset: int = 0, identity: object = None) -> Delivery:
         told = data or EssayContentProvisionedV1(
-            upload_id="u1", file_name="a.txt", raw_file_storage_id="raw", text_storage_id="text"
+            upload_id="u1", file_name="a.txt", raw_file_storage_id="a" * 64, text_storage_id="b" * 64
         )
         key = told.model_dump()["upload_id"]
         event = EventEnvelope[SerializeAsAny[EventData]](

@@ -13,10 +13,10 @@ TEXT = "Räksmörgås på väg\n".encode()
 ESSAYS = "SELECT essay_id, state, characters, words, reason FROM essay"
 
 PROVISIONED = EssayContentProvisionedV1(
-    upload_id="u1", file_name="a.txt", raw_file_storage_id="raw", text_storage_id=hashlib.sha256(TEXT).hexdigest()
+    upload_id="u1", file_name="a.txt", raw_file_storage_id="a" * 64, text_storage_id=hashlib.sha256(TEXT).hexdigest()
 )
 FAILED = EssayValidationFailedV1(
-    upload_id="u1", file_name="a.txt", raw_file_storage_id="raw", reason=ValidationFailure.NO_TEXT, detail="space"
+    upload_id="u1", file_name="a.txt", raw_file_storage_id="a" * 64, reason=ValidationFailure.NO_TEXT, detail="space"
 )
 
 

@@ -11,7 +11,7 @@ from reference_impl.common_core.envelope import EventEnvelope
 from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1
 
 PROVISIONED = EssayContentProvisionedV1(
-    upload_id="u1", file_name="a.txt", raw_file_storage_id="raw", text_storage_id="text"
+    upload_id="u1", file_name="a.txt", raw_file_storage_id="a" * 64, text_storage_id="b" * 64
 )
 
 
@@ -68,6 +68,6 @@ def test_both_outcomes_require_the_raw_blob(event):
 
 def test_a_rejection_says_why():
     event = EssayValidationFailedV1(
-        upload_id="u", file_name="a.pdf", raw_file_storage_id="raw", reason="damaged", detail="EOFError"
+        upload_id="u", file_name="a.pdf", raw_file_storage_id="a" * 64, reason="damaged", detail="EOFError"
     )
     assert event.reason is ValidationFailure.DAMAGED

@@ -69,7 +69,7 @@ def hint(database):
 
 
 OTHER = EssayContentProvisionedV1(
-    upload_id="u1", file_name="other.txt", raw_file_storage_id="raw", text_storage_id="text"
+    upload_id="u1", file_name="other.txt", raw_file_storage_id="a" * 64, text_storage_id="b" * 64
 )
 
 

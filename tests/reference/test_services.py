@@ -84,7 +84,7 @@ def test_a_consumers_defaults_are_safe(service_environment):
     settings = load(EssayLifecycleSettings)
     assert settings.ttl_seconds == 86_400
     assert settings.group == "essay_lifecycle"
-    assert settings.host == "127.0.0.1"
+    assert settings.listen_host == "127.0.0.1"
     assert settings.heartbeat_interval_ms < settings.session_timeout_ms
 
 

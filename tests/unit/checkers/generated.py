@@ -85,7 +85,8 @@ class World:
                     "seen" not in e and e["consumer"] == consumer and e["n"] % 2 == partition for e in self.effects
                 )
                 committed = max(0, end - behind) if behind and unseen else end
-                self.tape.offset(read, consumer, "orders", partition, committed or None if behind else end, end)
+                known = committed or None if behind else end
+                self.tape.offset(read, consumer, ("orders", partition), committed=known, end=end)
 
     def _judge(self) -> None:
         self._offsets(self.tape.look(1000, "offsets", final=True), behind=0)
@@ -295,35 +296,35 @@ def change_read(tape: Tape, random: Random) -> None:
                     record["t_begin"] += by
 
 
-def change_upload(tape: Tape, random: Random) -> None:
-    """Another answer, another try, another truth."""
+def change_answer(tape: Tape, random: Random) -> None:
+    """Another answer, another try, another upload, or none."""
     if (invoke := some(tape, random, "upload", "invoke")) is None:
         return
     upload = invoke["upload_id"]
-    n = int(upload[1:])
-    match random.choice(["answer", "again", "truth", "raw", "sha", "nowhere", "extra"]):
+    phase = random.choice(["ok", "fail", "unknown", "none"])
+    match random.choice(["answer", "again", "nowhere", "extra"]):
         case "answer":
-            phase = random.choice(["fail", "unknown"])
             for end in tape.find("upload", "ok", upload_id=upload):
-                end.update(phase=phase, raw_file_storage_id=None)
+                end.update(phase=random.choice(["fail", "unknown"]), raw_file_storage_id=None)
         case "again":
-            tape.upload(
-                150, n, phase=random.choice(["ok", "fail", "unknown", "none"]), acceptable=invoke["acceptable"]
-            )
-        case "truth":
-            value = random.choice([True, False, None])
-            for record in tape.find("upload", upload_id=upload):
-                record["acceptable"] = value
-        case "raw":
-            for record in [*tape.find("upload", "ok", upload_id=upload), *tape.find("event", upload_id=upload)]:
-                record["raw_file_storage_id"] = random.choice(["b0", "b99", None])
-        case "sha":
-            for record in tape.find("upload", upload_id=upload):
-                record["sha256"] = random.choice([sha(0), None])
+            tape.upload(150, int(upload[1:]), phase=phase, acceptable=invoke["acceptable"])
         case "nowhere":
             tape.drop(tape.find("upload", upload_id=upload))
         case _:
-            tape.upload(160, 50, phase=random.choice(["ok", "fail", "unknown", "none"]))
+            tape.upload(160, 50, phase=phase)
+
+
+def change_upload(tape: Tape, random: Random) -> None:
+    """Its blob has another name, or none; its bytes another hash, or none."""
+    if (invoke := some(tape, random, "upload", "invoke")) is None:
+        return
+    upload = invoke["upload_id"]
+    if random.random() < 0.6:
+        for record in [*tape.find("upload", "ok", upload_id=upload), *tape.find("event", upload_id=upload)]:
+            record["raw_file_storage_id"] = random.choice(["b0", "b99", None])
+    else:
+        for record in tape.find("upload", upload_id=upload):
+            record["sha256"] = random.choice([sha(0), None])
 
 
 def reprocess(tape: Tape, random: Random) -> None:
@@ -363,11 +364,12 @@ def overwrite(tape: Tape, random: Random) -> None:
 
 
 def rejection(tape: Tape, random: Random) -> None:
-    """An upload was not acceptable: the outcome may say so or not, its blob may be kept or not."""
+    """An upload was not acceptable, or was: its outcome says so or not, its blob is kept or not."""
     if (invoke := some(tape, random, "upload", "invoke")) is None:
         return
+    acceptable = random.choice([False, False, True, None])
     for record in tape.find("upload", upload_id=invoke["upload_id"]):
-        record["acceptable"] = False
+        record["acceptable"] = acceptable
     if random.random() < 0.5:
         for blob in tape.find("blob", raw_file_storage_id=f"b{invoke['upload_id'][1:]}"):
             if random.random() < 0.8:
@@ -456,7 +458,7 @@ PLANTS: tuple[Plant, ...] = (
     ahead,
     change_read,
     change_read,
-    change_upload,
+    change_answer,
     change_upload,
     reprocess,
     change_blob,

@@ -173,9 +173,13 @@ class EffectOracle:
 
     def judge(self) -> Iterator[Hit]:
         yield from self._lost()
-        yield from self._effects()
+        yield from self._duplicates()
+        yield from self._unpublished()
+        yield from self._vanished()
         yield from self._conflicts()
-        yield from self._dead_letters()
+        yield from self._event_dead_letters()
+        yield from self._malformed()
+        yield from self._letters_doubled()
         yield from self._offsets()
         yield from self._premature()
 
@@ -191,7 +195,7 @@ class EffectOracle:
         if self.read is None or self.run.final("offsets") is None:
             yield from (("undecided", (consumer, None)) for consumer, _ in self.due)
 
-    def _effects(self) -> Iterator[Hit]:
+    def _duplicates(self) -> Iterator[Hit]:
         of: dict[tuple[str, str], list[Record]] = defaultdict(list)
         for effect in self.final:
             of[effect["consumer"], effect["event_id"]].append(effect)
@@ -200,6 +204,12 @@ class EffectOracle:
             nameless = sum(e.get("effect") is None for e in effects)
             if len(named) + nameless > 1:
                 yield "duplicate", (consumer, event_id)
+        for consumer in {e["consumer"] for e in self.final}:
+            own = [e for e in self.final if e["consumer"] == consumer]
+            if all(e.get("effect") in {None, e["event_id"]} for e in own):
+                yield "multiplicity_unseen", (consumer,)
+
+    def _unpublished(self) -> Iterator[Hit]:
         argued = self.run.topics_after("effects")
         for effect in self.final:
             digests = self.run.digests(effect["event_id"])
@@ -213,15 +223,13 @@ class EffectOracle:
                 yield found, (effect["consumer"], effect["event_id"], effect.get("effect"))
             else:
                 yield "undecided", (effect["consumer"], effect["event_id"])
+
+    def _vanished(self) -> Iterator[Hit]:
         there = {(e["consumer"], e["event_id"], e.get("effect")) for e in self.final}
         for effect in self.run.effects:
             identity = effect["consumer"], effect["event_id"], effect.get("effect")
             if self.read and effect["read"] < self.read["read"] and identity not in there:
                 yield "effect_vanished", identity
-        for consumer in {e["consumer"] for e in self.final}:
-            own = [e for e in self.final if e["consumer"] == consumer]
-            if all(e.get("effect") in {None, e["event_id"]} for e in own):
-                yield "multiplicity_unseen", (consumer,)
 
     def _conflicts(self) -> Iterator[Hit]:
         for event_id in {event["event_id"] for event in self.run.events}:
@@ -237,7 +245,7 @@ class EffectOracle:
                 continue
             yield "conflict_unreported" if self.letters_settled else "undecided", (consumer, event_id)
 
-    def _dead_letters(self) -> Iterator[Hit]:
+    def _event_dead_letters(self) -> Iterator[Hit]:
         for letter in self.letters:
             consumer, event_id = letter["consumer"], letter["event_id"]
             conflict = len(self.run.digests(event_id)) > 1
@@ -249,6 +257,8 @@ class EffectOracle:
                     yield "dead_lettered_wrongly", (consumer, event_id, letter["kind"])
                 else:
                     yield "undecided", (consumer, event_id)
+
+    def _malformed(self) -> Iterator[Hit]:
         for consumer, record in self.due:
             if record.get("malformed") is None or self.standing(consumer, record) != "passed":
                 continue
@@ -261,6 +271,8 @@ class EffectOracle:
                 yield "neither", (consumer, *place(record))
             elif not answered:
                 yield "undecided", (consumer, record["event_id"])
+
+    def _letters_doubled(self) -> Iterator[Hit]:
         times: dict[tuple[Any, ...], int] = defaultdict(int)
         for letter in self.run.letters:
             if letter.get("source_topic") is not None:
@@ -416,7 +428,11 @@ class RawOracle:
             }
 
     def _named_for(self, upload_id: str) -> list[str]:
-        own = [event for event in self.run.events if event.get("injected") is None and event.get("upload_id") == upload_id]
+        own = [
+            event
+            for event in self.run.events
+            if event.get("injected") is None and event.get("upload_id") == upload_id
+        ]
         return [event["raw_file_storage_id"] for event in own if event.get("raw_file_storage_id") is not None]
 
     def judge(self) -> Iterator[Hit]:

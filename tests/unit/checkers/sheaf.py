@@ -74,4 +74,6 @@ class Sheaf(History):
 
 def literal(row: Sequence[object]) -> str:
     """``(1, 'a', NULL)``."""
-    return "(" + ", ".join("NULL" if value is None else "'" + str(value).replace("'", "''") + "'" for value in row) + ")"
+    return (
+        "(" + ", ".join("NULL" if value is None else "'" + str(value).replace("'", "''") + "'" for value in row) + ")"
+    )
