@@ -85,6 +85,10 @@ LEFT JOIN (SELECT * FROM history WHERE op = 'read' AND phase <> 'invoke') h ON h
 WHERE w.what NOT IN (SELECT what FROM finals) ORDER BY w.what
 """
 
+NOT_AT_REST: Final = """
+SELECT i AS i_run, t AS t_run, seconds(t) AS at_s FROM history WHERE op = 'run' AND phase = 'deadline' ORDER BY i
+"""
+
 INCOMPLETE: Final = """
 SELECT op AS last_op, phase AS last_phase, i AS i_last, t AS t_last, seconds(t) AS last_s
 FROM (SELECT * FROM history ORDER BY i DESC LIMIT 1) WHERE NOT (op = 'run' AND phase = 'finished')
@@ -127,6 +131,12 @@ class Evidence(Queries):
         ),
         Anomaly("unhealthy_start", Verdict.UNKNOWN, UNHEALTHY_START, "{why}"),
         Anomaly("read_failed", Verdict.UNKNOWN, READ_FAILED, "the final read of {what} {why}"),
+        Anomaly(
+            "not_at_rest",
+            Verdict.UNKNOWN,
+            NOT_AT_REST,
+            "the system had not come to rest at {at_s} s, so what was read then may change yet. Lengthen `drain`",
+        ),
         Anomaly(
             "history_incomplete",
             Verdict.UNKNOWN,

@@ -24,12 +24,12 @@ ORDER BY i
 DUPLICATE: Final = """
 WITH several AS (SELECT consumer, event_id FROM found GROUP BY consumer, event_id HAVING count(*) > 1),
 final AS (
-    SELECT consumer, event_id, coalesce(effect, 'record ' || i) AS effect, min(i) AS i, min(t) AS t
-    FROM found SEMI JOIN several USING (consumer, event_id) GROUP BY ALL
+    -- Two rows of one pass are two effects, whatever they call themselves.
+    SELECT consumer, event_id, effect, i, t FROM found SEMI JOIN several USING (consumer, event_id)
 ), earlier AS (
     SELECT consumer, event_id, effect, min(t) AS t FROM effects SEMI JOIN several USING (consumer, event_id) GROUP BY ALL
 ), sights AS (
-    SELECT f.consumer, f.event_id, f.effect, f.i, coalesce(e.t, f.t) AS t_seen
+    SELECT f.consumer, f.event_id, coalesce(f.effect, 'record ' || f.i) AS effect, f.i, coalesce(e.t, f.t) AS t_seen
     FROM final f LEFT JOIN earlier e USING (consumer, event_id, effect)
 )
 SELECT consumer, event_id, count(*) AS n, list(effect ORDER BY t_seen, i) AS effects,
@@ -125,12 +125,18 @@ GROUP BY consumer, event_id, i_offset, t_offset, i_read ORDER BY t_offset
 STALLED: Final = """
 SELECT consumer, event_id, topic, partition, "offset", i AS i_event, t AS t_event, i_offset, t_offset, committed,
        coalesce('committed: ' || committed, 'nothing committed') AS standing_at, seconds(t) AS seen_s
-FROM due, moments WHERE standing = 'waiting' AND well ORDER BY i
+FROM due, moments WHERE standing = 'waiting' AND well AND NOT drained ORDER BY i
 """
 
 ARRIVED_LATE: Final = """
 SELECT consumer, event_id, topic, partition, "offset", i AS i_event, t AS t_event, i_offset, seconds(t) AS seen_s
 FROM due WHERE standing = 'late' ORDER BY i
+"""
+
+UNEXERCISED: Final = """
+SELECT a.consumer, string_agg(DISTINCT a.event_type, ', ' ORDER BY a.event_type) AS types
+FROM applies a WHERE NOT EXISTS (SELECT 1 FROM events e JOIN applies b USING (event_type) WHERE b.consumer = a.consumer)
+GROUP BY a.consumer ORDER BY a.consumer
 """
 
 MULTIPLICITY_UNSEEN: Final = """
@@ -161,7 +167,7 @@ SELECT consumer, event_id, i, 'it is malformed and passed, but the dead letters 
 FROM unlettered, moments WHERE NOT (dead_letters AND letters_settled)
 UNION ALL
 SELECT consumer, event_id, i, 'it is not passed, but not all was healed and good at the end'
-FROM due, moments WHERE standing = 'waiting' AND NOT well
+FROM due, moments WHERE standing = 'waiting' AND (drained OR NOT well)
 UNION ALL
 SELECT consumer, NULL, NULL, 'its offsets were not read at the end'
 FROM (SELECT DISTINCT consumer FROM due), moments WHERE offsets_read IS NULL
@@ -271,6 +277,12 @@ class ExactlyOneEffect(Queries):
             Verdict.UNKNOWN,
             ARRIVED_LATE,
             "event {event_id}: {topic}:{partition}:{offset} came after {consumer}'s offsets were read for the last time",
+        ),
+        Anomaly(
+            "unexercised",
+            Verdict.UNKNOWN,
+            UNEXERCISED,
+            "{consumer}: no event of the types that it applies was published ({types}), so nothing was judged of it",
         ),
         Anomaly(
             "multiplicity_unseen",

@@ -89,6 +89,12 @@ FROM answers a LEFT JOIN asked u ON u.upload_id = a.key
 WHERE a.of = 'upload' AND coalesce(u.state, 'fail') = 'fail' ORDER BY a.i
 """
 
+REFUSED_WRONGLY: Final = """
+SELECT upload_id, min(i) AS i_upload, max(t) AS t_refused, seconds(max(t)) AS refused_s, max(status) AS status
+FROM history WHERE op = 'upload' GROUP BY upload_id
+HAVING bool_or(phase = 'fail') AND NOT bool_or(phase = 'ok') AND coalesce(bool_or(acceptable), false) ORDER BY i_upload
+"""
+
 FOLLOWUP_MISSING: Final = """
 SELECT key, rule, event_id, expected, n, i AS i_event, t AS t_event, topics_read AS i_read, seconds(t) AS seen_s
 FROM unfollowed, moments WHERE well AND topics_read IS NOT NULL ORDER BY i
@@ -147,6 +153,12 @@ class Outcomes(Queries):
             Verdict.INVALID,
             OUTCOME_UNASKED,
             "upload {upload_id}: {truth}, and there is an outcome of it (event {event_id}, {event_type})",
+        ),
+        Anomaly(
+            "refused_wrongly",
+            Verdict.UNKNOWN,
+            REFUSED_WRONGLY,
+            "upload {upload_id}: refused by {refused_s} s, although it should pass validation",
         ),
         Anomaly(
             "followup_missing",

@@ -16,7 +16,7 @@ from reference_impl.file_service.config import FileServiceSettings
 from reference_impl.file_service.extractor import Extraction
 from reference_impl.file_service.protocols import ContentServiceClientProtocol, ExtractorProtocol
 from reference_impl.file_service.store import Upload, UploadStore
-from reference_impl.service_libs.backoff import Backoff
+from reference_impl.service_libs.backoff import Backoff, until_set
 from reference_impl.service_libs.clock import Clock
 
 _log = structlog.get_logger()
@@ -50,10 +50,7 @@ class Worker:
                     busy.add(task)
                     task.add_done_callback(busy.discard)
                     task.add_done_callback(lambda _: self.uploads.recorded.set())
-                try:
-                    await asyncio.wait_for(self.uploads.recorded.wait(), self.settings.worker_poll_seconds)
-                except TimeoutError:
-                    continue
+                await until_set(self.uploads.recorded, self.settings.worker_poll_seconds)
         finally:
             for task in busy:
                 task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
@@ -49,3 +50,13 @@ class Backoff:
                 failures += 1
                 _log.warning("tried again", what=what, failures=failures, error=repr(error))
                 await self.wait(failures)
+
+
+async def until_set(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, at most so long.
+
+    ``asyncio.wait_for`` would not do: before Python 3.12 it can lose a cancellation that comes as the event is set.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -29,7 +29,7 @@ from sqlalchemy import insert as sql_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from reference_impl.service_libs.backoff import Backoff
+from reference_impl.service_libs.backoff import Backoff, until_set
 from reference_impl.service_libs.clock import Clock
 from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
 from reference_impl.service_libs.errors import KafkaUnavailable
@@ -109,10 +109,7 @@ class Relay:
         while True:
             self.outbox.added.clear()
             if not await self.backoff.persist(self.publish_unsent, "publish the outbox"):
-                try:
-                    await asyncio.wait_for(self.outbox.added.wait(), self.settings.relay_poll_seconds)
-                except TimeoutError:
-                    continue
+                await until_set(self.outbox.added, self.settings.relay_poll_seconds)
 
     async def publish_unsent(self) -> int:
         """Publish one batch of unsent rows; how many were sent. Raises ``KafkaUnavailable`` if one was not."""

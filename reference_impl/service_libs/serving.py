@@ -48,13 +48,8 @@ async def serve(*providers: Provider) -> int:
     """Start what the providers give, wait for the end, stop it in the opposite order."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        stopping.set()
-        loop.call_later(LONGEST_END_SECONDS, os._exit, 0)  # a thread deep in a document cannot be cancelled
-
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, stopping.set)
     container = make_async_container(*providers)
     settings = await container.get(ServiceSettings)
     logging.configure(settings.SERVICE, settings.log_level)
@@ -64,16 +59,24 @@ async def serve(*providers: Provider) -> int:
         await asyncio.wait((waiting, building), return_when=asyncio.FIRST_COMPLETED)
         if stopping.is_set():
             building.cancel()
-            return 0
+            return _leaving(0)
         async with _running(await building, settings, stopping) as running:
             await asyncio.wait((waiting, *running), return_when=asyncio.FIRST_COMPLETED)
-            broken = [task for task in running if task.done()]
-            for task in broken:
-                _log.critical("ended by itself", what=task.get_name(), error=repr(task.exception()))
-            return 1 if broken else 0
+            if stopping.is_set():
+                return _leaving(0)
+            for task in running:
+                if task.done():
+                    _log.critical("ended by itself", what=task.get_name(), error=repr(task.exception()))
+            return _leaving(1)
     finally:
         waiting.cancel()
         await container.close()
+
+
+def _leaving(status: int) -> int:
+    """From now on the process ends in time, whatever is stuck: a thread deep in a document cannot be cancelled."""
+    asyncio.get_running_loop().call_later(LONGEST_END_SECONDS, os._exit, status)
+    return status
 
 
 @contextlib.asynccontextmanager

@@ -87,6 +87,31 @@ def duplicate(tape: Tape) -> None:
     tape.effect(final(tape, "effects"), "shop", "placed", 4, effect="shop-entry-4-again")
 
 
+def duplicate_under_one_name(tape: Tape) -> None:
+    """The query names effects by a business key: two rows of one pass are two effects all the same."""
+    tape.effect(final(tape, "effects"), "shop", "placed", 4)
+
+
+def unexercised(tape: Tape) -> None:
+    """The system file names a type that nobody publishes."""
+    tape.checks["consumers"]["clerk"] = ["plaecd"]
+
+
+def waiting_at_rest(tape: Tape) -> None:
+    """A record stood before the group when the run had taken the system for at rest."""
+    stalled(tape)
+    tape.add(3050, "run", "drained")
+
+
+def not_at_rest(tape: Tape) -> None:
+    tape.add(3050, "run", "deadline")
+
+
+def refused_wrongly(tape: Tape) -> None:
+    tape.upload(260, 30, phase="unknown")
+    tape.upload(270, 30, phase="fail")
+
+
 def phantom(tape: Tape) -> None:
     tape.effect(final(tape, "effects"), "shop", "placed", 99)
 
@@ -177,7 +202,7 @@ def outcome_wrong(tape: Tape) -> None:
 
 def outcome_unasked(tape: Tape) -> None:
     upload = tape.one("upload", "ok", upload_id=f"u{REJECTED}")
-    upload.update(phase="fail", status=400, raw_file_storage_id=None)
+    upload.update(phase="fail", status=400, raw_file_storage_id=None)  # not acceptable, so rightly refused
 
 
 def followup_missing(tape: Tape) -> None:
@@ -346,6 +371,9 @@ def without_digests(tape: Tape) -> None:
 BAD: dict[str, Callable[[Tape], None]] = {
     "lost": lost,
     "duplicate": duplicate,
+    "duplicate.under_one_name": duplicate_under_one_name,
+    "unexercised": unexercised,
+    "undecided.at_rest": waiting_at_rest,
     "phantom": phantom,
     "corrupt": corrupt,
     "effect_vanished": effect_vanished,
@@ -364,6 +392,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "outcome_doubled": outcome_doubled,
     "outcome_wrong": outcome_wrong,
     "outcome_unasked": outcome_unasked,
+    "refused_wrongly": refused_wrongly,
     "followup_missing": followup_missing,
     "followup_doubled": followup_doubled,
     "undecided.outcomes": outcome_undecided,
@@ -380,6 +409,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "window_too_quiet": window_too_quiet,
     "unhealthy_start": unhealthy_start,
     "read_failed": read_failed,
+    "not_at_rest": not_at_rest,
     "history_incomplete": history_incomplete,
 }
 """File -> what is changed. A file is named by its anomaly; what stands after a dot tells two of them apart."""

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from reference_impl.service_libs.backoff import Backoff
+from reference_impl.service_libs.backoff import Backoff, until_set
 from reference_impl.service_libs.errors import RedisUnavailable
 
 
@@ -47,3 +47,17 @@ async def test_a_cancellation_that_a_driver_swallowed_is_not_lost(backoff):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_cancellation_that_comes_as_the_event_is_set_is_not_lost():
+    event = asyncio.Event()
+    task = asyncio.create_task(until_set(event, 1000))
+    await asyncio.sleep(0)
+    event.set()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_waiting_for_an_event_ends():
+    await until_set(asyncio.Event(), 0.001)

@@ -77,7 +77,8 @@ class Client:
 
     async def getmany(self, *, timeout_ms, max_records):
         try:
-            batch = await asyncio.wait_for(self.broker.batches.get(), 0.01)
+            async with asyncio.timeout(0.01):
+                batch = await self.broker.batches.get()
         except TimeoutError:
             return {}
         if isinstance(batch, Exception):

@@ -120,6 +120,7 @@ async def test_it_publishes_at_once_what_its_process_adds(leave, relay, bus, unt
     await leave(("k", b"2"))
     await until(lambda: len(bus.published) == 2)
     task.cancel()
+    await asyncio.wait([task])
 
 
 async def test_it_goes_on_after_an_outage(leave, relay, bus, until):
@@ -131,3 +132,4 @@ async def test_it_goes_on_after_an_outage(leave, relay, bus, until):
     bus.refuse = lambda _key, _value: False
     await until(lambda: bus.published)
     task.cancel()
+    await asyncio.wait([task])

@@ -172,6 +172,7 @@ class EffectOracle:
         return self.run.checks["dead_letters"] and self.run.settled("dead_letters")
 
     def judge(self) -> Iterator[Hit]:
+        yield from self._unexercised()
         yield from self._lost()
         yield from self._duplicates()
         yield from self._unpublished()
@@ -182,6 +183,11 @@ class EffectOracle:
         yield from self._letters_doubled()
         yield from self._offsets()
         yield from self._premature()
+
+    def _unexercised(self) -> Iterator[Hit]:
+        for consumer, types in self.run.checks["consumers"].items():
+            if types and not any(event["event_type"] in types for event in self.run.events):
+                yield "unexercised", (consumer,)
 
     def _lost(self) -> Iterator[Hit]:
         letters_known = self.run.settled("dead_letters") or not self.run.checks["dead_letters"]
@@ -200,9 +206,7 @@ class EffectOracle:
         for effect in self.final:
             of[effect["consumer"], effect["event_id"]].append(effect)
         for (consumer, event_id), effects in of.items():
-            named = {e["effect"] for e in effects if e.get("effect") is not None}
-            nameless = sum(e.get("effect") is None for e in effects)
-            if len(named) + nameless > 1:
+            if len(effects) > 1:
                 yield "duplicate", (consumer, event_id)
         for consumer in {e["consumer"] for e in self.final}:
             own = [e for e in self.final if e["consumer"] == consumer]
@@ -284,7 +288,7 @@ class EffectOracle:
             standing = self.standing(consumer, record)
             if standing == "late":
                 yield "arrived_late", (consumer, *place(record))
-            elif standing == "waiting" and self.run.well:
+            elif standing == "waiting" and self.run.well and not self.run.of("run", "drained"):
                 yield "stalled", (consumer, *place(record))
             elif standing == "waiting":
                 yield "undecided", (consumer, record["event_id"])
@@ -351,6 +355,11 @@ class OutcomeOracle:
         return "unknown" if "unknown" in phases or unanswered else "fail"
 
     def judge(self) -> Iterator[Hit]:
+        for upload in self.state:
+            phases = {record["phase"] for record in self.run.of("upload") if record["upload_id"] == upload}
+            good = any(r.get("acceptable") for r in self.run.of("upload") if r["upload_id"] == upload)
+            if "fail" in phases and "ok" not in phases and good:
+                yield "refused_wrongly", (upload,)
         for number, rule in enumerate(self.run.checks["outcomes"]):
             n = str(number)
             answers = self._ids(n, rule["then"])
@@ -498,6 +507,8 @@ class EvidenceOracle:
         yield from (("read_failed", (what,)) for what in wanted if self.run.final(what) is None)
         if not self.run.records or (self.run.records[-1]["op"], self.run.records[-1]["phase"]) != ("run", "finished"):
             yield "history_incomplete", ()
+        if self.run.of("run", "deadline"):
+            yield "not_at_rest", ()
 
     def _faults(self) -> Iterator[Hit]:
         planned = {fault["id"] for fault in self.run.plan.get("faults", ())}

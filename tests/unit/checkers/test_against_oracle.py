@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,9 +16,8 @@ from hypothesis import strategies as st
 from harness.checkers.judge import checkers
 from harness.checkers.judge import judge as judge_history
 from harness.history.reader import History
-from tests.histories.builder import Tape
 from tests.unit.checkers import oracle
-from tests.unit.checkers.generated import histories
+from tests.unit.checkers.generated import Recipe, make, recipes
 from tests.unit.checkers.sheaf import Sheaf
 
 TOGETHER = 10
@@ -59,6 +57,9 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "raw_late": ("raw_file_storage_id",),
     "raw_dangling": ("raw_file_storage_id",),
     "raw_unread": ("upload_id", "raw_file_storage_id"),
+    "unexercised": ("consumer",),
+    "refused_wrongly": ("upload_id",),
+    "not_at_rest": (),
     "fault_never_bit": ("fault",),
     "fault_not_healed": ("fault",),
     "too_few_operations": (),
@@ -91,9 +92,12 @@ class Worker:
         cls.sheaf = Sheaf(Path(mkdtemp(prefix="oneffect-test-")) / "history.jsonl")
 
     @classmethod
-    def judge(cls, header: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Found:
+    def judge(cls, recipe: Recipe) -> tuple[Found, Found]:
+        """What the checkers find and what the oracle finds."""
+        tape = make(recipe)
+        header, records = tape.header, tape.numbered()
         cls.sheaf.load(header, records)
-        return judged(cls.sheaf)
+        return judged(cls.sheaf), oracle.judge(header, records)
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +116,10 @@ def test_every_checker_agrees_with_the_oracle(workers: ProcessPoolExecutor) -> N
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.lists(histories(), min_size=TOGETHER, max_size=TOGETHER))
-    def agree(tapes: list[Tape]) -> None:
-        runs = [(tape.header, tape.numbered()) for tape in tapes]
-        answers = [workers.submit(Worker.judge, *run) for run in runs]
-        for (header, records), answer in zip(runs, answers, strict=True):
-            expected = oracle.judge(header, records)
-            assert answer.result() == expected
+    @given(st.lists(recipes, min_size=TOGETHER, max_size=TOGETHER))
+    def agree(together: list[Recipe]) -> None:
+        for found, expected in workers.map(Worker.judge, together):
+            assert found == expected
             seen.update(expected.keys())
 
     agree()
