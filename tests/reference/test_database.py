@@ -22,9 +22,10 @@ async def test_it_keeps_what_is_committed_through_a_loss_of_power(database):
     assert (journal, synchronous) == ("wal", 2)  # 2 is FULL
 
 
-async def test_replicas_that_start_at_the_same_time_migrate_once(open_database):
+async def test_replicas_that_start_at_the_same_time_migrate_once(open_database, backoff):
     replicas = [open_database() for _ in range(5)]
-    await asyncio.gather(*(replica.start() for replica in replicas))
+    # As services do: only one may turn a new file to WAL, and the others are told at once that it is locked.
+    await asyncio.gather(*(backoff.persist(replica.start, "migrate") for replica in replicas))
     assert len({replica.epoch for replica in replicas}) == 1
 
 

@@ -340,6 +340,22 @@ def reprocess(tape: Tape, random: Random) -> None:
         tape.event(event["read"], int(upload[1:]), event["event_type"], 1, 60 + random.randint(0, 9), **where)
 
 
+def change_outcomes(tape: Tape, random: Random) -> None:
+    """What must follow came twice, under two ids, or never came."""
+    if (event := some(tape, random, "event", malformed=None)) is None:
+        return
+    if random.random() < 0.5:
+        tape.drop(tape.find("event", event_id=event["event_id"]))
+    else:
+        new = {
+            name: value
+            for name, value in event.items()
+            if name not in {"t", "t_begin", "read", "actor", "op", "phase"}
+        }
+        again = {"event_id": event["event_id"] + "-again", "partition": 1, "offset": 80 + random.randint(0, 9)}
+        tape.seen(event["read"], "event", new | again)
+
+
 def change_blob(tape: Tape, random: Random) -> None:
     """A read finds nothing, other bytes, or nobody."""
     if (blob := some(tape, random, "blob")) is None:
@@ -467,6 +483,7 @@ PLANTS: tuple[Plant, ...] = (
     change_answer,
     change_upload,
     reprocess,
+    change_outcomes,
     change_blob,
     change_blob,
     overwrite,

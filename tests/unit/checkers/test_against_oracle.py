@@ -24,6 +24,9 @@ TOGETHER = 10
 EXAMPLES = 200
 """So many histories together, so often: 2,000."""
 
+SELDOM = 10
+"""An anomaly that comes up in fewer of them was not put to the test."""
+
 Found = oracle.Found
 
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -127,6 +130,6 @@ def test_every_checker_agrees_with_the_oracle(workers: ProcessPoolExecutor) -> N
         (checker.name, anomaly.name)
         for checker in checkers()
         for anomaly in checker.anomalies
-        if seen[checker.name, anomaly.name] < 10
+        if seen[checker.name, anomaly.name] < SELDOM
     ]
     assert not rare, f"planted too seldom to say anything: {rare}"
