@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint unit scenarios bench docs readme lock clean help
+.PHONY: setup demo test lint unit real scenarios bench docs readme lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,7 +24,7 @@ setup: $(STAMP)  ## everything that is needed, with progress
 demo: setup  ## the main job: three scenarios on the reference and on a wrong variant
 	@$(BIN)/oneffect demo
 
-test: setup lint unit scenarios  ## what CI runs
+test: setup lint unit real scenarios  ## what CI runs
 
 lint: $(STAMP)  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff format --check .
@@ -32,8 +32,11 @@ lint: $(STAMP)  ## ruff, mypy --strict, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-unit: setup
-	@$(BIN)/pytest tests
+unit: $(STAMP)  ## tests that start no stack
+	@$(BIN)/pytest tests/unit tests/histories tests/reference tests/plugin
+
+real: setup  ## tests on the real stack, the documents' commands among them
+	@$(BIN)/pytest tests/chaos tests/conformance tests/docs
 
 scenarios: setup
 	@$(BIN)/pytest scenarios

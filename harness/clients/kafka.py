@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError, KafkaError
 
 from harness.errors import FaultError, StackError
 from harness.stack import Record
@@ -92,7 +92,12 @@ class KafkaClient:
     async def committed(self, service: str) -> Mapping[Named, int]:
         """Committed offsets of a service's group; a partition without one is absent."""
         async with answering(), asyncio.timeout(_PATIENCE):
-            offsets = await self._admin.list_consumer_group_offsets(self._names.group(service))
+            while True:
+                try:
+                    offsets = await self._admin.list_consumer_group_offsets(self._names.group(service))
+                    break
+                except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
+                    await asyncio.sleep(0.1)  # the broker has just started, and says so
         prefix = self._names.topic("")
         return {
             (tp.topic.removeprefix(prefix), tp.partition): meta.offset
