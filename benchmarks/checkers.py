@@ -58,8 +58,8 @@ class Tape:
         self._i = 0
         self._t = 0
 
-    def run(self) -> None:
-        """All of it."""
+    def run(self) -> int:
+        """All of it; gives the number of records."""
         header = {"oneffect_history": 1, "plan": {"checks": CHECKS}, "plan_digest": "", "seed": 1, "versions": {}}
         self._file.write(orjson.dumps({**header, "started": "", "run": "bench"}) + b"\n")
         self._add('"op":"health","phase":"good","actor":"run","when":"start","name":"kafka"')
@@ -73,7 +73,7 @@ class Tape:
         self._look("dead_letters", [], final=True)
         self._look("topics", [], final=True)
         self._look("blobs", (blob(n, "final") for n in every), final=True)
-        self._add('"op":"run","phase":"finished","actor":"run"')
+        return self._add('"op":"run","phase":"finished","actor":"run"')
 
     def _round(self, numbers: range) -> None:
         for n in numbers:
@@ -172,8 +172,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "history.jsonl"
         with path.open("wb") as file:
-            Tape(file, operations).run()
-        print(f"{operations:,} operations, {path.stat().st_size / 2**20:,.0f} MiB of lines")
+            records = Tape(file, operations).run()
+        print(f"{operations:,} operations in {records:,} records, {path.stat().st_size / 2**20:,.0f} MiB of lines")
         for what in ("from the lines", "from the typed copy"):
             words = [sys.executable, "-m", "benchmarks.checkers", "--judge", str(path)]
             answer = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split(maxsplit=3)

@@ -86,7 +86,7 @@ class HistoryRecorder:
         self._start = clock()
         self._lock = threading.Lock()
         self._writing = threading.Lock()
-        self._lines: list[bytes] = [orjson.dumps({"oneffect_history": FORMAT, **header}, option=_OPTIONS)]
+        self._lines: list[bytes] = [_slow_line({"oneffect_history": FORMAT, **header})]
         self._index = 0
         self._broken: OSError | None = None
         self._closed = threading.Event()
@@ -107,10 +107,12 @@ class HistoryRecorder:
         with self._lock:
             # Within the lock, so that the order of the lines is the order of i and of t.
             index = self._index + 1
-            line = orjson.dumps(
-                {"i": index, "t": self._clock() - self._start, "actor": actor, "op": op, "phase": phase, **fields},
-                option=_OPTIONS,
-            )
+            t = self._clock() - self._start
+            record = {"i": index, "t": t, "actor": actor, "op": op, "phase": phase, **fields}
+            try:
+                line = orjson.dumps(record)
+            except TypeError:
+                line = _slow_line(record)
             if self._broken is not None or self._closed.is_set():
                 raise self._unwritable()
             self._index = index
@@ -172,9 +174,6 @@ class HistoryRecorder:
         )
 
 
-_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
-
-
 class _Operation:
     """An operation under way."""
 
@@ -210,6 +209,24 @@ class _Operation:
             raise OneffectError(f"{self._op} {self.index}: has ended already; an operation has one answer")
         self._recorder.record(self._op, phase, self._actor, **{**self._fields, **fields, "of": self.index})
         self._open = False
+
+
+def _slow_line(record: Mapping[str, object]) -> bytes:
+    """Numbers as keys, as in {partition: offset}, are rare, and looking for them is slow."""
+    try:
+        return orjson.dumps(record, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError as error:
+        what = f"history: {record.get('op', 'header')} {record.get('phase', '')}".rstrip()
+        names = ", ".join(name for name, value in record.items() if not _writable(value))
+        raise OneffectError(f"{what}: {names} cannot be written as JSON: {error}") from error
+
+
+def _writable(value: object) -> bool:
+    try:
+        orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        return False
+    return True
 
 
 def _refusal(op: str, phase: str, fields: Mapping[str, object]) -> OneffectError:

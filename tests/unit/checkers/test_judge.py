@@ -1,0 +1,118 @@
+"""The worst wins; who cannot judge leaves the run unknown; who has nothing to judge is left out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from harness.checkers import CHECKERS
+from harness.checkers.judge import checkers, explained, judge, overall
+from harness.history.reader import History
+from harness.verdict import Anomaly, Fields, Finding, Verdict
+from tests.histories.builder import Tape, good_run
+from tests.histories.cases import duplicate
+
+
+class Raises:
+    name: ClassVar[str] = "raises"
+    anomalies: ClassVar[tuple[Anomaly, ...]] = ()
+
+    def applies(self, header: Fields) -> bool:
+        return True
+
+    def check(self, history: History) -> Finding:
+        history.sql("SELECT nothing FROM nowhere")
+        raise AssertionError
+
+
+class Elsewhere(Raises):
+    name: ClassVar[str] = "elsewhere"
+
+    def applies(self, header: Fields) -> bool:
+        return False
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    with History(good_run().write(tmp_path / "history.jsonl")) as opened:
+        yield opened
+
+
+def judged(tape: Tape, folder: Path) -> dict[str, Verdict | None]:
+    with History(tape.write(folder / "history.jsonl")) as history:
+        return {finding.checker: finding.verdict for finding in judge(history)}
+
+
+def test_the_table_names_each_checker_as_it_names_itself() -> None:
+    assert [checker.name for checker in checkers()] == list(CHECKERS)
+
+
+def test_a_checker_that_raises_is_unknown_and_says_why(history: History) -> None:
+    (finding,) = judge(history, [Raises()])
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "nowhere" in finding.error
+
+
+def test_a_checker_that_raises_does_not_stop_the_others(history: History) -> None:
+    findings = judge(history, [Raises(), *checkers()])
+    assert [finding.verdict for finding in findings] == [Verdict.UNKNOWN, *[Verdict.VALID] * 4]
+    assert overall(findings) is Verdict.UNKNOWN
+
+
+def test_a_checker_that_does_not_apply_is_left_out(history: History) -> None:
+    assert judge(history, [Elsewhere()]) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "nothing", "checker"),
+    [("consumers", {}, "exactly one effect"), ("outcomes", [], "outcomes"), ("blobs", False, "raw retained")],
+)
+def test_a_system_without_a_thing_is_not_judged_by_it(
+    tmp_path: Path, check: str, nothing: object, checker: str
+) -> None:
+    tape = good_run()
+    tape.checks[check] = nothing
+    assert judged(tape, tmp_path).keys() == CHECKERS.keys() - {checker}
+
+
+@pytest.mark.parametrize("plan", [{}, None])
+def test_a_plan_that_says_nothing_of_the_system_leaves_the_run_unknown(tmp_path: Path, plan: object) -> None:
+    tape = good_run()
+    tape.header["plan"] = plan
+    with History(tape.write(tmp_path / "history.jsonl")) as history:
+        findings = judge(history)
+    assert [finding.checker for finding in findings] == ["evidence"]
+    assert overall(findings) is Verdict.UNKNOWN
+
+
+def test_evidence_alone_makes_nothing_valid() -> None:
+    assert overall([Finding("evidence", Verdict.VALID)]) is Verdict.UNKNOWN
+    assert overall([]) is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "worst"),
+    [
+        ([Verdict.VALID, Verdict.VALID], Verdict.VALID),
+        ([Verdict.VALID, Verdict.UNKNOWN], Verdict.UNKNOWN),
+        ([Verdict.INVALID, Verdict.UNKNOWN], Verdict.INVALID),
+        ([Verdict.VALID, None], Verdict.VALID),
+        ([None, None], Verdict.UNKNOWN),
+    ],
+)
+def test_the_worst_wins(verdicts: list[Verdict | None], worst: Verdict) -> None:
+    assert overall([Finding(f"c{n}", verdict) for n, verdict in enumerate(verdicts)]) is worst
+
+
+def test_what_was_found_is_explained(tmp_path: Path) -> None:
+    with History(good_run(duplicate).write(tmp_path / "history.jsonl")) as history:
+        findings = judge(history)
+    ((key, template),) = explained(findings).items()
+    assert key == ("exactly one effect", "duplicate")
+    (row,) = findings[0].anomalies["duplicate"]
+    assert template.format(**row) == "event placed-4: shop applied it 2 times, first seen at 0.431 s and 4.001 s"
+
+
+def test_a_header_only_history_is_unknown(tmp_path: Path) -> None:
+    assert set(judged(Tape(), tmp_path).values()) == {Verdict.UNKNOWN, Verdict.VALID}
