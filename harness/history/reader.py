@@ -40,7 +40,8 @@ class History:
         self.path = path
         self.header: Mapping[str, Any] = _header(path)
         self._made: dict[str, str] = {}
-        self._spill = tempfile.mkdtemp(prefix="oneffect-")
+        # Made by whoever first needs it, so that a killed reader seldom leaves anything.
+        self._spill = str(Path(tempfile.gettempdir()) / f"oneffect-{os.getpid()}-{id(self):x}")
         self._duckdb = _connect(self._spill)
         try:
             self._load()
@@ -129,6 +130,7 @@ class History:
     def _cached(self, cache: Path, stamp: str) -> Path:
         """Write the copy beside the file, or, where that is not allowed, for this reading only."""
         folder = cache.parent if os.access(cache.parent, os.W_OK) else Path(self._spill)
+        folder.mkdir(exist_ok=True)
         partial = folder / f".{cache.name}.{os.getpid()}"
         # Ids and hashes neither compress nor repeat: not trying to saves a third of the time.
         options = f"COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1000, KV_METADATA {{oneffect: {_quoted(stamp)}}}"

@@ -6,9 +6,9 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import mkdtemp
 
 import orjson
 import pytest
@@ -91,8 +91,8 @@ class Worker:
     sheaf: Sheaf
 
     @classmethod
-    def start(cls) -> None:
-        cls.sheaf = Sheaf(Path(mkdtemp(prefix="oneffect-test-")) / "history.jsonl")
+    def start(cls, folder: Path) -> None:
+        cls.sheaf = Sheaf(folder / f"{os.getpid()}.jsonl")
 
     @classmethod
     def judge(cls, recipe: Recipe) -> tuple[Found, Found]:
@@ -104,8 +104,9 @@ class Worker:
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=Worker.start) as pool:
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessPoolExecutor]:
+    start = partial(Worker.start, tmp_path_factory.mktemp("sheaves"))
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=start) as pool:
         yield pool
 
 
