@@ -166,7 +166,8 @@ SELECT consumer, event_id, i, 'it is malformed and passed, but the dead letters 
        || 'the offsets'
 FROM unlettered, moments WHERE NOT (dead_letters AND letters_settled)
 UNION ALL
-SELECT consumer, event_id, i, 'it is not passed, but not all was healed and good at the end'
+SELECT consumer, event_id, i, CASE WHEN drained THEN 'it is not passed, but the run had taken the system for at rest'
+                                   ELSE 'it is not passed, but not all was healed and good at the end' END
 FROM due, moments WHERE standing = 'waiting' AND (drained OR NOT well)
 UNION ALL
 SELECT consumer, NULL, NULL, 'its offsets were not read at the end'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager as Scope
 from dataclasses import dataclass
@@ -150,6 +151,6 @@ class Fault(Model):
         """Replicas, dependencies and links that it has to itself: two faults on one of them take turns."""
         return []
 
+    @abstractmethod
     def inject(self, on: str, arena: Arena) -> Scope[Injected]:
         """Break ``on`` while the scope lasts; leaving heals, whatever happened inside."""
-        raise NotImplementedError
