@@ -51,7 +51,7 @@ docs: $(STAMP)  ## the generated reference pages
 	@$(BIN)/python docs/generate.py
 
 lock:  ## pin all requirements again (needs uv)
-	uv pip compile pyproject.toml --extra native --extra reference --extra dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra native --extra reference --extra load --extra docker --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
 
 clean:  ## what was built and recorded here

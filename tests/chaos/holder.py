@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -33,4 +34,6 @@ async def hold(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    # Whoever runs the tests in the background may have had SIGINT ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     asyncio.run(hold(Path(sys.argv[1])))
