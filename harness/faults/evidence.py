@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from harness.faults.base import Evidence
@@ -9,7 +11,11 @@ from harness.faults.base import Evidence
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from harness.faults.base import Arena
     from harness.stack import Link, Traffic
+
+_AGAIN = 0.05
+"""Seconds between looks."""
 
 STANDSTILL = 0.6
 """Seconds without an answer that no healthy link shows: a Kafka client's usual longest wait is half a second."""
@@ -114,6 +120,14 @@ class Moved:
                     {"bytes_received": received, "bytes_sent": sent},
                 )
         return None
+
+
+async def in_use(links: Sequence[Link], arena: Arena) -> None:
+    """Wait for the service to have a connection open, at most as long as ``arena.patience``."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(arena.patience):
+            while not any([(await link.traffic()).connections for link in links]):
+                await arena.sleep(_AGAIN)
 
 
 async def total_received(links: Sequence[Link]) -> int:

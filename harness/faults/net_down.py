@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Fault, Injected
-from harness.faults.evidence import Ended
+from harness.faults.evidence import Ended, in_use
 from harness.faults.net_hang import silent
 from harness.stack import Link
 
@@ -29,9 +29,10 @@ class NetDown(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
-        """The proxy refuses."""
+        """The proxy refuses, once there is a connection to end: an attempt that is refused leaves no trace here."""
         links = arena.links(on)
         armed = await silent(links)
+        await in_use(links, arena)
         ended = await Ended.since_now(links, f"{on}: connections of the service's were ended")
         async with links[0].refuse():
             yield Injected(armed, ended.look, after=ended.look)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -119,6 +120,23 @@ async def test_with_its_deed_left_out_there_is_no_evidence(rig, case) -> None:
     harmless = replace(arena(rig, deadline=1), stack=Harmless(rig.stack), broker=HarmlessBroker(rig.kafka))
     notes = await applied(rig, case, harmless)
     assert set(notes.phases()) <= {"injected", "healed"}, notes.records
+
+
+@on_the_rig
+async def test_a_link_goes_down_once_there_is_a_connection_to_end(rig) -> None:
+    await rig.busy()
+    await rig.idle()
+    notes = Notes()
+    fault = PlannedFault("f1", fault_type("net.down")(), "worker#1->redis", "10%", 0.8, 1, rig.system)
+    down = asyncio.create_task(apply(fault, replace(arena(rig, deadline=1), patience=25.0), notes))
+
+    async def injected() -> bool:
+        return "injected" in notes.phases()
+
+    await rig.until(injected)
+    await rig.busy()
+    await down
+    assert notes.phases() == ["injected", "armed", "bit", "healed"], notes.records
 
 
 class Without:
