@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint unit real scenarios bench docs readme lock clean help
+.PHONY: setup demo test lint unit real scenarios postgres bench docs readme lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,10 +36,14 @@ unit: $(STAMP)  ## tests that start no stack
 	@$(BIN)/pytest tests/unit tests/histories tests/reference tests/plugin
 
 real: setup  ## tests on the real stack, the documents' commands among them
-	@$(BIN)/pytest tests/chaos tests/conformance tests/docs
+	@$(BIN)/pytest tests/chaos tests/conformance tests/docs tests/pipeline tests/browser
 
 scenarios: setup
 	@$(BIN)/pytest scenarios
+
+postgres: setup  ## the whole pipeline's scenarios with its databases on Postgres
+	@for one in redelivery redis-outage network; do \
+	  $(BIN)/oneffect run pipeline-$$one --system reference_impl/system.postgres.yaml || exit $$?; done
 
 bench: setup  ## every figure, side by side
 	@$(BIN)/python -m benchmarks

@@ -1,4 +1,4 @@
-"""Writes docs/reference/ from the code: the command, faults, anomalies, the history, the two files.
+"""Writes docs/reference/ from the code: the command, faults, anomalies, the history, the two files, the settings.
 
 Run as ``python docs/generate.py``; ``pages()`` gives the same texts to the test that compares them with the files.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ import typer
 from pydantic import BaseModel
 
 REFERENCE = Path(__file__).parent / "reference"
+SERVICES = (
+    "content_service",
+    "file_service",
+    "essay_lifecycle",
+    "batch_orchestrator",
+    "spell_checker",
+    "cj_assessment",
+)
 _MADE = "<!-- made by docs/generate.py; change the code, then run `make docs` -->\n\n"
 
 
@@ -27,6 +36,7 @@ def pages() -> dict[str, str]:
         "history.md": _history(),
         "scenario-file.md": _scenario_file(),
         "system-file.md": _system_file(),
+        "settings.md": _settings(),
     }
     return {name: _MADE + text for name, text in made.items()}
 
@@ -108,6 +118,36 @@ def _system_file() -> str:
     names = ["System", "Dependency", "Service", "Load", "UploadLoad", "Events", "Where", "Outcome", "Effects", "Sql"]
     models = [getattr(system, name) for name in [*names, "Blobs", "DeadLetters", "Variants"]]
     return "# The system file\n\n" + "\n".join(_model(model) for model in models)
+
+
+def _settings() -> str:
+    from reference_impl.service_libs.settings import ServiceSettings
+
+    for name in SERVICES:
+        import_module(f"reference_impl.{name}.config")
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for settings in sorted(_leaves(ServiceSettings), key=lambda each: SERVICES.index(each.SERVICE)):
+        for name, info in settings.model_fields.items():
+            default = "needed" if info.is_required() else f"`{info.default}`"
+            rows.setdefault((name.upper(), default, info.description or ""), []).append(settings.SERVICE)
+    lines = [
+        "# Settings of the reference's services\n",
+        "Each is an environment variable; one that is wrong or missing ends the service with status 2 and its name.\n",
+        "| variable | default | meaning | services |",
+        "|---|---|---|---|",
+    ]
+    for (name, default, meaning), services in sorted(rows.items()):
+        where = "all" if len(services) == len(SERVICES) else ", ".join(services)
+        lines.append(f"| `{name}` | {default} | {' '.join(meaning.split())} | {where} |")
+    return "\n".join(lines) + "\n"
+
+
+def _leaves(kind: type[Any]) -> Iterator[type[Any]]:
+    below = kind.__subclasses__()
+    if not below and hasattr(kind, "SERVICE"):
+        yield kind
+    for each in below:
+        yield from _leaves(each)
 
 
 def _model(model: type[BaseModel]) -> str:

@@ -14,6 +14,7 @@ import typer
 from harness.commands.check import check
 from harness.commands.demo import demo
 from harness.commands.doctor import doctor
+from harness.commands.gate import gate
 from harness.commands.interrupt import Interrupted
 from harness.commands.listing import listing
 from harness.commands.run import run
@@ -84,6 +85,7 @@ app.command("check")(_said(check))
 app.command("show")(_said(show))
 app.command("list")(_said(listing))
 app.command("demo")(_said(demo))
+app.command("gate")(_said(gate))
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import rfc8785
 from harness.errors import FileError, PlanRefused
 from harness.faults.plan import PlannedFault, plan_faults
 from harness.files import load
+from harness.redaction import Redaction
 from harness.scenario import Expected, Scenario
 from harness.stack import Stack
 from harness.system import System, UploadLoad, checks
@@ -72,6 +73,11 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
     _check_expectations(scenario, scenario_path, system)
     if system.load.upload is None:
         raise PlanRefused(f"{system_path}: load: only upload: can be driven; give it a front door")
+    if scenario.load.batch > 1 and not system.load.upload.batches:
+        raise PlanRefused(
+            f"{scenario_path}: load.batch: the front door is not told of batches; write `fields: {{batch_id: "
+            f'"{{batch}}"}}` under load.upload in {system_path}'
+        )
     chosen = _stack(system, stack)
     faults = tuple(plan_faults(scenario, system, seed, str(scenario_path)))
     if variant is not None and variant not in scenario.variants:
@@ -87,6 +93,8 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
         "faults": [fault.document() for fault in faults],
         "checks": checks(system),
     }
+    # Before the digest: it can be compared with what is recorded, tells nothing of a password, and outlives a new one.
+    document = Redaction(system).plan(document)
     digest = hashlib.sha256(rfc8785.dumps(document)).hexdigest()
     return Plan(
         scenario=scenario,

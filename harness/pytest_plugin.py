@@ -6,6 +6,7 @@ scenario file: a ``.yaml`` with ``oneffect: 1`` and ``load:`` at its top level, 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,7 @@ class ScenarioItem(pytest.Item):
     def __init__(self, *, variant: str | None, **kwargs: Any) -> None:  # noqa: ANN401 - pytest's own
         super().__init__(**kwargs)
         self._variant = variant
+        self._plan: Plan | None = None
         self._steps: list[str] = []
 
     def runtest(self) -> None:
@@ -116,7 +118,7 @@ class ScenarioItem(pytest.Item):
         from harness.plan import make_plan
         from harness.reports import document, terminal
 
-        plan = make_plan(
+        self._plan = plan = make_plan(
             self.path, system_path=None, variant=self._variant, seed=self.config.option.oneffect_seed, stack="auto"
         )
         try:
@@ -141,7 +143,13 @@ class ScenarioItem(pytest.Item):
             return str(excinfo.value).rstrip()
         if isinstance(excinfo.value, OneffectError):
             return _plain(excinfo.value)
-        return super().repr_failure(excinfo, style)
+        return self._without_secrets(str(super().repr_failure(excinfo, style)))
+
+    def _without_secrets(self, text: str) -> str:
+        """A traceback shows arguments, and with them what a system file holds."""
+        from harness.redaction import Redaction
+
+        return Redaction(self._plan.system, os.environ).text(text) if self._plan is not None else text
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where it stands, and how it is called."""

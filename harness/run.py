@@ -21,6 +21,7 @@ import orjson
 from harness.errors import FaultError, FileError, OneffectError
 from harness.history.recorder import HistoryRecorder
 from harness.plan import Plan, PlannedFault, refuse_what_lacks
+from harness.redaction import Redaction
 from harness.stack import RunNames, Stack
 from harness.verdict import Finding, Verdict
 
@@ -71,13 +72,18 @@ async def run(plan: Plan, *, out: Path, stack: Stack | None = None, progress: Pr
     """
     names = RunNames(f"r{secrets.token_hex(4)}")
     directory = _new_directory(out, plan, names)
+    redaction = Redaction(plan.system, os.environ)
     async with AsyncExitStack() as cleanup:
+        cleanup.enter_context(redaction.messages())
+        # Services write their logs themselves: what they wrote of secrets goes once they are down.
+        cleanup.push_async_callback(asyncio.to_thread, redaction.folder, directory / "logs")
         if stack is None:
             stack = open_stack(plan, directory / "logs" / "stack")
             cleanup.push_async_callback(stack.stop)
             progress.step("starting brokers, stores and proxies")
             await stack.start()
-        recorder = HistoryRecorder(directory / "history.jsonl", _header(plan, stack, names), clock=time.monotonic_ns)
+        header = _header(plan, stack, names)
+        recorder = HistoryRecorder(directory / "history.jsonl", header, clock=time.monotonic_ns, hide=redaction.value)
         cleanup.callback(recorder.close)
         try:
             await _Stage(plan, stack, names, directory, recorder, progress).play()
@@ -91,10 +97,11 @@ async def run(plan: Plan, *, out: Path, stack: Stack | None = None, progress: Pr
 
 
 def judge_directory(directory: Path) -> Result:
-    """Judge a recorded run (again), offline, and write its verdict.json; FileError if there is no history."""
+    """Judge a recorded run (again), offline, and write verdict.json and report.html; FileError without a history."""
     from harness.checkers.judge import explained, judge, overall
     from harness.history.reader import History
-    from harness.reports.document import as_expected, write
+    from harness.reports import html
+    from harness.reports.document import as_expected, read, write
 
     path = directory / "history.jsonl"
     if not path.is_file():
@@ -102,7 +109,9 @@ def judge_directory(directory: Path) -> Result:
     with History(path) as history:
         findings = judge(history)
         verdict = overall(findings)
-        write(directory / "verdict.json", history, findings, verdict, explained(findings))
+        templates = explained(findings)
+        write(directory / "verdict.json", history, findings, verdict, templates)
+        html.write(directory / "report.html", history, read(directory), templates)
         return Result(directory, verdict, findings, as_expected(history, findings, verdict))
 
 
@@ -201,7 +210,8 @@ class _Stage:
         )
         self._progress.note(f"{planned.fault.name} on {planned.target}")
         try:
-            await apply(planned, arena, self._recorder)
+            with Redaction(self._plan.system, os.environ).messages():
+                await apply(planned, arena, self._recorder)
         except FaultError as error:
             # It is in the history as failed. The run goes on: a system that does not come back has a verdict too.
             self._progress.note(str(error).partition("\n")[0])
@@ -255,13 +265,13 @@ class _Stage:
         await asyncio.gather(*(one(name) for name in handles))
 
     def _filled(self, text: str, service: str | None = None) -> str:
-        """``text`` with the direct addresses of services, and one service's own data folder."""
+        """``text`` with direct addresses, and one service's own data folder and database."""
         if service is not None:
             text = text.replace("{data}", str(self._stack.data(service)))
-        for replica in self._plan.system.replicas():
-            name = replica.partition("#")[0]
+            text = text.replace("{database}", self._names.database(service))
+        for name in (*self._plan.system.dependencies, *self._plan.system.services):
             if f"{{{name}}}" in text:
-                text = text.replace(f"{{{name}}}", self._stack.direct(replica))
+                text = text.replace(f"{{{name}}}", self._stack.direct(name))
         return text
 
 

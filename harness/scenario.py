@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from harness.system import Model, Name
 from harness.units import Duration, Moment, Rate, Share
@@ -13,8 +13,10 @@ from harness.units import Duration, Moment, Rate, Share
 class LoadShape(Model):
     """How many operations, how fast, and of which kinds."""
 
+    batch: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Uploads that make a batch, where the front door is told of batches."""
     uploads: Annotated[int, Field(ge=1, le=10_000_000)]
-    """At least; the load goes on at its rate while a fault that heals is still to come or in place."""
+    """At least, in whole batches; the load goes on at its rate while a fault that heals is to come or in place."""
     rate: Rate
     rejected: Share = 0.15
     """Uploads that must fail validation: no text, too long, damaged."""
@@ -23,6 +25,12 @@ class LoadShape(Model):
     retries: Annotated[int, Field(ge=0, le=100)] = 0
     """How often a client sends an upload again, under the same key, after an unknown answer."""
     retry_after: Duration = 0.5
+
+    @field_validator("uploads")
+    @classmethod
+    def _whole_batches(cls, uploads: int, info: ValidationInfo) -> int:
+        batch: int = info.data.get("batch", 1)
+        return -(-uploads // batch) * batch
 
 
 class FaultLine(Model):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,9 @@ Fields = Mapping[str, object]
 State = Literal["absent", "starting", "ready", "paused", "exited"]
 TopicPartition = tuple[str, int]
 """The topic by the system file's name, and the partition."""
+
+_LONGEST_DATABASE = 63
+"""Characters of a name that Postgres keeps; it drops the rest without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,15 @@ class RunNames:
     def group(self, service: str) -> str:
         """The consumer group of a service."""
         return f"{service}-{self.run}"
+
+    def database(self, service: str) -> str:
+        """The database of a service: small letters, digits and _, at most 63 of them."""
+        plain = f"{self.run}_{service}"
+        name = re.sub("[^a-z0-9_]", "_", plain.lower())
+        if name == plain and len(name) <= _LONGEST_DATABASE:
+            return name
+        # What was changed or cut off might have been all that told two services apart.
+        return f"{name[: _LONGEST_DATABASE - 9]}_{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True)

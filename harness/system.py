@@ -15,8 +15,8 @@ Pointer = Annotated[str, StringConstraints(pattern=r"^(/[^/]*)+$")]
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_-]*(?::[a-z0-9_.-]+)?)\}")
 """``{redis}``, ``{port}``, ``{topic:essays}`` in a command or an environment value."""
 
-FILLED_IN = frozenset({"port", "service", "replica", "data", "run", "group", "variant"})
-"""Placeholders that are no dependency."""
+FILLED_IN = frozenset({"port", "service", "replica", "data", "run", "group", "database", "variant"})
+"""Placeholders that are no dependency; ``{database}`` is one made for the service on the postgres it names."""
 
 
 class Model(BaseModel):
@@ -44,16 +44,17 @@ class Dependency(Model):
 
     kind: Literal["kafka", "redis", "postgres"] | None = None
     topics: dict[Name, Annotated[int, Field(ge=1, le=256)]] = {}
-    config: dict[str, str] = {}
+    config: dict[str, str] = Field(default={}, repr=False)
 
 
 class Service(Model):
     """How a service starts. ``{redis}`` in ``env`` makes the link from each replica to redis."""
 
-    command: str | None = None
+    command: str | None = Field(default=None, repr=False)
     image: str | None = None
     replicas: Annotated[int, Field(ge=1, le=16)] = 1
-    env: dict[str, str] = {}
+    env: dict[str, str] = Field(default={}, repr=False)
+    """Like all that may hold a secret it is left out of what is printed of a service."""
     ready: Annotated[str, StringConstraints(pattern=r"^/")] = "/readyz"
 
     @model_validator(mode="after")
@@ -78,6 +79,31 @@ class UploadLoad(Model):
     id_header: str = "Idempotency-Key"
     ok: int = 202
     blob: Pointer | None = None
+    fields: dict[str, str] = {}
+    """Further form fields; ``{batch}`` and ``{batch_size}`` in a value are filled in."""
+
+    @model_validator(mode="after")
+    def _filled_in(self) -> UploadLoad:
+        for name, value in self.fields.items():
+            if unknown := sorted(set(re.findall(r"\{([^{}]*)\}", value)) - {"batch", "batch_size"}):
+                message = (
+                    f"fields.{name}: {{{unknown[0]}}} is not filled in here; known are {{batch}}, {{batch_size}}"
+                )
+                raise ValueError(message)
+        return self
+
+    @property
+    def batches(self) -> bool:
+        """Whether the front door is told which batch an upload belongs to."""
+        return any("{batch}" in value for value in self.fields.values())
+
+    def filled(self, batch: str, batch_size: int) -> dict[str, str]:
+        """The form fields of one upload of a batch."""
+        told = {"{batch}": batch, "{batch_size}": str(batch_size)}
+        return {
+            name: re.sub(r"\{batch(_size)?\}", lambda found: told[found[0]], value)
+            for name, value in self.fields.items()
+        }
 
 
 class PublishLoad(Model):
@@ -115,15 +141,25 @@ class Events(Model):
 
 
 class Outcome(Model):
-    """Exactly one of ``then`` for each ``of``, joined by the value at ``by``.
+    """Exactly one of ``then`` for each ``of`` (``upload``, ``batch`` or an event type), joined by the value at ``by``.
 
-    ``then`` may tell apart what follows an upload that should pass validation and one that should not:
-    ``{accepted: [...], rejected: [...]}``.
+    ``by`` may be several pointers: the values at all of them are the key. ``then`` may tell apart what follows an
+    upload that should pass validation and one that should not: ``{accepted: [...], rejected: [...]}``.
     """
 
     of: str
-    by: Pointer
+    by: Pointer | Annotated[list[Pointer], Field(min_length=1)]
     then: list[str] | dict[Literal["accepted", "rejected"], list[str]]
+
+    @model_validator(mode="after")
+    def _countable(self) -> Outcome:
+        if self.of in {"upload", "batch"} and not isinstance(self.by, str):
+            message = f"by: the id of {'an upload' if self.of == 'upload' else 'a batch'} stands at one pointer"
+            raise ValueError(message)
+        if self.of != "upload" and not isinstance(self.then, list):
+            message = "then: only uploads are told apart as accepted and rejected; write a list"
+            raise ValueError(message)
+        return self
 
     def types(self) -> list[str]:
         """Every event type that is an outcome."""
@@ -133,9 +169,12 @@ class Outcome(Model):
 
 
 class Sql(Model):
-    """A query whose columns are ``id``, ``effect`` and, if they are to be compared, ``carries``."""
+    """A query whose columns are ``id``, ``effect`` and, if they are to be compared, ``carries``.
 
-    url: str
+    ``url``: ``sqlite:///{data}/FILE``, or ``postgresql://oneffect@{postgres}/{database}`` of the service.
+    """
+
+    url: str = Field(repr=False)
     query: str
 
 
@@ -170,7 +209,10 @@ class Variants(Model):
 
 
 class System(Model):
-    """A whole system file."""
+    """A whole system file.
+
+    ``extends: other.yaml`` lays it over that file: mappings merge, null removes what stands there, all else replaces.
+    """
 
     oneffect: Literal[1]
     name: Name
@@ -197,6 +239,9 @@ class System(Model):
                     allowed = ", ".join(sorted({*FILLED_IN, *self.dependencies, *self.services, "topic:NAME"}))
                     message = f"services.{name}: {{{used}}} names nothing; known are {allowed}"
                     raise ValueError(message)
+            if "database" in service.placeholders() and not self.servers(name):
+                message = f"services.{name}: {{database}} needs a dependency of kind postgres beside it"
+                raise ValueError(message)
         unknown = sorted(set(self.effects) - set(self.services))
         if unknown:
             message = f"effects.{unknown[0]}: no such service; known are {', '.join(sorted(self.services))}"
@@ -210,6 +255,12 @@ class System(Model):
     def kind(self, dependency: str) -> str:
         """Which kind a dependency is: kafka, redis or postgres."""
         return self.dependencies[dependency].kind or dependency
+
+    def servers(self, service: str) -> list[str]:
+        """Dependencies of kind postgres on which a service has a ``{database}``."""
+        used = self.services[service].placeholders()
+        wanted = self.dependencies.keys() & used if "database" in used else set()
+        return sorted(name for name in wanted if self.kind(name) == "postgres")
 
     def replicas(self) -> list[str]:
         """``content_service#1``, ``essay_lifecycle#1``, ``essay_lifecycle#2`` …."""

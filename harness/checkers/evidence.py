@@ -91,7 +91,7 @@ SELECT i AS i_run, t AS t_run, seconds(t) AS at_s FROM history WHERE op = 'run' 
 
 INCOMPLETE: Final = """
 SELECT op AS last_op, phase AS last_phase, i AS i_last, t AS t_last, seconds(t) AS last_s
-FROM (SELECT * FROM history ORDER BY i DESC LIMIT 1) WHERE NOT (op = 'run' AND phase = 'finished')
+FROM history WHERE i = (SELECT max(i) FROM history) AND NOT (op = 'run' AND phase = 'finished')
 UNION ALL
 SELECT 'header', NULL, 0, 0, seconds(0) WHERE NOT EXISTS (SELECT 1 FROM history)
 """

@@ -1,4 +1,4 @@
-"""For every upload, or event, that asks for an outcome: exactly one, and the right one."""
+"""For every upload, batch or event that asks for an outcome: exactly one, and the right one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from harness.checkers.queries import Queries, checks
 from harness.verdict import Anomaly, Fields, Verdict
 
 TABLES: Final = {
-    # One row an upload. An answer that never came leaves it unknown.
-    "asked": "SELECT * FROM uploads",
     "reprocessed": """
         SELECT upload_id, count(*) FILTER (phase = 'invoke') - count(*) FILTER (phase = 'fail') AS times
         FROM history WHERE op = 'reprocess' GROUP BY upload_id
+    """,
+    # One row an upload, and one a batch. An answer that never came leaves it unknown. A batch is ok if all its uploads
+    # are and one of them should pass validation; of any other an outcome may come, and need not.
+    "asked": """
+        WITH sent AS (SELECT u.*, coalesce(r.times, 0) AS times FROM uploads u LEFT JOIN reprocessed r USING (upload_id))
+        SELECT 'upload' AS of, upload_id AS key, upload_id, state, acceptable, i, t, ended, times FROM sent
+        UNION ALL
+        SELECT 'batch', batch, arg_min(upload_id, i),
+               CASE WHEN bool_and(state = 'ok') AND bool_or(coalesce(acceptable, false)) THEN 'ok' ELSE 'unknown' END,
+               NULL, min(i), min(t), max(ended), sum(times)
+        FROM sent WHERE batch IS NOT NULL GROUP BY batch
     """,
     # One row an (outcome rule, join value). Records that the harness published are no outcomes.
     "per_key": """
@@ -25,8 +34,8 @@ TABLES: Final = {
     """,
     # Those that are worth a closer look: the others have one record, of the right kind, for an upload that was sent.
     "odd_keys": """
-        SELECT k.rule, k.key FROM per_key k LEFT JOIN asked u ON u.upload_id = k.key
-        WHERE k.records > 1 OR (k.of = 'upload' AND (
+        SELECT k.rule, k.key FROM per_key k LEFT JOIN asked u USING (of, key)
+        WHERE k.records > 1 OR (k.of IN ('upload', 'batch') AND (
             coalesce(u.state, 'fail') = 'fail' OR k.least <> u.acceptable OR k.most <> u.acceptable))
     """,
     # One row an (outcome rule, join value, event type, event id) of theirs.
@@ -46,10 +55,10 @@ TABLES: Final = {
         WHERE e.injected IS NULL AND e.joins[r.rule] IS NOT NULL GROUP BY ALL
     """,
     "unanswered": """
-        SELECT u.upload_id, u.i, u.t, u.ended, r.rule
-        FROM asked u CROSS JOIN (SELECT DISTINCT rule FROM rules WHERE of = 'upload') r
+        SELECT u.of, u.key, u.upload_id, u.i, u.t, u.ended, r.rule
+        FROM asked u JOIN (SELECT DISTINCT rule, of FROM rules) r USING (of)
         WHERE u.state = 'ok'
-          AND NOT EXISTS (SELECT 1 FROM per_key k WHERE k.rule = r.rule AND k.key = u.upload_id)
+          AND NOT EXISTS (SELECT 1 FROM per_key k WHERE k.rule = r.rule AND k.key = u.key)
     """,
     "unfollowed": """
         SELECT c.rule, c.key, c.event_id, c.n AS expected, coalesce(s.n, k.records, 0) AS n, c.i, c.t
@@ -59,39 +68,40 @@ TABLES: Final = {
 }
 
 OUTCOME_MISSING: Final = """
-SELECT upload_id, rule, i AS i_upload, t AS t_upload, ended AS t_ok, topics_read AS i_read, seconds(ended) AS ok_s
+SELECT of, key, upload_id, rule, i AS i_upload, t AS t_upload, ended AS t_ok, topics_read AS i_read, seconds(ended) AS ok_s
 FROM unanswered, moments WHERE well AND topics_read IS NOT NULL ORDER BY i
 """
 
 OUTCOME_DOUBLED: Final = """
 WITH doubled AS (
-    SELECT s.rule, s.key, s.n, 1 + coalesce(p.times, 0) AS expected
-    FROM several s JOIN asked u ON u.upload_id = s.key LEFT JOIN reprocessed p ON p.upload_id = s.key
-    WHERE s.of = 'upload' AND u.state <> 'fail' AND s.n > 1 + coalesce(p.times, 0)
+    SELECT s.of, s.rule, s.key, u.upload_id, s.n, 1 + u.times AS expected
+    FROM several s JOIN asked u USING (of, key) WHERE u.state <> 'fail' AND s.n > 1 + u.times
 )
-SELECT key AS upload_id, rule, d.n, d.expected, list(event_id ORDER BY a.i) AS event_ids,
+SELECT d.of, key, any_value(d.upload_id) AS upload_id, rule, d.n, d.expected, list(event_id ORDER BY a.i) AS event_ids,
        list(a.i ORDER BY a.i) AS i_events, min(a.t) AS t_first, max(a.t) AS t_last, seconds(min(a.t)) AS first_s,
        seconds(max(a.t)) AS last_s
-FROM doubled d JOIN answers a USING (rule, key) GROUP BY key, rule, d.n, d.expected ORDER BY t_last
+FROM doubled d JOIN answers a USING (rule, key) GROUP BY d.of, key, rule, d.n, d.expected ORDER BY t_last
 """
 
 OUTCOME_WRONG: Final = """
 SELECT u.upload_id, a.rule, a.event_id, a.event_type, u.acceptable, u.i AS i_upload, a.i AS i_event, a.t AS t_event,
        CASE WHEN u.acceptable THEN 'is acceptable' ELSE 'is not acceptable' END AS truth
-FROM answers a JOIN asked u ON u.upload_id = a.key
-WHERE a.of = 'upload' AND u.state <> 'fail' AND a.accepted IS NOT NULL AND a.accepted <> u.acceptable ORDER BY a.i
+FROM answers a JOIN asked u USING (of, key)
+WHERE u.state <> 'fail' AND a.accepted IS NOT NULL AND a.accepted <> u.acceptable ORDER BY a.i
 """
 
 OUTCOME_UNASKED: Final = """
-SELECT a.key AS upload_id, a.rule, a.event_id, a.event_type, a.i AS i_event, a.t AS t_event, u.i AS i_upload,
-       CASE WHEN u.upload_id IS NULL THEN 'was never sent' ELSE 'was refused' END AS truth
-FROM answers a LEFT JOIN asked u ON u.upload_id = a.key
-WHERE a.of = 'upload' AND coalesce(u.state, 'fail') = 'fail' ORDER BY a.i
+SELECT of, key, a.rule, a.event_id, a.event_type, a.i AS i_event, a.t AS t_event, u.i AS i_upload,
+       CASE WHEN u.state IS NULL THEN 'was never sent' ELSE 'was refused' END AS truth
+FROM answers a LEFT JOIN asked u USING (of, key)
+WHERE of IN ('upload', 'batch') AND coalesce(u.state, 'fail') = 'fail' ORDER BY a.i
 """
 
 REFUSED_WRONGLY: Final = """
 SELECT upload_id, min(i) AS i_upload, max(t) AS t_refused, seconds(max(t)) AS refused_s, max(status) AS status
-FROM history WHERE op = 'upload' GROUP BY upload_id
+FROM history
+WHERE op = 'upload' AND upload_id IN (SELECT upload_id FROM history WHERE op = 'upload' AND phase = 'fail')
+GROUP BY upload_id
 HAVING bool_or(phase = 'fail') AND NOT bool_or(phase = 'ok') AND coalesce(bool_or(acceptable), false) ORDER BY i_upload
 """
 
@@ -103,7 +113,8 @@ FROM unfollowed, moments WHERE well AND topics_read IS NOT NULL ORDER BY i
 FOLLOWUP_DOUBLED: Final = """
 WITH doubled AS (
     SELECT s.rule, s.key, s.n, coalesce(c.n, 0) AS expected, c.i AS i_cause
-    FROM several s LEFT JOIN causes c USING (rule, key) WHERE s.of <> 'upload' AND s.n > greatest(1, coalesce(c.n, 0))
+    FROM several s LEFT JOIN causes c USING (rule, key)
+    WHERE s.of NOT IN ('upload', 'batch') AND s.n > greatest(1, coalesce(c.n, 0))
 )
 SELECT key, rule, d.n, d.expected, any_value(i_cause) AS i_event, list(event_id ORDER BY a.i) AS event_ids,
        list(a.i ORDER BY a.i) AS i_events, min(a.t) AS t_first, max(a.t) AS t_last
@@ -111,7 +122,7 @@ FROM doubled d JOIN answers a USING (rule, key) GROUP BY key, rule, d.n, d.expec
 """
 
 UNDECIDED: Final = """
-SELECT upload_id AS key, rule, i, 'upload ' || upload_id || ' has no outcome, but ' || doubt AS why
+SELECT key, rule, i, of || ' ' || key || ' has no outcome, but ' || doubt AS why
 FROM unanswered, moments WHERE topics_read IS NULL OR NOT well
 UNION ALL
 SELECT key, rule, i, 'event ' || event_id || ' has no follow-up, but ' || doubt
@@ -121,12 +132,12 @@ ORDER BY ALL
 
 
 class Outcomes(Queries):
-    """Judges every upload and every event that an outcome rule is about."""
+    """Judges every upload, batch and event that an outcome rule is about."""
 
     name: ClassVar[str] = "outcomes"
     tables: ClassVar[Mapping[str, str]] = TABLES
     judged: ClassVar[str] = """
-        SELECT (SELECT count(*) FROM asked, (SELECT DISTINCT rule FROM rules WHERE of = 'upload'))
+        SELECT (SELECT count(*) FROM asked JOIN (SELECT DISTINCT rule, of FROM rules) USING (of))
              + (SELECT coalesce(sum(n), 0) FROM causes) AS n
     """
     anomalies: ClassVar[tuple[Anomaly, ...]] = (
@@ -134,13 +145,13 @@ class Outcomes(Queries):
             "outcome_missing",
             Verdict.INVALID,
             OUTCOME_MISSING,
-            "upload {upload_id}: acknowledged at {ok_s} s, and no outcome of it came",
+            "{of} {key}: acknowledged at {ok_s} s, and no outcome of it came",
         ),
         Anomaly(
             "outcome_doubled",
             Verdict.INVALID,
             OUTCOME_DOUBLED,
-            "upload {upload_id}: {n} outcomes where {expected} may be, at {first_s} s and {last_s} s",
+            "{of} {key}: {n} outcomes where {expected} may be, at {first_s} s and {last_s} s",
         ),
         Anomaly(
             "outcome_wrong",
@@ -152,7 +163,7 @@ class Outcomes(Queries):
             "outcome_unasked",
             Verdict.INVALID,
             OUTCOME_UNASKED,
-            "upload {upload_id}: {truth}, and there is an outcome of it (event {event_id}, {event_type})",
+            "{of} {key}: {truth}, and there is an outcome of it (event {event_id}, {event_type})",
         ),
         Anomaly(
             "refused_wrongly",

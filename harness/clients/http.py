@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -38,10 +39,19 @@ class HttpClient:
         # trust_env off: a proxy named in the environment must never stand between the harness and loopback.
         self._client = httpx.AsyncClient(timeout=UPLOAD_TIMEOUT, limits=limits, trust_env=False)
 
-    async def upload(self, url: str, *, field: str, name: str, content: bytes, headers: dict[str, str]) -> Answer:
-        """POST one file as multipart form data; never raises for what the server does."""
+    async def upload(  # noqa: PLR0913 - what a form consists of
+        self,
+        url: str,
+        *,
+        field: str,
+        name: str,
+        content: bytes,
+        headers: Mapping[str, str],
+        fields: Mapping[str, str],
+    ) -> Answer:
+        """POST one file, and further ``fields``, as multipart form data; never raises for what the server does."""
         try:
-            response = await self._client.post(url, files={field: (name, content)}, headers=headers)
+            response = await self._client.post(url, files={field: (name, content)}, data=fields, headers=headers)
         except httpx.HTTPError as error:
             return Answer(None, error=f"{type(error).__name__}: {error}".rstrip(": "))
         try:

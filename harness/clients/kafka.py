@@ -116,7 +116,7 @@ class KafkaClient:
             message = f"the offsets of {service} cannot be set while its group has members: {error!r}"
             raise FaultError(message) from error
         finally:
-            await consumer.stop()
+            await _ended(consumer)
 
     async def publish(self, record: Record, *, headers: Sequence[tuple[str, bytes]] = ()) -> Record:
         """Publish one record, its own headers first; the answer carries the offset the broker gave."""
@@ -144,7 +144,7 @@ class KafkaClient:
             reader = TopicReader(consumer, self._names)
             found = [record async for record in reader.until(ends)]
         finally:
-            await consumer.stop()
+            await _ended(consumer)
         # Records carry no order over partitions but time; offsets from the end are near enough for "the last ones".
         found.sort(
             key=lambda record: record.offset - ends[TopicPartition(self._names.topic(topic), record.partition)]
@@ -226,4 +226,14 @@ class TopicReader:
 
     async def close(self) -> None:
         """Close the reader's connection."""
-        await self._consumer.stop()
+        await _ended(self._consumer)
+
+
+async def _ended(consumer: AIOKafkaConsumer) -> None:
+    """Stop a client, which may raise the cancellation of a task of its own that had not begun yet."""
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _API_VERSIONS = struct.pack(">hhih", 18, 0, 1, -1)
 """A whole request: API key 18 version 0, correlation id 1, no client id."""
 
+_STARTUP = b"\0\3\0\0user\0oneffect\0database\0postgres\0\0"
+"""Version 3.0 of Postgres's protocol, and who asks for which database."""
+
 _LINGER = 5.0
 """Seconds that a port stays known as the harness's own: the proxy may close its side of a connection later."""
 
@@ -27,7 +30,7 @@ class Prober:
 
     def __init__(self, address: str, kind: str, path: str = "/") -> None:
         self._address = address
-        self._ask = {"redis": self._redis, "kafka": self._kafka}.get(kind, self._http)
+        self._ask = {"redis": self._redis, "kafka": self._kafka, "postgres": self._postgres}.get(kind, self._http)
         self._path = path
         self._ports: dict[int, float] = {}
         self.used: set[int] = set()
@@ -92,3 +95,23 @@ class Prober:
                     message = f"ApiVersions was answered with error {error}"
                     raise ConnectionError(message)
                 received += length
+
+    async def _postgres(self, size: int, connected: Connected) -> None:
+        async with dial(self._address, connected) as (reader, writer):
+            writer.write(struct.pack(">i", len(_STARTUP) + 4) + _STARTUP)
+            await _until_ready(reader)
+            if size:
+                query = b"SELECT repeat('x', %d)\0" % size
+                writer.write(b"Q" + struct.pack(">i", len(query) + 4) + query)
+                await _until_ready(reader)
+
+
+async def _until_ready(reader: asyncio.StreamReader) -> None:
+    """Read Postgres's messages up to ReadyForQuery; ConnectionError if it says an error before."""
+    kind = b""
+    while kind != b"Z":
+        kind, length = struct.unpack(">ci", await reader.readexactly(5))
+        body = await reader.readexactly(length - 4)
+        if kind == b"E":
+            message = f"it answered {body[:200]!r}"
+            raise ConnectionError(message)

@@ -1,26 +1,69 @@
-"""Reads effects out of a service's database, past the proxies and without touching it."""
+"""Reads effects out of a service's database, past the proxies and without touching it; makes and drops databases."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from harness.errors import StackError
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import asyncpg  # type: ignore[import-untyped]  # it ships no types
+
 _SQLITE = "sqlite:///"
+_POSTGRES = "postgresql://"
+
+_TIMEOUT = 10.0
+"""Seconds that a connection, or a statement on it, may take."""
 
 
 async def rows(url: str, query: str) -> list[dict[str, object]]:
-    """Every row of ``query`` at ``url`` (``sqlite:////file``) as column -> value; StackError if it cannot be read.
+    """Every row of ``query`` at ``url`` (``sqlite:////file``, ``postgresql://…``) as column -> value.
 
-    The database is opened read-only for each look, in a thread: an observer never holds a lock the system meets.
+    StackError if it cannot be read. Opened read-only for each look: an observer never holds a lock the system meets.
     """
-    if not url.startswith(_SQLITE):
-        message = f"effects.sql.url: {url.partition(':')[0]} cannot be read; known is sqlite:///FILE"
-        raise StackError(message)
-    return await asyncio.to_thread(_sqlite, Path(url.removeprefix(_SQLITE)), query)
+    if url.startswith(_SQLITE):
+        return await asyncio.to_thread(_sqlite, Path(url.removeprefix(_SQLITE)), query)
+    if url.startswith(_POSTGRES):
+        async with _connected(url) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            return [dict(row) for row in await connection.fetch(query)]
+    kind = url.partition(":")[0]
+    message = f"effects.sql.url: {kind} cannot be read; known are sqlite:///FILE and postgresql://USER@HOST:PORT/NAME"
+    raise StackError(message)
+
+
+async def create(server: str, database: str) -> None:
+    """Make an empty database; ``server`` is a URL of another one there. StackError if it cannot be made."""
+    async with _connected(server) as connection:
+        await connection.execute(f'CREATE DATABASE "{database}"')
+
+
+async def drop(server: str, database: str) -> None:
+    """Drop a database if it is there, whoever is connected to it; StackError if it cannot be dropped."""
+    async with _connected(server) as connection:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    import asyncpg
+
+    try:
+        connection = await asyncpg.connect(url, timeout=_TIMEOUT, command_timeout=_TIMEOUT)
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        known = urlsplit(url)  # without the password
+        message = f"{known.hostname}:{known.port}{known.path}: {error or 'no answer in time'}"
+        raise StackError(message) from error
 
 
 def _sqlite(path: Path, query: str) -> list[dict[str, object]]:

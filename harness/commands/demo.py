@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -17,8 +15,8 @@ from harness.commands.run import drawn
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.commands.warm import WarmStacks
     from harness.plan import Plan
+    from harness.reports.case import Case
     from harness.reports.progress import Board
 
 VARIANT: Final = "setnx_only"
@@ -27,19 +25,6 @@ SCENARIOS: Final = ("redelivery", "redis-outage", "network")
 
 RUNS: Final = (*((name, None) for name in SCENARIOS), *((name, VARIANT) for name in SCENARIOS), ("control", VARIANT))
 """(scenario, variant), in the order in which they begin; the longest first, so that the lanes end together."""
-
-LANES: Final = 2
-"""Runs at once, each lane on a warm stack of its own: most of a run is waiting."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One run of the demo."""
-
-    label: str
-    directory: Path
-    seconds: float
-    document: Mapping[str, Any]
 
 
 def demo(seed: Seed = None, out: Out = None) -> None:
@@ -74,9 +59,9 @@ def demo(seed: Seed = None, out: Out = None) -> None:
     runs_folder = out_folder(out)
     begun = time.monotonic()
     with Board(console(stderr=True), time.monotonic) as board:
-        runs = until_interrupted(_all(plans, runs_folder, board), runs_folder)
-    _tell(runs)
-    as_expected = all(run.document["as_expected"] for run in runs)
+        cases = until_interrupted(_all(plans, runs_folder, board), runs_folder)
+    _tell(cases)
+    as_expected = all(case.as_expected for case in cases)
     printer.print(
         f"{'every verdict is the expected one' if as_expected else 'NOT every verdict is the expected one'}; "
         f"seed {seed}, {time.monotonic() - begun:.0f} s"
@@ -84,64 +69,24 @@ def demo(seed: Seed = None, out: Out = None) -> None:
     raise typer.Exit(0 if as_expected else 1)
 
 
-async def _all(plans: Sequence[Plan], out: Path, board: Board) -> list[Shown]:
-    """Every plan's run, in the plans' order; each lane takes the next plan that none has begun."""
-    from harness.commands.warm import WarmStacks
+async def _all(plans: Sequence[Plan], out: Path, board: Board) -> list[Case]:
+    from harness.commands.lanes import in_lanes, run_case
 
-    waiting = iter(list(enumerate(plans)))
-    shown: dict[int, Shown] = {}
-
-    async def lane() -> None:
-        async with WarmStacks(out) as stacks:
-            for place, plan in waiting:
-                shown[place] = await _one(plan, stacks, out, board)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(LANES):
-            group.create_task(lane())
-    return [shown[place] for place in range(len(plans))]
+    return await in_lanes(plans, out, lambda plan, stacks: run_case(plan, stacks, out, board))
 
 
-async def _one(plan: Plan, stacks: WarmStacks, out: Path, board: Board) -> Shown:
-    from harness.reports import document
-    from harness.run import run as execute
-
-    line = board.line(plan.label)
-    stack = await stacks.of(plan, line)
-    begun = time.monotonic()
-    result = await execute(plan, out=out, stack=stack, progress=line)
-    line.done()
-    found = document.read(result.directory)
-    board.say(f"{plan.label}: {found['verdict']}{'' if found['as_expected'] else ', NOT as expected'}")
-    return Shown(plan.label, result.directory, time.monotonic() - begun, found)
-
-
-def _tell(runs: Sequence[Shown]) -> None:
+def _tell(cases: Sequence[Case]) -> None:
+    from harness.reports.case import COLUMNS
     from harness.reports.terminal import console, report, stories, table
 
     printer = console()
-    columns = ("scenario", "system", "verdict", "expected", "operations", "faults bitten", "found", "seconds", "run")
-    printer.print(table("", columns, [_row(run) for run in runs]))
-    for run in runs:
-        if not run.document["as_expected"]:
-            for text in report(run.document, run.directory):
+    printer.print(table("", COLUMNS, [case.cells() for case in cases]))
+    for case in cases:
+        if case.document is None:
+            continue
+        if not case.as_expected:
+            for text in report(case.document, case.directory):
                 printer.print(text)
-        elif run.document["verdict"] == "invalid":
-            for text in stories(run.document, run.directory):
+        elif case.verdict == "invalid":
+            for text in stories(case.document, case.directory):
                 printer.print(text)
-
-
-def _row(run: Shown) -> Sequence[object]:
-    found, faults = run.document, run.document["faults"]
-    counts = [f"{name} {anomaly['count']}" for one in found["findings"] for name, anomaly in one["anomalies"].items()]
-    return (
-        run.label.partition(" ")[0],
-        found["variant"] or "reference",
-        found["verdict"],
-        found["expected"]["verdict"],
-        found["figures"]["operations"],
-        f"{sum('bit' in fault for fault in faults)} of {len(faults)}" if faults else "none",
-        ", ".join(counts) or "nothing",
-        f"{run.seconds:.1f}",
-        run.directory.name,
-    )

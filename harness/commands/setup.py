@@ -14,7 +14,7 @@ BETWEEN_LINES: Final = 2.0
 
 
 def setup() -> None:
-    """Install what the native stack needs (Kafka, Toxiproxy, a Redis or Valkey) into a cache folder, without root.
+    """Install what the native stack needs (Kafka, Toxiproxy, a Redis or Valkey, Postgres) into a cache folder, without root.
 
     What is there already is left alone. ONEFFECT_CACHE names another folder than ~/.cache/oneffect.
 

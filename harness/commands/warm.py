@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from harness import run
 from harness.plan import refuse_what_lacks
+from harness.redaction import Redaction
 
 if TYPE_CHECKING:
     from harness.plan import Plan
@@ -39,7 +41,8 @@ class WarmStacks:
             progress.step("starting brokers, stores and proxies")
             # Noted first: a start that is cancelled half-way has things to stop.
             self._started.add(key)
-            await stack.start()
+            with Redaction(plan.system, os.environ).messages():
+                await stack.start()
         return stack
 
     async def drop(self, plan: Plan) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from harness.redaction import anonymous
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 _LONGEST = 60
 """Characters of a wrong value that are repeated."""
+
+_SECRETIVE = frozenset({"env", "config", "command"})
+"""Fields of which no value is repeated: it may hold a secret."""
 
 
 def complaint(error: ValidationError, model: type[BaseModel], document: Document) -> tuple[Field, str]:
@@ -77,15 +82,17 @@ def _said(detail: ErrorDetails, model: type[BaseModel], field: Field) -> str:  #
         case "literal_error":
             expected = str(context["expected"])
             known = re.findall(r"'([^']*)'", expected)
-            return f"{_shown(detail['input'])} is not known; write {expected}{_nearest(detail['input'], known)}"
+            return (
+                f"{_shown(detail['input'], field)} is not known; write {expected}{_nearest(detail['input'], known)}"
+            )
         case "string_pattern_mismatch":
-            return f"{_shown(detail['input'])} does not look like {_words(str(context['pattern']))}"
+            return f"{_shown(detail['input'], field)} does not look like {_words(str(context['pattern']))}"
         case "value_error":
             message = str(context["error"])
             return message.removeprefix(".".join(map(str, field)) + ": ") if field else message
         case "string_type":
-            return f"{_shown(detail['input'])} is no text; put it in quotes"
-    return f"{detail['msg'][0].lower()}{detail['msg'][1:]}, not {_shown(detail['input'])}"
+            return f"{_shown(detail['input'], field)} is no text; put it in quotes"
+    return f"{detail['msg'][0].lower()}{detail['msg'][1:]}, not {_shown(detail['input'], field)}"
 
 
 def _words(pattern: str) -> str:
@@ -94,8 +101,10 @@ def _words(pattern: str) -> str:
     return "a path: it begins with /" if "/" in pattern else pattern
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
+def _shown(value: object, field: Field) -> str:
+    if not _SECRETIVE.isdisjoint(field):
+        return "what stands there"
+    text = anonymous(repr(value))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 

@@ -142,7 +142,7 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         self._depth += 1
         self._nodes += 1
         if self._depth > MAX_NESTING or self._nodes > MAX_NODES:
-            raise (_too_deep if self._depth > MAX_NESTING else _too_many)(self._path, self.line + 1)
+            raise (_too_deep if self._depth > MAX_NESTING else too_many)(self._path, self.line + 1)
         node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -152,7 +152,8 @@ def _too_deep(path: str, line: int) -> FileError:
     return FileError(f"is nested more than {MAX_NESTING} levels deep", path=path, line=line)
 
 
-def _too_many(path: str, line: int) -> FileError:
+def too_many(path: str, line: int) -> FileError:
+    """The error for a file that holds more than MAX_NODES."""
     return FileError(f"holds more than {MAX_NODES:,} values once its aliases are written out", path=path, line=line)
 
 
@@ -183,7 +184,7 @@ def _bound(top: yaml.Node, path: str) -> None:
             open_.discard(id(node))
             count, depth = 1 + sum(size for size, _ in below), 1 + max((deep for _, deep in below), default=0)
             if count > MAX_NODES:
-                raise _too_many(path, _line(node))
+                raise too_many(path, _line(node))
             if depth > MAX_NESTING:
                 raise _too_deep(path, _line(node))
             sizes[id(node)] = count, depth

@@ -10,16 +10,20 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import FileError
 from harness.files.complaint import complaint
-from harness.files.document import Document, Field, parse
+from harness.files.document import MAX_NODES, Document, Field, parse, too_many
 from harness.system import System
 
 M = TypeVar("M", bound=BaseModel)
+
+_LONGEST_CHAIN = 10
+"""Files below one that extends them."""
 
 
 def load(path: Path, model: type[M]) -> M:
     """The file at ``path`` as ``model``; FileError names the first thing that is wrong, and how many more there are.
 
-    A system file may say ``extends: other.yaml``: it is laid over that file, mappings merged, all else replaced.
+    A system file may say ``extends: other.yaml``: it is laid over that file. Mappings merge, null removes what stands
+    there, all else replaces.
     """
     document = _extended(path, ()) if issubclass(model, System) else parse(path)
     try:
@@ -63,14 +67,34 @@ def _extended(path: Path, under: tuple[Path, ...]) -> Document:
         )
     if not there:
         raise FileError(f"there is no file {name[:100]}", path=place.path, line=place.line, field="extends")
+    if len(under) == _LONGEST_CHAIN:
+        message = f"more than {_LONGEST_CHAIN} files extend one another"
+        raise FileError(message, path=place.path, line=place.line, field="extends")
     below = _extended(base, (*under, path.resolve()))
-    return Document(_laid_over(below.value, value), {**below.places, **document.places})
+    if len(below.places) + len(document.places) > MAX_NODES:
+        raise too_many(place.path, place.line)
+    return _laid_over(below, Document(value, document.places))
 
 
-def _laid_over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
-    made = dict(below)
-    for key, value in above.items():
-        under = made.get(key)
-        both = isinstance(under, Mapping) and isinstance(value, Mapping)
-        made[key] = _laid_over(under, value) if both else value  # type: ignore[arg-type]  # mypy cannot follow `both`
-    return made
+def _laid_over(below: Document, above: Document) -> Document:
+    replaced: set[Field] = set()
+
+    def lay(under: object, over: Mapping[str, object], field: Field) -> dict[str, object]:
+        made = dict(under) if isinstance(under, Mapping) else {}
+        for key, value in over.items():
+            if isinstance(value, Mapping):
+                made[key] = lay(made.get(key), value, (*field, key))
+            else:
+                replaced.add((*field, key))
+                made.pop(key, None)
+                if value is not None:
+                    made[key] = value
+        return made
+
+    value = lay(below.value, above.value, ())
+    kept = {
+        field: place
+        for field, place in below.places.items()
+        if not any(field[:length] in replaced for length in range(1, len(field) + 1))
+    }
+    return Document(value, {**kept, **above.places})

@@ -39,7 +39,7 @@ class History:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.header: Mapping[str, Any] = _header(path)
-        self._made: dict[str, str] = {}
+        self._made: dict[str, tuple[str, str]] = {}
         # Made by whoever first needs it, so that a killed reader seldom leaves anything.
         self._spill = str(Path(tempfile.gettempdir()) / f"oneffect-{os.getpid()}-{id(self):x}")
         self._duckdb = _connect(self._spill)
@@ -70,11 +70,16 @@ class History:
         """Give a query a name, once: the same again does nothing."""
         self._make("VIEW", name, query)
 
+    def drop(self, name: str) -> None:
+        """Forget a table or view, and give its memory back."""
+        kind, _ = self._made.pop(name)
+        self._duckdb.execute(f"DROP {kind} {name}")
+
     def _make(self, kind: str, name: str, query: str) -> None:
         if name not in self._made:
             self._duckdb.execute(f"CREATE {kind} {name} AS {query}")
-            self._made[name] = query
-        elif self._made[name] != query:
+            self._made[name] = kind, query
+        elif self._made[name] != (kind, query):
             raise OneffectError(f"{name}: there is another table of this name; give this one a name of its own")
 
     def close(self) -> None:
@@ -119,12 +124,12 @@ class History:
         for name, query in VIEWS.items():
             self.view(name, query)
 
-    def _lines(self) -> str:
+    def _lines(self, columns: Mapping[str, str] = COLUMNS) -> str:
         """The file as rows: a line that is no record has no ``i``; a value that does not fit its column is null."""
-        columns = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in COLUMNS.items())
+        typed = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in columns.items())
         return (
             f"read_json({_quoted(self.path)}, format = 'newline_delimited', ignore_errors = true, "
-            f"columns = {{{columns}}})"
+            f"columns = {{{typed}}})"
         )
 
     def _cached(self, cache: Path, stamp: str) -> Path:
@@ -133,9 +138,10 @@ class History:
         folder.mkdir(exist_ok=True)
         partial = folder / f".{cache.name}.{os.getpid()}"
         # Ids and hashes neither compress nor repeat: not trying to saves a third of the time.
-        options = f"COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1000, KV_METADATA {{oneffect: {_quoted(stamp)}}}"
+        options = "COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1000, PARQUET_VERSION V2"
+        known = f"KV_METADATA {{oneffect: {_quoted(stamp)}}}"
         self._duckdb.execute(
-            f"COPY (SELECT * FROM {self._lines()}) TO {_quoted(partial)} (FORMAT parquet, {options})"
+            f"COPY (SELECT * FROM {self._lines()}) TO {_quoted(partial)} (FORMAT parquet, {options}, {known})"
         )
         return partial.replace(folder / cache.name)
 

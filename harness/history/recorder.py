@@ -20,6 +20,7 @@ FLUSH_EVERY: Final = 0.05
 _KNOWN: Final = frozenset((op, phase) for op, phases in PHASES.items() for phase in phases)
 _OWN: Final = frozenset({"i", "t", "op", "phase", "actor"})
 _FIELDS: Final = frozenset(COLUMNS) - _OWN
+_SAID: Final = frozenset({"error", "evidence"})
 _HEADER: Final = frozenset({"plan", "plan_digest", "seed", "versions", "started", "run"})
 
 
@@ -71,10 +72,18 @@ class HistoryRecorder:
     """Appends to a new file; safe to use from several threads. ``clock`` gives monotonic nanoseconds.
 
     ``header`` needs plan, plan_digest, seed, versions, started and run; more is kept. Raises FileError if the file
-    exists or cannot be written, OneffectError for a record that the format does not know.
+    exists or cannot be written, OneffectError for a record that the format does not know. ``hide`` takes secrets out
+    of what others said: errors and evidence.
     """
 
-    def __init__(self, path: Path, header: Mapping[str, object], *, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: Mapping[str, object],
+        *,
+        clock: Callable[[], int],
+        hide: Callable[[object], Any] = lambda value: value,
+    ) -> None:
         if missing := sorted(_HEADER - header.keys()):
             raise OneffectError(f"history header: {', '.join(missing)} missing; give what records.py names")
         self._path = path
@@ -83,6 +92,7 @@ class HistoryRecorder:
         except OSError as error:
             raise FileError(f"cannot be made: {error.strerror}; name a new file", path=str(path)) from error
         self._clock = clock
+        self._hide = hide
         self._start = clock()
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -104,6 +114,8 @@ class HistoryRecorder:
             raise _refusal(op, phase, fields)
         if None in fields.values():
             fields = {name: value for name, value in fields.items() if value is not None}
+        for name in _SAID & fields.keys():
+            fields[name] = self._hide(fields[name])
         with self._lock:
             # Within the lock, so that the order of the lines is the order of i and of t.
             index = self._index + 1

@@ -40,6 +40,7 @@ COLUMNS: Final = {
     "of": "BIGINT",  # completions: the invoke's i
     "read": "BIGINT",  # observations: the pass's i
     "upload_id": "VARCHAR",  # upload: the Idempotency-Key
+    "batch": "VARCHAR",  # upload: the batch that the front door was told
     "file_name": "VARCHAR",
     "size": "BIGINT",  # bytes
     "sha256": "VARCHAR",  # of the bytes

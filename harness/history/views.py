@@ -10,7 +10,7 @@ planned        (fault, name, target): what the plan was to inject
 reads          (read, what, final, began, ended, phase): passes of observers; phase null: never ended
 finals         the last final pass of each kind, if it was ok
 faults         (fault, name, target, heals, injected, bit, healed): the t of each phase, null where there was none
-uploads        one row an upload id: state (ok, unknown, fail), i, t, ended (the first ok's t), acceptable
+uploads        one row an upload id: batch, state (ok, unknown, fail), i, t, ended (the first ok's t), acceptable
 acknowledged   one row an upload that was answered with ok: upload_id, sha256, acceptable, raw_file_storage_id
 events         records that are events; malformed: those that are none
 effects        with ``read``
@@ -50,7 +50,7 @@ TABLES: Final = {
 
 VIEWS: Final = {
     "uploads": """
-        SELECT upload_id, min(i) AS i, min(t) AS t, min(t) FILTER (phase = 'ok') AS ended,
+        SELECT upload_id, min(batch) AS batch, min(i) AS i, min(t) AS t, min(t) FILTER (phase = 'ok') AS ended,
                coalesce(any_value(acceptable) FILTER (phase = 'ok'), any_value(acceptable)) AS acceptable,
                CASE WHEN count(*) FILTER (phase = 'ok') > 0 THEN 'ok'
                     WHEN count(*) FILTER (phase = 'fail') = count(*) FILTER (phase = 'invoke') THEN 'fail'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ class Load:
     """One run's load: ``open`` names the front door, ``run`` sends everything.
 
     ``reached`` waits for a moment of the load. ``on_acknowledged`` is told each raw blob's id, and the SHA-256
-    that the client knows it has. Upload ids begin with the run's id, so that runs never share a key.
+    that the client knows it has. Ids of uploads and batches begin with the run's id, so that runs never share a key.
     """
 
     def __init__(self, shape: LoadShape, door: UploadLoad, *, run: str, seed: int, recorder: Recorder) -> None:
@@ -41,11 +42,14 @@ class Load:
         self._url = ""
         self._http: HttpClient
         self.on_acknowledged: Callable[[str, str], None] = lambda _id, _sha256: None
-        self.acknowledged: set[str] = set()
+        self.acknowledged: dict[str, set[str]] = {"upload": set(), "batch": set()}
+        """Ids of what must have its outcome: a batch once all its uploads are acknowledged and one is acceptable."""
         self.unknown: set[str] = set()
         """Uploads whose last answer left them unknown."""
         self._seed = seed
         self._ready: list[Document] = []
+        self._answered: dict[str, list[bool]] = defaultdict(list)
+        """Batch -> of each of its acknowledged uploads, whether it is acceptable."""
         self._begun = 0
         self._moved = asyncio.Condition()
         self._started = asyncio.Event()
@@ -60,13 +64,14 @@ class Load:
         self._ready = [document(one, self._seed) for one in planned]
 
     async def run(self, more: Callable[[], bool] = lambda: False) -> None:
-        """Send every upload at its time, and go on at the same rate while there are to be ``more``."""
+        """Send every upload at its time, and go on at the same rate, to a batch's end, while there are to be ``more``."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         self._started.set()
         async with asyncio.TaskGroup() as tasks:
             for planned in islice(schedule(self._shape, self._seed), MOST * self._shape.uploads):
-                if planned.index >= self._shape.uploads and not more():
+                between = planned.index >= self._shape.uploads and planned.index % self._shape.batch == 0
+                if between and not more():
                     break
                 content = await self._document(planned)
                 await asyncio.sleep(max(0.0, start + planned.at - loop.time()))
@@ -92,17 +97,19 @@ class Load:
 
     async def _upload(self, planned: Planned, content: Document) -> None:
         upload_id = f"{self._run}-{planned.index:07d}"
+        batch = f"{self._run}-b{planned.index // self._shape.batch:06d}"
         for attempt in range(self._shape.retries + 1):
             if attempt:
                 await asyncio.sleep(self._shape.retry_after)
-            if await self._once(upload_id, content):
+            if await self._once(upload_id, batch, content):
                 self.unknown.discard(upload_id)
                 return
             self.unknown.add(upload_id)
 
-    async def _once(self, upload_id: str, content: Document) -> bool:
+    async def _once(self, upload_id: str, batch: str, content: Document) -> bool:
         """One try; False if the answer leaves it unknown."""
         digest = hashlib.sha256(content.content).hexdigest()
+        told = {"batch": batch} if self._door.batches else {}
         with self._recorder.operation(
             "upload",
             "client",
@@ -111,6 +118,7 @@ class Load:
             size=len(content.content),
             sha256=digest,
             acceptable=content.acceptable,
+            **told,
         ) as operation:
             answer = await self._http.upload(
                 self._url,
@@ -118,6 +126,7 @@ class Load:
                 name=content.file_name,
                 content=content.content,
                 headers={self._door.id_header: upload_id},
+                fields=self._door.filled(batch, self._shape.batch),
             )
             if answer.status == self._door.ok:
                 raw = self._raw(answer)
@@ -128,7 +137,11 @@ class Load:
                     acceptable=content.acceptable,
                     raw_file_storage_id=raw,
                 )
-                self.acknowledged.add(upload_id)
+                self.acknowledged["upload"].add(upload_id)
+                if self._door.batches:
+                    self._answered[batch].append(content.acceptable)
+                    if len(self._answered[batch]) == self._shape.batch and any(self._answered.pop(batch)):
+                        self.acknowledged["batch"].add(batch)
                 if raw is not None:
                     self.on_acknowledged(raw, digest)
                 return True

@@ -122,7 +122,10 @@ def _malformed(injected: str | None, value: object, reads: Mapping[str, str | No
 def _join(rule: Outcome, event_type: str | None, value: object) -> str | None:
     if event_type is None or event_type not in {rule.of, *rule.types()}:
         return None
-    return _text(pick(value, rule.by))
+    if isinstance(rule.by, str):
+        return _text(pick(value, rule.by))
+    values = [pick(value, pointer) for pointer in rule.by]
+    return None if None in values else orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _text(value: object) -> str | None:

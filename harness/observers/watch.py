@@ -116,17 +116,17 @@ class Watch:
                 self._blobs.ask(raw, "event")
         self._named = len(self._topics.events)
 
-    def missing_outcomes(self, uploads: set[str]) -> set[str]:
-        """Which of these uploads no outcome event has been seen for, for every rule that asks for one."""
-        rules = [str(n) for n, rule in enumerate(self._system.outcomes) if rule.of == "upload"]
+    def missing_outcomes(self, asked: Mapping[str, set[str]]) -> set[str]:
+        """Which of these uploads and batches no outcome event has been seen for, for every rule that asks for one."""
+        rules = {str(n): rule.of for n, rule in enumerate(self._system.outcomes) if rule.of in asked}
         seen = {(rule, joins.get(rule)) for joins in self._joins() for rule in rules}
-        return {upload for upload in uploads for rule in rules if (rule, upload) not in seen}
+        return {key for rule, of in rules.items() for key in asked[of] if (rule, key) not in seen}
 
     def missing_followups(self) -> int:
         """How many events of an ``of`` have no ``then`` yet."""
         missing = 0
         for n, rule in enumerate(self._system.outcomes):
-            if rule.of == "upload":
+            if rule.of in {"upload", "batch"}:
                 continue
             keys: dict[str, set[object]] = defaultdict(set)
             for event in self._topics.events:
@@ -136,7 +136,7 @@ class Watch:
             missing += len(keys["of"] - keys["then"])
         return missing
 
-    def idle(self, acknowledged: set[str]) -> bool:
+    def idle(self, acknowledged: Mapping[str, set[str]]) -> bool:
         """Whether groups have passed all there is, and each outcome and follow-up has come."""
         passed = self._offsets.backlog == 0
         return passed and not self.missing_outcomes(acknowledged) and not self.missing_followups()

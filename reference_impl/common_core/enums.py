@@ -10,6 +10,8 @@ class ContentType(StrEnum):
 
     RAW_UPLOAD_BLOB = "raw_upload_blob"
     EXTRACTED_PLAINTEXT = "extracted_plaintext"
+    CORRECTED_TEXT = "corrected_text"
+    ASSESSMENT_RESULT = "assessment_result"
 
 
 class ValidationFailure(StrEnum):

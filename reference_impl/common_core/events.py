@@ -1,46 +1,183 @@
-"""The facts that services tell each other. No field holds a clock's or a random value: digests rest on it."""
+"""The facts that services tell each other. No field holds a clock's or a random value: digests rest on it.
+
+A batch goes through the pipeline once, and once more each time that one of its essays is extracted anew; such a pass
+has a ``pipeline_id``, and every event of the pass carries it.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+import rfc8785
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from reference_impl.common_core.enums import ValidationFailure
+from reference_impl.common_core.envelope import EventEnvelope
+from reference_impl.common_core.event_ids import event_id
 
 StorageId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A blob's name: the SHA-256 of its bytes, and nothing else that a path could be made of."""
 
+Name = Annotated[str, Field(min_length=1, max_length=512)]
 
-class EventData(BaseModel):
-    """What all events' ``data`` have in common: frozen, nothing extra, a type of their own."""
+
+class Part(BaseModel):
+    """A piece of an event's ``data``: frozen, and nothing it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EventData(Part):
+    """What all events' ``data`` have in common: a type, and the business key that the fact is about."""
+
     EVENT_TYPE: ClassVar[str]
+    KEY: ClassVar[tuple[str, ...]]
+    """The fields that the business key is made of."""
+
+    @property
+    def business_key(self) -> str:
+        """Canonical JSON of the key's fields, so that no separator could stand inside one of them."""
+        return rfc8785.dumps([getattr(self, name) for name in self.KEY]).decode()
 
 
 class EssayContentProvisionedV1(EventData):
-    """An upload passed validation; its text is stored."""
+    """An upload passed validation; its text is stored. ``upload_id`` is the essay's id from here on."""
 
     EVENT_TYPE = "huleedu.file.essay_content.provisioned.v1"
+    KEY = ("upload_id",)
 
-    upload_id: str = Field(min_length=1)
+    upload_id: Name
+    batch_id: Name
+    batch_size: int = Field(ge=1)
     file_name: str
     raw_file_storage_id: StorageId
     text_storage_id: StorageId
+    extractor_version: int = Field(ge=1)
 
 
 class EssayValidationFailedV1(EventData):
     """An upload was rejected; its raw blob is kept all the same."""
 
     EVENT_TYPE = "huleedu.file.essay_validation.failed.v1"
+    KEY = ("upload_id",)
 
-    upload_id: str = Field(min_length=1)
+    upload_id: Name
+    batch_id: Name
+    batch_size: int = Field(ge=1)
     file_name: str
     raw_file_storage_id: StorageId
     reason: ValidationFailure
     detail: str
+    extractor_version: int = Field(ge=1)
+
+
+class ReadyEssay(Part):
+    """One essay of a batch, and where its text is."""
+
+    essay_id: Name
+    text_storage_id: StorageId
+
+
+class BatchEssaysReadyV1(EventData):
+    """Every upload of a batch has its outcome; these essays have a text. Not told of a batch without any."""
+
+    EVENT_TYPE = "huleedu.batch.essays.ready.v1"
+    KEY = ("pipeline_id",)
+
+    batch_id: Name
+    pipeline_id: Name
+    essays: tuple[ReadyEssay, ...] = Field(min_length=1)
+
+
+class EssaySpellcheckRequestedV1(EventData):
+    """A command: correct this essay, one of so many in its pass."""
+
+    EVENT_TYPE = "huleedu.essay.spellcheck.requested.v1"
+    KEY = ("pipeline_id", "essay_id")
+
+    essay_id: Name
+    batch_id: Name
+    pipeline_id: Name
+    pipeline_size: int = Field(ge=1)
+    text_storage_id: StorageId
+
+
+class EssaySpellcheckCompletedV1(EventData):
+    """Its result: the corrected text, and how many of its words were corrected."""
+
+    EVENT_TYPE = "huleedu.essay.spellcheck.completed.v1"
+    KEY = ("pipeline_id", "essay_id")
+
+    essay_id: Name
+    batch_id: Name
+    pipeline_id: Name
+    pipeline_size: int = Field(ge=1)
+    corrected_text_storage_id: StorageId
+    words: int = Field(ge=0)
+    corrections: int = Field(ge=0)
+
+
+class BatchAssessmentRequestedV1(EventData):
+    """A command: every essay of the pass is admitted; compare and rank them."""
+
+    EVENT_TYPE = "huleedu.batch.assessment.requested.v1"
+    KEY = ("pipeline_id",)
+
+    batch_id: Name
+    pipeline_id: Name
+
+
+class RankedEssay(Part):
+    """An essay's place, 1 being the best, and its Bradley-Terry strength, in millionths of the pass's whole."""
+
+    essay_id: Name
+    rank: int = Field(ge=1)
+    strength_ppm: int = Field(ge=0, le=1_000_000)
+
+
+class BatchAssessmentCompletedV1(EventData):
+    """Its result: the ranking, best first; stored whole, with the comparisons, as an assessment result."""
+
+    EVENT_TYPE = "huleedu.batch.assessment.completed.v1"
+    KEY = ("pipeline_id",)
+
+    batch_id: Name
+    pipeline_id: Name
+    result_storage_id: StorageId
+    ranking: tuple[RankedEssay, ...] = Field(min_length=1)
 
 
 UPLOAD_OUTCOMES: tuple[type[EventData], ...] = (EssayContentProvisionedV1, EssayValidationFailedV1)
 """Exactly one of these follows each acknowledged upload."""
+
+EVENTS: tuple[type[EventData], ...] = (
+    *UPLOAD_OUTCOMES,
+    BatchEssaysReadyV1,
+    EssaySpellcheckRequestedV1,
+    EssaySpellcheckCompletedV1,
+    BatchAssessmentRequestedV1,
+    BatchAssessmentCompletedV1,
+)
+"""Every event there is."""
+
+
+def fact(  # noqa: PLR0913 - what an envelope consists of
+    data: EventData,
+    *,
+    source: str,
+    now: datetime,
+    correlation_id: str,
+    causation_id: str | None = None,
+    occurrence: int = 1,
+) -> EventEnvelope[EventData]:
+    """The event that tells ``data``; its id depends on type, source, business key and occurrence alone."""
+    return EventEnvelope[SerializeAsAny[EventData]](
+        event_id=event_id(data.EVENT_TYPE, source, data.business_key, occurrence),
+        event_type=data.EVENT_TYPE,
+        event_timestamp=now,
+        source_service=source,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        data=data,
+    )

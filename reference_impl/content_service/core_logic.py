@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
 import tempfile
 from pathlib import Path
 
+from reference_impl.service_libs.clock import Clock
+
 _STORAGE_ID = re.compile(r"[0-9a-f]{64}")
+_INCOMING = ".incoming-"
+
+LONGEST_WRITE_SECONDS = 3600
+"""A temporary file older than this was left by a process that died: no writer takes so long."""
 
 
 class BlobStore:
     """A folder of blobs, each in a file named by the SHA-256, in hex, of its bytes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder
+        self._clock = clock
 
     async def start(self) -> None:
-        """Make the folder. Raises OSError if that cannot be."""
-        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
+        """Make the folder, or clear it of what a process that died was writing. Raises OSError if that cannot be."""
+        await asyncio.to_thread(self._start)
 
     async def put(self, content: bytes) -> str:
         """Store bytes; on return they survive a loss of power. Raises OSError, and then nothing was stored."""
@@ -31,6 +39,17 @@ class BlobStore:
         if not _STORAGE_ID.fullmatch(storage_id):
             return None
         return await asyncio.to_thread(self._get, storage_id)
+
+    def _start(self) -> None:
+        made = [folder for folder in (self._folder, *self._folder.parents) if not folder.exists()]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for folder in made:
+            _sync_folder(folder.parent)
+        oldest = self._clock.now().timestamp() - LONGEST_WRITE_SECONDS
+        for path in self._folder.glob(f"{_INCOMING}*"):
+            with contextlib.suppress(FileNotFoundError):  # another replica's clearing
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
     def _put(self, content: bytes) -> str:
         storage_id = hashlib.sha256(content).hexdigest()
@@ -59,7 +78,7 @@ class BlobStore:
 
     def _write(self, storage_id: str, content: bytes) -> None:
         # In the same folder: a rename is atomic only within one file system.
-        handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".incoming-")
+        handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=_INCOMING)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)

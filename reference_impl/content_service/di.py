@@ -7,6 +7,7 @@ from dishka import AnyOf, Provider, Scope, provide
 from reference_impl.content_service.app import build_app
 from reference_impl.content_service.config import ContentServiceSettings
 from reference_impl.content_service.core_logic import BlobStore
+from reference_impl.service_libs.clock import SystemClock
 from reference_impl.service_libs.serving import Service
 from reference_impl.service_libs.settings import ServiceSettings, load
 
@@ -22,7 +23,7 @@ class ContentServiceProvider(Provider):
     @provide(scope=Scope.APP)
     async def blobs(self, settings: ContentServiceSettings) -> BlobStore:
         """A folder that is there."""
-        store = BlobStore(settings.blob_dir)
+        store = BlobStore(settings.blob_dir, SystemClock())
         await store.start()
         return store
 

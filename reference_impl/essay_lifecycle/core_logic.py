@@ -1,18 +1,27 @@
-"""What the outcomes of uploads do to an essay."""
+"""What the outcomes of uploads do to an essay, and to its batch."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Integer, String, Table, select, update
+from sqlalchemy import Column, Index, Integer, String, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 
-from reference_impl.common_core.events import UPLOAD_OUTCOMES, EssayContentProvisionedV1, EssayValidationFailedV1
+from reference_impl.common_core.events import (
+    UPLOAD_OUTCOMES,
+    BatchEssaysReadyV1,
+    EssayContentProvisionedV1,
+    EssayValidationFailedV1,
+    ReadyEssay,
+)
+from reference_impl.essay_lifecycle import batches
+from reference_impl.essay_lifecycle.batches import BATCH, Outcome
 from reference_impl.essay_lifecycle.protocols import ContentServiceClientProtocol
 from reference_impl.essay_lifecycle.state_machine import EssayState, check
 from reference_impl.service_libs import ledger
 from reference_impl.service_libs.database import METADATA, Migration, insert_if_absent
 from reference_impl.service_libs.idempotency import Apply, Consume, Idempotency, idempotent_consumer
 from reference_impl.service_libs.message import Message
+from reference_impl.service_libs.teller import Teller
 
 CONSUMER = "essay_lifecycle"
 
@@ -20,6 +29,7 @@ ESSAY = Table(
     "essay",
     METADATA,
     Column("essay_id", String, primary_key=True),
+    Column("batch_id", String, nullable=False),
     Column("state", String, nullable=False),
     Column("raw_file_storage_id", String, nullable=False),
     Column("text_storage_id", String),
@@ -27,32 +37,37 @@ ESSAY = Table(
     Column("words", Integer),
     Column("reason", String),
 )
+_OF_BATCH = Index("essay_of_batch", ESSAY.c.batch_id)
 
-MIGRATION = Migration("essay", (CreateTable(ESSAY),))
+MIGRATION = Migration("essay", (CreateTable(ESSAY), CreateIndex(_OF_BATCH), CreateTable(BATCH)))
 
 
-def essay_consumer(idempotency: Idempotency, content: ContentServiceClientProtocol, ttl_seconds: int) -> Consume:
-    """The consumer of both outcomes. An essay is known by its upload's id."""
+def essay_consumer(
+    idempotency: Idempotency, content: ContentServiceClientProtocol, teller: Teller, topic: str, ttl_seconds: int
+) -> Consume:
+    """The consumer of both outcomes; ``topic`` is told of complete batches. An essay is known by its upload's id."""
 
     @idempotent_consumer(idempotency, consumer=CONSUMER, accepts=UPLOAD_OUTCOMES, ttl_seconds=ttl_seconds)
     async def handle(message: Message) -> Apply:
-        essay_id, values = await _prepare(message, content)
+        outcome, values = await _prepare(message, content)
 
         async def apply(transaction: AsyncConnection) -> None:
-            await _set_state(transaction, essay_id, values)
-            await ledger.record(transaction, message, essay_id)
+            ready = await _settle(transaction, outcome, values)
+            await ledger.record(transaction, message, outcome.upload_id)
+            if ready is not None:
+                await teller.tell(transaction, message, ready, topic=topic, key=ready.batch_id)
 
         return apply
 
     return handle
 
 
-async def _prepare(message: Message, content: ContentServiceClientProtocol) -> tuple[str, dict[str, object]]:
-    """The essay's id and the columns that the event sets."""
+async def _prepare(message: Message, content: ContentServiceClientProtocol) -> tuple[Outcome, dict[str, object]]:
+    """The outcome and the columns that it sets."""
     match message.event.data if message.event else None:
         case EssayContentProvisionedV1() as data:
             text = (await content.fetch_content(data.text_storage_id)).decode()
-            return data.upload_id, {
+            return data, {
                 "state": EssayState.READY,
                 "raw_file_storage_id": data.raw_file_storage_id,
                 "text_storage_id": data.text_storage_id,
@@ -61,18 +76,48 @@ async def _prepare(message: Message, content: ContentServiceClientProtocol) -> t
                 "reason": None,
             }
         case EssayValidationFailedV1() as data:
-            return data.upload_id, {
+            return data, {
                 "state": EssayState.REJECTED,
                 "raw_file_storage_id": data.raw_file_storage_id,
+                "text_storage_id": None,
                 "reason": data.reason.value,
             }
         case other:
             raise TypeError(f"no outcome of an upload: {type(other).__name__}")
 
 
-async def _set_state(transaction: AsyncConnection, essay_id: str, values: dict[str, object]) -> None:
+async def _settle(
+    transaction: AsyncConnection, outcome: Outcome, values: dict[str, object]
+) -> BatchEssaysReadyV1 | None:
+    """Set the essay's state; what to tell, if that completes its batch, or changes a complete one."""
+    first = await insert_if_absent(
+        transaction, ESSAY, essay_id=outcome.upload_id, batch_id=outcome.batch_id, **values
+    )
+    complete = await batches.count(transaction, outcome, first=first)
+    changed = first or await _change(transaction, outcome.upload_id, values)
+    if not (complete and changed):
+        return None
+    pipeline_id = await batches.next_pass(transaction, outcome.batch_id)
+    essays = await _ready(transaction, outcome.batch_id)
+    if not essays:
+        return None
+    return BatchEssaysReadyV1(batch_id=outcome.batch_id, pipeline_id=pipeline_id, essays=essays)
+
+
+async def _change(transaction: AsyncConnection, essay_id: str, values: dict[str, object]) -> bool:
+    """Set the state of an essay that had an outcome before; whether state or text are others now."""
     same = ESSAY.c.essay_id == essay_id
-    present = (await transaction.execute(select(ESSAY.c.state).where(same))).scalar()
-    check(essay_id, EssayState(present) if present is not None else None, EssayState(str(values["state"])))
-    if not await insert_if_absent(transaction, ESSAY, essay_id=essay_id, **values):
-        await transaction.execute(update(ESSAY).where(same).values(**values))
+    state, text = (await transaction.execute(select(ESSAY.c.state, ESSAY.c.text_storage_id).where(same))).one()
+    check(essay_id, EssayState(state), EssayState(str(values["state"])))
+    await transaction.execute(update(ESSAY).where(same).values(**values))
+    return (state, text) != (values["state"], values["text_storage_id"])
+
+
+async def _ready(transaction: AsyncConnection, batch_id: str) -> tuple[ReadyEssay, ...]:
+    query = select(ESSAY.c.essay_id, ESSAY.c.text_storage_id).where(
+        ESSAY.c.batch_id == batch_id, ESSAY.c.state == EssayState.READY
+    )
+    found = (await transaction.execute(query)).all()
+    essays = [ReadyEssay(essay_id=row.essay_id, text_storage_id=row.text_storage_id) for row in found]
+    # Sorted here: how a database compares strings is its own affair, and the event's digest rests on it.
+    return tuple(sorted(essays, key=lambda essay: essay.essay_id))

@@ -12,8 +12,7 @@ class EssayState(StrEnum):
     REJECTED = "rejected"
 
 
-_MAY_FOLLOW: dict[EssayState | None, frozenset[EssayState]] = {
-    None: frozenset(EssayState),
+_MAY_FOLLOW: dict[EssayState, frozenset[EssayState]] = {
     EssayState.READY: frozenset({EssayState.READY}),  # extracted again: the text may be another
     EssayState.REJECTED: frozenset(EssayState),  # a better extractor may make it ready
 }
@@ -23,7 +22,7 @@ class IllegalTransition(Exception):
     """An event asks for a state that cannot follow the present one."""
 
 
-def check(essay_id: str, present: EssayState | None, wanted: EssayState) -> None:
-    """Raise ``IllegalTransition`` unless ``wanted`` may follow; None is an essay not heard of yet."""
+def check(essay_id: str, present: EssayState, wanted: EssayState) -> None:
+    """Raise ``IllegalTransition`` unless ``wanted`` may follow. An essay not heard of yet may begin in any state."""
     if wanted not in _MAY_FOLLOW[present]:
         raise IllegalTransition(f"essay {essay_id} is {present} and cannot become {wanted}")

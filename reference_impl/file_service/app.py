@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from reference_impl.file_service.core_logic import UploadDesk
+from reference_impl.file_service.core_logic import Sent, UploadDesk
 from reference_impl.service_libs.health import Check, health_routes
 from reference_impl.service_libs.http_errors import Refused, read_body, refuse_in_json
 
@@ -19,23 +19,25 @@ _FRAME_BYTES = 64 * 1024
 
 
 def build_app(desk: UploadDesk, *, max_upload_bytes: int, needed: Mapping[str, Check]) -> FastAPI:
-    """``POST /v1/files``: multipart field ``file``, header ``Idempotency-Key``; 202 when the raw blob is durable."""
+    """``POST /v1/files``: multipart field ``file``, header ``Idempotency-Key``; 202 when the raw blob is durable.
+
+    The fields ``batch_id`` and ``batch_size``, both or neither, make the upload one of a batch of so many.
+    """
     app = FastAPI(title="file_service", openapi_url=None)
     refuse_in_json(app)
     app.include_router(health_routes(needed))
 
     @app.post("/v1/files")
     async def upload(request: Request, idempotency_key: Annotated[str | None, Header()] = None) -> JSONResponse:
-        file_name, content = await _file(request, max_upload_bytes)
-        taken = await desk.take(idempotency_key, file_name, content)
+        taken = await desk.take(idempotency_key, await _sent(request, max_upload_bytes))
         answer = {"upload_id": taken.upload_id, "raw_file_storage_id": taken.raw_file_storage_id}
         return JSONResponse(answer, status_code=202)
 
     return app
 
 
-async def _file(request: Request, limit: int) -> tuple[str, bytes]:
-    """Name and bytes of the one field ``file``. Raises ``Refused``."""
+async def _sent(request: Request, limit: int) -> Sent:
+    """The one file, and the batch's fields if there are any. Raises ``Refused``."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise Refused(415, "not_multipart", "send the file as multipart/form-data, in the field `file`")
     body = await read_body(request, limit + _FRAME_BYTES)
@@ -47,7 +49,8 @@ async def _file(request: Request, limit: int) -> tuple[str, bytes]:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise Refused(400, "no_file", "the multipart field `file` is missing, or has no file name")
-        return file.filename or "", await file.read()
+        batch = (str(form[name]) if name in form else None for name in ("batch_id", "batch_size"))
+        return Sent(file.filename or "", await file.read(), *batch)
     finally:
         await form.close()
 

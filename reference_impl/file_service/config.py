@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
+from reference_impl.file_service.extractor import NEWEST
 from reference_impl.service_libs.settings import (
     ContentSettings,
     DatabaseSettings,
@@ -26,3 +27,6 @@ class FileServiceSettings(ServiceSettings, DatabaseSettings, ContentSettings, Ka
     worker_parallel: PositiveInt = 4
     worker_poll_seconds: PositiveFloat = 0.2
     claim_seconds: PositiveFloat = 30.0
+    max_claims: PositiveInt = 20
+    """So many claims may end with neither an outcome nor an error: each of them ended a process, by all one can tell."""
+    extractor_version: int = Field(NEWEST, ge=1, le=NEWEST)

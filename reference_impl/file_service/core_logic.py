@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 import unicodedata
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 import structlog
@@ -13,45 +14,72 @@ import structlog
 from reference_impl.common_core.enums import ContentType
 from reference_impl.file_service.extractor import EXTENSIONS, extension, zip_bomb
 from reference_impl.file_service.protocols import ContentServiceClientProtocol
-from reference_impl.file_service.store import Upload, UploadStore
+from reference_impl.file_service.store import BatchRefused, Upload, UploadStore
 from reference_impl.service_libs.errors import is_dependency_error
 from reference_impl.service_libs.http_errors import Refused
 
 _log = structlog.get_logger()
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_SIZE = re.compile(r"[1-9][0-9]{0,2}|1000")
 _LONGEST_NAME = 255
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a client sent, unchecked; without its two batch fields an upload is a batch of its own."""
+
+    file_name: str
+    content: bytes
+    batch_id: str | None = None
+    batch_size: str | None = None
 
 
 class UploadDesk:
     """Takes uploads: steps 1 and 2."""
 
     def __init__(
-        self, content: ContentServiceClientProtocol, uploads: UploadStore, *, max_bytes: int, max_unpacked_bytes: int
+        self,
+        content: ContentServiceClientProtocol,
+        uploads: UploadStore,
+        *,
+        max_bytes: int,
+        max_unpacked_bytes: int,
+        extractor_version: int,
     ) -> None:
         self._content = content
         self._uploads = uploads
         self._max_bytes = max_bytes
         self._max_unpacked_bytes = max_unpacked_bytes
+        self._extractor_version = extractor_version
 
-    async def take(self, key: str | None, file_name: str, content: bytes) -> Upload:
-        """The recorded upload. Raises ``Refused``: 4xx for what no second try mends, 503 for what one may."""
+    async def take(self, key: str | None, sent: Sent) -> Upload:
+        """The recorded upload. Raises ``Refused``: 4xx for what no second try mends, 503 for what one may.
+
+        A batch can refuse only after the raw blob was stored; then the blob stays, and no upload names it.
+        """
         upload_id = _checked_key(key)
-        check_name(file_name)
-        await self._check_content(file_name, content)
-        upload = Upload(upload_id, file_name, hashlib.sha256(content).hexdigest())
+        check_name(sent.file_name)
+        batch = _checked_batch(sent, upload_id)
+        await self._check_content(sent.file_name, sent.content)
+        raw = hashlib.sha256(sent.content).hexdigest()
+        upload = Upload(upload_id, sent.file_name, raw, *batch, self._extractor_version)
         try:
             known = await self._uploads.find(upload_id)
             if known is None:
-                await self._content.store_content(content, ContentType.RAW_UPLOAD_BLOB)
+                await self._content.store_content(sent.content, ContentType.RAW_UPLOAD_BLOB)
                 known = await self._uploads.record(upload)
+        except BatchRefused as refused:
+            raise Refused(422, refused.error, str(refused)) from refused
         except Exception as error:
             if not is_dependency_error(error):
                 raise
             _log.warning("not taken", upload_id=upload_id, error=repr(error))
             raise Refused(503, "unavailable", "the upload could not be stored; try again") from error
-        if known.raw_file_storage_id != upload.raw_file_storage_id:
+        if known.raw_file_storage_id != raw:
             raise Refused(422, "key_reused", "this Idempotency-Key was used for other bytes")
+        if (known.batch_id, known.batch_size) != batch:
+            raise Refused(422, "key_reused", "this Idempotency-Key was used for another batch")
         return known
 
     async def _check_content(self, file_name: str, content: bytes) -> None:
@@ -71,6 +99,18 @@ def _checked_key(key: str | None) -> str:
     if not _KEY.fullmatch(key):
         raise Refused(400, "bad_key", "an Idempotency-Key is 1 to 255 visible ASCII characters")
     return key
+
+
+def _checked_batch(sent: Sent, upload_id: str) -> tuple[str, int]:
+    if sent.batch_id is None and sent.batch_size is None:
+        return upload_id, 1
+    if sent.batch_id is None or sent.batch_size is None:
+        raise Refused(400, "bad_batch", "batch_id and batch_size are sent both or not at all")
+    if not _KEY.fullmatch(sent.batch_id):
+        raise Refused(400, "bad_batch", "a batch_id is 1 to 255 visible ASCII characters")
+    if not _SIZE.fullmatch(sent.batch_size):
+        raise Refused(400, "bad_batch", "a batch_size is a whole number from 1 to 1000")
+    return sent.batch_id, int(sent.batch_size)
 
 
 def check_name(file_name: str) -> None:

@@ -61,6 +61,7 @@ class FileServiceProvider(Provider):
             uploads,
             max_bytes=settings.max_upload_bytes,
             max_unpacked_bytes=settings.max_unpacked_bytes,
+            extractor_version=settings.extractor_version,
         )
 
     worker = provide(Worker, scope=Scope.APP)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
+import unicodedata
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -29,6 +32,20 @@ _BYTE_ORDER_MARKS = (
 MOST_XML = 8 * 1024 * 1024
 """Bytes of XML in a document; a parsed tree takes some twenty-five times as much memory."""
 
+_BLANK_LINES = re.compile(r"(?:\r?\n[ \t]*){3,}")
+
+
+def _tidied(text: str) -> str:
+    """One Unicode form, and at most one blank line in a row."""
+    return _BLANK_LINES.sub("\n\n", unicodedata.normalize("NFC", text))
+
+
+_VERSIONS: dict[int, Callable[[str], str]] = {1: str, 2: _tidied}
+"""What each version makes of a text that was read."""
+
+NEWEST = max(_VERSIONS)
+"""The version that new uploads get."""
+
 
 @dataclass(frozen=True)
 class Extraction:
@@ -50,11 +67,15 @@ class Extractor:
         self._max_characters = max_characters
         self._max_unpacked_bytes = max_unpacked_bytes
 
-    def extract(self, content: bytes, file_name: str) -> Extraction:
-        """The text, or the reason why the file is rejected. Whatever a parser raises, the file is damaged."""
+    def extract(self, content: bytes, file_name: str, version: int) -> Extraction:
+        """The text, or the reason why the file is rejected. Whatever a parser raises, the file is damaged.
+
+        Raises ``KeyError`` for a version that it does not have: a newer replica's, and no word about the file.
+        """
+        finish = _VERSIONS[version]
         read = {".txt": self._txt, ".docx": self._docx, ".pdf": self._pdf}[extension(file_name)]
         try:
-            text = read(content)
+            text = finish(read(content))
         except _TooLong as error:
             return Extraction(failure=ValidationFailure.TOO_LONG, detail=str(error))
         except (MemoryError, ImportError):

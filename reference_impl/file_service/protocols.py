@@ -11,6 +11,6 @@ __all__ = ["ContentServiceClientProtocol", "ExtractorProtocol", "KafkaBusProtoco
 
 
 class ExtractorProtocol(Protocol):
-    """Text from the bytes of a file; what is wrong with them is a result, never an error."""
+    """Text from the bytes of a file, as one version gives it; what is wrong with them is a result, never an error."""
 
-    def extract(self, content: bytes, file_name: str) -> Extraction: ...
+    def extract(self, content: bytes, file_name: str, version: int) -> Extraction: ...

@@ -6,14 +6,10 @@ import asyncio
 from dataclasses import dataclass, field
 
 import structlog
-from pydantic import SerializeAsAny
 
-from reference_impl.common_core.enums import ContentType
-from reference_impl.common_core.envelope import EventEnvelope
-from reference_impl.common_core.event_ids import event_id
-from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1, EventData
+from reference_impl.common_core.enums import ContentType, ValidationFailure
+from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1, EventData, fact
 from reference_impl.file_service.config import FileServiceSettings
-from reference_impl.file_service.extractor import Extraction
 from reference_impl.file_service.protocols import ContentServiceClientProtocol, ExtractorProtocol
 from reference_impl.file_service.store import Upload, UploadStore
 from reference_impl.service_libs.backoff import Backoff, until_set
@@ -44,8 +40,7 @@ class Worker:
             while True:
                 self.uploads.recorded.clear()
                 for upload in await self._claim(self.settings.worker_parallel - len(busy)):
-                    if upload.upload_id in self._in_hand:
-                        continue  # its claim ran out while this very worker is at it
+                    self._in_hand.add(upload.upload_id)
                     task = asyncio.create_task(self._finish_or_release(upload))
                     busy.add(task)
                     task.add_done_callback(busy.discard)
@@ -60,12 +55,16 @@ class Worker:
         if most == 0:
             return []
         return await self.backoff.persist(
-            lambda: self.uploads.claim(most, self.settings.claim_seconds), "claim uploads"
+            # A claim may run out while this very worker is at it: then it is no claim of a process that died.
+            lambda: self.uploads.claim(most, self.settings.claim_seconds, besides=self._in_hand),
+            "claim uploads",
         )
 
     async def _finish_or_release(self, upload: Upload) -> None:
-        """Only dependencies can fail here: what is wrong with the bytes is an outcome. So it is tried for ever."""
-        self._in_hand.add(upload.upload_id)
+        """Only dependencies can fail here: what is wrong with the bytes is an outcome. So it is tried for ever.
+
+        What ends the process instead leaves the claim counted, and ``max_claims`` bounds that.
+        """
         with structlog.contextvars.bound_contextvars(upload_id=upload.upload_id):
             try:
                 await self.finish(upload)
@@ -81,54 +80,54 @@ class Worker:
 
     async def finish(self, upload: Upload) -> None:
         """Extract, validate, store the text, close the upload with its outcome."""
-        raw = await self.content.fetch_content(upload.raw_file_storage_id)
-        found = await asyncio.to_thread(self.extractor.extract, raw, upload.file_name)
-        data: EventData
-        if found.failure is None:
-            text_storage_id = await self.content.store_content(
-                found.text.encode("utf-8", "replace"), ContentType.EXTRACTED_PLAINTEXT
-            )
-            data = provisioned(upload, text_storage_id)
-        else:
-            data = failed(upload, found)
-        event = envelope(upload, data, self.clock)
-        if await self.uploads.finish(upload, "provisioned" if found.failure is None else "failed", event):
+        data = await self._outcome(upload)
+        status = "failed" if isinstance(data, EssayValidationFailedV1) else "provisioned"
+        event = fact(
+            data,
+            source=SOURCE,
+            now=self.clock.now(),
+            correlation_id=upload.upload_id,
+            occurrence=upload.occurrence,
+        )
+        if await self.uploads.finish(upload, status, event):
             _log.info("finished", event_type=data.EVENT_TYPE, event_id=str(event.event_id))
         else:
             _log.info("finished by another")
+
+    async def _outcome(self, upload: Upload) -> EventData:
+        if upload.claims > self.settings.max_claims:
+            detail = f"given up: {self.settings.max_claims} claims ended with neither an outcome nor an error"
+            return failed(upload, ValidationFailure.DAMAGED, detail)
+        raw = await self.content.fetch_content(upload.raw_file_storage_id)
+        found = await asyncio.to_thread(self.extractor.extract, raw, upload.file_name, upload.extractor_version)
+        if found.failure is not None:
+            return failed(upload, found.failure, found.detail)
+        text = found.text.encode("utf-8", "replace")
+        return provisioned(upload, await self.content.store_content(text, ContentType.EXTRACTED_PLAINTEXT))
 
 
 def provisioned(upload: Upload, text_storage_id: str) -> EssayContentProvisionedV1:
     """The outcome of an upload that passed."""
     return EssayContentProvisionedV1(
         upload_id=upload.upload_id,
+        batch_id=upload.batch_id,
+        batch_size=upload.batch_size,
         file_name=upload.file_name,
         raw_file_storage_id=upload.raw_file_storage_id,
         text_storage_id=text_storage_id,
+        extractor_version=upload.extractor_version,
     )
 
 
-def failed(upload: Upload, found: Extraction) -> EssayValidationFailedV1:
+def failed(upload: Upload, reason: ValidationFailure, detail: str) -> EssayValidationFailedV1:
     """The outcome of an upload that did not."""
-    if found.failure is None:
-        raise ValueError("this extraction did not fail")
     return EssayValidationFailedV1(
         upload_id=upload.upload_id,
+        batch_id=upload.batch_id,
+        batch_size=upload.batch_size,
         file_name=upload.file_name,
         raw_file_storage_id=upload.raw_file_storage_id,
-        reason=found.failure,
-        detail=found.detail,
-    )
-
-
-def envelope(upload: Upload, data: EventData, clock: Clock) -> EventEnvelope[EventData]:
-    """An outcome event; its id depends on the upload and its occurrence alone."""
-    return EventEnvelope[SerializeAsAny[EventData]](
-        event_id=event_id(data.EVENT_TYPE, SOURCE, upload.upload_id, upload.occurrence),
-        event_type=data.EVENT_TYPE,
-        event_timestamp=clock.now(),
-        source_service=SOURCE,
-        correlation_id=upload.upload_id,
-        causation_id=None,
-        data=data,
+        reason=reason,
+        detail=detail,
+        extractor_version=upload.extractor_version,
     )

@@ -7,6 +7,7 @@ batch is in work. Offsets are committed last, and never past a delivery that is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,11 +17,15 @@ from aiokafka.errors import KafkaError
 
 from reference_impl.service_libs.backoff import Backoff
 from reference_impl.service_libs.idempotency import Consume
+from reference_impl.service_libs.kafka_internals import close_abruptly, has_stopped_fetching, read_leniently
 from reference_impl.service_libs.message import Delivery
+from reference_impl.service_libs.metrics import Metrics
 
 _log = structlog.get_logger()
 
 _POLL_MS = 200
+_LAG_SECONDS = 5.0
+_LONGEST_GRACE_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
@@ -38,13 +43,23 @@ class Membership:
     max_poll_records: int
 
 
+@dataclass(frozen=True)
+class Subscription:
+    """The topics that a consumer reads, and what it does with each delivery."""
+
+    topics: Sequence[str]
+    consume: Consume
+
+
 class Consumer:
     """Reads topics as a member of a group, for ever; joins again with a new client whenever the old one breaks."""
 
-    def __init__(self, membership: Membership, topics: Sequence[str], consume: Consume, backoff: Backoff) -> None:
+    def __init__(
+        self, membership: Membership, subscription: Subscription, backoff: Backoff, metrics: Metrics
+    ) -> None:
+        self._metrics = metrics
         self._membership = membership
-        self._topics = topics
-        self._consume = consume
+        self._subscription = subscription
         self._backoff = backoff
         self._session: _Session | None = None
 
@@ -57,10 +72,10 @@ class Consumer:
         """Consume until cancelled; then finish or abandon what is in work, commit, and leave the group."""
         failures = 0
         while True:
-            self._session = _Session(self._membership, self._topics, self._consume, self._backoff)
+            self._session = _Session(self._membership, self._subscription, self._backoff, self._metrics)
             try:
                 await self._session.run()
-            except (KafkaError, OSError, UnicodeDecodeError) as error:  # the last: a header's name is no UTF-8
+            except (KafkaError, OSError) as error:
                 failures = 1 if self._session.joined else failures + 1
                 _log.warning("joining anew", failures=failures, error=repr(error))
                 await self._backoff.wait(failures)
@@ -69,16 +84,19 @@ class Consumer:
 class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """One client, from joining to leaving."""
 
-    def __init__(self, membership: Membership, topics: Sequence[str], consume: Consume, backoff: Backoff) -> None:
+    def __init__(
+        self, membership: Membership, subscription: Subscription, backoff: Backoff, metrics: Metrics
+    ) -> None:
+        self._metrics = metrics
         self.assigned = False
         self.joined = False
-        self._topics = topics
-        self._consume = consume
+        self._subscription = subscription
         self._backoff = backoff
         self._batch = membership.max_poll_records
         self._request_seconds = membership.request_timeout_ms / 1000
-        # Less than the session's time-out, which is also how long the group waits for a member in a rebalance.
-        self._grace_seconds = membership.session_timeout_ms / 3000
+        # Less than the session's time-out, which is also how long the group waits for a member in a rebalance, and
+        # little enough to abandon, commit and leave within the time that a process has to end.
+        self._grace_seconds = min(membership.session_timeout_ms / 3000, _LONGEST_GRACE_SECONDS)
         self._client = AIOKafkaConsumer(
             bootstrap_servers=membership.bootstrap,
             group_id=membership.group,
@@ -95,23 +113,26 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         self._workers: dict[TopicPartition, asyncio.Task[None]] = {}
         self._stopping: set[TopicPartition] = set()
         self._finished: dict[TopicPartition, int] = {}
+        self._reached: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._progress = asyncio.Event()
 
     async def run(self) -> None:
-        committer = asyncio.create_task(self._commit_progress())
+        beside = [asyncio.create_task(self._commit_progress()), asyncio.create_task(self._watch_lag())]
         try:
             async with asyncio.timeout(2 * self._request_seconds):
                 await self._client.start()
-            self._client.subscribe(list(self._topics), listener=self)
+            read_leniently(self._client)
+            self._client.subscribe(list(self._subscription.topics), listener=self)
             while True:
                 batches = await self._client.getmany(timeout_ms=_POLL_MS, max_records=self._batch)
                 for partition, records in batches.items():
                     self._begin(partition, records)
-                if self._client._fetcher.error_future.done():  # noqa: SLF001 - it would say nothing, for ever
+                if has_stopped_fetching(self._client):  # it would say nothing, for ever
                     raise KafkaError("the client stopped fetching")
         finally:
-            committer.cancel()
+            for task in beside:
+                task.cancel()
             await self._stop_workers(list(self._workers))
             await self._leave()
 
@@ -125,10 +146,13 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         await self._stop_workers(list(self._workers))
         await self._commit(self._grace_seconds)
         self._finished.clear()
+        self._reached.clear()
         self._committed.clear()
+        self._metrics.lag.clear()
 
     def _begin(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
         if self.assigned:
+            self._reached.setdefault(partition, records[0].offset)
             self._client.pause(partition)
             self._workers[partition] = asyncio.create_task(self._work(partition, records))
         elif partition in self._client.assignment():
@@ -142,10 +166,11 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             delivery = Delivery(
                 record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)
             )
+            self._metrics.deliveries.labels(delivery.topic).inc()
             await self._until_finished(delivery)
             if self._workers.get(partition) is not asyncio.current_task() and partition not in self._stopping:
                 return  # outlived its time: the partition is another's, and so is its offset
-            self._finished[partition] = record.offset + 1
+            self._finished[partition] = self._reached[partition] = record.offset + 1
             self._progress.set()
         if partition in self._client.assignment():
             self._client.resume(partition)
@@ -154,7 +179,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         failures = 0
         while True:
             try:
-                await self._consume(delivery)
+                await self._subscription.consume(delivery)
             except Exception:  # noqa: BLE001 - whatever it was, to go on would lose the delivery
                 failures += 1
                 _log.exception("delivery not finished", partition=delivery.partition, offset=delivery.offset)
@@ -202,6 +227,19 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         self._committed.update(offsets)
         return True
 
+    async def _watch_lag(self) -> None:
+        """See at times how far each partition is behind; a paused one is not fetched, so its end is asked for."""
+        while True:
+            await asyncio.sleep(_LAG_SECONDS)
+            with contextlib.suppress(KafkaError, OSError):
+                async with asyncio.timeout(self._request_seconds):
+                    ends = await self._client.end_offsets(self._client.assignment())
+                    for partition, end in ends.items():
+                        at = self._reached.get(partition)
+                        if at is None:
+                            at = await self._client.position(partition)
+                        self._metrics.lag.labels(partition.topic, partition.partition).set(end - at)
+
     async def _leave(self) -> None:
         await self._commit(self._grace_seconds)
         try:
@@ -209,3 +247,4 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                 await self._client.stop()
         except (KafkaError, OSError) as error:
             _log.warning("left without a word", error=repr(error))
+            await close_abruptly(self._client, self._grace_seconds)

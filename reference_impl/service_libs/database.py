@@ -1,19 +1,21 @@
-"""One code path to the database: SQLAlchemy Core. SQLite in WAL with synchronous=FULL."""
+"""One code path to the database, SQLite or Postgres: SQLAlchemy Core."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 import structlog
-from sqlalchemy import URL, Column, Connection, MetaData, String, Table, event, insert, make_url, select
+from sqlalchemy import URL, Column, MetaData, String, Table, insert, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable, ExecutableDDLElement
+
+from reference_impl.service_libs.postgres import Postgres
+from reference_impl.service_libs.sqlite import Sqlite
 
 _log = structlog.get_logger()
 
@@ -22,8 +24,6 @@ METADATA = MetaData()
 
 _MIGRATION = Table("migration", METADATA, Column("name", String, primary_key=True))
 _EPOCH = Table("epoch", METADATA, Column("epoch", String, primary_key=True))
-
-_READ_ONLY = "reads only"
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,17 @@ class Migration:
     statements: Sequence[ExecutableDDLElement]
 
 
+class Store(Protocol):
+    """What differs from one kind of database to another; ``migrating`` is a transaction that one holds at a time."""
+
+    def transaction(self, *, durable: bool) -> AbstractAsyncContextManager[AsyncConnection]: ...
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+    def migrating(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+    async def stop(self) -> None: ...
+
+
 class Database:
-    """Transactions that start with the write lock, reads that take none, and migrations that run once.
+    """Transactions, reads that wait for none of them, and migrations that run once.
 
     ``start`` must have ended before anything else is asked. ``epoch`` is a random id that the first migration wrote:
     a new database has another, so what Redis remembers of an older one does not count.
@@ -46,25 +55,17 @@ class Database:
     ) -> None:
         self._migrations = migrations
         self._random = random
-        self._busy_seconds = busy_seconds
-        self._engine = create_async_engine(
-            _with_driver(make_url(url)),
-            connect_args={"timeout": busy_seconds},
-            hide_parameters=True,  # they are essays' data, and errors go into logs
-        )
-        event.listen(self._engine.sync_engine, "connect", self._on_connect)
-        event.listen(self._engine.sync_engine, "begin", _on_begin)
-        # SQLite has one writer at a time: in one process they queue here, fairly, and not by polling the file's lock.
-        self._writing = asyncio.Lock()
-        self._on_commit: list[Callable[[], None]] = []
+        self._store = _store(make_url(url), busy_seconds)
+        self._on_commit: dict[AsyncConnection, list[Callable[[], None]]] = {}
         self.epoch = ""
 
     async def start(self) -> None:
         """Bring the tables up to date, also when several replicas do so at once.
 
-        Raises ``sqlalchemy.exc.DBAPIError`` if the database cannot be used now, for instance because it is locked.
+        Raises ``sqlalchemy.exc.DBAPIError`` or ``OSError`` if the database cannot be used now, for instance because
+        it is locked or away, and ``ValueError`` if it would lose what it says it has committed.
         """
-        async with self.transaction() as transaction:
+        async with self._store.migrating() as transaction:
             for table in (_MIGRATION, _EPOCH):
                 await transaction.execute(CreateTable(table, if_not_exists=True))
             done = set((await transaction.execute(select(_MIGRATION.c.name))).scalars())
@@ -82,37 +83,32 @@ class Database:
 
     async def stop(self) -> None:
         """Close every connection."""
-        await self._engine.dispose()
+        await self._store.stop()
 
-    def on_commit(self, call: Callable[[], None]) -> None:
-        """Have ``call`` called after each commit of this process."""
-        self._on_commit.append(call)
+    def on_commit(self, transaction: AsyncConnection, call: Callable[[], None]) -> None:
+        """Have ``call`` called if and when this transaction has committed."""
+        self._on_commit.setdefault(transaction, []).append(call)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self, *, durable: bool = True) -> AsyncIterator[AsyncConnection]:
         """A transaction that commits on leaving, and rolls back on an error.
 
         An error out of the commit itself leaves it open whether it was done: whoever asks again must look.
+        ``durable=False`` spares the sync: what it commits survives the death of this process, not a loss of power.
         """
-        async with self._writing, self._engine.begin() as connection:
-            yield connection
-        for call in self._on_commit:
+        async with self._store.transaction(durable=durable) as connection:
+            try:
+                yield connection
+            finally:
+                calls = self._on_commit.pop(connection, [])
+        for call in calls:
             call()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A consistent view, without the write lock."""
-        async with self._engine.connect() as connection:
-            yield await connection.execution_options(**{_READ_ONLY: True})
-
-    def _on_connect(self, connection: DBAPIConnection, _record: object) -> None:
-        connection.isolation_level = None  # the driver starts no transaction of its own: _on_begin does
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={int(self._busy_seconds * 1000)}")
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
+        async with self._store.reading() as connection:
+            yield connection
 
 
 async def insert_if_absent(transaction: AsyncConnection, table: Table, **values: object) -> bool:
@@ -126,13 +122,13 @@ def insert_into(transaction: AsyncConnection, table: Table) -> sqlite.Insert | p
     return sqlite.insert(table) if transaction.dialect.name == "sqlite" else postgresql.insert(table)
 
 
-def _with_driver(url: URL) -> URL:
-    if url.get_backend_name() != "sqlite":
-        raise ValueError(f"DATABASE_URL: {url.get_backend_name()} is not supported; use sqlite:///PATH")
-    return url.set(drivername="sqlite+aiosqlite")
-
-
-def _on_begin(connection: Connection) -> None:
-    """Take the write lock first: a transaction that reads and then writes would fail at once with BUSY_SNAPSHOT."""
-    reads_only = connection.get_execution_options().get(_READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+def _store(url: URL, busy_seconds: float) -> Store:
+    match url.get_backend_name():
+        case "sqlite":
+            return Sqlite(url, busy_seconds)
+        case "postgresql":
+            return Postgres(url, busy_seconds)
+        case other:
+            raise ValueError(
+                f"DATABASE_URL: {other} is not supported; use sqlite:///PATH or postgresql://USER@HOST:PORT/NAME"
+            )

@@ -4,30 +4,54 @@ from __future__ import annotations
 
 import base64
 
+import orjson
+
 from reference_impl.common_core.enums import DeadLetterKind
-from reference_impl.service_libs.message import Message
+from reference_impl.service_libs.message import Delivery, Message
 
 LARGEST_PAYLOAD = 640 * 1024
-"""Bytes: as base64, in JSON, still below Kafka's default limit of 1 MiB for a record."""
+LARGEST_KEY = 16 * 1024
+LARGEST_HEADERS = 48 * 1024
+"""Bytes: together as base64, in JSON, still below Kafka's default limit of 1 MiB for a record."""
 
 
 def dead_letter(message: Message, kind: DeadLetterKind, reason: str, attempts: int) -> dict[str, object]:
     """The JSON value of a dead letter.
 
-    A longer payload is cut, and ``reason`` says so: ``source`` tells where all of it lies. Payload and headers'
-    values are base64.
+    A longer payload or key is cut, headers beyond the limit are left out, and ``reason`` says so: ``source`` tells
+    where all of it lies. Payload, key and headers' values are base64.
     """
     delivery = message.delivery
-    payload = delivery.value or b""
+    payload, key = delivery.value or b"", delivery.key
+    headers = _headers(delivery)
+    reason = reason[:4096]
     if len(payload) > LARGEST_PAYLOAD:
-        reason = f"{reason} (payload cut from {len(payload)} to {LARGEST_PAYLOAD} bytes)"
+        reason += f" (payload cut from {len(payload)} to {LARGEST_PAYLOAD} bytes)"
+    if key is not None and len(key) > LARGEST_KEY:
+        reason += f" (key cut from {len(key)} to {LARGEST_KEY} bytes)"
+    if len(headers) < len({name for name, _ in delivery.headers}):
+        reason += f" (headers cut to {LARGEST_HEADERS} bytes)"
     return {
         "event_id": message.event_id,
         "consumer": message.consumer,
         "source": {"topic": delivery.topic, "partition": delivery.partition, "offset": delivery.offset},
         "kind": kind.value,
-        "reason": reason[:4096],
+        "reason": reason,
         "attempts": attempts,
+        "key_base64": None if key is None else base64.b64encode(key[:LARGEST_KEY]).decode(),
+        "payload_bytes": len(payload),
         "payload_base64": base64.b64encode(payload[:LARGEST_PAYLOAD]).decode(),
-        "headers": {name: base64.b64encode(value or b"").decode() for name, value in delivery.headers[:64]},
+        "headers": headers,
     }
+
+
+def _headers(delivery: Delivery) -> dict[str, str]:
+    found: dict[str, str] = {}
+    left = LARGEST_HEADERS
+    for raw_name, value in delivery.headers:
+        name = raw_name.encode("utf-8", "backslashreplace").decode()  # bytes that are no UTF-8 came as surrogates
+        left -= len(orjson.dumps(name)) + len(value or b"")
+        if left < 0:
+            break
+        found[name] = base64.b64encode(value or b"").decode()
+    return found

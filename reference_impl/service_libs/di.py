@@ -21,6 +21,7 @@ from reference_impl.service_libs.hints import Hints
 from reference_impl.service_libs.idempotency import Idempotency, IdempotencyGuard, InboxGuard
 from reference_impl.service_libs.inbox import Inbox
 from reference_impl.service_libs.kafka_bus import KafkaBus
+from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.outbox import Outbox, Relay
 from reference_impl.service_libs.protocols import ContentServiceClientProtocol, KafkaBusProtocol, RedisClientProtocol
 from reference_impl.service_libs.readiness import PublisherChecks, group_joined, publisher_checks, redis_answers
@@ -34,7 +35,9 @@ from reference_impl.service_libs.settings import (
     OutboxSettings,
     RedisSettings,
     ServiceSettings,
+    load,
 )
+from reference_impl.service_libs.teller import Teller
 
 _log = structlog.get_logger()
 
@@ -55,6 +58,8 @@ class SurroundingsProvider(Provider):
     def random(self) -> Random:
         """The machine's randomness, so that two replicas never draw the same."""
         return SystemRandom()
+
+    metrics = provide(Metrics, scope=Scope.APP)
 
 
 class OutboxProvider(Provider):
@@ -116,13 +121,33 @@ class OutboxProvider(Provider):
 
 
 class ConsumerProvider(Provider):
-    """What a consumer of events has besides."""
+    """What a consumer of events has besides, all but its ``Subscription``."""
+
+    def __init__(self, settings: type[ConsumerSettings]) -> None:
+        super().__init__()
+        self.provide(
+            lambda: load(settings),
+            scope=Scope.APP,
+            provides=AnyOf[
+                settings,
+                ConsumerSettings,
+                ServiceSettings,
+                DatabaseSettings,
+                ContentSettings,
+                KafkaSettings,
+                OutboxSettings,
+                RedisSettings,
+            ],
+        )
 
     @provide(scope=Scope.APP)
-    async def redis(self, settings: RedisSettings) -> AsyncIterator[AnyOf[RedisClient, RedisClientProtocol]]:
+    async def redis(
+        self, settings: RedisSettings, metrics: Metrics
+    ) -> AsyncIterator[AnyOf[RedisClient, RedisClientProtocol]]:
         """Redis; a consumer starts without it too."""
         client = RedisClient(
             settings.redis_url,
+            metrics,
             connect_timeout=settings.redis_connect_timeout_seconds,
             command_timeout=settings.redis_timeout_seconds,
         )
@@ -139,8 +164,14 @@ class ConsumerProvider(Provider):
         return Inbox(database, outbox, settings.topic_dead_letters)
 
     @provide(scope=Scope.APP)
-    def guard(
-        self, settings: RedisSettings, database: Database, inbox: Inbox, redis: RedisClientProtocol, random: Random
+    def guard(  # noqa: PLR0913, PLR0917 - what the guard and its hints are made of
+        self,
+        settings: RedisSettings,
+        database: Database,
+        inbox: Inbox,
+        redis: RedisClientProtocol,
+        random: Random,
+        metrics: Metrics,
     ) -> IdempotencyGuard:
         """What makes an effect the only one. Variants put another in its place."""
         hints = Hints(
@@ -150,12 +181,19 @@ class ConsumerProvider(Provider):
             lease_seconds=settings.lease_seconds,
             retry_after=settings.redis_retry_after_seconds,
         )
-        return InboxGuard(database, inbox, hints)
+        return InboxGuard(database, inbox, hints, metrics)
 
     @provide(scope=Scope.APP)
-    def idempotency(self, guard: IdempotencyGuard, inbox: Inbox, backoff: Backoff) -> Idempotency:
+    def idempotency(
+        self, settings: ConsumerSettings, guard: IdempotencyGuard, inbox: Inbox, backoff: Backoff, metrics: Metrics
+    ) -> Idempotency:
         """What the decorator needs."""
-        return Idempotency(guard, inbox, backoff)
+        return Idempotency(guard, inbox, backoff, metrics, settings.max_attempts)
+
+    @provide(scope=Scope.APP)
+    def teller(self, settings: ConsumerSettings, outbox: Outbox, clock: Clock) -> Teller:
+        """What tells follow-up events."""
+        return Teller(outbox, clock, settings.SERVICE)
 
     @provide(scope=Scope.APP)
     def membership(self, settings: ConsumerSettings) -> Membership:
@@ -172,12 +210,30 @@ class ConsumerProvider(Provider):
             max_poll_records=settings.max_poll_records,
         )
 
+    consumer = provide(Consumer, scope=Scope.APP)
+
     @provide(scope=Scope.APP)
-    def service(
-        self, settings: ServiceSettings, consumer: Consumer, relay: Relay, needed: PublisherChecks, redis: RedisClient
+    def service(  # noqa: PLR0913, PLR0917 - what the service is made of
+        self,
+        settings: ServiceSettings,
+        consumer: Consumer,
+        relay: Relay,
+        needed: PublisherChecks,
+        redis: RedisClient,
+        metrics: Metrics,
     ) -> Service:
         """The whole: a consumer, the relay, and no more HTTP than its health."""
         app = FastAPI(title=settings.SERVICE, openapi_url=None)
         checks = {**needed, "group": group_joined(consumer)}
         app.include_router(health_routes(checks, {"redis": redis_answers(redis)}))
-        return Service(app, (consumer.run, relay.run))
+        return Service(app, (consumer.run, relay.run), metrics)
+
+
+def consumer_providers(settings: type[ConsumerSettings], migration: Migration, own: Provider) -> list[Provider]:
+    """All that a consumer needs; ``own`` provides its ``Subscription`` and what that is made of."""
+    return [
+        SurroundingsProvider(),
+        OutboxProvider([*CONSUMER_MIGRATIONS, migration]),
+        ConsumerProvider(settings),
+        own,
+    ]

@@ -45,36 +45,40 @@ class Hints:
         self._retry_after = retry_after
         self._left_alone_until = 0.0
 
-    async def done(self, message: Message) -> bool:
-        """Whether this very payload is known to be applied; any other hint says nothing."""
-        return await self._ask(lambda: self._redis.get(self._hint(message))) == message.digest
+    async def claim(self, message: Message) -> tuple[bool, str | None]:
+        """Whether this very payload is known to be applied, and else the token of a lease on the message, if any.
 
-    async def mark_done(self, message: Message, ttl_seconds: int) -> None:
-        """Leave the hint, with the digest, after the commit."""
-        await self._ask(lambda: self._redis.set(self._hint(message), message.digest, ttl_seconds))
-
-    async def lease(self, message: Message) -> str | None:
-        """The token of a lease on the message; None if there is none to be had and waiting is over.
-
-        A lease held by another is waited for, at most for the rest of its life or until the hint appears.
+        A lease held by another is waited for, at most for the rest of its life or until the hint appears. Any other
+        hint says nothing.
         """
-        key = self._lease(message)
         token = f"{self._random.getrandbits(128):032x}"
         clock = asyncio.get_running_loop()
         give_up: float | None = None
         while True:
-            ours = await self._ask(lambda: self._redis.set_if_not_exists(key, token, self._lease_seconds))
-            if ours is None or ours:
-                return token if ours else None
+            claim = await self._ask(
+                lambda: self._redis.claim(
+                    self._hint(message), message.digest, self._lease(message), token, self._lease_seconds
+                )
+            )
+            if claim is None or claim.done:
+                return claim is not None, None
+            if not claim.held_seconds:
+                return False, token
             if give_up is None:
-                give_up = clock.time() + (await self._ask(lambda: self._redis.remaining_seconds(key)) or 0.0)
+                give_up = clock.time() + claim.held_seconds
                 _log.info("lease held by another", event_id=message.event_id)
-            if clock.time() >= give_up or await self.done(message):
-                return None
+            if clock.time() >= give_up:
+                return False, None
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
+    async def settle(self, message: Message, ttl_seconds: int, token: str | None) -> None:
+        """Leave the hint, with the digest, after the commit; end the lease if it is still ours."""
+        await self._ask(
+            lambda: self._redis.settle(self._hint(message), message.digest, ttl_seconds, self._lease(message), token)
+        )
+
     async def release(self, message: Message, token: str) -> None:
-        """End the lease if it is still ours."""
+        """End the lease if it is still ours, and leave no hint."""
         await self._ask(lambda: self._redis.delete_if_equals(self._lease(message), token))
 
     def _hint(self, message: Message) -> str:

@@ -30,6 +30,7 @@ from reference_impl.service_libs.errors import is_dependency_error
 from reference_impl.service_libs.hints import Hints
 from reference_impl.service_libs.inbox import Closing, Inbox
 from reference_impl.service_libs.message import Delivery, Malformed, Message
+from reference_impl.service_libs.metrics import Metrics
 
 _log = structlog.get_logger()
 
@@ -50,15 +51,14 @@ class AttemptsExhausted(Exception):
 class Work:
     """One message and its handler. ``prepare`` counts an attempt, durably, before it runs the handler."""
 
-    def __init__(
-        self, message: Message, handler: Handler, inbox: Inbox, *, max_attempts: int, ttl_seconds: int
-    ) -> None:
+    def __init__(self, message: Message, handler: Handler, idempotency: Idempotency, ttl_seconds: int) -> None:
         self.message = message
         self.ttl_seconds = ttl_seconds
         self.attempts = 0
         self._handler = handler
-        self._inbox = inbox
-        self._max_attempts = max_attempts
+        self._inbox = idempotency.inbox
+        self._metrics = idempotency.metrics
+        self._max_attempts = idempotency.max_attempts
         self._under_way = False
         self._apply: Apply | None = None
 
@@ -70,7 +70,8 @@ class Work:
             if self.attempts > self._max_attempts:
                 self.attempts -= 1
                 raise AttemptsExhausted(last_error or "the process ended in the middle of each attempt")
-        self._apply = await self._handler(self.message)
+        with self._metrics.handler_seconds.time():
+            self._apply = await self._handler(self.message)
 
     async def apply(self, transaction: AsyncConnection) -> None:
         """The effect, in the transaction that closes the message."""
@@ -104,27 +105,35 @@ class IdempotencyGuard(Protocol):
 class InboxGuard:
     """Steps 2 to 6."""
 
-    def __init__(self, database: Database, inbox: Inbox, hints: Hints) -> None:
+    def __init__(self, database: Database, inbox: Inbox, hints: Hints, metrics: Metrics) -> None:
         self._database = database
         self._inbox = inbox
         self._hints = hints
+        self._metrics = metrics
 
     async def once(self, work: Work) -> None:
         """The hint may end it; the inbox row decides."""
-        if await self._hints.done(work.message):
+        done, token = await self._hints.claim(work.message)
+        if done:
+            self._metrics.duplicates.labels("redis").inc()
             return
-        token = await self._hints.lease(work.message)
         try:
-            if token is None and await self._hints.done(work.message):
-                return  # whoever held the lease has finished
             await work.prepare()
             async with self._database.transaction() as transaction:
                 closing = await self._close(transaction, work)
+            self._count(closing)
             if closing in {Closing.NEW, Closing.DUPLICATE}:  # what was set aside may yet be replayed
-                await self._hints.mark_done(work.message, work.ttl_seconds)
+                await self._hints.settle(work.message, work.ttl_seconds, token)
+                token = None
         finally:
             if token is not None:
                 await self._hints.release(work.message, token)
+
+    def _count(self, closing: Closing) -> None:
+        if closing in {Closing.DUPLICATE, Closing.SET_ASIDE}:
+            self._metrics.duplicates.labels("inbox").inc()
+        elif closing is Closing.CONFLICT:
+            self._metrics.conflicts.inc()
 
     async def _close(self, transaction: AsyncConnection, work: Work) -> Closing:
         closing = await self._inbox.close(transaction, work.message)
@@ -145,6 +154,8 @@ class Idempotency:
     guard: IdempotencyGuard
     inbox: Inbox
     backoff: Backoff
+    metrics: Metrics
+    max_attempts: int = 8
 
 
 def idempotent_consumer(
@@ -153,7 +164,6 @@ def idempotent_consumer(
     consumer: str,
     accepts: Iterable[type[EventData]],
     ttl_seconds: int = 86_400,
-    max_attempts: int = 8,
 ) -> Callable[[Handler], Consume]:
     """Make a handler of messages a consumer of deliveries that applies each event once.
 
@@ -176,7 +186,7 @@ def idempotent_consumer(
             if message is None:
                 return
             with structlog.contextvars.bound_contextvars(event_id=message.event_id):
-                work = Work(message, handler, idempotency.inbox, max_attempts=max_attempts, ttl_seconds=ttl_seconds)
+                work = Work(message, handler, idempotency, ttl_seconds)
                 try:
                     await _until_closed(idempotency, work)
                 except AttemptsExhausted as error:
@@ -208,7 +218,10 @@ async def _until_closed(idempotency: Idempotency, work: Work) -> None:
             else:
                 return
     except asyncio.CancelledError:
-        await asyncio.shield(work.abandon())
+        try:
+            await asyncio.shield(work.abandon())
+        except Exception as error:  # noqa: BLE001 - nothing may stand in the place of the cancellation
+            _log.warning("an attempt was not given back", error=repr(error))
         raise
 
 
@@ -216,6 +229,8 @@ async def _set_aside(
     idempotency: Idempotency, message: Message, kind: DeadLetterKind, reason: str, attempts: int
 ) -> None:
     async def step() -> None:
-        await idempotency.inbox.set_aside(message, kind, reason, attempts)
+        closing = await idempotency.inbox.set_aside(message, kind, reason, attempts)
+        if closing is Closing.NEW:
+            idempotency.metrics.dead_letters.labels(kind.value).inc()
 
     await idempotency.backoff.persist(step, "set a message aside")

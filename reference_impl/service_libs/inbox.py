@@ -86,7 +86,7 @@ class Inbox:
             reason = "another payload was delivered under this event id before"
             await self._report(transaction, message, DeadLetterKind.CONFLICT, reason, 0)
 
-    async def set_aside(self, message: Message, kind: DeadLetterKind, reason: str, attempts: int) -> None:
+    async def set_aside(self, message: Message, kind: DeadLetterKind, reason: str, attempts: int) -> Closing:
         """Close a message by a dead letter, in one transaction; nothing if it was closed before."""
         async with self._database.transaction() as transaction:
             closing = await self.close(transaction, message, closed_as=kind)
@@ -95,11 +95,16 @@ class Inbox:
             elif closing is Closing.CONFLICT:
                 await self.quarantine(transaction, message)
             await self.forget_attempts(transaction, message)
+        return closing
 
     async def begin_attempt(self, message: Message) -> tuple[int, str | None]:
-        """Count an attempt, durably, before it starts: how many there are now, and how the last one failed."""
+        """Count an attempt before it starts: how many there are now, and how the last one failed.
+
+        The count is there to bound an event that kills the process, so it survives that, and no loss of power: it
+        waits for no disk, as nothing but one more attempt is lost with it.
+        """
         row = {"consumer": message.consumer, "event_id": message.event_id, "digest": message.digest}
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(durable=False) as transaction:
             counted = await transaction.execute(
                 insert_into(transaction, ATTEMPT)
                 .values(**row, started=1)
@@ -112,7 +117,7 @@ class Inbox:
     async def end_attempt(self, message: Message, error: str | None) -> None:
         """Note how an attempt failed; None gives it back, as it ended by no fault of the handler's."""
         spent = {"last_error": error} if error is not None else {"started": ATTEMPT.c.started - 1}
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(durable=False) as transaction:
             await transaction.execute(update(ATTEMPT).where(_same(message)).values(**spent))
             await transaction.execute(delete(ATTEMPT).where(_same(message), ATTEMPT.c.started == 0))
 

@@ -7,11 +7,13 @@ import contextlib
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidTopicError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from reference_impl.service_libs.errors import KafkaUnavailable
+from reference_impl.service_libs.errors import KafkaRefused, KafkaUnavailable
 
 _log = structlog.get_logger()
+
+_REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
 
 
 class KafkaBus:
@@ -71,7 +73,10 @@ class KafkaBus:
                 task.cancel()
 
     async def publish(self, topic: str, key: str, value: bytes) -> None:
-        """Return when the broker has acknowledged the record; records of one key go to one partition."""
+        """Return when the broker has acknowledged the record; records of one key go to one partition.
+
+        Raises ``KafkaRefused`` if it never will.
+        """
         await self.start()
         producer = self._producer
         if producer is None:
@@ -83,6 +88,8 @@ class KafkaBus:
             if self._producer is producer:
                 self._producer = None
                 self._retire(producer)
+            if isinstance(error, _REFUSALS):
+                raise KafkaRefused(repr(error)) from error
             raise KafkaUnavailable(repr(error)) from error
 
     def _retire(self, producer: AIOKafkaProducer) -> None:

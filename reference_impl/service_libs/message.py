@@ -50,6 +50,9 @@ def read(delivery: Delivery, consumer: str, accepts: Iterable[type[EventData]]) 
 
     Raises ``Malformed`` for what is no event in the standard envelope, or not of the form its type promises.
     """
+    for name, _ in delivery.headers:
+        if any("\udc80" <= character <= "\udcff" for character in name):
+            raise Malformed(f"a header's name is no UTF-8: {name!r}")
     try:
         document = orjson.loads(delivery.value or b"")
     except orjson.JSONDecodeError as error:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Row,
     String,
     Table,
+    and_,
     or_,
     select,
     update,
@@ -32,7 +33,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from reference_impl.service_libs.backoff import Backoff, until_set
 from reference_impl.service_libs.clock import Clock
 from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
-from reference_impl.service_libs.errors import KafkaUnavailable
+from reference_impl.service_libs.errors import KafkaRefused, KafkaUnavailable
+from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.protocols import KafkaBusProtocol
 from reference_impl.service_libs.settings import OutboxSettings
 
@@ -46,14 +48,13 @@ OUTBOX = Table(
     Column("key", String, nullable=False),
     Column("value", LargeBinary, nullable=False),
     Column("sent_at", DateTime(timezone=True)),
+    Column("refused", String),
     sqlite_autoincrement=True,
 )
-_UNSENT = Index(
-    "outbox_unsent",
-    OUTBOX.c.entry,
-    sqlite_where=OUTBOX.c.sent_at.is_(None),
-    postgresql_where=OUTBOX.c.sent_at.is_(None),
-)
+"""``refused`` says why the broker will never take a row: it stays, is logged and counted, and stalls nothing."""
+
+_OPEN = and_(OUTBOX.c.sent_at.is_(None), OUTBOX.c.refused.is_(None))
+_UNSENT = Index("outbox_unsent", OUTBOX.c.entry, sqlite_where=_OPEN, postgresql_where=_OPEN)
 
 RELAY_TURN = Table(
     "relay_turn",
@@ -72,18 +73,12 @@ class Outbox:
 
     def __init__(self, database: Database) -> None:
         self.added = asyncio.Event()
-        self._adding = False
-        database.on_commit(self._committed)
+        self._database = database
 
     async def add(self, transaction: AsyncConnection, topic: str, key: str, value: bytes) -> None:
         """Leave one event; it is published if, and only if, the transaction commits."""
         await transaction.execute(sql_insert(OUTBOX).values(topic=topic, key=key, value=value))
-        self._adding = True
-
-    def _committed(self) -> None:
-        if self._adding:
-            self._adding = False
-            self.added.set()
+        self._database.on_commit(transaction, self.added.set)
 
 
 @dataclass
@@ -97,6 +92,7 @@ class Relay:
     clock: Clock
     backoff: Backoff
     random: Random
+    metrics: Metrics
     _turn_until: datetime | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -105,8 +101,9 @@ class Relay:
 
     async def run(self) -> None:
         """Publish until cancelled: at once what this process adds, within a poll what others left."""
-        await self.backoff.persist(self.bus.start, "connect to Kafka")
         while True:
+            # Each time: after a failure it connects anew, also with nothing to send.
+            await self.backoff.persist(self.bus.start, "connect to Kafka")
             self.outbox.added.clear()
             if not await self.backoff.persist(self.publish_unsent, "publish the outbox"):
                 await until_set(self.outbox.added, self.settings.relay_poll_seconds)
@@ -123,7 +120,7 @@ class Relay:
         if sent:
             async with self.database.transaction() as transaction:
                 await transaction.execute(
-                    update(OUTBOX).where(OUTBOX.c.entry.in_(sent)).values(sent_at=self.clock.now())
+                    update(OUTBOX).where(OUTBOX.c.entry.in_(sent), _OPEN).values(sent_at=self.clock.now())
                 )
         if len(sent) < len(rows):
             raise KafkaUnavailable(f"{len(rows) - len(sent)} of {len(rows)} rows were not acknowledged")
@@ -133,7 +130,7 @@ class Relay:
         # All that is unsent, never "after the last id seen": ids are given out in another order than commits happen.
         query = (
             select(OUTBOX.c.entry, OUTBOX.c.topic, OUTBOX.c.key, OUTBOX.c.value)
-            .where(OUTBOX.c.sent_at.is_(None))
+            .where(_OPEN)
             .order_by(OUTBOX.c.entry)
             .limit(self.settings.relay_batch)
         )
@@ -141,7 +138,10 @@ class Relay:
             return (await connection.execute(query)).all()
 
     async def _in_order(self, rows: Sequence[Row[int, str, str, bytes]]) -> list[int]:
-        """Publish the rows of one key, each after the one before was acknowledged; stop at the first that was not."""
+        """Publish the rows of one key, each after the one before was acknowledged; stop at the first that was not.
+
+        A row that is refused for good is passed over; it is among those given back.
+        """
         sent: list[int] = []
         for row in rows:
             try:
@@ -149,8 +149,16 @@ class Relay:
             except KafkaUnavailable as error:
                 _log.warning("not published", topic=row.topic, key=row.key, entry=row.entry, error=str(error))
                 break
+            except KafkaRefused as error:
+                await self._refuse(row, str(error))
             sent.append(row.entry)
         return sent
+
+    async def _refuse(self, row: Row[int, str, str, bytes], why: str) -> None:
+        _log.error("refused for good", topic=row.topic, key=row.key, entry=row.entry, size=len(row.value), error=why)
+        self.metrics.refused.inc()
+        async with self.database.transaction() as transaction:
+            await transaction.execute(update(OUTBOX).where(OUTBOX.c.entry == row.entry).values(refused=why))
 
     async def _is_our_turn(self) -> bool:
         now = self.clock.now()

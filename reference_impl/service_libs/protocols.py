@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from reference_impl.common_core.enums import ContentType
+
+
+class Claim(NamedTuple):
+    """What a claim found: done with this digest; or a lease held by another, for so many seconds yet; or it is ours."""
+
+    done: bool
+    held_seconds: float = 0.0
 
 
 class RedisClientProtocol(Protocol):
@@ -19,13 +26,18 @@ class RedisClientProtocol(Protocol):
     async def set_if_not_exists(self, key: str, value: Any, ttl_seconds: int | None = None) -> bool: ...  # noqa: ANN401 - anything that Redis can store
     async def delete_key(self, key: str) -> int: ...
     async def delete_if_equals(self, key: str, value: str) -> bool: ...
-    async def get(self, key: str) -> str | None: ...
-    async def set(self, key: str, value: str, ttl_seconds: int) -> None: ...
-    async def remaining_seconds(self, key: str) -> float: ...
+    async def claim(self, done_key: str, digest: str, lease_key: str, token: str, seconds: int) -> Claim: ...
+    async def settle(
+        self, done_key: str, digest: str, ttl_seconds: int, lease_key: str, token: str | None
+    ) -> None: ...
 
 
 class KafkaBusProtocol(Protocol):
-    """Kafka's publishing side. Methods raise ``KafkaUnavailable``; the record may have been written all the same."""
+    """Kafka's publishing side.
+
+    Methods raise ``KafkaUnavailable``, and the record may have been written all the same; ``publish`` also
+    ``KafkaRefused``.
+    """
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...

@@ -14,12 +14,24 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from reference_impl.service_libs.errors import RedisUnavailable
+from reference_impl.service_libs.metrics import Metrics
+from reference_impl.service_libs.protocols import Claim
 
 _log = structlog.get_logger()
 
 T = TypeVar("T")
 
 _DELETE_IF_EQUALS = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+_CLAIM = """
+if redis.call('get', KEYS[1]) == ARGV[1] then return -1 end
+if redis.call('set', KEYS[2], ARGV[2], 'NX', 'EX', ARGV[3]) then return 0 end
+return math.max(1, redis.call('pttl', KEYS[2]))
+"""
+_SETTLE = """
+redis.call('set', KEYS[1], ARGV[1], 'EX', ARGV[2])
+if redis.call('get', KEYS[2]) == ARGV[3] then redis.call('del', KEYS[2]) end
+return 0
+"""
 
 
 class RedisClient:
@@ -29,7 +41,7 @@ class RedisClient:
     key for another's. A connection whose reply is late or lost is closed, never used again.
     """
 
-    def __init__(self, url: str, *, connect_timeout: float, command_timeout: float) -> None:
+    def __init__(self, url: str, metrics: Metrics, *, connect_timeout: float, command_timeout: float) -> None:
         pool = ConnectionPool.from_url(
             url,
             socket_connect_timeout=connect_timeout,
@@ -40,6 +52,7 @@ class RedisClient:
             decode_responses=True,
         )
         self._redis = Redis(connection_pool=pool)
+        self._metrics = metrics
         self._longest = connect_timeout + command_timeout
         self.available: bool | None = None
         """How the last command went; None before the first."""
@@ -68,17 +81,18 @@ class RedisClient:
         deleted = self._redis.eval(_DELETE_IF_EQUALS, 1, key, value)
         return bool(await self._bounded(cast("Awaitable[int]", deleted)))
 
-    async def get(self, key: str) -> str | None:
-        """GET; None if there is no such key."""
-        return cast("str | None", await self._bounded(self._redis.get(key)))
+    async def claim(self, done_key: str, digest: str, lease_key: str, token: str, seconds: int) -> Claim:
+        """Unless ``done_key`` holds the digest, SET NX EX the lease; all in one round trip."""
+        found = await self._script(_CLAIM, done_key, lease_key, digest, token, seconds)
+        return Claim(done=found < 0, held_seconds=max(0, found) / 1000)
 
-    async def set(self, key: str, value: str, ttl_seconds: int) -> None:
-        """SET EX."""
-        await self._bounded(self._redis.set(key, value, ex=ttl_seconds))
+    async def settle(self, done_key: str, digest: str, ttl_seconds: int, lease_key: str, token: str | None) -> None:
+        """SET EX the digest and delete the lease if it still holds the token; all in one round trip."""
+        await self._script(_SETTLE, done_key, lease_key, digest, ttl_seconds, token or "")
 
-    async def remaining_seconds(self, key: str) -> float:
-        """How long a key will live; 0 if it is gone."""
-        return max(0, int(await self._bounded(self._redis.pttl(key)))) / 1000
+    async def _script(self, script: str, first_key: str, second_key: str, *arguments: str | int) -> int:
+        answer = self._redis.eval(script, 2, first_key, second_key, *arguments)
+        return int(await self._bounded(cast("Awaitable[int]", answer)))
 
     async def _bounded(self, command: Awaitable[T]) -> T:
         try:
@@ -86,6 +100,7 @@ class RedisClient:
                 answer = await command
         except (RedisError, OSError, ValueError) as error:  # a TimeoutError is an OSError; ValueError: not UTF-8
             self.available = False
+            self._metrics.redis_errors.inc()
             raise RedisUnavailable(f"{type(error).__name__}: {error}") from error
         self.available = True
         return answer

@@ -7,14 +7,16 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 import uvicorn
 from dishka import Provider, make_async_container
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from reference_impl.service_libs import logging
+from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.settings import ServiceSettings
 
 _log = structlog.get_logger()
@@ -29,6 +31,13 @@ class Service:
 
     app: FastAPI
     background: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def __post_init__(self) -> None:
+        self.app.add_api_route("/metrics", self._exposition)
+
+    async def _exposition(self) -> Response:
+        return Response(self.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 class _Server(uvicorn.Server):

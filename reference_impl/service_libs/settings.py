@@ -45,6 +45,9 @@ class KafkaSettings(BaseSettings):
     kafka_backoff_ms: PositiveInt = 100
     kafka_metadata_max_age_ms: PositiveInt = 60_000
     topic_essays: str = "essays"
+    topic_batches: str = "batches"
+    topic_spelling: str = "spelling"
+    topic_rankings: str = "rankings"
     topic_dead_letters: str = "dead-letters"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-CONSUMERS = frozenset({"essay_lifecycle"})
+CONSUMERS = frozenset({"essay_lifecycle", "batch_orchestrator", "spell_checker", "cj_assessment"})
 
 VARIANTS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
     {

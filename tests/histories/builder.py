@@ -1,7 +1,8 @@
 """Makes small histories: a whole good run of a shop, from which a bad one differs in as little as possible.
 
 The shop: uploads give ``placed`` or ``refused`` on the topic ``orders``; ``shop`` applies both; ``desk`` applies
-``placed`` and answers each with ``shipped`` on the topic ``shipping``. Times are milliseconds.
+``placed`` and answers each with ``shipped`` on the topic ``shipping``. Two uploads make a batch; it ends with one
+``closed`` on ``shipping``, which nobody applies. Times are milliseconds.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ CHECKS: Mapping[str, Any] = {
     "outcomes": [
         {"of": "upload", "then": ["placed", "refused"], "accepted": ["placed"], "rejected": ["refused"]},
         {"of": "placed", "then": ["shipped"], "accepted": None, "rejected": None},
+        {"of": "batch", "then": ["closed"], "accepted": None, "rejected": None},
     ],
     "blobs": True,
     "dead_letters": True,
@@ -98,7 +100,7 @@ class Tape:
 
     def upload(self, ms: float, n: int, *, phase: str = "ok", acceptable: bool = True, took: float = 5) -> Record:
         """One try of upload ``u<n>``."""
-        fields = {"upload_id": f"u{n}", "sha256": sha(n), "acceptable": acceptable}
+        fields = {"upload_id": f"u{n}", "batch": batch_of(n), "sha256": sha(n), "acceptable": acceptable}
         invoke = self.add(ms, "upload", "invoke", **fields)
         raw = f"b{n}" if phase == "ok" else None
         if phase != "none":
@@ -114,19 +116,23 @@ class Tape:
         return invoke
 
     def event(self, read: Record, n: int, kind: str, partition: int, offset: int, **changes: Any) -> Record:
-        """The event that upload ``u<n>`` led to, as ``read`` saw it."""
+        """The event that upload ``u<n>``, or the n-th batch if it is ``closed``, led to, as ``read`` saw it."""
+        first = kind in {"placed", "refused"}
         fields: dict[str, Any] = {
-            "topic": "shipping" if kind == "shipped" else "orders",
+            "topic": "orders" if first else "shipping",
             "partition": partition,
             "offset": offset,
             "event_id": f"{kind}-{n}",
             "event_type": kind,
             "digest": digest(kind, n),
-            "joins": {"1": f"order-{n}"}
-            if kind == "shipped"
-            else {"0": f"u{n}"} | ({"1": f"order-{n}"} if kind == "placed" else {}),
-            "upload_id": None if kind == "shipped" else f"u{n}",
-            "raw_file_storage_id": None if kind == "shipped" else f"b{n}",
+            "joins": {
+                "placed": {"0": f"u{n}", "1": f"order-{n}"},
+                "refused": {"0": f"u{n}"},
+                "shipped": {"1": f"order-{n}"},
+                "closed": {"2": f"g{n}"},
+            }.get(kind, {}),
+            "upload_id": f"u{n}" if first else None,
+            "raw_file_storage_id": f"b{n}" if first else None,
         }
         return self.seen(read, "event", fields | changes)
 
@@ -194,6 +200,11 @@ def sha(n: int) -> str:
     return f"{n:08x}"
 
 
+def batch_of(n: int) -> str:
+    """The batch of upload ``u<n>``."""
+    return f"g{n // 2}"
+
+
 def digest(kind: str, n: int) -> str:
     """The digest of the data of the n-th event of a type."""
     return f"{kind}{n:04d}"
@@ -224,8 +235,7 @@ def good_run(change: Callable[[Tape], None] = lambda _: None) -> Tape:
     for n in range(UPLOADS):
         tape.event(topics, n, kind_of(n), n % 2, n // 2)
         tape.blob(blobs, n, why="event")
-    for n in accepted():
-        tape.event(topics, n, "shipped", 0, n)
+    _followed(tape, topics)
     _offsets(tape, offsets)
     for n in range(UPLOADS):
         tape.effect(effects, "shop", kind_of(n), n)
@@ -262,6 +272,13 @@ def accepted() -> list[int]:
 def final(tape: Tape, what: str) -> Record:
     """The invoke of the pass that judges."""
     return tape.one("read", "invoke", what=what, final=True)
+
+
+def _followed(tape: Tape, read: Record) -> None:
+    for n in accepted():
+        tape.event(read, n, "shipped", 0, n)
+    for n in range(UPLOADS // 2):
+        tape.event(read, n, "closed", 1, n)
 
 
 def _offsets(tape: Tape, read: Record) -> None:

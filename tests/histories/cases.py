@@ -195,6 +195,26 @@ def outcome_doubled(tape: Tape) -> None:
         tape.effect(where, "shop", "refused", 7, event_id="refused-7-again", effect="shop-entry-7-again")
 
 
+def outcome_missing_batch(tape: Tape) -> None:
+    """An upload of it is rightly refused by an event, the other one is not."""
+    tape.drop(tape.find("event", event_id=f"closed-{REJECTED // 2}"))
+
+
+def outcome_doubled_batch(tape: Tape) -> None:
+    tape.event(topics(tape), 2, "closed", 1, 11, event_id="closed-2-again")
+
+
+def outcome_doubled_after_a_refusal(tape: Tape) -> None:
+    """What was refused to be done again gives no outcome."""
+    outcome_doubled(tape)
+    invoke = tape.add(310, "reprocess", "invoke", upload_id=f"u{REJECTED}")
+    tape.add(320, "reprocess", "fail", upload_id=f"u{REJECTED}", of=invoke)
+
+
+def outcome_unasked_batch(tape: Tape) -> None:
+    tape.event(topics(tape), 99, "closed", 1, 11)
+
+
 def outcome_wrong(tape: Tape) -> None:
     for record in tape.find("upload", upload_id=f"u{REJECTED}"):
         record["acceptable"] = True
@@ -346,6 +366,42 @@ def reprocessed(tape: Tape) -> None:
     tape.add(320, "reprocess", "ok", upload_id=f"u{REJECTED}", of=invoke)
 
 
+def batch_reprocessed(tape: Tape) -> None:
+    """Each of its uploads was, so it may have three outcomes."""
+    for n, phase in ((4, "ok"), (5, "unknown")):
+        invoke = tape.add(310, "reprocess", "invoke", upload_id=f"u{n}")
+        tape.add(320, "reprocess", phase, upload_id=f"u{n}", of=invoke)
+        tape.event(topics(tape), 2, "closed", 1, 20 + n, event_id=f"closed-2-{n}")
+
+
+def batch_of_an_unknown_upload(tape: Tape) -> None:
+    unknown_upload_with_an_outcome(tape)
+    tape.drop(tape.find("event", event_id="closed-2"))
+
+
+def batch_of_a_refused_upload(tape: Tape) -> None:
+    tape.upload(255, 30)
+    tape.upload(260, 31, phase="fail", acceptable=False)
+    tape.event(topics(tape), 30, "placed", 0, 11)
+    tape.event(topics(tape), 30, "shipped", 0, 30)
+    tape.blob(final(tape, "blobs"), 30)
+    ends(tape, 0, 12)
+    for read in tape.find("read", "invoke", what="effects"):
+        for consumer in ("shop", "desk"):
+            tape.effect(read, consumer, "placed", 30)
+
+
+def batch_without_an_acceptable_upload(tape: Tape) -> None:
+    for record in tape.find("upload", batch="g3"):
+        record["acceptable"] = False
+    tape.drop([*tape.find("event", event_id="placed-6"), *tape.find("event", event_id="shipped-6")])
+    tape.drop(tape.find("event", event_id="closed-3"))
+    everywhere(tape, "placed-6")
+    tape.event(topics(tape), 6, "refused", 0, 3)
+    for read in tape.find("read", "invoke", what="effects"):
+        tape.effect(read, "shop", "refused", 6)
+
+
 def effect_first_seen_late(tape: Tape) -> None:
     """Its offset was not passed when the interim pass did not find it."""
     premature_commit(tape)
@@ -390,6 +446,10 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "dead_letter_doubled": dead_letter_doubled,
     "outcome_missing": outcome_missing,
     "outcome_doubled": outcome_doubled,
+    "outcome_missing.batch": outcome_missing_batch,
+    "outcome_doubled.batch": outcome_doubled_batch,
+    "outcome_doubled.after_a_refusal": outcome_doubled_after_a_refusal,
+    "outcome_unasked.batch": outcome_unasked_batch,
     "outcome_wrong": outcome_wrong,
     "outcome_unasked": outcome_unasked,
     "refused_wrongly": refused_wrongly,
@@ -427,6 +487,10 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         unknown_upload_sent_again,
         refused_upload,
         reprocessed,
+        batch_reprocessed,
+        batch_of_an_unknown_upload,
+        batch_of_a_refused_upload,
+        batch_without_an_acceptable_upload,
         effect_first_seen_late,
         same_bytes_twice,
         without_digests,

@@ -1,22 +1,33 @@
-"""Fakes behind the reference's protocols, and a real SQLite database for each test."""
+"""Fakes behind the reference's protocols, and a real database for each test: on SQLite, and again on Postgres."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import pytest
-from pydantic import SerializeAsAny
 
-from reference_impl.common_core.envelope import EventEnvelope
-from reference_impl.common_core.event_ids import event_id
-from reference_impl.common_core.events import EssayContentProvisionedV1, EventData
+from harness.stacks.native.install import install
+from harness.stacks.native.keeper import Keeper
+from harness.stacks.native.parts import require
+from harness.stacks.native.ports import Ports
+from harness.stacks.native.postgres import USER, PostgresServer
+from harness.stacks.native.process import Launch
+from harness.stacks.native.reaper import VARIABLE
+from reference_impl.batch_orchestrator import core_logic as pipelines
+from reference_impl.cj_assessment import core_logic as assessments
+from reference_impl.common_core.events import EssayContentProvisionedV1, EventData, fact
 from reference_impl.essay_lifecycle import core_logic as essays
 from reference_impl.file_service import store
 from reference_impl.service_libs import inbox as inboxes
@@ -28,10 +39,15 @@ from reference_impl.service_libs.hints import Hints
 from reference_impl.service_libs.idempotency import Idempotency, InboxGuard
 from reference_impl.service_libs.inbox import Inbox
 from reference_impl.service_libs.message import Delivery
+from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.outbox import Outbox, Relay
+from reference_impl.service_libs.protocols import Claim
 from reference_impl.service_libs.settings import OutboxSettings
+from reference_impl.service_libs.teller import Teller
+from reference_impl.spell_checker import core_logic as spellchecks
 
-MIGRATIONS = [outbox.MIGRATION, inboxes.MIGRATION, ledger.MIGRATION, essays.MIGRATION, store.MIGRATION]
+SERVICES = (store, essays, pipelines, spellchecks, assessments)
+MIGRATIONS = [part.MIGRATION for part in (outbox, inboxes, ledger, *SERVICES)]
 
 
 class FakeClock:
@@ -54,6 +70,7 @@ class FakeRedis:
         self.keys: dict[str, str] = {}
         self.ttl: dict[str, int | None] = {}
         self.down = False
+        self.held_seconds = 30.0
         self.commands = 0
 
     async def _command(self) -> None:
@@ -84,17 +101,20 @@ class FakeRedis:
         del self.keys[key]
         return True
 
-    async def get(self, key: str) -> str | None:
+    async def claim(self, done_key: str, digest: str, lease_key: str, token: str, seconds: int) -> Claim:
         await self._command()
-        return self.keys.get(key)
+        if self.keys.get(done_key) == digest:
+            return Claim(done=True)
+        if lease_key in self.keys:
+            return Claim(done=False, held_seconds=self.held_seconds)
+        self.keys[lease_key], self.ttl[lease_key] = token, seconds
+        return Claim(done=False)
 
-    async def set(self, key: str, value: str, ttl_seconds: int) -> None:
+    async def settle(self, done_key: str, digest: str, ttl_seconds: int, lease_key: str, token: str | None) -> None:
         await self._command()
-        self.keys[key], self.ttl[key] = value, ttl_seconds
-
-    async def remaining_seconds(self, key: str) -> float:
-        await self._command()
-        return 30.0 if key in self.keys else 0.0
+        self.keys[done_key], self.ttl[done_key] = digest, ttl_seconds
+        if token is not None and self.keys.get(lease_key) == token:
+            del self.keys[lease_key]
 
 
 class FakeBus:
@@ -163,13 +183,67 @@ def backoff() -> Backoff:
     return Backoff(0.001, 0.002, Random(1))
 
 
+@pytest.fixture(scope="session")
+def serve_postgres(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """``with serve_postgres(fsync="off") as new``: a real server; ``new()`` is the URL of an empty database."""
+    install()
+
+    @contextmanager
+    def serve(**config: str) -> Iterator[Callable[[], str]]:
+        keeper, ports = Keeper(), Ports()
+        folder = keeper.folder / "postgres"
+        folder.mkdir(mode=0o711)
+        launch = Launch((), {VARIABLE: keeper.token}, keeper.folder, tmp_path_factory.mktemp("postgres") / "log")
+        address = f"127.0.0.1:{ports.take()}"
+        server = PostgresServer(
+            "postgres", require().postgres, address, folder=folder / "files", config=config, launch=launch
+        )
+        numbers = count()
+
+        async def new(name: str) -> str:
+            # A role with a schema of its own serves as a database, and costs next to nothing.
+            connection = await asyncpg.connect(f"postgresql://{USER}@{address}/postgres")
+            await connection.execute(f"CREATE ROLE {name} LOGIN; CREATE SCHEMA AUTHORIZATION {name}")
+            await connection.close()
+            return f"postgresql://{name}@{address}/postgres"
+
+        async def start() -> None:
+            await server.start()
+            await server.ready(60)
+
+        try:
+            asyncio.run(start())
+            yield lambda: asyncio.run(new(f"test{next(numbers)}"))
+            asyncio.run(server.stop())
+        finally:
+            keeper.close()
+            ports.close()
+
+    return serve
+
+
+@pytest.fixture(scope="session")
+def postgres(serve_postgres: Callable[..., Any]) -> Iterator[Callable[[], str]]:
+    """Gives the URL of an empty database on the one real server."""
+    with serve_postgres() as new:
+        yield new
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The test's one database, empty."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/db"
+    return str(request.getfixturevalue("postgres")())
+
+
 @pytest.fixture
-async def open_database(tmp_path: Path) -> AsyncIterator[Callable[[], Database]]:
-    """Opens the test's one database file, as each replica does."""
+async def open_database(database_url: str) -> AsyncIterator[Callable[[], Database]]:
+    """Opens the test's one database, as each replica does."""
     opened: list[Database] = []
 
     def connect() -> Database:
-        opened.append(Database(f"sqlite:///{tmp_path}/db", MIGRATIONS, Random(len(opened)), busy_seconds=30))
+        opened.append(Database(database_url, MIGRATIONS, Random(len(opened)), busy_seconds=30))
         return opened[-1]
 
     yield connect
@@ -200,13 +274,20 @@ def hints(database: Database, redis: FakeRedis) -> Hints:
 
 
 @pytest.fixture
-def idempotency(database: Database, inbox: Inbox, hints: Hints, backoff: Backoff) -> Idempotency:
-    return Idempotency(InboxGuard(database, inbox, hints), inbox, backoff)
+def metrics() -> Metrics:
+    return Metrics()
 
 
 @pytest.fixture
-def relay(database: Database, the_outbox: Outbox, bus: FakeBus, clock: FakeClock, backoff: Backoff) -> Relay:
-    return Relay(OutboxSettings(), database, the_outbox, bus, clock, backoff, Random(3))
+def idempotency(database: Database, inbox: Inbox, hints: Hints, backoff: Backoff, metrics: Metrics) -> Idempotency:
+    return Idempotency(InboxGuard(database, inbox, hints, metrics), inbox, backoff, metrics)
+
+
+@pytest.fixture
+def relay(  # noqa: PLR0917 - what a relay is made of
+    database: Database, the_outbox: Outbox, bus: FakeBus, clock: FakeClock, backoff: Backoff, metrics: Metrics
+) -> Relay:
+    return Relay(OutboxSettings(), database, the_outbox, bus, clock, backoff, Random(3), metrics)
 
 
 @pytest.fixture
@@ -224,20 +305,23 @@ def rows(database: Database) -> Callable[[str], Any]:
 def delivered() -> Callable[..., Delivery]:
     """A delivery of an upload's outcome; by default of upload u1, provisioned."""
 
-    def make(data: EventData | None = None, *, offset: int = 0, identity: object = None) -> Delivery:
+    def make(
+        data: EventData | None = None, *, offset: int = 0, identity: object = None, occurrence: int = 1
+    ) -> Delivery:
         told = data or EssayContentProvisionedV1(
-            upload_id="u1", file_name="a.txt", raw_file_storage_id="a" * 64, text_storage_id="b" * 64
+            upload_id="u1",
+            batch_id="u1",
+            batch_size=1,
+            file_name="a.txt",
+            raw_file_storage_id="a" * 64,
+            text_storage_id="b" * 64,
+            extractor_version=2,
         )
-        key = told.model_dump()["upload_id"]
-        event = EventEnvelope[SerializeAsAny[EventData]](
-            event_id=identity or event_id(told.EVENT_TYPE, "file_service", key),
-            event_type=told.EVENT_TYPE,
-            event_timestamp=datetime(2024, 1, 1, tzinfo=UTC),
-            source_service="file_service",
-            correlation_id=key,
-            causation_id=None,
-            data=told,
-        )
+        key = getattr(told, told.KEY[0])
+        now = datetime(2024, 1, 1, tzinfo=UTC)
+        event = fact(told, source="file_service", now=now, correlation_id=key, occurrence=occurrence)
+        if identity is not None:
+            event = event.model_copy(update={"event_id": UUID(str(identity))})
         return Delivery("essays", 0, offset, key.encode(), event.model_dump_json().encode())
 
     return make
@@ -251,6 +335,81 @@ def letters(rows: Callable[[str], Any]) -> Callable[[], Any]:
         return [json.loads(value) for (value,) in await rows("SELECT value FROM outbox WHERE topic = 'dead-letters'")]
 
     return read
+
+
+@pytest.fixture
+def told(rows: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The events left in the outbox for a topic, in their order, as JSON."""
+
+    async def read(topic: str) -> list[dict[str, Any]]:
+        left = await rows(f"SELECT value FROM outbox WHERE topic = '{topic}' ORDER BY entry")
+        return [json.loads(value) for (value,) in left]
+
+    return read
+
+
+class Interrupted:
+    """A teller whose transaction is cut off just after it told an event: the first time, and when asked again."""
+
+    def __init__(self, teller: Teller, clock: FakeClock) -> None:
+        self._teller = teller
+        self._clock = clock
+        self._next = True
+        self.cut_off: list[tuple[str, dict[str, Any]]] = []
+        """Ids and data of the events that were lost so."""
+
+    def cut_off_next(self) -> None:
+        self._next = True
+
+    async def tell(self, transaction: Any, because: Any, data: EventData, *, topic: str, key: str) -> None:
+        await self._teller.tell(transaction, because, data, topic=topic, key=key)
+        self._clock.pass_seconds(60)
+        if self._next:
+            self._next = False
+            event = fact(data, source=self._teller.source, now=self._clock.now(), correlation_id="any")
+            self.cut_off.append((str(event.event_id), event.model_dump(mode="json")["data"]))
+            raise OSError("cut off before the commit")
+
+
+@pytest.fixture
+def interrupted(the_outbox: Outbox, clock: FakeClock) -> Callable[[str], Interrupted]:
+    """Makes such a teller for a service."""
+    return lambda source: Interrupted(Teller(the_outbox, clock, source), clock)
+
+
+@dataclass(frozen=True)
+class Replica:
+    """What differs from one process of a service to another."""
+
+    database: Database
+    idempotency: Idempotency
+    teller: Teller
+
+
+@pytest.fixture
+def replicas(
+    database: Database,
+    open_database: Callable[[], Database],
+    redis: FakeRedis,
+    backoff: Backoff,
+    clock: FakeClock,
+) -> Callable[[str, int], Any]:
+    """Several processes of one service, on one database and one Redis."""
+
+    async def make(source: str, number: int) -> list[Replica]:
+        made = []
+        for each in range(number):
+            own = open_database()
+            await own.start()
+            outbox = Outbox(own)
+            inbox = Inbox(own, outbox, "dead-letters")
+            hints = Hints(redis, Random(each), lambda: database.epoch, lease_seconds=2, retry_after=0.0)
+            metrics = Metrics()
+            guard = InboxGuard(own, inbox, hints, metrics)
+            made.append(Replica(own, Idempotency(guard, inbox, backoff, metrics), Teller(outbox, clock, source)))
+        return made
+
+    return make
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,8 @@ NAME = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
-async def blobs(tmp_path):
-    store = BlobStore(tmp_path / "blobs")
+async def blobs(tmp_path, clock):
+    store = BlobStore(tmp_path / "blobs", clock)
     await store.start()
     return store
 
@@ -99,3 +100,32 @@ async def test_a_disk_that_refuses_leaves_nothing(blobs, folder, steps, call):
     with pytest.raises(OSError, match="No space"):
         await blobs.put(CONTENT)
     assert list(folder.iterdir()) == []
+
+
+async def test_what_a_killed_process_was_writing_is_cleared_at_the_next_start_but_not_what_may_still_be_written(
+    blobs, folder, clock
+):
+    stored = await blobs.put(CONTENT)
+    now = clock.now().timestamp()
+    for name, age in ((".incoming-dead", 3601), (".incoming-busy", 3599), (stored, 10**6), ("other", 10**6)):
+        (folder / name).touch()
+        os.utime(folder / name, (now - age, now - age))
+    await blobs.start()
+    assert {path.name for path in folder.iterdir()} == {".incoming-busy", stored, "other"}
+
+
+async def test_a_folder_that_was_made_is_synced_into_its_parents(tmp_path, clock, monkeypatch):
+    synced = []
+    real = os.fsync
+
+    def fsync(handle):
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink())
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store = BlobStore(tmp_path / "a" / "b", clock)
+    await store.start()
+    assert set(synced) == {tmp_path, tmp_path / "a"}
+    synced.clear()
+    await store.start()
+    assert synced == []

@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaConnectionError, KafkaError
 
 from reference_impl.service_libs import consumer as consumers
-from reference_impl.service_libs.consumer import Consumer, Membership
+from reference_impl.service_libs.consumer import Consumer, Membership, Subscription
 
 P0, P1 = TopicPartition("essays", 0), TopicPartition("essays", 1)
 
@@ -42,11 +42,18 @@ class Broker:
     assigns_on_subscribe: bool = True
 
 
+class Fetcher:
+    def __init__(self) -> None:
+        self.error_future = asyncio.get_running_loop().create_future()
+
+    async def _proc_fetch_request(self): ...
+
+
 class Client:
     def __init__(self, broker, **options) -> None:
         self.broker = broker
         broker.options.append(options)
-        self._fetcher = SimpleNamespace(error_future=asyncio.get_running_loop().create_future())
+        self._fetcher = Fetcher()
         self.assigned = set()
 
     async def start(self):
@@ -85,6 +92,12 @@ class Client:
             raise batch
         return batch
 
+    async def end_offsets(self, partitions):
+        return dict.fromkeys(partitions, 10)
+
+    async def position(self, _partition):
+        return 4
+
     async def commit(self, offsets):
         self.broker.commits.append(dict(offsets))
         if self.broker.errors:
@@ -103,12 +116,12 @@ MEMBERSHIP = Membership("127.0.0.1:1", "group", 1500, 300, 2000, 100, 1000, 50, 
 
 
 @pytest.fixture
-async def start(broker, backoff):
+async def start(broker, backoff, metrics):
     """Starts a consumer over a handler of deliveries; stops it in the end."""
     tasks = []
 
     def run(consume):
-        consumer = Consumer(MEMBERSHIP, ["essays"], consume, backoff)
+        consumer = Consumer(MEMBERSHIP, Subscription(["essays"], consume), backoff, metrics)
         tasks.append(asyncio.create_task(consumer.run()))
         consumer.task = tasks[-1]
         return consumer
@@ -280,3 +293,22 @@ async def test_asked_to_stop_it_abandons_what_does_not_end(*, start, broker, han
     assert handled == []
     assert broker.committed == {}
     assert broker.stopped == 1
+
+
+async def test_the_lag_is_from_what_is_finished_not_from_what_is_fetched(
+    *, start, broker, handle, gates, until, metrics, monkeypatch
+):
+    monkeypatch.setattr(consumers, "_LAG_SECONDS", 0.001)
+    gates[(0, 0)] = gates[(0, 1)] = asyncio.Event()
+    start(handle)
+    broker.batches.put_nowait({P0: records(P0, 0, 1)})
+
+    def lag(partition):
+        return metrics._registry.get_sample_value("lag_records", {"topic": "essays", "partition": str(partition)})
+
+    await until(lambda: lag(0) == 10)  # in work, and not done
+    assert lag(1) == 6  # nothing was handed over: from where the group stands
+    gates[(0, 0)].set()
+    await until(lambda: lag(0) == 8)
+    await broker.listener.on_partitions_revoked({P0, P1})
+    assert metrics._registry.get_sample_value("deliveries_total", {"topic": "essays"}) == 2

@@ -13,8 +13,8 @@ from reference_impl.service_libs.errors import ContentMissing, ContentUnavailabl
 
 
 @pytest.fixture
-async def app(tmp_path):
-    blobs = BlobStore(tmp_path)
+async def app(tmp_path, clock):
+    blobs = BlobStore(tmp_path, clock)
     await blobs.start()
     return build_app(blobs, max_blob_bytes=1000)
 

@@ -11,7 +11,13 @@ from reference_impl.common_core.envelope import EventEnvelope
 from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1
 
 PROVISIONED = EssayContentProvisionedV1(
-    upload_id="u1", file_name="a.txt", raw_file_storage_id="a" * 64, text_storage_id="b" * 64
+    upload_id="u1",
+    batch_id="u1",
+    batch_size=1,
+    file_name="a.txt",
+    raw_file_storage_id="a" * 64,
+    text_storage_id="b" * 64,
+    extractor_version=2,
 )
 
 
@@ -68,6 +74,13 @@ def test_both_outcomes_require_the_raw_blob(event):
 
 def test_a_rejection_says_why():
     event = EssayValidationFailedV1(
-        upload_id="u", file_name="a.pdf", raw_file_storage_id="a" * 64, reason="damaged", detail="EOFError"
+        upload_id="u",
+        batch_id="b",
+        batch_size=3,
+        file_name="a.pdf",
+        raw_file_storage_id="a" * 64,
+        reason="damaged",
+        detail="EOFError",
+        extractor_version=1,
     )
     assert event.reason is ValidationFailure.DAMAGED

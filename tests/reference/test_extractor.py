@@ -10,7 +10,7 @@ import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 from reference_impl.common_core.enums import ValidationFailure
-from reference_impl.file_service.extractor import Extractor, extension, zip_bomb
+from reference_impl.file_service.extractor import NEWEST, Extractor, extension, zip_bomb
 
 LIMIT = 2_000_000
 
@@ -50,15 +50,15 @@ def zip_of(**entries):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252", "latin-1"])
 def test_text_is_decoded_by_its_mark_or_by_trying(extractor, encoding):
     text = "Räksmörgås\r\nnaïve\r\n"
-    assert extractor.extract(text.encode(encoding), "a.txt").text == text
+    assert extractor.extract(text.encode(encoding), "a.txt", NEWEST).text == text
 
 
 def test_bytes_of_no_encoding_are_text_all_the_same(extractor):
-    assert extractor.extract(b"p\xe5 \x81\n", "a.txt").failure is None
+    assert extractor.extract(b"p\xe5 \x81\n", "a.txt", NEWEST).failure is None
 
 
 def test_a_docx_gives_its_paragraphs(extractor):
-    assert extractor.extract(docx_of("Hej", "på dig"), "a.docx").text == "Hej\npå dig"
+    assert extractor.extract(docx_of("Hej", "på dig"), "a.docx", NEWEST).text == "Hej\npå dig"
 
 
 def test_a_docx_with_a_table_gives_its_cells_too(extractor):
@@ -66,11 +66,11 @@ def test_a_docx_with_a_table_gives_its_cells_too(extractor):
     document.add_table(1, 1).cell(0, 0).text = "in a cell"
     written = io.BytesIO()
     document.save(written)
-    assert "in a cell" in extractor.extract(written.getvalue(), "a.docx").text
+    assert "in a cell" in extractor.extract(written.getvalue(), "a.docx", NEWEST).text
 
 
 def test_a_pdf_gives_its_pages(extractor):
-    assert extractor.extract(pdf_of("first", "second"), "a.pdf").text.split() == ["first", "second"]
+    assert extractor.extract(pdf_of("first", "second"), "a.pdf", NEWEST).text.split() == ["first", "second"]
 
 
 @pytest.mark.parametrize(
@@ -92,18 +92,32 @@ def test_a_pdf_gives_its_pages(extractor):
     ],
 )
 def test_what_is_wrong_with_the_bytes_is_a_result(extractor, name, content, failure):
-    found = extractor.extract(content, name)
+    found = extractor.extract(content, name, NEWEST)
     assert (found.failure, found.text) == (failure, "")
     assert found.detail
 
 
 def test_the_same_bytes_give_the_same_result(extractor):
     content = docx_of("text")[:2000]
-    assert extractor.extract(content, "a.docx") == extractor.extract(content, "a.docx")
+    assert extractor.extract(content, "a.docx", NEWEST) == extractor.extract(content, "a.docx", NEWEST)
+
+
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [(1, "e\u0301\r\n\r\n \r\n\n\tx\n\ny"), (2, "\u00e9\n\nx\n\ny")],
+)
+def test_each_version_keeps_its_text_for_ever(extractor, version, text):
+    content = "e\u0301\r\n\r\n \r\n\n\tx\n\ny".encode()
+    assert extractor.extract(content, "a.txt", version).text == text
+
+
+def test_an_unknown_version_is_no_word_about_the_file(extractor):
+    with pytest.raises(KeyError):
+        extractor.extract(b"text", "a.txt", NEWEST + 1)
 
 
 def test_exactly_the_limit_is_not_too_long(extractor):
-    assert extractor.extract(b"x" * 1000, "a.txt").failure is None
+    assert extractor.extract(b"x" * 1000, "a.txt", NEWEST).failure is None
 
 
 def test_a_bomb_shows_in_its_directory():
@@ -122,11 +136,11 @@ def test_a_directory_that_lies_does_not_help_a_bomb(extractor):
     for signature, offset in ((b"PK\x01\x02", 24), (b"PK\x03\x04", 22)):
         struct.pack_into("<I", bomb, bomb.index(signature) + offset, 1)
     assert zip_bomb(bytes(bomb), LIMIT) is None
-    assert extractor.extract(bytes(bomb), "a.docx").failure is not None
+    assert extractor.extract(bytes(bomb), "a.docx", NEWEST).failure is not None
 
 
 def test_unpacking_stops_at_the_limit(extractor):
-    found = extractor.extract(zip_of(**{"word/document.xml": b"0" * (LIMIT * 10)}), "a.docx")
+    found = extractor.extract(zip_of(**{"word/document.xml": b"0" * (LIMIT * 10)}), "a.docx", NEWEST)
     assert found.failure is ValidationFailure.TOO_LONG
 
 

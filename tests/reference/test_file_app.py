@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import zipfile
@@ -21,7 +22,7 @@ def uploads(database, the_outbox, clock):
 
 @pytest.fixture
 async def http(content, uploads):
-    desk = UploadDesk(content, uploads, max_bytes=LIMIT, max_unpacked_bytes=100_000)
+    desk = UploadDesk(content, uploads, max_bytes=LIMIT, max_unpacked_bytes=100_000, extractor_version=2)
     app = build_app(desk, max_upload_bytes=LIMIT, needed={})
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://file") as client:
         yield client
@@ -29,9 +30,9 @@ async def http(content, uploads):
 
 @pytest.fixture
 def post(http):
-    async def send(content=b"hej", name="a.txt", key="u1"):
+    async def send(content=b"hej", name="a.txt", key="u1", **fields):
         headers = {"Idempotency-Key": key} if key is not None else {}
-        return await http.post("/v1/files", files={"file": (name, content)}, headers=headers)
+        return await http.post("/v1/files", files={"file": (name, content)}, data=fields, headers=headers)
 
     return send
 
@@ -107,6 +108,15 @@ async def test_the_same_bytes_under_another_key_are_another_upload(post, rows):
         ({"key": ""}, 400, "no_key"),
         ({"key": "a b"}, 400, "bad_key"),
         ({"key": "x" * 256}, 400, "bad_key"),
+        ({"batch_id": "b"}, 400, "bad_batch"),
+        ({"batch_size": "2"}, 400, "bad_batch"),
+        ({"batch_id": "", "batch_size": "2"}, 400, "bad_batch"),
+        ({"batch_id": "a b", "batch_size": "2"}, 400, "bad_batch"),
+        ({"batch_id": "x" * 256, "batch_size": "2"}, 400, "bad_batch"),
+        *(
+            ({"batch_id": "b", "batch_size": size}, 400, "bad_batch")
+            for size in ("", "0", "-1", "1.0", "1001", "01", "many", " 2", "\u0662", "9" * 5000)
+        ),
     ],
 )
 async def test_a_bad_upload_is_refused_in_json_and_leaves_nothing(*, post, content, rows, upload, status, error):
@@ -201,6 +211,58 @@ async def test_a_recorded_upload_needs_no_content_service_to_be_answered_again(p
     assert (await post()).json() == first.json()
 
 
+async def test_without_a_batch_an_upload_is_one_of_its_own(post, rows):
+    await post()
+    assert await rows("SELECT batch_id, batch_size, extractor_version FROM upload") == [("u1", 1, 2)]
+    assert await rows("SELECT * FROM upload_batch") == [("u1", 1, 1)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+async def test_a_batch_has_the_size_it_says(post, rows, size):
+    assert (await post(batch_id="b" * 255, batch_size=str(size))).status_code == 202
+    assert await rows("SELECT * FROM upload_batch") == [("b" * 255, size, 1)]
+
+
+async def test_a_batch_takes_no_more_than_its_size(post, rows, content):
+    for key in ("u1", "u2"):
+        assert (await post(key=key, batch_id="b", batch_size="2")).status_code == 202
+    answer = await post(b"late", key="u3", batch_id="b", batch_size="2")
+    assert (answer.status_code, answer.json()["error"]) == (422, "batch_full")
+    assert await rows("SELECT upload_id FROM upload ORDER BY 1") == [("u1",), ("u2",)]
+    assert b"late" in content.blobs.values()
+
+
+async def test_a_batch_has_one_size(post, rows):
+    await post(batch_id="b", batch_size="3")
+    answer = await post(key="u2", batch_id="b", batch_size="2")
+    assert (answer.status_code, answer.json()["error"]) == (422, "batch_size_differs")
+    assert await rows("SELECT * FROM upload_batch") == [("b", 3, 1)]
+    assert await rows("SELECT upload_id FROM upload") == [("u1",)]
+
+
+async def test_many_at_once_do_not_overfill_a_batch(post, rows):
+    answers = await asyncio.gather(*(post(key=f"u{n}", batch_id="b", batch_size="3") for n in range(10)))
+    assert sorted(answer.status_code for answer in answers) == [202] * 3 + [422] * 7
+    assert await rows("SELECT * FROM upload_batch") == [("b", 3, 3)]
+
+
+async def test_an_upload_sent_again_takes_one_place_and_has_one_answer(post, rows):
+    first = await post(batch_id="b", batch_size="1")
+    again = await post(batch_id="b", batch_size="1")
+    assert (again.status_code, again.json()) == (202, first.json())
+    both = await asyncio.gather(*(post(key="u2", batch_id="c", batch_size="1") for _ in range(5)))
+    assert {answer.status_code for answer in both} == {202}
+    assert await rows("SELECT * FROM upload_batch ORDER BY 1") == [("b", 1, 1), ("c", 1, 1)]
+
+
+@pytest.mark.parametrize("batch", [{}, {"batch_id": "c", "batch_size": "2"}, {"batch_id": "b", "batch_size": "3"}])
+async def test_the_same_key_in_another_batch_is_refused(post, rows, batch):
+    await post(batch_id="b", batch_size="2")
+    answer = await post(**batch)
+    assert (answer.status_code, answer.json()["error"]) == (422, "key_reused")
+    assert await rows("SELECT * FROM upload_batch") == [("b", 2, 1)]
+
+
 async def test_it_wakes_the_worker(post, uploads):
     await post()
     assert uploads.recorded.is_set()
@@ -211,7 +273,7 @@ async def test_a_defect_of_ours_is_a_500_in_json(content, uploads, monkeypatch):
         raise KeyError("a defect")
 
     monkeypatch.setattr(uploads, "find", broken)
-    desk = UploadDesk(content, uploads, max_bytes=LIMIT, max_unpacked_bytes=100_000)
+    desk = UploadDesk(content, uploads, max_bytes=LIMIT, max_unpacked_bytes=100_000, extractor_version=2)
     transport = httpx.ASGITransport(build_app(desk, max_upload_bytes=LIMIT, needed={}), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://file") as http:
         answer = await http.post("/v1/files", files={"file": ("a.txt", b"hej")}, headers={"Idempotency-Key": "u1"})

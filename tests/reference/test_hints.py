@@ -18,26 +18,34 @@ def cautious(redis):
 async def test_after_a_failure_redis_is_left_alone_for_a_while(cautious, redis):
     redis.down = True
     for _ in range(5):
-        assert not await cautious.done(MESSAGE)
-        assert await cautious.lease(MESSAGE) is None
-        await cautious.mark_done(MESSAGE, 10)
+        assert await cautious.claim(MESSAGE) == (False, None)
+        await cautious.settle(MESSAGE, 10, "token")
     assert redis.commands == 1
 
 
 async def test_a_lease_has_a_token_of_its_own_and_a_life(hints, redis):
-    token = await hints.lease(MESSAGE)
+    _, token = await hints.claim(MESSAGE)
     assert redis.keys == {"lease:c:id": token}
     assert redis.ttl == {"lease:c:id": 2}
 
 
 async def test_releasing_late_does_not_release_anothers_lease(hints, redis):
-    token = await hints.lease(MESSAGE)
+    _, token = await hints.claim(MESSAGE)
     redis.keys["lease:c:id"] = "another's"  # ours ran out, and another took it
     await hints.release(MESSAGE, token)
     assert redis.keys == {"lease:c:id": "another's"}
+    await hints.settle(MESSAGE, 10, token)
+    assert redis.keys["lease:c:id"] == "another's"
 
 
 async def test_the_hint_names_database_consumer_and_event(hints, redis, database):
-    await hints.mark_done(MESSAGE, 10)
+    await hints.settle(MESSAGE, 10, None)
     assert redis.keys == {f"done:{database.epoch}:c:id": "digest"}
     assert redis.ttl == {f"done:{database.epoch}:c:id": 10}
+
+
+async def test_a_claim_and_what_settles_it_cost_a_round_trip_each(hints, redis):
+    _, token = await hints.claim(MESSAGE)
+    await hints.settle(MESSAGE, 10, token)
+    assert redis.commands == 2
+    assert await hints.claim(MESSAGE) == (True, None)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
+from dataclasses import replace
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -57,7 +59,8 @@ def handler():
 
 @pytest.fixture
 def consume(idempotency, handler):
-    return idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES, max_attempts=3)(handler)
+    idempotency = replace(idempotency, max_attempts=3)
+    return idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES)(handler)
 
 
 @pytest.fixture
@@ -69,7 +72,13 @@ def hint(database):
 
 
 OTHER = EssayContentProvisionedV1(
-    upload_id="u1", file_name="other.txt", raw_file_storage_id="a" * 64, text_storage_id="b" * 64
+    upload_id="u1",
+    batch_id="b1",
+    batch_size=1,
+    file_name="other.txt",
+    raw_file_storage_id="a" * 64,
+    text_storage_id="b" * 64,
+    extractor_version=1,
 )
 
 
@@ -137,8 +146,11 @@ async def test_a_commit_without_an_answer_is_asked_about_again(*, consume, deliv
     class Ambiguous:
         """Commits, and then the answer is lost: once, at the effect's transaction."""
 
+        def __init__(self, **options) -> None:
+            self.options = options
+
         async def __aenter__(self):
-            self.inner = real()
+            self.inner = real(**self.options)
             return await self.inner.__aenter__()
 
         async def __aexit__(self, *error):
@@ -292,22 +304,16 @@ async def test_when_the_holder_finishes_the_event_is_skipped(
     assert await rows(EFFECTS) == []
 
 
-async def test_when_the_lease_outlives_its_life_the_event_is_applied_all_the_same(
-    *, consume, delivered, redis, rows, monkeypatch
-):
+async def test_when_the_lease_outlives_its_life_the_event_is_applied_all_the_same(*, consume, delivered, redis, rows):
     redis.keys[f"lease:c:{first_id(delivered())}"] = "a dead holder's token"
-
-    async def run_out(_key):
-        return 0.0
-
-    monkeypatch.setattr(redis, "remaining_seconds", run_out)
+    redis.held_seconds = 0.001
     await consume(delivered())
     assert len(await rows(EFFECTS)) == 1
     assert "a dead holder's token" in redis.keys.values()  # another's lease is never released
 
 
 async def test_two_replicas_with_the_same_event_at_once_have_one_effect(
-    *, open_database, delivered, redis, backoff, rows
+    *, open_database, delivered, redis, backoff, rows, metrics
 ):
     """Redis is down, so nothing but the inbox stands between them."""
     from random import Random
@@ -320,7 +326,7 @@ async def test_two_replicas_with_the_same_event_at_once_have_one_effect(
         await database.start()
         inbox = Inbox(database, Outbox(database), "dead-letters")
         hints = Hints(redis, Random(1), lambda: "epoch", lease_seconds=2, retry_after=0.0)
-        idempotency = Idempotency(InboxGuard(database, inbox, hints), inbox, backoff)
+        idempotency = Idempotency(InboxGuard(database, inbox, hints, metrics), inbox, backoff, metrics)
         consumers.append(idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES)(handler))
     await asyncio.gather(*(consume(delivered()) for consume in consumers))
     assert [handler.prepared for handler in handlers] == [1, 1]
@@ -332,3 +338,75 @@ async def test_a_long_payload_is_cut_so_that_the_letter_can_leave(consume, lette
     (letter,) = await letters()
     assert len(letter["payload_base64"]) < 1_000_000
     assert "payload cut from 2000000" in letter["reason"]
+
+
+@pytest.fixture
+def counted(metrics):
+    """A sample's value, or None; ``counted("deliveries_total", topic="essays")``."""
+    return lambda name, **labels: metrics._registry.get_sample_value(name, labels)
+
+
+async def test_what_happens_is_counted(*, consume, delivered, redis, counted, handler):
+    await consume(delivered())
+    await consume(delivered())
+    redis.keys.clear()
+    await consume(delivered())
+    await consume(delivered(OTHER, identity=first_id(delivered())))
+    await consume(Delivery("essays", 2, 7, None, b"junk"))
+    assert counted("duplicates_total", seen_by="redis") == 1
+    assert counted("duplicates_total", seen_by="inbox") == 1
+    assert counted("conflicts_total") == 1
+    assert counted("dead_letters_total", kind="malformed") == 1
+    assert counted("handler_seconds_count") == handler.prepared == 3
+
+
+async def test_a_letter_keeps_the_key_and_stays_below_the_limit_whatever_the_record_holds(consume, letters):
+    key, headers = b"\xff" * 100_000, tuple((f"h{n}", b"x" * 30_000) for n in range(20))
+    await consume(Delivery("essays", 0, 0, key, b"x" * 2_000_000, (*headers, ("\x01" * 500_000, b""))))
+    await consume(Delivery("essays", 0, 1, b"\xfe", b"junk"))
+    cut, whole = await letters()
+    assert len(json.dumps(cut)) < 1_000_000
+    assert cut["payload_bytes"] == 2_000_000
+    for what in ("payload cut from 2000000", "key cut from 100000", "headers cut"):
+        assert what in cut["reason"]
+    assert base64.b64decode(whole["key_base64"]) == b"\xfe"
+
+
+async def test_a_header_whose_name_is_no_utf8_makes_a_record_malformed(consume, delivered, letters, rows):
+    await consume(replace(delivered(), headers=(("bad\udcff", b"v"),)))
+    (letter,) = await letters()
+    assert (letter["kind"], letter["headers"]) == ("malformed", {"bad\\udcff": "dg=="})
+    assert await rows(EFFECTS) == []
+
+
+async def test_a_cancellation_stays_one_though_the_attempt_cannot_be_given_back(
+    consume, delivered, handler, idempotency
+):
+    started = asyncio.Event()
+
+    async def hang():
+        started.set()
+        await asyncio.Event().wait()
+
+    async def broken(*_):
+        raise OperationalError("UPDATE", {}, Exception("locked"))
+
+    handler.before = hang
+    task = asyncio.create_task(consume(delivered()))
+    await started.wait()
+    idempotency.inbox.end_attempt = broken
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_attempt_waits_for_no_disk_and_the_effect_does(consume, delivered, database, monkeypatch):
+    asked, real = [], database.transaction
+
+    def noted(*, durable=True):
+        asked.append(durable)
+        return real(durable=durable)
+
+    monkeypatch.setattr(database, "transaction", noted)
+    await consume(delivered())
+    assert asked == [False, True]

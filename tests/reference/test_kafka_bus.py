@@ -3,10 +3,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaConnectionError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    RecordListTooLargeError,
+)
 
 from reference_impl.service_libs import kafka_bus
-from reference_impl.service_libs.errors import KafkaUnavailable
+from reference_impl.service_libs.errors import KafkaRefused, KafkaUnavailable
 from reference_impl.service_libs.kafka_bus import KafkaBus
 
 
@@ -82,6 +88,14 @@ async def test_a_producer_that_failed_is_replaced(kafka, producers):
     await kafka.stop()
     assert (first.sent, first.stopped) == ([], True)
     assert second.sent == [("essays", b"k", b"v")]
+
+
+@pytest.mark.parametrize("error", [MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError])
+async def test_a_record_that_the_broker_will_never_take_is_refused(kafka, producers, error):
+    producers.errors[:] = [None, error()]
+    with pytest.raises(KafkaRefused):
+        await kafka.publish("essays", "k", b"v")
+    await kafka.publish("essays", "k", b"v")
 
 
 async def test_a_broker_that_never_answers_is_given_up(kafka, producers, monkeypatch):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from reference_impl.service_libs.errors import KafkaUnavailable
+from reference_impl.service_libs.errors import KafkaRefused, KafkaUnavailable
 from reference_impl.service_libs.outbox import Outbox, Relay
 from reference_impl.service_libs.settings import OutboxSettings
 
@@ -21,13 +21,13 @@ def leave(database, the_outbox):
 
 
 @pytest.fixture
-async def other_relay(open_database, bus, clock, backoff):
+async def other_relay(open_database, bus, clock, backoff, metrics):
     """Another replica's, with its own connections to the same database."""
     from random import Random
 
     database = open_database()
     await database.start()
-    return Relay(OutboxSettings(), database, Outbox(database), bus, clock, backoff, Random(77))
+    return Relay(OutboxSettings(), database, Outbox(database), bus, clock, backoff, Random(77), metrics)
 
 
 async def test_what_is_left_is_published_once(leave, relay, bus):
@@ -131,5 +131,40 @@ async def test_it_goes_on_after_an_outage(leave, relay, bus, until):
     assert bus.published == []
     bus.refuse = lambda _key, _value: False
     await until(lambda: bus.published)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_what_is_refused_for_good_is_kept_counted_and_holds_nothing_up(
+    *, leave, relay, bus, rows, metrics, monkeypatch
+):
+    real = bus.publish
+
+    async def publish(topic, key, value):
+        if len(value) > 5:
+            raise KafkaRefused("too large")
+        await real(topic, key, value)
+
+    monkeypatch.setattr(bus, "publish", publish)
+    await leave(("a", b"far too large"), ("a", b"2"), ("b", b"3"))
+    await relay.publish_unsent()
+    assert sorted(value for _, _, value in bus.published) == [b"2", b"3"]
+    assert await relay.publish_unsent() == 0
+    assert await rows("SELECT value, sent_at, refused FROM outbox WHERE refused IS NOT NULL") == [
+        (b"far too large", None, "too large")
+    ]
+    assert metrics._registry.get_sample_value("outbox_refused_total") == 1
+
+
+async def test_it_connects_anew_also_with_nothing_to_send(relay, bus, until, monkeypatch):
+    starts = []
+
+    async def start():
+        starts.append(1)
+
+    monkeypatch.setattr(bus, "start", start)
+    relay.settings = OutboxSettings(relay_poll_seconds=0.001)
+    task = asyncio.create_task(relay.run())
+    await until(lambda: len(starts) > 2)
     task.cancel()
     await asyncio.wait([task])

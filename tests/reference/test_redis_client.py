@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from reference_impl.service_libs.errors import RedisUnavailable
+from reference_impl.service_libs.metrics import Metrics
+from reference_impl.service_libs.protocols import Claim
 from reference_impl.service_libs.redis_client import RedisClient
 
 
@@ -45,8 +47,8 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def client(server: Server) -> AsyncIterator[RedisClient]:
-    client = RedisClient(f"redis://127.0.0.1:{server.port}/0", connect_timeout=5, command_timeout=0.1)
+async def client(server: Server, metrics: Metrics) -> AsyncIterator[RedisClient]:
+    client = RedisClient(f"redis://127.0.0.1:{server.port}/0", metrics, connect_timeout=5, command_timeout=0.1)
     yield client
     await client.stop()
 
@@ -58,34 +60,35 @@ async def test_it_starts_with_a_ping(client, server):
     assert client.available
 
 
-async def test_a_claim_whose_reply_is_lost_is_sent_once(client, server):
+async def test_a_claim_whose_reply_is_lost_is_sent_once(client, server, metrics):
     server.answer = lambda _: None
     with pytest.raises(RedisUnavailable, match="Timeout"):
         await client.set_if_not_exists("k", "v", 10)
     assert len(server.commands(b"SET")) == 1
     assert client.available is False
+    assert metrics._registry.get_sample_value("redis_errors_total") == 1
 
 
 async def test_a_late_reply_is_never_taken_for_the_next_ones(client, server):
     server.answer = lambda _: None
     with pytest.raises(RedisUnavailable):
-        await client.get("first")
-    server.writers[0].write(b"$4\r\nlate\r\n")
-    server.answer = lambda _: b"$4\r\nnext\r\n"
-    assert await client.get("second") == "next"
+        await client.delete_key("first")
+    server.writers[0].write(b":7\r\n")
+    server.answer = lambda _: b":1\r\n"
+    assert await client.delete_key("second") == 1
     assert server.connections == 2
 
 
 async def test_a_cancelled_command_leaves_no_reply_behind(client, server):
     server.answer = lambda _: None
-    task = asyncio.create_task(client.get("first"))
+    task = asyncio.create_task(client.delete_key("first"))
     while not server.received:
         await asyncio.sleep(0.001)
     task.cancel()
     await asyncio.wait([task])
-    server.writers[0].write(b"$4\r\nlate\r\n")
-    server.answer = lambda _: b"$4\r\nnext\r\n"
-    assert await client.get("second") == "next"
+    server.writers[0].write(b":7\r\n")
+    server.answer = lambda _: b":1\r\n"
+    assert await client.delete_key("second") == 1
 
 
 @pytest.mark.parametrize(("answer", "ours"), [(b"+OK\r\n", True), (b"$-1\r\n", False)])
@@ -96,13 +99,28 @@ async def test_set_if_not_exists_says_whose_the_key_is(client, server, answer, o
     assert {b"SET", b"k", b"NX", b"EX", b"7"} <= set(sent.split(b"\r\n"))
 
 
+@pytest.mark.parametrize(
+    ("answer", "claim"), [(b":-1\r\n", Claim(True)), (b":0\r\n", Claim(False)), (b":1500\r\n", Claim(False, 1.5))]
+)
+async def test_a_claim_is_one_round_trip_and_says_what_it_found(client, server, answer, claim):
+    server.answer = lambda _: answer
+    assert await client.claim("done", "digest", "lease", "token", 7) == claim
+    assert len(server.received) == 1
+
+
+async def test_settling_is_one_round_trip(client, server):
+    server.answer = lambda _: b":0\r\n"
+    await client.settle("done", "digest", 9, "lease", "token")
+    assert len(server.received) == 1
+
+
 async def test_delete_key_counts(client, server):
     server.answer = lambda _: b":1\r\n"
     assert await client.delete_key("k") == 1
 
 
-async def test_a_server_that_is_not_there_is_unavailable():
-    client = RedisClient("redis://127.0.0.1:1/0", connect_timeout=5, command_timeout=5)
+async def test_a_server_that_is_not_there_is_unavailable(metrics):
+    client = RedisClient("redis://127.0.0.1:1/0", metrics, connect_timeout=5, command_timeout=5)
     with pytest.raises(RedisUnavailable):
         await client.start()
     await client.stop()
@@ -111,4 +129,4 @@ async def test_a_server_that_is_not_there_is_unavailable():
 async def test_an_error_reply_is_unavailable_too(client, server):
     server.answer = lambda _: b"-LOADING the dataset\r\n"
     with pytest.raises(RedisUnavailable):
-        await client.get("k")
+        await client.delete_key("k")

@@ -15,16 +15,25 @@ import httpx
 import pytest
 from dishka import make_async_container
 
+from reference_impl.batch_orchestrator import di as batch_orchestrator
+from reference_impl.cj_assessment import di as cj_assessment
 from reference_impl.content_service.config import ContentServiceSettings
 from reference_impl.essay_lifecycle import di as essay_lifecycle
 from reference_impl.essay_lifecycle.config import EssayLifecycleSettings
 from reference_impl.file_service import di as file_service
 from reference_impl.service_libs.serving import Service
 from reference_impl.service_libs.settings import load
-from reference_impl.variants import VARIANTS
+from reference_impl.spell_checker import di as spell_checker
+from reference_impl.variants import CONSUMERS, VARIANTS
 from reference_impl.variants.__main__ import providers
 
-SERVICES = {"file_service": file_service, "essay_lifecycle": essay_lifecycle}
+SERVICES = {
+    "file_service": file_service,
+    "essay_lifecycle": essay_lifecycle,
+    "batch_orchestrator": batch_orchestrator,
+    "spell_checker": spell_checker,
+    "cj_assessment": cj_assessment,
+}
 
 
 async def built(name):
@@ -32,11 +41,34 @@ async def built(name):
     return container, await container.get(Service)
 
 
-@pytest.mark.parametrize(("name", "background"), [("file_service", 2), ("essay_lifecycle", 2)])
-async def test_a_service_is_built_while_nothing_answers(service_environment, name, background):
+def test_the_variants_know_every_consumer():
+    assert SERVICES.keys() - {"file_service"} == CONSUMERS
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_a_service_is_built_while_nothing_answers(service_environment, name):
     container, service = await built(name)
-    assert len(service.background) == background
+    assert len(service.background) == 2
     await container.close()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_a_service_shows_its_figures(service_environment, name):
+    container, service = await built(name)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://service") as http:
+        answer = await http.get("/metrics")
+    shown = service.metrics
+    await container.close()
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert "process_resident_memory_bytes" in answer.text
+    assert "redis_errors_total " in answer.text
+    assert shown is not (await _another(name)), "one service's figures are its own"
+
+
+async def _another(name):
+    container, service = await built(name)
+    await container.close()
+    return service.metrics
 
 
 @pytest.mark.parametrize("name", SERVICES)

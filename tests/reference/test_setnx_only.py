@@ -26,8 +26,8 @@ def waits():
 
 
 @pytest.fixture
-def consume(database, inbox, redis, backoff, waits):
-    idempotency = Idempotency(SetnxGuard(database, redis), inbox, backoff)
+def consume(*, database, inbox, redis, backoff, waits, metrics):
+    idempotency = Idempotency(SetnxGuard(database, redis), inbox, backoff, metrics)
 
     @idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES)
     async def handle(message):

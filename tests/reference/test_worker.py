@@ -7,7 +7,7 @@ import pytest
 
 from reference_impl.common_core.enums import ContentType
 from reference_impl.file_service.config import FileServiceSettings
-from reference_impl.file_service.extractor import Extractor
+from reference_impl.file_service.extractor import NEWEST, Extractor
 from reference_impl.file_service.store import Upload, UploadStore
 from reference_impl.file_service.worker import Worker
 from reference_impl.service_libs.outbox import Outbox
@@ -40,9 +40,9 @@ def worker(make_worker, database):
 
 @pytest.fixture
 def take(worker, content):
-    async def record(raw=b"hej hej", name="a.txt", key="u1"):
+    async def record(raw=b"hej hej", name="a.txt", key="u1", version=NEWEST):
         raw_id = await content.store_content(raw, ContentType.RAW_UPLOAD_BLOB)
-        return await worker.uploads.record(Upload(key, name, raw_id))
+        return await worker.uploads.record(Upload(key, name, raw_id, f"b-{key}", 1, version))
 
     return record
 
@@ -63,6 +63,8 @@ async def test_an_upload_that_passes_is_provisioned(take, worker, outcomes, cont
     assert event["data"]["upload_id"] == event["correlation_id"] == "u1"
     assert event["data"]["raw_file_storage_id"] == upload.raw_file_storage_id
     assert content.blobs[event["data"]["text_storage_id"]] == "Räka\r\n".encode()
+    told = {name: event["data"][name] for name in ("batch_id", "batch_size", "extractor_version")}
+    assert told == {"batch_id": "b-u1", "batch_size": 1, "extractor_version": NEWEST}
     assert content.kinds == ["raw_upload_blob", "extracted_plaintext"]
 
 
@@ -100,7 +102,7 @@ async def test_data_hold_no_clock(take, worker, outcomes, clock):
     await worker.finish(await take(key="u1"))
     clock.pass_seconds(1000)
     await worker.finish(await take(key="u2"))
-    first, second = [event["data"] | {"upload_id": ""} for event in await outcomes()]
+    first, second = [event["data"] | {"upload_id": "", "batch_id": ""} for event in await outcomes()]
     assert first == second
 
 
@@ -177,3 +179,90 @@ async def test_a_worker_that_is_stopped_in_the_middle_leaves_the_upload_to_the_n
     (upload,) = await worker.uploads.claim(10, 10)
     await worker.finish(upload)
     assert len(await outcomes()) == 1
+
+
+async def test_each_upload_is_extracted_by_the_version_it_was_recorded_with(take, worker, outcomes, content):
+    for version in (1, 2):
+        await worker.finish(await take(b"a\n\n\n\nb", key=f"u{version}", version=version))
+    texts = [content.blobs[event["data"]["text_storage_id"]] for event in await outcomes()]
+    assert texts == [b"a\n\n\n\nb", b"a\n\nb"]
+    assert [event["data"]["extractor_version"] for event in await outcomes()] == [1, 2]
+
+
+async def test_a_version_of_a_newer_release_is_no_word_about_the_file(take, worker, outcomes):
+    upload = await take(version=NEWEST + 1)
+    with pytest.raises(KeyError):
+        await worker.finish(upload)
+    assert await outcomes() == []
+
+
+async def test_an_upload_that_ends_every_process_is_given_up(take, worker, outcomes, clock, content):
+    upload = await take()
+    for _ in range(worker.settings.max_claims):
+        (claimed,) = await worker.uploads.claim(10, 10)
+        clock.pass_seconds(11)
+    assert claimed.claims == worker.settings.max_claims
+    (over,) = await worker.uploads.claim(10, 10)
+    await worker.finish(over)
+    (event,) = await outcomes()
+    assert (event["event_type"], event["data"]["reason"]) == (FAILED, "damaged")
+    assert "20 claims" in event["data"]["detail"]
+    assert content.blobs.keys() == {upload.raw_file_storage_id}
+
+
+async def test_the_last_claim_that_is_allowed_is_worked_on(take, worker, outcomes, clock):
+    await take()
+    for _ in range(worker.settings.max_claims):
+        (claimed,) = await worker.uploads.claim(10, 10)
+        clock.pass_seconds(11)
+    await worker.finish(claimed)
+    assert (await outcomes())[0]["event_type"] == PROVISIONED
+
+
+async def test_an_outage_of_whatever_length_uses_up_no_claims(take, worker, content, clock, rows):
+    await take()
+    content.down = True
+    for _ in range(worker.settings.max_claims + 5):
+        (claimed,) = await worker.uploads.claim(10, 10)
+        await worker._finish_or_release(claimed)
+        clock.pass_seconds(10)
+    assert await rows("SELECT claims, status FROM upload") == [(0, "received")]
+
+
+async def test_a_claim_that_ran_out_is_given_back_without_touching_the_next_one(take, worker, clock, rows):
+    await take()
+    (slow,) = await worker.uploads.claim(10, 10)
+    clock.pass_seconds(11)
+    (other,) = await worker.uploads.claim(10, 10)
+    before = await rows("SELECT claimed_until FROM upload")
+    await worker.uploads.release(slow, 0)
+    assert await rows("SELECT claimed_until FROM upload") == before
+    assert await worker.uploads.claim(10, 10) == []
+    await worker.uploads.release(other, 0)
+    assert await rows("SELECT claims FROM upload") == [(0,)]
+    assert len(await worker.uploads.claim(10, 10)) == 1
+
+
+async def test_what_is_in_hand_is_not_claimed_again_by_the_same_worker(*, take, worker, content, clock, rows, until):
+    worker.settings = worker.settings.model_copy(update={"worker_poll_seconds": 0.001})
+    await take()
+    entered, polled = asyncio.Event(), []
+    claim = worker.uploads.claim
+
+    async def hang(_):
+        entered.set()
+        await asyncio.Event().wait()
+
+    async def counted(*arguments, **options):
+        polled.append(1)
+        return await claim(*arguments, **options)
+
+    content.fetch_content, worker.uploads.claim = hang, counted
+    task = asyncio.create_task(worker.run())
+    await entered.wait()
+    clock.pass_seconds(1000)
+    so_far = len(polled)
+    await until(lambda: len(polled) > so_far + 3)
+    task.cancel()
+    await asyncio.wait([task])
+    assert await rows("SELECT claims FROM upload") == [(1,)]

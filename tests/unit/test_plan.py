@@ -83,3 +83,18 @@ def test_an_expectation_for_no_variant_is_refused(tmp_path: Path) -> None:
 def test_a_stack_that_is_not_there_is_refused(tmp_path: Path, stack: str) -> None:
     with pytest.raises(PlanRefused, match="native"):
         plan(scenario(tmp_path), stack=stack)
+
+
+def test_batches_are_refused_where_the_front_door_is_not_told_of_them(tmp_path: Path) -> None:
+    path, system = tmp_path / "one.yaml", tmp_path / "system.yaml"
+    path.write_text("oneffect: 1\nname: one\nload: {batch: 5, uploads: 40, rate: 20/s}\n")
+    told = (
+        "oneffect: 1\nname: small\ndependencies: {kafka: {topics: {orders: 2}}}\n"
+        "services: {shop: {command: python -m shop}}\nevents: {id: /id, type: /type, topics: [orders]}\n"
+        'load: {upload: {to: shop, post: /orders, fields: {basket: "{batch}"}}}\n'
+    )
+    system.write_text(told)
+    assert plan(path).scenario.load.batch == 5
+    system.write_text(told.replace("{batch}", "none"))
+    with pytest.raises(PlanRefused, match=r"load\.batch: the front door is not told of batches"):
+        plan(path)

@@ -1,5 +1,7 @@
 """Installs what the native stack needs from package registries: Kafka's jars, and Toxiproxy built from source.
 
+Postgres comes with its package; what is made here is the database folder that each server starts with a copy of.
+
 All goes to one cache folder. A part gets its final name only when it is whole and verified, so half an
 installation is never taken for one, and doing it again costs nothing.
 """
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import StackError
 from harness.stacks.native import parts
+from harness.stacks.native.postgres import initialize
 from harness.stacks.native.training import train
 
 if TYPE_CHECKING:
@@ -45,8 +48,8 @@ def install(report: Report = lambda _part, _text: None, cache: Path | None = Non
         if found.path is None:
             raise StackError(f"{found.name}: {found.missing}; run: {found.mend}")
         report(found.name, f"{found.version}, {found.path}")
-    with _alone(cache, report), ThreadPoolExecutor(2) as pool:
-        works = [pool.submit(_kafka, cache, report), pool.submit(_toxiproxy, cache, report)]
+    with _alone(cache, report), ThreadPoolExecutor(3) as pool:
+        works = [pool.submit(work, cache, report) for work in (_kafka, _toxiproxy, _postgres)]
         for work in works:
             work.result()
 
@@ -130,6 +133,19 @@ def _toxiproxy(cache: Path, report: Report) -> None:
         # Modules and build results served this one build; an interrupted one finds them again.
         shutil.rmtree(cache / "go", ignore_errors=True)
     report("toxiproxy", f"{parts.TOXIPROXY}, {binary}")
+
+
+def _postgres(cache: Path, report: Report) -> None:
+    found = parts.find_postgres(cache)
+    if found.path is None and found.mend == parts.SETUP:
+        report("postgres", "making a fresh database folder")
+        with _staging(cache) as staging:
+            initialize(parts.postgres_binaries(), staging / "data")
+            (staging / "data").rename(parts.postgres_template(cache))
+        found = parts.find_postgres(cache)
+    if found.path is None:
+        raise StackError(f"{found.name}: {found.missing}; run: {found.mend}")
+    report("postgres", f"{found.version}, {found.path}")
 
 
 def _build(go: Path, staging: Path, modules: Path) -> None:

@@ -16,6 +16,9 @@ from harness.stacks.native import reaper
 _PATIENCE = 20.0
 """Seconds that reaping may take."""
 
+_MODE = 0o700 if os.geteuid() else 0o711
+"""Of root's stacks Postgres, which is never root, must get through to its own folder; the others beside it are 0700."""
+
 
 class Keeper:
     """Holds one stack's ``token``, ``folder`` and reaper, until ``close``.
@@ -26,12 +29,13 @@ class Keeper:
 
     def __init__(self) -> None:
         root = Path(tempfile.gettempdir()) / f"oneffect-{os.getuid()}"
-        root.mkdir(mode=0o700, exist_ok=True)
+        root.mkdir(mode=_MODE, exist_ok=True)
+        root.chmod(_MODE)
         sweep(root)
         self.token = secrets.token_hex(8)
         # Locked before it has the name that a sweep looks at.
         unnamed = root / f".{self.token}"
-        unnamed.mkdir()
+        unnamed.mkdir(mode=_MODE)
         self._lock = os.open(unnamed / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.folder = unnamed.rename(root / self.token)
@@ -75,7 +79,7 @@ def sweep(root: Path) -> None:
         except BlockingIOError:
             continue
         else:
-            reaper.reap(folder.name)
+            reaper.reap(folder.name, folder)
             shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(lock)

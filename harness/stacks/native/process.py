@@ -36,6 +36,8 @@ class Launch:
     env: Mapping[str, str]
     cwd: Path
     log: Path
+    user: int | None = None
+    """The user id to run as, with no groups of the harness's; None: the harness's own."""
 
 
 class Process:
@@ -77,6 +79,9 @@ class Process:
                     cwd=self._launch.cwd,
                     env=dict(self._launch.env),
                     start_new_session=True,
+                    user=self._launch.user,
+                    group=self._launch.user,
+                    extra_groups=None if self._launch.user is None else [],
                 )
             except OSError as error:
                 raise StackError(f"{self.name}: {self._launch.command[0]} could not be started: {error}") from error
@@ -155,8 +160,13 @@ class Process:
         if self._child is None:
             raise StackError(f"{self.name} was never started")
         while (status := self._child.poll()) is None:
-            await asyncio.sleep(0.005)
+            await self.breathe()
         return status
+
+    @staticmethod
+    async def breathe() -> None:
+        """The pause between two looks at whether a process has ended."""
+        await asyncio.sleep(0.005)
 
     def _signal(self, number: signal.Signals) -> None:
         if self.pid is not None:

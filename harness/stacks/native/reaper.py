@@ -2,7 +2,8 @@
 
 ``python -I reaper.py TOKEN FOLDER``: reads its standard input, a pipe that only the harness writes to; at its end
 (the harness closed it, or died) kills every process that has ``ONEFFECT_STACK=TOKEN`` in its environment, which
-children inherit, removes FOLDER, and leaves.
+children inherit, removes FOLDER, and leaves. Postgres's children write over that environment, and the kernel keeps a
+little memory of a server that was killed: both are found by the server's folder, which lies in FOLDER.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from pathlib import Path
 
 VARIABLE = "ONEFFECT_STACK"
 """Marks every process of a stack with the stack's token."""
+
+_POSTMASTER = "postmaster.pid"
+"""A server's file; its seventh line names the memory by key and id."""
+
+_IPC_RMID = 0
 
 _CALM = 3
 """Looks in a row that must find nobody: one look can miss a process that is between fork and exec."""
@@ -37,16 +43,39 @@ def marked(token: str) -> list[int]:
     return found
 
 
-def reap(token: str) -> None:
-    """Kill until nobody is left, also those that are stopped, and those that are born meanwhile."""
+def servers(folder: Path) -> list[int]:
+    """Ids of the living Postgres processes whose files lie in ``folder``; a server's children work in its folder."""
+    found, folder = [], folder.resolve()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                cwd, program = (entry / "cwd").readlink(), (entry / "exe").readlink()
+            except OSError:
+                continue
+            if program.name.partition(" ")[0] == "postgres" and cwd.is_relative_to(folder):
+                found.append(int(entry.name))
+    return found
+
+
+def reap(token: str, folder: Path) -> None:
+    """Kill until nobody is left, also those that are stopped, and those that are born meanwhile; free their memory."""
     calm = 0
     while calm < _CALM:
-        pids = marked(token)
+        pids = [*marked(token), *servers(folder)]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         calm = 0 if pids else calm + 1
         time.sleep(0.01)
+    for file in folder.glob(f"*/*/{_POSTMASTER}"):
+        _free(file)
+
+
+def _free(postmaster: Path) -> None:
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        import ctypes
+
+        ctypes.CDLL(None).shmctl(int(postmaster.read_text().splitlines()[6].split()[1]), _IPC_RMID, None)
 
 
 def main(token: str, folder: str) -> None:
@@ -55,7 +84,7 @@ def main(token: str, folder: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     while os.read(0, 1024):
         pass
-    reap(token)
+    reap(token, Path(folder))
     shutil.rmtree(folder, ignore_errors=True)
 
 

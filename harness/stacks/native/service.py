@@ -76,6 +76,7 @@ class Place:
             "data": str(self.data),
             "run": self.names.run,
             "group": self.names.group(self.service),
+            "database": self.names.database(self.service),
             "variant": self.variant or "",
         }
         return PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), text)

@@ -1,14 +1,16 @@
-"""Real Kafka, Redis or Valkey, Toxiproxy and service processes on loopback, from package registries alone."""
+"""Real Kafka, Redis or Valkey, Postgres, Toxiproxy and service processes on loopback, from package registries alone."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from harness.clients import sql
 from harness.errors import PlanRefused, StackError
 from harness.stack import Forgetful, Killable, Link, Pausable, ServiceHandle, Stoppable
 from harness.stacks.native.kafka import Kafka, listeners
@@ -16,6 +18,7 @@ from harness.stacks.native.keeper import Keeper
 from harness.stacks.native.link import NativeLink
 from harness.stacks.native.parts import Parts, require
 from harness.stacks.native.ports import Ports
+from harness.stacks.native.postgres import USER, PostgresServer
 from harness.stacks.native.process import Launch, Process
 from harness.stacks.native.reaper import VARIABLE
 from harness.stacks.native.redis import RedisServer
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 _START = 60.0
 """Seconds until a broker, a store, a proxy or a service that does not answer is given up on."""
 
+_KINDS = ("kafka", "redis", "postgres")
 _OFFERS = (Link, ServiceHandle, Killable, Stoppable, Pausable, Forgetful)
 
 
@@ -52,6 +56,7 @@ class NativeStack:
         self._ports = Ports()
         self._keeper: Keeper | None = None
         self._files: Path | None = None
+        self._databases: list[tuple[str, str]] = []
         self._parts: Parts | None = None
         self._addresses: dict[str, str] = {}
         self.toxiproxies: list[Toxiproxy] = []
@@ -67,7 +72,7 @@ class NativeStack:
         self._parts = await asyncio.to_thread(require)
         self._keeper = await asyncio.to_thread(Keeper)
         try:
-            (self._keeper.folder / "tmp").mkdir()
+            (self._keeper.folder / "tmp").mkdir(mode=0o700)
             self._logs.mkdir(parents=True, exist_ok=True)
             self._addresses = {
                 name: self._address() for name in [*self._system.dependencies, *self._system.replicas()]
@@ -106,15 +111,15 @@ class NativeStack:
                     self.links[made.name] = made
 
     def _dependency(self, name: str, parts: Parts, joined: list[tuple[str, str]]) -> Process:
-        folder = self.kept.folder / name
-        folder.mkdir()
-        launch = self._launch(name)
-        if self._system.kind(name) == "kafka":
-            return Kafka(name, parts.java, folder, listeners(self._address(), self.direct(name), joined), launch)
-        config = self._system.dependencies[name].config
-        return RedisServer(
-            name, parts.redis, self.direct(name), folder=folder / "files", config=config, launch=launch
-        )
+        kind, config = self._system.kind(name), self._system.dependencies[name].config
+        folder, address, launch = self.kept.folder / name, self.direct(name), self._launch(name)
+        folder.mkdir(mode=0o711 if kind == "postgres" else 0o700)
+        files = folder / "files"
+        if kind == "kafka":
+            return Kafka(name, parts.java, folder, listeners(self._address(), address, joined), launch)
+        if kind == "postgres":
+            return PostgresServer(name, parts.postgres, address, folder=files, config=config, launch=launch)
+        return RedisServer(name, parts.redis, address, folder=files, config=config, launch=launch)
 
     def _probing(self, target: str) -> tuple[str, str]:
         if target in self._system.dependencies:
@@ -133,7 +138,15 @@ class NativeStack:
 
         Logs go to ``folder/logs``, data to ``data(service)``, which the reaper removes if nobody else does.
         """
+        (self.kept.folder / "data").mkdir(mode=0o700, exist_ok=True)
         self._files = self.kept.folder / "data" / names.run
+        self._databases = [
+            (f"postgresql://{USER}@{self.direct(server)}/postgres", names.database(service))
+            for service in self._system.services
+            for server in self._system.servers(service)
+        ]
+        for server, database in self._databases:
+            await sql.create(server, database)
         env = {VARIABLE: self.kept.token, "TMPDIR": str(self.kept.folder / "tmp")}
         run_folder = await asyncio.to_thread(Path(folder).absolute)
         for replica in self._system.replicas():
@@ -165,6 +178,10 @@ class NativeStack:
         await _down(services, graceful=graceful)
         if self._files is not None:
             await asyncio.to_thread(shutil.rmtree, self._files, ignore_errors=True)
+        databases, self._databases = self._databases, []
+        for server, database in databases:
+            with suppress(StackError):  # a server that is down keeps it until the stack ends
+                await sql.drop(server, database)
 
     def data(self, service: str) -> Path:
         """The folder that a service's replicas share in this run; StackError before services were started."""
@@ -237,10 +254,8 @@ def _check(system: System) -> None:
         if service.command is None:
             raise PlanRefused(f"services.{name} is an image; the native stack starts commands")
     for name in system.dependencies:
-        if system.kind(name) not in {"kafka", "redis"}:
-            raise PlanRefused(
-                f"dependencies.{name}: the native stack has kafka and redis, and no {system.kind(name)}"
-            )
+        if (kind := system.kind(name)) not in _KINDS:
+            raise PlanRefused(f"dependencies.{name}: the native stack has {', '.join(_KINDS)}, and no {kind}")
 
 
 async def _up(processes: Iterable[Process]) -> None:

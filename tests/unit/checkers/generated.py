@@ -25,7 +25,7 @@ class World:
         self.rejected = {n for n in range(self.uploads) if random.random() < 0.2}
         self.rounds = random.choice([0, 1, 2, 3])
         self.seen: list[Record] = []
-        self.ends = {("orders", 0): 0, ("orders", 1): 0, ("shipping", 0): 0}
+        self.ends = {("orders", 0): 0, ("orders", 1): 0, ("shipping", 0): 0, ("shipping", 1): 0}
         self.effects: list[Record] = []
 
     def make(self) -> Tape:
@@ -58,6 +58,7 @@ class World:
                 self.effects.append({"consumer": consumer, "kind": kind, "n": n})
             if kind == "placed":
                 self._event(topics, n, "shipped", 0)
+            self._close(topics, n)
         blobs = self.tape.look(ms + 10, "blobs")
         for n in uploads:
             for why in self.random.sample(["answer", "event"], self.random.randint(0, 2)):
@@ -72,8 +73,14 @@ class World:
                     self.tape.effect(effects, effect["consumer"], effect["kind"], effect["n"])
                     effect["seen"] = True
 
+    def _close(self, topics: Record, n: int) -> None:
+        """The batch's outcome after its last upload; a batch without an accepted upload may have one."""
+        last = n % 2 == 1 or n == self.uploads - 1
+        if last and (not {n - n % 2, n} <= self.rejected or self.random.random() < 0.3):
+            self._event(topics, n // 2, "closed", 1)
+
     def _event(self, read: Record, n: int, kind: str, partition: int) -> None:
-        place = ("shipping" if kind == "shipped" else "orders", partition)
+        place = ("orders" if kind in {"placed", "refused"} else "shipping", partition)
         self.seen.append(self.tape.event(read, n, kind, partition, self.ends[place]))
         self.ends[place] += 1
 
@@ -196,10 +203,13 @@ def add_event(tape: Tape, random: Random) -> None:
             "new": {"event_id": event["event_id"] + "-new"},
             "unasked": {
                 "event_id": event["event_id"] + "-x",
-                "joins": {"0": "u77", "1": "order-77"},
+                "joins": {"0": "u77", "1": "order-77", "2": "g77"},
                 "upload_id": "u77",
             },
-            "retyped": {"event_type": random.choice(["placed", "refused", "shipped", "odd"]), "digest": "other"},
+            "retyped": {
+                "event_type": random.choice(["placed", "refused", "shipped", "closed", "odd"]),
+                "digest": "other",
+            },
         }[what]
         tape.seen(random.choice(reads), "event", new)
     if random.random() < 0.8:
@@ -338,6 +348,17 @@ def reprocess(tape: Tape, random: Random) -> None:
     if event is not None and random.random() < 0.7:
         where = {"event_id": f"{event['event_id']}-{phase}", "injected": None}
         tape.event(event["read"], int(upload[1:]), event["event_type"], 1, 60 + random.randint(0, 9), **where)
+        for n in range(random.randint(0, 2)):
+            again = {"event_id": f"closed-{upload}-{phase}-{n}"}
+            tape.event(event["read"], int(upload[1:]) // 2, "closed", 1, 70 + random.randint(0, 9), **again)
+
+
+def change_batch(tape: Tape, random: Random) -> None:
+    """An upload belongs to another batch, or to none."""
+    if invoke := some(tape, random, "upload", "invoke"):
+        batch = random.choice(["g0", "g1", "g70", None])
+        for record in tape.find("upload", upload_id=invoke["upload_id"]):
+            record["batch"] = batch
 
 
 def change_outcomes(tape: Tape, random: Random) -> None:
@@ -483,6 +504,7 @@ PLANTS: tuple[Plant, ...] = (
     change_answer,
     change_upload,
     reprocess,
+    change_batch,
     change_outcomes,
     change_blob,
     change_blob,

@@ -346,6 +346,11 @@ class OutcomeOracle:
             phases[record["upload_id"]].append(record["phase"])
             self.acceptable.setdefault(record["upload_id"], record.get("acceptable"))
         self.state = {upload: self._state(found) for upload, found in phases.items()}
+        self.batches: dict[str, set[str]] = defaultdict(set)
+        for upload in self.state:
+            told = [r["batch"] for r in run.of("upload") if r["upload_id"] == upload and r.get("batch") is not None]
+            if told:
+                self.batches[min(told)].add(upload)
 
     @staticmethod
     def _state(phases: Sequence[str]) -> str:
@@ -365,6 +370,8 @@ class OutcomeOracle:
             answers = self._ids(n, rule["then"])
             if rule["of"] == "upload":
                 yield from self._uploads(n, rule, answers)
+            elif rule["of"] == "batch":
+                yield from self._batches(n, rule, answers)
             else:
                 yield from self._followups(n, self._ids(n, [rule["of"]]), answers)
 
@@ -383,10 +390,9 @@ class OutcomeOracle:
     def _uploads(self, n: str, rule: Mapping[str, Any], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
         for upload, state in self.state.items():
             ids = answers.get(upload, set())
-            again = [r["phase"] for r in self.run.of("reprocess") if r.get("upload_id") == upload]
             if state == "ok" and not ids:
                 yield "outcome_missing" if self.decided else "undecided", (upload, n)
-            if state != "fail" and len(ids) > 1 + again.count("invoke") - again.count("fail"):
+            if state != "fail" and len(ids) > 1 + self._again({upload}):
                 yield "outcome_doubled", (upload, n)
         for upload, event in self._own(n, rule["then"]):
             key = (upload, n, event["event_id"])
@@ -397,6 +403,24 @@ class OutcomeOracle:
             bad = event["event_type"] in (rule["rejected"] or ())
             if good != bad and self.acceptable[upload] is not None and self.acceptable[upload] != good:
                 yield "outcome_wrong", key
+
+    def _batches(self, n: str, rule: Mapping[str, Any], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
+        """A batch must have its outcome if each of its uploads is ok and one of them should pass validation."""
+        for batch, uploads in self.batches.items():
+            ids = answers.get(batch, set())
+            whole = all(self.state[upload] == "ok" for upload in uploads)
+            if whole and any(self.acceptable[upload] is True for upload in uploads) and not ids:
+                yield "outcome_missing" if self.decided else "undecided", (batch, n)
+            if len(ids) > 1 + self._again(uploads):
+                yield "outcome_doubled", (batch, n)
+        for batch, event in self._own(n, rule["then"]):
+            if batch not in self.batches:
+                yield "outcome_unasked", (batch, n, event["event_id"])
+
+    def _again(self, uploads: set[str]) -> int:
+        """How often one of these was, or may have been, done again."""
+        again = [r["phase"] for r in self.run.of("reprocess") if r.get("upload_id") in uploads]
+        return again.count("invoke") - again.count("fail")
 
     def _followups(self, n: str, causes: Mapping[str, set[str]], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
         for key in causes.keys() | answers.keys():

@@ -1,11 +1,12 @@
-"""One DuckDB for thousands of small histories: each query is planned once, its tables are filled anew for each.
+"""One DuckDB for many small histories: each query is asked once, of all of them side by side.
 
-Planning takes most of the time that a small history takes. Plans are made without the optimiser, for it looks at the
-data that is there when a plan is made.
+Planning a query and setting it up takes nearly all the time that a small history takes. So every table has a column
+``h``, the history's number, and a query is asked in a lateral join: for each ``h``, of the rows of that history alone.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,92 +14,67 @@ from typing import Any
 import duckdb
 import orjson
 
-from harness.checkers.judge import judge
 from harness.history.reader import History
 from harness.history.records import COLUMNS
 from harness.history.views import CONSTANTS, MACROS, TABLES, VIEWS, constants
 from tests.histories.builder import Tape
 
+Recorded = tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]
+"""A header and its records."""
+
 
 class Sheaf(History):
-    """Stands for one history at a time; ``load`` turns to the next. ``file`` is where its records pass through."""
+    """All of them: the rows of a query say in ``h`` whose they are. ``file`` is what the records pass through."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, histories: Sequence[Recorded], file: Path) -> None:
         self.path = file
+        self.header = Tape().header  # one that every checker applies to
         self._spill = str(file.parent / "spill")
+        self._made: dict[str, tuple[str, str]] = {}
         self._duckdb = duckdb.connect(":memory:", config={"threads": 1})
-        self._duckdb.execute("PRAGMA disable_optimizer")
         self._duckdb.execute(MACROS)
-        columns = ", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())
-        self._duckdb.execute(f"CREATE TABLE history ({columns})")
+        self._duckdb.execute("CREATE SCHEMA whole")
+        self._duckdb.execute(f"CREATE TABLE histories AS SELECT range AS h FROM range({len(histories)})")
+        lines = ({"h": h, **record} for h, (_, records) in enumerate(histories) for record in records)
+        file.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines) or b"{}\n")
+        columns = {"h": "BIGINT", **COLUMNS}
+        self._keep("history", f"SELECT * FROM {self._lines(columns)} WHERE i IS NOT NULL")
+        self._made["history"] = "", ""
         for name, described in CONSTANTS.items():
-            self._duckdb.execute(f"CREATE TABLE {name} ({described})")
-        self._plans: dict[str, str] = {}
-        self._tables: dict[str, str] = {}
-        self._made: dict[str, str] = {}
-        # A history that all checkers apply to has them make every table and plan. It is never filled in for good:
-        # what is deleted would be skipped over by every query after it, what is rolled back is gone.
-        self._duckdb.execute("BEGIN")
-        self._planning = True
-        self.load(Tape().header, [])
-        assert len(judge(self)) == 4
-        self._duckdb.execute("COMMIT")
-        self._planning = False
-        self._duckdb.execute("BEGIN")
-
-    def load(self, header: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
-        """Turn to this history."""
-        self.header = header
-        self.path.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records) or b"{}\n")
-        if not self._planning:
-            self._duckdb.execute("ROLLBACK")
-            self._duckdb.execute("BEGIN")
-            self._duckdb.execute(f"INSERT INTO history SELECT * FROM {self._lines()} WHERE i IS NOT NULL")
-        for name, rows in constants(header).items():
-            self._fill(name, rows)
+            self._duckdb.execute(f"CREATE TABLE whole.{name} (h BIGINT, {described})")
+            self._made[name] = "", described
+            rows = [(h, *row) for h, (header, _) in enumerate(histories) for row in constants(header)[name]]
+            if rows:
+                values = ", ".join(["(" + ", ".join("?" * len(rows[0])) + ")"] * len(rows))
+                self._duckdb.execute(f"INSERT INTO whole.{name} VALUES {values}", [v for row in rows for v in row])
         for name, query in TABLES.items():
             self.table(name, query)
         for name, query in VIEWS.items():
             self.view(name, query)
 
     def sql(self, query: str, **parameters: object) -> list[dict[str, Any]]:
-        assert not parameters
-        result = self._duckdb.execute(f"EXECUTE {self._plan(query)}")
-        names = [column[0] for column in result.description]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return super().sql(self._each(query), **parameters)
 
-    def table(self, name: str, query: str) -> None:
-        if name not in self._tables:
-            self._duckdb.execute(f"CREATE TABLE {name} AS {query} LIMIT 0")
-            self._tables[name] = query
-        assert self._tables[name] == query
-        # Most tables hold what is out of order, and so are empty; and a plan that inserts is not kept by DuckDB.
-        self._fill(name, self._duckdb.execute(f"EXECUTE {self._plan(query)}").fetchall())
+    def drop(self, name: str) -> None:
+        self._duckdb.execute(f"DROP TABLE whole.{name}")
+        del self._made[name]
 
-    def _fill(self, name: str, rows: Sequence[Sequence[object]]) -> None:
-        if rows and not self._planning:
-            values = ", ".join("(" + ", ".join(map(literal, row)) + ")" for row in rows)
-            self._duckdb.execute(f"INSERT INTO {name} VALUES {values}")
+    def _make(self, kind: str, name: str, query: str) -> None:
+        # A view too: it would be worked out for all of them each time.
+        if name not in self._made:
+            self._keep(name, self._each(query))
+            self._made[name] = kind, query
+        assert self._made[name] == (kind, query)
 
-    def _plan(self, statement: str) -> str:
-        if statement not in self._plans:
-            assert self._planning
-            name = f"plan{len(self._plans)}"
-            self._duckdb.execute(f"PREPARE {name} AS {statement}")
-            self._plans[statement] = name
-        return self._plans[statement]
+    def _keep(self, name: str, query: str) -> None:
+        self._duckdb.execute(f"CREATE TABLE whole.{name} AS {query}")
 
-
-def literal(value: object) -> str:
-    """A value as SQL."""
-    match value:
-        case None:
-            return "NULL"
-        case bool() | int() | float():
-            return str(value)
-        case list():
-            return "[" + ", ".join(map(literal, value)) + "]"
-        case dict():
-            return "{" + ", ".join(f"{literal(name)}: {literal(one)}" for name, one in value.items()) + "}"
-        case _:
-            return "'" + str(value).replace("'", "''") + "'"
+    def _each(self, query: str) -> str:
+        """The query, of each history's rows."""
+        own = ", ".join(
+            f"{name} AS NOT MATERIALIZED (SELECT * EXCLUDE (h) FROM whole.{name} w WHERE w.h = histories.h)"
+            for name in self._made
+            if re.search(rf"\b{name}\b", query)
+        )
+        with_own = f"WITH {own} " if own else ""
+        return f"SELECT h, q.* FROM histories CROSS JOIN LATERAL ({with_own}SELECT * FROM ({query})) q"

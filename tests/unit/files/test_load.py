@@ -1,5 +1,6 @@
 """What is wrong with a file is said with file, line, field, what is allowed and the nearest name."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_the_first_thing_wrong_is_told(tmp_path: Path, text: str, said: str) -> 
     ("before", "after", "said"),
     [
         ("{redis}", "{redys}", "9: services.ledger: {redys} names nothing; known are"),
-        ("post: /orders", "psot: /orders", "10: load.upload.psot: no such field; known are blob, field, id_header"),
+        ("post: /orders", "psot: /orders", "10: load.upload.psot: no such field; known are blob, field"),
         ("id: /id", "id: {hedder: x}", "11: events.id.hedder: no such field; known are header, key"),
         ("id: /id", "id: 5", "11: events.id: "),
         ("post: /orders", "post: 5", "10: load.upload.post: 5 is no text"),
@@ -114,6 +115,67 @@ def test_a_system_extends_another(tmp_path: Path) -> None:
     assert system.services["shop"].replicas == 3
     assert system.services["shop"].command == "python -m shop"
     assert system.events.topics == []
+
+
+def test_null_removes_what_is_extended(tmp_path: Path) -> None:
+    (tmp_path / "system.yaml").write_text(SYSTEM)
+    (tmp_path / "more.yaml").write_text(
+        "extends: system.yaml\nservices: {shop: {replicas: null, none: null}, ledger: null}\nsettle: 5s\n"
+    )
+    system = load(tmp_path / "more.yaml", System)
+    assert system.services.keys() == {"shop"}
+    assert system.services["shop"].replicas == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("services: {shop: {command: null}}\n", r"more\.yaml:2: services\.shop: a service has either"),
+        ("\nservices: {shop: {replicas: 0}}\n", r"more\.yaml:3: services\.shop\.replicas: "),
+        ("load: {upload: null}\n", r"more\.yaml:2: load: a load is either"),
+        ("\nload: []\n", r"more\.yaml:3: load: "),
+    ],
+)
+def test_what_is_wrong_in_the_file_on_top_is_said_of_that_file(tmp_path: Path, more: str, said: str) -> None:
+    (tmp_path / "system.yaml").write_text(SYSTEM)
+    (tmp_path / "more.yaml").write_text(f"extends: system.yaml\n{more}")
+    with pytest.raises(FileError, match=said):
+        load(tmp_path / "more.yaml", System)
+
+
+def test_an_item_of_a_list_that_was_replaced_is_not_said_of_the_list_below(tmp_path: Path) -> None:
+    (tmp_path / "system.yaml").write_text(f"{SYSTEM}outcomes: [{{of: upload, by: /id, then: [x]}}]\n")
+    (tmp_path / "more.yaml").write_text("extends: system.yaml\n\noutcomes:\n  - of: upload\n    then: [x]\n")
+    with pytest.raises(FileError, match=r"more\.yaml:4: outcomes\[0\]\.by: is missing"):
+        load(tmp_path / "more.yaml", System)
+
+
+def test_a_chain_is_bounded(tmp_path: Path) -> None:
+    (tmp_path / "0.yaml").write_text(SYSTEM)
+    for number in range(1, 12):
+        (tmp_path / f"{number}.yaml").write_text(f"extends: {number - 1}.yaml\nname: n{number}\n")
+    assert load(tmp_path / "10.yaml", System).name == "n10"
+    with pytest.raises(FileError, match="more than 10 files"):
+        load(tmp_path / "11.yaml", System)
+
+
+def test_a_chain_holds_no_more_than_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def many(letter: str) -> str:
+        return "dependencies:\n" + "".join(f"  {letter}{n}: {{config: {{a: b}}}}\n" for n in range(15))
+
+    monkeypatch.setattr(import_module("harness.files.load"), "MAX_NODES", 100)  # `load` is the function too
+    (tmp_path / "one.yaml").write_text(many("a"))
+    (tmp_path / "two.yaml").write_text(f"extends: one.yaml\n{many('b')}")
+    (tmp_path / "three.yaml").write_text(f"extends: two.yaml\n{many('c')}")
+    with pytest.raises(FileError, match=r"two\.yaml:1: oneffect: is missing"):
+        load(tmp_path / "two.yaml", System)
+    with pytest.raises(FileError, match=r"three\.yaml:1: holds more than"):
+        load(tmp_path / "three.yaml", System)
+
+
+def test_a_database_needs_its_server(tmp_path: Path) -> None:
+    message = refusal(tmp_path, SYSTEM.replace("{redis}", "{redis}/{database}"), System)
+    assert "services.ledger: {database} needs a dependency of kind postgres" in message
 
 
 def test_what_is_wrong_in_an_extended_file_is_said_of_that_file(tmp_path: Path) -> None:

@@ -39,3 +39,10 @@ def test_every_kind_comes_early() -> None:
 
 def test_none_is_rejected_if_none_is_wanted() -> None:
     assert not {planned.kind for planned in schedule(shape(200, "0%"), 5)} & set(REJECTED)
+
+
+@given(st.integers(1, 200), st.integers(1, 9))
+def test_uploads_are_rounded_up_to_whole_batches(uploads: int, batch: int) -> None:
+    made = LoadShape.model_validate({"uploads": uploads, "batch": batch, "rate": "10/s"}).uploads
+    assert made % batch == 0
+    assert uploads <= made < uploads + batch

@@ -13,6 +13,7 @@ from harness.scenario import LoadShape
 from harness.system import UploadLoad
 
 DOOR = UploadLoad(to="front", post="/v1/files", blob="/raw")
+BATCHES = UploadLoad(to="front", post="/v1/files", fields={"batch_id": "{batch}", "batch_size": "of {batch_size}"})
 
 
 class Tape:
@@ -20,10 +21,12 @@ class Tape:
 
     def __init__(self) -> None:
         self.ends: list[tuple[str, str]] = []
+        self.batches: list[object] = []
 
     @contextmanager
     def operation(self, op: str, actor: str, **fields: object) -> Iterator[SimpleNamespace]:
         upload = str(fields["upload_id"])
+        self.batches.append(fields.get("batch"))
 
         def end(phase: str):
             return lambda **_: self.ends.append((upload, phase))
@@ -37,9 +40,11 @@ class Door:
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)
         self.keys: list[str] = []
+        self.fields: list[dict[str, str]] = []
 
-    async def upload(self, url: str, *, headers: dict[str, str], **_: object) -> Answer:
+    async def upload(self, url: str, *, headers: dict[str, str], fields: dict[str, str], **_: object) -> Answer:
         self.keys.append(headers["Idempotency-Key"])
+        self.fields.append(fields)
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
@@ -57,10 +62,12 @@ async def drive(*answers: Answer, uploads: int = 1, retries: int = 0) -> tuple[T
 
 
 async def test_an_acknowledged_upload_names_its_blob() -> None:
-    tape, _, load, blobs = await drive(Answer(202, {"raw": "abc"}))
+    tape, door, load, blobs = await drive(Answer(202, {"raw": "abc"}))
     assert tape.ends == [("r1-0000000", "ok")]
-    assert load.acknowledged == {"r1-0000000"}
+    assert load.acknowledged == {"upload": {"r1-0000000"}, "batch": set()}
     assert blobs == ["abc"]
+    assert tape.batches == [None]
+    assert door.fields == [{}]
 
 
 @pytest.mark.parametrize("status", [400, 413, 415, 422])
@@ -105,3 +112,53 @@ async def test_the_load_goes_on_while_there_is_to_be_more() -> None:
     await load.run(more=lambda: len(door.keys) < 7)
     assert 7 <= len(door.keys) <= 8
     assert len(set(door.keys)) == len(door.keys)
+
+
+def in_batches(uploads: int, *answers: Answer, rejected: str = "0%") -> tuple[Load, Tape, Door]:
+    shape = LoadShape.model_validate({"batch": 3, "uploads": uploads, "rate": "300/s", "rejected": rejected})
+    tape, door = Tape(), Door(*answers)
+    load = Load(shape, BATCHES, run="r1", seed=1, recorder=tape)
+    load.open(door, "http://front")
+    load.prepare()
+    return load, tape, door
+
+
+async def test_the_front_door_and_the_history_are_told_the_batch() -> None:
+    load, tape, door = in_batches(6, Answer(202))
+    await load.run()
+    assert sorted(tape.batches) == ["r1-b000000"] * 3 + ["r1-b000001"] * 3
+    assert [fields["batch_id"] for fields in door.fields] == tape.batches
+    assert {fields["batch_size"] for fields in door.fields} == {"of 3"}
+    assert load.acknowledged["batch"] == {"r1-b000000", "r1-b000001"}
+
+
+@pytest.mark.parametrize("uploads", [4, 5, 6])
+async def test_no_batch_is_left_unfilled(uploads: int) -> None:
+    load, tape, door = in_batches(uploads, Answer(202))
+    await load.run(more=lambda: len(door.keys) < 7)
+    assert len(tape.batches) in {9, 12}
+    assert load.acknowledged["batch"] == set(tape.batches)
+
+
+async def test_a_batch_must_have_its_outcome_only_if_all_of_it_was_acknowledged() -> None:
+    load, _, _ = in_batches(6, Answer(202), Answer(503), Answer(202))
+    await load.run()
+    assert len(load.acknowledged["upload"]) == 5
+    assert load.acknowledged["batch"] == {"r1-b000001"}
+
+
+async def test_a_batch_without_an_acceptable_upload_needs_no_outcome() -> None:
+    load, _, _ = in_batches(3, Answer(202), rejected="100%")
+    await load.run()
+    assert len(load.acknowledged["upload"]) == 3
+    assert load.acknowledged["batch"] == set()
+
+
+def test_a_field_that_is_not_filled_in_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"fields\.batch: \{btach\} is not filled in here; known are \{batch\}"):
+        UploadLoad(to="front", post="/v1/files", fields={"batch": "{btach}"})
+
+
+def test_values_are_filled_in_once() -> None:
+    door = UploadLoad(to="front", post="/v1/files", fields={"a": "{batch}/{batch_size}", "b": "plain"})
+    assert door.filled("{batch_size}", 3) == {"a": "{batch_size}/3", "b": "plain"}

@@ -7,7 +7,7 @@ import pytest
 
 from harness.observers.topics import digest, event_fields
 from harness.stack import Record
-from harness.system import System
+from harness.system import Outcome, System
 
 SYSTEM = System.model_validate(
     {
@@ -17,7 +17,11 @@ SYSTEM = System.model_validate(
         "services": {"shop": {"command": "python -m shop", "env": {"KAFKA": "{kafka}"}}},
         "load": {"upload": {"to": "shop", "post": "/orders"}},
         "events": {"id": "/event_id", "type": "/event_type", "cause": "/causation_id", "topics": ["orders"]},
-        "outcomes": [{"of": "upload", "by": "/data/upload_id", "then": ["placed"]}],
+        "outcomes": [
+            {"of": "upload", "by": "/data/upload_id", "then": ["placed"]},
+            {"of": "placed", "by": ["/data/upload_id", "/data/place"], "then": ["shipped"]},
+            {"of": "batch", "by": "/data/batch_id", "then": ["closed"]},
+        ],
     }
 )
 
@@ -72,3 +76,33 @@ def test_the_digest_is_of_the_canonical_json() -> None:
 
 def test_numbers_beyond_the_standard_still_have_a_digest() -> None:
     assert digest({"n": 2**60}) != digest({"n": 2**60 + 1})
+
+
+def test_several_pointers_are_joined_as_json() -> None:
+    data = {"upload_id": 'u"1', "place": {"b": 1, "a": [2]}}
+    assert seen(event(event_type="shipped", data=data))["joins"] == {"1": '["u\\"1",{"a":[2],"b":1}]'}
+
+
+@pytest.mark.parametrize("data", [{"upload_id": "u1"}, {"place": 1}, {"upload_id": "u1", "place": None}])
+def test_an_event_that_lacks_one_of_several_values_is_not_joined(data: object) -> None:
+    assert "1" not in seen(event(event_type="shipped", data=data))["joins"]
+
+
+def test_the_outcome_of_a_batch_is_joined_by_the_batch() -> None:
+    fields = seen(event(event_type="closed", data={"batch_id": "r1-b000000"}))
+    assert fields["joins"] == {"2": "r1-b000000"}
+    assert fields["upload_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"of": "upload", "by": ["/a", "/b"], "then": ["x"]}, "by: the id of an upload stands at one pointer"),
+        ({"of": "batch", "by": ["/a"], "then": ["x"]}, "by: the id of a batch stands at one pointer"),
+        ({"of": "batch", "by": "/a", "then": {"accepted": ["x"]}}, "only uploads are told apart"),
+        ({"of": "placed", "by": "/a", "then": {"rejected": ["x"]}}, "only uploads are told apart"),
+    ],
+)
+def test_a_rule_that_could_not_be_counted_is_refused(rule: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Outcome.model_validate(rule)

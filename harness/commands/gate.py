@@ -1,0 +1,191 @@
+"""``oneffect gate``: the scenarios tagged ``gate``, judged as expected, told in the forms that CI systems read."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from harness.commands.options import Out, Seed
+from harness.commands.outputs import Outputs
+from harness.commands.places import out_folder, scenario, scenario_folder, shown, there
+from harness.commands.run import drawn
+from harness.errors import OneffectError, PlanRefused, UsageError
+
+if TYPE_CHECKING:
+    from harness.commands.warm import WarmStacks
+    from harness.plan import Plan
+    from harness.reports.case import Case
+    from harness.reports.progress import Board
+    from harness.scenario import Scenario
+
+TAG: Final = "gate"
+
+
+def gate(  # noqa: PLR0913, PLR0917 - one parameter an option
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATHS]...", help="Scenarios or folders; the nearest scenarios/ when not given."),
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A base: also fail for what is worse than in it.")
+    ] = None,
+    write_base: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep what was found as a base, if all passed.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="DIR", help="Put each run's report.html there.")] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a Markdown summary; $GITHUB_STEP_SUMMARY gets it too, where set."),
+    ] = None,
+    seed: Seed = None,
+    out: Out = None,
+) -> None:
+    """Run the scenarios tagged `gate`, each on the system as it is and on each variant it names; retry nothing.
+
+    Exit status: 0 if every verdict is the one its scenario expects (and none is worse than in the base), 1 if not,
+    2 a wrong word or file, 4 a run could not be made, 130 interrupted.
+
+    For example:
+
+      oneffect gate
+
+      oneffect gate scenarios --junit junit.xml --summary summary.md --html reports
+
+      oneffect gate --base scenarios/base.json
+    """
+    from harness.plan import make_plan
+    from harness.reports import baseline
+    from harness.reports.github import annotation, unread
+
+    environment = os.environ
+    on_github = environment.get("GITHUB_ACTIONS") == "true"
+    seed = drawn(seed)
+    before = baseline.read(base) if base is not None else None
+    plans = [
+        make_plan(path, system_path=None, variant=variant, seed=seed, stack="auto")
+        for path, found in _tagged(paths or [])
+        for variant in (None, *found.variants)
+    ]
+    _refuse_doubles(plans)
+    step_summary = environment.get("GITHUB_STEP_SUMMARY")
+    outputs = Outputs(junit, html, summary, write_base, Path(step_summary) if step_summary else None)
+    outputs.prepare()
+    folder = out_folder(out)
+    started = datetime.now(UTC)
+    with unread(typer.echo) if on_github else nullcontext():
+        cases = _run(plans, seed, folder)
+        if base is not None and before is not None:
+            cases = baseline.compared(before, cases, base, whole=not paths)
+        headline = _tell(cases)
+    for case in cases if on_github else ():
+        if not case.passed:
+            typer.echo(annotation(case, _line(case), environment))
+    outputs.write(cases, seed=seed, started=started, headline=headline)
+    raise typer.Exit(_exit_code(cases))
+
+
+def _tagged(names: Sequence[str]) -> list[tuple[Path, Scenario]]:
+    """Scenario files tagged ``gate``: those in a folder that are, and each that is named, which must be."""
+    from harness.files import load
+    from harness.scenario import Scenario
+
+    here = Path.cwd()
+    found: dict[Path, Scenario] = {}
+    for place in [Path(name) for name in names] or [_nearest_folder()]:
+        named = not (there(place) and place.is_dir())
+        for path in [scenario(str(place), here)] if named else sorted(place.glob("*.yaml")):
+            read = load(path, Scenario)
+            if TAG in read.tags:
+                found[path] = read
+            elif named:
+                raise UsageError(f"{path}: is not tagged for the gate; write `tags: [{TAG}]` into it")
+    if not found:
+        raise UsageError(
+            f"no scenario in {', '.join(names) or shown(_nearest_folder())} is tagged for the gate; "
+            f"write `tags: [{TAG}]` into one"
+        )
+    return list(found.items())
+
+
+def _nearest_folder() -> Path:
+    folder = scenario_folder(Path.cwd())
+    if folder is None:
+        raise UsageError("there is no scenarios/ folder here or above; name scenarios or a folder")
+    return shown(folder)
+
+
+def _refuse_doubles(plans: Sequence[Plan]) -> None:
+    paths: dict[str, Path] = {}
+    for plan in plans:
+        other = paths.setdefault(plan.label, plan.scenario_path)
+        if other != plan.scenario_path:
+            raise UsageError(f"{other} and {plan.scenario_path} are both named {plan.label!r}; rename one")
+
+
+def _run(plans: Sequence[Plan], seed: int, out: Path) -> list[Case]:
+    from harness.commands.interrupt import until_interrupted
+    from harness.commands.lanes import in_lanes
+    from harness.reports.progress import Board
+    from harness.reports.terminal import console
+
+    console().print(f"seed {seed}")
+    with Board(console(stderr=True), time.monotonic) as board:
+        work = in_lanes(plans, out, lambda plan, stacks: _attempt(plan, stacks, out, board))
+        return until_interrupted(work, out)
+
+
+async def _attempt(plan: Plan, stacks: WarmStacks, out: Path, board: Board) -> Case:
+    """One run; an error is a case too, and the next run gets a new stack."""
+    from harness.commands.interrupt import of_our_own
+    from harness.commands.lanes import run_case
+    from harness.reports.case import Case
+
+    begun = time.monotonic()
+    try:
+        with of_our_own():
+            return await run_case(plan, stacks, out, board)
+    except PlanRefused:
+        raise
+    except OneffectError as error:
+        board.say(f"{plan.label}: could not be run")
+        await stacks.drop(plan)
+        seconds = time.monotonic() - begun
+        return Case(plan.scenario.name, plan.variant, plan.scenario_path, seconds, error=str(error))
+
+
+def _tell(cases: Sequence[Case]) -> str:
+    """Print it all; the last line is the answer."""
+    from harness.reports.case import COLUMNS
+    from harness.reports.terminal import console, table
+    from harness.reports.untrusted import shown as fit
+
+    printer = console()
+    printer.print(table("", COLUMNS, [case.cells() for case in cases]))
+    bad = [case for case in cases if not case.passed]
+    for case in bad:
+        printer.print(fit(f"{case.label}: {case.why}\n{case.story}", lines=True))
+    headline = f"{len(bad)} of {len(cases)} runs did not pass" if bad else f"all {len(cases)} runs passed"
+    printer.print(headline)
+    return headline
+
+
+def _line(case: Case) -> int | None:
+    """Where the scenario says what it expects."""
+    from harness.files import line_of
+
+    return line_of(case.file, ("variants", case.variant) if case.variant else ("expect",))
+
+
+def _exit_code(cases: Sequence[Case]) -> int:
+    """A wrong verdict weighs more than a run that could not be made: that one may be the machine's fault."""
+    if any(case.regressions or (case.document is not None and not case.passed) for case in cases):
+        return 1
+    return 0 if all(case.passed for case in cases) else 4

@@ -1,0 +1,176 @@
+"""Secrets: kept out of whatever the harness writes or says. What it starts still gets them.
+
+A secret is the value of a variable whose name says so (``API_TOKEN``, ``requirepass``), and whom a URL logs in as
+(``postgresql://user:password@host``). The names hide it in the plan; its value is looked for in every text that comes
+from elsewhere: an error, a log, the answer of a service. Identities, such as topics and services, are never searched:
+a password that is also a topic's name must not change what a run is found to be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from harness.system import System
+
+HIDDEN: Final = "***"
+
+_SAYS_SO = re.compile(
+    r"passw|passphrase|requirepass|masterauth|secret|token|credential|api[_.-]?key"
+    r"|(?:^|[_.-])(?:pass|pwd|keys?)(?:$|[_.-])",
+    re.IGNORECASE,
+)
+_BUT_IS_NONE = re.compile(
+    r"^(?:old)?pwd$"
+    r"|(?:^|[_.-])(?:idempotency|message|partition|primary|public|routing|sort)[_.-]key$"
+    r"|[_.-](?:dir|file|header|length|limit|ms|name|path|prefix|seconds|ttl)$",
+    re.IGNORECASE,
+)
+_STRONG = r"[\w.-]*(?:passw|passphrase|secret|token|credential|api[_.-]?key)[\w.-]*"
+_ASSIGNED = re.compile(rf"({_STRONG}=|--{_STRONG}\s+)(\"[^\"]*\"|'[^']*'|[^\s&;,\"']+)", re.IGNORECASE)
+_LOGIN = re.compile(r"(?<=://)[^\s/'\"<>]+(?=@)")
+_WHOLE_LOGIN = re.compile(r"(?<=://)\S+(?=@)")
+"""In a value of the system file: a password may hold what a URL should have had escaped."""
+
+_PLACEHOLDERS = re.compile(r"(?:\{[^{}]*\})+")
+_NO_SECRETS = frozenset({"true", "false", "none", "null"})
+_SHORTEST = 4
+"""Characters of a value that is looked for in texts: a shorter one would be found everywhere."""
+
+_TOKEN = 20
+"""Characters from which on a URL's user is taken for a token."""
+
+
+def is_secret(name: str) -> bool:
+    """Whether a variable's name says that its value is secret."""
+    return bool(_SAYS_SO.search(name)) and not _BUT_IS_NONE.search(name)
+
+
+class Redaction:
+    """The secrets of a system file and of an environment, and how they are hidden."""
+
+    def __init__(self, system: System, environment: Mapping[str, str] | None = None) -> None:
+        written = [service.env for service in system.services.values()]
+        configs = [dependency.config for dependency in system.dependencies.values()]
+        texts = [service.command or "" for service in system.services.values()]
+        texts += [effects.sql.url for effects in system.effects.values()]
+        found = {one for variables in [*written, *configs, environment or {}] for one in _of_variables(variables)}
+        found |= {one for text in texts for one in _of_text(text)}
+        wanted = {line for one in found for line in one.splitlines() if _searchable(line)}
+        # The longest first: a secret may begin with another one.
+        alternatives = "|".join(re.escape(one) for one in sorted(wanted, key=len, reverse=True))
+        self._values = re.compile(alternatives) if alternatives else None
+
+    def text(self, text: str) -> str:
+        """``text`` without secrets."""
+        if self._values is not None:
+            text = self._values.sub(HIDDEN, text)
+        return anonymous(text)
+
+    def value(self, value: object) -> Any:  # noqa: ANN401 - what came in
+        """A JSON value whose texts hold no secrets; for what nobody joins by."""
+        return _each(value, self.text)
+
+    def plan(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """A plan's document without the secrets of its ``system``."""
+        made: dict[str, Any] = _each(document, anonymous)
+        written, system = document["system"], made["system"]
+        for kind, field in (("services", "env"), ("dependencies", "config")):
+            for name, part in written[kind].items():
+                system[kind][name][field] = {
+                    key: HIDDEN if _hides(key, value) else self._written(value) for key, value in part[field].items()
+                }
+        for name, service in written["services"].items():
+            system["services"][name]["command"] = self._written(service["command"] or "") or None
+        for name, effects in written["effects"].items():
+            system["effects"][name]["sql"]["url"] = self._written(effects["sql"]["url"])
+        return made
+
+    def _written(self, text: str) -> str:
+        return self.text(_WHOLE_LOGIN.sub(HIDDEN, text))
+
+    def folder(self, folder: Path) -> None:
+        """Take the secrets out of the logs in a folder and below it, which nobody writes to any more."""
+        for path in folder.rglob("*.log"):
+            self._file(path)
+
+    def _file(self, path: Path) -> None:
+        partial = path.with_name(f".{path.name}")
+        changed = False
+        with (
+            path.open(encoding="utf-8", errors="surrogateescape", newline="") as log,
+            partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as made,
+        ):
+            for line in log:
+                hidden = self.text(line)
+                changed |= hidden != line
+                made.write(hidden)
+        if changed:
+            partial.replace(path)
+        else:
+            partial.unlink()
+
+    @contextmanager
+    def messages(self) -> Iterator[None]:
+        """Takes secrets out of the message of whatever is raised within, and of what caused it."""
+        try:
+            yield
+        except BaseException as error:
+            self._message(error, set())
+            raise
+
+    def _message(self, error: BaseException | None, done: set[int]) -> None:
+        if error is None or id(error) in done:
+            return
+        done.add(id(error))
+        error.args = tuple(self.text(part) if isinstance(part, str) else part for part in error.args)
+        for other in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())):
+            self._message(other, done)
+
+
+def anonymous(text: str) -> str:
+    """``text`` without whom its URLs log in as, and without what it assigns to a secret's name."""
+    text = _LOGIN.sub(HIDDEN, text)
+    return _ASSIGNED.sub(lambda found: found[1] + HIDDEN, text)
+
+
+def _of_variables(variables: Mapping[str, str]) -> Iterator[str]:
+    for name, value in variables.items():
+        if _hides(name, value):
+            yield value
+        yield from _of_text(value)
+
+
+def _of_text(text: str) -> Iterator[str]:
+    """Passwords in a URL, as they are written and as they are meant, and what is assigned to a secret's name."""
+    for login in _WHOLE_LOGIN.findall(text):
+        user, _, password = login.partition(":")
+        # Who logs in without a password may do so with a token, which is longer than a name.
+        if secret := password or (user if len(user) >= _TOKEN else ""):
+            yield from {secret, unquote(secret)}
+    for _, value in _ASSIGNED.findall(text):
+        yield value.strip("'\"")
+
+
+def _hides(name: str, value: str) -> bool:
+    return is_secret(name) and not _PLACEHOLDERS.fullmatch(value)
+
+
+def _searchable(value: str) -> bool:
+    return len(value.strip()) >= _SHORTEST and value.lower() not in _NO_SECRETS and not _PLACEHOLDERS.fullmatch(value)
+
+
+def _each(value: object, change: Any) -> Any:  # noqa: ANN401 - any JSON value
+    match value:
+        case str():
+            return change(value)
+        case Mapping():
+            return {name: _each(one, change) for name, one in value.items()}
+        case Iterable():
+            return [_each(one, change) for one in value]
+    return value

@@ -1,0 +1,106 @@
+"""The base: what the runs of a good gate found and which faults bit, to compare later ones with.
+
+A run on the system as it is must find no anomaly that the base had not. Every run, also on a variant, must be made
+again, be found out again if it was, and have each fault bite as often again. Which of a variant's anomalies turn up
+is a matter of luck and not compared: the scenario says which must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import FileError
+from harness.reports.case import Case
+
+FORMAT: Final = 1
+
+
+class Run(BaseModel):
+    """One run as the base keeps it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verdict: Literal["valid", "unknown", "invalid"]
+    anomalies: list[str]
+    bitten: dict[str, Annotated[int, Field(ge=1)]]
+    """A fault's name -> how many of it bit."""
+
+
+class Base(BaseModel):
+    """A whole base file; ``runs`` by label, ``redis-outage setnx_only``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    oneffect_base: Literal[1]
+    runs: dict[str, Run]
+
+
+def read(path: Path) -> Base:
+    """The base at ``path``; FileError if it is not there or is none."""
+    try:
+        return Base.model_validate(orjson.loads(path.read_bytes()))
+    except OSError as error:
+        raise FileError(
+            f"cannot be read: {error.strerror}; make a base: oneffect gate --write-base FILE", path=str(path)
+        ) from error
+    except orjson.JSONDecodeError:
+        message = "is no JSON, so it is no base"
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        message = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg'].lower()}"
+    raise FileError(f"{message}; make it anew: oneffect gate --write-base FILE", path=str(path))
+
+
+def written(cases: Sequence[Case]) -> bytes:
+    """A base file of these runs."""
+    runs = {
+        case.label: {
+            "verdict": case.verdict,
+            "anomalies": sorted(case.anomalies),
+            "bitten": dict(sorted(case.bitten.items())),
+        }
+        for case in cases
+    }
+    return orjson.dumps({"oneffect_base": FORMAT, "runs": runs}, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def compared(base: Base, cases: Sequence[Case], path: Path, *, whole: bool) -> list[Case]:
+    """The cases with what is worse than in the base at ``path``.
+
+    ``whole`` says that nothing was left out on purpose: a run of the base that was not made is a case too.
+    """
+    made = [
+        replace(case, regressions=_regressions(base.runs[case.label], case)) if case.label in base.runs else case
+        for case in cases
+    ]
+    absent = sorted(base.runs.keys() - {case.label for case in cases}) if whole else []
+    for label in absent:
+        scenario, _, variant = label.partition(" ")
+        worse = "no longer bites: it is in the base, and nothing runs it now"
+        made.append(Case(scenario, variant or None, path, 0.0, error=worse, regressions=(worse,)))
+    return made
+
+
+def _regressions(before: Run, case: Case) -> list[str]:
+    """What is worse than before, a sentence each; nothing for a run that could not be made."""
+    if case.document is None:
+        return []
+    new = [] if case.variant else [name for name in case.anomalies if name not in before.anomalies]
+    said = [f"new since the base: {name} {case.anomalies[name]}" for name in new]
+    if before.verdict == "invalid" and case.verdict != "invalid":
+        said.append(f"no longer bites: found {', '.join(before.anomalies)} in the base, and is {case.verdict} now")
+    return said + _tamer(before.bitten, case.bitten)
+
+
+def _tamer(before: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
+    return [
+        f"no longer bites: {name} bit {now.get(name, 0)} times, {count} in the base"
+        for name, count in before.items()
+        if now.get(name, 0) < count
+    ]

@@ -1,0 +1,202 @@
+"""report.html: a judged run as one page that needs nothing else, neither a network nor a script.
+
+Everything in it that the run recorded is text: see html_tag. Its policy forbids the browser any address and any script,
+and names the one style sheet by its hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from harness.errors import FileError
+from harness.reports.html_scale import bands
+from harness.reports.html_story import anomalies
+from harness.reports.html_tag import Html, join, tag
+from harness.reports.html_timeline import timeline
+
+if TYPE_CHECKING:
+    from harness.history.reader import History
+    from harness.reports.document import Document, Templates
+
+_FAULTS: Final = 200
+_WORST: Final = ["invalid", "unknown", "valid", None]
+
+
+def write(path: Path, history: History, document: Document, templates: Templates) -> None:
+    """Write a run's report.html from its verdict.json and its history, in one piece."""
+    partial = path.with_name(f".{path.name}")
+    try:
+        partial.write_text(page(history, document, templates, run=path.parent.resolve().name), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise FileError(f"cannot be written: {error.strerror}", path=str(path)) from error
+
+
+def page(history: History, document: Document, templates: Templates, *, run: str) -> str:
+    """The whole page; ``run`` is the directory's name, by which `oneffect show` finds it. Less than 2 MB."""
+    style = Html(Path(__file__).with_name("html.css").read_text(encoding="utf-8"))
+    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    span = history.sql("SELECT coalesce(max(t), 0) AS t FROM history")[0]["t"]
+    faults = bands(history, span)
+    found = anomalies(history, document, templates, faults, run)
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"{document['verdict']}: {document['label']}, seed {document['seed']}"),
+        tag("style", style),
+    )
+    main = tag(
+        "main",
+        _head(document),
+        _figures(document),
+        tag("section", tag("h2", "Timeline"), timeline(history, faults)),
+        tag("section", tag("h2", "Anomalies"), found) if found else None,
+        tag("section", tag("h2", "Checks"), _checks(document["findings"])),
+        tag("section", tag("h2", "Faults and their evidence"), *_faults(document["faults"])),
+        tag("section", tag("h2", "Versions, and the run again"), _again(document, run)),
+    )
+    return f"<!doctype html>\n{tag('html', head, tag('body', main), lang='en')}\n"
+
+
+def _head(document: Document) -> Html:
+    """The verdict, and what proves it."""
+    verdict = str(document["verdict"])
+    expected = document["expected"]
+    wanted = " with ".join(filter(None, [expected["verdict"], ", ".join(expected["find"])]))
+    notes = [
+        tag("p", f"As expected: {wanted}.", class_="note")
+        if document["as_expected"]
+        else tag("p", f"Not as expected: the scenario expects {wanted}.", class_="note bad")
+    ]
+    if not document["complete"]:
+        notes.append(tag("p", "The history ends before the run did.", class_="note bad"))
+    run = f"{document['label']} · seed {document['seed']} · {str(document['started'])[:16].replace('T', ' ')} UTC"
+    return tag(
+        "header",
+        tag("p", run, class_="eyebrow"),
+        tag("h1", verdict.capitalize(), class_=verdict),
+        *_proof(document),
+        *notes,
+    )
+
+
+def _proof(document: Document) -> Iterator[Html]:
+    bad = [one for one in document["findings"] if one["anomalies"] or one["error"]]
+    for finding in sorted(bad, key=lambda one: _WORST.index(one["verdict"])):
+        counts = [f"{name} {_of(one['count'], finding['judged'])}" for name, one in finding["anomalies"].items()]
+        failed = [f"the checker failed: {finding['error']}"] if finding["error"] else []
+        yield tag("p", tag("strong", finding["checker"]), f": {', '.join([*counts, *failed])}", class_="lead")
+        told = next((told for one in finding["anomalies"].values() for told in one["told"]), None)
+        if told is not None:
+            yield tag("p", told["story"] or told["said"], class_="proof")
+    if bad:
+        return
+    judged = ", ".join(f"{one['checker']} ({one['judged']} judged)" for one in document["findings"])
+    yield tag("p", judged or "no checker applies to this system", class_="lead")
+    if document["faults"]:
+        bitten = sum("bit" in one for one in document["faults"])
+        yield tag("p", f"{bitten} of {len(document['faults'])} faults met the system's own traffic.", class_="proof")
+
+
+def _of(count: int, judged: int) -> str:
+    return f"{count} of {judged}" if judged >= count else str(count)
+
+
+def _figures(document: Document) -> Html:
+    figures, faults = document["figures"], document["faults"]
+    shown = [
+        ("operations", figures["operations"]),
+        ("acknowledged", figures["acknowledged"]),
+        ("refused", figures["refused"]),
+        ("unknown", figures["unknown"]),
+        ("under a fault", f"{figures['under_fault']:.0%}"),
+        ("faults bitten", f"{sum('bit' in one for one in faults)} of {len(faults)}" if faults else "none"),
+        ("events", figures["events"]),
+        ("effects", figures["effects"]),
+        ("seconds", f"{figures['duration']:.1f}"),
+    ]
+    each = [
+        tag("div", tag("dt", name), tag("dd", f"{value:,}" if isinstance(value, int) else value))
+        for name, value in shown
+    ]
+    return tag("dl", *each, class_="figures")
+
+
+def _checks(findings: Sequence[Mapping[str, Any]]) -> Html:
+    rows = [
+        tag(
+            "tr",
+            tag("td", tag("span", one["verdict"] or "left out", class_=f"badge {one['verdict'] or ''}")),
+            tag("td", one["checker"]),
+            tag("td", f"{one['judged']:,} judged", class_="count"),
+            tag(
+                "td",
+                ", ".join(f"{name} {found['count']}" for name, found in one["anomalies"].items()) or "nothing found",
+            ),
+        )
+        for one in findings
+    ]
+    return (
+        tag("table", tag("tbody", *rows), class_="checks") if rows else tag("p", "No checker applies to this system.")
+    )
+
+
+def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[Html]:
+    if not faults:
+        yield tag("p", "No fault was injected.")
+    for fault in faults[:_FAULTS]:
+        bit = "bit" in fault
+        word = "bit" if bit else "never bit"
+        steps = [
+            f"{phase} {fault[phase]:.3f} s" for phase in ("injected", "armed", "bit", "healed") if phase in fault
+        ]
+        summary = tag(
+            "summary",
+            tag("span", word, class_=f"badge {'valid' if bit else 'unknown'}"),
+            tag("span", fault["name"], class_="name"),
+            tag("code", fault["target"] or ""),
+            tag("span", ", ".join(steps), class_="brief"),
+        )
+        evidence = [_evidence(phase, one) for phase, one in fault["evidence"].items() if one]
+        error = tag("p", fault["error"], class_="note bad") if "error" in fault else None
+        nothing = None if evidence else tag("p", "Nothing was recorded of it.")
+        yield tag("details", summary, error, *evidence, nothing, class_="fault-told")
+    if (more := len(faults) - _FAULTS) > 0:
+        yield tag("p", f"… and {more} more, in verdict.json", class_="more")
+
+
+def _evidence(phase: str, evidence: object) -> Html:
+    told = evidence if isinstance(evidence, Mapping) else {"what": evidence}
+    rows = [
+        tag("tr", tag("th", name), tag("td", tag("code", orjson.dumps(told[name], default=str).decode())))
+        for name in ("before", "after")
+        if told.get(name)
+    ]
+    return join(
+        tag("p", tag("strong", phase), " ", str(told.get("what") or ""), class_="said"),
+        tag("table", tag("tbody", *rows), class_="evidence") if rows else None,
+    )
+
+
+def _again(document: Document, run: str) -> Html:
+    versions = [tag("div", tag("dt", name), tag("dd", value)) for name, value in document["versions"].items()]
+    return join(
+        tag("p", tag("code", document["again"]), class_="command"),
+        tag("p", tag("code", f"oneffect check {run}"), class_="command"),
+        tag(
+            "dl",
+            *versions,
+            tag("div", tag("dt", "plan"), tag("dd", str(document["plan_digest"])[:12])),
+            class_="figures",
+        ),
+    )

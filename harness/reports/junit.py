@@ -1,0 +1,65 @@
+"""JUnit XML as GitHub's actions, GitLab and Jenkins read it: one suite, one test case a run."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from harness.reports.case import REFERENCE
+from harness.reports.untrusted import shown
+
+if TYPE_CHECKING:
+    from harness.reports.case import Case
+
+
+def junit(cases: Sequence[Case], *, seed: int, started: datetime) -> bytes:
+    """The whole file. A run that was not as expected is a failure, one that could not be made an error."""
+    suites = ET.Element("testsuites")
+    suite = ET.SubElement(
+        suites,
+        "testsuite",
+        {
+            "id": "0",
+            "package": "scenarios",
+            "name": "oneffect",
+            "timestamp": started.strftime("%Y-%m-%dT%H:%M:%S"),
+            "hostname": _plain(platform.node()) or "localhost",
+            "tests": str(len(cases)),
+            "failures": str(sum(case.document is not None and not case.passed for case in cases)),
+            "errors": str(sum(case.document is None for case in cases)),
+            "time": _seconds(sum(case.seconds for case in cases)),
+        },
+    )
+    properties = ET.SubElement(suite, "properties")
+    ET.SubElement(properties, "property", {"name": "seed", "value": str(seed)})
+    for case in cases:
+        _case(suite, case)
+    runs = [f"{case.label}: {case.directory}" for case in cases if case.document is not None]
+    ET.SubElement(suite, "system-out").text = _plain("\n".join(runs))
+    ET.SubElement(suite, "system-err")
+    ET.indent(suites)
+    made: bytes = ET.tostring(suites, encoding="utf-8", xml_declaration=True)
+    return made
+
+
+def _case(suite: ET.Element, case: Case) -> None:
+    told = {"classname": f"scenarios.{case.scenario}", "name": case.variant or REFERENCE}
+    element = ET.SubElement(
+        suite, "testcase", {name: _plain(text) for name, text in told.items()} | {"time": _seconds(case.seconds)}
+    )
+    if not case.passed:
+        kind = "failure" if case.document is not None else "error"
+        why = {"type": case.verdict, "message": _plain(case.why)}
+        ET.SubElement(element, kind, why).text = _plain(case.story)
+
+
+def _plain(text: str) -> str:
+    """Without what XML cannot hold: what is left is escaped by the writer."""
+    return shown(text, lines=True)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f}"

@@ -1,0 +1,15 @@
+"""The batch orchestrator's settings."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from reference_impl.service_libs.settings import ConsumerSettings
+
+
+class BatchOrchestratorSettings(ConsumerSettings):
+    """A consumer's."""
+
+    SERVICE: ClassVar[str] = "batch_orchestrator"
+
+    group: str = "batch_orchestrator"

@@ -1,0 +1,100 @@
+"""What a complete batch sets going, and what ends it: a pass is requested, then assessed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import Column, Integer, String, Table, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.schema import CreateTable
+
+from reference_impl.common_core.events import (
+    BatchAssessmentCompletedV1,
+    BatchEssaysReadyV1,
+    EssaySpellcheckRequestedV1,
+)
+from reference_impl.service_libs import ledger
+from reference_impl.service_libs.database import METADATA, Migration, insert_if_absent
+from reference_impl.service_libs.idempotency import Apply, Consume, Idempotency, idempotent_consumer
+from reference_impl.service_libs.message import Message
+from reference_impl.service_libs.teller import Teller
+
+CONSUMER = "batch_orchestrator"
+
+PIPELINE = Table(
+    "pipeline",
+    METADATA,
+    Column("pipeline_id", String, primary_key=True),
+    Column("batch_id", String, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("state", String, nullable=False),
+)
+
+MIGRATION = Migration("batch_orchestrator", (CreateTable(PIPELINE),))
+
+
+class PipelineState(StrEnum):
+    """Where a pass stands; the states follow one another in this order."""
+
+    REQUESTED = "requested"
+    ASSESSED = "assessed"
+
+
+class IllegalTransition(Exception):
+    """An event asks for a state that cannot follow the present one."""
+
+
+def batch_consumer(idempotency: Idempotency, teller: Teller, topic: str, ttl_seconds: int) -> Consume:
+    """The consumer of a pass's beginning and end; ``topic`` is told the spellcheck requests."""
+
+    @idempotent_consumer(
+        idempotency,
+        consumer=CONSUMER,
+        accepts=(BatchEssaysReadyV1, BatchAssessmentCompletedV1),
+        ttl_seconds=ttl_seconds,
+    )
+    async def handle(message: Message) -> Apply:
+        data = message.event.data if message.event else None
+
+        async def apply(transaction: AsyncConnection) -> None:
+            match data:
+                case BatchEssaysReadyV1():
+                    await _begin(transaction, data)
+                    for request in _requests(data):
+                        await teller.tell(transaction, message, request, topic=topic, key=request.essay_id)
+                case BatchAssessmentCompletedV1():
+                    await _end(transaction, data.pipeline_id)
+                case other:
+                    raise TypeError(f"neither beginning nor end of a pass: {type(other).__name__}")
+            await ledger.record(transaction, message, data.pipeline_id)
+
+        return apply
+
+    return handle
+
+
+def _requests(data: BatchEssaysReadyV1) -> list[EssaySpellcheckRequestedV1]:
+    """One an essay."""
+    return [
+        EssaySpellcheckRequestedV1(
+            essay_id=essay.essay_id,
+            batch_id=data.batch_id,
+            pipeline_id=data.pipeline_id,
+            pipeline_size=len(data.essays),
+            text_storage_id=essay.text_storage_id,
+        )
+        for essay in data.essays
+    ]
+
+
+async def _begin(transaction: AsyncConnection, data: BatchEssaysReadyV1) -> None:
+    """What was begun before stays as it is: that it came twice is the inbox's to prevent, and the ledger's to show."""
+    new = {"pipeline_id": data.pipeline_id, "batch_id": data.batch_id, "size": len(data.essays)}
+    await insert_if_absent(transaction, PIPELINE, **new, state=PipelineState.REQUESTED)
+
+
+async def _end(transaction: AsyncConnection, pipeline_id: str) -> None:
+    same = PIPELINE.c.pipeline_id == pipeline_id
+    ended = await transaction.execute(update(PIPELINE).where(same).values(state=PipelineState.ASSESSED))
+    if ended.rowcount != 1:
+        raise IllegalTransition(f"pass {pipeline_id} was never {PipelineState.REQUESTED} and cannot become assessed")

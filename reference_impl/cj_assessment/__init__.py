@@ -1,0 +1,1 @@
+"""Compares the essays of a batch with one another, and ranks them."""

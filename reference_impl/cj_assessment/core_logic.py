@@ -1,0 +1,167 @@
+"""Essays are admitted one by one; the last one of a pass requests its assessment."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+
+import rfc8785
+from sqlalchemy import Column, Index, Integer, String, Table, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from reference_impl.cj_assessment.features import Features, measure
+from reference_impl.cj_assessment.protocols import ContentServiceClientProtocol
+from reference_impl.cj_assessment.ranking import rank
+from reference_impl.common_core.enums import ContentType
+from reference_impl.common_core.events import (
+    BatchAssessmentCompletedV1,
+    BatchAssessmentRequestedV1,
+    EssaySpellcheckCompletedV1,
+)
+from reference_impl.service_libs import ledger
+from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
+from reference_impl.service_libs.idempotency import Apply, Consume, Idempotency, idempotent_consumer
+from reference_impl.service_libs.message import Message
+from reference_impl.service_libs.teller import Teller
+
+CONSUMER = "cj_assessment"
+
+ASSESSMENT = Table(
+    "assessment",
+    METADATA,
+    Column("pipeline_id", String, primary_key=True),
+    Column("batch_id", String, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("admitted", Integer, nullable=False),
+    Column("result_storage_id", String),
+)
+
+ADMISSION = Table(
+    "admission",
+    METADATA,
+    Column("entry", Integer, primary_key=True, autoincrement=True),
+    Column("pipeline_id", String, nullable=False),
+    Column("essay_id", String, nullable=False),
+    Column("words", Integer, nullable=False),
+    Column("distinct_words", Integer, nullable=False),
+    Column("sentences", Integer, nullable=False),
+    Column("corrections", Integer, nullable=False),
+)
+"""Nothing but its entry is unique in it, nor in the next: a constraint would hide what was applied twice."""
+_OF_PASS = Index("admission_of_pass", ADMISSION.c.pipeline_id)
+
+RANKING = Table(
+    "ranking",
+    METADATA,
+    Column("entry", Integer, primary_key=True, autoincrement=True),
+    Column("pipeline_id", String, nullable=False),
+    Column("essay_id", String, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("strength_ppm", Integer, nullable=False),
+)
+
+MIGRATION = Migration(
+    "cj_assessment", (*(CreateTable(table) for table in (ASSESSMENT, ADMISSION, RANKING)), CreateIndex(_OF_PASS))
+)
+
+
+class PassContradiction(Exception):
+    """An event does not fit what earlier ones said of its pass."""
+
+
+def assessment_consumer(  # noqa: PLR0913 - all that the two handlers need
+    idempotency: Idempotency,
+    *,
+    content: ContentServiceClientProtocol,
+    database: Database,
+    teller: Teller,
+    topic: str,
+    ttl_seconds: int,
+) -> Consume:
+    """The consumer of corrected essays and of the requests it makes itself; ``topic`` is told both and results."""
+
+    @idempotent_consumer(
+        idempotency,
+        consumer=CONSUMER,
+        accepts=(EssaySpellcheckCompletedV1, BatchAssessmentRequestedV1),
+        ttl_seconds=ttl_seconds,
+    )
+    async def handle(message: Message) -> Apply:
+        match message.event.data if message.event else None:
+            case EssaySpellcheckCompletedV1() as data:
+                text = (await content.fetch_content(data.corrected_text_storage_id)).decode()
+                return _admitting(message, data, measure(text, data.corrections), teller, topic)
+            case BatchAssessmentRequestedV1() as data:
+                completed = await _assess(data, content, database)
+                return _concluding(message, completed, teller, topic)
+            case other:
+                raise TypeError(f"neither a corrected essay nor a request: {type(other).__name__}")
+
+    return handle
+
+
+def _admitting(
+    message: Message, data: EssaySpellcheckCompletedV1, features: Features, teller: Teller, topic: str
+) -> Apply:
+    async def apply(transaction: AsyncConnection) -> None:
+        complete = await _admit(transaction, data, features)
+        await ledger.record(transaction, message, data.business_key)
+        if complete:
+            request = BatchAssessmentRequestedV1(batch_id=data.batch_id, pipeline_id=data.pipeline_id)
+            await teller.tell(transaction, message, request, topic=topic, key=data.batch_id)
+
+    return apply
+
+
+async def _admit(transaction: AsyncConnection, data: EssaySpellcheckCompletedV1, features: Features) -> bool:
+    """Admit an essay; whether it was the last of its pass."""
+    same = {"pipeline_id": data.pipeline_id}
+    await transaction.execute(insert(ADMISSION).values(**same, essay_id=data.essay_id, **asdict(features)))
+    new = {"batch_id": data.batch_id, "size": data.pipeline_size, "admitted": 0}
+    await insert_if_absent(transaction, ASSESSMENT, **same, **new)
+    counted = await transaction.execute(
+        update(ASSESSMENT)
+        .where(ASSESSMENT.c.pipeline_id == data.pipeline_id)
+        .values(admitted=ASSESSMENT.c.admitted + 1)
+        .returning(ASSESSMENT.c.size, ASSESSMENT.c.admitted)
+    )
+    size, admitted = counted.one()
+    if size != data.pipeline_size or admitted > size:
+        told = f"{data.essay_id} says it has {data.pipeline_size}"
+        raise PassContradiction(f"pass {data.pipeline_id} has {admitted} of {size} essays, and {told}")
+    return bool(admitted == size)
+
+
+async def _assess(
+    data: BatchAssessmentRequestedV1, content: ContentServiceClientProtocol, database: Database
+) -> BatchAssessmentCompletedV1:
+    """Rank the admitted essays, and store the result."""
+    query = select(ADMISSION).where(ADMISSION.c.pipeline_id == data.pipeline_id)
+    async with database.reading() as connection:
+        rows = (await connection.execute(query)).all()
+    ranking = await asyncio.to_thread(
+        rank, {row.essay_id: Features(row.words, row.distinct_words, row.sentences, row.corrections) for row in rows}
+    )
+    essays = [essay.model_dump() for essay in ranking.essays]
+    result = data.model_dump() | {"essays": essays, "comparisons": ranking.comparisons}
+    return BatchAssessmentCompletedV1(
+        batch_id=data.batch_id,
+        pipeline_id=data.pipeline_id,
+        result_storage_id=await content.store_content(rfc8785.dumps(result), ContentType.ASSESSMENT_RESULT),
+        ranking=ranking.essays,
+    )
+
+
+def _concluding(message: Message, completed: BatchAssessmentCompletedV1, teller: Teller, topic: str) -> Apply:
+    async def apply(transaction: AsyncConnection) -> None:
+        same = ASSESSMENT.c.pipeline_id == completed.pipeline_id
+        await transaction.execute(
+            update(ASSESSMENT).where(same).values(result_storage_id=completed.result_storage_id)
+        )
+        rows = [{"pipeline_id": completed.pipeline_id, **essay.model_dump()} for essay in completed.ranking]
+        await transaction.execute(insert(RANKING), rows)
+        await ledger.record(transaction, message, completed.business_key)
+        await teller.tell(transaction, message, completed, topic=topic, key=completed.batch_id)
+
+    return apply

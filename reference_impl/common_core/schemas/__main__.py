@@ -1,0 +1,30 @@
+"""``python -m reference_impl.common_core.schemas [--check]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from reference_impl.common_core import schemas
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the schemas; with ``--check`` only say which are not up to date. The exit status: 1 if any is not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m reference_impl.common_core.schemas", description="Write the JSON Schema of each event."
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit status 1 if a file is not up to date"
+    )
+    if not parser.parse_args(arguments).check:
+        schemas.write()
+        return 0
+    stale = schemas.drift()
+    for name in stale:
+        sys.stderr.write(f"{name} is not up to date: run python -m reference_impl.common_core.schemas\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,57 @@
+"""Batches: how many of a batch's essays have their outcome, and which pass through the pipeline is the latest."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Integer, String, Table, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1
+from reference_impl.service_libs.database import METADATA, insert_if_absent
+
+BATCH = Table(
+    "essay_batch",
+    METADATA,
+    Column("batch_id", String, primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("settled", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+)
+
+Outcome = EssayContentProvisionedV1 | EssayValidationFailedV1
+"""Of one upload."""
+
+
+class BatchContradiction(Exception):
+    """An outcome does not fit what earlier ones said of its batch."""
+
+
+async def count(transaction: AsyncConnection, outcome: Outcome, *, first: bool) -> bool:
+    """Count an essay's ``first`` outcome; whether every essay of the batch has one now.
+
+    From here to its end the transaction holds the batch's row, so of two that settle the last essays at the same time
+    the later one sees all that the earlier one wrote.
+    """
+    new = {"batch_id": outcome.batch_id, "size": outcome.batch_size, "settled": 0, "revision": 0}
+    await insert_if_absent(transaction, BATCH, **new)
+    counted = await transaction.execute(
+        update(BATCH)
+        .where(BATCH.c.batch_id == outcome.batch_id)
+        .values(settled=BATCH.c.settled + int(first))
+        .returning(BATCH.c.size, BATCH.c.settled)
+    )
+    size, settled = counted.one()
+    if size != outcome.batch_size or settled > size:
+        told = f"{outcome.upload_id} says it has {outcome.batch_size}"
+        raise BatchContradiction(f"batch {outcome.batch_id} has {settled} of {size} essays, and {told}")
+    return bool(settled == size)
+
+
+async def next_pass(transaction: AsyncConnection, batch_id: str) -> str:
+    """The ``pipeline_id`` of the batch's next pass, which is its latest from now on."""
+    passed = await transaction.execute(
+        update(BATCH)
+        .where(BATCH.c.batch_id == batch_id)
+        .values(revision=BATCH.c.revision + 1)
+        .returning(BATCH.c.revision)
+    )
+    return f"{batch_id}/{passed.scalar_one()}"

@@ -1,0 +1,130 @@
+"""``python -m reference_impl.file_service reprocess``: a deliberate second fact about uploads that have their outcome."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from random import SystemRandom
+
+from pydantic import ValidationError
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from reference_impl.file_service import store
+from reference_impl.file_service.extractor import NEWEST
+from reference_impl.file_service.store import UPLOAD
+from reference_impl.service_libs.clock import Clock, SystemClock
+from reference_impl.service_libs.database import Database
+from reference_impl.service_libs.settings import DatabaseSettings
+
+_EPILOG = """\
+The running service does the work; this only asks for it, in one transaction. It needs DATABASE_URL, nothing else.
+An upload without its outcome is left as it is: it is being worked on.
+
+examples:
+  python -m reference_impl.file_service reprocess --upload essay-17
+  python -m reference_impl.file_service reprocess --all --since 2026-01-31T08:00:00Z
+  python -m reference_impl.file_service reprocess --all --since 2026-01-31 --extractor-version 1
+
+exit status: 0 all were asked for, 1 some were left or the upload is unknown, 2 wrong usage or no database"""
+
+
+async def reprocess(
+    database: Database, clock: Clock, which: ColumnElement[bool], extractor_version: int
+) -> dict[str, bool]:
+    """For each upload of ``which``, whether it had its outcome and is now to be extracted anew, as another occurrence.
+
+    Raises what the database raises, and then none is.
+    """
+    again = {
+        "occurrence": UPLOAD.c.occurrence + 1,
+        "status": "received",
+        "extractor_version": extractor_version,
+        "claims": 0,
+        "claimed_until": clock.now(),
+    }
+    finished = UPLOAD.c.status != "received"
+    chosen = select(UPLOAD.c.upload_id, finished.label("finished")).where(which).order_by(UPLOAD.c.upload_id)
+    async with database.transaction() as transaction:
+        # Locked from here on, where there are such locks: what is reported is what is done.
+        found = {row.upload_id: row.finished for row in await transaction.execute(chosen.with_for_update())}
+        await transaction.execute(update(UPLOAD).where(which, finished).values(again))
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command; its exit status."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if asked.all != (asked.since is not None):
+        parser.error("--all and --since go together")
+    which = UPLOAD.c.upload_id == asked.upload if asked.upload is not None else UPLOAD.c.received_at >= asked.since
+    try:
+        found = asyncio.run(_reprocess(DatabaseSettings(), which, asked.extractor_version))
+    except ValidationError as error:
+        for each in error.errors():
+            _say(f"environment variable {'_'.join(map(str, each['loc'])).upper()}: {each['msg']}")
+        return 2
+    except (SQLAlchemyError, OSError, ValueError) as error:
+        _say(f"the database at DATABASE_URL could not be used, and nothing was changed: {error}")
+        return 2
+    for upload_id, finished in found.items():
+        sys.stdout.write(f"{upload_id}: {'to be extracted anew' if finished else 'left, it has no outcome yet'}\n")
+    if asked.upload is not None and not found:
+        _say(f"no upload {asked.upload!r}")
+        return 1
+    return 0 if all(found.values()) else 1
+
+
+async def _reprocess(settings: DatabaseSettings, which: ColumnElement[bool], version: int) -> dict[str, bool]:
+    database = Database(
+        settings.database_url, [store.MIGRATION], SystemRandom(), busy_seconds=settings.database_busy_seconds
+    )
+    try:
+        await database.start()
+        return await reprocess(database, SystemClock(), which, version)
+    finally:
+        await database.stop()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m reference_impl.file_service reprocess",
+        description="Extract uploads anew, also with another version of the extractor, and tell their new outcome.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    one_or_all = parser.add_mutually_exclusive_group(required=True)
+    one_or_all.add_argument("--upload", metavar="ID", help="this upload")
+    one_or_all.add_argument("--all", action="store_true", help="every upload that --since names")
+    parser.add_argument(
+        "--since",
+        metavar="TIMESTAMP",
+        type=_moment,
+        help="with --all: received then or later; ISO 8601, in UTC unless it says otherwise",
+    )
+    parser.add_argument(
+        "--extractor-version",
+        metavar="N",
+        type=int,
+        choices=range(1, NEWEST + 1),
+        default=NEWEST,
+        help=f"1 to {NEWEST}; default: {NEWEST}, the newest",
+    )
+    return parser
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 timestamp, such as 2026-01-31T08:00:00Z") from None
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"reprocess: {text}\n")

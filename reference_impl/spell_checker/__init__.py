@@ -1,0 +1,1 @@
+"""Corrects the spelling of each essay."""

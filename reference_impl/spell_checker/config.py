@@ -1,0 +1,15 @@
+"""The spell checker's settings."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from reference_impl.service_libs.settings import ConsumerSettings
+
+
+class SpellCheckerSettings(ConsumerSettings):
+    """A consumer's."""
+
+    SERVICE: ClassVar[str] = "spell_checker"
+
+    group: str = "spell_checker"

@@ -1,0 +1,83 @@
+"""What a request to correct an essay comes to."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import Column, Integer, String, Table, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.schema import CreateTable
+
+from reference_impl.common_core.enums import ContentType
+from reference_impl.common_core.events import EssaySpellcheckCompletedV1, EssaySpellcheckRequestedV1
+from reference_impl.service_libs import ledger
+from reference_impl.service_libs.database import METADATA, Migration
+from reference_impl.service_libs.idempotency import Apply, Consume, Idempotency, idempotent_consumer
+from reference_impl.service_libs.message import Message
+from reference_impl.service_libs.teller import Teller
+from reference_impl.spell_checker.protocols import ContentServiceClientProtocol
+from reference_impl.spell_checker.spelling import Spelling
+
+CONSUMER = "spell_checker"
+
+SPELLCHECK = Table(
+    "spellcheck",
+    METADATA,
+    Column("entry", Integer, primary_key=True, autoincrement=True),
+    Column("pipeline_id", String, nullable=False),
+    Column("essay_id", String, nullable=False),
+    Column("corrected_text_storage_id", String, nullable=False),
+    Column("words", Integer, nullable=False),
+    Column("corrections", Integer, nullable=False),
+)
+"""Nothing else is unique in it, as in the ledger: a constraint would make a dead letter of what was applied twice."""
+
+MIGRATION = Migration("spell_checker", (CreateTable(SPELLCHECK),))
+
+
+def spelling_consumer(  # noqa: PLR0913 - all that the handler needs
+    idempotency: Idempotency,
+    *,
+    content: ContentServiceClientProtocol,
+    spelling: Spelling,
+    teller: Teller,
+    topic: str,
+    ttl_seconds: int,
+) -> Consume:
+    """The consumer of requests; ``topic`` is told the results."""
+
+    @idempotent_consumer(
+        idempotency, consumer=CONSUMER, accepts=[EssaySpellcheckRequestedV1], ttl_seconds=ttl_seconds
+    )
+    async def handle(message: Message) -> Apply:
+        completed = await _prepare(message, content, spelling)
+
+        async def apply(transaction: AsyncConnection) -> None:
+            row = completed.model_dump(include=set(SPELLCHECK.c.keys()))
+            await transaction.execute(insert(SPELLCHECK).values(**row))
+            await ledger.record(transaction, message, completed.business_key)
+            await teller.tell(transaction, message, completed, topic=topic, key=completed.essay_id)
+
+        return apply
+
+    return handle
+
+
+async def _prepare(
+    message: Message, content: ContentServiceClientProtocol, spelling: Spelling
+) -> EssaySpellcheckCompletedV1:
+    """Correct the text and store it."""
+    data = message.event.data if message.event else None
+    if not isinstance(data, EssaySpellcheckRequestedV1):
+        raise TypeError(f"no request to correct an essay: {type(data).__name__}")
+    text = (await content.fetch_content(data.text_storage_id)).decode()
+    corrected = await asyncio.to_thread(spelling.correct, text)
+    return EssaySpellcheckCompletedV1(
+        essay_id=data.essay_id,
+        batch_id=data.batch_id,
+        pipeline_id=data.pipeline_id,
+        pipeline_size=data.pipeline_size,
+        corrected_text_storage_id=await content.store_content(corrected.text.encode(), ContentType.CORRECTED_TEXT),
+        words=corrected.words,
+        corrections=corrected.corrections,
+    )

@@ -1,0 +1,12 @@
+"""What is injected into the spell checker."""
+
+from __future__ import annotations
+
+from reference_impl.service_libs.idempotency import IdempotencyGuard
+from reference_impl.service_libs.protocols import (
+    ContentServiceClientProtocol,
+    KafkaBusProtocol,
+    RedisClientProtocol,
+)
+
+__all__ = ["ContentServiceClientProtocol", "IdempotencyGuard", "KafkaBusProtocol", "RedisClientProtocol"]

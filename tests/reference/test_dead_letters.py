@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+
+import pytest
+
+from reference_impl import dead_letters
+from reference_impl.common_core.events import UPLOAD_OUTCOMES, EssayContentProvisionedV1
+from reference_impl.dead_letters import Letter, NotReplayed, chosen, main, replay, whole_payload
+from reference_impl.service_libs import ledger
+from reference_impl.service_libs.idempotency import idempotent_consumer
+from reference_impl.service_libs.message import Delivery
+
+EFFECTS = "SELECT * FROM effect_ledger"
+
+
+@pytest.fixture
+def broken():
+    """What the handler raises; emptied, it works."""
+    return [ValueError("a defect")]
+
+
+@pytest.fixture
+def consume(idempotency, broken):
+    @idempotent_consumer(replace(idempotency, max_attempts=2), consumer="c", accepts=UPLOAD_OUTCOMES)
+    async def handle(message):
+        if broken:
+            raise broken[0]
+
+        async def apply(transaction):
+            await ledger.record(transaction, message, "u1")
+
+        return apply
+
+    return handle
+
+
+@pytest.fixture
+def found(letters):
+    """The letters, as the command reads them from the topic."""
+
+    async def read():
+        return [Letter.model_validate(letter) for letter in await letters()]
+
+    return read
+
+
+async def test_a_poison_event_is_processed_again_and_has_one_effect(
+    *, consume, delivered, found, broken, database, rows
+):
+    first = delivered()
+    await consume(first)
+    letter = chosen(await found(), "c", json.loads(first.value)["event_id"])
+    await replay(database, letter, await whole_payload("nowhere", letter))
+    ((topic, key, value),) = await rows("SELECT topic, key, value FROM outbox WHERE topic != 'dead-letters'")
+    assert (topic, key, value) == ("essays", "u1", first.value)
+    broken.clear()
+    for offset in (7, 8):
+        await consume(replace(first, offset=offset))
+    assert len(await rows(EFFECTS)) == 1
+    with pytest.raises(NotReplayed, match="has been applied since"):
+        await replay(database, letter, first.value)
+    assert len(await rows("SELECT * FROM outbox WHERE topic != 'dead-letters'")) == 1
+
+
+async def test_it_cannot_be_replayed_twice_at_once_and_may_be_set_aside_again(
+    *, consume, delivered, found, database, rows
+):
+    first = delivered()
+    await consume(first)
+    (letter,) = await found()
+    await replay(database, letter, first.value)
+    with pytest.raises(NotReplayed, match="not set aside now"):
+        await replay(database, letter, first.value)
+    await consume(first)
+    assert len(await found()) == 2
+    assert await rows(EFFECTS) == []
+
+
+async def test_another_payload_than_the_one_that_was_set_aside_is_refused(consume, delivered, found, database, rows):
+    first = delivered()
+    await consume(first)
+    (letter,) = await found()
+    other = json.loads(first.value)
+    other["data"]["file_name"] = "other.txt"
+    with pytest.raises(NotReplayed, match="another payload"):
+        await replay(database, letter, json.dumps(other).encode())
+    assert await rows("SELECT closed_as FROM inbox") == [("poison",)]
+
+
+async def test_a_conflict_a_malformed_record_and_an_unknown_event_are_refused(consume, delivered, found, broken):
+    broken.clear()
+    first = delivered()
+    identity = json.loads(first.value)["event_id"]
+    await consume(first)
+    told = EssayContentProvisionedV1(**json.loads(first.value)["data"] | {"file_name": "other.txt"})
+    await consume(delivered(told, identity=identity))
+    await consume(Delivery("essays", 1, 2, b"k", b"junk"))
+    letters = await found()
+    for event, why in ((identity, "conflict"), ("essays:1:2", "identity is its position"), ("x", "no dead letter")):
+        with pytest.raises(NotReplayed, match=why):
+            chosen(letters, "c", event)
+    with pytest.raises(NotReplayed, match="no dead letter of another"):
+        chosen(letters, "another", identity)
+
+
+@pytest.mark.parametrize(("key", "sent_as"), [(None, "the event's id"), (b"\xff", None)])
+async def test_a_record_without_a_key_goes_under_its_events_id_and_one_that_is_no_text_stays(
+    *, consume, delivered, found, database, rows, key, sent_as
+):
+    first = replace(delivered(), key=key)
+    await consume(first)
+    (letter,) = await found()
+    if sent_as is None:
+        with pytest.raises(NotReplayed, match="no UTF-8"):
+            await replay(database, letter, first.value)
+        return
+    await replay(database, letter, first.value)
+    assert await rows("SELECT key FROM outbox WHERE topic = 'essays'") == [(letter.event_id,)]
+
+
+async def test_a_cut_payload_is_read_where_it_came_from(consume, monkeypatch, found):
+    whole = b"x" * 2_000_000
+    await consume(Delivery("essays", 3, 9, b"k", whole))
+    (letter,) = await found()
+
+    class Reader:
+        def __init__(self, *_, **__) -> None:
+            self.at = None
+
+        start = stop = lambda self: _nothing()
+        _fetcher = type("F", (), {"_proc_fetch_request": lambda self: None})()
+
+        def assign(self, partitions):
+            self.partitions = partitions
+
+        def seek(self, partition, offset):
+            self.at = (partition.topic, partition.partition, offset)
+
+        async def getone(self, _partition):
+            topic, partition, offset = self.at
+            return Delivery(topic, partition, offset + missing, None, whole)
+
+    monkeypatch.setattr(dead_letters, "AIOKafkaConsumer", Reader)
+    missing = 0
+    assert await whole_payload("nowhere", letter) == whole
+    missing = 1
+    with pytest.raises(NotReplayed, match="no longer at essays, partition 3, offset 9"):
+        await whole_payload("nowhere", letter)
+
+
+async def _nothing(): ...
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """What the topic is said to hold."""
+    held = []
+
+    async def read(_kafka, _topic):
+        return held
+
+    monkeypatch.setattr(dead_letters, "letters", read)
+    return held
+
+
+LETTER = Letter.model_validate(
+    {
+        "event_id": "e",
+        "consumer": "c",
+        "source": {"topic": "essays", "partition": 0, "offset": 7},
+        "kind": "poison",
+        "reason": "ValueError()",
+        "attempts": 8,
+        "key_base64": None,
+        "payload_bytes": 1,
+        "payload_base64": base64.b64encode(b"x").decode(),
+    }
+)
+
+
+def test_the_command_lists_letters(published, capsys):
+    published.append(LETTER)
+    assert main(["list", "--kafka", "nowhere:1"]) == 0
+    assert capsys.readouterr().out == "poison  c  e  from essays:0:7  8x  ValueError()\n"
+    assert main(["list", "--kafka", "nowhere:1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == LETTER.model_dump(mode="json")
+
+
+def test_the_command_says_why_it_refuses(published, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/db")
+    asked = ["replay", "--kafka", "nowhere:1", "--consumer", "c", "--event", "e"]
+    assert main(asked) == 1
+    assert capsys.readouterr().err == "no dead letter of c about event e\n"
+
+
+def test_wrong_usage_ends_with_2(capsys, monkeypatch):
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    for arguments in ([], ["list"], ["replay", "--kafka", "n:1", "--consumer", "c", "--event", "e"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+    assert "set DATABASE_URL" in capsys.readouterr().err

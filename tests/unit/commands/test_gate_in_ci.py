@@ -1,0 +1,77 @@
+"""What the workflow, the action and the how-to say to ``oneffect gate`` is what it understands."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from harness.cli import app
+
+ROOT = Path(__file__).parents[3]
+PLACES = [ROOT / ".github" / "workflows" / "chaos.yml", ROOT / "docs" / "how-to" / "ci.md"]
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+FENCE = re.compile(r"^```yml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def said(path: Path) -> list[list[str]]:
+    found = re.findall(r"oneffect gate (--[^'\n]*)", path.read_text())
+    return [shlex.split(line) for line in found]
+
+
+@pytest.mark.parametrize(("path", "count"), list(zip(PLACES, [1, 3], strict=True)), ids=lambda one: str(one)[-8:])
+def test_the_words_are_known(path: Path, count: int) -> None:
+    command = typer.main.get_command(app).commands["gate"]  # type: ignore[attr-defined]
+    lines = [words for words in said(path) if words != ["--help"]]
+    assert len(lines) == count - (path.suffix == ".md")
+    for words in lines:
+        command.make_parser(command.make_context("gate", words, resilient_parsing=True)).parse_args(words)
+
+
+def gate_step() -> dict:
+    return next(step for step in ACTION["runs"]["steps"] if step["name"] == "Gate")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({}, []),
+        (
+            {"PATHS": "a b/c.yaml", "BASE": "my base.json", "SEED": "7"},
+            ["a", "b/c.yaml", "--base", "my base.json", "--seed", "7"],
+        ),
+        ({"PATHS": "$(touch x) ;"}, ["$(touch", "x)", ";"]),
+    ],
+)
+def test_the_action_hands_its_inputs_on(tmp_path: Path, inputs: dict[str, str], words: list[str]) -> None:
+    oneffect = tmp_path / "oneffect"
+    oneffect.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    oneffect.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PATHS": "", "BASE": "", "SEED": "", "REPORTS": "r", **inputs}
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", gate_step()["run"]],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    given = done.stdout.splitlines()
+    assert given == ["gate", *words, "--junit", "r/junit.xml", "--summary", "r/summary.md", "--html", "r"]
+    assert not (tmp_path / "x").exists()
+    typer.main.get_command(app).commands["gate"].make_context("gate", given[1:], resilient_parsing=True)  # type: ignore[attr-defined]
+
+
+def test_every_input_is_used_and_none_stands_in_a_script() -> None:
+    text = (ROOT / "action.yml").read_text()
+    assert set(re.findall(r"inputs\.(\w+)", text)) == set(ACTION["inputs"])
+    assert not [step for step in ACTION["runs"]["steps"] if "${{" in step.get("run", "")]
+
+
+def test_what_the_how_to_shows_is_yaml_and_the_action_takes_its_inputs() -> None:
+    blocks = [yaml.safe_load(block) for block in FENCE.findall(PLACES[1].read_text())]
+    assert len(blocks) == 2
+    assert len(blocks[0]["steps"]) == 4

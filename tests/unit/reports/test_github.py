@@ -1,0 +1,42 @@
+"""Workflow commands: what GitHub reads, and what it must not take for one."""
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.reports.github import annotation, unread
+from tests.unit.reports.cases import case, document
+
+
+def test_an_annotation_names_the_file_the_line_and_why(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    bad = case(made=document("invalid", anomalies={"lost": 3}))
+    said = annotation(bad, 8, {"GITHUB_WORKSPACE": str(tmp_path)})
+    head, _, message = said.removeprefix("::").partition("::")
+    assert head == "error file=sub/scenarios/outage.yaml,line=8,title=oneffect outage"
+    assert message.startswith("invalid with lost 3, expected valid%0A")
+
+
+def test_without_a_line_it_is_the_first() -> None:
+    assert ",line=1," in annotation(case(error="x"), None, {})
+
+
+@given(st.text())
+def test_whatever_it_says_is_one_command(text: str) -> None:
+    said = annotation(case(f"a{text}", error=text or "x"), 1, {})
+    assert len(said.splitlines()) == 1
+    head, _, message = said.removeprefix("::error ").partition("::")
+    assert [part.partition("=")[0] for part in head.split(",")] == ["file", "line", "title"]
+    assert "%" not in message.replace("%25", "").replace("%0A", "").replace("%0D", "")
+
+
+def test_what_is_printed_within_is_no_command() -> None:
+    said: list[str] = []
+    with unread(said.append):
+        said.append("::set-env name=a::b")
+    first, _, last = said
+    token = first.removeprefix("::stop-commands::")
+    assert last == f"::{token}::"
+    assert len(token) == 32

@@ -1,0 +1,230 @@
+"""A real server on its own: as whom it runs, how it ends, and that nothing of it is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.clients import sql
+from harness.clients.probes import Prober
+from harness.errors import StackError
+from harness.stacks.native import parts
+from harness.stacks.native.install import install
+from harness.stacks.native.keeper import Keeper
+from harness.stacks.native.ports import Ports
+from harness.stacks.native.postgres import USER, PostgresServer
+from harness.stacks.native.process import Launch
+from harness.stacks.native.reaper import VARIABLE, servers
+
+
+def memory() -> set[str]:
+    """Ids of the shared memory that the kernel holds, and what lies in /dev/shm."""
+    held = {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
+    return held | {path.name for path in Path("/dev/shm").glob("PostgreSQL*")}
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def gone(pids: list[int]) -> None:
+    """Waits until none of them lives; what nobody has reaped yet is dead."""
+
+    def dead(pid: int) -> bool:
+        try:
+            return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    within(20, lambda: all(map(dead, pids)))
+
+
+@pytest.fixture(scope="module")
+def template():
+    install()
+    return parts.require().postgres
+
+
+@pytest.fixture
+def keeper():
+    keeper = Keeper()
+    yield keeper
+    keeper.close()
+
+
+@pytest.fixture
+def ports():
+    ports = Ports()
+    yield ports
+    ports.close()
+
+
+@pytest.fixture
+async def server(template, keeper, ports, tmp_path) -> AsyncIterator[PostgresServer]:
+    server = make(template, keeper, ports, tmp_path)
+    yield server
+    if server.pid is not None:
+        await server.kill()
+
+
+def make(template, keeper, ports, tmp_path) -> PostgresServer:
+    folder = keeper.folder / "postgres"
+    folder.mkdir(mode=0o711)
+    launch = Launch((), {VARIABLE: keeper.token, "LANG": "C.UTF-8"}, keeper.folder, tmp_path / "log")
+    address = f"127.0.0.1:{ports.take()}"
+    return PostgresServer("postgres", template, address, folder=folder / "files", config={}, launch=launch)
+
+
+async def started(server: PostgresServer) -> str:
+    """The URL of its first database."""
+    await server.start()
+    await server.ready(60)
+    return f"postgresql://{USER}@{server.address}/postgres"
+
+
+async def test_it_syncs_and_listens_on_loopback_alone(server) -> None:
+    url = await started(server)
+    [found] = await sql.rows(
+        url,
+        "SELECT current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS commit,"
+        " current_setting('full_page_writes') AS pages, current_setting('listen_addresses') AS host,"
+        " current_setting('unix_socket_directories') AS sockets",
+    )
+    assert found == {"fsync": "on", "commit": "on", "pages": "on", "host": "127.0.0.1", "sockets": ""}
+    assert psutil.Process(server.pid).uids().real != 0
+    assert await server.stop() == 0
+
+
+async def test_what_was_committed_is_there_after_a_kill(server, keeper) -> None:
+    url = await started(server)
+    await sql.create(url, "shop")
+    family = servers(keeper.folder)
+    assert server.pid in family
+    assert len(family) > 1
+    assert await server.kill() == -9
+    assert servers(keeper.folder) == []
+    gone(family)
+    await started(server)
+    names = await sql.rows(url, "SELECT datname AS name FROM pg_database")
+    assert {"name": "shop"} in names
+    await sql.drop(url, "shop")
+    await sql.drop(url, "shop")
+    assert {"name": "shop"} not in await sql.rows(url, "SELECT datname AS name FROM pg_database")
+
+
+async def test_a_pause_stops_every_child(server, keeper) -> None:
+    url = await started(server)
+    asked = asyncio.create_task(sql.rows(url, "SELECT pg_sleep(0.5)"))
+    await server.pause()
+    async with asyncio.timeout(20):
+        while any(psutil.Process(pid).status() != psutil.STATUS_STOPPED for pid in servers(keeper.folder)):
+            await asyncio.sleep(0.005)
+    assert not (await Prober(server.address, "postgres").probe(0.3)).answered
+    await server.resume()
+    assert len(await asked) == 1
+    assert (await Prober(server.address, "postgres").probe(20)).answered
+
+
+async def test_closing_its_keeper_leaves_nothing_even_of_one_that_is_paused(template, ports, tmp_path) -> None:
+    before, keeper = memory(), Keeper()
+    server = make(template, keeper, ports, tmp_path)
+    await started(server)
+    family, held = servers(keeper.folder), memory() - before
+    assert held
+    await server.pause()
+    keeper.close()
+    assert await server.exited() == -9
+    gone(family)
+    assert not memory() & held
+    assert not keeper.folder.exists()
+
+
+async def test_a_probe_asks_for_as_many_bytes_as_it_is_told(server) -> None:
+    await started(server)
+    prober = Prober(server.address, "postgres")
+    assert (await prober.probe(20, 300_000)).answered
+    assert len(prober.own) == 1
+
+
+async def test_a_starting_server_that_refuses_is_not_ready(server) -> None:
+    """It takes connections before it takes questions."""
+
+    async def refuse(_reader, writer) -> None:
+        writer.write(b"E\0\0\0\x09nope\0")
+        await writer.drain()
+        writer.close()
+
+    host, _, port = server.address.rpartition(":")
+    async with await asyncio.start_server(refuse, host, int(port)):
+        probe = await Prober(server.address, "postgres").probe(20)
+    assert not probe.answered
+    assert "nope" in probe.error
+
+
+async def test_an_observer_cannot_write(server) -> None:
+    url = await started(server)
+    with pytest.raises(StackError, match="read-only transaction"):
+        await sql.rows(url, "CREATE TABLE x ()")
+
+
+async def test_what_cannot_be_read_is_said_without_the_password(ports) -> None:
+    address = f"127.0.0.1:{ports.take()}"
+    with pytest.raises(StackError, match=address) as refused:
+        await sql.rows(f"postgresql://one:secret@{address}/shop", "SELECT 1")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_folder_that_nobody_may_enter_is_said(monkeypatch, tmp_path) -> None:
+    binaries = tmp_path / "shut" / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "postgres").touch()
+    (tmp_path / "shut").chmod(0o700)
+    monkeypatch.setattr(parts, "postgres_binaries", lambda: binaries)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    found = parts.find_postgres(tmp_path)
+    assert found.path is None
+    assert "nobody may not enter" in found.missing
+    assert found.mend.startswith("chmod o+x /")
+
+
+HARNESS = """
+import asyncio, sys
+sys.path.insert(0, {here!r})
+from pathlib import Path
+from harness.stacks.native import parts
+from harness.stacks.native.keeper import Keeper
+from harness.stacks.native.ports import Ports
+from test_postgres import make, started
+keeper = Keeper()
+asyncio.run(started(make(parts.require().postgres, keeper, Ports(), Path({folder!r}))))
+print(keeper.folder, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_harness_that_is_killed_leaves_nothing(template, tmp_path) -> None:
+    code = HARNESS.format(here=str(Path(__file__).parent), folder=str(tmp_path))
+    before = memory()
+    harness = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    folder = Path(harness.stdout.readline().strip())
+    assert folder.is_relative_to(tempfile.gettempdir())
+    family, held = servers(folder), memory() - before
+    assert family
+    os.kill(harness.pid, signal.SIGKILL)
+    harness.communicate()
+    gone(family)
+    within(20, lambda: not folder.exists())
+    assert not memory() & held

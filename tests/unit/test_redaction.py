@@ -1,0 +1,210 @@
+"""No secret of a system file or of the environment is in a plan, a record, a log or a message."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import FileError, StackError
+from harness.files import load
+from harness.history.recorder import HistoryRecorder
+from harness.plan import make_plan
+from harness.redaction import HIDDEN, Redaction, anonymous, is_secret
+from harness.system import System
+
+SYSTEM = """
+oneffect: 1
+name: small
+dependencies: {kafka: {topics: {orders: 2}}, redis: {config: {appendonly: "yes", requirepass: in-the-config}}}
+services:
+  shop:
+    command: python -m shop --db-password in-the-command
+    env:
+      PORT: "{port}"
+      KAFKA: "{kafka}"
+      API_TOKEN: in-the-token
+      PIN_SECRET: "47"
+      IDEMPOTENCY_KEY: kept
+      DATABASE_URL: postgresql://shop:in%2Dthe%2Durl@{redis}/shop
+      BROKEN_URL: postgresql://shop:in/the@broken@{redis}/shop
+      PRIVATE_KEY: |
+        -----BEGIN PRIVATE KEY-----
+        first-line-of-it
+        second-line-of-it
+  orders: {command: python -m orders, env: {PASSWORD: orders, KEY: "{kafka}"}}
+load: {upload: {to: shop, post: /orders}}
+events: {id: /id, type: /type, topics: [orders]}
+effects:
+  shop: {applies: [x], sql: {url: "postgresql://reader:in-the-effects@db/shop", query: SELECT 1}}
+"""
+SECRETS = [
+    *("in-the-config", "in-the-command", "in-the-token", "in%2Dthe%2Durl", "in-the-url", "in/the@broken"),
+    *("in-the-effects", "first-line-of-it", "second-line-of-it"),
+]
+SCENARIO = "oneffect: 1\nname: one\nsystem: system.yaml\nload: {uploads: 40, rate: 20/s}\n"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "system.yaml").write_text(SYSTEM)
+    (tmp_path / "one.yaml").write_text(SCENARIO)
+    return tmp_path / "system.yaml"
+
+
+@pytest.fixture
+def redaction(path: Path) -> Redaction:
+    return Redaction(load(path, System), {"CI_TOKEN": "in-the-environment", "PATH": "/usr/bin", "PWD": "/here"})
+
+
+def plan(path: Path):
+    return make_plan(path.with_name("one.yaml"), system_path=None, variant=None, seed=1, stack="auto")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("API_TOKEN", "token", "DB_PASSWORD", "PGPASSWORD", "DB_PASS", "PASS", "SECRET", "CLIENT_SECRET", "API_KEY"),
+        *("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "CREDENTIALS", "requirepass", "masterauth", "KEY", "DB_PWD"),
+    ],
+)
+def test_names_that_say_so(name: str) -> None:
+    assert is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("IDEMPOTENCY_KEY", "ROUTING_KEY", "PWD", "OLDPWD", "MONKEY", "KEYBOARD", "COMPASS", "BYPASS_CACHE", "PORT"),
+        *("KEY_PREFIX", "PASSWORD_FILE", "TOKEN_TTL", "AUTHOR", "KAFKA", "appendonly", "DATABASE_URL"),
+    ],
+)
+def test_names_that_do_not(name: str) -> None:
+    assert not is_secret(name)
+
+
+def test_the_plan_holds_none(path: Path) -> None:
+    made = plan(path)
+    text = json.dumps(made.document)
+    assert not [secret for secret in [*SECRETS, '"47"'] if secret in text]
+    system = made.document["system"]
+    assert system["services"]["shop"]["env"]["DATABASE_URL"] == "postgresql://***@{redis}/shop"
+    assert system["services"]["shop"]["env"]["IDEMPOTENCY_KEY"] == "kept"
+    assert system["services"]["shop"]["command"] == "python -m shop --db-password ***"
+    assert system["services"]["orders"]["env"] == {"PASSWORD": HIDDEN, "KEY": "{kafka}"}
+    assert system["dependencies"]["redis"]["config"] == {"appendonly": "yes", "requirepass": HIDDEN}
+
+
+def test_a_password_that_is_also_a_name_hides_no_name(path: Path) -> None:
+    document = plan(path).document
+    assert document["checks"]["topics"] == ["orders"]
+    assert "orders" in document["system"]["services"]
+
+
+def test_what_is_started_still_gets_them(path: Path) -> None:
+    made = plan(path)
+    assert made.system.services["shop"].env["API_TOKEN"] == "in-the-token"
+    assert made.system.effects["shop"].sql.url == "postgresql://reader:in-the-effects@db/shop"
+
+
+def test_the_digest_outlives_a_new_password(path: Path) -> None:
+    before = plan(path).digest
+    path.write_text(SYSTEM.replace("in-the-token", "another").replace("in-the-effects", "other"))
+    assert plan(path).digest == before
+    path.write_text(SYSTEM.replace("IDEMPOTENCY_KEY: kept", "IDEMPOTENCY_KEY: changed"))
+    assert plan(path).digest != before
+
+
+def test_the_harness_own_environment_does_not_change_the_plan(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = plan(path).document
+    monkeypatch.setenv("CI_TOKEN", "kept")
+    assert plan(path).document == before
+
+
+def test_a_model_prints_none(path: Path) -> None:
+    text = repr(plan(path).system)
+    assert not [secret for secret in SECRETS if secret in text]
+
+
+@pytest.mark.parametrize("secret", [*SECRETS, "in-the-environment"])
+def test_texts_lose_them(redaction: Redaction, secret: str) -> None:
+    assert redaction.text(f"before {secret}, after") == f"before {HIDDEN}, after"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cannot reach redis://u:p@127.0.0.1:1/0", "cannot reach redis://***@127.0.0.1:1/0"),
+        ("postgresql://:p@ss@h/db", "postgresql://***@h/db"),
+        ('{"url": "http://t0ken@h", "to": "a@b"}', '{"url": "http://***@h", "to": "a@b"}'),
+        ("GET http://h/a?access_token=abc&x=1", "GET http://h/a?access_token=***&x=1"),
+        ('sasl.password="a b"; x', "sasl.password=***; x"),
+        ("./shop --api-token abc", "./shop --api-token ***"),
+        ("http://127.0.0.1:80/x and a@b", "http://127.0.0.1:80/x and a@b"),
+        ("key=essay-1 passed", "key=essay-1 passed"),
+    ],
+)
+def test_what_nobody_knew_of(text: str, said: str) -> None:
+    assert anonymous(text) == said
+
+
+@given(st.text())
+def test_hiding_twice_is_hiding_once(text: str) -> None:
+    assert anonymous(anonymous(text)) == anonymous(text)
+
+
+def test_records_lose_them(redaction: Redaction, tmp_path: Path) -> None:
+    header = dict.fromkeys(["plan", "plan_digest", "seed", "versions", "started", "run"], "x")
+    path = tmp_path / "history.jsonl"
+    with HistoryRecorder(path, header, clock=lambda: 0, hide=redaction.value) as recorder:
+        with recorder.operation("upload", "client", upload_id="u") as operation:
+            operation.unknown(upload_id="u", error="500: in-the-url refused")
+        recorder.record("fault", "bit", "f1", fault="f1", evidence={"what": ["in-the-token"], 3: 4})
+        recorder.record("event", "seen", "x", topic="orders", error="no orders")
+    text = path.read_text()
+    assert not [secret for secret in SECRETS if secret in text]
+    assert '"500: *** refused"' in text
+    assert '"evidence":{"what":["***"],"3":4}' in text
+    assert '"topic":"orders"' in text, "an identity is no text"
+    assert '"no ***"' in text
+
+
+def test_logs_lose_them(redaction: Redaction, tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    log, clean = tmp_path / "logs" / "shop-1.log", tmp_path / "logs" / "clean.log"
+    log.write_bytes(b"\xff in-the-token\r\nfirst-line-of-it\nlast")
+    clean.write_bytes(b"nothing\xff\r\n")
+    before = clean.stat().st_ino
+    redaction.folder(tmp_path / "logs")
+    assert log.read_bytes() == b"\xff ***\r\n***\nlast"
+    assert (clean.read_bytes(), clean.stat().st_ino) == (b"nothing\xff\r\n", before)
+    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["clean.log", "shop-1.log"]
+
+
+def test_messages_lose_them(redaction: Redaction) -> None:
+    error = ExceptionGroup("x", [StackError("log: in-the-url")])
+    error.__cause__ = ValueError("in-the-token")
+    with pytest.raises(ExceptionGroup) as caught, redaction.messages():
+        raise error
+    assert str(caught.value.exceptions[0]) == "log: ***"
+    assert str(caught.value.__cause__) == "***"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("API_TOKEN: in-the-token", "API_TOKEN: 4711471147114711"),
+        ("API_TOKEN: in-the-token", "API_TOKEN: [in-the-token]"),
+        ("command: python -m shop --db-password in-the-command", "command: [--db-password, in-the-command]"),
+        ("requirepass: in-the-config", "requirepass: 4711471147114711"),
+        ('url: "postgresql://reader:in-the-effects@db/shop"', 'url: ["postgresql://reader:in-the-effects@db"]'),
+    ],
+)
+def test_a_complaint_repeats_none(path: Path, before: str, after: str) -> None:
+    assert before in SYSTEM
+    path.write_text(SYSTEM.replace(before, after))
+    with pytest.raises(FileError) as caught:
+        load(path, System)
+    assert "system.yaml:" in str(caught.value)
+    assert not [secret for secret in [*SECRETS, "4711"] if secret in str(caught.value)]
