@@ -128,7 +128,9 @@ def _settings() -> str:
     rows: dict[tuple[str, str, str], list[str]] = {}
     for settings in sorted(_leaves(ServiceSettings), key=lambda each: SERVICES.index(each.SERVICE)):
         for name, info in settings.model_fields.items():
-            default = "needed" if info.is_required() else f"`{info.default}`"
+            # One row for what differs by no more than the service's own name.
+            own = info.default == settings.SERVICE
+            default = "needed" if info.is_required() else "the service's name" if own else f"`{info.default}`"
             rows.setdefault((name.upper(), default, info.description or ""), []).append(settings.SERVICE)
     lines = [
         "# Settings of the reference's services\n",

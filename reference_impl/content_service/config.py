@@ -16,4 +16,6 @@ class ContentServiceSettings(ServiceSettings):
     SERVICE: ClassVar[str] = "content_service"
 
     blob_dir: Path
+    """Folder of the blobs."""
     max_blob_bytes: PositiveInt = 16 * 1024 * 1024
+    """A larger blob is refused."""

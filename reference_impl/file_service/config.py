@@ -22,11 +22,18 @@ class FileServiceSettings(ServiceSettings, DatabaseSettings, ContentSettings, Ka
     SERVICE: ClassVar[str] = "file_service"
 
     max_upload_bytes: PositiveInt = 5 * 1024 * 1024
+    """A larger file is refused."""
     max_text_characters: PositiveInt = 50_000
+    """A longer text is rejected."""
     max_unpacked_bytes: PositiveInt = 50 * 1024 * 1024
+    """A larger unpacked document is refused."""
     worker_parallel: PositiveInt = 4
+    """Uploads extracted at once."""
     worker_poll_seconds: PositiveFloat = 0.2
+    """How often the worker looks for uploads that another process recorded."""
     claim_seconds: PositiveFloat = 30.0
+    """How long an upload is a worker's before another may take it."""
     max_claims: PositiveInt = 20
     """So many claims may end with neither an outcome nor an error: each of them ended a process, by all one can tell."""
     extractor_version: int = Field(NEWEST, ge=1, le=NEWEST)
+    """Version of the extractor for new uploads."""

@@ -34,12 +34,18 @@ asyncio.run(main())
 SYSTEM = {
     "oneffect": 1,
     "name": "links",
-    "dependencies": {"kafka": {"topics": {"work": 1}}, "redis": {}},
+    "dependencies": {"kafka": {"topics": {"work": 1}}, "redis": {}, "postgres": {}},
     "services": {
         "peer": {"command": "python peer.py", "env": {"PORT": "{port}"}},
         "user": {
             "command": "python peer.py",
-            "env": {"PORT": "{port}", "KAFKA": "{kafka}", "REDIS": "{redis}", "PEER": "{peer}"},
+            "env": {
+                "PORT": "{port}",
+                "KAFKA": "{kafka}",
+                "REDIS": "{redis}",
+                "DATABASE_URL": "postgresql://oneffect@{postgres}/{database}",
+                "PEER": "{peer}",
+            },
         },
     },
     "load": {"upload": {"to": "peer", "post": "/"}},

@@ -8,17 +8,20 @@ from typing import Any
 
 import pytest
 
+from harness.clients import sql
 from harness.clients.exchange import dial
 from harness.stack import Forgetful, Killable, Link, Pausable, ServiceHandle, Stoppable
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-KINDS = pytest.mark.parametrize("dependency", ["kafka", "redis", "peer"])
+KINDS = pytest.mark.parametrize("dependency", ["kafka", "redis", "postgres", "peer"])
 QUESTION = {
     "kafka": b"\x00\x00\x00\x0a\x00\x12\x00\x00\x00\x00\x00\x01\xff\xff",
     "redis": b"PING\r\n",
+    "postgres": b"\0\0\0\x08\x04\xd2\x16\x2f",  # may we speak TLS?
     "peer": b"GET / HTTP/1.1\r\nHost: peer\r\n\r\n",
 }
+DATABASES = "SELECT datname AS name FROM pg_database WHERE datname NOT LIKE 'template%' AND datname <> 'postgres'"
 
 
 async def until(condition: Callable[[], Any]) -> None:
@@ -141,7 +144,7 @@ async def test_a_proxy_whose_api_is_stuck_heals_by_a_restart(stack) -> None:
     assert (await other.probe(5)).answered
 
 
-@pytest.mark.parametrize("name", ["kafka", "redis", "peer#1"])
+@pytest.mark.parametrize("name", ["kafka", "redis", "postgres", "peer#1"])
 async def test_a_process_can_be_killed_paused_and_started_again(stack, name) -> None:
     handle = {**stack.dependencies, **stack.services}[name]
     assert isinstance(handle, ServiceHandle)
@@ -176,3 +179,10 @@ async def test_what_is_offered_does_not_lack(stack, need) -> None:
 
 async def test_what_is_not_offered_is_said(stack) -> None:
     assert "Link" in (stack.lacks(dict) or "")
+
+
+async def test_a_service_finds_its_database_and_nobody_else_s(stack) -> None:
+    known = await sql.rows(f"postgresql://oneffect@{stack.direct('postgres')}/postgres", DATABASES)
+    assert known == [{"name": "links_user"}]
+    through = f"postgresql://oneffect@{link_to(stack, 'postgres').address}/links_user"
+    assert await sql.rows(through, "SELECT 1 AS one") == [{"one": 1}]

@@ -16,8 +16,7 @@ from harness.stacks.native import reaper
 _PATIENCE = 20.0
 """Seconds that reaping may take."""
 
-_MODE = 0o700 if os.geteuid() else 0o711
-"""Of root's stacks Postgres, which is never root, must get through to its own folder; the others beside it are 0700."""
+_MODE = 0o700
 
 
 class Keeper:

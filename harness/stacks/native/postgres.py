@@ -8,6 +8,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from harness.clients.probes import Prober
 from harness.errors import StackError
 from harness.stacks.native import reaper
+from harness.stacks.native import unprivileged as unprivileged_script
 from harness.stacks.native.process import Launch, Process
 
 if TYPE_CHECKING:
@@ -58,11 +60,11 @@ class PostgresServer(Process):
         own(folder, user)
         host, _, port = address.rpartition(":")
         settings = {**_SETTINGS, **config, "listen_addresses": host, "port": port}
-        command = [str(parts.binaries / "postgres"), "-D", str(folder)]
+        command = as_user(user, [str(parts.binaries / "postgres"), "-D", str(folder)])
         for key, value in settings.items():
             command += ["-c", f"{key}={value}"]
         self._prober = Prober(address, "postgres")
-        super().__init__(name, Launch(command, launch.env, launch.cwd, launch.log, user), self._answering)
+        super().__init__(name, Launch(command, launch.env, launch.cwd, launch.log), self._answering)
 
     async def _answering(self, timeout: float) -> bool:
         return (await self._prober.probe(timeout)).answered
@@ -90,6 +92,13 @@ def unprivileged() -> int | None:
     return pwd.getpwnam(_UNPRIVILEGED).pw_uid if os.geteuid() == 0 else None
 
 
+def as_user(user: int | None, command: list[str]) -> list[str]:
+    """The command that runs ``command`` as ``user``."""
+    return (
+        command if user is None else [sys.executable, "-I", "-S", unprivileged_script.__file__, str(user), *command]
+    )
+
+
 def own(folder: Path, user: int | None) -> None:
     """Give a folder and all in it to ``user``."""
     if user is not None:
@@ -105,10 +114,7 @@ def initialize(binaries: Path, template: Path) -> None:
         command = [str(binaries / "initdb"), "-D", f"{place}/data", "-U", USER, "--auth=trust", "--no-sync"]
         try:
             subprocess.run(
-                [*command, "--encoding=UTF8", "--locale=C"],
-                user=user,
-                group=user,
-                extra_groups=None if user is None else [],
+                as_user(user, [*command, "--encoding=UTF8", "--locale=C"]),
                 cwd="/",
                 env={"LANG": "C.UTF-8"},
                 capture_output=True,

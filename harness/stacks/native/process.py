@@ -36,8 +36,6 @@ class Launch:
     env: Mapping[str, str]
     cwd: Path
     log: Path
-    user: int | None = None
-    """The user id to run as, with no groups of the harness's; None: the harness's own."""
 
 
 class Process:
@@ -79,9 +77,6 @@ class Process:
                     cwd=self._launch.cwd,
                     env=dict(self._launch.env),
                     start_new_session=True,
-                    user=self._launch.user,
-                    group=self._launch.user,
-                    extra_groups=None if self._launch.user is None else [],
                 )
             except OSError as error:
                 raise StackError(f"{self.name}: {self._launch.command[0]} could not be started: {error}") from error

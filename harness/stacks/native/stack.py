@@ -113,7 +113,7 @@ class NativeStack:
     def _dependency(self, name: str, parts: Parts, joined: list[tuple[str, str]]) -> Process:
         kind, config = self._system.kind(name), self._system.dependencies[name].config
         folder, address, launch = self.kept.folder / name, self.direct(name), self._launch(name)
-        folder.mkdir(mode=0o711 if kind == "postgres" else 0o700)
+        folder.mkdir()
         files = folder / "files"
         if kind == "kafka":
             return Kafka(name, parts.java, folder, listeners(self._address(), address, joined), launch)

@@ -14,7 +14,20 @@ from harness.run import judge_directory
 from tests.unit.reports.conftest import HEADER, KIND, RECORDS, TWICE
 
 HOSTILE = "</script></style></title>\"'><script>alert(1)</script><img src=https://evil.example/x onerror=alert(2)>\x1b[2J\u202e"
-NAMED = ["file_name", "upload_id", "topic", "consumer", "effect", "event_type", "error", "key", "name", "target"]
+NAMED = [
+    "event_id",
+    "raw_file_storage_id",
+    "file_name",
+    "upload_id",
+    "topic",
+    "consumer",
+    "effect",
+    "event_type",
+    "error",
+    "key",
+    "name",
+    "target",
+]
 VOID = {"meta"}
 
 

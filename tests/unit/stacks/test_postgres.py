@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from harness.stacks.native import parts
 from harness.stacks.native.install import install
 from harness.stacks.native.keeper import Keeper
 from harness.stacks.native.ports import Ports
-from harness.stacks.native.postgres import USER, PostgresServer
+from harness.stacks.native.postgres import USER, PostgresServer, initialize
 from harness.stacks.native.process import Launch
 from harness.stacks.native.reaper import VARIABLE, servers
 
@@ -187,17 +188,12 @@ async def test_what_cannot_be_read_is_said_without_the_password(ports) -> None:
     assert "secret" not in str(refused.value)
 
 
-def test_a_folder_that_nobody_may_enter_is_said(monkeypatch, tmp_path) -> None:
-    binaries = tmp_path / "shut" / "bin"
-    binaries.mkdir(parents=True)
-    (binaries / "postgres").touch()
-    (tmp_path / "shut").chmod(0o700)
-    monkeypatch.setattr(parts, "postgres_binaries", lambda: binaries)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    found = parts.find_postgres(tmp_path)
-    assert found.path is None
-    assert "nobody may not enter" in found.missing
-    assert found.mend.startswith("chmod o+x /")
+def test_its_programs_may_lie_where_only_root_can_go(tmp_path) -> None:
+    shut = tmp_path / "shut"
+    shutil.copytree(parts.postgres_binaries().parent, shut / "pginstall", symlinks=True)
+    shut.chmod(0o700)
+    initialize(shut / "pginstall" / "bin", shut / "template")
+    assert (shut / "template" / "PG_VERSION").is_file()
 
 
 HARNESS = """
