@@ -10,7 +10,8 @@ import ctypes
 import os
 import sys
 
-_KEEP_CAPABILITIES = 8
+_SECURE_BITS, _NO_SETUID_FIXUP = 28, 1 << 2
+"""Without it access(2), which programs ask before they start one another, would take no notice of a capability."""
 _AMBIENT, _RAISE = 47, 2
 _PASS_PERMISSIONS = 1
 """CAP_DAC_OVERRIDE."""
@@ -20,7 +21,7 @@ _VERSION = 0x20080522
 def become(user: int) -> None:
     """Take on a user id, its group of the same number and no other; OSError if root itself lacks the capability."""
     kernel = ctypes.CDLL(None, use_errno=True)
-    _asked(kernel.prctl(_KEEP_CAPABILITIES, 1, 0, 0, 0))
+    _asked(kernel.prctl(_SECURE_BITS, _NO_SETUID_FIXUP, 0, 0, 0))
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)

@@ -189,10 +189,11 @@ async def test_what_cannot_be_read_is_said_without_the_password(ports) -> None:
 
 
 def test_its_programs_may_lie_where_only_root_can_go(tmp_path) -> None:
-    shut = tmp_path / "shut"
-    shutil.copytree(parts.postgres_binaries().parent, shut / "pginstall", symlinks=True)
+    shut, package = tmp_path / "shut", parts.postgres_binaries().parents[1]
+    for folder in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(folder, shut / folder.name, symlinks=True)
     shut.chmod(0o700)
-    initialize(shut / "pginstall" / "bin", shut / "template")
+    initialize(shut / package.name / "pginstall" / "bin", shut / "template")
     assert (shut / "template" / "PG_VERSION").is_file()
 
 
