@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import URL, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -26,7 +24,8 @@ class Postgres:
     """Implements ``database.Store`` on a server.
 
     ``busy_seconds`` bounds the wait for a connection and for a lock; a statement, and a transaction that stands idle,
-    may take twice as long. Whatever takes longer is an error, and its connection is closed, never used again.
+    may take twice as long. Whatever takes longer is an error, and its connection is closed, never used again: asyncpg
+    waits that long once more for the server to say that it has stopped, and then ends the connection.
     """
 
     def __init__(self, url: URL, busy_seconds: float) -> None:
@@ -36,7 +35,6 @@ class Postgres:
             connect_args={
                 "timeout": busy_seconds,
                 "command_timeout": 2 * busy_seconds + _ANSWER_SECONDS,
-                "connection_class": _Connection,
                 "server_settings": {
                     "lock_timeout": f"{int(1000 * busy_seconds)}ms",
                     "statement_timeout": bound,
@@ -72,15 +70,6 @@ class Postgres:
 
     async def stop(self) -> None:
         await self._engine.dispose()
-
-
-class _Connection(asyncpg.Connection):  # type: ignore[misc]  # it ships no types
-    """A connection that ends when a command on it is given up: by a time-out, or because its task was cancelled."""
-
-    def _cancel_current_command(self, sent: asyncio.Future[None], _ended: asyncio.Future[None]) -> None:
-        # asyncpg would ask the server, over a connection of its own, to stop, and wait for what it says.
-        sent.set_result(None)
-        self._loop.call_soon(self.terminate)  # not at once: the one who waits is to be told of the time-out first
 
 
 def _on_checkout(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
