@@ -26,6 +26,8 @@ services:
       KAFKA: "{kafka}"
       API_TOKEN: in-the-token
       PIN_SECRET: "47"
+      LONGER_TOKEN: in-the-token-too
+      SHORT_URL: "redis://:4/7@{redis}"
       IDEMPOTENCY_KEY: kept
       DATABASE_URL: postgresql://shop:in%2Dthe%2Durl@{redis}/shop
       BROKEN_URL: postgresql://shop:in/the@broken@{redis}/shop
@@ -40,7 +42,15 @@ effects:
   shop: {applies: [x], sql: {url: "postgresql://reader:in-the-effects@db/shop", query: SELECT 1}}
 """
 SECRETS = [
-    *("in-the-config", "in-the-command", "in-the-token", "in%2Dthe%2Durl", "in-the-url", "in/the@broken"),
+    *(
+        "in-the-token-too",
+        "in-the-config",
+        "in-the-command",
+        "in-the-token",
+        "in%2Dthe%2Durl",
+        "in-the-url",
+        "in/the@broken",
+    ),
     *("in-the-effects", "first-line-of-it", "second-line-of-it"),
 ]
 SCENARIO = "oneffect: 1\nname: one\nsystem: system.yaml\nload: {uploads: 40, rate: 20/s}\n"
@@ -87,7 +97,7 @@ def test_names_that_do_not(name: str) -> None:
 def test_the_plan_holds_none(path: Path) -> None:
     made = plan(path)
     text = json.dumps(made.document)
-    assert not [secret for secret in [*SECRETS, '"47"'] if secret in text]
+    assert not [secret for secret in [*SECRETS, '"47"', "4/7"] if secret in text]
     system = made.document["system"]
     assert system["services"]["shop"]["env"]["DATABASE_URL"] == "postgresql://***@{redis}/shop"
     assert system["services"]["shop"]["env"]["IDEMPOTENCY_KEY"] == "kept"

@@ -6,7 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.errors import StackError
+from harness import run
+from harness.errors import PlanRefused, StackError
+from harness.plan import Plan
 from harness.verdict import Verdict
 
 
@@ -67,6 +69,7 @@ def test_a_run_that_cannot_be_made_does_not_end_the_others(gated: Path, lab, say
     assert "\x1b" not in said.stdout + said.stderr
     assert "control: could not be run: shop#1 ended" in said.stdout
     assert lab.started == lab.stopped
+    assert lab.opened == 3, "what broke once is not used again"
     assert ET.parse(gated / "junit.xml").find(".//error").get("message") == "could not be run: shop#1 ended"
 
 
@@ -179,6 +182,24 @@ def test_no_scenario_is_tagged(project: Path, lab, say) -> None:
     assert done.stderr == (
         "oneffect: no scenario in scenarios is tagged for the gate; write `tags: [gate]` into one\n"
     )
+    assert not lab.started
+
+
+def test_what_a_stack_cannot_do_is_refused_before_any_starts(
+    gated: Path, lab, say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (gated / "other.yaml").write_text("extends: system.yaml\nname: other\n")
+    path = gated / "scenarios" / "redelivery.yaml"
+    path.write_text(path.read_text().replace("../system.yaml", "../other.yaml"))
+    opened = run.open_stack
+
+    def refused(plan: Plan, folder: Path) -> object:
+        if plan.system.name == "other":
+            raise PlanRefused("content.full on x: the native stack cannot: y")
+        return opened(plan, folder)
+
+    monkeypatch.setattr("harness.run.open_stack", refused)
+    assert say("gate").exit_code == 2
     assert not lab.started
 
 

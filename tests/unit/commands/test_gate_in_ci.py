@@ -10,25 +10,35 @@ import typer
 import yaml
 
 from harness.cli import app
+from harness.files import load
+from harness.scenario import Scenario
 
 ROOT = Path(__file__).parents[3]
-PLACES = [ROOT / ".github" / "workflows" / "chaos.yml", ROOT / "docs" / "how-to" / "ci.md"]
+WORKFLOW = ROOT / ".github" / "workflows" / "chaos.yml"
+HOW_TO = ROOT / "docs" / "how-to" / "ci.md"
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 FENCE = re.compile(r"^```yml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def said(path: Path) -> list[list[str]]:
-    found = re.findall(r"oneffect gate (--[^'\n]*)", path.read_text())
-    return [shlex.split(line) for line in found]
+def gates(path: Path) -> list[list[str]]:
+    """The words after each `oneffect gate` that runs something."""
+    lines = re.findall(r"oneffect gate (--(?!help)[^'\n]*)", path.read_text())
+    return [shlex.split(line) for line in lines]
 
 
-@pytest.mark.parametrize(("path", "count"), list(zip(PLACES, [1, 3], strict=True)), ids=lambda one: str(one)[-8:])
+@pytest.mark.parametrize(("path", "count"), [(WORKFLOW, 1), (HOW_TO, 2)], ids=["workflow", "how-to"])
 def test_the_words_are_known(path: Path, count: int) -> None:
-    command = typer.main.get_command(app).commands["gate"]  # type: ignore[attr-defined]
-    lines = [words for words in said(path) if words != ["--help"]]
-    assert len(lines) == count - (path.suffix == ".md")
-    for words in lines:
-        command.make_parser(command.make_context("gate", words, resilient_parsing=True)).parse_args(words)
+    assert len(gates(path)) == count
+    for words in gates(path):
+        understood(words)
+
+
+def test_the_project_has_scenarios_for_the_gate() -> None:
+    assert all("gate" in load(path, Scenario).tags for path in (ROOT / "scenarios").glob("*.yaml"))
+
+
+def understood(words: list[str]) -> None:
+    typer.main.get_command(app).commands["gate"].make_context("gate", list(words))
 
 
 def gate_step() -> dict:
@@ -62,7 +72,7 @@ def test_the_action_hands_its_inputs_on(tmp_path: Path, inputs: dict[str, str], 
     given = done.stdout.splitlines()
     assert given == ["gate", *words, "--junit", "r/junit.xml", "--summary", "r/summary.md", "--html", "r"]
     assert not (tmp_path / "x").exists()
-    typer.main.get_command(app).commands["gate"].make_context("gate", given[1:], resilient_parsing=True)  # type: ignore[attr-defined]
+    understood(given[1:])
 
 
 def test_every_input_is_used_and_none_stands_in_a_script() -> None:
@@ -72,6 +82,6 @@ def test_every_input_is_used_and_none_stands_in_a_script() -> None:
 
 
 def test_what_the_how_to_shows_is_yaml_and_the_action_takes_its_inputs() -> None:
-    blocks = [yaml.safe_load(block) for block in FENCE.findall(PLACES[1].read_text())]
+    blocks = [yaml.safe_load(block) for block in FENCE.findall(HOW_TO.read_text())]
     assert len(blocks) == 2
     assert len(blocks[0]["steps"]) == 4

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.reports.github import annotation, unread
@@ -24,6 +24,7 @@ def test_without_a_line_it_is_the_first() -> None:
 
 
 @given(st.text())
+@example("a,b:c%0Ad\r\ne::f")
 def test_whatever_it_says_is_one_command(text: str) -> None:
     said = annotation(case(f"a{text}", error=text or "x"), 1, {})
     assert len(said.splitlines()) == 1
