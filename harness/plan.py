@@ -17,13 +17,11 @@ from harness.files import load
 from harness.redaction import Redaction
 from harness.scenario import Expected, Scenario
 from harness.stack import Stack
+from harness.stacks import TABLE as STACKS
 from harness.system import System, UploadLoad, checks
 
 LARGEST_SEED = 2**53 - 1
 """Canonical JSON has no larger integers."""
-
-STACKS = ("native",)
-"""Stacks that there are; ``auto`` is the first that fits the system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +159,12 @@ def _check_expectations(scenario: Scenario, path: Path, system: System) -> None:
 
 def _stack(system: System, asked: str) -> str:
     if asked not in {"auto", *STACKS}:
-        raise PlanRefused(f"there is no stack {asked!r} here; known are auto, {', '.join(STACKS)}")
+        known = ["auto", *STACKS]
+        raise PlanRefused(f"there is no stack {asked!r}{nearest(asked, known)}; known are {', '.join(known)}")
     images = sorted(name for name, service in system.services.items() if service.image is not None)
     if images:
         raise PlanRefused(f"services.{images[0]} is an image; the native stack starts commands")
-    return STACKS[0]
+    return "native"
 
 
 __all__ = ["Plan", "PlannedFault", "find_system", "make_plan", "nearest", "refuse_what_lacks"]

@@ -57,9 +57,9 @@ class Result:
 
 def open_stack(plan: Plan, folder: Path) -> Stack:
     """The plan's stack, not started; ``folder`` is for its logs. Refuses faults that it cannot perform."""
-    from harness.stacks.native.stack import NativeStack
+    from harness.stacks import make_stack
 
-    stack = NativeStack(plan.system, folder, working_directory=plan.system_path.parent)
+    stack = make_stack(plan.stack, plan.system, folder, working_directory=plan.system_path.parent)
     refuse_what_lacks(plan, stack)
     return stack
 

@@ -1,1 +1,24 @@
-"""Where a system runs."""
+"""Where a system runs. One stack, one module or folder, one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from harness.stack import Stack
+    from harness.system import System
+
+TABLE: Final[Mapping[str, str]] = {
+    "native": "harness.stacks.native.stack:NativeStack",
+}
+"""Stack's name -> where its class is."""
+
+
+def make_stack(name: str, system: System, folder: Path, *, working_directory: Path) -> Stack:
+    """A stack for one system, not started; logs go to ``folder``. PlanRefused if the system needs what it has not."""
+    module, _, attribute = TABLE[name].partition(":")
+    made: Stack = getattr(import_module(module), attribute)(system, folder, working_directory=working_directory)
+    return made
