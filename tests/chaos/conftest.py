@@ -1,4 +1,4 @@
-"""One warm native stack with the tiny system, for all tests of this folder."""
+"""One warm stack with the tiny system, for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from aiokafka.errors import KafkaError
 from harness.clients.kafka import KafkaClient
 from harness.clients.redis import RedisClient
 from harness.stack import RunNames
-from harness.stacks.native.install import install
 from harness.stacks.native.stack import NativeStack
 from harness.system import System
 
@@ -91,11 +90,10 @@ class Rig:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def rig(tmp_path_factory: Any) -> AsyncIterator[Rig]:
-    await asyncio.to_thread(install)
+async def rig(open_stack: Any, tmp_path_factory: Any) -> AsyncIterator[Rig]:
     folder = tmp_path_factory.mktemp("rig")
     system = tiny()
-    stack = NativeStack(system, folder / "stack", HERE)
+    stack = open_stack(system, folder / "stack", HERE)
     try:
         await stack.start()
         names = RunNames("chaos")

@@ -7,25 +7,28 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from harness.stack import RunNames
-from harness.stacks.native.stack import NativeStack
+from harness.stacks import make_stack
 from harness.system import System
 
 HERE = Path(__file__).parent
 
 
-async def hold(folder: Path) -> None:
+async def hold(folder: Path, name: str) -> None:
     """Start, say the process ids and the temporary folder, wait."""
     system = System.model_validate(yaml.safe_load((HERE / "system.yaml").read_text()))
-    stack = NativeStack(system, folder / "stack", HERE)
+    stack: Any = make_stack(name, system, folder / "stack", working_directory=HERE)
     await stack.start()
     try:
         await stack.start_services(RunNames("held"), folder, None)
         await stack.services["worker#1"].pause()
-        told = {"pids": [*stack.pids().values(), stack.kept.pid], "folder": str(stack.kept.folder)}
+        kept = stack.kept
+        pids = [*stack.pids().values(), kept.pid]
+        told = {"pids": pids, "reaper": kept.pid, "folder": str(kept.folder), "token": kept.token}
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
         await asyncio.Event().wait()
@@ -36,4 +39,4 @@ async def hold(folder: Path) -> None:
 if __name__ == "__main__":
     # Whoever runs the tests in the background may have had SIGINT ignored, and that is inherited.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    asyncio.run(hold(Path(sys.argv[1])))
+    asyncio.run(hold(Path(sys.argv[1]), sys.argv[2]))

@@ -1,4 +1,4 @@
-"""Every fault on the real native stack: it bites and heals; without its deed, or without load, it is not said to."""
+"""Every fault on a real stack: it bites and heals; without its deed, or without load, it is not said to."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.stacks.native.install import install
+from harness.stacks.native.keeper import Keeper
+from harness.stacks.native.reaper import LABEL
 
 GENEROUS = 30.0
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
@@ -22,10 +23,9 @@ LISTENING = "0A"
 
 
 @pytest.fixture
-def holder(tmp_path):
-    install()
+def holder(stack_name, tmp_path):
     with subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("holder.py"), tmp_path],
+        [sys.executable, Path(__file__).with_name("holder.py"), tmp_path, stack_name],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -44,21 +44,52 @@ def alive(pid: int) -> bool:
         return False
 
 
-def gone(told: dict) -> bool:
-    return not Path(told["folder"]).exists() and not any(map(alive, told["pids"]))
+def containers(stack_name: str, token: str) -> list[str]:
+    """Those of a stack; none where there are none."""
+    if stack_name != "docker":
+        return []
+    command = ["docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}={token}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def left(stack_name: str, told: dict) -> list[object]:
+    """What there still is of a stack: its folder, its processes, its containers."""
+    folder = [told["folder"]] if Path(told["folder"]).exists() else []
+    return [*folder, *filter(alive, told["pids"]), *containers(stack_name, told["token"])]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_nothing_outlives_the_harness(holder, number) -> None:
-    told = json.loads(holder.stdout.readline())
-    assert len(told["pids"]) == 8
-    assert all(map(alive, told["pids"]))
+def test_nothing_outlives_the_harness(stack_name, holder, number) -> None:
+    told = started(stack_name, holder)
     os.kill(holder.pid, number)
     holder.wait(GENEROUS)
     deadline = time.monotonic() + GENEROUS
-    while not gone(told) and time.monotonic() < deadline:
+    while left(stack_name, told) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert gone(told), [pid for pid in told["pids"] if alive(pid)]
+    assert not left(stack_name, told)
+
+
+def test_what_outlives_the_harness_and_its_reaper_goes_when_the_next_stack_starts(stack_name, holder) -> None:
+    told = started(stack_name, holder)
+    os.kill(told["reaper"], signal.SIGKILL)
+    holder.kill()
+    holder.wait(GENEROUS)
+    assert any(map(alive, told["pids"]))
+    assert len(containers(stack_name, told["token"])) == (7 if stack_name == "docker" else 0)
+    keeper = Keeper()
+    try:
+        assert not left(stack_name, told)
+    finally:
+        keeper.close()
+
+
+def started(stack_name: str, holder: subprocess.Popen[bytes]) -> dict:
+    """What the holder says of its stack, once all of that is there."""
+    told: dict = json.loads(holder.stdout.readline())
+    assert len(told["pids"]) == 8
+    assert all(map(alive, told["pids"]))
+    assert len(containers(stack_name, told["token"])) == (7 if stack_name == "docker" else 0)
+    return told
 
 
 @pytest.mark.asyncio(loop_scope="session")

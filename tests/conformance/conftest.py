@@ -1,8 +1,7 @@
-"""A native stack without services, its links as things to try."""
+"""A stack whose services do nothing by themselves, its links as things to try."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,35 +9,21 @@ from typing import Any
 import pytest_asyncio
 
 from harness.stack import RunNames
-from harness.stacks.native.install import install
-from harness.stacks.native.stack import NativeStack
 from harness.system import System
 
-PEER = """
-import asyncio, os
-async def serve(reader, writer):
-    try:
-        while await reader.readuntil(b"\\r\\n\\r\\n"):
-            writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 3\\r\\nConnection: keep-alive\\r\\n\\r\\nok\\n")
-            await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
-    finally:
-        writer.close()
-async def main():
-    async with await asyncio.start_server(serve, "127.0.0.1", int(os.environ["PORT"])) as server:
-        await server.serve_forever()
-asyncio.run(main())
-"""
+SERVICES = Path(__file__).parents[1] / "chaos"
+"""Where the peer's program lies, and what the tests' image is made of."""
+
+PEER = {"image": "oneffect-tests:0.1.0", "command": "python peer.py"}
 
 SYSTEM = {
     "oneffect": 1,
     "name": "links",
     "dependencies": {"kafka": {"topics": {"work": 1}}, "redis": {}, "postgres": {}},
     "services": {
-        "peer": {"command": "python peer.py", "env": {"PORT": "{port}"}},
+        "peer": {**PEER, "env": {"PORT": "{port}"}},
         "user": {
-            "command": "python peer.py",
+            **PEER,
             "env": {
                 "PORT": "{port}",
                 "KAFKA": "{kafka}",
@@ -54,14 +39,12 @@ SYSTEM = {
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(tmp_path_factory: Any) -> AsyncIterator[NativeStack]:
-    await asyncio.to_thread(install)
+async def stack(open_stack: Any, tmp_path_factory: Any) -> AsyncIterator[Any]:
     folder: Path = tmp_path_factory.mktemp("links")
-    (folder / "peer.py").write_text(PEER)
-    native = NativeStack(System.model_validate(SYSTEM), folder / "logs", folder)
+    opened = open_stack(System.model_validate(SYSTEM), folder / "logs", SERVICES)
     try:
-        await native.start()
-        await native.start_services(RunNames("links"), folder, None)
-        yield native
+        await opened.start()
+        await opened.start_services(RunNames("links"), folder, None)
+        yield opened
     finally:
-        await native.stop()
+        await opened.stop()

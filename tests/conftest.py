@@ -1,0 +1,35 @@
+"""``--stack NAME``: the stack that the tests which need one run on; one body for all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.stack import Stack
+from harness.stacks import TABLE, make_stack
+from harness.stacks.native.install import install
+from harness.system import System
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--stack", default="native", choices=sorted(TABLE), help="the stack that tests run on")
+
+
+@pytest.fixture(scope="session")
+def stack_name(pytestconfig: pytest.Config) -> str:
+    """The stack's name; what it needs from registries is installed. Images are `make image`'s matter."""
+    name: str = pytestconfig.getoption("--stack")
+    if name == "native":
+        install()
+    return name
+
+
+@pytest.fixture(scope="session")
+def open_stack(stack_name):
+    """``open_stack(system, folder, cwd)``: a stack that is not started, its logs in a folder."""
+
+    def opened(system: System, folder: Path, cwd: Path) -> Stack:
+        return make_stack(stack_name, system, folder, working_directory=cwd)
+
+    return opened

@@ -1,0 +1,69 @@
+"""Whatever is wrong with Docker: one clear message, exit 4, nothing started. The docker command here is made up."""
+
+from pathlib import Path
+
+import pytest
+
+SYSTEM = """
+oneffect: 1
+name: small
+dependencies: {kafka: {topics: {orders: 2}}}
+services: {shop: {image: "shop:3", env: {PORT: "{port}", KAFKA: "{kafka}"}}}
+load: {upload: {to: shop, post: /orders}}
+events: {id: /id, type: /type, topics: [orders]}
+"""
+ANSWERS = "case $1 in version) echo 20.10.24+dfsg1;; esac"
+
+CASES = {
+    "no command": (None, ["no docker command on PATH", "install Docker", "--stack native"]),
+    "no engine": (
+        "echo 'Cannot connect to the Docker daemon at unix:///there. Is it running?' >&2; exit 1",
+        ["Cannot connect to the Docker daemon at unix:///there", "start an engine", "--stack native"],
+    ),
+    "an engine too old": ("echo 19.03.15", ["the engine is 19.03.15", "20.10 or newer", "upgrade"]),
+    "an engine of no version": ("echo nightly", ["the engine is nightly", "20.10 or newer"]),
+    "an engine that hangs": ("exec sleep 60", ["no answer within 0.5 s", "start an engine"]),
+    "a missing image": (
+        f"{ANSWERS}; case $5 in shop:3) echo Error: No such image: $5 >&2; exit 1;; esac",
+        ["the image shop:3 is not here", "docker pull shop:3"],
+    ),
+    "an image that cannot be asked for": (
+        f"{ANSWERS}; case $1 in image) echo the disk is full >&2; exit 1;; esac",
+        ["docker image: the disk is full"],
+    ),
+}
+
+
+@pytest.fixture
+def made_up(project: Path, monkeypatch: pytest.MonkeyPatch):
+    """Puts a docker command of these words on PATH, which also notes what it was asked; None: there is none."""
+    (project / "system.yaml").write_text(SYSTEM)
+    (project / "one.yaml").write_text(
+        "oneffect: 1\nname: one\nsystem: system.yaml\nload: {uploads: 40, rate: 20/s}\n"
+    )
+    monkeypatch.setattr("harness.stacks.docker.engine._TIMEOUT", 0.5)
+
+    def put(script: str | None) -> None:
+        folder = project / "bin"
+        folder.mkdir()
+        if script is not None:
+            (folder / "docker").write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\necho $* >> {project}/asked\n{script}\n")
+            (folder / "docker").chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder))
+
+    return put
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_message_and_nothing_is_started(project: Path, made_up, say, case: str) -> None:
+    script, words = CASES[case]
+    made_up(script)
+    said = say("run", "one.yaml", "--stack", "docker")
+    assert said.exit_code == 4, said.stderr
+    (message,) = [line for line in said.stderr.splitlines() if line.startswith("oneffect: ")]
+    assert said.stderr.strip().endswith(message)
+    assert "Traceback" not in said.stderr
+    for word in words:
+        assert word in message
+    asked = (project / "asked").read_text().split("\n") if script is not None else []
+    assert not [words for words in asked if words.startswith(("create", "start", "run"))]
