@@ -67,7 +67,7 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
     given = system_path is not None
     system_path = system_path or find_system(scenario, scenario_path)
     system = load(system_path, System)
-    _check_variant(system, system_path, variant)
+    check_variant(system, system_path, variant)
     _check_expectations(scenario, scenario_path, system)
     if system.load.upload is None:
         raise PlanRefused(f"{system_path}: load: only upload: can be driven; give it a front door")
@@ -76,7 +76,7 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
             f"{scenario_path}: load.batch: the front door is not told of batches; write `fields: {{batch_id: "
             f'"{{batch}}"}}` under load.upload in {system_path}'
         )
-    chosen = _stack(system, stack)
+    chosen = choose_stack(system, stack)
     faults = tuple(plan_faults(scenario, system, seed, str(scenario_path)))
     if variant is not None and variant not in scenario.variants:
         # Without an expectation of its own a variant is held to what the system must do.
@@ -112,24 +112,31 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
 def refuse_what_lacks(plan: Plan, stack: Stack) -> None:
     """Refuse the faults that this stack cannot perform, with its reason; asked before anything starts."""
     for planned in plan.faults:
-        for need in planned.fault.needs:
-            if reason := stack.lacks(need):
-                raise PlanRefused(
-                    f"{planned.fault.name} on {planned.target}: the {stack.name} stack cannot: {reason}"
-                )
+        refuse_fault(planned, stack)
+
+
+def refuse_fault(planned: PlannedFault, stack: Stack) -> None:
+    """Refuse one fault that this stack cannot perform on its target, with its reason."""
+    for need in planned.fault.needs:
+        if reason := stack.lacks(need, planned.target):
+            raise PlanRefused(f"{planned.fault.name} on {planned.target}: the {stack.name} stack cannot: {reason}")
 
 
 def find_system(scenario: Scenario, scenario_path: Path) -> Path:
     """The scenario's own ``system:``, else the nearest system.yaml upward."""
     if scenario.system is not None:
         return (scenario_path.parent / scenario.system).resolve()
-    for folder in scenario_path.resolve().parents:
-        if (folder / "system.yaml").is_file():
-            return folder / "system.yaml"
+    if found := nearest_system(scenario_path.resolve().parent):
+        return found
     raise FileError(
         "names no system, and no system.yaml is beside it or above; write `system: PATH`, or give --system FILE",
         path=str(scenario_path),
     )
+
+
+def nearest_system(folder: Path) -> Path | None:
+    """The nearest system.yaml in ``folder`` or above it."""
+    return next((at / "system.yaml" for at in (folder, *folder.parents) if (at / "system.yaml").is_file()), None)
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -138,7 +145,8 @@ def nearest(name: str, known: list[str]) -> str:
     return f" (nearest: {found[0]})" if found else ""
 
 
-def _check_variant(system: System, path: Path, variant: str | None) -> None:
+def check_variant(system: System, path: Path, variant: str | None) -> None:
+    """PlanRefused unless the system at ``path`` has this variant; None is the system as it is."""
     known = sorted(system.variants.find) if system.variants else []
     if variant is not None and variant not in known:
         raise PlanRefused(
@@ -157,7 +165,8 @@ def _check_expectations(scenario: Scenario, path: Path, system: System) -> None:
             )
 
 
-def _stack(system: System, asked: str) -> str:
+def choose_stack(system: System, asked: str) -> str:
+    """The name of the stack that ``asked`` (``auto`` or a name) comes to; PlanRefused if it cannot be that one."""
     if asked not in {"auto", *STACKS}:
         known = ["auto", *STACKS]
         raise PlanRefused(f"there is no stack {asked!r}{nearest(asked, known)}; known are {', '.join(known)}")
@@ -167,4 +176,15 @@ def _stack(system: System, asked: str) -> str:
     return "native"
 
 
-__all__ = ["Plan", "PlannedFault", "find_system", "make_plan", "nearest", "refuse_what_lacks"]
+__all__ = [
+    "Plan",
+    "PlannedFault",
+    "check_variant",
+    "choose_stack",
+    "find_system",
+    "make_plan",
+    "nearest",
+    "nearest_system",
+    "refuse_fault",
+    "refuse_what_lacks",
+]

@@ -128,8 +128,7 @@ class _Stage:
         progress: Progress,
     ) -> None:
         from harness.clients.http import HttpClient
-        from harness.clients.kafka import KafkaClient
-        from harness.clients.redis import RedisClient
+        from harness.live import LiveSystem
         from harness.load.uploads import Load
         from harness.observers.watch import Watch
 
@@ -137,21 +136,18 @@ class _Stage:
         self._recorder, self._progress = recorder, progress
         self._in_place = {planned.id for planned in plan.faults if planned.fault.heals}
         system = plan.system
-        by_kind = {system.kind(name): name for name in system.dependencies}
+        self._live = LiveSystem(system, stack, names)
+        self._kafka, self._redis = self._live.kafka, self._live.redis
         self._http = HttpClient()
-        self._kafka = KafkaClient(stack.direct(by_kind["kafka"]), names)
-        self._redis = RedisClient(stack.direct(by_kind["redis"])) if "redis" in by_kind else None
         self._load = Load(plan.scenario.load, plan.front_door, run=names.run, seed=plan.seed, recorder=recorder)
-        self._watch = Watch(system, recorder, kafka=self._kafka, http=self._http, prefix=names.topic(""))
+        self._watch = Watch(system, recorder, kafka=self._kafka, http=self._http, names=names)
 
     async def play(self) -> None:
         """Services up, load under faults, drain, final read, services down."""
         async with AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self._http.close)
-            if self._redis is not None:
-                cleanup.push_async_callback(self._redis.close)
-            cleanup.push_async_callback(self._kafka.stop)
-            await self._kafka.start()
+            cleanup.push_async_callback(self._live.close)
+            await self._live.connect()
             cleanup.push_async_callback(self._stack.stop_services)
             self._progress.step("starting services")
             await self._start()
@@ -166,16 +162,13 @@ class _Stage:
             await self._watch.read_all()
 
     async def _start(self) -> None:
-        await self._kafka.create_topics(self._plan.system.topics())
         async with asyncio.TaskGroup() as starting:
-            starting.create_task(self._stack.start_services(self._names, self._directory, self._plan.variant))
+            starting.create_task(self._live.start_services(self._directory, self._plan.variant))
             starting.create_task(asyncio.to_thread(self._load.prepare))
-        system = self._plan.system
-        self._load.open(
-            self._http, self._filled(f"http://{{{self._plan.front_door.to}}}{self._plan.front_door.post}")
-        )
-        urls = {name: self._filled(effects.sql.url, name) for name, effects in system.effects.items()}
-        await self._watch.open(urls, self._filled(system.blobs.get) if system.blobs is not None else None)
+        system, filled = self._plan.system, self._live.filled
+        self._load.open(self._http, filled(f"http://{{{self._plan.front_door.to}}}{self._plan.front_door.post}"))
+        urls = {name: filled(effects.sql.url, name) for name, effects in system.effects.items()}
+        await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None)
         self._load.on_acknowledged = self._watch.acknowledged
 
     def _observers(self) -> list[Coroutine[object, object, None]]:
@@ -263,16 +256,6 @@ class _Stage:
                 self._recorder.record("health", "good", "run", t_begin=begun, name=name, when=when, pid=pid)
 
         await asyncio.gather(*(one(name) for name in handles))
-
-    def _filled(self, text: str, service: str | None = None) -> str:
-        """``text`` with direct addresses, and one service's own data folder and database."""
-        if service is not None:
-            text = text.replace("{data}", str(self._stack.data(service)))
-            text = text.replace("{database}", self._names.database(service))
-        for name in (*self._plan.system.dependencies, *self._plan.system.services):
-            if f"{{{name}}}" in text:
-                text = text.replace(f"{{{name}}}", self._stack.direct(name))
-        return text
 
 
 @asynccontextmanager

@@ -30,9 +30,19 @@ class RunNames:
 
     run: str
 
+    @property
+    def shared(self) -> bool:
+        """Whether other runs, and other people, use the same names: what was there before is then left aside."""
+        return False
+
     def topic(self, name: str) -> str:
         """The broker's name of a topic of the system file."""
         return f"{self.run}.{name}"
+
+    def plain(self, topic: str) -> str | None:
+        """The system file's name of a broker's topic; None: it is not of this run."""
+        prefix = self.topic("")
+        return topic.removeprefix(prefix) if topic.startswith(prefix) else None
 
     def group(self, service: str) -> str:
         """The consumer group of a service."""
@@ -248,8 +258,11 @@ class Stack(Protocol):
         """host:port of a dependency or replica that no fault touches."""
         ...
 
-    def lacks(self, need: type) -> str | None:
-        """Why this stack cannot offer a capability, or None; asked by the plan before anything starts."""
+    def lacks(self, need: type, on: str | None = None) -> str | None:
+        """Why this stack cannot offer a capability, or None; asked by the plan before anything starts.
+
+        ``on``: a fault's target, where the answer may depend on it.
+        """
         ...
 
     def versions(self) -> Fields:

@@ -98,11 +98,10 @@ class KafkaClient:
                     break
                 except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
                     await asyncio.sleep(0.1)  # the broker has just started, and says so
-        prefix = self._names.topic("")
         return {
-            (tp.topic.removeprefix(prefix), tp.partition): meta.offset
+            (topic, tp.partition): meta.offset
             for tp, meta in offsets.items()
-            if meta.offset >= 0 and tp.topic.startswith(prefix)
+            if meta.offset >= 0 and (topic := self._names.plain(tp.topic)) is not None
         }
 
     async def set_offsets(self, service: str, offsets: Mapping[Named, int]) -> None:
@@ -159,8 +158,7 @@ class KafkaClient:
         wanted = [TopicPartition(self._names.topic(name), p) for name, count in topics.items() for p in range(count)]
         async with answering(), asyncio.timeout(_PATIENCE):
             ends = await self._reader.end_offsets(wanted)
-        prefix = self._names.topic("")
-        return {(tp.topic.removeprefix(prefix), tp.partition): end for tp, end in ends.items()}
+        return {(self._names.plain(tp.topic) or tp.topic, tp.partition): end for tp, end in ends.items()}
 
     async def reader(self, topics: Mapping[str, int]) -> TopicReader:
         """A reader over all partitions of ``topics`` from their first record on; close it when done."""
@@ -208,7 +206,6 @@ class TopicReader:
 
     async def until(self, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Record]:
         """Records up to ``ends``; positions move past transaction markers, which carry no record."""
-        prefix = self._names.topic("")
         while True:
             positions = {tp: await self._consumer.position(tp) for tp in ends}
             if all(positions[tp] >= end for tp, end in ends.items()):
@@ -216,7 +213,7 @@ class TopicReader:
             for tp, records in (await self._consumer.getmany(timeout_ms=100)).items():
                 for found in records:
                     yield Record(
-                        tp.topic.removeprefix(prefix),
+                        self._names.plain(tp.topic) or tp.topic,
                         found.partition,
                         found.offset,
                         found.key,

@@ -21,6 +21,7 @@ from harness.observers.topics import Topics
 if TYPE_CHECKING:
     from harness.clients.http import HttpClient
     from harness.clients.kafka import KafkaClient, TopicReader
+    from harness.stack import RunNames
     from harness.system import System
 
 BETWEEN_PASSES = 0.3
@@ -40,9 +41,9 @@ class Watch:
         *,
         kafka: KafkaClient,
         http: HttpClient,
-        prefix: str,
+        names: RunNames,
     ) -> None:
-        self._prefix = prefix
+        self._names = names
         self.rounds = 0
         """Completed rounds of interim passes."""
         self._http = http
@@ -73,7 +74,7 @@ class Watch:
             name = self._system.dead_letters.topic
             letters = await self._kafka.reader({name: self._system.topics()[name]})
             self._readers.append(letters)
-            self._letters = DeadLetters(letters, self._system.dead_letters, self._prefix)
+            self._letters = DeadLetters(letters, self._system.dead_letters, self._names)
 
     async def close(self) -> None:
         """Disconnect."""

@@ -218,7 +218,7 @@ class NativeStack:
         locks = self._turns.setdefault(asyncio.get_running_loop(), defaultdict(asyncio.Lock))
         return locks[name]
 
-    def lacks(self, need: type) -> str | None:
+    def lacks(self, need: type, on: str | None = None) -> str | None:  # noqa: ARG002 - it can do all to each
         """Why this stack cannot offer a capability, or None."""
         if need in _OFFERS:
             return None
