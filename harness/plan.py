@@ -170,10 +170,18 @@ def choose_stack(system: System, asked: str) -> str:
     if asked not in {"auto", *STACKS}:
         known = ["auto", *STACKS]
         raise PlanRefused(f"there is no stack {asked!r}{nearest(asked, known)}; known are {', '.join(known)}")
-    images = sorted(name for name, service in system.services.items() if service.image is not None)
-    if images:
-        raise PlanRefused(f"services.{images[0]} is an image; the native stack starts commands")
-    return "native"
+    images = sorted(name for name, service in system.services.items() if service.command is None)
+    commands = sorted(name for name, service in system.services.items() if service.image is None)
+    stack = ("docker" if images else "native") if asked == "auto" else asked
+    if stack == "native" and images:
+        raise PlanRefused(
+            f"services.{images[0]} is an image; the native stack starts commands: run with --stack docker"
+        )
+    if stack == "docker" and commands:
+        raise PlanRefused(
+            f"services.{commands[0]} has no image, which the docker stack starts; write one, or run with --stack native"
+        )
+    return stack
 
 
 __all__ = [

@@ -48,7 +48,11 @@ class Dependency(Model):
 
 
 class Service(Model):
-    """How a service starts. ``{redis}`` in ``env`` makes the link from each replica to redis."""
+    """How a service starts. ``{redis}`` in ``env`` makes the link from each replica to redis.
+
+    Where services are processes, ``command`` starts them; where they are containers, ``image`` does, with ``command``
+    in place of the image's own if there is one.
+    """
 
     command: str | None = Field(default=None, repr=False)
     image: str | None = None
@@ -59,8 +63,8 @@ class Service(Model):
 
     @model_validator(mode="after")
     def _starts(self) -> Service:
-        if (self.command is None) == (self.image is None):
-            message = "a service has either a command or an image"
+        if self.command is None and self.image is None:
+            message = "a service has a command, an image, or both"
             raise ValueError(message)
         return self
 

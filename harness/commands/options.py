@@ -18,7 +18,7 @@ SystemFile = Annotated[
 Seed = Annotated[
     int | None, typer.Option(metavar="N", min=0, help="What the plan is drawn from; random when not given.")
 ]
-StackName = Annotated[str, typer.Option("--stack", metavar="NAME", help="Where it runs: auto or native.")]
+StackName = Annotated[str, typer.Option("--stack", metavar="NAME", help="Where it runs: auto, native or docker.")]
 Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where run directories go; .oneffect/runs when not given.")
 ]

@@ -98,6 +98,8 @@ def again(header: Mapping[str, Any]) -> str:
         words += ["--variant", str(plan["variant"])]
     if header.get("system_given"):
         words += ["--system", str(header["system_path"])]
+    if plan.get("stack", "native") != "native":
+        words += ["--stack", str(plan["stack"])]
     return shlex.join(words)
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from harness.system import System
 
 TABLE: Final[Mapping[str, str]] = {
+    "docker": "harness.stacks.docker.stack:DockerStack",
     "native": "harness.stacks.native.stack:NativeStack",
 }
 """Stack's name -> where its class is."""

@@ -79,10 +79,43 @@ def test_an_expectation_for_no_variant_is_refused(tmp_path: Path) -> None:
         plan(scenario(tmp_path, more="variants: {setnx: valid}\n"))
 
 
-@pytest.mark.parametrize("stack", ["docker", "external", "cloud"])
+@pytest.mark.parametrize("stack", ["external", "cloud"])
 def test_a_stack_that_is_not_there_is_refused(tmp_path: Path, stack: str) -> None:
     with pytest.raises(PlanRefused, match="native"):
         plan(scenario(tmp_path), stack=stack)
+
+
+@pytest.mark.parametrize(
+    ("starts", "asked", "stack"),
+    [
+        ("command: python -m shop", "auto", "native"),
+        ("image: 'shop:1'", "auto", "docker"),
+        ("image: 'shop:1', command: python -m shop", "auto", "native"),
+        ("image: 'shop:1', command: python -m shop", "docker", "docker"),
+    ],
+)
+def test_a_service_that_is_an_image_alone_means_docker(tmp_path: Path, starts: str, asked: str, stack: str) -> None:
+    assert plan(shop(tmp_path, starts), stack=asked).stack == stack
+
+
+@pytest.mark.parametrize(
+    ("starts", "asked", "said"),
+    [("image: 'shop:1'", "native", "is an image"), ("command: python -m shop", "docker", "has no image")],
+)
+def test_a_stack_that_cannot_start_a_service_is_refused(tmp_path: Path, starts: str, asked: str, said: str) -> None:
+    with pytest.raises(PlanRefused, match=f"services.shop {said}.* --stack"):
+        plan(shop(tmp_path, starts), stack=asked)
+
+
+def shop(folder: Path, starts: str) -> Path:
+    path = folder / "one.yaml"
+    path.write_text("oneffect: 1\nname: one\nload: {uploads: 40, rate: 20/s}\n")
+    (folder / "system.yaml").write_text(
+        "oneffect: 1\nname: small\ndependencies: {kafka: {topics: {orders: 2}}}\n"
+        f"services: {{shop: {{{starts}}}}}\nevents: {{id: /id, type: /type, topics: [orders]}}\n"
+        "load: {upload: {to: shop, post: /orders}}\n"
+    )
+    return path
 
 
 def test_batches_are_refused_where_the_front_door_is_not_told_of_them(tmp_path: Path) -> None:

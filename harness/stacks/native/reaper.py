@@ -3,7 +3,8 @@
 ``python -I reaper.py TOKEN FOLDER``: reads its standard input, a pipe that only the harness writes to; at its end
 (the harness closed it, or died) kills every process that has ``ONEFFECT_STACK=TOKEN`` in its environment, which
 children inherit, removes FOLDER, and leaves. Postgres's children write over that environment, and the kernel keeps a
-little memory of a server that was killed: both are found by the server's folder, which lies in FOLDER.
+little memory of a server that was killed: both are found by the server's folder, which lies in FOLDER. Where the stack has
+containers, FOLDER/containers says how the engine is asked to remove those that are labelled with TOKEN.
 """
 
 from __future__ import annotations
@@ -12,12 +13,22 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 VARIABLE = "ONEFFECT_STACK"
 """Marks every process of a stack with the stack's token."""
+
+LABEL = "oneffect.stack"
+"""Marks every container of a stack with the stack's token."""
+
+CONTAINERS = "containers"
+"""A stack's file: the docker command, then a line NAME=VALUE for each variable of its environment."""
+
+_PATIENCE = 30.0
+"""Seconds that the engine may take to answer."""
 
 _POSTMASTER = "postmaster.pid"
 """A server's file; its seventh line names the memory by key and id."""
@@ -59,6 +70,8 @@ def servers(folder: Path) -> list[int]:
 
 def reap(token: str, folder: Path) -> None:
     """Kill until nobody is left, also those that are stopped, and those that are born meanwhile; free their memory."""
+    # First: a process in a container that stands still does not die of a signal.
+    _remove_containers(token, folder)
     calm = 0
     while calm < _CALM:
         pids = [*marked(token), *servers(folder)]
@@ -67,8 +80,23 @@ def reap(token: str, folder: Path) -> None:
                 os.kill(pid, signal.SIGKILL)
         calm = 0 if pids else calm + 1
         time.sleep(0.01)
+    # Again: whoever was just being made is there now.
+    _remove_containers(token, folder)
     for file in folder.glob(f"*/*/{_POSTMASTER}"):
         _free(file)
+
+
+def _remove_containers(token: str, folder: Path) -> None:
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        docker, *lines = (folder / CONTAINERS).read_text().splitlines()
+        env = dict(line.split("=", 1) for line in lines)
+
+        def ask(*words: str) -> list[str]:
+            done = subprocess.run([docker, *words], env=env, capture_output=True, check=False, timeout=_PATIENCE)
+            return done.stdout.decode().split()
+
+        if found := ask("ps", "--all", "--quiet", "--filter", f"label={LABEL}={token}"):
+            ask("rm", "--force", "--volumes", *found)
 
 
 def _free(postmaster: Path) -> None:

@@ -40,6 +40,8 @@ class Place:
     variant: str | None
     env: Mapping[str, str]
     cwd: Path
+    passed_on: tuple[str, ...] = _PASSED_ON
+    python: str = sys.executable
 
     @property
     def service(self) -> str:
@@ -52,16 +54,16 @@ class Place:
         return self.files / self.service
 
     def command(self) -> list[str]:
-        """The words to start; the variant's, if there is one. ``python`` first means this very Python."""
+        """The words to start, the variant's if there is one; none: the image's. ``python`` means ``self.python``."""
         text = self.system.services[self.service].command or ""
         if self.variant is not None and self.system.variants is not None:
             text = self.system.variants.command
         words = [self.filled(word) for word in shlex.split(text)]
-        return [sys.executable, *words[1:]] if words[0] in {"python", "python3"} else words
+        return [self.python, *words[1:]] if words[:1] in (["python"], ["python3"]) else words
 
     def environment(self) -> dict[str, str]:
         """A small environment of its own, and the system file's words."""
-        own = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        own = {name: os.environ[name] for name in self.passed_on if name in os.environ}
         written = {name: self.filled(text) for name, text in self.system.services[self.service].env.items()}
         return {**own, "PYTHONUNBUFFERED": "1", "TMPDIR": self.env["TMPDIR"], **written, VARIABLE: self.env[VARIABLE]}
 

@@ -49,7 +49,7 @@ class NativeStack:
     name = "native"
 
     def __init__(self, system: System, folder: Path, working_directory: Path | None = None) -> None:
-        _check(system)
+        self._check(system)
         self._system = system
         self._logs = folder.absolute()
         self._cwd = (working_directory or Path.cwd()).absolute()
@@ -69,7 +69,7 @@ class NativeStack:
 
     async def start(self) -> None:
         """Start brokers, stores and proxies in parallel, and wait until each answers."""
-        self._parts = await asyncio.to_thread(require)
+        self._parts = await asyncio.to_thread(self._require)
         self._keeper = await asyncio.to_thread(Keeper)
         try:
             (self._keeper.folder / "tmp").mkdir(mode=0o700)
@@ -97,18 +97,30 @@ class NativeStack:
         for replica in self._system.replicas():
             if mine := [link for link in proxies if link[0] == replica]:
                 wanted = [Proxy(f"{link[0]}->{link[1]}", proxies[link], upstreams[link]) for link in mine]
-                toxiproxy = Toxiproxy(
-                    f"toxiproxy-{replica}",
-                    parts.toxiproxy,
-                    self._address(),
-                    wanted,
-                    self._launch(f"toxiproxy-{replica}"),
-                )
+                toxiproxy = self._toxiproxy(f"toxiproxy-{replica}", parts, wanted)
                 self.toxiproxies.append(toxiproxy)
                 for link in mine:
                     kind, path = self._probing(link[1])
                     made = NativeLink(*link, toxiproxy=toxiproxy, address=proxies[link], kind=kind, path=path)
                     self.links[made.name] = made
+
+    @staticmethod
+    def _check(system: System) -> None:
+        for name, service in system.services.items():
+            if service.command is None:
+                raise PlanRefused(f"services.{name} is an image without a command; the native stack starts commands")
+        for name in system.dependencies:
+            if (kind := system.kind(name)) not in _KINDS:
+                raise PlanRefused(f"dependencies.{name}: the native stack has {', '.join(_KINDS)}, and no {kind}")
+
+    def _require(self) -> Parts:
+        return require()
+
+    def _toxiproxy(self, name: str, parts: Parts, wanted: list[Proxy]) -> Toxiproxy:
+        return Toxiproxy(name, parts.toxiproxy, self._address(), wanted, self._launch(name))
+
+    def _replica(self, place: Place) -> NativeService:
+        return NativeService(place)
 
     def _dependency(self, name: str, parts: Parts, joined: list[tuple[str, str]]) -> Process:
         kind, config = self._system.kind(name), self._system.dependencies[name].config
@@ -151,7 +163,7 @@ class NativeStack:
         run_folder = await asyncio.to_thread(Path(folder).absolute)
         for replica in self._system.replicas():
             addresses = {link.dependency: link.address for link in self.links.values() if link.service == replica}
-            self.services[replica] = NativeService(
+            self.services[replica] = self._replica(
                 Place(
                     system=self._system,
                     replica=replica,
@@ -247,15 +259,6 @@ class NativeStack:
         kept = self.kept
         env = {VARIABLE: kept.token, "TMPDIR": str(kept.folder / "tmp"), "LANG": "C.UTF-8", "LOG_LEVEL": "info"}
         return Launch((), env, kept.folder, self._logs / f"{name.replace('#', '-')}.log")
-
-
-def _check(system: System) -> None:
-    for name, service in system.services.items():
-        if service.command is None:
-            raise PlanRefused(f"services.{name} is an image; the native stack starts commands")
-    for name in system.dependencies:
-        if (kind := system.kind(name)) not in _KINDS:
-            raise PlanRefused(f"dependencies.{name}: the native stack has {', '.join(_KINDS)}, and no {kind}")
 
 
 async def _up(processes: Iterable[Process]) -> None:

@@ -96,7 +96,7 @@ def test_the_first_thing_wrong_is_told(tmp_path: Path, text: str, said: str) -> 
         ("id: /id", "id: 5", "11: events.id: "),
         ("post: /orders", "post: 5", "10: load.upload.post: 5 is no text"),
         ("orders: 2", "orders: 0", "4: dependencies.kafka.topics.orders: "),
-        ("    command: python -m shop\n", "", "6: services.shop: a service has either"),
+        ("    command: python -m shop\n", "", "6: services.shop: a service has a command"),
     ],
 )
 def test_a_system_that_is_off(tmp_path: Path, before: str, after: str, said: str) -> None:
@@ -130,7 +130,7 @@ def test_null_removes_what_is_extended(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ("services: {shop: {command: null}}\n", r"more\.yaml:2: services\.shop: a service has either"),
+        ("services: {shop: {command: null}}\n", r"more\.yaml:2: services\.shop: a service has a command"),
         ("\nservices: {shop: {replicas: 0}}\n", r"more\.yaml:3: services\.shop\.replicas: "),
         ("load: {upload: null}\n", r"more\.yaml:2: load: a load is either"),
         ("\nload: []\n", r"more\.yaml:3: load: "),

@@ -1,0 +1,86 @@
+"""The Docker engine, asked by its own command: it knows contexts, sockets and credentials as the user set them up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from harness.errors import StackError
+from harness.stacks.native.reaper import CONTAINERS, LABEL
+
+OLDEST = (20, 10)
+"""The oldest engine that this is shown on."""
+
+_PASSED_ON = (
+    "PATH",
+    "HOME",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_CERT_PATH",
+)
+_TIMEOUT = 60.0
+"""Seconds that one request may take."""
+
+
+class Engine:
+    """An engine that answered and is new enough; StackError says what is wrong with it otherwise."""
+
+    def __init__(self) -> None:
+        found = shutil.which("docker")
+        if found is None:
+            raise StackError("docker: there is no docker command on PATH; install Docker, or run with --stack native")
+        self.command = found
+        self.environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        try:
+            self.version = self.ask("version", "--format", "{{.Server.Version}}")
+        except StackError as error:
+            raise StackError(f"{error}; start an engine, or run with --stack native") from None
+        numbers = tuple(int(word) for word in self.version.split(".")[:2] if word.isdigit())
+        if numbers < OLDEST:
+            wanted = ".".join(str(number) for number in OLDEST)
+            raise StackError(f"docker: the engine is {self.version}; {wanted} or newer is needed: upgrade it")
+
+    def ask(self, *words: str, env: dict[str, str] | None = None) -> str:
+        """What ``docker WORDS`` answers; StackError with its own complaint if it fails."""
+        try:
+            done = subprocess.run(
+                [self.command, *words],
+                env={**(env or {}), **self.environment},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_TIMEOUT,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise StackError(f"docker {words[0]}: no answer within {_TIMEOUT:g} s") from error
+        if done.returncode != 0:
+            raise StackError(f"docker {words[0]}: {done.stderr.strip()[-500:] or 'failed'}")
+        return done.stdout.strip()
+
+    def require(self, images: list[str]) -> None:
+        """StackError names the first image that is not here, and how to get it."""
+        for image in images:
+            try:
+                self.ask("image", "inspect", "--format", "{{.Id}}", image)
+            except StackError as error:
+                if "no such image" not in str(error).lower():
+                    raise
+                raise StackError(
+                    f"docker: the image {image} is not here; run: docker pull {image} (or build it, as `make image` does)"
+                ) from None
+
+    def entrust(self, folder: Path) -> None:
+        """Leave in a stack's folder what the reaper needs to remove the stack's containers."""
+        lines = [self.command, *(f"{name}={value}" for name, value in self.environment.items())]
+        (folder / CONTAINERS).write_text("\n".join(lines))
+
+    def remove(self, token: str, *labels: str) -> None:
+        """Remove a stack's containers (those with ``labels`` too) and their anonymous volumes, also if they run."""
+        filters = [word for label in (f"{LABEL}={token}", *labels) for word in ("--filter", f"label={label}")]
+        if found := self.ask("ps", "--all", "--quiet", *filters).split():
+            self.ask("rm", "--force", "--volumes", *found)

@@ -1,0 +1,150 @@
+"""The native stack's parts, each in a container of its public image; the services in the system file's images.
+
+Containers share the machine's network, so that links, proxies, faults and what proves that they bit are the same code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.clients.probes import Prober
+from harness.errors import PlanRefused
+from harness.stacks.docker.container import Box, Contained
+from harness.stacks.docker.engine import Engine
+from harness.stacks.native.kafka import Kafka, listeners
+from harness.stacks.native.parts import Java, Parts, Postgres
+from harness.stacks.native.postgres import USER
+from harness.stacks.native.process import Launch, Process
+from harness.stacks.native.redis import RedisServer
+from harness.stacks.native.service import NativeService, Place
+from harness.stacks.native.stack import NativeStack
+from harness.stacks.native.toxiproxy import Proxy, Toxiproxy
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from harness.system import System
+
+IMAGES = {
+    "kafka": "apache/kafka:4.4.0",
+    "postgres": "postgres:15",
+    "redis": "redis:7-alpine",
+    "toxiproxy": "ghcr.io/shopify/toxiproxy:2.12.0",
+}
+"""What runs in each part's container."""
+
+_JAVA = Java(Path("/opt/java/openjdk/bin/java"), "/opt/kafka/libs/*", None)
+_POSTGRES = {"fsync": "on", "max_connections": "400", "autovacuum": "off", "dynamic_shared_memory_type": "mmap"}
+
+
+class ContainedKafka(Contained, Kafka):
+    """The broker in a container."""
+
+
+class ContainedRedis(Contained, RedisServer):
+    """The store in a container."""
+
+
+class ContainedToxiproxy(Contained, Toxiproxy):
+    """One replica's proxies in a container."""
+
+
+class ContainedService(Contained, NativeService):
+    """One replica of a service in a container."""
+
+
+class ContainedPostgres(Contained):
+    """The database server in a container, its files in a volume of the container's own."""
+
+    def __init__(self, name: str, address: str, config: dict[str, str], launch: Launch) -> None:
+        self.address = address
+        host, _, port = address.rpartition(":")
+        words = ["postgres"]
+        for key, value in {**_POSTGRES, **config, "listen_addresses": host, "port": port}.items():
+            words += ["-c", f"{key}={value}"]
+        env = {"POSTGRES_USER": USER, "POSTGRES_HOST_AUTH_METHOD": "trust", "LANG": "C.UTF-8"}
+        prober = Prober(address, "postgres")
+
+        async def answers(timeout: float) -> bool:
+            return (await prober.probe(timeout)).answered
+
+        looks: Callable[[float], Awaitable[bool]] = answers
+        super().__init__(name, Launch(words, env, launch.cwd, launch.log), looks)
+
+
+class DockerStack(NativeStack):
+    """Implements ``harness.stack.Stack`` with containers; PlanRefused if a service has no image."""
+
+    name = "docker"
+
+    @staticmethod
+    def _check(system: System) -> None:
+        for name, service in system.services.items():
+            if service.image is None:
+                raise PlanRefused(f"services.{name} has no image; the docker stack needs `image: NAME:VERSION` there")
+        for name in system.dependencies:
+            if (kind := system.kind(name)) not in IMAGES:
+                raise PlanRefused(f"dependencies.{name}: the docker stack has no {kind}")
+
+    def _require(self) -> Parts:
+        self._engine = Engine()
+        kinds = {"toxiproxy", *(self._system.kind(name) for name in self._system.dependencies)}
+        used = {kind: IMAGES[kind] for kind in sorted(kinds)}
+        services = {service.image for service in self._system.services.values() if service.image is not None}
+        self._engine.require([*used.values(), *sorted(services)])
+        versions = {
+            "docker": self._engine.version,
+            **{kind: image.rpartition(":")[2] for kind, image in used.items()},
+        }
+        return Parts(_JAVA, Path("/toxiproxy"), Path("redis-server"), Postgres(Path(), Path()), versions)
+
+    def _box(self, image: str, *, run: str = "", trusted: bool = False) -> Box:
+        return Box(self._engine, self.kept.token, image, self.kept.folder, run, trusted)
+
+    def _make(self, parts: Parts) -> None:
+        self._engine.entrust(self.kept.folder)
+        super()._make(parts)
+
+    def _toxiproxy(self, name: str, parts: Parts, wanted: list[Proxy]) -> Toxiproxy:
+        made = ContainedToxiproxy(name, parts.toxiproxy, self._address(), wanted, self._launch(name))
+        made.contain(self._box(IMAGES["toxiproxy"]))
+        return made
+
+    def _dependency(self, name: str, parts: Parts, joined: list[tuple[str, str]]) -> Process:
+        kind, config = self._system.kind(name), self._system.dependencies[name].config
+        folder, address, launch = self.kept.folder / name, self.direct(name), self._launch(name)
+        folder.mkdir()
+        made: ContainedKafka | ContainedPostgres | ContainedRedis
+        if kind == "kafka":
+            made = ContainedKafka(name, parts.java, folder, listeners(self._address(), address, joined), launch)
+        elif kind == "postgres":
+            made = ContainedPostgres(name, address, dict(config), launch)
+        else:
+            made = ContainedRedis(name, parts.redis, address, folder=folder / "files", config=config, launch=launch)
+        made.contain(self._box(IMAGES[kind], trusted=kind == "postgres"))
+        return made
+
+    def _replica(self, place: Place) -> NativeService:
+        made = ContainedService(dataclasses.replace(place, passed_on=(), python="python"))
+        made.contain(self._box(str(self._system.services[place.service].image), run=place.names.run))
+        return made
+
+    async def stop_services(self, *, graceful: bool = False) -> None:
+        """End the run's services and remove their containers and data."""
+        runs = {service.run for service in self.services.values() if isinstance(service, ContainedService)}
+        await super().stop_services(graceful=graceful)
+        for run in runs:
+            await asyncio.to_thread(self._engine.remove, self.kept.token, f"oneffect.run={run}")
+
+    async def stop(self) -> None:
+        """End everything this stack started and remove its containers; may be called twice."""
+        token = self._keeper.token if self._keeper is not None else None
+        try:
+            await super().stop()
+        finally:
+            if token is not None:
+                # The reaper has done so already, unless it could not.
+                await asyncio.to_thread(self._engine.remove, token)
