@@ -35,8 +35,14 @@ class LiveSystem:
         await self.kafka.start()
 
     async def start_services(self, folder: Path, variant: str | None) -> None:
-        """Create the topics, then start every service and wait until each is ready; logs go to ``folder``."""
-        await self.kafka.create_topics(self.system.topics())
+        """Create the topics, then start every service and wait until each is ready; logs go to ``folder``.
+
+        Topics that are not the run's own must be there.
+        """
+        if self.names.shared:
+            await self.kafka.require_topics(self.system.topics())
+        else:
+            await self.kafka.create_topics(self.system.topics())
         await self.stack.start_services(self.names, folder, variant)
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import rfc8785
 
+from harness.addresses import load_addresses
 from harness.errors import FileError, PlanRefused
 from harness.faults.plan import PlannedFault, plan_faults
 from harness.files import load
@@ -40,6 +41,8 @@ class Plan:
     faults: tuple[PlannedFault, ...]
     document: Mapping[str, Any]
     digest: str
+    addresses: Path | None = None
+    """The addresses file of the external stack."""
 
     @property
     def expected(self) -> Expected:
@@ -59,7 +62,15 @@ class Plan:
         return f"{self.scenario.name} {self.variant}" if self.variant else self.scenario.name
 
 
-def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | None, seed: int, stack: str) -> Plan:
+def make_plan(  # noqa: PLR0913 - what a command's words are
+    scenario_path: Path,
+    *,
+    system_path: Path | None,
+    variant: str | None,
+    seed: int,
+    stack: str,
+    addresses: Path | None = None,
+) -> Plan:
     """The plan of one run; FileError or PlanRefused say what is wrong, and where."""
     if not 0 <= seed <= LARGEST_SEED:
         raise PlanRefused(f"the seed {seed} is out of range; allowed are 0 to {LARGEST_SEED}")
@@ -76,7 +87,8 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
             f"{scenario_path}: load.batch: the front door is not told of batches; write `fields: {{batch_id: "
             f'"{{batch}}"}}` under load.upload in {system_path}'
         )
-    chosen = choose_stack(system, stack)
+    chosen = choose_stack(system, stack, addresses)
+    system = where_it_runs(system, addresses, variant)
     faults = tuple(plan_faults(scenario, system, seed, str(scenario_path)))
     if variant is not None and variant not in scenario.variants:
         # Without an expectation of its own a variant is held to what the system must do.
@@ -106,6 +118,7 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
         faults=faults,
         document=document,
         digest=digest,
+        addresses=addresses,
     )
 
 
@@ -165,11 +178,22 @@ def _check_expectations(scenario: Scenario, path: Path, system: System) -> None:
             )
 
 
-def choose_stack(system: System, asked: str) -> str:
-    """The name of the stack that ``asked`` (``auto`` or a name) comes to; PlanRefused if it cannot be that one."""
+def choose_stack(system: System, asked: str, addresses: Path | None) -> str:
+    """The name of the stack that ``asked`` (``auto`` or a name) comes to; PlanRefused if it cannot be that one.
+
+    Who gives an addresses file means the external one.
+    """
     if asked not in {"auto", *STACKS}:
         known = ["auto", *STACKS]
         raise PlanRefused(f"there is no stack {asked!r}{nearest(asked, known)}; known are {', '.join(known)}")
+    if addresses is not None and asked not in {"auto", "external"}:
+        raise PlanRefused(
+            f"--addresses says where the external stack is, and the {asked} one starts its own; leave one out"
+        )
+    if addresses is not None:
+        return "external"
+    if asked == "external":
+        raise PlanRefused("the external stack runs already; say where: --addresses FILE")
     images = sorted(name for name, service in system.services.items() if service.command is None)
     commands = sorted(name for name, service in system.services.items() if service.image is None)
     stack = ("docker" if images else "native") if asked == "auto" else asked
@@ -184,6 +208,17 @@ def choose_stack(system: System, asked: str) -> str:
     return stack
 
 
+def where_it_runs(system: System, addresses: Path | None, variant: str | None) -> System:
+    """The system as it is read there; PlanRefused for a variant of what runs already, FileError if it is off."""
+    if addresses is None:
+        return system
+    if variant is not None:
+        raise PlanRefused(
+            f"variant {variant}: the external stack starts nothing; start it so yourself, and give none"
+        )
+    return load_addresses(addresses, system).laid_over(system)
+
+
 __all__ = [
     "Plan",
     "PlannedFault",
@@ -195,4 +230,5 @@ __all__ = [
     "nearest_system",
     "refuse_fault",
     "refuse_what_lacks",
+    "where_it_runs",
 ]

@@ -59,7 +59,9 @@ def open_stack(plan: Plan, folder: Path) -> Stack:
     """The plan's stack, not started; ``folder`` is for its logs. Refuses faults that it cannot perform."""
     from harness.stacks import make_stack
 
-    stack = make_stack(plan.stack, plan.system, folder, working_directory=plan.system_path.parent)
+    stack = make_stack(
+        plan.stack, plan.system, folder, working_directory=plan.system_path.parent, addresses=plan.addresses
+    )
     refuse_what_lacks(plan, stack)
     return stack
 
@@ -70,8 +72,8 @@ async def run(plan: Plan, *, out: Path, stack: Stack | None = None, progress: Pr
     The run directory is made under ``out``. Whatever ends the run early (an error, a signal) leaves a history
     that can be read, and nothing running that this call started.
     """
-    names = RunNames(f"r{secrets.token_hex(4)}")
-    directory = _new_directory(out, plan, names)
+    run_id = f"r{secrets.token_hex(4)}"
+    directory = _new_directory(out, plan, run_id)
     redaction = Redaction(plan.system, os.environ)
     async with AsyncExitStack() as cleanup:
         cleanup.enter_context(redaction.messages())
@@ -82,6 +84,7 @@ async def run(plan: Plan, *, out: Path, stack: Stack | None = None, progress: Pr
             cleanup.push_async_callback(stack.stop)
             progress.step("starting brokers, stores and proxies")
             await stack.start()
+        names = stack.names(run_id)
         header = _header(plan, stack, names)
         recorder = HistoryRecorder(directory / "history.jsonl", header, clock=time.monotonic_ns, hide=redaction.value)
         cleanup.callback(recorder.close)
@@ -270,12 +273,12 @@ async def _background(*works: Coroutine[object, object, None]) -> AsyncIterator[
                 task.cancel()
 
 
-def _new_directory(out: Path, plan: Plan, names: RunNames) -> Path:
+def _new_directory(out: Path, plan: Plan, run_id: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    directory = out / f"{stamp}-{plan.label.replace(' ', '-')}-{plan.seed}-{names.run}"
+    directory = out / f"{stamp}-{plan.label.replace(' ', '-')}-{plan.seed}-{run_id}"
     directory.mkdir(parents=True)
     (directory / "plan.json").write_bytes(orjson.dumps(plan.document, option=orjson.OPT_INDENT_2))
-    link = out / f".latest-{names.run}"
+    link = out / f".latest-{run_id}"
     link.symlink_to(directory.name)
     link.replace(out / "latest")
     return directory
@@ -292,6 +295,7 @@ def _header(plan: Plan, stack: Stack, names: RunNames) -> dict[str, object]:
         "system_given": plan.system_given,
         "scenario_path": os.path.relpath(plan.scenario_path),
         "system_path": os.path.relpath(plan.system_path),
+        **({"addresses_path": os.path.relpath(plan.addresses)} if plan.addresses is not None else {}),
         "versions": {"oneffect": version("oneffect"), "python": platform.python_version(), **stack.versions()},
         "started": datetime.now(UTC).isoformat(),
     }

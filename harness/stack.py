@@ -144,6 +144,7 @@ class Link(Protocol):
     service: str  # "essay_lifecycle#2"
     dependency: str  # "redis"
     address: str  # host:port of its proxy
+    api: str  # host:port of the API of the Toxiproxy that it is in
 
     def disturb(
         self, toxic: str, *, stream: Literal["upstream", "downstream"] = "downstream", **attributes: int
@@ -237,6 +238,10 @@ class Stack(Protocol):
 
     async def stop(self) -> None:
         """End everything this stack started, whatever happened before."""
+        ...
+
+    def names(self, run: str) -> RunNames:
+        """What a run's topics, groups and databases are called here."""
         ...
 
     async def start_services(self, names: RunNames, folder: Path, variant: str | None) -> None:

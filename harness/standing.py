@@ -22,6 +22,9 @@ from harness.system import Model, UploadLoad
 
 FOLDER: Final = Path(".oneffect")
 NAME: Final = "up.json"
+ADDRESSES: Final = "up.addresses.yaml"
+"""The addresses file of what is up, for ``--addresses``."""
+
 _LOCK: Final = "up.lock"
 _SOCKET: Final = "up.sock"
 _OWNER_ONLY: Final = 0o600
@@ -122,8 +125,10 @@ class Post:
         listener.listen()
         return listener
 
-    def tell(self, standing: Standing) -> None:
-        """Write up.json, in one piece."""
+    def tell(self, standing: Standing, addresses: str | None = None) -> None:
+        """Write the addresses file and up.json, in one piece each."""
+        if addresses is not None:
+            self._write(ADDRESSES, addresses.encode())
         self._write(NAME, orjson.dumps(standing.model_dump(mode="json", by_alias=True), option=orjson.OPT_INDENT_2))
 
     def _write(self, name: str, text: bytes) -> None:
@@ -134,7 +139,7 @@ class Post:
         partial.replace(self._folder / name)
 
     def _clear(self) -> None:
-        for name in (NAME, _SOCKET):
+        for name in (NAME, ADDRESSES, _SOCKET):
             (self._folder / name).unlink(missing_ok=True)
 
 

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import rfc8785
 
+from harness.addresses import described, written
 from harness.errors import UsageError
 from harness.files import load
 from harness.history.recorder import HistoryRecorder
 from harness.injections import Injections
 from harness.live import LiveSystem
-from harness.plan import check_variant, choose_stack, nearest_system
+from harness.plan import check_variant, choose_stack, nearest_system, where_it_runs
 from harness.redaction import Redaction
-from harness.stack import RunNames
 from harness.standing import Post, Standing
 from harness.system import System, checks
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from harness.stack import Stack
+    from harness.stack import RunNames, Stack
 
 LOOK_EVERY = 0.5
 """Seconds between looks at whether every service is still there."""
@@ -48,6 +48,7 @@ class Wanted:
     variant: str | None
     stack: str
     seed: int
+    addresses: Path | None
 
     def document(self) -> dict[str, Any]:
         """As the history's header carries it: a plan without a scenario."""
@@ -64,14 +65,17 @@ class Wanted:
         return Redaction(self.system).plan(made)
 
 
-def want(path: Path | None, here: Path, *, variant: str | None, stack: str, seed: int) -> Wanted:
+def want(  # noqa: PLR0913 - what a command's words are
+    path: Path | None, here: Path, *, variant: str | None, stack: str, seed: int, addresses: Path | None
+) -> Wanted:
     """What the words of ``oneffect up`` come to; UsageError, FileError or PlanRefused say what is off."""
     path = path or nearest_system(here)
     if path is None:
         raise UsageError("no system.yaml is here or above; name one: --system FILE")
     system = load(path, System)
     check_variant(system, path, variant)
-    return Wanted(system, path, variant, choose_stack(system, stack), seed)
+    chosen = choose_stack(system, stack, addresses)
+    return Wanted(where_it_runs(system, addresses, variant), path, variant, chosen, seed, addresses)
 
 
 class Terminal(Protocol):
@@ -100,17 +104,18 @@ async def up(wanted: Wanted, *, here: Path, out: Path, terminal: Terminal) -> No
     A run directory, for the history and the logs, is made under ``out``. StackError if another one is up in ``here``,
     or this one could not start.
     """
-    names = RunNames(f"r{token_hex(4)}")
+    run = f"r{token_hex(4)}"
     redaction = Redaction(wanted.system, os.environ)
     async with AsyncExitStack() as cleanup:
         post = cleanup.enter_context(Post(here))
         cleanup.enter_context(redaction.messages())
-        directory = out / f"{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}-up-{names.run}"
+        directory = out / f"{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}-up-{run}"
         stack = _stack(wanted, directory)
         cleanup.push_async_callback(asyncio.to_thread, redaction.folder, directory / "logs")
         cleanup.push_async_callback(stack.stop)
         terminal.step("starting brokers, stores and proxies")
         await stack.start()
+        names = stack.names(run)
         recorder = HistoryRecorder(
             directory / "history.jsonl", _header(wanted, stack, names), clock=time.monotonic_ns, hide=redaction.value
         )
@@ -126,7 +131,7 @@ async def up(wanted: Wanted, *, here: Path, out: Path, terminal: Terminal) -> No
         cleanup.push_async_callback(injections.close)
         await injections.open(post.listening())
         standing = _standing(live, wanted, post)
-        post.tell(standing)
+        post.tell(standing, written(described(wanted.system, stack, names)) if wanted.addresses is None else None)
         terminal.up(standing, directory)
         await _watch(stack, injections.down, recorder, terminal.say)
 
@@ -136,7 +141,9 @@ def _stack(wanted: Wanted, directory: Path) -> Stack:
     from harness.stacks import make_stack
 
     logs = directory / "logs" / "stack"
-    made = make_stack(wanted.stack, wanted.system, logs, working_directory=wanted.path.parent)
+    made = make_stack(
+        wanted.stack, wanted.system, logs, working_directory=wanted.path.parent, addresses=wanted.addresses
+    )
     directory.mkdir(parents=True)
     return made
 
@@ -169,7 +176,8 @@ def _standing(live: LiveSystem, wanted: Wanted, post: Post) -> Standing:
 
 async def _watch(stack: Stack, down: set[str], recorder: HistoryRecorder, say: Callable[[str], None]) -> None:
     """Say, until cancelled, what has ended by itself; ``down`` is what a fault has ended."""
-    handles = {**stack.dependencies, **stack.services}
+    # What runs elsewhere has no process here.
+    handles = {name: one for name, one in {**stack.dependencies, **stack.services}.items() if one.pid is not None}
     gone: set[str] = set()
     while True:
         ended = {name for name, handle in handles.items() if handle.pid is None} - down
@@ -189,6 +197,7 @@ def _header(wanted: Wanted, stack: Stack, names: RunNames) -> dict[str, object]:
         "seed": wanted.seed,
         "label": "up",
         "system_path": os.path.relpath(wanted.path),
+        **({"addresses_path": os.path.relpath(wanted.addresses)} if wanted.addresses is not None else {}),
         "versions": {"oneffect": version("oneffect"), "python": platform.python_version(), **stack.versions()},
         "started": datetime.now(UTC).isoformat(),
     }

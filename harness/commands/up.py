@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.options import Out, Seed, StackName
+from harness.commands.options import Addresses, Out, Seed, StackName
 from harness.commands.places import out_folder
 from harness.commands.run import drawn
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.standing import Standing
 
 
-def up(
+def up(  # noqa: PLR0913, PLR0917 - one parameter an option
     system: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The system file; without it the nearest system.yaml upward.")
     ] = None,
@@ -28,6 +28,7 @@ def up(
         str | None, typer.Option(metavar="NAME", help="Start the system with this deliberate flaw.")
     ] = None,
     stack: StackName = "auto",
+    addresses: Addresses = None,
     seed: Seed = None,
     out: Out = None,
 ) -> None:
@@ -51,7 +52,7 @@ def up(
     from harness.up import want
 
     here = Path.cwd()
-    wanted = want(system, here, variant=variant, stack=stack, seed=drawn(seed))
+    wanted = want(system, here, variant=variant, stack=stack, seed=drawn(seed), addresses=addresses)
     folder = out_folder(out)
     with ExitStack() as starting:
         line = starting.enter_context(Board(console(stderr=True), time.monotonic)).line(wanted.system.name)
@@ -97,6 +98,8 @@ class _Terminal:
             say(f"front door: {standing.front_door}")
         say(f"history and logs: {directory}")
         say("all of this: .oneffect/up.json")
+        if standing.stack != "external":
+            say("as an addresses file, for --stack external: .oneffect/up.addresses.yaml")
         if standing.links:
             words = ["oneffect", "inject", "net.down", "--on", next(iter(standing.links)), "--for", "10s"]
             say(f"break something from another terminal: {join(words)}")

@@ -100,14 +100,18 @@ def again(header: Mapping[str, Any]) -> str:
         words += ["--variant", str(plan["variant"])]
     if header.get("system_given"):
         words += ["--system", str(header["system_path"])]
-    if plan.get("stack", "native") != "native":
+    if header.get("addresses_path"):
+        words += ["--addresses", str(header["addresses_path"])]
+    elif plan.get("stack", "native") != "native":
         words += ["--stack", str(plan["stack"])]
     return shlex.join(words)
 
 
 def _up_again(header: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     """For what was up for hands; what they did is in the history alone."""
-    words = ["oneffect", "up", "--system", str(header["system_path"]), "--stack", str(plan["stack"])]
+    words = ["oneffect", "up", "--system", str(header["system_path"])]
+    given = header.get("addresses_path")
+    words += ["--addresses", str(given)] if given else ["--stack", str(plan["stack"])]
     return shlex.join([*words, *(["--variant", str(plan["variant"])] if plan.get("variant") else [])])
 
 
