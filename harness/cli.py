@@ -15,11 +15,13 @@ from harness.commands.check import check
 from harness.commands.demo import demo
 from harness.commands.doctor import doctor
 from harness.commands.gate import gate
+from harness.commands.inject import inject
 from harness.commands.interrupt import Interrupted
 from harness.commands.listing import listing
 from harness.commands.run import run
 from harness.commands.setup import setup
 from harness.commands.show import show
+from harness.commands.up import up
 from harness.errors import OneffectError
 
 P = ParamSpec("P")
@@ -86,6 +88,8 @@ app.command("show")(_said(show))
 app.command("list")(_said(listing))
 app.command("demo")(_said(demo))
 app.command("gate")(_said(gate))
+app.command("up")(_said(up))
+app.command("inject")(_said(inject))
 
 
 def main() -> None:

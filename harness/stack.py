@@ -143,6 +143,7 @@ class Link(Protocol):
     name: str  # "essay_lifecycle#2->redis"
     service: str  # "essay_lifecycle#2"
     dependency: str  # "redis"
+    address: str  # host:port of its proxy
 
     def disturb(
         self, toxic: str, *, stream: Literal["upstream", "downstream"] = "downstream", **attributes: int

@@ -91,6 +91,8 @@ def document(history: History, findings: Sequence[Finding], verdict: Verdict, te
 def again(header: Mapping[str, Any]) -> str:
     """The command that executes the same plan again; scenarios under ``scenarios/`` go by their names."""
     plan = header.get("plan") or {}
+    if "scenario" in plan and plan["scenario"] is None:
+        return _up_again(header, plan)
     path = PurePath(str(header.get("scenario_path") or "SCENARIO"))
     scenario = path.stem if path.parts == ("scenarios", path.name) else str(path)
     words = ["oneffect", "run", scenario, "--seed", str(header["seed"])]
@@ -101,6 +103,12 @@ def again(header: Mapping[str, Any]) -> str:
     if plan.get("stack", "native") != "native":
         words += ["--stack", str(plan["stack"])]
     return shlex.join(words)
+
+
+def _up_again(header: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
+    """For what was up for hands; what they did is in the history alone."""
+    words = ["oneffect", "up", "--system", str(header["system_path"]), "--stack", str(plan["stack"])]
+    return shlex.join([*words, *(["--variant", str(plan["variant"])] if plan.get("variant") else [])])
 
 
 def figures(history: History) -> dict[str, Any]:
