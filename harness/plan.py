@@ -14,6 +14,7 @@ import rfc8785
 from harness.errors import FileError, PlanRefused
 from harness.faults.plan import PlannedFault, plan_faults
 from harness.files import load
+from harness.load.locust_load import Users
 from harness.redaction import Redaction
 from harness.scenario import Expected, Scenario
 from harness.stack import Stack
@@ -37,6 +38,8 @@ class Plan:
     variant: str | None
     seed: int
     stack: str
+    users: Users | None
+    """Who makes the load in place of the scenario's own uploads."""
     faults: tuple[PlannedFault, ...]
     document: Mapping[str, Any]
     digest: str
@@ -59,7 +62,15 @@ class Plan:
         return f"{self.scenario.name} {self.variant}" if self.variant else self.scenario.name
 
 
-def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | None, seed: int, stack: str) -> Plan:
+def make_plan(  # noqa: PLR0913 - what a run consists of
+    scenario_path: Path,
+    *,
+    system_path: Path | None,
+    variant: str | None,
+    seed: int,
+    stack: str,
+    users: Users | None = None,
+) -> Plan:
     """The plan of one run; FileError or PlanRefused say what is wrong, and where."""
     if not 0 <= seed <= LARGEST_SEED:
         raise PlanRefused(f"the seed {seed} is out of range; allowed are 0 to {LARGEST_SEED}")
@@ -90,6 +101,7 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
         "system": system.model_dump(mode="json"),
         "faults": [fault.document() for fault in faults],
         "checks": checks(system),
+        **({"users": users.document()} if users is not None else {}),
     }
     # Before the digest: it can be compared with what is recorded, tells nothing of a password, and outlives a new one.
     document = Redaction(system).plan(document)
@@ -103,6 +115,7 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
         variant=variant,
         seed=seed,
         stack=chosen,
+        users=users,
         faults=faults,
         document=document,
         digest=digest,
