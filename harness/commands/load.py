@@ -35,7 +35,7 @@ def load(  # noqa: PLR0913, PLR0917 - one parameter an option
         str, typer.Argument(metavar="SCENARIO", help="A scenario file, or the name of one in scenarios/.")
     ],
     options: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- LOCUST OPTION...]", help="Any further option of Locust's own.")
+        list[str] | None, typer.Argument(metavar="-- LOCUST_OPTION", help="Any further option of Locust's own.")
     ] = None,
     users: Annotated[int, typer.Option(metavar="N", min=1, help="How many users.")] = 20,
     spawn_rate: Annotated[float, typer.Option(metavar="N", min=0.01, help="How many of them come a second.")] = 10.0,
@@ -139,6 +139,10 @@ def _try(users: Users) -> None:
     if done.returncode != 0:
         said = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-_LINES:])
         raise FileError(f"Locust cannot use it, or an option of its own:\n{said}", path=str(users.file))
+    if not done.stdout.partition("Available Users:")[2].strip():
+        raise FileError(
+            "there is no user in it; write a class on harness.load.locust_user.Uploader", path=str(users.file)
+        )
 
 
 async def _run(plan: Plan, out: Path, board: Board) -> Result:
