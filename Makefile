@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint unit real scenarios postgres bench docs readme lock clean help
+.PHONY: setup demo test lint unit real scenarios postgres bench soak docs readme lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ postgres: setup  ## the whole pipeline's scenarios with its databases on Postgre
 
 bench: setup  ## every figure, side by side
 	@$(BIN)/python -m benchmarks
+
+soak: setup  ## half an hour at 30 uploads a second under a storm of faults (MINUTES=, RATE=)
+	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),30)
 
 readme: setup  ## a demo, whose output becomes the README's table
 	@set -o pipefail; $(BIN)/oneffect demo | $(BIN)/python docs/readme.py

@@ -103,3 +103,7 @@ def main() -> None:
     except KeyboardInterrupt:
         # Before anything was started.
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
