@@ -16,7 +16,6 @@ from harness.commands.options import Out, Seed, StackName, SystemFile
 from harness.commands.places import out_folder, scenario, shown, there
 from harness.commands.run import EXIT, drawn
 from harness.errors import FileError, UsageError
-from harness.units import parse_duration
 
 if TYPE_CHECKING:
     from harness.load.locust_load import Users
@@ -91,6 +90,7 @@ def _users(  # noqa: PLR0913, PLR0917 - the same
     path: Path, count: int, rate: float, duration: str, file: Path | None, web: int | None, options: list[str]
 ) -> Users:
     from harness.load.locust_load import Users
+    from harness.units import parse_duration
 
     try:
         seconds = parse_duration(duration)
