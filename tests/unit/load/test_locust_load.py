@@ -19,6 +19,7 @@ from harness.history.part import PATTERN, Clock, Part
 from harness.history.reader import History
 from harness.history.recorder import HistoryRecorder
 from harness.load.locust_load import LocustLoad, Users
+from harness.load.target import VARIABLE
 from harness.scenario import LoadShape
 from harness.system import UploadLoad
 from tests.unit.load.door import Door
@@ -210,3 +211,26 @@ async def test_a_harness_that_is_killed_leaves_no_load(tmp_path: Path, door: Doo
         harness.kill()
         await harness.wait()
     await until(lambda: not any(psutil.pid_exists(part.pid) for part in parts))
+
+
+async def test_locust_alone_uploads_to_what_is_up(tmp_path: Path, door: Door) -> None:
+    """With the project's own locustfile, whose users upload what must be taken and what must not."""
+    file = Path(__file__).parents[3] / "scenarios" / "locustfile.py"
+    (tmp_path / ".oneffect").mkdir()
+    told = {"run": "r1", "front_door": door.url, "upload": DOOR.model_dump(mode="json"), "format": 1, "links": {}}
+    (tmp_path / ".oneffect" / "up.json").write_bytes(orjson.dumps(told))
+    words = ["-m", "locust", "-f", file, "--headless", "--users", "40", "--spawn-rate", "40"]
+    env = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    locust = await asyncio.create_subprocess_exec(
+        sys.executable, *words, cwd=tmp_path, env=env, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await until(lambda: len(door.keys) > 60)
+    finally:
+        locust.send_signal(signal.SIGINT)
+        await locust.wait()
+    (path,) = (tmp_path / ".oneffect" / "parts" / "r1").glob(PATTERN)
+    part = Part(path)
+    acceptable = {record["acceptable"] for record in part.take()}
+    assert part.ended
+    assert acceptable == {True, False}
