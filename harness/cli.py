@@ -18,6 +18,8 @@ from harness.commands.gate import gate
 from harness.commands.inject import inject
 from harness.commands.interrupt import Interrupted
 from harness.commands.listing import listing
+from harness.commands.load import load
+from harness.commands.merge import merge
 from harness.commands.run import run
 from harness.commands.setup import setup
 from harness.commands.show import show
@@ -83,6 +85,8 @@ def oneffect(
 app.command("setup")(_said(setup))
 app.command("doctor")(_said(doctor))
 app.command("run")(_said(run))
+app.command("load")(_said(load))
+app.command("merge")(_said(merge))
 app.command("check")(_said(check))
 app.command("show")(_said(show))
 app.command("list")(_said(listing))
@@ -99,3 +103,7 @@ def main() -> None:
     except KeyboardInterrupt:
         # Before anything was started.
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ from harness.addresses import load_addresses
 from harness.errors import FileError, PlanRefused
 from harness.faults.plan import PlannedFault, plan_faults
 from harness.files import load
+from harness.load.locust_load import Users
 from harness.redaction import Redaction
 from harness.scenario import Expected, Scenario
 from harness.stack import Stack
@@ -38,6 +39,8 @@ class Plan:
     variant: str | None
     seed: int
     stack: str
+    users: Users | None
+    """Who makes the load in place of the scenario's own uploads."""
     faults: tuple[PlannedFault, ...]
     document: Mapping[str, Any]
     digest: str
@@ -62,7 +65,7 @@ class Plan:
         return f"{self.scenario.name} {self.variant}" if self.variant else self.scenario.name
 
 
-def make_plan(  # noqa: PLR0913 - what a command's words are
+def make_plan(  # noqa: PLR0913 - what a run consists of
     scenario_path: Path,
     *,
     system_path: Path | None,
@@ -70,6 +73,7 @@ def make_plan(  # noqa: PLR0913 - what a command's words are
     seed: int,
     stack: str,
     addresses: Path | None = None,
+    users: Users | None = None,
 ) -> Plan:
     """The plan of one run; FileError or PlanRefused say what is wrong, and where."""
     if not 0 <= seed <= LARGEST_SEED:
@@ -102,6 +106,7 @@ def make_plan(  # noqa: PLR0913 - what a command's words are
         "system": system.model_dump(mode="json"),
         "faults": [fault.document() for fault in faults],
         "checks": checks(system),
+        **({"users": users.document()} if users is not None else {}),
     }
     # Before the digest: it can be compared with what is recorded, tells nothing of a password, and outlives a new one.
     document = Redaction(system).plan(document)
@@ -115,6 +120,7 @@ def make_plan(  # noqa: PLR0913 - what a command's words are
         variant=variant,
         seed=seed,
         stack=chosen,
+        users=users,
         faults=faults,
         document=document,
         digest=digest,

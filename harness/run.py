@@ -14,16 +14,21 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
 from harness.errors import FaultError, FileError, OneffectError
+from harness.history.part import Clock
 from harness.history.recorder import HistoryRecorder
 from harness.plan import Plan, PlannedFault, refuse_what_lacks
 from harness.redaction import Redaction
 from harness.stack import RunNames, Stack
 from harness.verdict import Finding, Verdict
+
+if TYPE_CHECKING:
+    from harness.load.locust_load import LocustLoad
+    from harness.load.uploads import Load
 
 HEALTHY_WITHIN = 10.0
 """Seconds that a service or dependency may take to answer the harness past the proxies."""
@@ -132,7 +137,6 @@ class _Stage:
     ) -> None:
         from harness.clients.http import HttpClient
         from harness.live import LiveSystem
-        from harness.load.uploads import Load
         from harness.observers.watch import Watch
 
         self._plan, self._stack, self._names, self._directory = plan, stack, names, directory
@@ -142,7 +146,7 @@ class _Stage:
         self._live = LiveSystem(system, stack, names)
         self._kafka, self._redis = self._live.kafka, self._live.redis
         self._http = HttpClient()
-        self._load = Load(plan.scenario.load, plan.front_door, run=names.run, seed=plan.seed, recorder=recorder)
+        self._load = _load(plan, names, directory, recorder)
         self._watch = Watch(system, recorder, kafka=self._kafka, http=self._http, names=names)
 
     async def play(self) -> None:
@@ -172,7 +176,7 @@ class _Stage:
         self._load.open(self._http, filled(f"http://{{{self._plan.front_door.to}}}{self._plan.front_door.post}"))
         urls = {name: filled(effects.sql.url, name) for name, effects in system.effects.items()}
         await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None)
-        self._load.on_acknowledged = self._watch.acknowledged
+        self._load.tally.on_acknowledged = self._watch.acknowledged
 
     def _observers(self) -> list[Coroutine[object, object, None]]:
         from harness.observers.claims import listen
@@ -182,8 +186,7 @@ class _Stage:
 
     async def _load_under_faults(self) -> None:
         """The load, with each fault injected at its moment; returns when both are over and all is healed."""
-        scenario = self._plan.scenario
-        self._progress.step(f"load: {scenario.load.uploads} uploads, {len(self._plan.faults)} faults")
+        self._progress.step(f"load: {self._load.scale}, {len(self._plan.faults)} faults")
         async with asyncio.TaskGroup() as tasks:
             for planned in self._plan.faults:
                 tasks.create_task(self._fault(planned))
@@ -225,12 +228,12 @@ class _Stage:
         while loop.time() < deadline:
             await self._rounds(2, deadline)
             pulse = self._watch.pulse()
-            if not self._watch.idle(self._load.acknowledged):
+            if not self._watch.idle(self._load.tally.acknowledged):
                 continue
             await self._watch.read_offsets()
             await asyncio.sleep(self._plan.system.settle)
             await self._rounds(2, deadline)
-            if self._watch.pulse() == pulse and self._watch.idle(self._load.acknowledged):
+            if self._watch.pulse() == pulse and self._watch.idle(self._load.tally.acknowledged):
                 return "drained"
         await self._watch.read_offsets()
         await asyncio.sleep(self._plan.system.settle)
@@ -259,6 +262,18 @@ class _Stage:
                 self._recorder.record("health", "good", "run", t_begin=begun, name=name, when=when, pid=pid)
 
         await asyncio.gather(*(one(name) for name in handles))
+
+
+def _load(plan: Plan, names: RunNames, directory: Path, recorder: HistoryRecorder) -> Load | LocustLoad:
+    """The scenario's own load, or the users that the plan has in its place."""
+    from harness.load.locust_load import LocustLoad
+    from harness.load.uploads import Load
+
+    shape, door = plan.scenario.load, plan.front_door
+    if plan.users is None:
+        return Load(shape, door, run=names.run, seed=plan.seed, recorder=recorder)
+    folder = directory / "load"
+    return LocustLoad(plan.users, shape, door, run=names.run, seed=plan.seed, recorder=recorder, folder=folder)
 
 
 @asynccontextmanager
@@ -298,4 +313,5 @@ def _header(plan: Plan, stack: Stack, names: RunNames) -> dict[str, object]:
         **({"addresses_path": os.path.relpath(plan.addresses)} if plan.addresses is not None else {}),
         "versions": {"oneffect": version("oneffect"), "python": platform.python_version(), **stack.versions()},
         "started": datetime.now(UTC).isoformat(),
+        "clock": Clock.now().document(),
     }

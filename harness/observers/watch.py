@@ -120,10 +120,12 @@ class Watch:
         self.rounds += all(read)
 
     async def keep_looking(self) -> None:
-        """Rounds until cancelled."""
+        """Rounds until cancelled; a pass reads all effects there are, so as long again is left to the others."""
+        loop = asyncio.get_running_loop()
         while True:
+            begun = loop.time()
             await self.look()
-            await asyncio.sleep(BETWEEN_PASSES)
+            await asyncio.sleep(max(BETWEEN_PASSES, loop.time() - begun))
 
     async def keep_reading_blobs(self) -> None:
         """Read blobs as they are asked for, until cancelled."""
