@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint unit real scenarios postgres bench docs readme lock clean help
+.PHONY: setup demo test lint unit real scenarios postgres bench soak docs readme lock image clean help
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,15 +48,27 @@ postgres: setup  ## the whole pipeline's scenarios with its databases on Postgre
 bench: setup  ## every figure, side by side
 	@$(BIN)/python -m benchmarks
 
+soak: setup  ## half an hour at 30 uploads a second under a storm of faults (MINUTES=, RATE=)
+	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),30)
+
 readme: setup  ## a demo, whose output becomes the README's table
 	@set -o pipefail; $(BIN)/oneffect demo | $(BIN)/python docs/readme.py
 
-docs: $(STAMP)  ## the generated reference pages
+docs: $(STAMP)  ## the generated pages, and docker-compose.chaos.yml
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/compose.py
 
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-annotate --no-header --quiet
 lock:  ## pin all requirements again (needs uv)
-	uv pip compile pyproject.toml --extra native --extra reference --extra load --extra docker --extra dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
+	$(LOCK) --extra native --extra reference --extra load --extra docker --extra dev --output-file requirements.lock
+	sed 's/ \\$$//' requirements.lock | grep == >.venv/constraints.txt
+	$(LOCK) --constraint .venv/constraints.txt --extra reference --output-file reference_impl/requirements.lock
+	$(LOCK) --constraint .venv/constraints.txt --extra load --output-file scenarios/requirements.lock
+
+image:  ## the images of the reference's services and of its load, for Docker
+	@docker build --quiet --target services --tag oneffect-reference:0.1.0 .
+	@docker build --quiet --target load --tag oneffect-load:0.1.0 .
 
 clean:  ## what was built and recorded here
 	rm -rf $(VENV) .oneffect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

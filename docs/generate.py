@@ -1,4 +1,4 @@
-"""Writes docs/reference/ from the code: the command, faults, anomalies, the history, the two files, the settings.
+"""Writes docs/reference/ from the code: the command, faults, anomalies, the history, the files, the settings.
 
 Run as ``python docs/generate.py``; ``pages()`` gives the same texts to the test that compares them with the files.
 """
@@ -36,6 +36,7 @@ def pages() -> dict[str, str]:
         "history.md": _history(),
         "scenario-file.md": _scenario_file(),
         "system-file.md": _system_file(),
+        "addresses-file.md": _addresses_file(),
         "settings.md": _settings(),
     }
     return {name: _MADE + text for name, text in made.items()}
@@ -118,6 +119,13 @@ def _system_file() -> str:
     names = ["System", "Dependency", "Service", "Load", "UploadLoad", "Events", "Where", "Outcome", "Effects", "Sql"]
     models = [getattr(system, name) for name in [*names, "Blobs", "DeadLetters", "Variants"]]
     return "# The system file\n\n" + "\n".join(_model(model) for model in models)
+
+
+def _addresses_file() -> str:
+    from harness import addresses
+
+    models = [addresses.Addresses, addresses.LinkAddress, addresses.Names, addresses.Commands]
+    return "# The addresses file\n\n" + "\n".join(_model(model) for model in models)
 
 
 def _settings() -> str:

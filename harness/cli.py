@@ -15,11 +15,15 @@ from harness.commands.check import check
 from harness.commands.demo import demo
 from harness.commands.doctor import doctor
 from harness.commands.gate import gate
+from harness.commands.inject import inject
 from harness.commands.interrupt import Interrupted
 from harness.commands.listing import listing
+from harness.commands.load import load
+from harness.commands.merge import merge
 from harness.commands.run import run
 from harness.commands.setup import setup
 from harness.commands.show import show
+from harness.commands.up import up
 from harness.errors import OneffectError
 
 P = ParamSpec("P")
@@ -81,11 +85,15 @@ def oneffect(
 app.command("setup")(_said(setup))
 app.command("doctor")(_said(doctor))
 app.command("run")(_said(run))
+app.command("load")(_said(load))
+app.command("merge")(_said(merge))
 app.command("check")(_said(check))
 app.command("show")(_said(show))
 app.command("list")(_said(listing))
 app.command("demo")(_said(demo))
 app.command("gate")(_said(gate))
+app.command("up")(_said(up))
+app.command("inject")(_said(inject))
 
 
 def main() -> None:
@@ -95,3 +103,7 @@ def main() -> None:
     except KeyboardInterrupt:
         # Before anything was started.
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,9 +11,11 @@ from typing import Any
 
 import rfc8785
 
+from harness.addresses import load_addresses
 from harness.errors import FileError, PlanRefused
 from harness.faults.plan import PlannedFault, plan_faults
 from harness.files import load
+from harness.load.locust_load import Users
 from harness.redaction import Redaction
 from harness.scenario import Expected, Scenario
 from harness.stack import Stack
@@ -37,9 +39,13 @@ class Plan:
     variant: str | None
     seed: int
     stack: str
+    users: Users | None
+    """Who makes the load in place of the scenario's own uploads."""
     faults: tuple[PlannedFault, ...]
     document: Mapping[str, Any]
     digest: str
+    addresses: Path | None = None
+    """The addresses file of the external stack."""
 
     @property
     def expected(self) -> Expected:
@@ -59,7 +65,16 @@ class Plan:
         return f"{self.scenario.name} {self.variant}" if self.variant else self.scenario.name
 
 
-def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | None, seed: int, stack: str) -> Plan:
+def make_plan(  # noqa: PLR0913 - what a run consists of
+    scenario_path: Path,
+    *,
+    system_path: Path | None,
+    variant: str | None,
+    seed: int,
+    stack: str,
+    addresses: Path | None = None,
+    users: Users | None = None,
+) -> Plan:
     """The plan of one run; FileError or PlanRefused say what is wrong, and where."""
     if not 0 <= seed <= LARGEST_SEED:
         raise PlanRefused(f"the seed {seed} is out of range; allowed are 0 to {LARGEST_SEED}")
@@ -67,7 +82,7 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
     given = system_path is not None
     system_path = system_path or find_system(scenario, scenario_path)
     system = load(system_path, System)
-    _check_variant(system, system_path, variant)
+    check_variant(system, system_path, variant)
     _check_expectations(scenario, scenario_path, system)
     if system.load.upload is None:
         raise PlanRefused(f"{system_path}: load: only upload: can be driven; give it a front door")
@@ -76,7 +91,8 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
             f"{scenario_path}: load.batch: the front door is not told of batches; write `fields: {{batch_id: "
             f'"{{batch}}"}}` under load.upload in {system_path}'
         )
-    chosen = _stack(system, stack)
+    chosen = choose_stack(system, stack, addresses)
+    system = where_it_runs(system, addresses, variant)
     faults = tuple(plan_faults(scenario, system, seed, str(scenario_path)))
     if variant is not None and variant not in scenario.variants:
         # Without an expectation of its own a variant is held to what the system must do.
@@ -90,6 +106,7 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
         "system": system.model_dump(mode="json"),
         "faults": [fault.document() for fault in faults],
         "checks": checks(system),
+        **({"users": users.document()} if users is not None else {}),
     }
     # Before the digest: it can be compared with what is recorded, tells nothing of a password, and outlives a new one.
     document = Redaction(system).plan(document)
@@ -103,33 +120,42 @@ def make_plan(scenario_path: Path, *, system_path: Path | None, variant: str | N
         variant=variant,
         seed=seed,
         stack=chosen,
+        users=users,
         faults=faults,
         document=document,
         digest=digest,
+        addresses=addresses,
     )
 
 
 def refuse_what_lacks(plan: Plan, stack: Stack) -> None:
     """Refuse the faults that this stack cannot perform, with its reason; asked before anything starts."""
     for planned in plan.faults:
-        for need in planned.fault.needs:
-            if reason := stack.lacks(need):
-                raise PlanRefused(
-                    f"{planned.fault.name} on {planned.target}: the {stack.name} stack cannot: {reason}"
-                )
+        refuse_fault(planned, stack)
+
+
+def refuse_fault(planned: PlannedFault, stack: Stack) -> None:
+    """Refuse one fault that this stack cannot perform on its target, with its reason."""
+    for need in planned.fault.needs:
+        if reason := stack.lacks(need, planned.target):
+            raise PlanRefused(f"{planned.fault.name} on {planned.target}: the {stack.name} stack cannot: {reason}")
 
 
 def find_system(scenario: Scenario, scenario_path: Path) -> Path:
     """The scenario's own ``system:``, else the nearest system.yaml upward."""
     if scenario.system is not None:
         return (scenario_path.parent / scenario.system).resolve()
-    for folder in scenario_path.resolve().parents:
-        if (folder / "system.yaml").is_file():
-            return folder / "system.yaml"
+    if found := nearest_system(scenario_path.resolve().parent):
+        return found
     raise FileError(
         "names no system, and no system.yaml is beside it or above; write `system: PATH`, or give --system FILE",
         path=str(scenario_path),
     )
+
+
+def nearest_system(folder: Path) -> Path | None:
+    """The nearest system.yaml in ``folder`` or above it."""
+    return next((at / "system.yaml" for at in (folder, *folder.parents) if (at / "system.yaml").is_file()), None)
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -138,7 +164,8 @@ def nearest(name: str, known: list[str]) -> str:
     return f" (nearest: {found[0]})" if found else ""
 
 
-def _check_variant(system: System, path: Path, variant: str | None) -> None:
+def check_variant(system: System, path: Path, variant: str | None) -> None:
+    """PlanRefused unless the system at ``path`` has this variant; None is the system as it is."""
     known = sorted(system.variants.find) if system.variants else []
     if variant is not None and variant not in known:
         raise PlanRefused(
@@ -157,10 +184,22 @@ def _check_expectations(scenario: Scenario, path: Path, system: System) -> None:
             )
 
 
-def _stack(system: System, asked: str) -> str:
+def choose_stack(system: System, asked: str, addresses: Path | None) -> str:
+    """The name of the stack that ``asked`` (``auto`` or a name) comes to; PlanRefused if it cannot be that one.
+
+    Who gives an addresses file means the external one.
+    """
     if asked not in {"auto", *STACKS}:
         known = ["auto", *STACKS]
         raise PlanRefused(f"there is no stack {asked!r}{nearest(asked, known)}; known are {', '.join(known)}")
+    if addresses is not None and asked not in {"auto", "external"}:
+        raise PlanRefused(
+            f"--addresses says where the external stack is, and the {asked} one starts its own; leave one out"
+        )
+    if addresses is not None:
+        return "external"
+    if asked == "external":
+        raise PlanRefused("the external stack runs already; say where: --addresses FILE")
     images = sorted(name for name, service in system.services.items() if service.command is None)
     commands = sorted(name for name, service in system.services.items() if service.image is None)
     stack = ("docker" if images else "native") if asked == "auto" else asked
@@ -175,4 +214,27 @@ def _stack(system: System, asked: str) -> str:
     return stack
 
 
-__all__ = ["Plan", "PlannedFault", "find_system", "make_plan", "nearest", "refuse_what_lacks"]
+def where_it_runs(system: System, addresses: Path | None, variant: str | None) -> System:
+    """The system as it is read there; PlanRefused for a variant of what runs already, FileError if it is off."""
+    if addresses is None:
+        return system
+    if variant is not None:
+        raise PlanRefused(
+            f"variant {variant}: the external stack starts nothing; start it so yourself, and give none"
+        )
+    return load_addresses(addresses, system).laid_over(system)
+
+
+__all__ = [
+    "Plan",
+    "PlannedFault",
+    "check_variant",
+    "choose_stack",
+    "find_system",
+    "make_plan",
+    "nearest",
+    "nearest_system",
+    "refuse_fault",
+    "refuse_what_lacks",
+    "where_it_runs",
+]

@@ -52,12 +52,14 @@ def is_secret(name: str) -> bool:
 
 
 class Redaction:
-    """The secrets of a system file and of an environment, and how they are hidden."""
+    """The secrets of a system file, of an environment and of ``more`` texts, and how they are hidden."""
 
-    def __init__(self, system: System, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, system: System, environment: Mapping[str, str] | None = None, more: Iterable[str] = ()
+    ) -> None:
         written = [service.env for service in system.services.values()]
         configs = [dependency.config for dependency in system.dependencies.values()]
-        texts = [service.command or "" for service in system.services.values()]
+        texts = [*more, *(service.command or "" for service in system.services.values())]
         texts += [effects.sql.url for effects in system.effects.values()]
         found = {one for variables in [*written, *configs, environment or {}] for one in _of_variables(variables)}
         found |= {one for text in texts for one in _of_text(text)}

@@ -14,16 +14,21 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
 from harness.errors import FaultError, FileError, OneffectError
+from harness.history.part import Clock
 from harness.history.recorder import HistoryRecorder
 from harness.plan import Plan, PlannedFault, refuse_what_lacks
 from harness.redaction import Redaction
 from harness.stack import RunNames, Stack
 from harness.verdict import Finding, Verdict
+
+if TYPE_CHECKING:
+    from harness.load.locust_load import LocustLoad
+    from harness.load.uploads import Load
 
 HEALTHY_WITHIN = 10.0
 """Seconds that a service or dependency may take to answer the harness past the proxies."""
@@ -59,7 +64,9 @@ def open_stack(plan: Plan, folder: Path) -> Stack:
     """The plan's stack, not started; ``folder`` is for its logs. Refuses faults that it cannot perform."""
     from harness.stacks import make_stack
 
-    stack = make_stack(plan.stack, plan.system, folder, working_directory=plan.system_path.parent)
+    stack = make_stack(
+        plan.stack, plan.system, folder, working_directory=plan.system_path.parent, addresses=plan.addresses
+    )
     refuse_what_lacks(plan, stack)
     return stack
 
@@ -70,8 +77,8 @@ async def run(plan: Plan, *, out: Path, stack: Stack | None = None, progress: Pr
     The run directory is made under ``out``. Whatever ends the run early (an error, a signal) leaves a history
     that can be read, and nothing running that this call started.
     """
-    names = RunNames(f"r{secrets.token_hex(4)}")
-    directory = _new_directory(out, plan, names)
+    run_id = f"r{secrets.token_hex(4)}"
+    directory = _new_directory(out, plan, run_id)
     redaction = Redaction(plan.system, os.environ)
     async with AsyncExitStack() as cleanup:
         cleanup.enter_context(redaction.messages())
@@ -82,6 +89,7 @@ async def run(plan: Plan, *, out: Path, stack: Stack | None = None, progress: Pr
             cleanup.push_async_callback(stack.stop)
             progress.step("starting brokers, stores and proxies")
             await stack.start()
+        names = stack.names(run_id)
         header = _header(plan, stack, names)
         recorder = HistoryRecorder(directory / "history.jsonl", header, clock=time.monotonic_ns, hide=redaction.value)
         cleanup.callback(recorder.close)
@@ -128,30 +136,25 @@ class _Stage:
         progress: Progress,
     ) -> None:
         from harness.clients.http import HttpClient
-        from harness.clients.kafka import KafkaClient
-        from harness.clients.redis import RedisClient
-        from harness.load.uploads import Load
+        from harness.live import LiveSystem
         from harness.observers.watch import Watch
 
         self._plan, self._stack, self._names, self._directory = plan, stack, names, directory
         self._recorder, self._progress = recorder, progress
         self._in_place = {planned.id for planned in plan.faults if planned.fault.heals}
         system = plan.system
-        by_kind = {system.kind(name): name for name in system.dependencies}
+        self._live = LiveSystem(system, stack, names)
+        self._kafka, self._redis = self._live.kafka, self._live.redis
         self._http = HttpClient()
-        self._kafka = KafkaClient(stack.direct(by_kind["kafka"]), names)
-        self._redis = RedisClient(stack.direct(by_kind["redis"])) if "redis" in by_kind else None
-        self._load = Load(plan.scenario.load, plan.front_door, run=names.run, seed=plan.seed, recorder=recorder)
-        self._watch = Watch(system, recorder, kafka=self._kafka, http=self._http, prefix=names.topic(""))
+        self._load = _load(plan, names, directory, recorder)
+        self._watch = Watch(system, recorder, kafka=self._kafka, http=self._http, names=names)
 
     async def play(self) -> None:
         """Services up, load under faults, drain, final read, services down."""
         async with AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self._http.close)
-            if self._redis is not None:
-                cleanup.push_async_callback(self._redis.close)
-            cleanup.push_async_callback(self._kafka.stop)
-            await self._kafka.start()
+            cleanup.push_async_callback(self._live.close)
+            await self._live.connect()
             cleanup.push_async_callback(self._stack.stop_services)
             self._progress.step("starting services")
             await self._start()
@@ -166,17 +169,14 @@ class _Stage:
             await self._watch.read_all()
 
     async def _start(self) -> None:
-        await self._kafka.create_topics(self._plan.system.topics())
         async with asyncio.TaskGroup() as starting:
-            starting.create_task(self._stack.start_services(self._names, self._directory, self._plan.variant))
+            starting.create_task(self._live.start_services(self._directory, self._plan.variant))
             starting.create_task(asyncio.to_thread(self._load.prepare))
-        system = self._plan.system
-        self._load.open(
-            self._http, self._filled(f"http://{{{self._plan.front_door.to}}}{self._plan.front_door.post}")
-        )
-        urls = {name: self._filled(effects.sql.url, name) for name, effects in system.effects.items()}
-        await self._watch.open(urls, self._filled(system.blobs.get) if system.blobs is not None else None)
-        self._load.on_acknowledged = self._watch.acknowledged
+        system, filled = self._plan.system, self._live.filled
+        self._load.open(self._http, filled(f"http://{{{self._plan.front_door.to}}}{self._plan.front_door.post}"))
+        urls = {name: filled(effects.sql.url, name) for name, effects in system.effects.items()}
+        await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None)
+        self._load.tally.on_acknowledged = self._watch.acknowledged
 
     def _observers(self) -> list[Coroutine[object, object, None]]:
         from harness.observers.claims import listen
@@ -186,8 +186,7 @@ class _Stage:
 
     async def _load_under_faults(self) -> None:
         """The load, with each fault injected at its moment; returns when both are over and all is healed."""
-        scenario = self._plan.scenario
-        self._progress.step(f"load: {scenario.load.uploads} uploads, {len(self._plan.faults)} faults")
+        self._progress.step(f"load: {self._load.scale}, {len(self._plan.faults)} faults")
         async with asyncio.TaskGroup() as tasks:
             for planned in self._plan.faults:
                 tasks.create_task(self._fault(planned))
@@ -229,12 +228,12 @@ class _Stage:
         while loop.time() < deadline:
             await self._rounds(2, deadline)
             pulse = self._watch.pulse()
-            if not self._watch.idle(self._load.acknowledged):
+            if not self._watch.idle(self._load.tally.acknowledged):
                 continue
             await self._watch.read_offsets()
             await asyncio.sleep(self._plan.system.settle)
             await self._rounds(2, deadline)
-            if self._watch.pulse() == pulse and self._watch.idle(self._load.acknowledged):
+            if self._watch.pulse() == pulse and self._watch.idle(self._load.tally.acknowledged):
                 return "drained"
         await self._watch.read_offsets()
         await asyncio.sleep(self._plan.system.settle)
@@ -264,15 +263,17 @@ class _Stage:
 
         await asyncio.gather(*(one(name) for name in handles))
 
-    def _filled(self, text: str, service: str | None = None) -> str:
-        """``text`` with direct addresses, and one service's own data folder and database."""
-        if service is not None:
-            text = text.replace("{data}", str(self._stack.data(service)))
-            text = text.replace("{database}", self._names.database(service))
-        for name in (*self._plan.system.dependencies, *self._plan.system.services):
-            if f"{{{name}}}" in text:
-                text = text.replace(f"{{{name}}}", self._stack.direct(name))
-        return text
+
+def _load(plan: Plan, names: RunNames, directory: Path, recorder: HistoryRecorder) -> Load | LocustLoad:
+    """The scenario's own load, or the users that the plan has in its place."""
+    from harness.load.locust_load import LocustLoad
+    from harness.load.uploads import Load
+
+    shape, door = plan.scenario.load, plan.front_door
+    if plan.users is None:
+        return Load(shape, door, run=names.run, seed=plan.seed, recorder=recorder)
+    folder = directory / "load"
+    return LocustLoad(plan.users, shape, door, run=names.run, seed=plan.seed, recorder=recorder, folder=folder)
 
 
 @asynccontextmanager
@@ -287,12 +288,12 @@ async def _background(*works: Coroutine[object, object, None]) -> AsyncIterator[
                 task.cancel()
 
 
-def _new_directory(out: Path, plan: Plan, names: RunNames) -> Path:
+def _new_directory(out: Path, plan: Plan, run_id: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    directory = out / f"{stamp}-{plan.label.replace(' ', '-')}-{plan.seed}-{names.run}"
+    directory = out / f"{stamp}-{plan.label.replace(' ', '-')}-{plan.seed}-{run_id}"
     directory.mkdir(parents=True)
     (directory / "plan.json").write_bytes(orjson.dumps(plan.document, option=orjson.OPT_INDENT_2))
-    link = out / f".latest-{names.run}"
+    link = out / f".latest-{run_id}"
     link.symlink_to(directory.name)
     link.replace(out / "latest")
     return directory
@@ -309,6 +310,8 @@ def _header(plan: Plan, stack: Stack, names: RunNames) -> dict[str, object]:
         "system_given": plan.system_given,
         "scenario_path": os.path.relpath(plan.scenario_path),
         "system_path": os.path.relpath(plan.system_path),
+        **({"addresses_path": os.path.relpath(plan.addresses)} if plan.addresses is not None else {}),
         "versions": {"oneffect": version("oneffect"), "python": platform.python_version(), **stack.versions()},
         "started": datetime.now(UTC).isoformat(),
+        "clock": Clock.now().document(),
     }

@@ -30,9 +30,19 @@ class RunNames:
 
     run: str
 
+    @property
+    def shared(self) -> bool:
+        """Whether other runs, and other people, use the same names: what was there before is then left aside."""
+        return False
+
     def topic(self, name: str) -> str:
         """The broker's name of a topic of the system file."""
         return f"{self.run}.{name}"
+
+    def plain(self, topic: str) -> str | None:
+        """The system file's name of a broker's topic; None: it is not of this run."""
+        prefix = self.topic("")
+        return topic.removeprefix(prefix) if topic.startswith(prefix) else None
 
     def group(self, service: str) -> str:
         """The consumer group of a service."""
@@ -133,6 +143,8 @@ class Link(Protocol):
     name: str  # "essay_lifecycle#2->redis"
     service: str  # "essay_lifecycle#2"
     dependency: str  # "redis"
+    address: str  # host:port of its proxy
+    api: str  # host:port of the API of the Toxiproxy that it is in
 
     def disturb(
         self, toxic: str, *, stream: Literal["upstream", "downstream"] = "downstream", **attributes: int
@@ -228,6 +240,10 @@ class Stack(Protocol):
         """End everything this stack started, whatever happened before."""
         ...
 
+    def names(self, run: str) -> RunNames:
+        """What a run's topics, groups and databases are called here."""
+        ...
+
     async def start_services(self, names: RunNames, folder: Path, variant: str | None) -> None:
         """Start every service for one run and wait until each is ready; logs go to ``folder``."""
         ...
@@ -248,8 +264,11 @@ class Stack(Protocol):
         """host:port of a dependency or replica that no fault touches."""
         ...
 
-    def lacks(self, need: type) -> str | None:
-        """Why this stack cannot offer a capability, or None; asked by the plan before anything starts."""
+    def lacks(self, need: type, on: str | None = None) -> str | None:
+        """Why this stack cannot offer a capability, or None; asked by the plan before anything starts.
+
+        ``on``: a fault's target, where the answer may depend on it.
+        """
         ...
 
     def versions(self) -> Fields:

@@ -16,12 +16,14 @@ ENOUGH_IN_WINDOW: Final = 5
 
 TABLES: Final = {
     "limits": f"SELECT {ENOUGH_ACKNOWLEDGED} AS acknowledged, {ENOUGH_IN_WINDOW} AS in_window",
+    # Times of another machine's clock are placed: they say that something was done, and not when.
     "load_invokes": """
-        SELECT i, t FROM history
+        SELECT i, t, placed FROM history
         WHERE (op = 'upload' OR (op = 'publish' AND injected IS NULL)) AND phase = 'invoke'
     """,
     "load_oks": """
-        SELECT i, t FROM history WHERE (op = 'upload' OR (op = 'publish' AND injected IS NULL)) AND phase = 'ok'
+        SELECT i, t, placed FROM history
+        WHERE (op = 'upload' OR (op = 'publish' AND injected IS NULL)) AND phase = 'ok'
     """,
     # Faults that were begun, and those of the plan whose turn never came.
     "all_faults": """
@@ -50,7 +52,8 @@ SELECT n, acknowledged AS needed FROM (SELECT count(*) AS n FROM load_oks), limi
 TOO_QUIET: Final = """
 WITH windows AS (
     SELECT f.fault, f.name, f.target, f.i, f.injected, f.healed, count(v.i) AS n
-    FROM all_faults f LEFT JOIN load_invokes v ON v.t BETWEEN f.injected AND f.healed
+    FROM all_faults f LEFT JOIN load_invokes v
+        ON v.t BETWEEN f.injected AND f.healed AND v.placed IS NOT TRUE
     WHERE f.heals AND f.injected IS NOT NULL AND f.healed IS NOT NULL GROUP BY ALL
 )
 SELECT fault, name, target, i AS i_fault, injected AS t_injected, healed AS t_healed, n, in_window AS needed,
@@ -67,7 +70,7 @@ WHERE NOT EXISTS (SELECT 1 FROM history WHERE op = 'health' AND "when" = 'start'
 UNION ALL
 SELECT NULL, NULL, NULL, 'no operation was acknowledged before the first fault, at ' || seconds(f.first) || ' s'
 FROM (SELECT min(injected) AS first FROM faults) f
-WHERE f.first IS NOT NULL AND NOT EXISTS (SELECT 1 FROM load_oks o WHERE o.t < f.first)
+WHERE f.first IS NOT NULL AND NOT EXISTS (SELECT 1 FROM load_oks o WHERE o.t < f.first AND o.placed IS NOT TRUE)
 ORDER BY ALL
 """
 
@@ -87,6 +90,13 @@ WHERE w.what NOT IN (SELECT what FROM finals) ORDER BY w.what
 
 NOT_AT_REST: Final = """
 SELECT i AS i_run, t AS t_run, seconds(t) AS at_s FROM history WHERE op = 'run' AND phase = 'deadline' ORDER BY i
+"""
+
+LOAD_INCOMPLETE: Final = """
+SELECT worker, i AS i_load, t AS t_load,
+       CASE WHEN error IS NOT NULL THEN error WHEN began THEN 'its part of the history has no end'
+            ELSE 'its part of the history is not here' END AS why
+FROM absent ORDER BY worker
 """
 
 INCOMPLETE: Final = """
@@ -136,6 +146,13 @@ class Evidence(Queries):
             Verdict.UNKNOWN,
             NOT_AT_REST,
             "the system had not come to rest at {at_s} s, so what was read then may change yet. Lengthen `drain`",
+        ),
+        Anomaly(
+            "load_incomplete",
+            Verdict.UNKNOWN,
+            LOAD_INCOMPLETE,
+            "worker {worker} of the load: {why}, so what it did is not all judged. Merge its part if there is one "
+            "(`oneffect merge`), else run again",
         ),
         Anomaly(
             "history_incomplete",

@@ -14,13 +14,14 @@ TABLES: Final = {
         FROM history WHERE op = 'reprocess' GROUP BY upload_id
     """,
     # One row an upload, and one a batch. An answer that never came leaves it unknown. A batch is ok if all its uploads
-    # are and one of them should pass validation; of any other an outcome may come, and need not.
+    # are, none is still to be sent, and one of them should pass validation; of any other an outcome may come, and need not.
     "asked": """
         WITH sent AS (SELECT u.*, coalesce(r.times, 0) AS times FROM uploads u LEFT JOIN reprocessed r USING (upload_id))
         SELECT 'upload' AS of, upload_id AS key, upload_id, state, acceptable, i, t, ended, times FROM sent
         UNION ALL
         SELECT 'batch', batch, arg_min(upload_id, i),
-               CASE WHEN bool_and(state = 'ok') AND bool_or(coalesce(acceptable, false)) THEN 'ok' ELSE 'unknown' END,
+               CASE WHEN bool_and(state = 'ok') AND bool_or(coalesce(acceptable, false))
+                     AND count(*) >= (SELECT batch_size FROM settings) THEN 'ok' ELSE 'unknown' END,
                NULL, min(i), min(t), max(ended), sum(times)
         FROM sent WHERE batch IS NOT NULL GROUP BY batch
     """,
@@ -93,8 +94,8 @@ WHERE u.state <> 'fail' AND a.accepted IS NOT NULL AND a.accepted <> u.acceptabl
 OUTCOME_UNASKED: Final = """
 SELECT of, key, a.rule, a.event_id, a.event_type, a.i AS i_event, a.t AS t_event, u.i AS i_upload,
        CASE WHEN u.state IS NULL THEN 'was never sent' ELSE 'was refused' END AS truth
-FROM answers a LEFT JOIN asked u USING (of, key)
-WHERE of IN ('upload', 'batch') AND coalesce(u.state, 'fail') = 'fail' ORDER BY a.i
+FROM answers a LEFT JOIN asked u USING (of, key) CROSS JOIN moments
+WHERE of IN ('upload', 'batch') AND (u.state = 'fail' OR (u.state IS NULL AND load_whole)) ORDER BY a.i
 """
 
 REFUSED_WRONGLY: Final = """

@@ -21,6 +21,7 @@ SELECT s.settle_ns, s.dead_letters,
        AND (SELECT coalesce(bool_and(phase = 'good'), false) FROM history WHERE op = 'health' AND "when" = 'end')
        AS well,
        EXISTS (SELECT 1 FROM history WHERE op = 'run' AND phase = 'drained') AS drained,
+       NOT EXISTS (SELECT 1 FROM absent) AS load_whole,
        CASE WHEN t.read IS NULL THEN 'the topics were not read to their end'
             ELSE 'not all was healed and good at the end' END AS doubt
 FROM settings s
@@ -34,6 +35,7 @@ LEFT JOIN finals t ON t.what = 'topics'
 ``…_settled``: the read began after all that was still to come, at the end of the offsets read, had had its time.
 ``well``: all faults are healed, and all that the harness looked at past the proxies at the end was good.
 ``drained``: the run took the system for at rest, so what waits after that came later, and was not left lying.
+``load_whole``: the history has all that the load did, so what it does not have was never sent.
 ``doubt``: why something that is missing may yet come, if it may.
 """
 

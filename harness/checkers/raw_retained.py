@@ -12,15 +12,16 @@ TABLES: Final = {
     # One row an answer. Where it names no blob, the event about the upload does.
     "unnamed": "SELECT * FROM acknowledged WHERE raw_file_storage_id IS NULL",
     "nameless": """
-        SELECT a.upload_id, min(e.raw_file_storage_id) AS raw_file_storage_id, a.sha256, a.acceptable, a.i, a.t
+        SELECT a.upload_id, min(e.raw_file_storage_id) AS raw_file_storage_id, a.sha256, a.acceptable, a.i, a.t,
+               a.placed
         FROM unnamed a LEFT JOIN events e ON e.upload_id = a.upload_id AND e.injected IS NULL
         GROUP BY ALL
     """,
     "kept": """
-        SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t FROM acknowledged
+        SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t, placed FROM acknowledged
         WHERE raw_file_storage_id IS NOT NULL
         UNION ALL
-        SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t FROM nameless
+        SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t, placed FROM nameless
     """,
     # Acknowledged uploads whose bytes the final pass did not find.
     "unsure": """
@@ -70,10 +71,11 @@ TABLES: Final = {
         FROM unsure k JOIN last_looks l USING (raw_file_storage_id)
         WHERE l.phase = 'missing' GROUP BY k.upload_id, k.raw_file_storage_id
     """,
-    # From when on a blob must be there: the first answer or event that names it.
+    # From when on a blob must be there: the first answer or event that names it, by a clock that can be argued from.
     "since": """
         SELECT raw_file_storage_id, min(t) AS t, arg_min(i, t) AS i
-        FROM (SELECT raw_file_storage_id, t, i FROM doubted UNION ALL SELECT raw_file_storage_id, t, i FROM named)
+        FROM (SELECT raw_file_storage_id, t, i FROM doubted WHERE placed IS NOT TRUE
+              UNION ALL SELECT raw_file_storage_id, t, i FROM named)
         GROUP BY raw_file_storage_id
     """,
 }

@@ -52,6 +52,7 @@ class KafkaClient:
             linger_ms=0,
         )
         self._reader: AIOKafkaConsumer | None = None
+        self._begin: Mapping[Named, int] = {}
 
     async def start(self) -> None:
         """Connect; StackError if the broker does not answer."""
@@ -71,6 +72,19 @@ class KafkaClient:
             self._reader = None
         await self._producer.stop()
         await self._admin.close()
+
+    async def leave_aside(self, topics: Mapping[str, int]) -> Mapping[Named, int]:
+        """What ``topics`` hold now is not the run's: readers begin behind it, and no group is set back before it."""
+        self._begin = await self.ends(topics)
+        return self._begin
+
+    async def require_topics(self, topics: Mapping[str, int]) -> None:
+        """StackError unless the broker serves each topic, name -> partitions, as it is."""
+        async with answering(), asyncio.timeout(_PATIENCE):
+            if await self._served(topics):
+                return
+        wanted = ", ".join(f"{self._names.topic(name)} ({count})" for name, count in topics.items())
+        raise StackError(f"Kafka at {self._address} does not serve all of these topics (partitions): {wanted}")
 
     async def create_topics(self, topics: Mapping[str, int]) -> None:
         """Create the run's topics, name -> partitions, and wait until the broker can serve each."""
@@ -98,18 +112,20 @@ class KafkaClient:
                     break
                 except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
                     await asyncio.sleep(0.1)  # the broker has just started, and says so
-        prefix = self._names.topic("")
         return {
-            (tp.topic.removeprefix(prefix), tp.partition): meta.offset
+            (topic, tp.partition): meta.offset
             for tp, meta in offsets.items()
-            if meta.offset >= 0 and tp.topic.startswith(prefix)
+            if meta.offset >= 0 and (topic := self._names.plain(tp.topic)) is not None
         }
 
     async def set_offsets(self, service: str, offsets: Mapping[Named, int]) -> None:
         """Commit offsets for a group without members; FaultError while a member lives."""
         consumer = await self._consumer(self._names.group(service))
         try:
-            wanted = {TopicPartition(self._names.topic(t), p): offset for (t, p), offset in offsets.items()}
+            wanted = {
+                TopicPartition(self._names.topic(t), p): max(offset, self._begin.get((t, p), 0))
+                for (t, p), offset in offsets.items()
+            }
             consumer.assign(list(wanted))
             await consumer.commit(wanted)
         except KafkaError as error:
@@ -140,7 +156,7 @@ class KafkaClient:
             consumer.assign(wanted)
             ends = await consumer.end_offsets(wanted)
             for tp in wanted:
-                consumer.seek(tp, max(0, ends[tp] - count))
+                consumer.seek(tp, max(self._begin.get((topic, tp.partition), 0), ends[tp] - count))
             reader = TopicReader(consumer, self._names)
             found = [record async for record in reader.until(ends)]
         finally:
@@ -159,17 +175,19 @@ class KafkaClient:
         wanted = [TopicPartition(self._names.topic(name), p) for name, count in topics.items() for p in range(count)]
         async with answering(), asyncio.timeout(_PATIENCE):
             ends = await self._reader.end_offsets(wanted)
-        prefix = self._names.topic("")
-        return {(tp.topic.removeprefix(prefix), tp.partition): end for tp, end in ends.items()}
+        return {(self._names.plain(tp.topic) or tp.topic, tp.partition): end for tp, end in ends.items()}
 
     async def reader(self, topics: Mapping[str, int]) -> TopicReader:
-        """A reader over all partitions of ``topics`` from their first record on; close it when done."""
+        """A reader over all partitions of ``topics`` from their first record of the run on; close it when done."""
         consumer = await self._consumer(None)
-        consumer.assign(
-            [TopicPartition(self._names.topic(t), p) for t, count in topics.items() for p in range(count)]
-        )
-        for tp in consumer.assignment():
-            consumer.seek(tp, 0)
+        begins = {
+            TopicPartition(self._names.topic(t), p): self._begin.get((t, p), 0)
+            for t, count in topics.items()
+            for p in range(count)
+        }
+        consumer.assign(list(begins))
+        for tp, begin in begins.items():
+            consumer.seek(tp, begin)
         return TopicReader(consumer, self._names)
 
     async def _consumer(self, group: str | None) -> AIOKafkaConsumer:
@@ -208,7 +226,6 @@ class TopicReader:
 
     async def until(self, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Record]:
         """Records up to ``ends``; positions move past transaction markers, which carry no record."""
-        prefix = self._names.topic("")
         while True:
             positions = {tp: await self._consumer.position(tp) for tp in ends}
             if all(positions[tp] >= end for tp, end in ends.items()):
@@ -216,7 +233,7 @@ class TopicReader:
             for tp, records in (await self._consumer.getmany(timeout_ms=100)).items():
                 for found in records:
                     yield Record(
-                        tp.topic.removeprefix(prefix),
+                        self._names.plain(tp.topic) or tp.topic,
                         found.partition,
                         found.offset,
                         found.key,

@@ -21,15 +21,16 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 class Interrupted(BaseException):
     """Work was cancelled by a signal; ``exit_code`` is 130 for Ctrl-C, 143 for SIGTERM."""
 
-    def __init__(self, number: int, out: Path) -> None:
-        judge = shlex.join(["oneffect", "check", str(out / "latest")])
+    def __init__(self, number: int, out: Path | None) -> None:
+        judge = shlex.join(["oneffect", "check", str(out / "latest")]) if out is not None else ""
         name = signal.Signals(number).name
-        super().__init__(f"interrupted by {name}; all is stopped, and the history so far can be judged: {judge}")
+        judged = f", and the history so far can be judged: {judge}" if judge else ""
+        super().__init__(f"interrupted by {name}; all is stopped{judged}")
         self.exit_code = 128 + number
 
 
-def until_interrupted(work: Coroutine[Any, Any, T], out: Path) -> T:
-    """Run ``work`` to its end; its run directories go to ``out``.
+def until_interrupted(work: Coroutine[Any, Any, T], out: Path | None) -> T:
+    """Run ``work`` to its end; its run directories go to ``out``, None if nothing of it can be judged.
 
     The first signal cancels it and waits; a second one leaves at once.
     Raises Interrupted once all is stopped. Leaving at once is safe too: each stack has a reaper of its own, which
@@ -55,7 +56,7 @@ def _first(error: BaseException) -> BaseException:
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
-async def _listening(work: Coroutine[Any, Any, T], out: Path) -> T:
+async def _listening(work: Coroutine[Any, Any, T], out: Path | None) -> T:
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
     came: list[int] = []

@@ -18,7 +18,13 @@ SystemFile = Annotated[
 Seed = Annotated[
     int | None, typer.Option(metavar="N", min=0, help="What the plan is drawn from; random when not given.")
 ]
-StackName = Annotated[str, typer.Option("--stack", metavar="NAME", help="Where it runs: auto, native or docker.")]
+StackName = Annotated[
+    str, typer.Option("--stack", metavar="NAME", help="Where it runs: auto, native, docker or external.")
+]
+Addresses = Annotated[
+    Path | None,
+    typer.Option("--addresses", metavar="FILE", help="The addresses of the external stack, which runs already."),
+]
 Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where run directories go; .oneffect/runs when not given.")
 ]

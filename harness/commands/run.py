@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from harness.commands.options import Out, Seed, StackName, SystemFile
+from harness.commands.options import Addresses, Out, Seed, StackName, SystemFile
 from harness.commands.places import out_folder, scenario
 from harness.verdict import Verdict
 
@@ -34,6 +34,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = None,
     seed: Seed = None,
     stack: StackName = "auto",
+    addresses: Addresses = None,
     out: Out = None,
 ) -> None:
     """Execute scenarios and judge what was recorded.
@@ -49,6 +50,8 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
       oneffect run redis-outage --variant setnx_only
 
       oneffect run ./mine.yaml --system ./system.yaml --out ./runs
+
+      oneffect run ./mine.yaml --addresses ./staging.yaml
     """
     from harness.commands.interrupt import until_interrupted
     from harness.plan import make_plan
@@ -58,7 +61,9 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     seed = drawn(seed)
     here = Path.cwd()
     plans = [
-        make_plan(scenario(name, here), system_path=system, variant=variant, seed=seed, stack=stack)
+        make_plan(
+            scenario(name, here), system_path=system, variant=variant, seed=seed, stack=stack, addresses=addresses
+        )
         for name in scenarios
     ]
     console().print(f"seed {seed}")

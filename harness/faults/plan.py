@@ -56,15 +56,23 @@ def plan_faults(scenario: Scenario, system: System, seed: int, path: str) -> Ite
     for row, line in enumerate(scenario.faults):
         field = f"faults[{row}]"
         try:
-            fault = _fault(line)
-            targets = _targets(fault, line, system)
+            planned = plan_line(line, system, seed, after=number)
         except PlanRefused as refused:
             line_number = line_of(Path(path), ("faults", row))
             raise FileError(str(refused), path=path, line=line_number, field=field) from refused
-        for target in targets:
-            number += 1
-            planned = f"f{number}"
-            yield PlannedFault(planned, fault, target, line.at, line.lasts, _seed(seed, planned), system)
+        number += len(planned)
+        yield from planned
+
+
+def plan_line(line: FaultLine, system: System, seed: int, *, after: int) -> list[PlannedFault]:
+    """One row's planned faults, numbered on from ``after``; PlanRefused says what is off."""
+    fault = _fault(line)
+    targets = _targets(fault, line, system)
+    ids = [f"f{number}" for number in range(after + 1, after + 1 + len(targets))]
+    return [
+        PlannedFault(planned, fault, target, line.at, line.lasts, _seed(seed, planned), system)
+        for planned, target in zip(ids, targets, strict=True)
+    ]
 
 
 def _fault(line: FaultLine) -> Fault:

@@ -78,6 +78,20 @@ def parse(path: Path) -> Document:
     return Document(_Values(str(path), places).mapping(node, ()), places)
 
 
+def plain(text: str, where: str) -> object:
+    """One value as it would be read in a file; FileError, which names ``where`` it stands, for what is none."""
+    try:
+        node = _Loader(text, where).get_single_node()
+    except (yaml.MarkedYAMLError, ReaderError) as error:
+        raise FileError(
+            f"no YAML: {getattr(error, 'problem', None) or 'it has a control character'}", path=where
+        ) from None
+    if node is None:
+        return None
+    _bound(node, where)
+    return _Values(where, {}).value(node, ())
+
+
 def _text(path: Path) -> str:
     where = str(path)
     try:
@@ -205,7 +219,7 @@ class _Values:
         made: dict[str, object] = {}
         self.places[field] = self._place(node)
         for name, (key, value) in self._pairs(node).items():
-            made[name] = self._value(value, (*field, name))
+            made[name] = self.value(value, (*field, name))
             self.places[*field, name] = self._place(key)
         return made
 
@@ -226,13 +240,14 @@ class _Values:
                 own[name] = key, value
         return merged | own
 
-    def _value(self, node: yaml.Node, field: Field) -> object:
+    def value(self, node: yaml.Node, field: Field) -> object:
+        """Any node's value."""
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, field)
         self.places[field] = self._place(node)
         if isinstance(node, yaml.SequenceNode):
             self._plain(node, "seq")
-            return [self._value(child, (*field, index)) for index, child in enumerate(node.value)]
+            return [self.value(child, (*field, index)) for index, child in enumerate(node.value)]
         return self._scalar(node)
 
     def _scalar(self, node: yaml.Node) -> object:

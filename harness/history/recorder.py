@@ -71,7 +71,8 @@ class Recorder(Protocol):
 class HistoryRecorder:
     """Appends to a new file; safe to use from several threads. ``clock`` gives monotonic nanoseconds.
 
-    ``header`` needs plan, plan_digest, seed, versions, started and run; more is kept. Raises FileError if the file
+    ``header`` needs plan, plan_digest, seed, versions, started and run; more is kept, and ``t0``, the clock's reading
+    at the start, is added. Raises FileError if the file
     exists or cannot be written, OneffectError for a record that the format does not know. ``hide`` takes secrets out
     of what others said: errors and evidence.
     """
@@ -96,7 +97,7 @@ class HistoryRecorder:
         self._start = clock()
         self._lock = threading.Lock()
         self._writing = threading.Lock()
-        self._lines: list[bytes] = [_slow_line({"oneffect_history": FORMAT, **header})]
+        self._lines: list[bytes] = [_slow_line({"oneffect_history": FORMAT, **header, "t0": self._start})]
         self._index = 0
         self._broken: OSError | None = None
         self._closed = threading.Event()
@@ -110,6 +111,17 @@ class HistoryRecorder:
 
     def record(self, op: str, phase: str, actor: str, **fields: Any) -> int:  # noqa: ANN401 - any JSON value
         """Append one record and give its index. Fields that are None are left out."""
+        return self._append(None, op, phase, actor, fields)
+
+    def record_at(self, t: int, op: str, phase: str, actor: str, **fields: Any) -> int:  # noqa: ANN401 - the same
+        """The same for what another process saw at ``t`` (ns since the run's start); its line stands where it came in."""
+        return self._append(t, op, phase, actor, fields)
+
+    def since_start(self, reading: int) -> int:
+        """A reading of the clock, by this or another process that has the same one, as ns since the run's start."""
+        return reading - self._start
+
+    def _append(self, t: int | None, op: str, phase: str, actor: str, fields: dict[str, Any]) -> int:
         if (op, phase) not in _KNOWN or not fields.keys() <= _FIELDS:
             raise _refusal(op, phase, fields)
         if None in fields.values():
@@ -119,7 +131,7 @@ class HistoryRecorder:
         with self._lock:
             # Within the lock, so that the order of the lines is the order of i and of t.
             index = self._index + 1
-            t = self._clock() - self._start
+            t = self._clock() - self._start if t is None else t
             record = {"i": index, "t": t, "actor": actor, "op": op, "phase": phase, **fields}
             try:
                 line = orjson.dumps(record)
@@ -133,7 +145,7 @@ class HistoryRecorder:
 
     def operation(self, op: str, actor: str, **fields: object) -> Scope:
         """Record the invoke; a completion names it in ``of`` and repeats its fields unless given anew."""
-        return _Operation(self, op, actor, fields)
+        return RecordedOperation(self, op, actor, fields)
 
     def close(self) -> None:
         """Write what is left, to the disk. Closing twice does nothing more; FileError if it cannot be written."""
@@ -186,12 +198,12 @@ class HistoryRecorder:
         )
 
 
-class _Operation:
-    """An operation under way."""
+class RecordedOperation:
+    """An operation under way, written by any recorder."""
 
     __slots__ = ("_actor", "_fields", "_op", "_open", "_recorder", "index")
 
-    def __init__(self, recorder: HistoryRecorder, op: str, actor: str, fields: dict[str, object]) -> None:
+    def __init__(self, recorder: Recorder, op: str, actor: str, fields: dict[str, object]) -> None:
         self._recorder, self._op, self._actor, self._fields = recorder, op, actor, fields
         self._open = True
         self.index = 0

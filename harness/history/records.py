@@ -3,6 +3,10 @@
 Every record has ``i`` (index, from 1), ``t`` (ns since the run's start, monotonic), ``actor``, ``op`` and
 ``phase``. An observation has ``t_begin``: when the look began. The completion of an operation names its invoke
 in ``of``. An observation made in one pass of an observer names the pass's invoke in ``read``.
+
+Lines stand in the order of ``i``. Records of uploads that other processes of the load made have the ``t`` at which they
+made them, and stand where the run came to read them, a moment later. Those of another machine are ``placed``: its wall
+clock says about when they were, nothing is argued from it.
 """
 
 from __future__ import annotations
@@ -26,9 +30,14 @@ PHASES: Final = {
     "service": ("started", "ready", "killed", "stopped", "paused", "resumed", "exited"),
     "health": ("good", "bad"),
     "fault": ("injected", "armed", "bit", "healed", "failed"),
+    "load": ("began", "joined", "ended", "lost", "figures"),
     "run": ("loaded", "healed", "drained", "deadline", "finished", "interrupted"),
 }
-"""What each ``op`` may go through. ``health`` is the harness's own look past the proxies, ``when`` start or end."""
+"""What each ``op`` may go through.
+
+``health`` is the harness's own look past the proxies, ``when`` start or end. ``load`` tells of the processes of a load
+that has its own: a part of the history that a worker began and ended, a worker that joined a master, one that was lost.
+"""
 
 COLUMNS: Final = {
     "i": "BIGINT",
@@ -77,6 +86,10 @@ COLUMNS: Final = {
     "heals": "BOOLEAN",  # fault: it has a window and an end
     "evidence": "JSON",
     "parameters": "JSON",
+    "worker": "VARCHAR",  # load, upload: which process of the load it was
+    "operation": "VARCHAR",  # upload by such a process: upload id, attempt and worker; merging knows it by this
+    "intended": "BIGINT",  # upload: ns since the run's start at which it was due; latency counts from there
+    "placed": "BOOLEAN",  # upload: by another machine, whose clock is not the run's
     "command": "VARCHAR",  # claim: what the store was asked, "SET"
     "key": "VARCHAR",  # claim: the store's key
     "error": "VARCHAR",

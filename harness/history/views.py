@@ -5,13 +5,14 @@ Times are ns since the run's start; ``i`` is a record's index.
 =============  ======================================================================================================
 applies        (consumer, event_type): what each consumer must apply
 rules          (rule, of, event_type, accepted): outcome rules; ``accepted`` null: the type fits either kind of upload
-settings       one row: settle_ns, dead_letters, blobs
+settings       one row: settle_ns, dead_letters, blobs, batch_size
 planned        (fault, name, target): what the plan was to inject
 reads          (read, what, final, began, ended, phase): passes of observers; phase null: never ended
 finals         the last final pass of each kind, if it was ok
+absent         (worker, i, t, error, began): processes of the load of which no whole part of the history is here
 faults         (fault, name, target, heals, injected, bit, healed): the t of each phase, null where there was none
 uploads        one row an upload id: batch, state (ok, unknown, fail), i, t, ended (the first ok's t), acceptable
-acknowledged   one row an upload that was answered with ok: upload_id, sha256, acceptable, raw_file_storage_id
+acknowledged   one row an upload that was answered with ok: upload_id, sha256, acceptable, raw_file_storage_id, placed
 events         records that are events; malformed: those that are none
 effects        with ``read``
 letters        dead letters, each once
@@ -39,6 +40,12 @@ TABLES: Final = {
         FROM (SELECT *, row_number() OVER (PARTITION BY what ORDER BY read DESC) AS nth FROM reads WHERE final)
         WHERE nth = 1 AND phase = 'ok'
     """,
+    "absent": """
+        SELECT worker, min(i) AS i, min(t) AS t, max(error) FILTER (phase = 'lost') AS error,
+               bool_or(phase IN ('began', 'lost')) AS began
+        FROM history WHERE op = 'load' AND worker IS NOT NULL
+        GROUP BY worker HAVING NOT bool_or(phase = 'ended')
+    """,
     "faults": """
         SELECT fault, any_value(name) AS name, any_value(target) AS target, coalesce(bool_or(heals), false) AS heals,
                min(i) AS i, min(t) FILTER (phase = 'injected') AS injected, min(t) FILTER (phase = 'bit') AS bit,
@@ -58,7 +65,8 @@ VIEWS: Final = {
         FROM history WHERE op = 'upload' GROUP BY upload_id
     """,
     "acknowledged": """
-        SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t FROM history WHERE op = 'upload' AND phase = 'ok'
+        SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t, placed FROM history
+        WHERE op = 'upload' AND phase = 'ok'
     """,
     "events": """
         SELECT i, t, read, topic, partition, "offset", event_id, event_type, digest, causation_id, joins, injected,
@@ -93,7 +101,7 @@ CONSTANTS: Final = {
     "applies": "consumer VARCHAR, event_type VARCHAR",
     "rules": "rule VARCHAR, of VARCHAR, event_type VARCHAR, accepted BOOLEAN",
     "planned": "fault VARCHAR, name VARCHAR, target VARCHAR",
-    "settings": "settle_ns BIGINT, dead_letters BOOLEAN, blobs BOOLEAN",
+    "settings": "settle_ns BIGINT, dead_letters BOOLEAN, blobs BOOLEAN, batch_size BIGINT",
 }
 """Tables that hold what the plan says, and their columns."""
 
@@ -112,7 +120,14 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
             for kind in dict.fromkeys(rule["then"])
         ],
         "planned": [(fault.get("id"), fault.get("fault"), fault.get("target")) for fault in plan.get("faults", [])],
-        "settings": [(checks.get("settle_ns", 0), bool(checks.get("dead_letters")), bool(checks.get("blobs")))],
+        "settings": [
+            (
+                checks.get("settle_ns", 0),
+                bool(checks.get("dead_letters")),
+                bool(checks.get("blobs")),
+                ((plan.get("scenario") or {}).get("load") or {}).get("batch", 1),
+            )
+        ],
     }
 
 

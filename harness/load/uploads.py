@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections import defaultdict
 from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from harness.load.schedule import Planned, document, schedule
+from harness.load.tally import Tally, end_of
 from harness.pointer import pick
 
 if TYPE_CHECKING:
@@ -23,15 +23,12 @@ if TYPE_CHECKING:
 MOST = 5
 """A load that goes on while faults are in place ends at so many times its uploads, whatever else."""
 
-REFUSED = frozenset({400, 413, 415, 422})
-"""Answers that say no; anything else that is not the system's own "yes" leaves the outcome unknown."""
-
 
 class Load:
-    """One run's load: ``open`` names the front door, ``run`` sends everything.
+    """One run's load: ``open`` names the front door, ``run`` sends everything, ``tally`` is what was answered.
 
-    ``reached`` waits for a moment of the load. ``on_acknowledged`` is told each raw blob's id, and the SHA-256
-    that the client knows it has. Ids of uploads and batches begin with the run's id, so that runs never share a key.
+    ``reached`` waits for a moment of the load. Ids of uploads and batches begin with the run's id, so that runs never
+    share a key.
     """
 
     def __init__(self, shape: LoadShape, door: UploadLoad, *, run: str, seed: int, recorder: Recorder) -> None:
@@ -41,18 +38,17 @@ class Load:
         self._recorder = recorder
         self._url = ""
         self._http: HttpClient
-        self.on_acknowledged: Callable[[str, str], None] = lambda _id, _sha256: None
-        self.acknowledged: dict[str, set[str]] = {"upload": set(), "batch": set()}
-        """Ids of what must have its outcome: a batch once all its uploads are acknowledged and one is acceptable."""
-        self.unknown: set[str] = set()
-        """Uploads whose last answer left them unknown."""
+        self.tally = Tally(shape.batch)
         self._seed = seed
         self._ready: list[Document] = []
-        self._answered: dict[str, list[bool]] = defaultdict(list)
-        """Batch -> of each of its acknowledged uploads, whether it is acceptable."""
         self._begun = 0
         self._moved = asyncio.Condition()
         self._started = asyncio.Event()
+
+    @property
+    def scale(self) -> str:
+        """How large it is, in words."""
+        return f"{self._shape.uploads} uploads"
 
     def open(self, http: HttpClient, url: str) -> None:
         """Name the front door; it has an address only once the services run."""
@@ -102,9 +98,7 @@ class Load:
             if attempt:
                 await asyncio.sleep(self._shape.retry_after)
             if await self._once(upload_id, batch, content):
-                self.unknown.discard(upload_id)
                 return
-            self.unknown.add(upload_id)
 
     async def _once(self, upload_id: str, batch: str, content: Document) -> bool:
         """One try; False if the answer leaves it unknown."""
@@ -128,8 +122,9 @@ class Load:
                 headers={self._door.id_header: upload_id},
                 fields=self._door.filled(batch, self._shape.batch),
             )
-            if answer.status == self._door.ok:
-                raw = self._raw(answer)
+            phase = end_of(answer.status, self._door)
+            raw = self._raw(answer) if phase == "ok" else None
+            if phase == "ok":
                 operation.ok(
                     upload_id=upload_id,
                     status=answer.status,
@@ -137,19 +132,19 @@ class Load:
                     acceptable=content.acceptable,
                     raw_file_storage_id=raw,
                 )
-                self.acknowledged["upload"].add(upload_id)
-                if self._door.batches:
-                    self._answered[batch].append(content.acceptable)
-                    if len(self._answered[batch]) == self._shape.batch and any(self._answered.pop(batch)):
-                        self.acknowledged["batch"].add(batch)
-                if raw is not None:
-                    self.on_acknowledged(raw, digest)
-                return True
-            if answer.status in REFUSED:
+            elif phase == "fail":
                 operation.fail(upload_id=upload_id, status=answer.status, error=answer.error)
-                return True
-            operation.unknown(upload_id=upload_id, status=answer.status, error=answer.error)
-            return False
+            else:
+                operation.unknown(upload_id=upload_id, status=answer.status, error=answer.error)
+        self.tally.note(
+            phase,
+            upload_id,
+            batch=told.get("batch"),
+            acceptable=content.acceptable,
+            raw=raw,
+            sha256=digest,
+        )
+        return phase != "unknown"
 
     def _raw(self, answer: Answer) -> str | None:
         found = pick(answer.body, self._door.blob) if self._door.blob else None

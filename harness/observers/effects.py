@@ -22,22 +22,34 @@ class Effects:
         self._urls = urls
         self._rows = rows
         self._seen: Counter[tuple[object, ...]] = Counter()
+        self._before: Counter[tuple[object, ...]] = Counter()
 
     @property
     def count(self) -> int:
         """How many effects were seen so far."""
         return self._seen.total()
 
+    async def leave_aside(self) -> None:
+        """What there is now is not the run's."""
+        self._before = Counter([identity async for identity in self._identities()])
+
+    async def _identities(self) -> AsyncIterator[tuple[object, ...]]:
+        for consumer, described in self._described.items():
+            for row in await self._rows(self._urls[consumer], described.sql.query):
+                yield consumer, row["id"], row.get("effect"), row.get("carries")
+
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Rows of each service's query, as effects."""
-        for consumer, described in self._described.items():
-            now: Counter[tuple[object, ...]] = Counter()
-            for row in await self._rows(self._urls[consumer], described.sql.query):
-                identity = (consumer, row["id"], row.get("effect"), row.get("carries"))
-                now[identity] += 1
-                if final or now[identity] > self._seen[identity]:
-                    yield _fields(identity)
-            self._seen |= now
+        now: Counter[tuple[object, ...]] = Counter()
+        before = self._before.copy()
+        async for identity in self._identities():
+            if before[identity]:
+                before[identity] -= 1
+                continue
+            now[identity] += 1
+            if final or now[identity] > self._seen[identity]:
+                yield _fields(identity)
+        self._seen |= now
 
 
 def _fields(identity: tuple[object, ...]) -> Fields:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from harness.clients import sql
+from harness.errors import StackError
 from harness.history.recorder import Recorder
 from harness.observers.base import observe
 from harness.observers.blobs import Blobs
@@ -21,10 +22,14 @@ from harness.observers.topics import Topics
 if TYPE_CHECKING:
     from harness.clients.http import HttpClient
     from harness.clients.kafka import KafkaClient, TopicReader
+    from harness.stack import RunNames
     from harness.system import System
 
 BETWEEN_PASSES = 0.3
 """Seconds between two rounds of interim passes: they serve timing and the picture, not the verdict."""
+
+COMES_TO_REST = 30.0
+"""Seconds that a system which runs already is given to do what it was given before the run."""
 
 BETWEEN_BLOBS = 0.02
 """Seconds between two rounds of blob reads: a blob that comes late is to be seen late."""
@@ -40,9 +45,9 @@ class Watch:
         *,
         kafka: KafkaClient,
         http: HttpClient,
-        prefix: str,
+        names: RunNames,
     ) -> None:
-        self._prefix = prefix
+        self._names = names
         self.rounds = 0
         """Completed rounds of interim passes."""
         self._http = http
@@ -64,6 +69,8 @@ class Watch:
         ``urls`` name each service's database; ``blob_url`` has ``{id}`` in it, None: this system has no blobs.
         """
         self._effects = Effects(self._system.effects, urls, sql.rows)
+        if self._names.shared:
+            await self._leave_aside()
         if blob_url is not None:
             self._blobs = Blobs(self._http, partial(_address, blob_url), self._recorder.now)
         events = await self._kafka.reader(self._event_topics)
@@ -73,7 +80,28 @@ class Watch:
             name = self._system.dead_letters.topic
             letters = await self._kafka.reader({name: self._system.topics()[name]})
             self._readers.append(letters)
-            self._letters = DeadLetters(letters, self._system.dead_letters, self._prefix)
+            self._letters = DeadLetters(letters, self._system.dead_letters, self._names)
+
+    async def _leave_aside(self) -> None:
+        """What was there before the run is not judged, which can be told apart only while the system is at rest.
+
+        StackError if it is not, nor comes to rest for a while.
+        """
+        deadline = asyncio.get_running_loop().time() + COMES_TO_REST + self._system.settle
+        while asyncio.get_running_loop().time() < deadline:
+            ends = await self._kafka.leave_aside(self._system.topics())
+            await asyncio.sleep(self._system.settle)
+            async for _ in self._offsets.read(final=False):
+                pass
+            await self._effects.leave_aside()
+            if self._offsets.backlog <= 0 and await self._kafka.ends(self._system.topics()) == ends:
+                return
+            await asyncio.sleep(BETWEEN_PASSES)
+        behind = f", and {self._offsets.backlog} records are not done" if self._offsets.backlog > 0 else ""
+        raise StackError(
+            f"the system that runs is at work{behind}: what came of it could not be told from what the run does; "
+            "run once it is at rest"
+        )
 
     async def close(self) -> None:
         """Disconnect."""
@@ -92,10 +120,12 @@ class Watch:
         self.rounds += all(read)
 
     async def keep_looking(self) -> None:
-        """Rounds until cancelled."""
+        """Rounds until cancelled; a pass reads all effects there are, so as long again is left to the others."""
+        loop = asyncio.get_running_loop()
         while True:
+            begun = loop.time()
             await self.look()
-            await asyncio.sleep(BETWEEN_PASSES)
+            await asyncio.sleep(max(BETWEEN_PASSES, loop.time() - begun))
 
     async def keep_reading_blobs(self) -> None:
         """Read blobs as they are asked for, until cancelled."""

@@ -83,6 +83,7 @@ def document(history: History, findings: Sequence[Finding], verdict: Verdict, te
         "complete": history.complete,
         "again": again(header),
         "figures": figures(history),
+        "locust": locust(history),
         "faults": faults(history),
         "findings": [_finding(history, finding, templates) for finding in findings],
     }
@@ -91,16 +92,33 @@ def document(history: History, findings: Sequence[Finding], verdict: Verdict, te
 def again(header: Mapping[str, Any]) -> str:
     """The command that executes the same plan again; scenarios under ``scenarios/`` go by their names."""
     plan = header.get("plan") or {}
+    if "scenario" in plan and plan["scenario"] is None:
+        return _up_again(header, plan)
     path = PurePath(str(header.get("scenario_path") or "SCENARIO"))
     scenario = path.stem if path.parts == ("scenarios", path.name) else str(path)
-    words = ["oneffect", "run", scenario, "--seed", str(header["seed"])]
+    users = plan.get("users") or {}
+    words = ["oneffect", "load" if users else "run", scenario, "--seed", str(header["seed"])]
     if plan.get("variant"):
         words += ["--variant", str(plan["variant"])]
     if header.get("system_given"):
         words += ["--system", str(header["system_path"])]
-    if plan.get("stack", "native") != "native":
+    if header.get("addresses_path"):
+        words += ["--addresses", str(header["addresses_path"])]
+    elif plan.get("stack", "native") != "native":
         words += ["--stack", str(plan["stack"])]
+    if users:
+        words += ["--users", str(users["users"]), "--spawn-rate", f"{users['spawn_rate']:g}"]
+        words += ["--duration", f"{users['duration']:g}s", "--locustfile", users["locustfile"]]
+        words += ["--", *users["options"]] if users["options"] else []
     return shlex.join(words)
+
+
+def _up_again(header: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
+    """For what was up for hands; what they did is in the history alone."""
+    words = ["oneffect", "up", "--system", str(header["system_path"])]
+    given = header.get("addresses_path")
+    words += ["--addresses", str(given)] if given else ["--stack", str(plan["stack"])]
+    return shlex.join([*words, *(["--variant", str(plan["variant"])] if plan.get("variant") else [])])
 
 
 def figures(history: History) -> dict[str, Any]:
@@ -131,6 +149,12 @@ def figures(history: History) -> dict[str, Any]:
                coalesce(round(any_value(hit.n) / nullif(count(*) FILTER (phase = 'invoke'), 0), 3), 0) AS under_fault
         FROM tries, hit
     """)[0]
+
+
+def locust(history: History) -> dict[str, Any] | None:
+    """Locust's own figures (``harness.load.locust_load.read_figures``); None where it made no load."""
+    rows = history.sql("SELECT evidence FROM history WHERE op = 'load' AND phase = 'figures' ORDER BY i DESC LIMIT 1")
+    return dict(rows[0]["evidence"]) if rows else None
 
 
 def faults(history: History) -> list[dict[str, Any]]:

@@ -124,6 +124,10 @@ def _figures(document: Document) -> Html:
         ("events", figures["events"]),
         ("effects", figures["effects"]),
         ("seconds", f"{figures['duration']:.1f}"),
+        *(
+            (f"locust {name.replace('_', ' ')}", f"{value:g}")
+            for name, value in (document.get("locust") or {}).items()
+        ),
     ]
     each = [
         tag("div", tag("dt", name), tag("dd", f"{value:,}" if isinstance(value, int) else value))

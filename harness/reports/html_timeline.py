@@ -96,8 +96,8 @@ def answers(history: History) -> Columns:
         """
         SELECT (e.t - $begin) // $wide AS nth, count(*) FILTER (e.phase = 'ok') AS ok,
                count(*) FILTER (e.phase <> 'ok') AS rest,
-               quantile_cont((e.t - b.t) / 1e6, 0.5) FILTER (e.phase = 'ok') AS p50,
-               quantile_cont((e.t - b.t) / 1e6, 0.99) FILTER (e.phase = 'ok') AS p99
+               quantile_cont((e.t - coalesce(b.intended, b.t)) / 1e6, 0.5) FILTER (e.phase = 'ok') AS p50,
+               quantile_cont((e.t - coalesce(b.intended, b.t)) / 1e6, 0.99) FILTER (e.phase = 'ok') AS p99
         FROM history e JOIN history b ON b.i = e.of AND b.op = e.op
         WHERE e.op IN ('upload', 'publish') AND e.injected IS NULL GROUP BY nth ORDER BY nth
         """,

@@ -43,6 +43,11 @@ def report(document: Document, directory: Path) -> Iterator[Text]:
     yield from _warnings(document)
     yield from _faults(document["faults"])
     yield _figures(document["figures"])
+    if users := document.get("locust"):
+        yield _line(
+            f"  locust: {', '.join(f'{value:g} {name}' for name, value in users.items())} (from when each was due)",
+            "dim",
+        )
     yield _line(f"  run: {directory}    again: {document['again']}", "dim")
 
 

@@ -13,13 +13,24 @@ if TYPE_CHECKING:
 
 TABLE: Final[Mapping[str, str]] = {
     "docker": "harness.stacks.docker.stack:DockerStack",
+    "external": "harness.stacks.external.stack:ExternalStack",
     "native": "harness.stacks.native.stack:NativeStack",
 }
 """Stack's name -> where its class is."""
 
 
-def make_stack(name: str, system: System, folder: Path, *, working_directory: Path) -> Stack:
-    """A stack for one system, not started; logs go to ``folder``. PlanRefused if the system needs what it has not."""
+def make_stack(
+    name: str, system: System, folder: Path, *, working_directory: Path, addresses: Path | None = None
+) -> Stack:
+    """A stack for one system, not started; logs go to ``folder``. PlanRefused if the system needs what it has not.
+
+    ``addresses``: where the external one is.
+    """
     module, _, attribute = TABLE[name].partition(":")
-    made: Stack = getattr(import_module(module), attribute)(system, folder, working_directory=working_directory)
+    kind = getattr(import_module(module), attribute)
+    made: Stack = (
+        kind(system, addresses)
+        if addresses is not None
+        else kind(system, folder, working_directory=working_directory)
+    )
     return made

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.addresses import Addresses
 from harness.files import load
 from harness.scenario import Scenario
 from harness.system import System
@@ -58,4 +59,4 @@ def test_commands(block: Block) -> None:
 def test_files(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "block.yaml"
     path.write_text(block.text, encoding="utf-8")
-    load(path, {"scenario": Scenario, "system": System}[block.words])
+    load(path, {"scenario": Scenario, "system": System, "addresses": Addresses}[block.words])

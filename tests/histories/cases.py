@@ -314,7 +314,45 @@ def history_incomplete(tape: Tape) -> None:
     tape.one("run", "finished").update(phase="interrupted", error="KeyboardInterrupt")
 
 
+def load_incomplete(tape: Tape) -> None:
+    """A worker was killed; another's part is whole."""
+    tape.add(5, "load", "began", worker="w1")
+    tape.add(6, "load", "began", worker="w2")
+    tape.add(290, "load", "ended", worker="w1")
+    tape.add(291, "load", "lost", worker="w2", error="it ended without a word")
+
+
+def load_incomplete_elsewhere(tape: Tape) -> None:
+    """A worker on another machine: its part is not here, and an event follows an upload of its own."""
+    tape.add(5, "load", "joined", worker="w1")
+    for record in tape.find("upload", upload_id="u20"):
+        tape.drop([record])
+
+
 # good
+
+
+def load_on_two_machines(tape: Tape) -> None:
+    """Both parts are here; the clock of one is slow, so that an upload seems to have been answered before it was."""
+    for worker in ("w1", "w2"):
+        tape.add(5, "load", "joined", worker=worker)
+        tape.add(290, "load", "ended", worker=worker)
+    for record in tape.find("upload", upload_id="u3"):
+        record["placed"] = True
+    tape.blob(tape.look(350, "blobs"), 3, "missing", why="answer")
+
+
+def batch_that_was_not_filled(tape: Tape) -> None:
+    """Its other upload was never sent: no outcome of it may come, and none need."""
+    tape.header["plan"]["scenario"] = {"load": {"batch": 2}}
+    tape.upload(255, 30)
+    tape.event(topics(tape), 30, "placed", 0, 11)
+    tape.event(topics(tape), 30, "shipped", 0, 30)
+    tape.blob(final(tape, "blobs"), 30)
+    ends(tape, 0, 12)
+    for read in tape.find("read", "invoke", what="effects"):
+        for consumer in ("shop", "desk"):
+            tape.effect(read, consumer, "placed", 30)
 
 
 def good(tape: Tape) -> None:
@@ -471,6 +509,8 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "read_failed": read_failed,
     "not_at_rest": not_at_rest,
     "history_incomplete": history_incomplete,
+    "load_incomplete": load_incomplete,
+    "load_incomplete.elsewhere": load_incomplete_elsewhere,
 }
 """File -> what is changed. A file is named by its anomaly; what stands after a dot tells two of them apart."""
 
@@ -494,6 +534,8 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         effect_first_seen_late,
         same_bytes_twice,
         without_digests,
+        load_on_two_machines,
+        batch_that_was_not_filled,
     )
 }
 

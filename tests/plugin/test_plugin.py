@@ -44,7 +44,7 @@ from harness.verdict import Verdict
 
 class Stack:
     name = "native"
-    def lacks(self, need): return None
+    def lacks(self, need, on=None): return None
     async def start(self):
         self.loop = asyncio.get_running_loop()
         print("stack started")

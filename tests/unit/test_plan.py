@@ -79,9 +79,9 @@ def test_an_expectation_for_no_variant_is_refused(tmp_path: Path) -> None:
         plan(scenario(tmp_path, more="variants: {setnx: valid}\n"))
 
 
-@pytest.mark.parametrize("stack", ["external", "cloud"])
-def test_a_stack_that_is_not_there_is_refused(tmp_path: Path, stack: str) -> None:
-    with pytest.raises(PlanRefused, match="native"):
+@pytest.mark.parametrize(("stack", "said"), [("external", "--addresses FILE"), ("cloud", "native")])
+def test_a_stack_that_is_not_there_is_refused(tmp_path: Path, stack: str, said: str) -> None:
+    with pytest.raises(PlanRefused, match=said):
         plan(scenario(tmp_path), stack=stack)
 
 

@@ -25,6 +25,8 @@ class NativeLink:
         self.dependency = dependency
         self.address = address
         """host:port of the proxy."""
+        self.api = toxiproxy.address
+        """host:port of the API of the Toxiproxy that it is in."""
         self._toxiproxy = toxiproxy
         self._prober = Prober(address, kind, path)
         self._accepted = 0
@@ -33,11 +35,11 @@ class NativeLink:
         self, toxic: str, *, stream: Literal["upstream", "downstream"] = "downstream", **attributes: int
     ) -> Scope[None]:
         """A toxic on this link while the scope lasts."""
-        return self._toxiproxy.toxic(self.name, toxic, stream, attributes)
+        return self._toxiproxy.toxics.toxic(self.name, toxic, stream, attributes)
 
     def refuse(self) -> Scope[None]:
         """The proxy is off while the scope lasts."""
-        return self._toxiproxy.refusing(self.name)
+        return self._toxiproxy.toxics.refusing(self.name)
 
     async def probe(self, timeout: float, size: int = 0) -> Probe:
         """Requests of the harness's own through the proxy, until the answers make up ``size`` bytes."""

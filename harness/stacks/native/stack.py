@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from harness.clients import sql
 from harness.errors import PlanRefused, StackError
-from harness.stack import Forgetful, Killable, Link, Pausable, ServiceHandle, Stoppable
+from harness.stack import Forgetful, Killable, Link, Pausable, RunNames, ServiceHandle, Stoppable
 from harness.stacks.native.kafka import Kafka, listeners
 from harness.stacks.native.keeper import Keeper
 from harness.stacks.native.link import NativeLink
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from harness.stack import Fields, RunNames
+    from harness.stack import Fields
     from harness.system import System
 
 _START = 60.0
@@ -145,6 +145,10 @@ class NativeStack:
         number = (int(replica.partition("#")[2]) - 1) % self._system.services[target].replicas + 1
         return f"{target}#{number}"
 
+    def names(self, run: str) -> RunNames:
+        """Of the run alone: the next one on this stack has others."""
+        return RunNames(run)
+
     async def start_services(self, names: RunNames, folder: Path | str, variant: str | None) -> None:
         """Start every service for one run in parallel and wait until each is ready.
 
@@ -230,7 +234,7 @@ class NativeStack:
         locks = self._turns.setdefault(asyncio.get_running_loop(), defaultdict(asyncio.Lock))
         return locks[name]
 
-    def lacks(self, need: type) -> str | None:
+    def lacks(self, need: type, on: str | None = None) -> str | None:  # noqa: ARG002 - it can do all to each
         """Why this stack cannot offer a capability, or None."""
         if need in _OFFERS:
             return None

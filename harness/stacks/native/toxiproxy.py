@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import defaultdict
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
 
 from harness.clients.toxiproxy import ToxiproxyClient
-from harness.errors import OneffectError
 from harness.stacks.native.process import Launch, Process
+from harness.stacks.toxics import Toxics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 _START = 10.0
@@ -33,10 +31,9 @@ class Proxy:
 
 
 class Toxiproxy(Process):
-    """A Toxiproxy with fixed proxies; knows what is on them now, so that a restart can put it back.
+    """A Toxiproxy with fixed proxies, and the ``toxics`` that are on them.
 
-    Its API can hang on a proxy whose peer does not read. Taking a toxic off then falls back to a restart of this
-    process, which closes every connection of the replica's links and of no other's.
+    A restart closes every connection of the replica's links and of no other's.
     """
 
     def __init__(self, name: str, binary: Path, address: str, proxies: Sequence[Proxy], launch: Launch) -> None:
@@ -47,21 +44,13 @@ class Toxiproxy(Process):
         host, _, port = address.rpartition(":")
         command = [str(binary), "-host", host, "-port", port, "-config", str(config)]
         super().__init__(name, Launch(command, launch.env, launch.cwd, launch.log), self._listening)
+        self.address = address
+        """host:port of its API."""
+        self.toxics = Toxics(address, self._restart)
         self._api = ToxiproxyClient(address)
         self._proxies = {proxy.name for proxy in proxies}
         self._accepted: defaultdict[str, list[int]] = defaultdict(list)
         self._log_read = 0
-        self._numbers = itertools.count(1)
-        self._toxics: dict[str, tuple[str, Mapping[str, object]]] = {}
-        self._refusing: list[str] = []
-        self._lock: tuple[asyncio.Lock, asyncio.AbstractEventLoop | None] = (asyncio.Lock(), None)
-
-    def _changes(self) -> asyncio.Lock:
-        """One change at a time; a lock serves one event loop only, and a warm stack may see several."""
-        loop = asyncio.get_running_loop()
-        if self._lock[1] is not loop:
-            self._lock = (asyncio.Lock(), loop)
-        return self._lock[0]
 
     def accepted(self, proxy: str) -> list[int]:
         """Client ports of the connections that a proxy accepted since it was last asked, as its log says."""
@@ -79,68 +68,9 @@ class Toxiproxy(Process):
     async def _listening(self, timeout: float) -> bool:
         async with asyncio.timeout(timeout):
             found = await self._api.proxies()
-        return all(name in found and (found[name]["enabled"] or name in self._refusing) for name in self._proxies)
-
-    @asynccontextmanager
-    async def toxic(self, proxy: str, kind: str, stream: str, attributes: Mapping[str, int]) -> AsyncIterator[None]:
-        """A toxic on a proxy while the scope lasts."""
-        name = f"{kind}-{stream}-{next(self._numbers)}"
-        toxic = {"name": name, "type": kind, "stream": stream, "toxicity": 1.0, "attributes": dict(attributes)}
-        try:
-            async with self._changes():
-                self._toxics[name] = (proxy, toxic)
-                await self._api.add(proxy, toxic)
-            yield
-        finally:
-            await _whatever_happens(self._remove(proxy, name))
-
-    async def _remove(self, proxy: str, name: str) -> None:
-        async with self._changes():
-            self._toxics.pop(name, None)
-            try:
-                await self._api.remove(proxy, name)
-            except (OSError, EOFError, ValueError, TimeoutError, OneffectError):
-                await self._restart()
-
-    @asynccontextmanager
-    async def refusing(self, proxy: str) -> AsyncIterator[None]:
-        """A proxy is off while the scope lasts; of scopes that overlap the last one puts it back on."""
-        try:
-            async with self._changes():
-                self._refusing.append(proxy)
-                await self._api.enable(proxy, enabled=False)
-            yield
-        finally:
-            await _whatever_happens(self._restore(proxy))
-
-    async def _restore(self, proxy: str) -> None:
-        async with self._changes():
-            if proxy in self._refusing:
-                self._refusing.remove(proxy)
-            if proxy in self._refusing:
-                return
-            try:
-                await self._api.enable(proxy, enabled=True)
-            except (OSError, EOFError, ValueError, TimeoutError, OneffectError):
-                await self._restart()
+        return all(name in found and (found[name]["enabled"] or self.toxics.refuses(name)) for name in self._proxies)
 
     async def _restart(self) -> None:
         await self.kill()
         await self.start()
-        refusing, self._refusing = self._refusing, []
         await self.ready(_START)
-        self._refusing = refusing
-        for proxy in set(refusing):
-            await self._api.enable(proxy, enabled=False)
-        for proxy, toxic in self._toxics.values():
-            await self._api.add(proxy, toxic)
-
-
-async def _whatever_happens(healing: Coroutine[object, object, None]) -> None:
-    """Finish healing also when this task is being cancelled, then let the cancellation go on."""
-    task = asyncio.create_task(healing)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise

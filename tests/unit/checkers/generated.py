@@ -361,6 +361,27 @@ def change_batch(tape: Tape, random: Random) -> None:
             record["batch"] = batch
 
 
+def load_of_its_own(tape: Tape, random: Random) -> None:
+    """The load had processes of its own; perhaps one was lost, or was on another machine, and with it its uploads."""
+    for worker in ("w1", "w2"):
+        for phase in random.choice(
+            [["began", "ended"], ["joined"], ["began"], ["began", "lost"], ["joined", "ended"]]
+        ):
+            error = "it was killed" if phase == "lost" else None
+            tape.add(random.randint(0, 300), "load", phase, worker=worker, error=error)
+    for upload in {record["upload_id"] for record in tape.find("upload") if random.random() < 0.3}:
+        records = tape.find("upload", upload_id=upload)
+        if random.random() < 0.2:
+            tape.drop(records)
+        for record in records:
+            record["placed"] = True
+
+
+def batches_of_several(tape: Tape, random: Random) -> None:
+    """The scenario says how many uploads make a batch, and not all have so many."""
+    tape.header["plan"]["scenario"] = {"load": {"batch": random.randint(1, 3)}}
+
+
 def change_outcomes(tape: Tape, random: Random) -> None:
     """What must follow came twice, under two ids, or never came."""
     if (event := some(tape, random, "event", malformed=None)) is None:
@@ -505,6 +526,8 @@ PLANTS: tuple[Plant, ...] = (
     change_upload,
     reprocess,
     change_batch,
+    batches_of_several,
+    load_of_its_own,
     change_outcomes,
     change_blob,
     change_blob,

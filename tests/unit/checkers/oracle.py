@@ -57,6 +57,14 @@ class Run:
                 fault[record["phase"]] = record["t"]
         return faults
 
+    def absent(self) -> set[str]:
+        """Workers of the load whose whole part is not here."""
+        told: dict[str, set[str]] = defaultdict(set)
+        for record in self.of("load"):
+            if record.get("worker") is not None:
+                told[record["worker"]].add(record["phase"])
+        return {worker for worker, phases in told.items() if "ended" not in phases}
+
     @cached_property
     def well(self) -> bool:
         """All that was injected and heals is healed; the harness looked at the end, and all was good."""
@@ -397,7 +405,8 @@ class OutcomeOracle:
         for upload, event in self._own(n, rule["then"]):
             key = (upload, n, event["event_id"])
             if self.state.get(upload, "fail") == "fail":
-                yield "outcome_unasked", key
+                if upload in self.state or not self.run.absent():
+                    yield "outcome_unasked", key
                 continue
             good = event["event_type"] in (rule["accepted"] or ())
             bad = event["event_type"] in (rule["rejected"] or ())
@@ -408,13 +417,14 @@ class OutcomeOracle:
         """A batch must have its outcome if each of its uploads is ok and one of them should pass validation."""
         for batch, uploads in self.batches.items():
             ids = answers.get(batch, set())
-            whole = all(self.state[upload] == "ok" for upload in uploads)
+            size = self.run.plan.get("scenario", {}).get("load", {}).get("batch", 1)
+            whole = len(uploads) >= size and all(self.state[upload] == "ok" for upload in uploads)
             if whole and any(self.acceptable[upload] is True for upload in uploads) and not ids:
                 yield "outcome_missing" if self.decided else "undecided", (batch, n)
             if len(ids) > 1 + self._again(uploads):
                 yield "outcome_doubled", (batch, n)
         for batch, event in self._own(n, rule["then"]):
-            if batch not in self.batches:
+            if batch not in self.batches and not self.run.absent():
                 yield "outcome_unasked", (batch, n, event["event_id"])
 
     def _again(self, uploads: set[str]) -> int:
@@ -457,7 +467,7 @@ class RawOracle:
                 "raw": raw,
                 "sha": record.get("sha256"),
                 "acceptable": record.get("acceptable"),
-                "t": record["t"],
+                "t": None if record.get("placed") else record["t"],
             }
 
     def _named_for(self, upload_id: str) -> list[str]:
@@ -478,7 +488,7 @@ class RawOracle:
         yield from (("raw_overwritten", (raw,)) for raw, found in shas.items() if len(found) > 1)
         for blob in self.run.blobs:
             raw = blob["raw_file_storage_id"]
-            names = [u["t"] for u in self.kept if u["raw"] == raw]
+            names = [u["t"] for u in self.kept if u["raw"] == raw and u["t"] is not None]
             names += [self.named[raw]["t"]] if raw in self.named else []
             there = raw in self.last and self.last[raw]["phase"] in {"present", "different"}
             if blob["phase"] == "missing" and names and blob["t_begin"] > min(names) and there:
@@ -531,6 +541,7 @@ class EvidenceOracle:
         yield from (("read_failed", (what,)) for what in wanted if self.run.final(what) is None)
         if not self.run.records or (self.run.records[-1]["op"], self.run.records[-1]["phase"]) != ("run", "finished"):
             yield "history_incomplete", ()
+        yield from (("load_incomplete", (worker,)) for worker in self.run.absent())
         if self.run.of("run", "deadline"):
             yield "not_at_rest", ()
 
@@ -546,14 +557,15 @@ class EvidenceOracle:
                 yield "fault_not_healed", (name,)
                 continue
             window = range(fault["injected"], fault["healed"] + 1)
-            if sum(r["phase"] == "invoke" and r["t"] in window for r in self.load) < 5:
+            if sum(r["phase"] == "invoke" and r["t"] in window and not r.get("placed") for r in self.load) < 5:
                 yield "window_too_quiet", (name,)
 
     def _start(self) -> Iterator[Hit]:
         looks = [record for record in self.run.of("health") if record.get("when") == "start"]
         yield from (("unhealthy_start", (look["name"],)) for look in looks if look["phase"] == "bad")
         injected = [fault["injected"] for fault in self.run.faults.values() if "injected" in fault]
-        if not looks or (injected and not any(t < min(injected) for t in self.acknowledged)):
+        argued = [r["t"] for r in self.load if r["phase"] == "ok" and not r.get("placed")]
+        if not looks or (injected and not any(t < min(injected) for t in argued)):
             yield "unhealthy_start", (None,)
 
 

@@ -72,6 +72,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "unhealthy_start": ("name",),
     "read_failed": ("what",),
     "history_incomplete": (),
+    "load_incomplete": ("worker",),
 }
 """What a finding is for, as the oracle names it: columns of the rows that prove it."""
 

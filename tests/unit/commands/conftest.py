@@ -115,7 +115,7 @@ class FakeStack:
     async def stop(self) -> None:
         self._lab.stopped += 1
 
-    def lacks(self, need: type) -> str | None:
+    def lacks(self, need: type, on: str | None = None) -> str | None:
         return None
 
 

@@ -121,9 +121,19 @@ def test_an_unknown_variant(here: Path, say) -> None:
     refused(say("run", "control", "--variant", "setnx"), "setnx", "nearest: setnx_only")
 
 
-@pytest.mark.parametrize("stack", ["docker", "external", "cloud"])
+@pytest.mark.parametrize("stack", ["docker", "cloud"])
 def test_a_stack_that_is_not_there(here: Path, say, stack: str) -> None:
     refused(say("run", "control", "--stack", stack), stack, "native")
+
+
+def test_the_external_stack_is_somewhere(here: Path, say) -> None:
+    refused(say("run", "control", "--stack", "external"), "--addresses FILE")
+
+
+def test_addresses_are_of_the_external_stack(here: Path, say) -> None:
+    refused(say("run", "control", "--stack", "native", "--addresses", "a.yaml"), "--addresses", "native")
+    refused(say("run", "control", "--addresses", "a.yaml"), "a.yaml: there is no such file")
+    refused(say("run", "control", "--addresses", "a.yaml", "--variant", "setnx_only"), "setnx_only", "starts nothing")
 
 
 def test_a_system_that_is_not_there(here: Path, say) -> None:

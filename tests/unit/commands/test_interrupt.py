@@ -19,7 +19,7 @@ from harness.cli import main
 
 class Stack:
     name = "native"
-    def lacks(self, need): return None
+    def lacks(self, need, on=None): return None
     async def start(self): pass
     async def stop(self):
         Path("stopped").write_text("yes")

@@ -26,7 +26,7 @@ def written(tmp_path: Path) -> list[dict]:
 
 def test_the_first_line_is_the_header(tmp_path: Path) -> None:
     recorder(tmp_path).close()
-    assert written(tmp_path) == [{"oneffect_history": 1, **HEADER}]
+    assert written(tmp_path) == [{"oneffect_history": 1, **HEADER, "t0": 1000}]
 
 
 def test_a_header_without_a_plan_is_refused(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ async def drive(*answers: Answer, uploads: int = 1, retries: int = 0) -> tuple[T
     tape, door, blobs = Tape(), Door(*answers), []
     load = Load(shape, DOOR, run="r1", seed=1, recorder=tape)
     load.open(door, "http://front")
-    load.on_acknowledged = lambda storage_id, _: blobs.append(storage_id)
+    load.tally.on_acknowledged = lambda storage_id, _: blobs.append(storage_id)
     load.prepare()
     await load.run()
     return tape, door, load, blobs
@@ -64,7 +64,7 @@ async def drive(*answers: Answer, uploads: int = 1, retries: int = 0) -> tuple[T
 async def test_an_acknowledged_upload_names_its_blob() -> None:
     tape, door, load, blobs = await drive(Answer(202, {"raw": "abc"}))
     assert tape.ends == [("r1-0000000", "ok")]
-    assert load.acknowledged == {"upload": {"r1-0000000"}, "batch": set()}
+    assert load.tally.acknowledged == {"upload": {"r1-0000000"}, "batch": set()}
     assert blobs == ["abc"]
     assert tape.batches == [None]
     assert door.fields == [{}]
@@ -74,21 +74,21 @@ async def test_an_acknowledged_upload_names_its_blob() -> None:
 async def test_only_an_answer_that_says_no_is_a_failure(status: int) -> None:
     tape, _, load, _ = await drive(Answer(status), retries=3)
     assert tape.ends == [("r1-0000000", "fail")]
-    assert not load.unknown
+    assert not load.tally.unknown
 
 
 @pytest.mark.parametrize("status", [None, 500, 503, 404, 200])
 async def test_anything_else_is_unknown(status: int | None) -> None:
     tape, _, load, _ = await drive(Answer(status))
     assert tape.ends == [("r1-0000000", "unknown")]
-    assert load.unknown == {"r1-0000000"}
+    assert load.tally.unknown == {"r1-0000000"}
 
 
 async def test_an_unknown_upload_is_sent_again_under_its_key() -> None:
     tape, door, load, _ = await drive(Answer(503), Answer(None), Answer(202, {"raw": "abc"}), retries=5)
     assert [phase for _, phase in tape.ends] == ["unknown", "unknown", "ok"]
     assert len(set(door.keys)) == 1
-    assert not load.unknown
+    assert not load.tally.unknown
 
 
 async def test_a_share_of_the_load_is_reached_when_so_many_have_begun() -> None:
@@ -129,7 +129,7 @@ async def test_the_front_door_and_the_history_are_told_the_batch() -> None:
     assert sorted(tape.batches) == ["r1-b000000"] * 3 + ["r1-b000001"] * 3
     assert [fields["batch_id"] for fields in door.fields] == tape.batches
     assert {fields["batch_size"] for fields in door.fields} == {"of 3"}
-    assert load.acknowledged["batch"] == {"r1-b000000", "r1-b000001"}
+    assert load.tally.acknowledged["batch"] == {"r1-b000000", "r1-b000001"}
 
 
 @pytest.mark.parametrize("uploads", [4, 5, 6])
@@ -137,21 +137,21 @@ async def test_no_batch_is_left_unfilled(uploads: int) -> None:
     load, tape, door = in_batches(uploads, Answer(202))
     await load.run(more=lambda: len(door.keys) < 7)
     assert len(tape.batches) in {9, 12}
-    assert load.acknowledged["batch"] == set(tape.batches)
+    assert load.tally.acknowledged["batch"] == set(tape.batches)
 
 
 async def test_a_batch_must_have_its_outcome_only_if_all_of_it_was_acknowledged() -> None:
     load, _, _ = in_batches(6, Answer(202), Answer(503), Answer(202))
     await load.run()
-    assert len(load.acknowledged["upload"]) == 5
-    assert load.acknowledged["batch"] == {"r1-b000001"}
+    assert len(load.tally.acknowledged["upload"]) == 5
+    assert load.tally.acknowledged["batch"] == {"r1-b000001"}
 
 
 async def test_a_batch_without_an_acceptable_upload_needs_no_outcome() -> None:
     load, _, _ = in_batches(3, Answer(202), rejected="100%")
     await load.run()
-    assert len(load.acknowledged["upload"]) == 3
-    assert load.acknowledged["batch"] == set()
+    assert len(load.tally.acknowledged["upload"]) == 3
+    assert load.tally.acknowledged["batch"] == set()
 
 
 def test_a_field_that_is_not_filled_in_is_refused() -> None:

@@ -31,6 +31,18 @@ async def test_rows_are_given_once() -> None:
     assert effects.count == 2
 
 
+async def test_what_was_left_aside_is_never_given_but_one_more_of_it_is() -> None:
+    table = Table()
+    effects = observer(table)
+    table.rows = [{"id": "e1"}, {"id": "e2"}]
+    await effects.leave_aside()
+    assert not await one_pass(effects)
+    table.rows += [{"id": "e1"}, {"id": "e3"}]
+    for final in (False, True):
+        assert await one_pass(effects, final=final) == [("e1", None), ("e3", None)]
+    assert effects.count == 2
+
+
 async def test_rows_without_an_identity_are_counted() -> None:
     table = Table()
     effects = observer(table)

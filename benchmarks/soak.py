@@ -1,0 +1,137 @@
+"""A long load under a storm of faults: the verdict, and whether memory, files and sockets grow.
+
+``python -m benchmarks.soak --minutes 30 --rate 30``. Ends with 1 unless the verdict is valid and nothing is left open.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+EVERY = 5.0
+"""Seconds between two samples."""
+
+SETTLING = 60.0
+"""Seconds of a process's life that are left out of its slope: it loads what it needs then."""
+
+THINK = 2.0
+"""Seconds that a user of scenarios/locustfile.py thinks, in the mean."""
+
+HARNESS = "the harness"
+LOCUST = "locust"
+
+
+@dataclass
+class Samples:
+    """(seconds, MiB) of one process, and its open files and sockets at the first and the last look."""
+
+    name: str
+    memory: list[tuple[float, float]] = field(default_factory=list)
+    opened: list[int] = field(default_factory=list)
+
+
+def name_of(process: psutil.Process) -> str:
+    """A service's or part's name is its log's."""
+    if "locust" in process.cmdline():
+        return LOCUST
+    try:
+        log = Path(f"/proc/{process.pid}/fd/1").readlink()
+    except OSError:
+        return ""
+    return log.stem if log.suffix == ".log" else ""
+
+
+def look(harness: psutil.Process, seen: dict[int, Samples], at: float) -> None:
+    """One sample of the harness and of each process below it."""
+    for process in [harness, *harness.children(recursive=True)]:
+        try:
+            if process.pid not in seen:
+                name = HARNESS if process.pid == harness.pid else name_of(process)
+                if not name:
+                    continue
+                seen[process.pid] = Samples(name)
+            seen[process.pid].memory.append((at, process.memory_info().rss / 2**20))
+            seen[process.pid].opened.append(process.num_fds())
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+
+
+def slope(lives: list[Samples]) -> float | None:
+    """MiB an hour over all lives of one name, each with a level of its own; None if none lived long enough."""
+    times, sizes = [], []
+    for life in lives:
+        kept = [(t, size) for t, size in life.memory if t >= life.memory[0][0] + SETTLING]
+        if len(kept) > 1:
+            moments, levels = np.array(kept).T
+            times.append(moments - moments.mean())
+            sizes.append(levels - levels.mean())
+    if not times:
+        return None
+    x, y = np.concatenate(times), np.concatenate(sizes)
+    return float(x @ y / (x @ x) * 3600)
+
+
+def table(seen: dict[int, Samples]) -> None:
+    """Print a row a name."""
+    lives: defaultdict[str, list[Samples]] = defaultdict(list)
+    for one in seen.values():
+        lives[one.name].append(one)
+    print(
+        f"{'process':28}{'lives':>6}{'first MiB':>11}{'last MiB':>10}{'MiB/hour':>10}{'open first':>12}{'last':>6}{'most':>6}"
+    )
+    for name, those in sorted(lives.items()):
+        grown = slope(those)
+        first, last = those[0], those[-1]
+        most = max(max(one.opened) for one in those)
+        rate = f"{grown:.1f}" if grown is not None else "-"
+        print(
+            f"{name:28}{len(those):>6}{first.memory[0][1]:>11.0f}{last.memory[-1][1]:>10.0f}{rate:>10}"
+            f"{first.opened[min(12, len(first.opened) - 1)]:>12}{last.opened[-1]:>6}{most:>6}"
+        )
+
+
+def sockets() -> int:
+    """Listening sockets and established connections on loopback that are anybody's."""
+    return sum(one.status in {"LISTEN", "ESTABLISHED"} for one in psutil.net_connections("tcp4"))
+
+
+def main() -> None:
+    """Run it, print the figures, and end with 1 if it is not as it should be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--rate", type=float, default=30, help="uploads a second")
+    parser.add_argument("--seed", type=int, default=1)
+    wanted = parser.parse_args()
+    users = round(wanted.rate * THINK)
+    scenario = Path(__file__).with_name("soak.yaml")
+    locustfile = Path(__file__).parents[1] / "scenarios" / "locustfile.py"
+    before = sockets()
+    words = ["load", str(scenario), "--users", str(users), "--duration", f"{wanted.minutes:g}m"]
+    words += ["--locustfile", str(locustfile), "--seed", str(wanted.seed)]
+    run = subprocess.Popen([sys.executable, "-m", "harness.cli", *words])
+    harness, seen, begun = psutil.Process(run.pid), {}, time.monotonic()
+    while run.poll() is None:
+        look(harness, seen, time.monotonic() - begun)
+        try:
+            run.wait(EVERY)
+        except subprocess.TimeoutExpired:
+            continue
+    table(seen)
+    left = [pid for pid in seen if psutil.pid_exists(pid)]
+    after = sockets()
+    print(
+        f"sockets on this machine: {before} before, {after} after; processes left: {len(left)}; exit status {run.returncode}"
+    )
+    sys.exit(1 if run.returncode or left or after > before else 0)
+
+
+if __name__ == "__main__":
+    main()

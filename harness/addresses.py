@@ -1,0 +1,200 @@
+"""The addresses file: where each part of a stack is that runs already, and how the user's own commands break it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import yaml
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from harness.errors import FileError
+from harness.files import line_of, load
+from harness.system import Blobs, Model, Name, System
+
+if TYPE_CHECKING:
+    from harness.stack import RunNames, Stack
+
+_HOST_PORT = re.compile(r"[A-Za-z0-9._-]+:[0-9]{1,5}")
+
+
+def _host_port(value: object) -> object:
+    if (
+        not isinstance(value, str)
+        or not _HOST_PORT.fullmatch(value)
+        or int(value.rpartition(":")[2]) not in range(1, 65536)
+    ):
+        message = f"{value!r} is no address; write host:port, for example 127.0.0.1:9092"
+        raise ValueError(message)
+    return value
+
+
+Address = Annotated[str, BeforeValidator(_host_port)]
+
+
+def _words(value: str) -> str:
+    try:
+        words = shlex.split(value)
+    except ValueError:
+        words = []
+    if not words:
+        message = "no command; write a program and its arguments, with quotes that end"
+        raise ValueError(message)
+    return value
+
+
+Command = Annotated[str, AfterValidator(_words)]
+
+
+class LinkAddress(Model):
+    """One link's proxy: where the service reaches it, and its name in which Toxiproxy."""
+
+    listen: Address
+    """As the harness reaches it, for its probes."""
+    api: Address | None = None
+    """That Toxiproxy's API; the file's ``toxiproxy`` when not given."""
+    proxy: str | None = None
+    """Its name there; the link's own when not given."""
+
+
+class Commands(Model):
+    """The user's own commands for one replica or dependency; each runs without a shell and ends within a minute.
+
+    Without ``start`` what was killed or stopped must come back by itself.
+    """
+
+    kill: Command | None = Field(default=None, repr=False)
+    stop: Command | None = Field(default=None, repr=False)
+    start: Command | None = Field(default=None, repr=False)
+    pause: Command | None = Field(default=None, repr=False)
+    resume: Command | None = Field(default=None, repr=False)
+    forget: Command | None = Field(default=None, repr=False)
+    """Takes a store's files away while it is down."""
+
+    def texts(self) -> list[str]:
+        """Every command that there is."""
+        return [text for text in self.model_dump().values() if text is not None]
+
+
+class Names(Model):
+    """What the running system calls things, where it is not as the system file (a group: as its service)."""
+
+    topics: dict[Name, str] = {}
+    groups: dict[Name, str] = {}
+    databases: dict[Name, str] = {}
+
+
+class Addresses(Model):
+    """A whole addresses file. Dependencies and services are host:port that no fault touches."""
+
+    oneffect: Literal[1]
+    toxiproxy: Address | None = None
+    dependencies: dict[Name, Address]
+    services: dict[str, Address]
+    """By replica (``essay_lifecycle#1``), or by service where one address serves all of its replicas."""
+    links: dict[str, LinkAddress]
+    names: Names = Names()
+    data: dict[Name, str] = {}
+    """What ``{data}`` is in a service's ``effects.sql.url``."""
+    effects: dict[Name, str] = Field(default={}, repr=False)
+    """URLs to read effects at, in place of the system file's."""
+    blobs: str | None = None
+    """In place of the system file's ``blobs.get``."""
+    commands: dict[str, Commands] = {}
+    versions: dict[str, str] = {}
+    """Of the parts, for the history's header."""
+
+    def laid_over(self, system: System) -> System:
+        """The system, read where this file says."""
+        effects = {
+            name: one.model_copy(update={"sql": one.sql.model_copy(update={"url": self.effects[name]})})
+            if name in self.effects
+            else one
+            for name, one in system.effects.items()
+        }
+        blobs = Blobs(get=self.blobs) if self.blobs is not None else system.blobs
+        return system.model_copy(update={"effects": effects, "blobs": blobs})
+
+    def service(self, replica: str) -> str:
+        """The address of a replica."""
+        return self.services.get(replica) or self.services[replica.partition("#")[0]]
+
+    def api(self, link: str) -> str:
+        """The API of the Toxiproxy that a link's proxy is in."""
+        return self.links[link].api or self.toxiproxy or ""
+
+
+def described(system: System, stack: Stack, names: RunNames) -> Addresses:
+    """What a stack that the harness started, with its services, looks like to somebody who did not start it."""
+    links = {name: LinkAddress(listen=link.address, api=link.api) for name, link in stack.links.items()}
+    return Addresses(
+        oneffect=1,
+        dependencies={name: stack.direct(name) for name in system.dependencies},
+        services={name: stack.direct(name) for name in stack.services},
+        links=links,
+        names=Names(
+            topics={name: names.topic(name) for name in system.topics()},
+            groups={name: names.group(name) for name in system.services},
+            databases={name: names.database(name) for name in system.services},
+        ),
+        data={name: str(stack.data(name)) for name, one in system.effects.items() if "{data}" in one.sql.url},
+    )
+
+
+def written(addresses: Addresses) -> str:
+    """As an addresses file."""
+    text: str = yaml.safe_dump(addresses.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
+    return text
+
+
+def load_addresses(path: Path, system: System) -> Addresses:
+    """The file at ``path``, checked against the system that it shall serve; FileError says what is off, and where."""
+    found = load(path, Addresses)
+    for field, message in _amiss(found, system):
+        raise FileError(message, path=str(path), line=line_of(path, field), field=".".join(field))
+    return found
+
+
+def _amiss(found: Addresses, system: System) -> Iterator[tuple[tuple[str, ...], str]]:
+    replicas, services, links = system.replicas(), list(system.services), [f"{a}->{b}" for a, b in system.links()]
+    yield from _unknown("dependencies", found.dependencies, system.dependencies)
+    yield from _unknown("services", found.services, [*replicas, *services])
+    yield from _unknown("links", found.links, links)
+    yield from _unknown("commands", found.commands, [*replicas, *system.dependencies])
+    yield from _unknown("data", found.data, services)
+    yield from _unknown("effects", found.effects, system.effects)
+    yield from _unknown("names.topics", found.names.topics, system.topics())
+    yield from _unknown("names.groups", found.names.groups, services)
+    yield from _unknown("names.databases", found.names.databases, services)
+    for name in system.dependencies:
+        if name not in found.dependencies:
+            yield ("dependencies",), f"{name} is missing; write its host:port"
+    for replica in replicas:
+        if replica not in found.services and replica.partition("#")[0] not in found.services:
+            yield ("services",), f"{replica} is missing; write its host:port"
+    for link in links:
+        if link not in found.links:
+            yield ("links",), f"{link} is missing; write {{listen: host:port}} of its proxy"
+        elif not found.api(link):
+            yield ("links", link), "no Toxiproxy; write api: host:port here, or toxiproxy: host:port for all"
+    for name, effects in found.laid_over(system).effects.items():
+        if "{data}" in effects.sql.url and name not in found.data:
+            yield (
+                ("data",),
+                f"{name} is missing: its effects are read in {{data}}; write the folder, or effects.{name}",
+            )
+
+
+def _unknown(field: str, names: Collection[str], known: Collection[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, sorted(known), 1)
+            nearest = f" (nearest: {near[0]})" if near else ""
+            yield (
+                (*field.split("."), name),
+                f"the system has no such one{nearest}; known are {', '.join(sorted(known)) or 'none'}",
+            )

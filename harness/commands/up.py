@@ -1,0 +1,111 @@
+"""``oneffect up``: a system that stands, to look at, to load from outside, and to break by hand."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from shlex import join
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.commands.options import Addresses, Out, Seed, StackName
+from harness.commands.places import out_folder
+from harness.commands.run import drawn
+
+if TYPE_CHECKING:
+    from harness.reports.progress import Line
+    from harness.standing import Standing
+
+
+def up(  # noqa: PLR0913, PLR0917 - one parameter an option
+    system: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The system file; without it the nearest system.yaml upward.")
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Start the system with this deliberate flaw.")
+    ] = None,
+    stack: StackName = "auto",
+    addresses: Addresses = None,
+    seed: Seed = None,
+    out: Out = None,
+) -> None:
+    """Start a system with its brokers, stores and proxies, and hold it until Ctrl-C.
+
+    Addresses and links are printed, and stand in .oneffect/up.json. Break something from another terminal with
+    oneffect inject; this one shows what happens. At the end nothing is left but what was recorded and logged.
+
+    Exit status: 0 ended by Ctrl-C or SIGTERM, 2 a wrong word or file, 4 it could not start or one is up here already.
+
+    For example:
+
+      oneffect up
+
+      oneffect up --system reference_impl/system.yaml --variant setnx_only
+    """
+    from harness.commands.interrupt import Interrupted, until_interrupted
+    from harness.reports.progress import Board
+    from harness.reports.terminal import console
+    from harness.up import up as hold
+    from harness.up import want
+
+    here = Path.cwd()
+    wanted = want(system, here, variant=variant, stack=stack, seed=drawn(seed), addresses=addresses)
+    folder = out_folder(out)
+    with ExitStack() as starting:
+        line = starting.enter_context(Board(console(stderr=True), time.monotonic)).line(wanted.system.name)
+        terminal = _Terminal(line, starting)
+        try:
+            until_interrupted(hold(wanted, here=here, out=folder, terminal=terminal), None)
+        except Interrupted:
+            if not terminal.is_up:
+                raise
+            terminal.say("all is stopped")
+
+
+class _Terminal:
+    """Progress while it starts; then the addresses, and a line for whatever happens."""
+
+    def __init__(self, line: Line, starting: ExitStack) -> None:
+        from harness.reports.terminal import console
+
+        self._line = line
+        self._starting = starting
+        self._printer = console()
+        self.is_up = False
+
+    def step(self, text: str) -> None:
+        self._line.step(text)
+
+    def note(self, text: str) -> None:
+        self._line.note(text)
+
+    def up(self, standing: Standing, directory: Path) -> None:
+        from harness.reports.terminal import table
+
+        self.is_up = True
+        self._line.done()
+        self._starting.close()
+        say = self._printer.print
+        direct = {**standing.dependencies, **standing.services}
+        say(table("past the proxies", ["name", "address"], list(direct.items())))
+        say("")
+        say(table("links", ["name", "proxy"], list(standing.links.items())))
+        say("")
+        if standing.front_door:
+            say(f"front door: {standing.front_door}")
+        say(f"history and logs: {directory}")
+        say("all of this: .oneffect/up.json")
+        if standing.stack != "external":
+            say("as an addresses file, for --stack external: .oneffect/up.addresses.yaml")
+        if standing.links:
+            words = ["oneffect", "inject", "net.down", "--on", next(iter(standing.links)), "--for", "10s"]
+            say(f"break something from another terminal: {join(words)}")
+        say(f"up: run {standing.run} on the {standing.stack} stack, process {standing.pid}; Ctrl-C ends it")
+
+    def say(self, text: str) -> None:
+        from harness.reports.untrusted import shown as fit
+
+        self._printer.print(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {fit(text, lines=True)}")

@@ -1,0 +1,68 @@
+"""A system on a stack that runs: its services, its topics, and the harness's own clients, past the proxies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.errors import PlanRefused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.stack import RunNames, Stack
+    from harness.system import System
+
+
+class LiveSystem:
+    """One system under ``names``, on a stack that was started. ``connect`` comes first, ``close`` last.
+
+    PlanRefused if the system has no broker: events are what all of it is about.
+    """
+
+    def __init__(self, system: System, stack: Stack, names: RunNames) -> None:
+        from harness.clients.kafka import KafkaClient
+        from harness.clients.redis import RedisClient
+
+        self.system, self.stack, self.names = system, stack, names
+        by_kind = {system.kind(name): name for name in system.dependencies}
+        if "kafka" not in by_kind:
+            raise PlanRefused("the system has no dependency of kind kafka; name one")
+        self.kafka = KafkaClient(stack.direct(by_kind["kafka"]), names)
+        self.redis = RedisClient(stack.direct(by_kind["redis"])) if "redis" in by_kind else None
+
+    async def connect(self) -> None:
+        """Connect the clients; StackError if the broker does not answer."""
+        await self.kafka.start()
+
+    async def start_services(self, folder: Path, variant: str | None) -> None:
+        """Create the topics, then start every service and wait until each is ready; logs go to ``folder``.
+
+        Topics that are not the run's own must be there.
+        """
+        if self.names.shared:
+            await self.kafka.require_topics(self.system.topics())
+        else:
+            await self.kafka.create_topics(self.system.topics())
+        await self.stack.start_services(self.names, folder, variant)
+
+    async def close(self) -> None:
+        """Close the clients; the services are the stack's to end."""
+        await self.kafka.stop()
+        if self.redis is not None:
+            await self.redis.close()
+
+    def front_door(self) -> str | None:
+        """The address that uploads are posted to; None if the load is no upload."""
+        door = self.system.load.upload
+        return self.filled(f"http://{{{door.to}}}{door.post}") if door is not None else None
+
+    def filled(self, text: str, service: str | None = None) -> str:
+        """``text`` with direct addresses, and one service's own data folder and database."""
+        if service is not None:
+            if "{data}" in text:
+                text = text.replace("{data}", str(self.stack.data(service)))
+            text = text.replace("{database}", self.names.database(service))
+        for name in (*self.system.dependencies, *self.system.services):
+            if f"{{{name}}}" in text:
+                text = text.replace(f"{{{name}}}", self.stack.direct(name))
+        return text

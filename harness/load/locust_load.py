@@ -1,0 +1,289 @@
+"""A load whose uploads Locust's processes make, at the front door of a run.
+
+They write parts of the history; here these are read while they grow and joined to the run's own history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from harness.errors import FileError, StackError
+from harness.history.merge import Joint
+from harness.history.part import PATTERN, Clock, Part
+from harness.load.tally import Tally
+from harness.load.target import VARIABLE, Target
+
+if TYPE_CHECKING:
+    from harness.clients.http import HttpClient
+    from harness.history.recorder import HistoryRecorder
+    from harness.scenario import LoadShape
+    from harness.system import UploadLoad
+
+MOST: Final = 5
+"""A load that goes on while faults are in place ends at so many times its duration, whatever else."""
+
+STOP_WITHIN: Final = 20.0
+"""Seconds that requests under way are given to end: longer than a user waits for an answer."""
+
+_BEGINS_WITHIN: Final = 60.0
+_LOOK: Final = 0.05
+_MOST_CHARACTERS: Final = 2000
+_PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV")
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """How many users, how fast they come (a second), for how long (seconds), and what they do."""
+
+    count: int
+    spawn_rate: float
+    duration: float
+    file: Path
+    web: int | None = None
+    """Port of Locust's page on loopback; None: there is none."""
+    options: tuple[str, ...] = ()
+    """Further options of Locust's own."""
+
+    def document(self) -> dict[str, Any]:
+        """As the plan's document carries it."""
+        return {
+            "users": self.count,
+            "spawn_rate": self.spawn_rate,
+            "duration": self.duration,
+            "locustfile": str(self.file),
+            "options": list(self.options),
+        }
+
+
+class LocustLoad:
+    """One run's load, with the same surface as ``harness.load.uploads.Load``; ``folder`` is for all that Locust writes.
+
+    Moments are shares of the duration.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a load consists of
+        self,
+        users: Users,
+        shape: LoadShape,
+        door: UploadLoad,
+        *,
+        run: str,
+        seed: int,
+        recorder: HistoryRecorder,
+        folder: Path,
+    ) -> None:
+        self._users, self._door, self._run, self._seed = users, door, run, seed
+        self._batch = shape.batch
+        self._recorder = recorder
+        self._folder = folder
+        self._url = ""
+        self.tally = Tally(shape.batch)
+        self._started = asyncio.Event()
+        self._parts: dict[Path, Part] = {}
+        self._begun: set[str] = set()
+        self._ended: set[str] = set()
+        self._joint = Joint(self, Clock.now(), 0)
+
+    @property
+    def scale(self) -> str:
+        """How large it is, in words."""
+        return f"{self._users.count} users for {self._users.duration:g} s"
+
+    def open(self, http: HttpClient, url: str) -> None:  # noqa: ARG002 - Locust's processes connect themselves
+        """Name the front door."""
+        self._url = url
+
+    def prepare(self) -> None:
+        """Make the folder."""
+        (self._folder / "parts").mkdir(parents=True)
+
+    def record_at(self, t: int, op: str, phase: str, actor: str, **fields: Any) -> int:  # noqa: ANN401 - JSON
+        """What a part says, in the history; ``t`` and ``intended`` are readings of the clock that both share."""
+        if fields.get("intended") is not None:
+            fields["intended"] = self._recorder.since_start(fields["intended"])
+        return self._recorder.record_at(self._recorder.since_start(t), op, phase, actor, **fields)
+
+    async def run(self, more: Callable[[], bool] = lambda: False) -> None:
+        """Let the users in, and out when the time is over and there are to be no ``more``; join what they did."""
+        locust = await self._start()
+        try:
+            await self._whole_time(locust, more)
+            if locust.returncode is None:
+                locust.send_signal(signal.SIGTERM)
+            await self._out(locust)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(locust.pid, signal.SIGKILL)
+            await locust.wait()
+        self._take()
+        self._tell(locust.returncode)
+
+    async def reached(self, moment: float | str) -> None:
+        """Wait for seconds after the load's start, or for a share ("25%") of its duration."""
+        await self._started.wait()
+        seconds = moment if isinstance(moment, float) else float(moment.rstrip("%")) / 100 * self._users.duration
+        await asyncio.sleep(seconds)
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        target = Target(
+            run=self._run,
+            front_door=self._url,
+            upload=self._door,
+            parts=(self._folder / "parts").absolute(),
+            seed=self._seed,
+            batch=self._batch,
+            owner=os.getpid(),
+        )
+        path = self._folder.absolute() / "target.json"
+        path.write_text(target.model_dump_json(indent=2))
+        with (self._folder / "locust.log").open("wb") as log:
+            return await asyncio.create_subprocess_exec(
+                *command(self._users, self._folder.absolute()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=asyncio.subprocess.STDOUT,
+                env={**environment(), VARIABLE: str(path)},
+                start_new_session=True,
+            )
+
+    async def _whole_time(self, locust: asyncio.subprocess.Process, more: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        while locust.returncode is None:
+            self._take()
+            now = loop.time()
+            if not self._started.is_set():
+                if self.tally.acknowledged["upload"] or self.tally.unknown:
+                    self._started.set()
+                    start = now
+                elif now > start + _BEGINS_WITHIN:
+                    raise StackError(f"no user of Locust uploaded anything within {_BEGINS_WITHIN:g} s{self._why()}")
+            elif now >= start + self._users.duration and (not more() or now >= start + MOST * self._users.duration):
+                return
+            await asyncio.sleep(_LOOK)
+        if not self._started.is_set():
+            raise StackError(
+                f"Locust ended with status {locust.returncode} before a user uploaded anything{self._why()}"
+            )
+
+    async def _out(self, locust: asyncio.subprocess.Process) -> None:
+        """Wait until its users have left; their last answers are joined meanwhile."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * STOP_WITHIN):
+                while locust.returncode is None:
+                    self._take()
+                    await asyncio.sleep(_LOOK)
+
+    def _take(self) -> None:
+        """Join what the parts say since the last time."""
+        for path in sorted((self._folder / "parts").glob(PATTERN)):
+            part = self._parts.setdefault(path, Part(path))
+            for record in part.take():
+                if part.run != self._run:
+                    raise FileError(f"is a part of run {part.run}, and this is run {self._run}", path=str(path))
+                if self._joint.add(part, record) and record["op"] == "upload" and record["phase"] != "invoke":
+                    self._note(record)
+            if part.begun and part.worker not in self._begun:
+                self._begun.add(part.worker)
+                self._recorder.record("load", "began", "load", worker=part.worker, pid=part.pid)
+            if part.ended and part.worker not in self._ended:
+                self._ended.add(part.worker)
+                self._recorder.record("load", "ended", "load", worker=part.worker)
+
+    def _note(self, record: Mapping[str, Any]) -> None:
+        self.tally.note(
+            record["phase"],
+            record["upload_id"],
+            batch=record.get("batch"),
+            acceptable=record["acceptable"],
+            raw=record.get("raw_file_storage_id"),
+            sha256=record["sha256"],
+        )
+
+    def _tell(self, status: int | None) -> None:
+        if status:
+            error = f"Locust ended with status {status}{self._why()}"
+            self._recorder.record("load", "lost", "load", worker="locust", error=error[:_MOST_CHARACTERS])
+        if figures := read_figures(self._folder):
+            self._recorder.record("load", "figures", "load", evidence=figures)
+
+    def _why(self) -> str:
+        log = self._folder / "locust.log"
+        tail = log.read_text(errors="replace").strip().splitlines()[-12:] if log.is_file() else []
+        return f"; the end of {log}:\n" + "\n".join(tail) if tail else ""
+
+
+def command(users: Users, folder: Path) -> list[str]:
+    """The words that start Locust for a run; all that it writes goes to ``folder``."""
+    page = (
+        ["--headless"]
+        if users.web is None
+        else ["--web-host", "127.0.0.1", "--web-port", str(users.web), "--autostart"]
+    )
+    return [
+        *[sys.executable, "-m", "locust", "--locustfile", str(users.file), *page, "--only-summary"],
+        *["--users", str(users.count), "--spawn-rate", f"{users.spawn_rate:g}"],
+        *[
+            "--stop-timeout",
+            f"{STOP_WITHIN:g}",
+            "--csv",
+            str(folder / "locust"),
+            "--json-file",
+            str(folder / "locust"),
+            "--exit-code-on-error",
+            "0",
+        ],
+        *users.options,
+    ]
+
+
+def environment() -> dict[str, str]:
+    """Of the harness's own environment what Locust needs; the rest may hold secrets."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+
+
+def read_figures(folder: Path) -> dict[str, float] | None:
+    """Locust's own figures: requests, failures, requests a second, and percentiles in ms from the time each was due.
+
+    None if it wrote none. Locust keeps response times rounded: to 10 ms from 100 ms on, to 100 ms from a second on.
+    """
+    path = folder / "locust.json"
+    if not path.is_file():
+        return None
+    entries = orjson.loads(path.read_bytes())
+    times: Counter[float] = Counter()
+    for entry in entries:
+        times.update({float(time): count for time, count in entry["response_times"].items()})
+    total = sum(entry["num_requests"] for entry in entries)
+    if not total:
+        return {"requests": 0, "failures": 0}
+    lasted = max(e["last_request_timestamp"] for e in entries) - min(e["start_time"] for e in entries)
+    return {
+        "requests": total,
+        "failures": sum(entry["num_failures"] for entry in entries),
+        "per_second": round(total / max(lasted, 1.0), 1),
+        **{f"p{share}_ms": _percentile(times, share / 100) for share in (50, 95, 99)},
+        "max_ms": round(max(entry["max_response_time"] for entry in entries), 1),
+    }
+
+
+def _percentile(times: Mapping[float, int], share: float) -> float:
+    """The least time that so large a share of them does not exceed."""
+    wanted = share * sum(times.values())
+    seen = 0
+    for time in sorted(times):
+        seen += times[time]
+        if seen >= wanted:
+            return time
+    return 0.0

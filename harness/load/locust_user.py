@@ -1,0 +1,222 @@
+"""Users who upload, for a locustfile; each request is an operation of the history, and latency counts from its due time.
+
+Only Locust's own processes import this: Locust patches sockets for a whole process. What they do is written to a part
+file (``harness.history.part``), before it is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import re
+import socket
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar, Final, Literal
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+import gevent
+import orjson
+import urllib3
+from locust import User, between, events
+from locust.env import Environment
+from locust.exception import StopTest
+from locust.runners import MasterRunner, WorkerRunner
+
+from harness.errors import OneffectError
+from harness.history.part import PartRecorder
+from harness.load.documents import ACCEPTED, LARGE, REJECTED, Document, make
+from harness.load.tally import end_of
+from harness.load.target import Target, find_target
+from harness.pointer import pick
+
+TIMEOUT: Final = 15.0
+"""Seconds until a user gives up on an answer; longer than a front door should take to say 503."""
+
+_LOOK: Final = 0.5
+"""Seconds between looks at whether the harness is still there."""
+
+Kind = Literal["accepted", "large", "rejected"]
+_KINDS: Final[dict[str, dict[str, Any]]] = {"accepted": ACCEPTED, "large": LARGE, "rejected": REJECTED}
+
+
+class Site:
+    """What the users of one Locust process share: the target and the part of the history."""
+
+    def __init__(self, target: Target, worker: str) -> None:
+        if target.parts is None:
+            raise OneffectError("a target without a folder for the parts of the history")
+        self.target = target
+        self.worker = worker
+        self.part = PartRecorder(target.parts, run=target.run, worker=worker)
+        self.users = itertools.count(1)
+
+
+_SITES: Final[WeakKeyDictionary[Environment, Site]] = WeakKeyDictionary()
+"""Locust hands its environment to users and listeners alike; it has no other place for what they share."""
+
+
+class Uploader(User):
+    """A user who thinks, uploads a document, and sends it again under the same key while no answer says yes or no.
+
+    Subclasses give ``think`` and tasks that call ``upload``. Each thought makes the next upload due. If the system keeps
+    a user waiting, its next ones are late: they are made up for at once, and their latency counts from when they were
+    due, so that a stall shows in every request that it held back.
+    """
+
+    abstract = True
+    think: ClassVar[Any] = between(1, 3)
+    """Seconds between two due times, in Locust's own form."""
+    retries: ClassVar[int] = 8
+    retry_after: ClassVar[float] = 0.5
+    """Seconds until an upload is sent again."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        if environment not in _SITES:
+            raise StopTest(
+                "harness.load.locust_user was not told of the start of this Locust; import it in the locustfile"
+            )
+        self.site = _SITES[environment]
+        self.number = next(self.site.users)
+        self._uploads = itertools.count()
+        self._due: int | None = None
+        url = urlsplit(self.site.target.front_door)
+        if self.host:
+            door = urlsplit(self.host)
+            url = url._replace(scheme=door.scheme, netloc=door.netloc)
+        self._path = url.path
+        # One connection a user, as a client has; no hidden resend: each one is an operation of its own.
+        self._http = urllib3.connection_from_url(url.geturl(), retries=False, timeout=TIMEOUT)
+
+    def wait_time(self) -> float:
+        """Seconds until the next upload is due; none if it was already."""
+        now = self.site.part.now()
+        self._due = (self._due if self._due is not None else now) + round(self.think() * 1e9)
+        return max(0.0, (self._due - now) / 1e9)
+
+    def upload(self, kind: Kind = "accepted") -> None:
+        """Upload one new document of this kind."""
+        target, part = self.site.target, self.site.part
+        number = next(self._uploads)
+        name = f"{self.site.worker}-{self.number}.{number}"
+        random = Random(f"{target.seed}:locust:{name}")
+        document = make(random.choice(list(_KINDS[kind])), random)
+        batch = f"{target.run}-b{self.site.worker}-{self.number}.{number // target.batch}"
+        due = self._due = self._due if self._due is not None else part.now()
+        for attempt in range(self.retries + 1):
+            if self._once(f"{target.run}-{name}", attempt, batch, document, due) != "unknown":
+                return
+            due = part.now() + round(self.retry_after * 1e9)
+            gevent.sleep(self.retry_after)
+
+    def _once(self, upload_id: str, attempt: int, batch: str, document: Document, due: int) -> str:
+        target, part, door = self.site.target, self.site.part, self.site.target.upload
+        with part.operation(
+            "upload",
+            f"locust:{self.site.worker}",
+            upload_id=upload_id,
+            operation=f"{upload_id}.{attempt}.{self.site.worker}",
+            batch=batch if door.batches else None,
+            file_name=document.file_name,
+            size=len(document.content),
+            sha256=hashlib.sha256(document.content).hexdigest(),
+            acceptable=document.acceptable,
+            intended=due,
+        ) as operation:
+            try:
+                response = self._http.request(
+                    "POST",
+                    self._path,
+                    fields={
+                        **door.filled(batch, target.batch),
+                        door.field: (document.file_name, document.content, "application/octet-stream"),
+                    },
+                    headers={door.id_header: upload_id},
+                )
+            except urllib3.exceptions.HTTPError as error:
+                said = f"{type(error).__name__}: {error}"
+                operation.unknown(error=said)
+                self._tell(due, 0, error)
+                return "unknown"
+            end = end_of(response.status, door)
+            if end == "ok":
+                operation.ok(status=response.status, raw_file_storage_id=_raw(response.data, door.blob))
+            else:
+                ended = operation.fail if end == "fail" else operation.unknown
+                ended(status=response.status, error=response.data[:200].decode(errors="replace"))
+        self._tell(due, len(response.data), None if end == "ok" else OneffectError(f"HTTP {response.status}"))
+        return end
+
+    def _tell(self, due: int, length: int, error: Exception | None) -> None:
+        self.environment.events.request.fire(
+            request_type="POST",
+            name=self._path,
+            response_time=(self.site.part.now() - due) / 1e6,
+            response_length=length,
+            exception=error,
+            context={},
+        )
+
+
+def _raw(body: bytes, blob: str | None) -> str | None:
+    if blob is None:
+        return None
+    try:
+        found = pick(orjson.loads(body), blob)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, str) else None
+
+
+@events.init.add_listener
+def _begin(environment: Environment, runner: Any, **_: object) -> None:  # noqa: ANN401 - Locust's runners have no common type
+    """Open this process's part; a master has one for what it knows of its workers."""
+    try:
+        target = find_target(os.environ, Path.cwd())
+        site = Site(target, _worker(runner))
+    except OneffectError as error:
+        raise SystemExit(f"oneffect: {error}") from None
+    _SITES[environment] = site
+    if target.owner is not None:
+        gevent.spawn(_leave_with, target.owner)
+    if isinstance(runner, MasterRunner):
+        environment.events.worker_connect.add_listener(
+            lambda client_id, **_: site.part.record("load", "joined", "locust:master", worker=_plain(client_id))
+        )
+        environment.events.quitting.add_listener(lambda **_: _note_lost(site, runner))
+    environment.events.quit.add_listener(lambda **_: site.part.end())
+
+
+def _worker(runner: Any) -> str:  # noqa: ANN401 - the same
+    if isinstance(runner, WorkerRunner):
+        return _plain(runner.client_id)
+    role = "master" if isinstance(runner, MasterRunner) else "locust"
+    return _plain(f"{role}_{socket.gethostname()}_{os.getpid()}")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def _note_lost(site: Site, runner: MasterRunner) -> None:
+    for client in runner.clients.missing:
+        error = "its master heard no more of it"
+        site.part.record("load", "lost", "locust:master", worker=_plain(client.id), error=error)
+
+
+def _leave_with(owner: int) -> None:
+    """Whatever ends the harness ends its load, too: nobody would be left to end it."""
+    while _lives(owner):
+        gevent.sleep(_LOOK)
+    os._exit(3)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,223 @@
+"""Implements ``harness.stack.Stack`` for a stack that runs already; nothing of it is started or ended."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import time
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.addresses import Commands, load_addresses
+from harness.clients.commands import execute
+from harness.clients.exchange import exchange
+from harness.clients.probes import Prober
+from harness.clients.toxiproxy import ToxiproxyClient
+from harness.errors import FaultError, StackError
+from harness.redaction import Redaction
+from harness.stack import Link, Probe, ServiceHandle
+from harness.stacks.external.handle import NEEDS, ExternalHandle
+from harness.stacks.external.link import ExternalLink
+from harness.stacks.external.names import FixedNames
+from harness.stacks.toxics import PREFIX, Toxics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from harness.stack import Fields, RunNames
+    from harness.system import System
+
+ANSWERS_WITHIN = 5.0
+"""Seconds until what does not answer is given up on: it runs already."""
+
+_SUCCESS = 2
+"""The first digit of an HTTP status."""
+
+
+class ExternalStack:
+    """A stack at the addresses of a file; one run at a time has it, as a lock on that file says.
+
+    FileError if the file does not fit the system.
+    """
+
+    name = "external"
+
+    def __init__(self, system: System, addresses: Path) -> None:
+        self._system = system
+        self._path = addresses
+        self._given = load_addresses(addresses, system)
+        self._lock = -1
+        self._versions: dict[str, str] = {}
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        texts = [text for commands in self._given.commands.values() for text in commands.texts()]
+        self._hide = Redaction(system, os.environ, texts).text
+        self.links = self._make_links()
+        self.dependencies = {name: self._handle(name, system.kind(name), "/") for name in system.dependencies}
+        self.services = {
+            replica: self._handle(replica, "http", system.services[replica.partition("#")[0]].ready)
+            for replica in system.replicas()
+        }
+
+    def _handle(self, name: str, kind: str, path: str) -> ExternalHandle:
+        run = partial(execute, cwd=self._path.absolute().parent, hide=self._hide)
+        look = (
+            Prober(self.direct(name), kind).probe if kind != "http" else partial(_readiness, self.direct(name), path)
+        )
+        return ExternalHandle(name, self._given.commands.get(name, Commands()), look, run)
+
+    def _make_links(self) -> dict[str, ExternalLink]:
+        toxics: dict[str, Toxics] = {}
+        links = {}
+        for service, target in self._system.links():
+            name = f"{service}->{target}"
+            given, api = self._given.links[name], self._given.api(name)
+            if api not in toxics:
+                toxics[api] = Toxics(api, partial(self._clear, api, anew=True))
+            kind, path = self._probing(target)
+            links[name] = ExternalLink(
+                service,
+                target,
+                toxics=toxics[api],
+                proxy=given.proxy or name,
+                address=given.listen,
+                api=api,
+                prober=Prober(given.listen, kind, path),
+            )
+        return links
+
+    def _probing(self, target: str) -> tuple[str, str]:
+        if target in self._system.dependencies:
+            return self._system.kind(target), "/"
+        return "http", self._system.services[target].ready
+
+    async def start(self) -> None:
+        """Look whether every part answers, and take off what a killed harness left on the proxies.
+
+        StackError names the first part that does not answer, or says that another run has this stack.
+        """
+        self._take()
+        try:
+            await asyncio.gather(
+                *(self._clear(api, anew=False) for api in {link.api for link in self.links.values()})
+            )
+            await asyncio.gather(
+                *(self._there(f"dependencies.{name}", one) for name, one in self.dependencies.items()),
+                *(self._there(f"services.{name}", one) for name, one in self.services.items()),
+            )
+        except BaseException:
+            await self.stop()
+            raise
+
+    def _take(self) -> None:
+        self._lock = os.open(self._path, os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            self._lock = -1
+            raise StackError(f"another run has the stack of {self._path}; wait for its end, one at a time") from None
+
+    async def _there(self, field: str, handle: ExternalHandle) -> None:
+        try:
+            await handle.ready(ANSWERS_WITHIN)
+        except StackError as error:
+            raise StackError(f"{error}; start it, or mend {field} in {self._path}") from error
+
+    async def _clear(self, api: str, *, anew: bool) -> None:
+        """Every proxy of ours at ``api`` is on, and rid of the harness's toxics; ``anew``: its connections end too."""
+        client = ToxiproxyClient(api)
+        try:
+            found = await client.proxies()
+            self._versions["toxiproxy"] = await client.version()
+            for link in self.links.values():
+                if link.api != api:
+                    continue
+                if link.proxy not in found:
+                    raise StackError(
+                        f"links.{link.name}: the Toxiproxy at {api} has no proxy {link.proxy!r}; mend {self._path}"
+                    )
+                await self._clear_one(client, link, found[link.proxy], anew=anew)
+        except (OSError, EOFError, ValueError, KeyError, FaultError) as error:
+            raise StackError(
+                f"Toxiproxy at {api} does not answer: {error or type(error).__name__}; start it, or mend {self._path}"
+            ) from error
+
+    @staticmethod
+    async def _clear_one(client: ToxiproxyClient, link: ExternalLink, now: Mapping[str, Any], *, anew: bool) -> None:
+        if anew:
+            await client.enable(link.proxy, enabled=False)
+        for name in [str(toxic["name"]) for toxic in now["toxics"]]:
+            if name.startswith(PREFIX):
+                await client.remove(link.proxy, name)
+            elif not anew:
+                raise StackError(
+                    f"links.{link.name}: there is a toxic on its proxy already, {name!r}; take it off, and run again"
+                )
+        if anew or not now["enabled"]:
+            await client.enable(link.proxy, enabled=True)
+
+    async def stop(self) -> None:
+        """Let go of it; everything runs on."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def names(self, run: str) -> RunNames:
+        """What the system calls its topics, groups and databases, whichever the run."""
+        return FixedNames(run, self._given.names)
+
+    async def start_services(self, names: RunNames, folder: Path, variant: str | None) -> None:  # noqa: ARG002 - they run
+        """Wait until every service answers; a variant was refused by the plan."""
+        await asyncio.gather(*(one.ready(ANSWERS_WITHIN) for one in self.services.values()))
+
+    async def stop_services(self) -> None:
+        """Nothing: they run on."""
+
+    def data(self, service: str) -> Path:
+        """The folder that ``data:`` names; StackError without one."""
+        if service not in self._given.data:
+            raise StackError(f"data.{service}: no folder is named in {self._path}")
+        return Path(self._given.data[service])
+
+    def turn(self, name: str) -> AbstractAsyncContextManager[object]:
+        """Held by the one who may stop and start a replica or a dependency."""
+        return self._turns[name]
+
+    def direct(self, name: str) -> str:
+        """host:port of a dependency, a replica, or a service's first replica, that no fault touches."""
+        if name in self._given.dependencies:
+            return self._given.dependencies[name]
+        return self._given.service(name if "#" in name else f"{name}#1")
+
+    def lacks(self, need: type, on: str | None = None) -> str | None:
+        """The command that is missing for a target; without a target whether it could be had at all."""
+        if need in {Link, ServiceHandle}:
+            return None
+        if need not in NEEDS:
+            return f"it offers what links and commands can do, and no {need.__name__}"
+        known = {**self.services, **self.dependencies}
+        for name, handle in known.items():
+            if on in {name, name.partition("#")[0]} and (missing := handle.lacks(need)):
+                return f"there is no command for it; write commands: {{{name}: {{{missing}: …}}}} in {self._path}"
+        return None
+
+    def versions(self) -> Fields:
+        """What the file says, and what Toxiproxy says of itself."""
+        return {**self._versions, **self._given.versions}
+
+
+async def _readiness(address: str, path: str, timeout: float) -> Probe:
+    """One look at a service; only 2xx is an answer."""
+    begun = time.monotonic()
+    try:
+        reply = await exchange(address, "GET", path, timeout=timeout)
+        error = "" if reply.status // 100 == _SUCCESS else f"GET {path} was answered with {reply.status}"
+    except TimeoutError:
+        error = f"no answer within {timeout:g} s"
+    except (OSError, EOFError, ValueError) as problem:
+        error = f"{type(problem).__name__}: {problem}"
+    return Probe(not error, time.monotonic() - begun, error)

@@ -1,0 +1,169 @@
+"""What is up in a folder: ``.oneffect/up.json`` says it to other terminals and to load from outside.
+
+It is there while ``oneffect up`` waits, readable by its owner alone. A lock that the kernel frees tells a living one
+from one that was killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, Literal, Self
+
+import orjson
+from pydantic import Field, ValidationError
+
+from harness.errors import StackError
+from harness.system import Model, UploadLoad
+
+FOLDER: Final = Path(".oneffect")
+NAME: Final = "up.json"
+ADDRESSES: Final = "up.addresses.yaml"
+"""The addresses file of what is up, for ``--addresses``."""
+
+_LOCK: Final = "up.lock"
+_SOCKET: Final = "up.sock"
+_OWNER_ONLY: Final = 0o600
+
+
+class Standing(Model):
+    """All of up.json. Addresses are host:port that no fault touches, except ``links``: those are the proxies'."""
+
+    format: Literal[1] = 1
+    run: str
+    pid: int
+    stack: str
+    system: str
+    front_door: str | None = None
+    """Where uploads are posted to, ``http://…``."""
+    upload: UploadLoad | None = None
+    """The system file's ``load.upload``."""
+    services: dict[str, str]
+    dependencies: dict[str, str]
+    links: dict[str, str]
+    at: Path = Field(alias="socket")
+    """The socket that ``oneffect inject`` talks to."""
+
+    @contextmanager
+    def connected(self) -> Iterator[socket.socket]:
+        """A connection to what is up; StackError if nobody listens there any more."""
+        with _reached(self.at) as name, socket.socket(socket.AF_UNIX) as talk:
+            try:
+                talk.connect(name)
+            except OSError as error:
+                raise StackError(
+                    f"what was up here (process {self.pid}) does not answer: {error.strerror}; start it: oneffect up"
+                ) from error
+            yield talk
+
+
+def find(start: Path) -> Standing:
+    """What is up in ``start`` or the nearest folder above; StackError if nothing is."""
+    for folder in (start, *start.parents):
+        path = folder / FOLDER / NAME
+        if path.is_file():
+            if not _alive(folder / FOLDER / _LOCK):
+                break
+            try:
+                return Standing.model_validate(orjson.loads(path.read_bytes()))
+            except (OSError, ValueError, ValidationError) as error:
+                raise StackError(f"{path}: cannot be read: {error}; end what is up and start it anew") from error
+    raise StackError("no stack is up in this folder or above; start one in another terminal: oneffect up")
+
+
+class Post:
+    """The place from which one stack is told of: taken by ``with``, and by one at a time.
+
+    StackError if another one is up in ``folder`` already. Leaving takes the files away.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / FOLDER
+        self._lock = -1
+
+    def __enter__(self) -> Self:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
+        except OSError as error:
+            raise StackError(
+                f"{self._folder}: cannot be written to: {error.strerror}; go to another folder"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(self._lock, 20, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._lock)
+            raise StackError(
+                f"a stack is up in this folder already (process {pid}); end it, or go to another"
+            ) from None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+        self._clear()  # of one that was killed
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clear()
+        os.ftruncate(self._lock, 0)
+        os.close(self._lock)
+
+    @property
+    def address(self) -> Path:
+        """Where the socket is."""
+        return self._folder.absolute() / _SOCKET
+
+    def listening(self) -> socket.socket:
+        """A socket at ``address``, which only its owner may connect to."""
+        listener = socket.socket(socket.AF_UNIX)
+        os.fchmod(listener.fileno(), _OWNER_ONLY)  # before it has a name: nobody else gets in meanwhile
+        with _reached(self.address) as name:
+            listener.bind(name)
+        listener.listen()
+        return listener
+
+    def tell(self, standing: Standing, addresses: str | None = None) -> None:
+        """Write the addresses file and up.json, in one piece each."""
+        if addresses is not None:
+            self._write(ADDRESSES, addresses.encode())
+        self._write(NAME, orjson.dumps(standing.model_dump(mode="json", by_alias=True), option=orjson.OPT_INDENT_2))
+
+    def _write(self, name: str, text: bytes) -> None:
+        partial = self._folder / f".{name}"
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY), "wb") as file:
+            file.write(text)
+        partial.replace(self._folder / name)
+
+    def _clear(self) -> None:
+        for name in (NAME, ADDRESSES, _SOCKET):
+            (self._folder / name).unlink(missing_ok=True)
+
+
+def _alive(lock: Path) -> bool:
+    """Whether somebody holds the lock."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+@contextmanager
+def _reached(path: Path) -> Iterator[str]:
+    """A short name for a socket's path, which may be longer than the 107 characters that a socket's name may have."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        with suppress(OSError):
+            os.close(folder)

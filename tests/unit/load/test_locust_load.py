@@ -1,0 +1,236 @@
+"""Locust's own processes at a small front door: what they do is in the history, whole or said to be missing."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import orjson
+import psutil
+import pytest
+
+from harness.checkers.judge import judge
+from harness.errors import StackError
+from harness.history.part import PATTERN, Clock, Part
+from harness.history.reader import History
+from harness.history.recorder import HistoryRecorder
+from harness.load.locust_load import LocustLoad, Users
+from harness.load.target import VARIABLE
+from harness.scenario import LoadShape
+from harness.system import UploadLoad
+from tests.unit.load.door import Door
+
+DOOR = UploadLoad(to="front", post="/v1/files", blob="/raw")
+SHAPE = LoadShape.model_validate({"uploads": 1, "rate": "1/s"})
+HASTY = """
+from locust import constant, task
+from harness.load.locust_user import Uploader
+
+class Hasty(Uploader):
+    think = constant(0.05)
+    retry_after = 0.05
+
+    @task
+    def hand_in(self):
+        self.upload("accepted")
+"""
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    opened = Door()
+    yield opened
+    opened.close()
+
+
+class Bench:
+    """A history, and loads that are joined to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "history.jsonl"
+        header = {"plan": {}, "plan_digest": "d", "seed": 1, "versions": {}, "started": "now", "run": "r1"}
+        header["clock"] = Clock.now().document()
+        self.recorder = HistoryRecorder(self.path, header, clock=time.monotonic_ns)
+
+    def load(self, door: Door, text: str = HASTY, *, duration: float = 1.0, users: int = 3, options=()) -> LocustLoad:
+        file = self.folder / "locustfile.py"
+        file.write_text(dedent(text))
+        wanted = Users(users, 50, duration, file, options=options)
+        load = LocustLoad(wanted, SHAPE, DOOR, run="r1", seed=1, recorder=self.recorder, folder=self.folder / "load")
+        load.open(None, door.url)
+        load.prepare()
+        return load
+
+    def records(self, op: str, *phases: str) -> list[dict]:
+        self.recorder.close()
+        found = [orjson.loads(line) for line in self.path.read_bytes().splitlines()][1:]
+        return [one for one in found if one["op"] == op and (not phases or one["phase"] in phases)]
+
+    def workers(self) -> list[Part]:
+        parts = [Part(path) for path in (self.folder / "load" / "parts").glob(PATTERN)]
+        for part in parts:
+            list(part.take())
+        return parts
+
+    def missing(self) -> list[str]:
+        self.recorder.close()
+        with History(self.path) as history:
+            (evidence,) = (one for one in judge(history) if one.checker == "evidence")
+        return [str(row["why"]) for row in evidence.anomalies.get("load_incomplete", ())]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.recorder.close()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+async def test_every_request_is_an_operation_of_the_history(bench: Bench, door: Door) -> None:
+    blobs: list[str] = []
+    load = bench.load(door)
+    load.tally.on_acknowledged = lambda raw, _: blobs.append(raw)
+    await load.run()
+    invokes, ends = bench.records("upload", "invoke"), bench.records("upload", "ok", "unknown")
+    assert len(door.keys) > 5
+    unknown = {one["upload_id"] for one in ends if one["phase"] == "unknown"}
+    assert {one["upload_id"] for one in invokes} - unknown <= set(door.keys) <= {one["upload_id"] for one in invokes}
+    assert all(one["upload_id"].startswith("r1-") for one in invokes)
+    assert {one["of"] for one in ends} == {one["i"] for one in invokes}
+    acknowledged = [one["upload_id"] for one in ends if one["phase"] == "ok"]
+    assert load.tally.acknowledged["upload"] == set(acknowledged)
+    assert sorted(blobs) == sorted(f"blob-of-{one}" for one in acknowledged)
+    (figures,) = bench.records("load", "figures")
+    assert len(acknowledged) <= figures["evidence"]["requests"] <= len(invokes)
+    assert bench.missing() == []
+
+
+async def test_an_upload_is_sent_again_under_its_key_while_no_answer_says_yes_or_no(bench: Bench, door: Door) -> None:
+    door.refusals = 4
+    await bench.load(door, users=1).run()
+    again = {key: count for key, count in door.keys.items() if count > 1}
+    assert again
+    (key, count), *_ = again.items()
+    tries = [one for one in bench.records("upload", "unknown", "ok") if one["upload_id"] == key]
+    assert [one["phase"] for one in tries] == ["unknown"] * (count - 1) + ["ok"]
+    assert len({one["operation"] for one in tries}) == count
+
+
+async def test_what_a_stall_held_back_is_late_although_its_own_answer_came_at_once(bench: Bench, door: Door) -> None:
+    load = bench.load(door, duration=4.0, users=1)
+    enough = asyncio.Event()
+    running = asyncio.create_task(load.run(more=lambda: not enough.is_set()))
+    await until(lambda: len(door.keys) > 3)
+    door.open.clear()
+    stalled = len(door.keys)
+    await asyncio.sleep(1.5)  # the stall
+    door.open.set()
+    await until(lambda: len(door.keys) > stalled + 10)
+    enough.set()
+    await running
+    begun = {one["i"]: one for one in bench.records("upload", "invoke")}
+    naive = [end["t"] - begun[end["of"]]["t"] for end in bench.records("upload", "ok")]
+    ours = [end["t"] - begun[end["of"]]["intended"] for end in bench.records("upload", "ok")]
+    held = 500_000_000
+    assert sum(one > held for one in naive) >= 1
+    assert sum(one > held for one in ours) > sum(one > held for one in naive)
+
+
+async def test_a_worker_that_is_killed_makes_the_load_incomplete(bench: Bench, door: Door) -> None:
+    load = bench.load(door, duration=2.0, users=4, options=("--processes", "2"))
+    running = asyncio.create_task(load.run())
+    await load.reached(0.2)
+    await until(lambda: sum(part.begun for part in bench.workers()) == 3)
+    victim = next(part for part in bench.workers() if not part.worker.startswith("master"))
+    os.kill(victim.pid, signal.SIGKILL)
+    await running
+    assert "its part of the history has no end" in bench.missing()[0]
+    ended = {one["worker"] for one in bench.records("load", "ended")}
+    assert victim.worker not in ended
+    assert len(ended) == 2
+
+
+async def test_a_locust_that_is_killed_makes_the_load_incomplete(bench: Bench, door: Door) -> None:
+    load = bench.load(door, duration=30.0)
+    running = asyncio.create_task(load.run())
+    await load.reached(0.2)
+    (part,) = bench.workers()
+    os.kill(part.pid, signal.SIGKILL)
+    await running
+    assert any("status -9" in why for why in bench.missing())
+
+
+async def test_users_who_upload_nothing_are_said_to(bench: Bench, door: Door) -> None:
+    idle = HASTY.replace('self.upload("accepted")', 'raise SystemExit("enough")')
+    with pytest.raises(StackError, match="before a user uploaded anything"):
+        await bench.load(door, idle).run()
+
+
+async def test_a_cancelled_load_leaves_no_process(bench: Bench, door: Door) -> None:
+    load = bench.load(door, duration=60.0, options=("--processes", "2"))
+    running = asyncio.create_task(load.run())
+    await load.reached(0.1)
+    pids = [part.pid for part in bench.workers()]
+    assert len(pids) == 3
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+
+
+async def test_a_harness_that_is_killed_leaves_no_load(tmp_path: Path, door: Door) -> None:
+    script = f"""
+        import asyncio, sys
+        from pathlib import Path
+        from tests.unit.load.door import Door
+        from tests.unit.load.test_locust_load import Bench
+        bench = Bench(Path({str(tmp_path)!r}))
+        load = bench.load(Door(), duration=600.0, options=("--processes", "2"))
+        asyncio.run(load.run())
+    """
+    root = Path(__file__).parents[3]
+    harness = await asyncio.create_subprocess_exec(sys.executable, "-c", dedent(script), cwd=root)
+    try:
+        folder = tmp_path / "load" / "parts"
+        await until(lambda: len(list(folder.glob(PATTERN))) == 3)
+        parts = [Part(path) for path in folder.glob(PATTERN)]
+        for part in parts:
+            list(part.take())
+    finally:
+        harness.kill()
+        await harness.wait()
+    await until(lambda: not any(psutil.pid_exists(part.pid) for part in parts))
+
+
+async def test_locust_alone_uploads_to_what_is_up(tmp_path: Path, door: Door) -> None:
+    """With the project's own locustfile, whose users upload what must be taken and what must not."""
+    file = Path(__file__).parents[3] / "scenarios" / "locustfile.py"
+    (tmp_path / ".oneffect").mkdir()
+    told = {"run": "r1", "front_door": door.url, "upload": DOOR.model_dump(mode="json"), "format": 1, "links": {}}
+    (tmp_path / ".oneffect" / "up.json").write_bytes(orjson.dumps(told))
+    words = ["-m", "locust", "-f", file, "--headless", "--users", "40", "--spawn-rate", "40"]
+    env = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    locust = await asyncio.create_subprocess_exec(
+        sys.executable, *words, cwd=tmp_path, env=env, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await until(lambda: len(door.keys) > 60)
+    finally:
+        locust.send_signal(signal.SIGINT)
+        await locust.wait()
+    (path,) = (tmp_path / ".oneffect" / "parts" / "r1").glob(PATTERN)
+    part = Part(path)
+    acceptable = {record["acceptable"] for record in part.take()}
+    assert part.ended
+    assert acceptable == {True, False}

@@ -1,0 +1,92 @@
+"""What a system that runs already held before the run: left aside, once it is at rest."""
+
+import pytest
+
+from harness.addresses import Names
+from harness.errors import StackError
+from harness.observers import watch
+from harness.observers.watch import Watch
+from harness.stack import RunNames
+from harness.stacks.external.names import FixedNames
+from harness.system import System
+
+SYSTEM = System.model_validate(
+    {
+        "oneffect": 1,
+        "name": "small",
+        "dependencies": {"kafka": {"topics": {"orders": 1}}},
+        "services": {"ledger": {"command": "ledger", "env": {"KAFKA": "{kafka}"}}},
+        "load": {"upload": {"to": "ledger", "post": "/"}},
+        "events": {"id": "/id", "type": "/type", "topics": ["orders"]},
+        "effects": {"ledger": {"applies": ["x"], "sql": {"url": "sqlite:////x", "query": "SELECT"}}},
+        "settle": "10ms",
+    }
+)
+ORDERS = ("orders", 0)
+
+
+class Broker:
+    """Moves on by the numbers it is given, one a look, and then rests."""
+
+    def __init__(self, ends: list[int], committed: list[int]) -> None:
+        self._ends, self._committed = ends, committed
+        self.began: list[int] = []
+
+    async def ends(self, topics):
+        return {ORDERS: self._ends.pop(0) if len(self._ends) > 1 else self._ends[0]}
+
+    async def committed(self, service):
+        return {ORDERS: self._committed.pop(0) if len(self._committed) > 1 else self._committed[0]}
+
+    async def leave_aside(self, topics):
+        ends = await self.ends(topics)
+        self.began.append(ends[ORDERS])
+        return ends
+
+    async def reader(self, topics):
+        return self
+
+
+async def opened(broker: Broker, names: RunNames) -> None:
+    await Watch(SYSTEM, None, kafka=broker, http=None, names=names).open({"ledger": "sqlite:////x"}, None)
+
+
+@pytest.fixture(autouse=True)
+def rows(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    read: list[str] = []
+
+    async def look(url: str, query: str) -> list[dict[str, object]]:
+        read.append(url)
+        return []
+
+    monkeypatch.setattr("harness.clients.sql.rows", look)
+    monkeypatch.setattr(watch, "BETWEEN_PASSES", 0.001)
+    return read
+
+
+FIXED = FixedNames("r1", Names())
+
+
+async def test_at_rest_it_begins_behind_what_there_is(rows: list[str]) -> None:
+    broker = Broker([7], [7])
+    await opened(broker, FIXED)
+    assert (broker.began, len(rows)) == ([7], 1)
+
+
+async def test_it_waits_for_what_is_under_way_and_begins_behind_that() -> None:
+    # First a group is behind, which ends a look early; then a record comes during a look.
+    broker = Broker([7, 7, 7, 7, 8], [6, 7, 8])
+    await opened(broker, FIXED)
+    assert broker.began == [7, 7, 8]
+
+
+async def test_what_does_not_come_to_rest_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "COMES_TO_REST", 0.1)
+    with pytest.raises(StackError, match="3 records are not done"):
+        await opened(Broker([9], [6]), FIXED)
+
+
+async def test_a_run_with_names_of_its_own_leaves_nothing_aside(rows: list[str]) -> None:
+    broker = Broker([9], [6])
+    await opened(broker, RunNames("r1"))
+    assert (broker.began, rows) == ([], [])

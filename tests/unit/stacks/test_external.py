@@ -1,0 +1,161 @@
+"""A stack that runs elsewhere: the user's own commands, and what cannot be had without them."""
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.addresses import Commands
+from harness.clients.commands import execute
+from harness.errors import FaultError, StackError
+from harness.stack import Forgetful, Killable, Link, Pausable, Probe, ServiceHandle, Stoppable
+from harness.stacks.external import handle as handles
+from harness.stacks.external.handle import ExternalHandle
+from harness.stacks.external.stack import ExternalStack
+from tests.unit.test_addresses import GOOD, SYSTEM
+
+PATIENCE = 20.0
+
+
+def python(code: str) -> str:
+    return shlex.join([sys.executable, "-c", code])
+
+
+async def run(text: str, tmp_path: Path, longest: float = PATIENCE) -> None:
+    await execute(
+        text, "commands.x.kill", cwd=tmp_path, hide=lambda said: said.replace("hush", "***"), longest=longest
+    )
+
+
+async def test_a_command_runs_in_its_folder_and_without_a_shell(tmp_path: Path) -> None:
+    await run(python("import sys; open('made', 'w').write(sys.argv[1])") + " '$HOME;a b'", tmp_path)
+    assert (tmp_path / "made").read_text() == "$HOME;a b"
+
+
+async def test_a_command_that_fails_says_what_it_said(tmp_path: Path) -> None:
+    with pytest.raises(FaultError, match=r"commands\.x\.kill: the command ended with status 3: no such pod \*\*\*$"):
+        await run(python("print('no such pod hush', flush=True); exit(3)"), tmp_path)
+
+
+@pytest.mark.parametrize("text", ["no-such-program-anywhere", "a 'b"])
+async def test_a_command_that_cannot_be_started(tmp_path: Path, text: str) -> None:
+    with pytest.raises(FaultError, match="cannot be started"):
+        await run(text, tmp_path)
+
+
+async def test_a_command_that_does_not_end_is_ended_with_its_children(tmp_path: Path) -> None:
+    code = (
+        "import os, subprocess, sys, time; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "open('pid', 'w').write(str(child.pid)); time.sleep(600)"
+    )
+    with pytest.raises(FaultError, match="did not end within 2 s"):
+        await run(python(code), tmp_path, longest=2)
+    pid = int((tmp_path / "pid").read_text())
+    async with asyncio.timeout(PATIENCE):
+        while _runs(pid):
+            await asyncio.sleep(0.01)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+    except OSError:
+        return False
+
+
+class Elsewhere:
+    """Something that answers until a command ends it."""
+
+    def __init__(self, *deaf: str) -> None:
+        self.answers = True
+        self.done: list[str] = []
+        self._deaf = deaf
+
+    async def look(self, timeout: float) -> Probe:
+        return Probe(self.answers, 0.0, "" if self.answers else "refused")
+
+    async def execute(self, text: str, what: str) -> None:
+        self.done.append(text)
+        if text not in self._deaf:
+            self.answers = text in {"start", "resume"}
+
+
+def handle(elsewhere: Elsewhere, *commands: str) -> ExternalHandle:
+    made = Commands.model_validate({name: name for name in commands})
+    return ExternalHandle("ledger#1", made, elsewhere.look, elsewhere.execute)
+
+
+async def test_what_is_killed_is_down_until_it_is_started() -> None:
+    elsewhere = Elsewhere()
+    one = handle(elsewhere, "kill", "start")
+    await one.start()  # it was never ended
+    assert (await one.kill(), await one.state()) == (-signal.SIGKILL, "exited")
+    with pytest.raises(StackError, match="ledger#1 does not answer: refused"):
+        await one.ready(0.1)
+    await one.start()
+    await one.ready(PATIENCE)
+    assert elsewhere.done == ["kill", "start"]
+
+
+async def test_what_is_paused_is_resumed_once() -> None:
+    elsewhere = Elsewhere()
+    one = handle(elsewhere, "pause", "resume")
+    await one.pause()
+    assert await one.state() == "paused"
+    await one.resume()
+    await one.resume()
+    assert (elsewhere.done, await one.state()) == (["pause", "resume"], "ready")
+
+
+async def test_a_command_that_did_nothing_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handles, "SILENT_WITHIN", 0.1)
+    with pytest.raises(FaultError, match="answers still"):
+        await handle(Elsewhere("kill"), "kill").kill()
+
+
+async def test_without_a_command_nothing_is_done() -> None:
+    elsewhere = Elsewhere()
+    with pytest.raises(FaultError, match=r"commands\.ledger#1\.stop"):
+        await handle(elsewhere, "kill").stop()
+    assert (elsewhere.done, await handle(elsewhere).state()) == ([], "ready")
+
+
+def test_what_is_lacking_depends_on_the_target(tmp_path: Path) -> None:
+    path = tmp_path / "there.yaml"
+    path.write_text(GOOD + "commands: {ledger#1: {kill: k, pause: p}, redis: {kill: k, stop: s, forget: f}}\n")
+    stack = ExternalStack(SYSTEM, path)
+    had = [(Killable, "ledger#1"), (Killable, "redis"), (Stoppable, "redis"), (Forgetful, "redis"), (Link, "x")]
+    assert not [stack.lacks(need, on) for need, on in [*had, (ServiceHandle, "shop#1")] if stack.lacks(need, on)]
+    lacking = [(Killable, "ledger#2", "kill"), (Killable, "ledger", "kill"), (Pausable, "ledger#1", "resume")]
+    for need, on, missing in lacking:
+        assert f"{missing}: …" in (stack.lacks(need, on) or ""), on
+    assert "dict" in (stack.lacks(dict, "redis") or "")
+
+
+async def test_an_address_where_nothing_answers_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "there.yaml"
+    path.write_text(GOOD.replace("127.0.0.1:", "127.0.0.1:1"))
+    stack = ExternalStack(SYSTEM, path)
+    with pytest.raises(StackError, match=r"Toxiproxy at 127\.0\.0\.1:1847[45] does not answer.*there\.yaml"):
+        await stack.start()
+    # It let go: the file is free for the next run.
+    with pytest.raises(StackError, match="does not answer"):
+        await stack.start()
+
+
+async def test_one_run_at_a_time_has_it(tmp_path: Path) -> None:
+    import fcntl
+
+    path = tmp_path / "there.yaml"
+    path.write_text(GOOD)
+    other = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(StackError, match="one at a time"):
+            await ExternalStack(SYSTEM, path).start()
+    finally:
+        os.close(other)
