@@ -65,7 +65,12 @@ class ContainedPostgres(Contained):
         words = ["postgres"]
         for key, value in {**_POSTGRES, **config, "listen_addresses": host, "port": port}.items():
             words += ["-c", f"{key}={value}"]
-        env = {"POSTGRES_USER": USER, "POSTGRES_DB": "postgres", "POSTGRES_HOST_AUTH_METHOD": "trust", "LANG": "C.UTF-8"}
+        env = {
+            "POSTGRES_USER": USER,
+            "POSTGRES_DB": "postgres",
+            "POSTGRES_HOST_AUTH_METHOD": "trust",
+            "LANG": "C.UTF-8",
+        }
         prober = Prober(address, "postgres")
 
         async def answers(timeout: float) -> bool:
