@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint unit real scenarios postgres bench soak docs readme lock image clean help
+.PHONY: setup demo test lint unit real scenarios docker test-docker pulled postgres bench soak docs readme lock image clean help
 
 help:  ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): requirements.lock pyproject.toml
 	@echo "setup: virtual environment and pinned packages (about half a minute, once)"
@@ -24,7 +24,7 @@ setup: $(STAMP)  ## everything that is needed, with progress
 demo: setup  ## the main job: three scenarios on the reference and on a wrong variant
 	@$(BIN)/oneffect demo
 
-test: setup lint unit real scenarios  ## what CI runs
+test: setup lint unit real scenarios docker  ## what CI runs
 
 lint: $(STAMP)  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff format --check .
@@ -40,6 +40,22 @@ real: setup  ## tests on the real stack, the documents' commands among them
 
 scenarios: setup
 	@$(BIN)/pytest scenarios
+
+docker: setup
+	@if ! engine=$$(timeout 20 docker version --format '{{.Server.Version}}' 2>&1); then \
+	  echo "docker: no engine answers, so the tests of the docker stack were not run ($$(tail -1 <<<"$$engine"))"; \
+	elif ! missing=$$($(MAKE) --silent pulled 2>&1); then \
+	  echo "docker: the tests of the docker stack were not run: $$(grep -m 1 "the image" <<<"$$missing")"; \
+	else $(MAKE) --silent test-docker; fi
+
+test-docker: setup pulled image  ## the docker stack: links, faults, scenarios, docker-compose.chaos.yml
+	@docker build --quiet --tag oneffect-tests:0.1.0 tests/chaos
+	@$(BIN)/pytest --stack docker tests/conformance tests/chaos/test_faults.py tests/chaos/test_nothing_left.py tests/docker
+
+pulled:
+	@for one in python:3.11-slim $$($(BIN)/python -c 'from harness.stacks.docker.stack import IMAGES; print(*IMAGES.values())'); do \
+	  docker image inspect $$one >/dev/null 2>&1 || docker pull --quiet $$one || \
+	  { echo "the image $$one is not here and cannot be pulled" >&2; exit 1; }; done
 
 postgres: setup  ## the whole pipeline's scenarios with its databases on Postgres
 	@for one in redelivery redis-outage network; do \
@@ -61,7 +77,7 @@ docs: $(STAMP)  ## the generated pages, and docker-compose.chaos.yml
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-annotate --no-header --quiet
 lock:  ## pin all requirements again (needs uv)
-	$(LOCK) --extra native --extra reference --extra load --extra docker --extra dev --output-file requirements.lock
+	$(LOCK) --extra native --extra reference --extra load --extra dev --output-file requirements.lock
 	sed 's/ \\$$//' requirements.lock | grep == >.venv/constraints.txt
 	$(LOCK) --constraint .venv/constraints.txt --extra reference --output-file reference_impl/requirements.lock
 	$(LOCK) --constraint .venv/constraints.txt --extra load --output-file scenarios/requirements.lock

@@ -15,7 +15,11 @@ import click
 import typer
 from pydantic import BaseModel
 
-REFERENCE = Path(__file__).parent / "reference"
+from harness.files import load
+from harness.system import System
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
 SERVICES = (
     "content_service",
     "file_service",
@@ -68,7 +72,33 @@ def _faults() -> str:
         parameters = ", ".join(_field(field, info) for field, info in kind.model_fields.items()) or "none"
         heals = "yes: give `for:`" if kind.heals else "no: refuses `for:`"
         lines.append(f"| `{name}` | {kind.target} | {heals} | {parameters} | {kind.summary} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *_stacks()]) + "\n"
+
+
+def _stacks() -> Iterator[str]:
+    """Which fault works on which stack, as each stack says itself."""
+    from harness.faults import TABLE, fault_type
+    from harness.stacks import TABLE as STACKS
+    from harness.stacks import make_stack
+    from harness.stacks.external.handle import NEEDS
+
+    yield "# Where each works\n"
+    yield "On the external stack a process is broken by commands of your own; the table says which it takes.\n"
+    yield f"| fault | {' | '.join(STACKS)} |"
+    yield "|---" * (len(STACKS) + 1) + "|"
+    system = load(ROOT / "reference_impl" / "system.postgres.yaml", System)
+    made = {name: make_stack(name, system, ROOT, working_directory=ROOT) for name in STACKS if name != "external"}
+    for name in sorted(TABLE):
+        needs = fault_type(name).needs
+        cells = []
+        for stack in STACKS:
+            commands = [f"`{command}`" for need in needs for command in NEEDS.get(need, ())]
+            if stack == "external":
+                cells.append(" and ".join(commands) or "yes")
+            else:
+                reasons = [reason for need in needs if (reason := made[stack].lacks(need))]
+                cells.append(f"no: {reasons[0]}" if reasons else "yes")
+        yield f"| `{name}` | {' | '.join(cells)} |"
 
 
 def _anomalies() -> str:

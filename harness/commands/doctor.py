@@ -1,17 +1,21 @@
-"""``oneffect doctor``: what the native stack needs, and what of it is here."""
+"""``oneffect doctor``: what the stacks need, and what of it is here."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 from importlib.metadata import version
 
 import typer
+
+Row = tuple[str, str, str, str]
 
 
 def doctor() -> None:
     """Say what is there, in which version, what is missing, and the command that mends it.
 
-    Exit status: 0 all is there, 4 something is missing.
+    Exit status: 0 all that the native stack needs is there, 4 something is missing. Docker may be missing: only
+    --stack docker needs it.
 
     For example:
 
@@ -31,4 +35,22 @@ def doctor() -> None:
     printer = console()
     printer.print(table("", ("part", "version", "where", "mended by"), rows))
     printer.print("something is missing" if missing else "all is there")
+    printer.print(table("for --stack docker", ("part", "version", "where", "mended by"), list(_docker())))
     raise typer.Exit(4 if missing else 0)
+
+
+def _docker() -> Iterator[Row]:
+    from harness.errors import StackError
+    from harness.stacks.docker.engine import Engine
+    from harness.stacks.docker.stack import IMAGES
+
+    try:
+        engine = Engine()
+        yield "docker engine", engine.version, engine.command, ""
+        for image in IMAGES.values():
+            name, _, tag = image.rpartition(":")
+            there = engine.has(image)
+            yield name, tag, "here" if there else "missing", "" if there else f"docker pull {image}"
+    except StackError as error:
+        what, _, mend = str(error).partition("; ")
+        yield "docker engine", "", f"missing: {what}", mend

@@ -61,7 +61,7 @@ class Users:
             "users": self.count,
             "spawn_rate": self.spawn_rate,
             "duration": self.duration,
-            "locustfile": str(self.file),
+            "locustfile": os.path.relpath(self.file),
             "options": list(self.options),
         }
 

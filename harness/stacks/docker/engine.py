@@ -62,17 +62,23 @@ class Engine:
             raise StackError(f"docker {words[0]}: {done.stderr.strip()[-500:] or 'failed'}")
         return done.stdout.strip()
 
+    def has(self, image: str) -> bool:
+        """Whether an image is here."""
+        try:
+            self.ask("image", "inspect", "--format", "{{.Id}}", image)
+        except StackError as error:
+            if "no such image" not in str(error).lower():
+                raise
+            return False
+        return True
+
     def require(self, images: list[str]) -> None:
         """StackError names the first image that is not here, and how to get it."""
         for image in images:
-            try:
-                self.ask("image", "inspect", "--format", "{{.Id}}", image)
-            except StackError as error:
-                if "no such image" not in str(error).lower():
-                    raise
+            if not self.has(image):
                 raise StackError(
                     f"docker: the image {image} is not here; run: docker pull {image} (or build it, as `make image` does)"
-                ) from None
+                )
 
     def entrust(self, folder: Path) -> None:
         """Leave in a stack's folder what the reaper needs to remove the stack's containers."""

@@ -67,3 +67,25 @@ def test_one_message_and_nothing_is_started(project: Path, made_up, say, case: s
         assert word in message
     asked = (project / "asked").read_text().split("\n") if script is not None else []
     assert not [words for words in asked if words.startswith(("create", "start", "run"))]
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("no command", ["docker engine", "no docker command on PATH", "install Docker"]),
+        ("an engine too old", ["the engine is 19.03.15", "upgrade"]),
+    ],
+)
+def test_the_doctor_says_so(made_up, say, case: str, words: list[str]) -> None:
+    made_up(CASES[case][0])
+    said = say("doctor").stdout
+    for word in words:
+        assert word in said
+
+
+def test_the_doctor_says_which_image_is_missing(made_up, say) -> None:
+    made_up(f"{ANSWERS}; case $5 in redis*) echo Error: No such image: $5 >&2; exit 1;; esac")
+    said = say("doctor").stdout
+    assert "20.10.24" in said
+    assert "docker pull redis:7-alpine" in said
+    assert "docker pull postgres" not in said
