@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
@@ -35,15 +36,32 @@ class Topics:
     def __init__(self, reader: Reader, system: System) -> None:
         self._reader = reader
         self._system = system
-        self.events: list[Fields] = []
-        """Every event given so far, for the drain and the blobs to look at."""
+        self.count = 0
+        """Events given so far."""
+        self.joins: defaultdict[tuple[int, bool], set[str]] = defaultdict(set)
+        """(an outcome rule's number, whether as its ``of``) -> the keys seen so: all that the drain asks for."""
+        self._raws: list[str] = []
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:  # noqa: ARG002 - each record once is all there is
         """Records that became visible since the pass before."""
         for record in await self._reader.pass_to_end():
             fields = event_fields(record, self._system)
-            self.events.append(fields)
+            self._keep(fields)
             yield fields
+
+    def _keep(self, fields: Fields) -> None:
+        self.count += 1
+        joins = fields.get("joins")
+        for number, key in joins.items() if isinstance(joins, Mapping) else ():
+            rule = int(number)
+            self.joins[rule, fields["event_type"] == self._system.outcomes[rule].of].add(key)
+        if isinstance(raw := fields.get("raw_file_storage_id"), str):
+            self._raws.append(raw)
+
+    def take_raws(self) -> list[str]:
+        """Raw blobs that events have named since the last time, as often as they did."""
+        taken, self._raws = self._raws, []
+        return taken
 
 
 def event_fields(record: Record, system: System) -> Fields:

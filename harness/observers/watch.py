@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 
 BETWEEN_PASSES = 0.3
 """Seconds between two rounds of interim passes: they serve timing and the picture, not the verdict."""
+
+_SPARED = 3
+"""After a round, so many times as long as it took, nothing is read."""
 
 COMES_TO_REST = 30.0
 """Seconds that a system which runs already is given to do what it was given before the run."""
@@ -61,7 +63,6 @@ class Watch:
         self._effects: Effects
         self._offsets = Offsets(kafka, list(system.effects), self._event_topics)
         self._blobs: Blobs | None = None
-        self._named = 0
 
     async def open(self, urls: Mapping[str, str], blob_url: str | None) -> None:
         """Connect the readers of topics.
@@ -120,12 +121,12 @@ class Watch:
         self.rounds += all(read)
 
     async def keep_looking(self) -> None:
-        """Rounds until cancelled; a pass reads all effects there are, so as long again is left to the others."""
+        """Rounds until cancelled; one reads all effects there are, so most of the time is left to the others."""
         loop = asyncio.get_running_loop()
         while True:
             begun = loop.time()
             await self.look()
-            await asyncio.sleep(max(BETWEEN_PASSES, loop.time() - begun))
+            await asyncio.sleep(max(BETWEEN_PASSES, _SPARED * (loop.time() - begun)))
 
     async def keep_reading_blobs(self) -> None:
         """Read blobs as they are asked for, until cancelled."""
@@ -140,31 +141,25 @@ class Watch:
             self._blobs.ask(storage_id, "answer", sha256)
 
     def _ask_for_blobs(self) -> None:
-        for event in self._topics.events[self._named :]:
-            raw = event.get("raw_file_storage_id")
-            if self._blobs is not None and isinstance(raw, str):
+        for raw in self._topics.take_raws():
+            if self._blobs is not None:
                 self._blobs.ask(raw, "event")
-        self._named = len(self._topics.events)
 
     def missing_outcomes(self, asked: Mapping[str, set[str]]) -> set[str]:
         """Which of these uploads and batches no outcome event has been seen for, for every rule that asks for one."""
-        rules = {str(n): rule.of for n, rule in enumerate(self._system.outcomes) if rule.of in asked}
-        seen = {(rule, joins.get(rule)) for joins in self._joins() for rule in rules}
-        return {key for rule, of in rules.items() for key in asked[of] if (rule, key) not in seen}
+        joins = self._topics.joins
+        return {
+            key
+            for n, rule in enumerate(self._system.outcomes)
+            if rule.of in asked
+            for key in asked[rule.of] - joins[n, False]
+        }
 
     def missing_followups(self) -> int:
         """How many events of an ``of`` have no ``then`` yet."""
-        missing = 0
-        for n, rule in enumerate(self._system.outcomes):
-            if rule.of in {"upload", "batch"}:
-                continue
-            keys: dict[str, set[object]] = defaultdict(set)
-            for event in self._topics.events:
-                joins = event.get("joins")
-                if isinstance(joins, Mapping) and str(n) in joins:
-                    keys["of" if event["event_type"] == rule.of else "then"].add(joins[str(n)])
-            missing += len(keys["of"] - keys["then"])
-        return missing
+        joins = self._topics.joins
+        rules = [n for n, rule in enumerate(self._system.outcomes) if rule.of not in {"upload", "batch"}]
+        return sum(len(joins[n, True] - joins[n, False]) for n in rules)
 
     def idle(self, acknowledged: Mapping[str, set[str]]) -> bool:
         """Whether groups have passed all there is, and each outcome and follow-up has come."""
@@ -173,7 +168,7 @@ class Watch:
 
     def pulse(self) -> tuple[int, int]:
         """Changes whenever a new event or effect was seen."""
-        return len(self._topics.events), self._effects.count
+        return self._topics.count, self._effects.count
 
     async def read_offsets(self) -> None:
         """The offsets that judge; what has no effect when it is read ``settle`` later will have none."""
@@ -188,9 +183,6 @@ class Watch:
         self._ask_for_blobs()
         if self._blobs is not None:
             await observe(self._blobs, self._recorder, final=True)
-
-    def _joins(self) -> list[Mapping[str, object]]:
-        return [joins for event in self._topics.events if isinstance(joins := event.get("joins"), Mapping)]
 
 
 def _address(template: str, storage_id: str) -> str:
