@@ -64,8 +64,8 @@ postgres: setup  ## the whole pipeline's scenarios with its databases on Postgre
 bench: setup  ## every figure, side by side
 	@$(BIN)/python -m benchmarks
 
-soak: setup  ## half an hour at 30 uploads a second under a storm of faults (MINUTES=, RATE=)
-	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),30)
+soak: setup  ## half an hour at 30 uploads a second under a storm of faults (MINUTES=, RATE=, SCENARIO=)
+	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),30) --scenario $(or $(SCENARIO),soak)
 
 readme: setup  ## a demo, whose output becomes the README's table
 	@set -o pipefail; $(BIN)/oneffect demo | $(BIN)/python docs/readme.py

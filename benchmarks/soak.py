@@ -1,6 +1,7 @@
 """A long load under a storm of faults: the verdict, and whether memory, files and sockets grow.
 
-``python -m benchmarks.soak --minutes 30 --rate 30``. Ends with 1 unless the verdict is valid and nothing is left open.
+``python -m benchmarks.soak --minutes 30 --rate 30 --scenario soak``. Ends with 1 unless the verdict is
+valid and nothing is left open.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ EVERY = 5.0
 
 SETTLING = 60.0
 """Seconds of a process's life that are left out of its slope: it loads what it needs then."""
+
+MARKS = (0.25, 0.5, 0.75, 1.0)
+"""Shares of the whole time at which the table tells the memory: what levels off does not leak."""
 
 THINK = 2.0
 """Seconds that a user of scenarios/locustfile.py thinks, in the mean."""
@@ -64,11 +68,11 @@ def look(harness: psutil.Process, seen: dict[int, Samples], at: float) -> None:
             continue
 
 
-def slope(lives: list[Samples]) -> float | None:
+def slope(lives: list[Samples], since: float) -> float | None:
     """MiB an hour over all lives of one name, each with a level of its own; None if none lived long enough."""
     times, sizes = [], []
     for life in lives:
-        kept = [(t, size) for t, size in life.memory if t >= life.memory[0][0] + SETTLING]
+        kept = [(t, size) for t, size in life.memory if t >= max(since, life.memory[0][0] + SETTLING)]
         if len(kept) > 1:
             moments, levels = np.array(kept).T
             times.append(moments - moments.mean())
@@ -80,21 +84,23 @@ def slope(lives: list[Samples]) -> float | None:
 
 
 def table(seen: dict[int, Samples]) -> None:
-    """Print a row a name."""
+    """Print a row a name: memory at its marks, its slope over all and over the latter half, open files and sockets."""
     lives: defaultdict[str, list[Samples]] = defaultdict(list)
     for one in seen.values():
         lives[one.name].append(one)
-    print(
-        f"{'process':28}{'lives':>6}{'first MiB':>11}{'last MiB':>10}{'MiB/hour':>10}{'open first':>12}{'last':>6}{'most':>6}"
-    )
+    end = max(at for one in seen.values() for at, _ in one.memory)
+    marks = "".join(f"{f'at {mark:.0%}':>9}" for mark in MARKS) + f"{'MiB/hour':>10}{'2nd half':>10}"
+    print(f"{'process (memory in MiB)':28}{'lives':>6}{marks}{'open first':>12}{'last':>6}{'most':>6}")
     for name, those in sorted(lives.items()):
-        grown = slope(those)
+        samples = sorted(sample for one in those for sample in one.memory)
+        sizes = [next((size for at, size in reversed(samples) if at <= mark * end), 0) for mark in MARKS]
+        rates = [slope(those, since) for since in (0, end / 2)]
+        told = "".join(f"{size:>9.0f}" for size in sizes)
+        told += "".join(f"{f'{rate:.1f}' if rate is not None else '-':>10}" for rate in rates)
         first, last = those[0], those[-1]
         most = max(max(one.opened) for one in those)
-        rate = f"{grown:.1f}" if grown is not None else "-"
         print(
-            f"{name:28}{len(those):>6}{first.memory[0][1]:>11.0f}{last.memory[-1][1]:>10.0f}{rate:>10}"
-            f"{first.opened[min(12, len(first.opened) - 1)]:>12}{last.opened[-1]:>6}{most:>6}"
+            f"{name:28}{len(those):>6}{told}{first.opened[min(12, len(first.opened) - 1)]:>12}{last.opened[-1]:>6}{most:>6}"
         )
 
 
@@ -108,10 +114,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--rate", type=float, default=30, help="uploads a second")
+    parser.add_argument("--scenario", default="soak", help="soak, or soak-pipeline: one of the files beside this one")
     parser.add_argument("--seed", type=int, default=1)
     wanted = parser.parse_args()
     users = round(wanted.rate * THINK)
-    scenario = Path(__file__).with_name("soak.yaml")
+    scenario = Path(__file__).with_name(f"{wanted.scenario}.yaml")
     locustfile = Path(__file__).parents[1] / "scenarios" / "locustfile.py"
     before = sockets()
     words = ["load", str(scenario), "--users", str(users), "--duration", f"{wanted.minutes:g}m"]

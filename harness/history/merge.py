@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from harness.history.part import Clock, Part
 _OWN = frozenset({"i", "t", "of", "op", "phase", "actor", "intended"})
 
 Known = dict[tuple[str, str], bytes]
-"""(operation, phase) -> what it said, as bytes that can be compared."""
+"""(operation, phase) -> a digest of what it said: a long load has very many."""
 
 
 class Writer(Protocol):
@@ -52,7 +53,7 @@ class Joint:
         if record["op"] == "upload":
             if not isinstance(operation, str):
                 raise FileError(f"record {record['i']}: an upload without an operation id", path=str(part.path))
-            said = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+            said = _digest(fields)
             key = (operation, _step(record["phase"]))
             if key in self._known:
                 if self._known[key] != said:
@@ -82,6 +83,10 @@ class Joint:
 
     def _t(self, part: Part, reading: int) -> int:
         return max(0, part.clock.brought(reading, self._clock) - self._start)
+
+
+def _digest(fields: Mapping[str, Any]) -> bytes:
+    return hashlib.blake2b(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
 def _step(phase: str) -> str:
@@ -150,7 +155,7 @@ class _Lines:
             fields = {name: value for name, value in record.items() if name not in {*_OWN, "placed"}}
             if record["phase"] == "invoke":
                 self.invokes[operation] = record["i"]
-            self.known[operation, _step(record["phase"])] = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+            self.known[operation, _step(record["phase"])] = _digest(fields)
         if record["op"] == "load" and record["phase"] == "ended":
             self.ended.add(str(record["worker"]))
 
