@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from harness.commands.options import Out, Seed
+from harness.commands.options import Out, Seed, StackName
 from harness.commands.outputs import Outputs
 from harness.commands.places import out_folder, scenario, scenario_folder, shown, there
 from harness.commands.run import drawn
@@ -46,6 +46,7 @@ def gate(  # noqa: PLR0913, PLR0917 - one parameter an option
         typer.Option(metavar="FILE", help="Write a Markdown summary; $GITHUB_STEP_SUMMARY gets it too, where set."),
     ] = None,
     seed: Seed = None,
+    stack: StackName = "auto",
     out: Out = None,
 ) -> None:
     """Run the scenarios tagged `gate`, each on the system as it is and on each variant it names; retry nothing.
@@ -60,6 +61,8 @@ def gate(  # noqa: PLR0913, PLR0917 - one parameter an option
       oneffect gate scenarios --junit junit.xml --summary summary.md --html reports
 
       oneffect gate --base scenarios/base.json
+
+      oneffect gate --stack docker
     """
     from harness.plan import make_plan
     from harness.reports import baseline
@@ -70,7 +73,7 @@ def gate(  # noqa: PLR0913, PLR0917 - one parameter an option
     seed = drawn(seed)
     before = baseline.read(base) if base is not None else None
     plans = [
-        make_plan(path, system_path=None, variant=variant, seed=seed, stack="auto")
+        make_plan(path, system_path=None, variant=variant, seed=seed, stack=stack)
         for path, found in _tagged(paths or [])
         for variant in (None, *found.variants)
     ]

@@ -89,3 +89,11 @@ def test_the_doctor_says_which_image_is_missing(made_up, say) -> None:
     assert "20.10.24" in said
     assert "docker pull redis:7-alpine" in said
     assert "docker pull postgres" not in said
+
+
+def test_the_gate_runs_there_too(project: Path, made_up, say) -> None:
+    made_up(None)
+    (project / "one.yaml").write_text((project / "one.yaml").read_text() + "tags: [gate]\n")
+    said = say("gate", "one.yaml", "--stack", "docker")
+    assert said.exit_code == 4
+    assert "no docker command on PATH" in said.stdout + said.stderr

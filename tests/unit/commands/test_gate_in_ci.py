@@ -50,8 +50,8 @@ def gate_step() -> dict:
     [
         ({}, []),
         (
-            {"PATHS": "a b/c.yaml", "BASE": "my base.json", "SEED": "7"},
-            ["a", "b/c.yaml", "--base", "my base.json", "--seed", "7"],
+            {"PATHS": "a b/c.yaml", "BASE": "my base.json", "SEED": "7", "STACK": "docker"},
+            ["a", "b/c.yaml", "--base", "my base.json", "--seed", "7", "--stack", "docker"],
         ),
         ({"PATHS": "$(touch x) ;"}, ["$(touch", "x)", ";"]),
     ],
@@ -60,7 +60,15 @@ def test_the_action_hands_its_inputs_on(tmp_path: Path, inputs: dict[str, str], 
     oneffect = tmp_path / "oneffect"
     oneffect.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     oneffect.chmod(0o755)
-    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PATHS": "", "BASE": "", "SEED": "", "REPORTS": "r", **inputs}
+    env = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "PATHS": "",
+        "BASE": "",
+        "SEED": "",
+        "STACK": "",
+        "REPORTS": "r",
+        **inputs,
+    }
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", gate_step()["run"]],
         cwd=tmp_path,
