@@ -187,6 +187,10 @@ class Broker(Protocol):
         """Committed offsets of a service's group: the next offset it would read; absent: none."""
         ...
 
+    async def owners(self, service: str) -> Mapping[TopicPartition, str]:
+        """Which member of a service's group each partition is given to now, by the broker's id of it."""
+        ...
+
     async def set_offsets(self, service: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit offsets for a group without members; FaultError while a member lives."""
         ...

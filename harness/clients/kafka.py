@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError, KafkaError
 
 from harness.errors import FaultError, StackError
@@ -116,6 +117,20 @@ class KafkaClient:
             (topic, tp.partition): meta.offset
             for tp, meta in offsets.items()
             if meta.offset >= 0 and (topic := self._names.plain(tp.topic)) is not None
+        }
+
+    async def owners(self, service: str) -> Mapping[Named, str]:
+        """Which member of a service's group each partition is given to; none while the group is being joined."""
+        async with answering(), asyncio.timeout(_PATIENCE):
+            answers = await self._admin.describe_consumer_groups([self._names.group(service)])
+        groups = [group for answer in answers for group in answer.to_object()["groups"]]
+        return {
+            (topic, tp.partition): str(member["member_id"])
+            for group in groups
+            for member in group["members"]
+            if member["member_assignment"]
+            for tp in ConsumerProtocolMemberAssignment.decode(member["member_assignment"]).partitions()
+            if (topic := self._names.plain(tp.topic)) is not None
         }
 
     async def set_offsets(self, service: str, offsets: Mapping[Named, int]) -> None:

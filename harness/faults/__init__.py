@@ -23,6 +23,7 @@ TABLE: Final[Mapping[str, str]] = {
     "redis.restart": "harness.faults.redis_restart:RedisRestart",
     "service.kill": "harness.faults.service_kill:ServiceKill",
     "service.pause": "harness.faults.service_pause:ServicePause",
+    "service.scale": "harness.faults.service_scale:ServiceScale",
     "kafka.redeliver": "harness.faults.kafka_redeliver:KafkaRedeliver",
     "kafka.duplicate": "harness.faults.kafka_duplicate:KafkaDuplicate",
     "kafka.malformed": "harness.faults.kafka_malformed:KafkaMalformed",

@@ -147,6 +147,9 @@ class Fault(Model):
     heals: ClassVar[bool]
     """Whether it has a window (``for:``) and an end."""
 
+    def check(self, on: str, system: System) -> None:
+        """PlanRefused if a system has the target and it cannot be broken so all the same."""
+
     def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - most take none
         """Replicas, dependencies and links that it has to itself: two faults on one of them take turns."""
         return []

@@ -10,10 +10,13 @@ from pydantic import ConfigDict, Field
 from harness.faults.base import Arena, Fault, Injected
 from harness.faults.evidence import Unanswered
 from harness.faults.net_hang import hang, silent
+from harness.faults.targets import cut_off
 from harness.stack import Link
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from harness.system import System
 
 
 class NetPartition(Fault):
@@ -31,6 +34,10 @@ class NetPartition(Fault):
     heals = True
 
     off: Annotated[tuple[str, ...], Field(alias="from")] = ()
+
+    def check(self, on: str, system: System) -> None:
+        """It must have what it is cut off from."""
+        cut_off(on, self.off, system)
 
     def takes(self, on: str, arena: Arena) -> list[str]:
         """Every link that it cuts."""

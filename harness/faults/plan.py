@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from harness.errors import FileError, PlanRefused
 from harness.faults import fault_type
 from harness.faults.base import Fault
-from harness.faults.targets import cut_off, resolve
+from harness.faults.targets import resolve
 from harness.files import line_of
 from harness.system import System
 
@@ -101,9 +101,8 @@ def _targets(fault: Fault, line: FaultLine, system: System) -> list[str]:
     if line.on is None:
         raise PlanRefused(f"{line.fault} needs a target; write `on: …` with a {fault.target}'s name")
     targets = resolve(fault.target, line.on, system)
-    if fault.target == "cut":
-        for target in targets:
-            cut_off(target, getattr(fault, "off", ()), system)
+    for target in targets:
+        fault.check(target, system)
     return targets
 
 

@@ -47,6 +47,7 @@ CASES = [
     Case("service.kill", "worker#1", 0.3),
     Case("service.kill", "peer#1", 0.3),
     Case("service.pause", "worker#2"),
+    Case("service.scale", "worker", 3.0, {"to": 1}),
     Case("kafka.redeliver", "worker", None, {"count": 5}),
     Case("kafka.duplicate", "work", None, {"count": 5, "to": "other"}),
     Case("kafka.duplicate", "work", None, {"count": 5, "to": "same"}),

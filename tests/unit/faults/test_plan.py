@@ -61,6 +61,10 @@ def test_the_same_seed_plans_the_same(system) -> None:
             {"fault": "net.partition", "on": "essay_lifecycle#1", "for": "1s", "from": ["redys"]},
             r"nearest: redis",
         ),
+        (
+            {"fault": "service.scale", "on": "essay_lifecycle", "for": "1s", "to": 2},
+            "to: essay_lifecycle has 2 replicas; write less",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(system, row, said) -> None:

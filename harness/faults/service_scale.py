@@ -1,0 +1,78 @@
+"""service.scale: a consumer goes on with fewer replicas; what the others had is given to those that remain."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from harness.errors import PlanRefused
+from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.process import leaving, revive
+from harness.stack import Killable, Stoppable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from harness.stack import TopicPartition
+    from harness.system import System
+
+
+class ServiceScale(Fault):
+    """SIGTERM to all replicas but the first ``to``; started again, and ready, at the heal."""
+
+    name = "service.scale"
+    summary: ClassVar[str] = (
+        "A consumer's replicas leave in good order, all but the first `to`, and start again after `for`."
+    )
+    target = "service"
+    needs: ClassVar[tuple[type, ...]] = (Stoppable, Killable)
+    heals = True
+
+    to: Annotated[int, Field(ge=1)]
+
+    def check(self, on: str, system: System) -> None:
+        """There must be some to leave."""
+        if (count := system.services[on].replicas) <= self.to:
+            raise PlanRefused(f"to: {on} has {count} replicas; write less than that")
+
+    def takes(self, on: str, arena: Arena) -> list[str]:
+        """The replicas that leave."""
+        return arena.replicas_of(on)[self.to :]
+
+    @asynccontextmanager
+    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+        """They have left once the scope is entered."""
+        broker = arena.needed_broker()
+        replicas = [leaving(arena, name) for name in self.takes(on, arena)]
+        before = await broker.owners(on)
+        try:
+            statuses: dict[str, object] = {}
+            for replica in replicas:
+                pid, statuses[replica.name] = replica.pid, await replica.stop()
+                arena.note("stopped", replica.name, pid, statuses[replica.name])  # type: ignore[arg-type]
+            passed = await broker.committed(on)
+
+            async def armed() -> Evidence | None:
+                states = await asyncio.gather(*(replica.state() for replica in replicas))
+                if set(states) != {"exited"}:
+                    return None
+                return Evidence("armed", f"{', '.join(statuses)} left", {}, {"exit_status": statuses})
+
+            async def bit() -> Evidence | None:
+                owners, now = await broker.owners(on), await broker.committed(on)
+                moved = [at for at, owner in before.items() if owners.get(at, owner) != owner]
+                if not any(now.get(at, 0) > passed.get(at, 0) for at in moved):
+                    return None
+                what = f"partitions of {on} were given to others of its replicas, who passed records of them"
+                return Evidence("bit", what, _named(before), _named({at: owners[at] for at in moved}))
+
+            yield Injected(armed, bit, after=bit)
+        finally:
+            await asyncio.gather(*(revive(arena, replica) for replica in replicas))
+
+
+def _named(owners: Mapping[TopicPartition, str]) -> dict[str, object]:
+    return {f"{topic}:{partition}": owner for (topic, partition), owner in sorted(owners.items())}
