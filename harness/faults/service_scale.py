@@ -16,8 +16,14 @@ from harness.stack import Killable, Stoppable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from harness.stack import TopicPartition
+    from harness.stack import Broker, TopicPartition
     from harness.system import System
+
+
+_SHARED = 10.0
+"""Seconds that a group is given to come out of a rebalance."""
+
+_AGAIN = 0.1
 
 
 class ServiceScale(Fault):
@@ -47,7 +53,7 @@ class ServiceScale(Fault):
         """They have left once the scope is entered."""
         broker = arena.needed_broker()
         replicas = [leaving(arena, name) for name in self.takes(on, arena)]
-        before = await broker.owners(on)
+        before = await _shared(broker, on, arena, self.to)
         try:
             statuses: dict[str, object] = {}
             for replica in replicas:
@@ -63,7 +69,9 @@ class ServiceScale(Fault):
 
             async def bit() -> Evidence | None:
                 owners, now = await broker.owners(on), await broker.committed(on)
-                moved = [at for at, owner in before.items() if owners.get(at, owner) != owner]
+                # To one that was there before: who comes back at the heal is a new member.
+                stayed = set(before.values())
+                moved = [at for at, owner in before.items() if owners.get(at) in stayed - {owner}]
                 if not any(now.get(at, 0) > passed.get(at, 0) for at in moved):
                     return None
                 what = f"partitions of {on} were given to others of its replicas, who passed records of them"
@@ -72,6 +80,14 @@ class ServiceScale(Fault):
             yield Injected(armed, bit, after=bit)
         finally:
             await asyncio.gather(*(revive(arena, replica) for replica in replicas))
+
+
+async def _shared(broker: Broker, service: str, arena: Arena, to: int) -> Mapping[TopicPartition, str]:
+    """Wait a while for more than ``to`` members to have partitions: what has none leaves nothing to others."""
+    looks = round(_SHARED / _AGAIN)
+    while len(set((owners := await broker.owners(service)).values())) <= to and (looks := looks - 1) > 0:
+        await arena.sleep(_AGAIN)
+    return owners
 
 
 def _named(owners: Mapping[TopicPartition, str]) -> dict[str, object]:

@@ -13,6 +13,7 @@ import re
 import socket
 from pathlib import Path
 from random import Random
+from secrets import token_hex
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -194,7 +195,8 @@ def _worker(runner: Any) -> str:  # noqa: ANN401 - the same
     if isinstance(runner, WorkerRunner):
         return _plain(runner.client_id)
     role = "master" if isinstance(runner, MasterRunner) else "locust"
-    return _plain(f"{role}_{socket.gethostname()}_{os.getpid()}")
+    # In a container that is started again host and process id are the same.
+    return _plain(f"{role}_{socket.gethostname()}_{os.getpid()}_{token_hex(3)}")
 
 
 def _plain(name: str) -> str:

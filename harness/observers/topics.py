@@ -90,7 +90,7 @@ def event_fields(record: Record, system: System) -> Fields:
         "event_id": reads["id"],
         "event_type": reads["type"],
         "causation_id": reads.get("cause"),
-        "digest": digest(data),
+        "digest": _digest(data, record),
         "raw_file_storage_id": _text(pick(value, system.events.raw)) if system.events.raw else None,
         "upload_id": next(
             (joins[str(n)] for n, r in enumerate(system.outcomes) if r.of == "upload" and str(n) in joins), None
@@ -107,6 +107,14 @@ def digest(data: object) -> str:
         # Numbers beyond RFC 8785's domain: sorted JSON is the nearest form that does not change them.
         canonical = orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).hexdigest()
+
+
+def _digest(data: object, record: Record) -> str:
+    try:
+        return digest(data)
+    except (RecursionError, TypeError):
+        # Nested too deep for any canonical form: its bytes must do, and the other records go on.
+        return hashlib.sha256(record.value or b"").hexdigest()
 
 
 def _parsed(value: bytes | None) -> object:

@@ -24,14 +24,15 @@ _CONFINED = ("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read
 class Box:
     """What a container consists of beside its command.
 
-    ``folder`` is seen inside under the same path. ``trusted``: its image keeps its own user and rights, for it
+    ``places`` are all of the stack's files that are seen inside, under the same paths: what else lies there is not its
+    business, and what the reaper is told there is run outside. ``trusted``: its image keeps its own user and rights, for it
     changes its user itself.
     """
 
     engine: Engine
     token: str
     image: str
-    folder: Path
+    places: tuple[Path, ...]
     run: str = ""
     trusted: bool = False
 
@@ -96,8 +97,11 @@ class Contained(Process):
     def _create(self) -> None:
         box, words = self._box, list(self._inside.command)
         options = ["--name", self._container, "--network", "host", "--label", f"{LABEL}={box.token}", *_LIMITS]
-        options += ["--label", f"oneffect.run={box.run}", "--volume", f"{box.folder}:{box.folder}"]
-        options += [word for name in self._inside.env for word in ("--env", name)]
+        options += ["--label", f"oneffect.run={box.run}"]
+        options += [word for place in box.places for word in ("--volume", f"{place}:{place}")]
+        for name, value in self._inside.env.items():
+            # Of a name that the command has a value of its own for, the container's is given in words.
+            options += ["--env", f"{name}={value}" if name in box.engine.environment else name]
         if not box.trusted:
             options += [*_CONFINED, "--user", f"{os.getuid()}:{os.getgid()}"]
             if words:

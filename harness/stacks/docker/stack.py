@@ -106,8 +106,8 @@ class DockerStack(NativeStack):
         }
         return Parts(_JAVA, Path("/toxiproxy"), Path("redis-server"), Postgres(Path(), Path()), versions)
 
-    def _box(self, image: str, *, run: str = "", trusted: bool = False) -> Box:
-        return Box(self._engine, self.kept.token, image, self.kept.folder, run, trusted)
+    def _box(self, image: str, *places: Path, run: str = "", trusted: bool = False) -> Box:
+        return Box(self._engine, self.kept.token, image, (self.kept.folder / "tmp", *places), run, trusted)
 
     def _make(self, parts: Parts) -> None:
         self._engine.entrust(self.kept.folder)
@@ -115,7 +115,7 @@ class DockerStack(NativeStack):
 
     def _toxiproxy(self, name: str, parts: Parts, wanted: list[Proxy]) -> Toxiproxy:
         made = ContainedToxiproxy(name, parts.toxiproxy, self._address(), wanted, self._launch(name))
-        made.contain(self._box(IMAGES["toxiproxy"]))
+        made.contain(self._box(IMAGES["toxiproxy"], made.config))
         return made
 
     def _dependency(self, name: str, parts: Parts, joined: list[tuple[str, str]]) -> Process:
@@ -129,12 +129,12 @@ class DockerStack(NativeStack):
             made = ContainedPostgres(name, address, dict(config), launch)
         else:
             made = ContainedRedis(name, parts.redis, address, folder=folder / "files", config=config, launch=launch)
-        made.contain(self._box(IMAGES[kind], trusted=kind == "postgres"))
+        made.contain(self._box(IMAGES[kind], folder, trusted=kind == "postgres"))
         return made
 
     def _replica(self, place: Place) -> NativeService:
         made = ContainedService(dataclasses.replace(place, passed_on=(), python="python"))
-        made.contain(self._box(str(self._system.services[place.service].image), run=place.names.run))
+        made.contain(self._box(str(self._system.services[place.service].image), place.data, run=place.names.run))
         return made
 
     async def stop_services(self, *, graceful: bool = False) -> None:

@@ -78,7 +78,7 @@ def sweep(root: Path) -> None:
         except BlockingIOError:
             continue
         else:
-            reaper.reap(folder.name, folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            if reaper.reap(folder.name, folder):
+                shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(lock)

@@ -68,8 +68,11 @@ def servers(folder: Path) -> list[int]:
     return found
 
 
-def reap(token: str, folder: Path) -> None:
-    """Kill until nobody is left, also those that are stopped, and those that are born meanwhile; free their memory."""
+def reap(token: str, folder: Path) -> bool:
+    """Kill until nobody is left, also those that are stopped, and those that are born meanwhile; free their memory.
+
+    False if containers may be left: then the folder, which tells of them, has to stay for the next start.
+    """
     # First: a process in a container that stands still does not die of a signal.
     _remove_containers(token, folder)
     calm = 0
@@ -81,22 +84,29 @@ def reap(token: str, folder: Path) -> None:
         calm = 0 if pids else calm + 1
         time.sleep(0.01)
     # Again: whoever was just being made is there now.
-    _remove_containers(token, folder)
+    removed = _remove_containers(token, folder)
     for file in folder.glob(f"*/*/{_POSTMASTER}"):
         _free(file)
+    return removed
 
 
-def _remove_containers(token: str, folder: Path) -> None:
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        docker, *lines = (folder / CONTAINERS).read_text().splitlines()
-        env = dict(line.split("=", 1) for line in lines)
+def _remove_containers(token: str, folder: Path) -> bool:
+    """Whether none is left, as far as the engine says."""
+    if not (folder / CONTAINERS).exists():
+        return True
+    docker, *lines = (folder / CONTAINERS).read_text().splitlines()
+    env = dict(line.split("=", 1) for line in lines)
 
-        def ask(*words: str) -> list[str]:
-            done = subprocess.run([docker, *words], env=env, capture_output=True, check=False, timeout=_PATIENCE)
-            return done.stdout.decode().split()
+    def ask(*words: str) -> list[str]:
+        done = subprocess.run([docker, *words], env=env, capture_output=True, check=True, timeout=_PATIENCE)
+        return done.stdout.decode().split()
 
+    try:
         if found := ask("ps", "--all", "--quiet", "--filter", f"label={LABEL}={token}"):
             ask("rm", "--force", "--volumes", *found)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
 
 
 def _free(postmaster: Path) -> None:
@@ -112,8 +122,8 @@ def main(token: str, folder: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     while os.read(0, 1024):
         pass
-    reap(token, Path(folder))
-    shutil.rmtree(folder, ignore_errors=True)
+    if reap(token, Path(folder)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -37,12 +37,13 @@ class Toxiproxy(Process):
     """
 
     def __init__(self, name: str, binary: Path, address: str, proxies: Sequence[Proxy], launch: Launch) -> None:
-        config = launch.cwd / f"{name.replace('#', '-')}.json"
-        config.write_bytes(
+        self.config = launch.cwd / f"{name.replace('#', '-')}.json"
+        """The file of its proxies."""
+        self.config.write_bytes(
             orjson.dumps([{"name": p.name, "listen": p.listen, "upstream": p.upstream} for p in proxies])
         )
         host, _, port = address.rpartition(":")
-        command = [str(binary), "-host", host, "-port", port, "-config", str(config)]
+        command = [str(binary), "-host", host, "-port", port, "-config", str(self.config)]
         super().__init__(name, Launch(command, launch.env, launch.cwd, launch.log), self._listening)
         self.address = address
         """host:port of its API."""

@@ -106,3 +106,11 @@ def test_the_outcome_of_a_batch_is_joined_by_the_batch() -> None:
 def test_a_rule_that_could_not_be_counted_is_refused(rule: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Outcome.model_validate(rule)
+
+
+def test_a_record_nested_too_deep_for_a_canonical_form_does_not_stop_the_others() -> None:
+    nested = b"[" * 1000 + b"]" * 1000
+    raw = b'{"event_id": "e1", "event_type": "placed", "data": {"upload_id": "u1", "more": ' + nested + b"}}"
+    fields = seen(raw)
+    assert fields["event_id"] == "e1"
+    assert fields["digest"] == hashlib.sha256(raw).hexdigest()

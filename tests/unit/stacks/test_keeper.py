@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.stacks.native.keeper import Keeper, sweep
-from harness.stacks.native.reaper import VARIABLE, marked
+from harness.stacks.native.reaper import CONTAINERS, VARIABLE, marked
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +64,17 @@ def test_a_new_keeper_sweeps(tmp_path) -> None:
     keeper = Keeper()
     assert not left.exists()
     keeper.close()
+
+
+@pytest.mark.parametrize(("script", "stays"), [("exit 1", True), ("exit 0", False)], ids=["no answer", "none left"])
+def test_what_tells_of_containers_stays_until_they_are_gone(tmp_path, script, stays) -> None:
+    root = tmp_path / "stacks"
+    folder = root / "deadbeef"
+    folder.mkdir(parents=True)
+    (folder / "lock").touch()
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\n{script}\n")
+    docker.chmod(0o755)
+    (folder / CONTAINERS).write_text(str(docker))
+    sweep(root)
+    assert folder.exists() == stays
