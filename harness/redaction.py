@@ -8,12 +8,15 @@ a password that is also a topic's name must not change what a run is found to be
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
+
+import orjson
 
 if TYPE_CHECKING:
     from harness.system import System
@@ -42,6 +45,9 @@ _NO_SECRETS = frozenset({"true", "false", "none", "null"})
 _SHORTEST = 4
 """Characters of a value that is looked for in texts: a shorter one would be found everywhere."""
 
+_TEXTS = frozenset({".csv", ".html", ".json", ".log"})
+"""Files that are searched as they are; of ``.jsonl``, which are parts of a history, only what was said is."""
+
 _TOKEN = 20
 """Characters from which on a URL's user is taken for a token."""
 
@@ -52,21 +58,30 @@ def is_secret(name: str) -> bool:
 
 
 class Redaction:
-    """The secrets of a system file, of an environment and of ``more`` texts, and how they are hidden."""
+    """The secrets of a system file, of an environment and of ``more`` texts, and how they are hidden.
+
+    ``system`` None: its file is not here.
+    """
 
     def __init__(
-        self, system: System, environment: Mapping[str, str] | None = None, more: Iterable[str] = ()
+        self, system: System | None, environment: Mapping[str, str] | None = None, more: Iterable[str] = ()
     ) -> None:
-        written = [service.env for service in system.services.values()]
-        configs = [dependency.config for dependency in system.dependencies.values()]
-        texts = [*more, *(service.command or "" for service in system.services.values())]
-        texts += [effects.sql.url for effects in system.effects.values()]
-        found = {one for variables in [*written, *configs, environment or {}] for one in _of_variables(variables)}
+        variables, texts = [environment or {}], [*more]
+        if system is not None:
+            variables += [service.env for service in system.services.values()]
+            variables += [dependency.config for dependency in system.dependencies.values()]
+            texts += [service.command or "" for service in system.services.values()]
+            texts += [effects.sql.url for effects in system.effects.values()]
+        found = {one for some in variables for one in _of_variables(some)}
         found |= {one for text in texts for one in _of_text(text)}
         wanted = {line for one in found for line in one.splitlines() if _searchable(line)}
+        # As JSON writes them: many a log is made of it.
+        wanted |= {json.dumps(one, ensure_ascii=ascii_)[1:-1] for one in wanted for ascii_ in (True, False)}
         # The longest first: a secret may begin with another one.
         alternatives = "|".join(re.escape(one) for one in sorted(wanted, key=len, reverse=True))
         self._values = re.compile(alternatives) if alternatives else None
+        self._begun = {one[:length] for one in wanted for length in range(_SHORTEST, len(one))}
+        self._longest = max(map(len, self._begun), default=0)
 
     def text(self, text: str) -> str:
         """``text`` without secrets."""
@@ -76,7 +91,15 @@ class Redaction:
 
     def value(self, value: object) -> Any:  # noqa: ANN401 - what came in
         """A JSON value whose texts hold no secrets; for what nobody joins by."""
-        return _each(value, self.text)
+        return _each(value, lambda text: self._cut(self.text(text)))
+
+    def _cut(self, text: str) -> str:
+        """``text`` without a secret's beginning at its end: what others said is kept up to a length."""
+        said = text.rstrip("'\"")
+        for length in range(min(self._longest, len(said)), _SHORTEST - 1, -1):
+            if said[-length:] in self._begun:
+                return said[:-length] + HIDDEN + text[len(said) :]
+        return text
 
     def plan(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """A plan's document without the secrets of its ``system``."""
@@ -97,11 +120,14 @@ class Redaction:
         return self.text(_WHOLE_LOGIN.sub(HIDDEN, text))
 
     def folder(self, folder: Path) -> None:
-        """Take the secrets out of the logs in a folder and below it, which nobody writes to any more."""
-        for path in folder.rglob("*.log"):
-            self._file(path)
+        """Take the secrets out of what processes wrote into a folder and below it, once nobody does any more."""
+        for path in folder.rglob("*"):
+            if path.suffix in _TEXTS:
+                self._file(path, self.text)
+            elif path.suffix == ".jsonl":
+                self._file(path, self._said)
 
-    def _file(self, path: Path) -> None:
+    def _file(self, path: Path, change: Callable[[str], str]) -> None:
         partial = path.with_name(f".{path.name}")
         changed = False
         with (
@@ -109,13 +135,23 @@ class Redaction:
             partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as made,
         ):
             for line in log:
-                hidden = self.text(line)
+                hidden = change(line)
                 changed |= hidden != line
                 made.write(hidden)
         if changed:
             partial.replace(path)
         else:
             partial.unlink()
+
+    def _said(self, line: str) -> str:
+        """A record of a part: by its other fields it is found again."""
+        try:
+            record = orjson.loads(line)
+        except ValueError:
+            return self.text(line)  # torn: its worker was killed
+        if not isinstance(record, dict) or "error" not in record:
+            return line
+        return orjson.dumps({**record, "error": self.value(record["error"])}).decode() + "\n"
 
     @contextmanager
     def messages(self) -> Iterator[None]:

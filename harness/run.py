@@ -82,8 +82,9 @@ async def run(plan: Plan, *, out: Path, stack: Stack | None = None, progress: Pr
     redaction = Redaction(plan.system, os.environ)
     async with AsyncExitStack() as cleanup:
         cleanup.enter_context(redaction.messages())
-        # Services write their logs themselves: what they wrote of secrets goes once they are down.
-        cleanup.push_async_callback(asyncio.to_thread, redaction.folder, directory / "logs")
+        # Services and Locust write for themselves: what they wrote of secrets goes once they are down.
+        for written in ("logs", "load"):
+            cleanup.push_async_callback(asyncio.to_thread, redaction.folder, directory / written)
         if stack is None:
             stack = open_stack(plan, directory / "logs" / "stack")
             cleanup.push_async_callback(stack.stop)

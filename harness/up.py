@@ -26,7 +26,7 @@ from harness.injections import Injections
 from harness.live import LiveSystem
 from harness.plan import check_variant, choose_stack, nearest_system, where_it_runs
 from harness.redaction import Redaction
-from harness.standing import Post, Standing
+from harness.standing import FOLDER, Post, Standing
 from harness.system import System, checks
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ async def up(wanted: Wanted, *, here: Path, out: Path, terminal: Terminal) -> No
         cleanup.enter_context(redaction.messages())
         directory = out / f"{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}-up-{run}"
         stack = _stack(wanted, directory)
-        cleanup.push_async_callback(asyncio.to_thread, redaction.folder, directory / "logs")
+        for folder in (directory / "logs", here / FOLDER / "parts" / run):
+            cleanup.push_async_callback(asyncio.to_thread, redaction.folder, folder)
         cleanup.push_async_callback(stack.stop)
         terminal.step("starting brokers, stores and proxies")
         await stack.start()

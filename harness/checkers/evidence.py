@@ -15,7 +15,10 @@ ENOUGH_IN_WINDOW: Final = 5
 """Operations of the load that must have begun between a fault and its heal."""
 
 TABLES: Final = {
-    "limits": f"SELECT {ENOUGH_ACKNOWLEDGED} AS acknowledged, {ENOUGH_IN_WINDOW} AS in_window",
+    "limits": f"""
+        SELECT {ENOUGH_ACKNOWLEDGED} AS acknowledged, {ENOUGH_IN_WINDOW} AS in_window,
+               '(what other machines did does not count, for their clocks are others: have workers here, too)' AS elsewhere
+    """,
     # Times of another machine's clock are placed: they say that something was done, and not when.
     "load_invokes": """
         SELECT i, t, placed FROM history
@@ -46,18 +49,27 @@ FROM all_faults WHERE heals AND injected IS NOT NULL AND healed IS NULL ORDER BY
 """
 
 TOO_FEW: Final = """
-SELECT n, acknowledged AS needed FROM (SELECT count(*) AS n FROM load_oks), limits WHERE n < acknowledged
+SELECT n, acknowledged AS needed, last.i AS i_last,
+       CASE WHEN last.i IS NULL THEN ''
+            ELSE '; the last of the others ended: ' || concat_ws(' ', phase, status, left(error, 200)) END AS others
+FROM (SELECT count(*) AS n FROM load_oks), limits
+LEFT JOIN (
+    SELECT i, phase, status, error FROM history WHERE i = (
+        SELECT max(i) FROM history
+        WHERE (op = 'upload' OR (op = 'publish' AND injected IS NULL)) AND phase IN ('fail', 'unknown'))
+) last ON true
+WHERE n < acknowledged
 """
 
 TOO_QUIET: Final = """
 WITH windows AS (
-    SELECT f.fault, f.name, f.target, f.i, f.injected, f.healed, count(v.i) AS n
-    FROM all_faults f LEFT JOIN load_invokes v
-        ON v.t BETWEEN f.injected AND f.healed AND v.placed IS NOT TRUE
+    SELECT f.fault, f.name, f.target, f.i, f.injected, f.healed, count(v.i) FILTER (v.placed IS NOT TRUE) AS n,
+           CASE WHEN bool_or(v.placed) THEN ' ' || any_value(elsewhere) ELSE '' END AS but
+    FROM limits, all_faults f LEFT JOIN load_invokes v ON v.t BETWEEN f.injected AND f.healed
     WHERE f.heals AND f.injected IS NOT NULL AND f.healed IS NOT NULL GROUP BY ALL
 )
 SELECT fault, name, target, i AS i_fault, injected AS t_injected, healed AS t_healed, n, in_window AS needed,
-       seconds(injected) AS injected_s, seconds(healed) AS healed_s
+       seconds(injected) AS injected_s, seconds(healed) AS healed_s, but
 FROM windows, limits WHERE n < in_window ORDER BY i
 """
 
@@ -69,7 +81,8 @@ SELECT NULL, NULL, NULL, 'nobody looked whether all was well'
 WHERE NOT EXISTS (SELECT 1 FROM history WHERE op = 'health' AND "when" = 'start')
 UNION ALL
 SELECT NULL, NULL, NULL, 'no operation was acknowledged before the first fault, at ' || seconds(f.first) || ' s'
-FROM (SELECT min(injected) AS first FROM faults) f
+       || CASE WHEN EXISTS (SELECT 1 FROM load_oks WHERE placed) THEN ' ' || elsewhere ELSE '' END
+FROM limits, (SELECT min(injected) AS first FROM faults) f
 WHERE f.first IS NOT NULL AND NOT EXISTS (SELECT 1 FROM load_oks o WHERE o.t < f.first AND o.placed IS NOT TRUE)
 ORDER BY ALL
 """
@@ -130,14 +143,14 @@ class Evidence(Queries):
             "too_few_operations",
             Verdict.UNKNOWN,
             TOO_FEW,
-            "{n} operations were acknowledged, {needed} are needed. Raise the load",
+            "{n} operations were acknowledged, {needed} are needed{others}. Raise the load",
         ),
         Anomaly(
             "window_too_quiet",
             Verdict.UNKNOWN,
             TOO_QUIET,
-            "{name} on {target}: {n} operations begun from {injected_s} s to {healed_s} s, {needed} are needed. Raise the "
-            "load or lengthen `for`",
+            "{name} on {target}: {n} operations begun from {injected_s} s to {healed_s} s, {needed} are needed{but}. Raise "
+            "the load or lengthen `for`",
         ),
         Anomaly("unhealthy_start", Verdict.UNKNOWN, UNHEALTHY_START, "{why}"),
         Anomaly("read_failed", Verdict.UNKNOWN, READ_FAILED, "the final read of {what} {why}"),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.commands.places import run_directory
+from harness.errors import OneffectError
+
+if TYPE_CHECKING:
+    from harness.redaction import Redaction
 
 
 def merge(
@@ -30,5 +35,25 @@ def merge(
     from harness.history.merge import merge as join
 
     directory = run_directory(run_dir, Path.cwd())
-    added, there = join(directory / "history.jsonl", parts)
+    added, there = join(directory / "history.jsonl", parts, _redaction(directory).value)
     typer.echo(f"{added} records joined, {there} were there already; judge it: oneffect check {directory}")
+
+
+def _redaction(directory: Path) -> Redaction:
+    """A run keeps no secrets: they stand in its system file, where that still is, and in the environment."""
+    from harness.files.load import load
+    from harness.history.reader import read_header
+    from harness.plan import where_it_runs
+    from harness.redaction import Redaction
+    from harness.system import System
+
+    header = read_header(directory / "history.jsonl")
+    addresses = header.get("addresses_path")
+    try:
+        system = load(Path(header["system_path"]), System)
+        system = where_it_runs(system, Path(addresses) if addresses else None, header["plan"].get("variant"))
+    except (KeyError, OneffectError) as error:
+        message = f"secrets that only the run's system file names may stay in errors of these parts: {error}"
+        typer.echo(f"oneffect: {message}", err=True)
+        return Redaction(None, os.environ)
+    return Redaction(system, os.environ)

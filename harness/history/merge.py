@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,8 @@ from harness.errors import FileError
 from harness.history.part import Clock, Part
 
 _OWN = frozenset({"i", "t", "of", "op", "phase", "actor", "intended"})
+_NOT_COMPARED = frozenset({*_OWN, "placed", "error"})
+"""What says nothing of whether two records are the same: places, and an error, from which secrets were taken."""
 
 Known = dict[tuple[str, str], bytes]
 """(operation, phase) -> a digest of what it said: a long load has very many."""
@@ -53,7 +55,7 @@ class Joint:
         if record["op"] == "upload":
             if not isinstance(operation, str):
                 raise FileError(f"record {record['i']}: an upload without an operation id", path=str(part.path))
-            said = _digest(fields)
+            said = _digest(record)
             key = (operation, _step(record["phase"]))
             if key in self._known:
                 if self._known[key] != said:
@@ -85,7 +87,8 @@ class Joint:
         return max(0, part.clock.brought(reading, self._clock) - self._start)
 
 
-def _digest(fields: Mapping[str, Any]) -> bytes:
+def _digest(record: Mapping[str, Any]) -> bytes:
+    fields = {name: value for name, value in record.items() if name not in _NOT_COMPARED}
     return hashlib.blake2b(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
@@ -94,12 +97,15 @@ def _step(phase: str) -> str:
     return phase if phase == "invoke" else "end"
 
 
-def merge(history: Path, parts: Sequence[Path]) -> tuple[int, int]:
+def merge(
+    history: Path, parts: Sequence[Path], hide: Callable[[object], Any] = lambda value: value
+) -> tuple[int, int]:
     """Join whole parts to a recorded history, in one piece; how many records were added, and how many were there.
 
-    FileError if a part is of another run, is damaged, or contradicts the history; the history is then as it was.
+    ``hide`` takes secrets out of errors. FileError if a part is of another run, is damaged, or contradicts the history;
+    the history is then as it was.
     """
-    lines = _Lines(history)
+    lines = _Lines(history, hide)
     joint = Joint(lines, lines.clock, lines.start, lines.known, lines.invokes)
     added = there = 0
     for path in parts:
@@ -130,8 +136,8 @@ def _refuse_stranger(part: Part, run: str) -> None:
 class _Lines:
     """A recorded history, to which records are added before its end."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, hide: Callable[[object], Any]) -> None:
+        self._path, self._hide = path, hide
         self._added: list[bytes] = []
         self.known: Known = {}
         self.invokes: dict[str, int] = {}
@@ -152,16 +158,17 @@ class _Lines:
         self._index, self.last = record["i"], max(self.last, record["t"])
         self._end = record if (record["op"], record["phase"]) == ("run", "finished") else None
         if isinstance(operation := record.get("operation"), str):
-            fields = {name: value for name, value in record.items() if name not in {*_OWN, "placed"}}
             if record["phase"] == "invoke":
                 self.invokes[operation] = record["i"]
-            self.known[operation, _step(record["phase"])] = _digest(fields)
+            self.known[operation, _step(record["phase"])] = _digest(record)
         if record["op"] == "load" and record["phase"] == "ended":
             self.ended.add(str(record["worker"]))
 
     def record_at(self, t: int, op: str, phase: str, actor: str, **fields: Any) -> int:  # noqa: ANN401 - JSON
         self._index += 1
         told = {name: value for name, value in fields.items() if value is not None}
+        if "error" in told:
+            told["error"] = self._hide(told["error"])
         self._added.append(orjson.dumps({"i": self._index, "t": t, "actor": actor, "op": op, "phase": phase, **told}))
         return self._index
 

@@ -38,7 +38,7 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.header: Mapping[str, Any] = _header(path)
+        self.header: Mapping[str, Any] = read_header(path)
         self._made: dict[str, tuple[str, str]] = {}
         # Made by whoever first needs it, so that a killed reader seldom leaves anything.
         self._spill = str(Path(tempfile.gettempdir()) / f"oneffect-{os.getpid()}-{id(self):x}")
@@ -182,7 +182,8 @@ def _connect(spill: str) -> DuckDBPyConnection:
     )
 
 
-def _header(path: Path) -> Mapping[str, Any]:
+def read_header(path: Path) -> Mapping[str, Any]:
+    """A history's first line; FileError if it is none of this format."""
     try:
         with path.open("rb") as file:
             line = file.readline()

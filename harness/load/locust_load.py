@@ -90,6 +90,8 @@ class LocustLoad:
         self._url = ""
         self.tally = Tally(shape.batch)
         self._started = asyncio.Event()
+        self._busy = False
+        """Whether a request was answered, or a master knows that one was."""
         self._parts: dict[Path, Part] = {}
         self._begun: set[str] = set()
         self._ended: set[str] = set()
@@ -140,10 +142,11 @@ class LocustLoad:
             run=self._run,
             front_door=self._url,
             upload=self._door,
-            parts=(self._folder / "parts").absolute(),
+            parts=Path("parts"),
             seed=self._seed,
             batch=self._batch,
             owner=os.getpid(),
+            boot=Clock.now().boot,
         )
         path = self._folder.absolute() / "target.json"
         path.write_text(target.model_dump_json(indent=2))
@@ -164,7 +167,7 @@ class LocustLoad:
             self._take()
             now = loop.time()
             if not self._started.is_set():
-                if self.tally.acknowledged["upload"] or self.tally.unknown:
+                if self._busy:
                     self._started.set()
                     start = now
                 elif now > start + _BEGINS_WITHIN:
@@ -192,8 +195,12 @@ class LocustLoad:
             for record in part.take():
                 if part.run != self._run:
                     raise FileError(f"is a part of run {part.run}, and this is run {self._run}", path=str(path))
-                if self._joint.add(part, record) and record["op"] == "upload" and record["phase"] != "invoke":
+                if not self._joint.add(part, record):
+                    continue
+                if record["op"] == "upload" and record["phase"] != "invoke":
+                    self._busy = True
                     self._note(record)
+                self._busy |= record["phase"] == "busy"
             if part.begun and part.worker not in self._begun:
                 self._begun.add(part.worker)
                 self._recorder.record("load", "began", "load", worker=part.worker, pid=part.pid)
@@ -243,6 +250,9 @@ def command(users: Users, folder: Path) -> list[str]:
             str(folder / "locust"),
             "--exit-code-on-error",
             "0",
+            # Workers of other machines are let in by who names an address for them.
+            "--master-bind-host",
+            "127.0.0.1",
         ],
         *users.options,
     ]

@@ -11,6 +11,8 @@ import itertools
 import os
 import re
 import socket
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 from secrets import token_hex
@@ -27,7 +29,7 @@ from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.errors import OneffectError
-from harness.history.part import PartRecorder
+from harness.history.part import Clock, PartRecorder
 from harness.load.documents import ACCEPTED, LARGE, REJECTED, Document, make
 from harness.load.tally import end_of
 from harness.load.target import Target, find_target
@@ -181,12 +183,13 @@ def _begin(environment: Environment, runner: Any, **_: object) -> None:  # noqa:
     except OneffectError as error:
         raise SystemExit(f"oneffect: {error}") from None
     _SITES[environment] = site
-    if target.owner is not None:
+    if target.owner is not None and target.boot == Clock.now().boot:
         gevent.spawn(_leave_with, target.owner)
     if isinstance(runner, MasterRunner):
         environment.events.worker_connect.add_listener(
             lambda client_id, **_: site.part.record("load", "joined", "locust:master", worker=_plain(client_id))
         )
+        environment.events.worker_report.add_listener(partial(_note_busy, site, set()))
         environment.events.quitting.add_listener(lambda **_: _note_lost(site, runner))
     environment.events.quit.add_listener(lambda **_: site.part.end())
 
@@ -201,6 +204,13 @@ def _worker(runner: Any) -> str:  # noqa: ANN401 - the same
 
 def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def _note_busy(site: Site, known: set[str], *, client_id: str, data: Mapping[str, Any], **_: object) -> None:
+    """Once a worker: that it made requests, which its part, on another machine, may say only when all is over."""
+    if client_id not in known and data["stats_total"]["num_requests"]:
+        known.add(client_id)
+        site.part.record("load", "busy", "locust:master", worker=_plain(client_id))
 
 
 def _note_lost(site: Site, runner: MasterRunner) -> None:

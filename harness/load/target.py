@@ -31,12 +31,14 @@ class Target(BaseModel):
     """``http://…``, where uploads are posted to."""
     upload: UploadLoad
     parts: Path | None = None
-    """The folder of the parts of the history; None: beside the file that says so."""
+    """The folder of the parts of the history, from the file that says so; None: beside it."""
     seed: int = 0
     batch: Annotated[int, Field(ge=1)] = 1
     """Uploads that make a batch, where the front door is told of batches."""
     owner: int | None = None
-    """Process id of a harness on this machine: when it is gone, so is its load."""
+    """Process id of a harness: when it is gone, so is its load on its own machine."""
+    boot: str = ""
+    """Which machine that is: a copy of this file on another one looks for nobody."""
 
 
 def find_target(environ: Mapping[str, str], here: Path) -> Target:
@@ -60,4 +62,5 @@ def _read(path: Path, mend: str) -> Target:
         problem = error.errors()[0]
         field = ".".join(map(str, problem["loc"]))
         raise FileError(f"{problem['msg']}; {mend}", path=str(path), field=field) from error
-    return target.model_copy(update={"parts": target.parts or path.absolute().parent / "parts" / target.run})
+    beside = path.absolute().parent
+    return target.model_copy(update={"parts": beside / (target.parts or Path("parts", target.run))})

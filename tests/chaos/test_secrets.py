@@ -40,6 +40,67 @@ drain: 1s
 """
 
 
+LOCUSTFILE = """
+from locust import constant, task
+from harness.load.locust_user import Uploader
+
+class Hasty(Uploader):
+    think = constant(0.1)
+    retries = 1
+
+    @task
+    def hand_in(self):
+        self.upload()
+"""
+
+
+def test_no_secret_stays_of_what_locust_was_answered(tmp_path: Path) -> None:
+    (tmp_path / "talks.system.yaml").write_text(SYSTEM)
+    (tmp_path / "talks.yaml").write_text(SCENARIO.replace("NAME", "talks"))
+    (tmp_path / "locustfile.py").write_text(LOCUSTFILE)
+    words = [
+        "load",
+        "talks.yaml",
+        "--users",
+        "2",
+        "--duration",
+        "2s",
+        "--locustfile",
+        "locustfile.py",
+        "--out",
+        "out",
+    ]
+    environment = os.environ | {"DB_PASSWORD": SECRETS[-1]}
+    done = subprocess.run(
+        [ONEFFECT, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 3, said
+    assert not told_in(tmp_path / "out", said)
+    (part,) = tmp_path.glob("out/*-talks-*/load/parts/*.jsonl")
+    assert '"error":"refused: *** postgresql://***@127.0.0.1:9/door ***"' in part.read_text()
+    # A part in which they still are, as a worker on another machine has it.
+    elsewhere = tmp_path / "part-far.jsonl"
+    operation = '{"i":1,"t":1,"actor":"far","op":"upload","phase":"invoke","upload_id":"u","operation":"u.0.far"}'
+    ended = operation.replace('"i":1', '"i":2').replace("invoke", "unknown")[:-1] + ',"of":1,"error":"in-the-token"}'
+    lines = [part.read_text().partition("\n")[0].replace('"worker":"', '"worker":"far_'), operation, ended]
+    elsewhere.write_text("\n".join([*lines, '{"oneffect_part_end":2}', ""]))
+    words = ["merge", "out/latest", elsewhere.name]
+    done = subprocess.run(
+        [ONEFFECT, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not told_in(tmp_path / "out", done.stdout)
+    assert '"error":"***"' in (tmp_path / "out" / "latest" / "history.jsonl").read_text()
+
+
+def told_in(folder: Path, said: str) -> list[tuple[str, str]]:
+    """(where, secret) for each that is in a file or in what was said."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    texts = {str(path): path.read_text(errors="replace") for path in files} | {"what it said": said}
+    return [(place, secret) for place, text in texts.items() for secret in SECRETS if secret in text]
+
+
 def test_no_secret_is_written_or_said(tmp_path: Path) -> None:
     for name, system in (("talks", SYSTEM), ("broken", BROKEN)):
         (tmp_path / f"{name}.system.yaml").write_text(system)
@@ -56,9 +117,7 @@ def test_no_secret_is_written_or_said(tmp_path: Path) -> None:
     )
     said = done.stdout + done.stderr
     assert done.returncode == 1, said
-    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    texts = {str(path): path.read_text(errors="replace") for path in files} | {"what it said": said}
-    assert not [(place, secret) for place, text in texts.items() for secret in SECRETS if secret in text]
+    assert not told_in(tmp_path / "out", said)
     # It did tell them, and they were hidden: what nobody tells needs no hiding.
     history, log = (
         next((tmp_path / "out" / "runs").glob(f"*-talks-*/{name}")) for name in ("history.jsonl", "logs/door-1.log")

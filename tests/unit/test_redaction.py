@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from harness.errors import FileError, StackError
 from harness.files import load
+from harness.history.merge import merge
+from harness.history.part import PartRecorder
 from harness.history.recorder import HistoryRecorder
 from harness.plan import make_plan
 from harness.redaction import HIDDEN, Redaction, anonymous, is_secret
@@ -190,6 +192,46 @@ def test_logs_lose_them(redaction: Redaction, tmp_path: Path) -> None:
     assert log.read_bytes() == b"\xff ***\r\n***\nlast"
     assert (clean.read_bytes(), clean.stat().st_ino) == (b"nothing\xff\r\n", before)
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["clean.log", "shop-1.log"]
+
+
+def test_parts_of_a_history_lose_them_and_are_found_again(redaction: Redaction, tmp_path: Path) -> None:
+    part = PartRecorder(tmp_path / "load" / "parts", run="r1", worker="in-the-token")
+    with part.operation("upload", "client", upload_id="u", operation="u.0.in-the-token") as operation:
+        operation.unknown(status=500, error="in-the-url refused")
+    part.end()
+    history = tmp_path / "history.jsonl"
+    header = dict.fromkeys(["plan", "plan_digest", "seed", "versions", "started"], "x") | {"run": "r1"}
+    with HistoryRecorder(history, header, clock=lambda: 0) as recorder:
+        recorder.record("run", "finished", "run")
+    assert merge(history, [part.path], redaction.value) == (2, 0)
+    assert '"error":"*** refused"' in history.read_text()
+    redaction.folder(tmp_path / "load")
+    assert '"error":"*** refused"' in part.path.read_text()
+    assert merge(history, [part.path], redaction.value) == (0, 2), "the same operations, with and without the secret"
+
+
+def test_what_locust_wrote_loses_them(redaction: Redaction, tmp_path: Path) -> None:
+    for name in ("locust.log", "locust_failures.csv", "locust.html"):
+        (tmp_path / name).write_text("GET,in-the-token\n")
+    (tmp_path / "locust.json").write_text(json.dumps({"said": 'a "quoted" one'}))
+    Redaction(None, {"A_TOKEN": 'a "quoted" one'}).folder(tmp_path)
+    redaction.folder(tmp_path)
+    assert {path.read_text() for path in tmp_path.glob("locust*") if path.suffix != ".json"} == {"GET,***\n"}
+    assert (tmp_path / "locust.json").read_text() == '{"said": "***"}'
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("500: in-the-comm", "500: ***"),
+        ("it answered b'in-the-com'", "it answered b'***'"),
+        ("500: in-the-command", "500: ***"),
+        ("500: in-the-com went", "500: in-the-com went"),
+        ("500: in-", "500: in-"),
+    ],
+)
+def test_a_secret_that_was_cut_short_is_hidden(redaction: Redaction, said: str, told: str) -> None:
+    assert redaction.value(said) == told
 
 
 def test_messages_lose_them(redaction: Redaction) -> None:

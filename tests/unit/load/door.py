@@ -9,10 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Door:
-    """``keys`` counts the requests under each Idempotency-Key; ``refusals`` are answered 503 first."""
+    """``keys`` counts the requests under each Idempotency-Key; ``refusals`` are answered 503 first, all others ``answer``."""
 
-    def __init__(self, refusals: int = 0) -> None:
+    def __init__(self, refusals: int = 0, answer: int = 202) -> None:
         self.keys: Counter[str] = Counter()
+        self.answer = answer
         self.refusals = refusals
         self.open = threading.Event()
         self.open.set()
@@ -27,7 +28,7 @@ class Door:
                 door.keys[key] += 1
                 door.open.wait(30)
                 door.refusals -= 1
-                status = 503 if door.refusals >= 0 else 202
+                status = 503 if door.refusals >= 0 else door.answer
                 body = json.dumps({"raw": f"blob-of-{key}"}).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))

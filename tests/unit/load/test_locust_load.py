@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from harness.checkers.judge import judge
 from harness.errors import StackError
+from harness.history.merge import merge
 from harness.history.part import PATTERN, Clock, Part
 from harness.history.reader import History
 from harness.history.recorder import HistoryRecorder
@@ -78,10 +80,14 @@ class Bench:
         return parts
 
     def missing(self) -> list[str]:
+        return [str(row["why"]) for row in self.against("load_incomplete")]
+
+    def against(self, anomaly: str) -> list[dict]:
+        """What the evidence says against the run."""
         self.recorder.close()
         with History(self.path) as history:
             (evidence,) = (one for one in judge(history) if one.checker == "evidence")
-        return [str(row["why"]) for row in evidence.anomalies.get("load_incomplete", ())]
+        return evidence.anomalies.get(anomaly, [])
 
 
 @pytest.fixture
@@ -89,6 +95,11 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     made.recorder.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -175,6 +186,65 @@ async def test_users_who_upload_nothing_are_said_to(bench: Bench, door: Door) ->
     idle = HASTY.replace('self.upload("accepted")', 'raise SystemExit("enough")')
     with pytest.raises(StackError, match="before a user uploaded anything"):
         await bench.load(door, idle).run()
+
+
+async def test_a_load_that_is_refused_ends_and_says_how(bench: Bench, door: Door) -> None:
+    door.answer = 422
+    await bench.load(door).run()
+    (row,) = bench.against("too_few_operations")
+    assert row["n"] == 0
+    assert "fail 422" in row["others"]
+
+
+async def test_workers_elsewhere_make_the_load_and_their_parts_are_merged(bench: Bench, door: Door) -> None:
+    """Their machine is one with another boot, which a copy of the target and their parts are taken from."""
+    port = free_port()
+    far = bench.folder / "far"
+    load = bench.load(
+        door, duration=3.0, options=("--master", "--expect-workers", "2", "--master-bind-port", str(port))
+    )
+    running = asyncio.create_task(load.run())
+    target = bench.folder / "load" / "target.json"
+    await until((bench.folder / "load" / "locust.log").is_file)
+    far.mkdir()
+    # No process of theirs has the harness's id.
+    (far / "target.json").write_bytes(
+        orjson.dumps(orjson.loads(target.read_bytes()) | {"owner": 2**22, "boot": "far"})
+    )
+    words = ["-m", "locust", "-f", bench.folder / "locustfile.py", "--worker", "--master-port", str(port)]
+    workers = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            *words,
+            env=os.environ | {VARIABLE: str(far / "target.json")},
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        for _ in range(2)
+    ]
+    try:
+        await running
+        async with asyncio.timeout(60):
+            assert [await worker.wait() for worker in workers] == [0, 0]
+    finally:
+        for worker in workers:
+            if worker.returncode is None:
+                worker.kill()
+                await worker.wait()
+    assert bench.missing() == ["its part of the history is not here"] * 2
+    parts = sorted((far / "parts").glob(PATTERN))
+    assert len(parts) == 2
+    for part in parts:
+        head, rest = part.read_bytes().split(b"\n", 1)
+        told = orjson.loads(head)
+        part.write_bytes(orjson.dumps(told | {"clock": told["clock"] | {"boot": "far"}}) + b"\n" + rest)
+    merge(bench.path, parts[:1])
+    assert bench.missing() == ["its part of the history is not here"]
+    merge(bench.path, parts)
+    assert bench.missing() == []
+    acknowledged = bench.records("upload", "ok")
+    assert {one["upload_id"] for one in acknowledged} <= set(door.keys)
+    assert {one["upload_id"] for one in bench.records("upload", "invoke")} == set(door.keys)
+    assert all(one["placed"] for one in acknowledged)
 
 
 async def test_a_cancelled_load_leaves_no_process(bench: Bench, door: Door) -> None:
