@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ _BY_FAMILY: Final = 20  # SOCK_DIAG_BY_FAMILY
 _DUMP: Final = 0x301  # NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH
 _DONE, _ERROR = 3, 2
 _INFO: Final = 2  # INET_DIAG_INFO
+_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
+_IPV4: Final = 4
 _ESTABLISHED: Final = 1 << 1
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI48x")
@@ -31,6 +34,8 @@ _BYTES_AT: Final = 120  # offsetof(struct tcp_info, tcpi_bytes_acked); tcpi_byte
 class Connection:
     """One established connection as the listening side sees it."""
 
+    local: IPv4Address | IPv6Address
+    """The address that the client connected to."""
     peer: int
     """The client's port."""
     received: int
@@ -41,27 +46,33 @@ class Connection:
     """Seconds since the client last sent data, if nothing was sent to it since; None if something was."""
 
 
-def connections(port: int) -> list[Connection]:
-    """Established IPv4 connections whose local port is ``port``; OSError if the kernel refuses to say."""
+def connections(port: int, at: IPv4Address | IPv6Address | None) -> list[Connection]:
+    """Established connections to ``port`` at an address; None: at any. OSError if the kernel refuses to say."""
+    # What listens on all addresses may take IPv4 as IPv6.
+    families = [socket.AF_INET] if at is not None and at.version == _IPV4 else _FAMILIES
+    found = [one for family in families for one in _dump(family, port)]
+    return [one for one in found if at is None or one.local == at]
+
+
+def _dump(family: int, port: int) -> Iterator[Connection]:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as netlink:
         netlink.settimeout(2)
-        netlink.send(_request(port))
-        found: list[Connection] = []
+        netlink.send(_request(family, port))
         while True:
             for kind, payload in _messages(netlink.recv(1 << 18)):
                 if kind == _DONE:
-                    return found
+                    return
                 if kind == _ERROR:
                     code = struct.unpack_from("=i", payload)[0]
                     raise OSError(-code, "the kernel refused to list sockets")
-                found.append(_connection(payload))
+                yield _connection(payload)
 
 
-def _request(port: int) -> bytes:
+def _request(family: int, port: int) -> bytes:
     # Byte code: local port >= port and <= port; a jump past its end by 4 rejects.
     ports = struct.pack("=BBHBBHBBHBBH", 2, 8, 20, 0, 0, port, 3, 8, 12, 0, 0, port)
     code = struct.pack("=HH", 4 + len(ports), 1) + ports
-    body = _REQUEST.pack(socket.AF_INET, socket.IPPROTO_TCP, 1 << (_INFO - 1), _ESTABLISHED) + code
+    body = _REQUEST.pack(family, socket.IPPROTO_TCP, 1 << (_INFO - 1), _ESTABLISHED) + code
     return _HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _DUMP, 1, 0) + body
 
 
@@ -73,7 +84,8 @@ def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _connection(payload: bytes) -> Connection:
-    peer = struct.unpack_from("!H", payload, 6)[0]
+    family, peer = payload[0], struct.unpack_from("!H", payload, 6)[0]
+    local = _address(payload[8:12] if family == socket.AF_INET else payload[8:24])
     attributes = payload[_MESSAGE:]
     while len(attributes) >= 4:  # noqa: PLR2004 - an attribute's own header
         length, kind = struct.unpack_from("=HH", attributes)
@@ -83,6 +95,11 @@ def _connection(payload: bytes) -> Connection:
             (received_ago,) = struct.unpack_from("=I", attributes, 4 + _RECEIVED_AT)
             waits = received and (received_ago < sent_ago or not acknowledged)
             unanswered = received_ago / 1000 if waits else None
-            return Connection(peer, received, acknowledged, unanswered)
+            return Connection(local, peer, received, acknowledged, unanswered)
         attributes = attributes[(length + 3) & ~3 :]
-    return Connection(peer, 0, 0, None)
+    return Connection(local, peer, 0, 0, None)
+
+
+def _address(packed: bytes) -> IPv4Address | IPv6Address:
+    address = ip_address(packed)
+    return getattr(address, "ipv4_mapped", None) or address

@@ -8,10 +8,14 @@ import subprocess
 from pathlib import Path
 
 from harness.errors import StackError
+from harness.redaction import anonymous
 from harness.stacks.native.reaper import CONTAINERS, LABEL
 
 OLDEST = (20, 10)
 """The oldest engine that this is shown on."""
+
+_CONTAINED = ("/.dockerenv", "/run/.containerenv")
+"""One of these is there in most containers."""
 
 _PASSED_ON = (
     "PATH",
@@ -43,6 +47,28 @@ class Engine:
         if numbers < OLDEST:
             wanted = ".".join(str(number) for number in OLDEST)
             raise StackError(f"docker: the engine is {self.version}; {wanted} or newer is needed: upgrade it")
+        if elsewhere := self._elsewhere():
+            raise StackError(
+                f"docker: {elsewhere}; containers have to share this network and these folders: "
+                "use an engine of this machine's own, or run with --stack native"
+            )
+
+    def _elsewhere(self) -> str:
+        """Why the engine's own network and folders are not those of this process; empty if they seem to be."""
+        kind, kernel, name, *security = self.ask(
+            "info", "--format", "{{.OSType}} {{.KernelVersion}} {{.Name}} {{.SecurityOptions}}"
+        ).split()
+        here = os.uname()
+        if kind != "linux" or kernel != here.release:
+            return f"the engine is on another machine or in a virtual one ({kind} {kernel}, here {here.release})"
+        if "name=rootless" in " ".join(security):
+            return "the engine is rootless, and its containers' network is not this machine's"
+        where = self.ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+        if name != here.nodename and not where.startswith("unix:"):
+            return f"the engine at {anonymous(where)} is on another machine ({name}, here {here.nodename})"
+        if name != here.nodename and any(map(os.path.exists, _CONTAINED)):
+            return f"the engine is {name}'s, and this runs in a container of its own ({here.nodename})"
+        return ""
 
     def ask(self, *words: str, env: dict[str, str] | None = None) -> str:
         """What ``docker WORDS`` answers; StackError with its own complaint if it fails."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Literal
 
 from harness.clients.sockets import connections
@@ -33,7 +34,19 @@ class ExternalLink:
         self.proxy = proxy
         self._toxics = toxics
         self._prober = prober
-        self._here = _of_this_machine(address)
+        host, _, port = address.rpartition(":")
+        self._here, self._port = _of_this_machine(host), int(port)
+        self._at: IPv4Address | IPv6Address | None = None
+
+    def listens(self, listen: str) -> None:
+        """Where Toxiproxy says that the proxy listens; another one here may have the same port elsewhere."""
+        host, _, port = listen.rpartition(":")
+        try:
+            address = ip_address(host.strip("[]"))
+        except ValueError:
+            return
+        known = int(port) == self._port and not address.is_unspecified
+        self._at = address if known else None
 
     def disturb(
         self, toxic: str, *, stream: Literal["upstream", "downstream"] = "downstream", **attributes: int
@@ -54,18 +67,26 @@ class ExternalLink:
         if not self._here:
             return Traffic({})
         own = self._prober.own
-        theirs = [one for one in connections(int(self.address.rpartition(":")[2])) if one.peer not in own]
+        theirs = [one for one in connections(self._port, self._at) if one.peer not in own]
         return Traffic(
             {one.peer: (one.received, one.sent) for one in theirs},
             {one.peer: one.unanswered for one in theirs if one.unanswered is not None},
         )
 
 
-def _of_this_machine(address: str) -> bool:
+def _of_this_machine(host: str) -> bool:
     """Whether the host is an address of this machine's: only such a one can be bound to."""
-    with socket.socket() as trial:
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), 0, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return any(_can_be_bound(family, address) for family, _, _, _, address in found)
+
+
+def _can_be_bound(family: int, address: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> bool:
+    with socket.socket(family) as trial:
         try:
-            trial.bind((address.rpartition(":")[0], 0))
+            trial.bind(address)
         except OSError:
             return False
     return True

@@ -140,6 +140,7 @@ class ExternalStack:
                     raise StackError(
                         f"links.{link.name}: the Toxiproxy at {api} has no proxy {link.proxy!r}; mend {self._path}"
                     )
+                link.listens(str(found[link.proxy]["listen"]))
                 await self._clear_one(client, link, found[link.proxy], anew=anew)
         except (OSError, EOFError, ValueError, KeyError, FaultError) as error:
             raise StackError(

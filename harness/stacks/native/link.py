@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
 
 from harness.clients.probes import Prober
@@ -29,6 +30,8 @@ class NativeLink:
         """host:port of the API of the Toxiproxy that it is in."""
         self._toxiproxy = toxiproxy
         self._prober = Prober(address, kind, path)
+        host, _, port = address.rpartition(":")
+        self._at, self._port = ip_address(host), int(port)
         self._accepted = 0
 
     def disturb(
@@ -47,14 +50,13 @@ class NativeLink:
 
     async def traffic(self) -> Traffic:
         """The service's own connections to the proxy that are open at both ends."""
-        port = int(self.address.rpartition(":")[2])
         own = self._prober.own
         for client in self._toxiproxy.accepted(self.name):
             if client in self._prober.used:
                 self._prober.used.discard(client)
             else:
                 self._accepted += 1
-        theirs = [connection for connection in connections(port) if connection.peer not in own]
+        theirs = [connection for connection in connections(self._port, self._at) if connection.peer not in own]
         return Traffic(
             {connection.peer: (connection.received, connection.sent) for connection in theirs},
             {connection.peer: connection.unanswered for connection in theirs if connection.unanswered is not None},

@@ -12,7 +12,15 @@ services: {shop: {image: "shop:3", env: {PORT: "{port}", KAFKA: "{kafka}"}}}
 load: {upload: {to: shop, post: /orders}}
 events: {id: /id, type: /type, topics: [orders]}
 """
-ANSWERS = "case $1 in version) echo 20.10.24+dfsg1;; esac"
+OWN = 'linux "$(uname -r)" "$(uname -n)" "[name=seccomp,profile=default]"'
+
+
+def answers(info: str = OWN, at: str = "unix:///there") -> str:
+    """An engine that says this of itself."""
+    return f"case $1 in version) echo 20.10.24+dfsg1;; info) echo {info};; context) echo {at};; esac"
+
+
+ANSWERS = answers()
 
 CASES = {
     "no command": (None, ["no docker command on PATH", "install Docker", "--stack native"]),
@@ -23,6 +31,19 @@ CASES = {
     "an engine too old": ("echo 19.03.15", ["the engine is 19.03.15", "20.10 or newer", "upgrade"]),
     "an engine of no version": ("echo nightly", ["the engine is nightly", "20.10 or newer"]),
     "an engine that hangs": ("exec sleep 60", ["no answer within 0.5 s", "start an engine"]),
+    "an engine on another machine": (
+        answers('linux 1.2.3 "$(uname -n)" "[]"'),
+        ["on another machine or in a virtual one (linux 1.2.3, here ", "--stack native"],
+    ),
+    "an engine on a machine of the same kind": (
+        answers('linux "$(uname -r)" other "[]"', "tcp://me:hush@other:2376"),
+        ["the engine at tcp://***@other:2376 is on another machine (other, here "],
+    ),
+    "an engine of Windows": (answers("windows 10.0 here []"), ["another machine or in a virtual one (windows 10.0"]),
+    "a rootless engine": (
+        answers(OWN.replace("seccomp,profile=default", "seccomp,profile=default name=rootless")),
+        ["the engine is rootless", "an engine of this machine's own"],
+    ),
     "a missing image": (
         f"{ANSWERS}; case $5 in shop:3) echo Error: No such image: $5 >&2; exit 1;; esac",
         ["the image shop:3 is not here", "docker pull shop:3"],

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shlex
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -11,11 +12,14 @@ import pytest
 
 from harness.addresses import Commands
 from harness.clients.commands import execute
+from harness.clients.probes import Prober
 from harness.errors import FaultError, StackError
 from harness.stack import Forgetful, Killable, Link, Pausable, Probe, ServiceHandle, Stoppable
 from harness.stacks.external import handle as handles
 from harness.stacks.external.handle import ExternalHandle
+from harness.stacks.external.link import ExternalLink
 from harness.stacks.external.stack import ExternalStack
+from harness.stacks.toxics import Toxics
 from tests.unit.test_addresses import GOOD, SYSTEM
 
 PATIENCE = 20.0
@@ -159,3 +163,36 @@ async def test_one_run_at_a_time_has_it(tmp_path: Path) -> None:
             await ExternalStack(SYSTEM, path).start()
     finally:
         os.close(other)
+
+
+@pytest.mark.parametrize(
+    ("listens", "seen"),
+    [
+        ("127.0.0.1:{port}", 1),  # its own alone: another proxy has the same port at another address
+        ("127.0.0.2:{port}", 1),
+        ("127.0.0.3:{port}", 0),
+        ("[::]:{port}", 2),
+        ("0.0.0.0:{port}", 2),
+        ("10.0.0.1:1", 2),  # in a network of its own: the port here leads there
+    ],
+)
+async def test_traffic_is_that_of_the_address_where_the_proxy_listens(listens: str, seen: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+        with socket.create_server(("127.0.0.2", port)) as other:
+            address = f"127.0.0.1:{port}"
+            link = ExternalLink(
+                "shop#1",
+                "redis",
+                toxics=Toxics("127.0.0.1:1", pytest.fail),
+                proxy="p",
+                address=address,
+                api="127.0.0.1:1",
+                prober=Prober(address, "redis", ""),
+            )
+            link.listens(listens.format(port=port))
+            with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.2", port)):
+                accepted = [one.accept()[0], other.accept()[0]]
+                assert len((await link.traffic()).connections) == seen
+                for each in accepted:
+                    each.close()
