@@ -32,8 +32,8 @@ class Writer(Protocol):
 class Joint:
     """Joins parts to one history. ``clock`` is the history's, and ``start`` its reading at the run's start.
 
-    An operation goes by its id (upload, attempt, worker): one that is there already is left out, and FileError if it
-    says something else.
+    An operation goes by its id (upload, attempt, worker): one that is ``known`` already is left out, and FileError if it
+    says something else. None: every part is another worker's and is read once, so nothing can be there.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Joint:
         invokes: dict[str, int] | None = None,
     ) -> None:
         self._writer, self._clock, self._start = writer, clock, start
-        self._known: Known = {} if known is None else known
+        self._known = known
         self._invokes: dict[str, int] = {} if invokes is None else invokes
 
     def add(self, part: Part, record: Mapping[str, Any]) -> bool:
@@ -55,17 +55,8 @@ class Joint:
         if record["op"] == "upload":
             if not isinstance(operation, str):
                 raise FileError(f"record {record['i']}: an upload without an operation id", path=str(part.path))
-            said = _digest(record)
-            key = (operation, _step(record["phase"]))
-            if key in self._known:
-                if self._known[key] != said:
-                    raise FileError(
-                        f"record {record['i']}: operation {operation} is in the history already, and says something "
-                        f"else there; two workers had one id, or a part was changed",
-                        path=str(part.path),
-                    )
+            if self._known is not None and self._is_there(self._known, operation, part, record):
                 return False
-            self._known[key] = said
         if not part.clock.same(self._clock):
             fields["placed"] = True
         of = self._invokes.pop(str(operation), None) if "of" in record else None
@@ -81,6 +72,20 @@ class Joint:
         )
         if record["phase"] == "invoke":
             self._invokes[str(operation)] = index
+        return True
+
+    @staticmethod
+    def _is_there(known: Known, operation: str, part: Part, record: Mapping[str, Any]) -> bool:
+        key, said = (operation, _step(record["phase"])), _digest(record)
+        if key not in known:
+            known[key] = said
+            return False
+        if known[key] != said:
+            raise FileError(
+                f"record {record['i']}: operation {operation} is in the history already, and says something else there; "
+                f"two workers had one id, or a part was changed",
+                path=str(part.path),
+            )
         return True
 
     def _t(self, part: Part, reading: int) -> int:

@@ -93,7 +93,8 @@ class LocustLoad:
         self._busy = False
         """Whether a request was answered, or a master knows that one was."""
         self._parts: dict[Path, Part] = {}
-        self._begun: set[str] = set()
+        self._begun: dict[str, Path] = {}
+        """Worker -> its part."""
         self._ended: set[str] = set()
         self._joint = Joint(self, Clock.now(), 0)
 
@@ -195,14 +196,15 @@ class LocustLoad:
             for record in part.take():
                 if part.run != self._run:
                     raise FileError(f"is a part of run {part.run}, and this is run {self._run}", path=str(path))
-                if not self._joint.add(part, record):
-                    continue
+                if self._begun.get(part.worker, path) != path:
+                    raise FileError(f"is a second part of worker {part.worker}; take it away", path=str(path))
+                self._joint.add(part, record)
                 if record["op"] == "upload" and record["phase"] != "invoke":
                     self._busy = True
                     self._note(record)
                 self._busy |= record["phase"] == "busy"
             if part.begun and part.worker not in self._begun:
-                self._begun.add(part.worker)
+                self._begun[part.worker] = path
                 self._recorder.record("load", "began", "load", worker=part.worker, pid=part.pid)
             if part.ended and part.worker not in self._ended:
                 self._ended.add(part.worker)

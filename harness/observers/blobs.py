@@ -30,12 +30,13 @@ class Blobs:
         self._http = http
         self._url = url
         self._now = now
-        self._named: dict[str, str | None] = {}
+        self._named: dict[str, bytes | None] = {}
+        """Its SHA-256, where it is known."""
         self._asked: list[tuple[str, str]] = []
 
     def ask(self, storage_id: str, why: str, sha256: str | None = None) -> None:
         """Have a blob read in the next pass; ``sha256`` is what an acknowledged upload says it is."""
-        self._named[storage_id] = sha256 or self._named.get(storage_id)
+        self._named[storage_id] = bytes.fromhex(sha256) if sha256 else self._named.get(storage_id)
         self._asked.append((storage_id, why))
 
     @property
@@ -57,7 +58,7 @@ class Blobs:
         blob = await self._http.blob(self._url(storage_id))
         expected = self._named.get(storage_id)
         phase = blob.phase
-        if phase == "present" and expected is not None and blob.sha256 != expected:
+        if phase == "present" and expected is not None and blob.sha256 != expected.hex():
             phase = "different"
         return {
             "op": "blob",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -10,25 +9,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from harness.stack import Fields
 from harness.system import Effects as Described
 
-Rows = Callable[[str, str], Awaitable[Sequence[Mapping[str, object]]]]
-"""``rows(url, query)``: the rows of a query."""
+Row = Mapping[str, object]
+Each = Callable[[str, str, Callable[[Sequence[Row]], None]], Awaitable[None]]
+"""``each(url, query, take)``: gives ``take`` the rows of a query, some at a time."""
 
 
 class Effects:
     """Effects of every service that has some; an interim pass gives those that are new.
 
-    A query gives all rows each time, and a long run has very many: what is kept of one is a digest, and they are gone
-    through beside the event loop.
+    A query gives all rows each time, and a long run has very many: what is kept of one is a digest.
     """
 
     what = "effects"
 
-    def __init__(self, described: Mapping[str, Described], urls: Mapping[str, str], rows: Rows) -> None:
+    def __init__(self, described: Mapping[str, Described], urls: Mapping[str, str], each: Each) -> None:
         self._described = described
         self._urls = urls
-        self._rows = rows
-        self._seen: dict[str, Counter[bytes]] = {consumer: Counter() for consumer in described}
-        self._before: dict[str, Counter[bytes]] = {consumer: Counter() for consumer in described}
+        self._each = each
+        self._seen: dict[str, Counter[int]] = {consumer: Counter() for consumer in described}
+        self._before: dict[str, Counter[int]] = {consumer: Counter() for consumer in described}
 
     @property
     def count(self) -> int:
@@ -38,41 +37,54 @@ class Effects:
     async def leave_aside(self) -> None:
         """What there is now is not the run's."""
         for consumer in self._described:
-            self._before[consumer] = Counter(_digest(row) for row in await self._all(consumer))
+            look = _Look(consumer, Counter(), Counter())
+            await self._look(look)
+            self._before[consumer] = look.now
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Rows of each service's query, as effects."""
         for consumer in self._described:
-            for fields in await asyncio.to_thread(self._given, consumer, await self._all(consumer), final):
+            look = _Look(consumer, self._seen[consumer], self._before[consumer], everything=final)
+            await self._look(look)
+            self._seen[consumer].update(look.new)
+            for fields in look.given:
                 yield fields
 
-    async def _all(self, consumer: str) -> Sequence[Mapping[str, object]]:
-        return await self._rows(self._urls[consumer], self._described[consumer].sql.query)
+    async def _look(self, look: _Look) -> None:
+        await self._each(self._urls[look.consumer], self._described[look.consumer].sql.query, look.take)
 
-    def _given(self, consumer: str, rows: Sequence[Mapping[str, object]], final: bool) -> list[Fields]:  # noqa: FBT001
-        now: Counter[bytes] = Counter()
-        seen, before = self._seen[consumer], self._before[consumer].copy()
-        given = []
+
+class _Look:
+    """One pass over a service's rows; ``now`` counts them by identity, ``new`` those that there were not before."""
+
+    def __init__(self, consumer: str, seen: Counter[int], before: Counter[int], *, everything: bool = False) -> None:
+        self.consumer = consumer
+        self._seen, self._before, self._everything = seen, before, everything
+        self.now: Counter[int] = Counter()
+        self.new: Counter[int] = Counter()
+        self.given: list[Fields] = []
+
+    def take(self, rows: Sequence[Row]) -> None:
+        """Look at some of the rows."""
         for row in rows:
             identity = _digest(row)
-            if before[identity]:
-                before[identity] -= 1
+            self.now[identity] += 1
+            times = self.now[identity] - self._before[identity]
+            if times <= 0:
                 continue
-            now[identity] += 1
-            is_new = now[identity] > seen[identity]
-            if is_new:
-                seen[identity] = now[identity]
-            if is_new or final:
-                given.append(_fields(consumer, row))
-        return given
+            is_new = times > self._seen[identity]
+            self.new[identity] += is_new
+            if is_new or self._everything:
+                self.given.append(_fields(self.consumer, row))
 
 
-def _digest(row: Mapping[str, object]) -> bytes:
+def _digest(row: Row) -> int:
+    """64 bits: were two ever one, an interim pass would not tell of the second; the final one tells of every row."""
     identity = repr((row["id"], row.get("effect"), row.get("carries")))
-    return hashlib.blake2b(identity.encode(), digest_size=16).digest()
+    return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8).digest())
 
 
-def _fields(consumer: str, row: Mapping[str, object]) -> Fields:
+def _fields(consumer: str, row: Row) -> Fields:
     effect = row.get("effect")
     return {
         "op": "effect",

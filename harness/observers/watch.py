@@ -69,7 +69,7 @@ class Watch:
 
         ``urls`` name each service's database; ``blob_url`` has ``{id}`` in it, None: this system has no blobs.
         """
-        self._effects = Effects(self._system.effects, urls, sql.rows)
+        self._effects = Effects(self._system.effects, urls, sql.each)
         if self._names.shared:
             await self._leave_aside()
         if blob_url is not None:

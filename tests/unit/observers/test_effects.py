@@ -8,8 +8,9 @@ class Table:
     def __init__(self) -> None:
         self.rows: list[dict[str, object]] = []
 
-    async def __call__(self, url: str, query: str) -> list[dict[str, object]]:
-        return list(self.rows)
+    async def __call__(self, url: str, query: str, take) -> None:
+        for row in self.rows:
+            take([row])
 
 
 def observer(table: Table) -> Effects:

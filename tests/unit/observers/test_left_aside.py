@@ -55,11 +55,10 @@ async def opened(broker: Broker, names: RunNames) -> None:
 def rows(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     read: list[str] = []
 
-    async def look(url: str, query: str) -> list[dict[str, object]]:
+    async def look(url: str, query: str, take) -> None:
         read.append(url)
-        return []
 
-    monkeypatch.setattr("harness.clients.sql.rows", look)
+    monkeypatch.setattr("harness.clients.sql.each", look)
     monkeypatch.setattr(watch, "BETWEEN_PASSES", 0.001)
     return read
 

@@ -6,11 +6,13 @@ import asyncio
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -179,6 +181,22 @@ async def test_an_observer_cannot_write(server) -> None:
     url = await started(server)
     with pytest.raises(StackError, match="read-only transaction"):
         await sql.rows(url, "CREATE TABLE x ()")
+
+
+async def test_many_rows_are_read_some_at_a_time(server, tmp_path) -> None:
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("CREATE TABLE n (x)")
+        made.executemany("INSERT INTO n VALUES (?)", [(one,) for one in range(1, 2501)])
+        made.commit()
+    for url, query in (
+        (await started(server), "SELECT generate_series(1, 2500) AS x"),
+        (f"sqlite:///{path}", "SELECT x FROM n"),
+    ):
+        given: list[list[dict]] = []
+        await sql.each(url, query, given.append)
+        assert [len(some) for some in given] == [1000, 1000, 500]
+        assert [row["x"] for some in given for row in some] == list(range(1, 2501))
 
 
 async def test_what_cannot_be_read_is_said_without_the_password(ports) -> None:
