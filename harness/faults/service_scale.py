@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from harness.system import System
 
 
-_SHARED = 10.0
-"""Seconds that a group is given to come out of a rebalance."""
+_SHARED = 20.0
+"""Seconds that a group is given to come out of a rebalance: longer than the session of a member that was killed."""
 
 _AGAIN = 0.1
 
@@ -60,19 +60,26 @@ class ServiceScale(Fault):
                 pid, statuses[replica.name] = replica.pid, await replica.stop()
                 arena.note("stopped", replica.name, pid, statuses[replica.name])  # type: ignore[arg-type]
             passed = await broker.committed(on)
+            stayed: set[str] = set()
+
+            async def left() -> bool:
+                return all([await replica.state() == "exited" for replica in replicas])
 
             async def armed() -> Evidence | None:
-                states = await asyncio.gather(*(replica.state() for replica in replicas))
-                if set(states) != {"exited"}:
+                if not await left():
                     return None
                 return Evidence("armed", f"{', '.join(statuses)} left", {}, {"exit_status": statuses})
 
             async def bit() -> Evidence | None:
                 owners, now = await broker.owners(on), await broker.committed(on)
-                # To one that was there before: who comes back at the heal is a new member.
-                stayed = set(before.values())
-                moved = [at for at, owner in before.items() if owners.get(at) in stayed - {owner}]
-                if not any(now.get(at, 0) > passed.get(at, 0) for at in moved):
+                # Not yet while one that left, or died, is still a member; nor those who come back at the heal.
+                if len(members := set(owners.values())) <= self.to and await left():
+                    stayed.update(members)
+                gone = set(before.values()) - members
+                moved = [at for at, owner in before.items() if owner in gone and owners.get(at) in stayed]
+                heirless = gone - {before[at] for at in moved if now.get(at, 0) > passed.get(at, 0)}
+                # Some of the gone may have died before: it takes heirs to more of them than those can be.
+                if len(heirless) >= min(len(gone), len(replicas)):
                     return None
                 what = f"partitions of {on} were given to others of its replicas, who passed records of them"
                 return Evidence("bit", what, _named(before), _named({at: owners[at] for at in moved}))

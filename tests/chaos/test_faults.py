@@ -140,6 +140,20 @@ async def test_a_link_goes_down_once_there_is_a_connection_to_end(rig) -> None:
     assert notes.phases() == ["injected", "armed", "bit", "healed"], notes.records
 
 
+@on_the_rig
+async def test_fewer_replicas_go_on_though_the_group_still_has_a_dead_member(rig) -> None:
+    await rig.busy()
+    one = rig.stack.services["worker#1"]
+    await one.kill()
+    await one.start()
+    await one.ready(30)
+    notes = await applied(
+        rig, Case("service.scale", "worker", 3.0, {"to": 1}), replace(arena(rig, 30), patience=25.0)
+    )
+    assert sorted(notes.phases()) == ["armed", "bit", "healed", "injected"], notes.records
+    await rig.working()
+
+
 class Without:
     """Something with a few of its methods doing nothing."""
 
