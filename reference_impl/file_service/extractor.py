@@ -102,14 +102,22 @@ class Extractor:
         return content.decode("latin-1")
 
     def _docx(self, content: bytes) -> str:
-        import docx
+        from docx.opc.constants import RELATIONSHIP_TYPE
+        from docx.opc.packuri import PackURI
         from docx.oxml.ns import qn
+        from docx.oxml.parser import parse_xml
 
         self._unpack(content)
-        document = docx.Document(io.BytesIO(content))
+        # The main part alone: docx.Document makes cycles of all parts, which pile up faster than they are collected.
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            relations = parse_xml(archive.read("_rels/.rels"))
+            main = next(
+                one.get("Target") for one in relations if one.get("Type") == RELATIONSHIP_TYPE.OFFICE_DOCUMENT
+            )
+            document = parse_xml(archive.read(PackURI.from_rel_ref("/", main).membername))
         lines: list[str] = []
         left = self._max_characters
-        for paragraph in document.element.body.iter(qn("w:p")):
+        for paragraph in document.body.iter(qn("w:p")):
             line = "".join(node.text or "" for node in paragraph.iter(qn("w:t")))
             lines.append(line)
             left -= len(line)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import struct
 import zipfile
@@ -67,6 +68,19 @@ def test_a_docx_with_a_table_gives_its_cells_too(extractor):
     written = io.BytesIO()
     document.save(written)
     assert "in a cell" in extractor.extract(written.getvalue(), "a.docx", NEWEST).text
+
+
+def test_a_docx_leaves_nothing_that_waits_to_be_collected(extractor):
+    """Documents in cycles pile up in a service that reads several at a time."""
+    content = docx_of("text")
+    extractor.extract(content, "a.docx", NEWEST)
+    gc.collect()
+    gc.disable()
+    try:
+        extractor.extract(content, "a.docx", NEWEST)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_a_pdf_gives_its_pages(extractor):
