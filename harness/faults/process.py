@@ -10,7 +10,7 @@ from harness.stack import Forgetful, Killable, Pausable, ServiceHandle, Stoppabl
 if TYPE_CHECKING:
     from harness.faults.base import Arena
 
-READY = 25.0
+READY = 60.0
 """Seconds until what was started again must answer."""
 
 
