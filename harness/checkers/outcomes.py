@@ -13,16 +13,27 @@ TABLES: Final = {
         SELECT upload_id, count(*) FILTER (phase = 'invoke') - count(*) FILTER (phase = 'fail') AS times
         FROM history WHERE op = 'reprocess' GROUP BY upload_id
     """,
-    # One row an upload, and one a batch. An answer that never came leaves it unknown. A batch is ok if all its uploads
+    # Workers elsewhere whose master saw them leave before the drain began.
+    "seen_off": """
+        SELECT worker FROM history WHERE op = 'load' AND worker IS NOT NULL
+        GROUP BY worker HAVING bool_or(phase = 'joined') AND NOT bool_or(phase = 'lost')
+    """,
+    # One row an upload, and one a batch; what was acknowledged late may have its outcome after all was read, and nothing
+    # is argued from another machine's clock. An answer that never came leaves it unknown. A batch is ok if all its uploads
     # are, none is still to be sent, and one of them should pass validation; of any other an outcome may come, and need not.
     "asked": """
-        WITH sent AS (SELECT u.*, coalesce(r.times, 0) AS times FROM uploads u LEFT JOIN reprocessed r USING (upload_id))
-        SELECT 'upload' AS of, upload_id AS key, upload_id, state, acceptable, i, t, ended, times FROM sent
+        WITH sent AS (
+            SELECT u.*, coalesce(r.times, 0) AS times,
+                   coalesce(CASE WHEN placed THEN worker IS NOT NULL AND worker NOT IN (FROM seen_off)
+                                 ELSE ended >= topics_began END, false) AS late
+            FROM uploads u LEFT JOIN reprocessed r USING (upload_id) CROSS JOIN moments
+        )
+        SELECT 'upload' AS of, upload_id AS key, upload_id, state, acceptable, i, t, ended, times, late FROM sent
         UNION ALL
         SELECT 'batch', batch, arg_min(upload_id, i),
                CASE WHEN bool_and(state = 'ok') AND bool_or(coalesce(acceptable, false))
                      AND count(*) >= (SELECT batch_size FROM settings) THEN 'ok' ELSE 'unknown' END,
-               NULL, min(i), min(t), max(ended), sum(times)
+               NULL, min(i), min(t), max(ended), sum(times), bool_or(late)
         FROM sent WHERE batch IS NOT NULL GROUP BY batch
     """,
     # One row an (outcome rule, join value). Records that the harness published are no outcomes.
@@ -56,7 +67,7 @@ TABLES: Final = {
         WHERE e.injected IS NULL AND e.joins[r.rule] IS NOT NULL GROUP BY ALL
     """,
     "unanswered": """
-        SELECT u.of, u.key, u.upload_id, u.i, u.t, u.ended, r.rule
+        SELECT u.of, u.key, u.upload_id, u.i, u.t, u.ended, u.late, r.rule
         FROM asked u JOIN (SELECT DISTINCT rule, of FROM rules) r USING (of)
         WHERE u.state = 'ok'
           AND NOT EXISTS (SELECT 1 FROM per_key k WHERE k.rule = r.rule AND k.key = u.key)
@@ -70,7 +81,7 @@ TABLES: Final = {
 
 OUTCOME_MISSING: Final = """
 SELECT of, key, upload_id, rule, i AS i_upload, t AS t_upload, ended AS t_ok, topics_read AS i_read, seconds(ended) AS ok_s
-FROM unanswered, moments WHERE well AND topics_read IS NOT NULL ORDER BY i
+FROM unanswered, moments WHERE well AND topics_read IS NOT NULL AND NOT late ORDER BY i
 """
 
 OUTCOME_DOUBLED: Final = """
@@ -123,8 +134,10 @@ FROM doubled d JOIN answers a USING (rule, key) GROUP BY key, rule, d.n, d.expec
 """
 
 UNDECIDED: Final = """
-SELECT key, rule, i, of || ' ' || key || ' has no outcome, but ' || doubt AS why
-FROM unanswered, moments WHERE topics_read IS NULL OR NOT well
+SELECT key, rule, i, of || ' ' || key || ' has no outcome, but '
+       || CASE WHEN topics_read IS NULL OR NOT well THEN doubt
+               ELSE 'its load may have gone on when the topics were read for the last time' END AS why
+FROM unanswered, moments WHERE topics_read IS NULL OR NOT well OR late
 UNION ALL
 SELECT key, rule, i, 'event ' || event_id || ' has no follow-up, but ' || doubt
 FROM unfollowed, moments WHERE topics_read IS NULL OR NOT well

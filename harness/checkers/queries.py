@@ -12,7 +12,7 @@ MOMENTS: Final = """
 SELECT s.settle_ns, s.dead_letters,
        o.read AS offsets_read, o.began AS offsets_began, o.ended AS offsets_ended,
        e.read AS effects_read, e.began AS effects_began,
-       t.read AS topics_read,
+       t.read AS topics_read, t.began AS topics_began,
        coalesce(e.began >= o.ended + s.settle_ns, false) AS effects_settled,
        coalesce(l.began >= o.ended + s.settle_ns, false) AS letters_settled,
        coalesce(t.began >= e.ended, false) AS topics_after_effects,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -107,10 +108,32 @@ def merge(
 ) -> tuple[int, int]:
     """Join whole parts to a recorded history, in one piece; how many records were added, and how many were there.
 
-    ``hide`` takes secrets out of errors. FileError if a part is of another run, is damaged, or contradicts the history;
-    the history is then as it was.
+    ``hide`` takes secrets out of errors. FileError if the run is still under way, or if a part is of another run, is
+    damaged, or contradicts the history; the history is then as it was.
     """
-    lines = _Lines(history, hide)
+    with _held(history):
+        return _merge(_Lines(history, hide), parts)
+
+
+@contextmanager
+def _held(history: Path) -> Iterator[None]:
+    """Nobody else writes it meanwhile: a recorder would go on in a file that was replaced, and all of that be lost."""
+    try:
+        file = history.open("rb")
+    except OSError as error:
+        raise FileError(f"cannot be read: {error.strerror}; name a run of `oneffect load`", path=str(history)) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = "its run is still under way, or parts are being merged into it; merge when that is over"
+            raise FileError(message, path=str(history)) from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+def _merge(lines: _Lines, parts: Sequence[Path]) -> tuple[int, int]:
     joint = Joint(lines, lines.clock, lines.start, lines.known, lines.invokes)
     added = there = 0
     for path in parts:
@@ -125,8 +148,9 @@ def merge(
             if part.ended:
                 lines.record_at(lines.last, "load", "ended", "merge", worker=part.worker)
                 lines.ended.add(part.worker)
-            else:
+            elif part.worker not in lines.begun:
                 lines.record_at(lines.last, "load", "began", "merge", worker=part.worker)
+                lines.begun.add(part.worker)
     lines.write()
     return added, there
 
@@ -146,13 +170,17 @@ class _Lines:
         self._added: list[bytes] = []
         self.known: Known = {}
         self.invokes: dict[str, int] = {}
+        self.begun: set[str] = set()
         self.ended: set[str] = set()
         self._index = self.last = 0
         self._end: dict[str, Any] | None = None
         try:
-            first, *rest = path.read_bytes().splitlines()
+            # The last line of a run that was killed may be torn; readers leave it out, too.
+            whole, newline, _ = path.read_bytes().rpartition(b"\n")
+            self._whole = whole + newline
+            first, *rest = whole.splitlines()
             header = orjson.loads(first)
-            self.run, self.start, self.clock = str(header["run"]), int(header["t0"]), Clock.of(header.get("clock"))
+            self.run, self.start, self.clock = str(header["run"]), int(header["t0"]), Clock.of(header["clock"])
             for line in rest:
                 self._note(orjson.loads(line))
         except (OSError, ValueError, KeyError) as error:
@@ -166,8 +194,8 @@ class _Lines:
             if record["phase"] == "invoke":
                 self.invokes[operation] = record["i"]
             self.known[operation, _step(record["phase"])] = _digest(record)
-        if record["op"] == "load" and record["phase"] == "ended":
-            self.ended.add(str(record["worker"]))
+        if record["op"] == "load" and record["phase"] in {"began", "ended"}:
+            (self.ended if record["phase"] == "ended" else self.begun).add(str(record["worker"]))
 
     def record_at(self, t: int, op: str, phase: str, actor: str, **fields: Any) -> int:  # noqa: ANN401 - JSON
         self._index += 1
@@ -185,8 +213,8 @@ class _Lines:
             self.record_at(self.last, "run", "finished", str(self._end["actor"]))
         partial = self._path.with_name(f".{self._path.name}")
         try:
-            shutil.copyfile(self._path, partial)
-            with partial.open("ab") as file:
+            with partial.open("wb") as file:
+                file.write(self._whole)
                 file.writelines(line + b"\n" for line in self._added)
             partial.replace(self._path)
         except OSError as error:

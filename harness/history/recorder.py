@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -71,7 +73,7 @@ class Recorder(Protocol):
 class HistoryRecorder:
     """Appends to a new file; safe to use from several threads. ``clock`` gives monotonic nanoseconds.
 
-    ``header`` needs plan, plan_digest, seed, versions, started and run; more is kept, and ``t0``, the clock's reading
+    The file is locked while it is written: whoever wants to change it must wait. ``header`` needs plan, plan_digest, seed, versions, started and run; more is kept, and ``t0``, the clock's reading
     at the start, is added. Raises FileError if the file
     exists or cannot be written, OneffectError for a record that the format does not know. ``hide`` takes secrets out
     of what others said: errors and evidence.
@@ -92,6 +94,8 @@ class HistoryRecorder:
             self._file = path.open("xb", buffering=0)
         except OSError as error:
             raise FileError(f"cannot be made: {error.strerror}; name a new file", path=str(path)) from error
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._clock = clock
         self._hide = hide
         self._start = clock()

@@ -11,7 +11,8 @@ reads          (read, what, final, began, ended, phase): passes of observers; ph
 finals         the last final pass of each kind, if it was ok
 absent         (worker, i, t, error, began): processes of the load of which no whole part of the history is here
 faults         (fault, name, target, heals, injected, bit, healed): the t of each phase, null where there was none
-uploads        one row an upload id: batch, state (ok, unknown, fail), i, t, ended (the first ok's t), acceptable
+uploads        one row an upload id: batch, state (ok, unknown, fail), i, t, ended (the first ok's t), acceptable, placed
+               and worker (of its ok)
 acknowledged   one row an upload that was answered with ok: upload_id, sha256, acceptable, raw_file_storage_id, placed
 events         records that are events; malformed: those that are none
 effects        with ``read``
@@ -59,6 +60,8 @@ VIEWS: Final = {
     "uploads": """
         SELECT upload_id, min(batch) AS batch, min(i) AS i, min(t) AS t, min(t) FILTER (phase = 'ok') AS ended,
                coalesce(any_value(acceptable) FILTER (phase = 'ok'), any_value(acceptable)) AS acceptable,
+               coalesce(bool_or(placed) FILTER (phase = 'ok'), false) AS placed,
+               any_value(worker) FILTER (phase = 'ok') AS worker,
                CASE WHEN count(*) FILTER (phase = 'ok') > 0 THEN 'ok'
                     WHEN count(*) FILTER (phase = 'fail') = count(*) FILTER (phase = 'invoke') THEN 'fail'
                     ELSE 'unknown' END AS state

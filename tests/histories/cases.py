@@ -329,6 +329,20 @@ def load_incomplete_elsewhere(tape: Tape) -> None:
         tape.drop([record])
 
 
+def acknowledged_late(tape: Tape) -> None:
+    """When the topics were read for the last time the load should have been over."""
+    tape.upload(final(tape, "topics")["t"] / MS + 1, 30)
+
+
+def acknowledged_by_a_lost_worker(tape: Tape) -> None:
+    """Its part came later, and is whole; its clock's times say nothing of whether all was read before."""
+    for phase in ("joined", "lost", "ended"):
+        tape.add(290, "load", phase, worker="w1", error="its master heard no more of it" if phase == "lost" else None)
+    tape.upload(240, 30)
+    for record in tape.find("upload", upload_id="u30"):
+        record.update(placed=True, worker="w1")
+
+
 # good
 
 
@@ -494,6 +508,8 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "followup_missing": followup_missing,
     "followup_doubled": followup_doubled,
     "undecided.outcomes": outcome_undecided,
+    "undecided.late": acknowledged_late,
+    "undecided.lost_worker": acknowledged_by_a_lost_worker,
     "raw_missing": raw_missing,
     "raw_dropped_on_rejection": raw_dropped_on_rejection,
     "raw_different": raw_different,

@@ -21,6 +21,9 @@ BAD_FILES = sorted((HERE / "bad").glob("*.jsonl"))
 ALONG = {
     # The bytes under the id are one upload's, so they are not the other's.
     "raw_overwritten": {"raw_different"},
+    # Nobody asked for the blob of an upload that the run did not know of.
+    "undecided.late": {"raw_unread"},
+    "undecided.lost_worker": {"raw_unread"},
 }
 """What comes along with an anomaly because it cannot be otherwise."""
 

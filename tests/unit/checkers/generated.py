@@ -365,7 +365,7 @@ def load_of_its_own(tape: Tape, random: Random) -> None:
     """The load had processes of its own; perhaps one was lost, or was on another machine, and with it its uploads."""
     for worker in ("w1", "w2"):
         for phase in random.choice(
-            [["began", "ended"], ["joined"], ["began"], ["began", "lost"], ["joined", "ended"]]
+            [["began", "ended"], ["joined"], ["began"], ["began", "lost"], ["joined", "ended"], ["joined", "lost", "ended"]]
         ):
             error = "it was killed" if phase == "lost" else None
             tape.add(random.randint(0, 300), "load", phase, worker=worker, error=error)
@@ -373,8 +373,18 @@ def load_of_its_own(tape: Tape, random: Random) -> None:
         records = tape.find("upload", upload_id=upload)
         if random.random() < 0.2:
             tape.drop(records)
+        worker = random.choice(["w1", "w2", "w3", None])
         for record in records:
             record["placed"] = True
+            if worker is not None:
+                record["worker"] = worker
+
+
+def acknowledged_late(tape: Tape, random: Random) -> None:
+    """Answered when all is being read, or was; what came of it, nobody saw."""
+    if ok := some(tape, random, "upload", "ok"):
+        for record in tape.find("upload", upload_id=ok["upload_id"]):
+            record["t"] += int(random.choice([20, 60, 3_000, 10_000]) * MS)
 
 
 def batches_of_several(tape: Tape, random: Random) -> None:
@@ -528,6 +538,7 @@ PLANTS: tuple[Plant, ...] = (
     change_batch,
     batches_of_several,
     load_of_its_own,
+    acknowledged_late,
     change_outcomes,
     change_blob,
     change_blob,

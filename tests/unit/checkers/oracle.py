@@ -367,6 +367,16 @@ class OutcomeOracle:
         unanswered = phases.count("invoke") > phases.count("fail")
         return "unknown" if "unknown" in phases or unanswered else "fail"
 
+    def _late(self, upload: str) -> bool:
+        """Acknowledged when the topics were read for the last time, or by a worker elsewhere that may have been then."""
+        oks = [r for r in self.run.of("upload") if r["upload_id"] == upload and r["phase"] == "ok"]
+        if any(r.get("placed") for r in oks):
+            worker = next((r["worker"] for r in oks if r.get("worker") is not None), None)
+            told = {r["phase"] for r in self.run.of("load") if r.get("worker") == worker}
+            return worker is not None and ("joined" not in told or "lost" in told)
+        topics = self.run.final("topics")
+        return bool(oks) and topics is not None and min(r["t"] for r in oks) >= topics["began"]
+
     def judge(self) -> Iterator[Hit]:
         for upload in self.state:
             phases = {record["phase"] for record in self.run.of("upload") if record["upload_id"] == upload}
@@ -399,7 +409,7 @@ class OutcomeOracle:
         for upload, state in self.state.items():
             ids = answers.get(upload, set())
             if state == "ok" and not ids:
-                yield "outcome_missing" if self.decided else "undecided", (upload, n)
+                yield "outcome_missing" if self.decided and not self._late(upload) else "undecided", (upload, n)
             if state != "fail" and len(ids) > 1 + self._again({upload}):
                 yield "outcome_doubled", (upload, n)
         for upload, event in self._own(n, rule["then"]):
@@ -420,7 +430,8 @@ class OutcomeOracle:
             size = self.run.plan.get("scenario", {}).get("load", {}).get("batch", 1)
             whole = len(uploads) >= size and all(self.state[upload] == "ok" for upload in uploads)
             if whole and any(self.acceptable[upload] is True for upload in uploads) and not ids:
-                yield "outcome_missing" if self.decided else "undecided", (batch, n)
+                late = any(self._late(upload) for upload in uploads)
+                yield "outcome_missing" if self.decided and not late else "undecided", (batch, n)
             if len(ids) > 1 + self._again(uploads):
                 yield "outcome_doubled", (batch, n)
         for batch, event in self._own(n, rule["then"]):

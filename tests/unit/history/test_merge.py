@@ -66,6 +66,49 @@ def test_a_part_without_its_end_leaves_its_worker_open(history: Path, part: Part
     assert phases == ["joined", "began"]
 
 
+def test_a_part_without_its_end_changes_nothing_a_second_time(history: Path, part: PartRecorder) -> None:
+    upload(part, "u1")
+    merge(history, [part.path])
+    before = history.read_bytes()
+    merge(history, [part.path])
+    assert history.read_bytes() == before
+
+
+def test_a_run_that_is_still_under_way_is_left_alone(tmp_path: Path) -> None:
+    """Its recorder would go on writing to a file that nobody finds any more."""
+    path = tmp_path / "history.jsonl"
+    header = {"plan": {}, "plan_digest": "d", "seed": 7, "versions": {}, "started": "now", "run": "r1"}
+    part = PartRecorder(tmp_path / "parts", run="r1", worker="w1")
+    upload(part, "u1")
+    part.end()
+    with HistoryRecorder(path, {**header, "clock": Clock.now().document()}, clock=time.monotonic_ns) as recorder:
+        with pytest.raises(FileError, match="still under way"):
+            merge(path, [part.path])
+        recorder.record("run", "finished", "run")
+    assert merge(path, [part.path]) == (2, 0)
+    assert len(records(path)) == 5
+
+
+def test_a_line_that_a_kill_tore_is_left_out(history: Path, part: PartRecorder) -> None:
+    upload(part, "u1")
+    part.end()
+    with history.open("ab") as file:
+        file.write(b'{"i":3,"t":17,"ac')
+    assert merge(history, [part.path]) == (2, 0)
+    assert len(records(history)) == 6
+
+
+def test_a_history_without_a_clock_takes_no_parts(history: Path, part: PartRecorder) -> None:
+    """That of ``oneffect up``: when its uploads were could not be said."""
+    part.end()
+    header, *rest = history.read_bytes().splitlines(keepends=True)
+    told = orjson.loads(header)
+    del told["clock"]
+    history.write_bytes(b"".join([orjson.dumps(told) + b"\n", *rest]))
+    with pytest.raises(FileError, match="oneffect load"):
+        merge(history, [part.path])
+
+
 def test_a_contradiction_is_refused_and_nothing_is_changed(history: Path, part: PartRecorder, tmp_path: Path) -> None:
     upload(part, "u1")
     merge(history, [part.path])
