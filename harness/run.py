@@ -95,7 +95,7 @@ async def run(plan: Plan, *, out: Path, stack: Stack | None = None, progress: Pr
         recorder = HistoryRecorder(directory / "history.jsonl", header, clock=time.monotonic_ns, hide=redaction.value)
         cleanup.callback(recorder.close)
         try:
-            await _Stage(plan, stack, names, directory, recorder, progress).play()
+            await _Stage(plan, stack, names, directory, recorder, progress, redaction).play()
         except BaseException as error:
             recorder.record("run", "interrupted", "run", error=f"{type(error).__name__}: {error}")
             raise
@@ -135,13 +135,14 @@ class _Stage:
         directory: Path,
         recorder: HistoryRecorder,
         progress: Progress,
+        redaction: Redaction,
     ) -> None:
         from harness.clients.http import HttpClient
         from harness.live import LiveSystem
         from harness.observers.watch import Watch
 
         self._plan, self._stack, self._names, self._directory = plan, stack, names, directory
-        self._recorder, self._progress = recorder, progress
+        self._recorder, self._progress, self._redaction = recorder, progress, redaction
         self._in_place = {planned.id for planned in plan.faults if planned.fault.heals}
         system = plan.system
         self._live = LiveSystem(system, stack, names)
@@ -210,7 +211,7 @@ class _Stage:
         )
         self._progress.note(f"{planned.fault.name} on {planned.target}")
         try:
-            with Redaction(self._plan.system, os.environ).messages():
+            with self._redaction.messages():
                 await apply(planned, arena, self._recorder)
         except FaultError as error:
             # It is in the history as failed. The run goes on: a system that does not come back has a verdict too.

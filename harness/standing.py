@@ -63,16 +63,22 @@ class Standing(Model):
 
 def find(start: Path) -> Standing:
     """What is up in ``start`` or the nearest folder above; StackError if nothing is."""
+    path = told_at(start)
+    if path is None:
+        raise StackError("no stack is up in this folder or above; start one in another terminal: oneffect up")
+    try:
+        return Standing.model_validate(orjson.loads(path.read_bytes()))
+    except (OSError, ValueError, ValidationError) as error:
+        raise StackError(f"{path}: cannot be read: {error}; end what is up and start it anew") from error
+
+
+def told_at(start: Path) -> Path | None:
+    """The up.json of what is up in ``start`` or the nearest folder above; that of one that was killed does not count."""
     for folder in (start, *start.parents):
         path = folder / FOLDER / NAME
-        if path.is_file():
-            if not _alive(folder / FOLDER / _LOCK):
-                break
-            try:
-                return Standing.model_validate(orjson.loads(path.read_bytes()))
-            except (OSError, ValueError, ValidationError) as error:
-                raise StackError(f"{path}: cannot be read: {error}; end what is up and start it anew") from error
-    raise StackError("no stack is up in this folder or above; start one in another terminal: oneffect up")
+        if path.is_file() and _alive(folder / FOLDER / _LOCK):
+            return path
+    return None
 
 
 class Post:

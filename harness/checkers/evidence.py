@@ -109,7 +109,10 @@ LOAD_INCOMPLETE: Final = """
 SELECT worker, i AS i_load, t AS t_load,
        CASE WHEN error IS NOT NULL THEN error WHEN began THEN 'its part of the history has no end'
             ELSE 'its part of the history is not here' END AS why
-FROM absent ORDER BY worker
+FROM absent
+UNION ALL
+SELECT worker, min(i), min(t), min(error) FROM history WHERE op = 'load' AND phase = 'raised' GROUP BY worker
+ORDER BY worker, i_load
 """
 
 INCOMPLETE: Final = """
@@ -164,8 +167,8 @@ class Evidence(Queries):
             "load_incomplete",
             Verdict.UNKNOWN,
             LOAD_INCOMPLETE,
-            "worker {worker} of the load: {why}, so what it did is not all judged. Merge its part if there is one "
-            "(`oneffect merge`), else run again",
+            "worker {worker} of the load: {why}, so what it was to do is not all judged. Merge its part if there is one "
+            "(`oneffect merge`), else mend it and run again",
         ),
         Anomaly(
             "history_incomplete",

@@ -121,7 +121,9 @@ def _held(history: Path) -> Iterator[None]:
     try:
         file = history.open("rb")
     except OSError as error:
-        raise FileError(f"cannot be read: {error.strerror}; name a run of `oneffect load`", path=str(history)) from error
+        raise FileError(
+            f"cannot be read: {error.strerror}; name a run of `oneffect load`", path=str(history)
+        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -73,10 +73,10 @@ class Recorder(Protocol):
 class HistoryRecorder:
     """Appends to a new file; safe to use from several threads. ``clock`` gives monotonic nanoseconds.
 
-    The file is locked while it is written: whoever wants to change it must wait. ``header`` needs plan, plan_digest, seed, versions, started and run; more is kept, and ``t0``, the clock's reading
-    at the start, is added. Raises FileError if the file
-    exists or cannot be written, OneffectError for a record that the format does not know. ``hide`` takes secrets out
-    of what others said: errors and evidence.
+    The file is locked while it is written: whoever wants to change it must wait. ``header`` needs plan, plan_digest, seed,
+    versions, started and run; more is kept, and ``t0``, the clock's reading at the start, is added. Raises FileError if
+    the file exists or cannot be written, OneffectError for a record that the format does not know. ``hide`` takes secrets
+    out of what others said: errors and evidence.
     """
 
     def __init__(

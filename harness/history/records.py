@@ -30,14 +30,14 @@ PHASES: Final = {
     "service": ("started", "ready", "killed", "stopped", "paused", "resumed", "exited"),
     "health": ("good", "bad"),
     "fault": ("injected", "armed", "bit", "healed", "failed"),
-    "load": ("began", "joined", "busy", "ended", "lost", "figures"),
+    "load": ("began", "joined", "busy", "ended", "lost", "raised", "figures"),
     "run": ("loaded", "healed", "drained", "deadline", "finished", "interrupted"),
 }
 """What each ``op`` may go through.
 
 ``health`` is the harness's own look past the proxies, ``when`` start or end. ``load`` tells of the processes of a load
 that has its own: a part of the history that a worker began and ended; a worker that joined a master, that made requests
-(``busy``), that was lost.
+(``busy``), that was lost, whose users' code raised something.
 """
 
 COLUMNS: Final = {

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -22,7 +23,7 @@ from harness.errors import FileError, StackError
 from harness.history.merge import Joint
 from harness.history.part import PATTERN, Clock, Part
 from harness.load.tally import Tally
-from harness.load.target import VARIABLE, Target
+from harness.load.target import VARIABLE, Target, machine
 
 if TYPE_CHECKING:
     from harness.clients.http import HttpClient
@@ -122,7 +123,8 @@ class LocustLoad:
         locust = await self._start()
         try:
             await self._whole_time(locust, more)
-            if locust.returncode is None:
+            early = locust.returncode is not None
+            if not early:
                 locust.send_signal(signal.SIGTERM)
             await self._out(locust)
         finally:
@@ -130,7 +132,7 @@ class LocustLoad:
                 os.killpg(locust.pid, signal.SIGKILL)
             await locust.wait()
         self._take()
-        self._tell(locust.returncode)
+        self._tell(locust.returncode, early=early)
 
     async def reached(self, moment: float | str) -> None:
         """Wait for seconds after the load's start, or for a share ("25%") of its duration."""
@@ -147,13 +149,13 @@ class LocustLoad:
             seed=self._seed,
             batch=self._batch,
             owner=os.getpid(),
-            boot=Clock.now().boot,
+            machine=machine(),
         )
         path = self._folder.absolute() / "target.json"
         path.write_text(target.model_dump_json(indent=2))
         with (self._folder / "locust.log").open("wb") as log:
             return await asyncio.create_subprocess_exec(
-                *command(self._users, self._folder.absolute()),
+                *command(self._users, self._folder.absolute(), self._url),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=asyncio.subprocess.STDOUT,
@@ -185,9 +187,19 @@ class LocustLoad:
         """Wait until its users have left; their last answers are joined meanwhile."""
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * STOP_WITHIN):
-                while locust.returncode is None:
+                while locust.returncode is None or self._is_finishing(locust.pid):
                     self._take()
                     await asyncio.sleep(_LOOK)
+
+    def _is_finishing(self, group: int) -> bool:
+        """Whether a worker here has yet to say that it is done: one that a master started outlives it."""
+        if self._begun.keys() <= self._ended:
+            return False
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _take(self) -> None:
         """Join what the parts say since the last time."""
@@ -220,9 +232,10 @@ class LocustLoad:
             sha256=record["sha256"],
         )
 
-    def _tell(self, status: int | None) -> None:
-        if status:
-            error = f"Locust ended with status {status}{self._why()}"
+    def _tell(self, status: int | None, *, early: bool) -> None:
+        if status or early:
+            ended = f"Locust ended with status {status}" if status else "Locust ended before its time was over"
+            error = f"{ended}{self._why()}"
             self._recorder.record("load", "lost", "load", worker="locust", error=error[:_MOST_CHARACTERS])
         if figures := read_figures(self._folder):
             self._recorder.record("load", "figures", "load", evidence=figures)
@@ -233,8 +246,9 @@ class LocustLoad:
         return f"; the end of {log}:\n" + "\n".join(tail) if tail else ""
 
 
-def command(users: Users, folder: Path) -> list[str]:
+def command(users: Users, folder: Path, front_door: str) -> list[str]:
     """The words that start Locust for a run; all that it writes goes to ``folder``."""
+    host = urlsplit(front_door)._replace(path="", query="", fragment="").geturl()
     page = (
         ["--headless"]
         if users.web is None
@@ -252,6 +266,9 @@ def command(users: Users, folder: Path) -> list[str]:
             str(folder / "locust"),
             "--exit-code-on-error",
             "0",
+            # A locust.conf of the user's own may name another system's.
+            "--host",
+            host,
             # Workers of other machines are let in by who names an address for them.
             "--master-bind-host",
             "127.0.0.1",

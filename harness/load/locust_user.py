@@ -11,6 +11,7 @@ import itertools
 import os
 import re
 import socket
+import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -26,13 +27,14 @@ import urllib3
 from locust import User, between, events
 from locust.env import Environment
 from locust.exception import StopTest
-from locust.runners import MasterRunner, WorkerRunner
+from locust.rpc import Message
+from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
 from harness.errors import OneffectError
-from harness.history.part import Clock, PartRecorder
+from harness.history.part import PartRecorder
 from harness.load.documents import ACCEPTED, LARGE, REJECTED, Document, make
 from harness.load.tally import end_of
-from harness.load.target import Target, find_target
+from harness.load.target import Target, find_target, machine
 from harness.pointer import pick
 
 TIMEOUT: Final = 15.0
@@ -41,6 +43,13 @@ TIMEOUT: Final = 15.0
 _LOOK: Final = 0.5
 """Seconds between looks at whether the harness is still there."""
 
+_LEAVES_WITHIN: Final = 25.0
+"""Seconds that a worker is given to leave: longer than its users wait for an answer, shorter than the harness for Locust."""
+
+_MOST_RAISED: Final = 10
+_LONGEST: Final = 500
+"""Characters of what a user raised."""
+
 Kind = Literal["accepted", "large", "rejected"]
 _KINDS: Final[dict[str, dict[str, Any]]] = {"accepted": ACCEPTED, "large": LARGE, "rejected": REJECTED}
 
@@ -48,13 +57,17 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {"accepted": ACCEPTED, "large": LARGE
 class Site:
     """What the users of one Locust process share: the target and the part of the history."""
 
-    def __init__(self, target: Target, worker: str) -> None:
+    def __init__(self, target: Target, worker: str, host: str | None) -> None:
         if target.parts is None:
             raise OneffectError("a target without a folder for the parts of the history")
         self.target = target
         self.worker = worker
+        self.host = host
+        """That this process was told to use; a worker's master names its own when the users come."""
         self.part = PartRecorder(target.parts, run=target.run, worker=worker)
         self.users = itertools.count(1)
+        self.leaving = False
+        """Whether the workers were told to go; Locust may come by twice."""
 
 
 _SITES: Final[WeakKeyDictionary[Environment, Site]] = WeakKeyDictionary()
@@ -87,8 +100,8 @@ class Uploader(User):
         self._uploads = itertools.count()
         self._due: int | None = None
         url = urlsplit(self.site.target.front_door)
-        if self.host:
-            door = urlsplit(self.host)
+        if host := self.site.host if isinstance(environment.runner, WorkerRunner) else self.host:
+            door = urlsplit(host)
             url = url._replace(scheme=door.scheme, netloc=door.netloc)
         self._path = url.path
         # One connection a user, as a client has; no hidden resend: each one is an operation of its own.
@@ -179,18 +192,19 @@ def _begin(environment: Environment, runner: Any, **_: object) -> None:  # noqa:
     """Open this process's part; a master has one for what it knows of its workers."""
     try:
         target = find_target(os.environ, Path.cwd())
-        site = Site(target, _worker(runner))
+        site = Site(target, _worker(runner), environment.host)
     except OneffectError as error:
         raise SystemExit(f"oneffect: {error}") from None
     _SITES[environment] = site
-    if target.owner is not None and target.boot == Clock.now().boot:
+    if target.owner is not None and target.machine == machine():
         gevent.spawn(_leave_with, target.owner)
     if isinstance(runner, MasterRunner):
         environment.events.worker_connect.add_listener(
             lambda client_id, **_: site.part.record("load", "joined", "locust:master", worker=_plain(client_id))
         )
         environment.events.worker_report.add_listener(partial(_note_busy, site, set()))
-        environment.events.quitting.add_listener(lambda **_: _note_lost(site, runner))
+        environment.events.quitting.add_listener(lambda **_: _see_off(site, runner))
+    environment.events.user_error.add_listener(partial(_note_raised, site, set()))
     environment.events.quit.add_listener(lambda **_: site.part.end())
 
 
@@ -213,16 +227,37 @@ def _note_busy(site: Site, known: set[str], *, client_id: str, data: Mapping[str
         site.part.record("load", "busy", "locust:master", worker=_plain(client_id))
 
 
-def _note_lost(site: Site, runner: MasterRunner) -> None:
-    for client in runner.clients.missing:
-        error = "its master heard no more of it"
+def _see_off(site: Site, runner: MasterRunner) -> None:
+    """Let the workers go, wait for them, and note who was lost; Locust waits for half a second, and their users longer."""
+    if site.leaving:
+        return
+    site.leaving = True
+    runner.stop(send_stop_to_client=False)
+    for client in runner.clients.all:
+        runner.server.send_to_client(Message("quit", None, client.id))
+    with gevent.Timeout(_LEAVES_WITHIN, exception=False):
+        while any(client.state != STATE_MISSING for client in runner.clients.all):
+            gevent.sleep(_LOOK / 5)
+    for client in runner.clients.all:
+        error = (
+            "its master heard no more of it" if client.state == STATE_MISSING else "it did not leave when it should"
+        )
         site.part.record("load", "lost", "locust:master", worker=_plain(client.id), error=error)
+
+
+def _note_raised(site: Site, known: set[str], *, exception: BaseException, **_: object) -> None:
+    """Once each: what users do not do because their code is wrong makes the load smaller than it says."""
+    error = f"its users' code raised {type(exception).__name__}: {exception}"
+    if error not in known and len(known) < _MOST_RAISED:
+        known.add(error)
+        site.part.record("load", "raised", f"locust:{site.worker}", worker=site.worker, error=error[:_LONGEST])
 
 
 def _leave_with(owner: int) -> None:
     """Whatever ends the harness ends its load, too: nobody would be left to end it."""
     while _lives(owner):
         gevent.sleep(_LOOK)
+    sys.stderr.write(f"oneffect: the harness of this load (process {owner}) has gone, and so does the load\n")
     os._exit(3)
 
 

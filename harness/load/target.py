@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import FileError, UsageError
+from harness.history.part import Clock
+from harness.standing import told_at
 from harness.system import UploadLoad
 
 VARIABLE: Final = "ONEFFECT_LOAD"
 """Names a target's file."""
-
-_UP: Final = Path(".oneffect", "up.json")
 
 
 class Target(BaseModel):
@@ -37,17 +38,24 @@ class Target(BaseModel):
     """Uploads that make a batch, where the front door is told of batches."""
     owner: int | None = None
     """Process id of a harness: when it is gone, so is its load on its own machine."""
-    boot: str = ""
-    """Which machine that is: a copy of this file on another one looks for nobody."""
+    machine: str = ""
+    """Where that id means something: a copy of this file elsewhere looks for nobody."""
+
+
+def machine() -> str:
+    """Names this machine, or this container on it: one of the same boot, yet process ids mean others there."""
+    names = [Clock.now().boot]
+    with suppress(OSError):
+        names.append(str(Path("/proc/self/ns/pid").readlink()))
+    return " ".join(names)
 
 
 def find_target(environ: Mapping[str, str], here: Path) -> Target:
     """The target that ``environ`` names, else what is up in ``here`` or above; UsageError or FileError without one."""
     if named := environ.get(VARIABLE):
         return _read(Path(named), "name another file in ONEFFECT_LOAD")
-    for folder in (here, *here.parents):
-        if (folder / _UP).is_file():
-            return _read(folder / _UP, "start it again: oneffect up")
+    if (told := told_at(here)) is not None:
+        return _read(told, "start it again: oneffect up")
     raise UsageError(
         f"nothing says where to upload to: run `oneffect up` here, or name a target's file in {VARIABLE}"
     )

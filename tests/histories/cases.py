@@ -329,6 +329,13 @@ def load_incomplete_elsewhere(tape: Tape) -> None:
         tape.drop([record])
 
 
+def load_incomplete_raised(tape: Tape) -> None:
+    """Its part is whole, and its users did not do what they should have."""
+    tape.add(5, "load", "began", worker="w1")
+    tape.add(50, "load", "raised", worker="w1", error="its users' code raised KeyError: 'reject'")
+    tape.add(290, "load", "ended", worker="w1")
+
+
 def acknowledged_late(tape: Tape) -> None:
     """When the topics were read for the last time the load should have been over."""
     tape.upload(final(tape, "topics")["t"] / MS + 1, 30)
@@ -527,6 +534,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "history_incomplete": history_incomplete,
     "load_incomplete": load_incomplete,
     "load_incomplete.elsewhere": load_incomplete_elsewhere,
+    "load_incomplete.raised": load_incomplete_raised,
 }
 """File -> what is changed. A file is named by its anomaly; what stands after a dot tells two of them apart."""
 

@@ -365,7 +365,15 @@ def load_of_its_own(tape: Tape, random: Random) -> None:
     """The load had processes of its own; perhaps one was lost, or was on another machine, and with it its uploads."""
     for worker in ("w1", "w2"):
         for phase in random.choice(
-            [["began", "ended"], ["joined"], ["began"], ["began", "lost"], ["joined", "ended"], ["joined", "lost", "ended"]]
+            [
+                ["began", "ended"],
+                ["joined"],
+                ["began"],
+                ["began", "lost"],
+                ["joined", "ended"],
+                ["joined", "lost", "ended"],
+                ["began", "raised", "ended"],
+            ]
         ):
             error = "it was killed" if phase == "lost" else None
             tape.add(random.randint(0, 300), "load", phase, worker=worker, error=error)

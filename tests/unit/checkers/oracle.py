@@ -552,7 +552,8 @@ class EvidenceOracle:
         yield from (("read_failed", (what,)) for what in wanted if self.run.final(what) is None)
         if not self.run.records or (self.run.records[-1]["op"], self.run.records[-1]["phase"]) != ("run", "finished"):
             yield "history_incomplete", ()
-        yield from (("load_incomplete", (worker,)) for worker in self.run.absent())
+        raised = {r["worker"] for r in self.run.of("load", "raised")}
+        yield from (("load_incomplete", (worker,)) for worker in self.run.absent() | raised)
         if self.run.of("run", "deadline"):
             yield "not_at_rest", ()
 

@@ -23,6 +23,7 @@ from harness.history.recorder import HistoryRecorder
 from harness.load.locust_load import LocustLoad, Users
 from harness.load.target import VARIABLE
 from harness.scenario import LoadShape
+from harness.standing import Post
 from harness.system import UploadLoad
 from tests.unit.load.door import Door
 
@@ -166,7 +167,7 @@ async def test_a_worker_that_is_killed_makes_the_load_incomplete(bench: Bench, d
     victim = next(part for part in bench.workers() if not part.worker.startswith("master"))
     os.kill(victim.pid, signal.SIGKILL)
     await running
-    assert "its part of the history has no end" in bench.missing()[0]
+    assert bench.missing() == ["its master heard no more of it"]
     ended = {one["worker"] for one in bench.records("load", "ended")}
     assert victim.worker not in ended
     assert len(ended) == 2
@@ -209,7 +210,7 @@ async def test_workers_elsewhere_make_the_load_and_their_parts_are_merged(bench:
     far.mkdir()
     # No process of theirs has the harness's id.
     (far / "target.json").write_bytes(
-        orjson.dumps(orjson.loads(target.read_bytes()) | {"owner": 2**22, "boot": "far"})
+        orjson.dumps(orjson.loads(target.read_bytes()) | {"owner": 2**22, "machine": "far"})
     )
     words = ["-m", "locust", "-f", bench.folder / "locustfile.py", "--worker", "--master-port", str(port)]
     workers = [
@@ -245,6 +246,88 @@ async def test_workers_elsewhere_make_the_load_and_their_parts_are_merged(bench:
     assert {one["upload_id"] for one in acknowledged} <= set(door.keys)
     assert {one["upload_id"] for one in bench.records("upload", "invoke")} == set(door.keys)
     assert all(one["placed"] for one in acknowledged)
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["one process", "workers"])
+async def test_answers_that_come_after_the_end_of_the_load_are_waited_for(
+    bench: Bench, door: Door, options: tuple[str, ...]
+) -> None:
+    load = bench.load(door, duration=2.0, users=4, options=options)
+    running = asyncio.create_task(load.run())
+    await load.reached("50%")
+    door.open.clear()
+    await until(lambda: "Got SIGTERM" in (bench.folder / "load" / "locust.log").read_text())
+    await asyncio.sleep(2)  # the stall: Locust's own patience with its workers is half a second
+    door.open.set()
+    await running
+    assert bench.missing() == []
+    assert {one["of"] for one in bench.records("upload", "ok", "unknown")} == {
+        one["i"] for one in bench.records("upload", "invoke")
+    }
+
+
+async def test_a_locust_that_ends_by_itself_makes_the_load_incomplete(bench: Bench, door: Door) -> None:
+    await bench.load(door, duration=60.0, options=("--run-time", "1s")).run()
+    assert any("before its time was over" in why for why in bench.missing())
+
+
+async def test_users_whose_code_raises_make_the_load_incomplete(bench: Bench, door: Door) -> None:
+    wrong = (
+        HASTY
+        + """
+    @task
+    def mistyped(self):
+        self.upload("reject")
+"""
+    )
+    await bench.load(door, wrong).run()
+    assert bench.missing() == ["its users' code raised KeyError: 'reject'"]
+
+
+async def test_a_configuration_of_the_users_own_names_no_other_front_door(
+    bench: Bench, door: Door, monkeypatch
+) -> None:
+    other = Door()
+    (bench.folder / "locust.conf").write_text(f"host = {other.url.removesuffix('/v1/files')}\n")
+    monkeypatch.chdir(bench.folder)
+    try:
+        await bench.load(door).run()
+    finally:
+        other.close()
+    assert door.keys
+    assert not other.keys
+
+
+async def test_a_worker_goes_to_the_front_door_that_it_was_told(bench: Bench, door: Door) -> None:
+    """As it does on another machine, which reaches the front door at another address."""
+    port = free_port()
+    nearer = Door()
+    load = bench.load(
+        door, duration=2.0, options=("--master", "--expect-workers", "1", "--master-bind-port", str(port))
+    )
+    running = asyncio.create_task(load.run())
+    target = bench.folder / "load" / "target.json"
+    await until((bench.folder / "load" / "locust.log").is_file)
+    words = ["-m", "locust", "-f", bench.folder / "locustfile.py", "--worker", "--master-port", str(port)]
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *words,
+        *["--host", nearer.url.removesuffix("/v1/files")],
+        env=os.environ | {VARIABLE: str(target)},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await running
+        async with asyncio.timeout(60):
+            await worker.wait()
+    finally:
+        nearer.close()
+        if worker.returncode is None:
+            worker.kill()
+            await worker.wait()
+    assert nearer.keys
+    assert not door.keys
+    assert bench.missing() == []
 
 
 async def test_a_cancelled_load_leaves_no_process(bench: Bench, door: Door) -> None:
@@ -286,20 +369,20 @@ async def test_a_harness_that_is_killed_leaves_no_load(tmp_path: Path, door: Doo
 async def test_locust_alone_uploads_to_what_is_up(tmp_path: Path, door: Door) -> None:
     """With the project's own locustfile, whose users upload what must be taken and what must not."""
     file = Path(__file__).parents[3] / "scenarios" / "locustfile.py"
-    (tmp_path / ".oneffect").mkdir()
     told = {"run": "r1", "front_door": door.url, "upload": DOOR.model_dump(mode="json"), "format": 1, "links": {}}
-    (tmp_path / ".oneffect" / "up.json").write_bytes(orjson.dumps(told))
     words = ["-m", "locust", "-f", file, "--headless", "--users", "40", "--spawn-rate", "40"]
     env = {name: value for name, value in os.environ.items() if name != VARIABLE}
-    locust = await asyncio.create_subprocess_exec(
-        sys.executable, *words, cwd=tmp_path, env=env, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        await until(lambda: len(door.keys) > 60)
-    finally:
-        # Not SIGINT: whoever runs the tests in the background may have had it ignored, and that is inherited.
-        locust.terminate()
-        await locust.wait()
+    with Post(tmp_path):
+        (tmp_path / ".oneffect" / "up.json").write_bytes(orjson.dumps(told))
+        locust = await asyncio.create_subprocess_exec(
+            sys.executable, *words, cwd=tmp_path, env=env, stderr=asyncio.subprocess.DEVNULL
+        )
+        try:
+            await until(lambda: len(door.keys) > 60)
+        finally:
+            # Not SIGINT: whoever runs the tests in the background may have had it ignored, and that is inherited.
+            locust.terminate()
+            await locust.wait()
     (path,) = (tmp_path / ".oneffect" / "parts" / "r1").glob(PATTERN)
     part = Part(path)
     acceptable = {record["acceptable"] for record in part.take()}

@@ -1,5 +1,6 @@
 """Where a Locust process uploads to: what the environment names, else what is up here or above."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -7,30 +8,45 @@ import pytest
 
 from harness.errors import FileError, UsageError
 from harness.load.target import VARIABLE, find_target
+from harness.standing import Post
 
 TARGET = {"run": "r1", "front_door": "http://127.0.0.1:1/v1/files", "upload": {"to": "front", "post": "/v1/files"}}
 
-
-def up(folder: Path) -> Path:
-    path = folder / ".oneffect" / "up.json"
-    path.parent.mkdir()
-    path.write_bytes(orjson.dumps({**TARGET, "format": 1, "pid": 7, "services": {}}))
-    return path
+TOLD = orjson.dumps({**TARGET, "format": 1, "pid": 7, "services": {}})
 
 
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Path]:
+    """The up.json of what is up here."""
+    with Post(tmp_path):
+        path = tmp_path / ".oneffect" / "up.json"
+        path.write_bytes(TOLD)
+        yield path
+
+
+@pytest.mark.usefixtures("up")
 def test_the_environment_comes_first(tmp_path: Path) -> None:
-    up(tmp_path)
     named = tmp_path / "target.json"
     named.write_bytes(orjson.dumps({**TARGET, "run": "r2", "parts": str(tmp_path / "p")}))
     target = find_target({VARIABLE: str(named)}, tmp_path)
     assert (target.run, target.parts) == ("r2", tmp_path / "p")
 
 
+@pytest.mark.usefixtures("up")
 def test_else_what_is_up_in_a_folder_above(tmp_path: Path) -> None:
-    up(tmp_path)
     (tmp_path / "a" / "b").mkdir(parents=True)
     target = find_target({}, tmp_path / "a" / "b")
     assert (target.run, target.parts) == ("r1", tmp_path / ".oneffect" / "parts" / "r1")
+
+
+@pytest.mark.usefixtures("up")
+def test_what_was_killed_is_not_up(tmp_path: Path) -> None:
+    """Its file stays; what is up above counts."""
+    dead = tmp_path / "a" / ".oneffect"
+    dead.mkdir(parents=True)
+    (dead / "up.json").write_bytes(TOLD.replace(b"r1", b"r0"))
+    (dead / "up.lock").touch()
+    assert find_target({}, tmp_path / "a").run == "r1"
 
 
 def test_nothing_is_up(tmp_path: Path) -> None:
@@ -43,7 +59,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         find_target({VARIABLE: str(tmp_path / "none.json")}, tmp_path)
 
 
-def test_a_front_door_is_missing(tmp_path: Path) -> None:
-    up(tmp_path).write_bytes(orjson.dumps({**TARGET, "front_door": None}))
+def test_a_front_door_is_missing(tmp_path: Path, up: Path) -> None:
+    up.write_bytes(orjson.dumps({**TARGET, "front_door": None}))
     with pytest.raises(FileError, match="front_door"):
         find_target({}, tmp_path)
