@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 EVERY = 0.05
 """Seconds between looks."""
 
-INJECTING = 60.0
+INJECTING = 150.0
 """Seconds that injecting may take; the slowest stops replicas, waits for their group, and starts them."""
 
-HEALING = 45.0
-"""Seconds that healing may take; the slowest starts a process and waits until it answers."""
+HEALING = 150.0
+"""Seconds that healing may take; the slowest runs a command that starts a process, and waits until that answers."""
 
 
 async def apply(planned: PlannedFault, arena: Arena, recorder: Recorder) -> None:

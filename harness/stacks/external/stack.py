@@ -142,7 +142,7 @@ class ExternalStack:
                     )
                 link.listens(str(found[link.proxy]["listen"]))
                 await self._clear_one(client, link, found[link.proxy], anew=anew)
-        except (OSError, EOFError, ValueError, KeyError, FaultError) as error:
+        except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, FaultError) as error:
             raise StackError(
                 f"Toxiproxy at {api} does not answer: {error or type(error).__name__}; start it, or mend {self._path}"
             ) from error

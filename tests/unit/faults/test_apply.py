@@ -8,11 +8,14 @@ from typing import ClassVar
 
 import pytest
 
+from harness.clients import commands
 from harness.errors import FaultError
 from harness.faults import apply as wrapper
+from harness.faults import process
 from harness.faults.apply import apply
 from harness.faults.base import Arena, Evidence, Fault, Injected, nothing
 from harness.faults.plan import PlannedFault
+from harness.stacks.external import handle
 
 
 class Notes(list):
@@ -145,6 +148,12 @@ async def test_an_injection_that_never_ends_is_given_up(fault, system, monkeypat
     with pytest.raises(FaultError):
         await apply(planned(fault, system), arena(), Notes())
     assert fault.healed == ["here"]
+
+
+def test_a_heal_has_time_for_all_that_it_waits_for() -> None:
+    """Somebody's own command that starts a replica, and what it starts."""
+    assert commands.LONGEST + process.READY < wrapper.HEALING
+    assert commands.LONGEST + handle.SILENT_WITHIN < wrapper.INJECTING
 
 
 async def test_a_heal_that_never_ends_is_given_up(fault, system, monkeypatch) -> None:
