@@ -1,9 +1,9 @@
 """Secrets: kept out of whatever the harness writes or says. What it starts still gets them.
 
-A secret is the value of a variable whose name says so (``API_TOKEN``, ``requirepass``), and whom a URL logs in as
-(``postgresql://user:password@host``). The names hide it in the plan; its value is looked for in every text that comes
-from elsewhere: an error, a log, the answer of a service. Identities, such as topics and services, are never searched:
-a password that is also a topic's name must not change what a run is found to be.
+A secret is the value of a variable or form field whose name says so (``API_TOKEN``, ``requirepass``), and whom a URL
+logs in as (``postgresql://user:password@host``). The names hide it in the plan; its value is looked for in every text
+that comes from elsewhere: an error, a log, the answer of a service. Identities, such as topics and services, are never
+searched: a password that is also a topic's name must not change what a run is found to be.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 import orjson
+
+from harness.system import PLACEHOLDER
 
 if TYPE_CHECKING:
     from harness.system import System
@@ -34,13 +36,21 @@ _BUT_IS_NONE = re.compile(
     r"|[_.-](?:dir|file|header|length|limit|ms|name|path|prefix|seconds|ttl)$",
     re.IGNORECASE,
 )
-_STRONG = r"[\w.-]*(?:passw|passphrase|secret|token|credential|api[_.-]?key)[\w.-]*"
-_ASSIGNED = re.compile(rf"({_STRONG}=|--{_STRONG}\s+)(\"[^\"]*\"|'[^']*'|[^\s&;,\"']+)", re.IGNORECASE)
+_STRONG = r"[\w.-]*?(?:passw|passphrase|secret|token|credential|api[_.-]?key)"
+# A word is looked at once, from its beginning: tried at each of its characters, a long one would take minutes.
+_ASSIGNED = re.compile(
+    rf"(?<![\w.-])((?={_STRONG})[\w.-]++=|(?=(?>[\w.-]*?--){_STRONG})[\w.-]++\s++)"
+    r"(\"[^\"]*\"|'[^']*'|[^\s&;,\"']+)",
+    re.IGNORECASE,
+)
 _LOGIN = re.compile(r"(?<=://)[^\s/'\"<>]+(?=@)")
 _WHOLE_LOGIN = re.compile(r"(?<=://)\S+(?=@)")
 """In a value of the system file: a password may hold what a URL should have had escaped."""
 
-_PLACEHOLDERS = re.compile(r"(?:\{[^{}]*\})+")
+_PLACEHOLDERS = re.compile(f"(?:{PLACEHOLDER.pattern})+")
+_LONGEST_FILLED = 256
+"""Characters that a placeholder is filled in with at most: without a bound one look could take the whole text."""
+_FILLED = re.compile(rf"[^\s\"']{{0,{_LONGEST_FILLED}}}")
 _NO_SECRETS = frozenset({"true", "false", "none", "null"})
 _SHORTEST = 4
 """Characters of a value that is looked for in texts: a shorter one would be found everywhere."""
@@ -70,6 +80,7 @@ class Redaction:
         if system is not None:
             variables += [service.env for service in system.services.values()]
             variables += [dependency.config for dependency in system.dependencies.values()]
+            variables += [system.load.upload.fields] if system.load.upload is not None else []
             texts += [service.command or "" for service in system.services.values()]
             texts += [effects.sql.url for effects in system.effects.values()]
         found = {one for some in variables for one in _of_variables(some)}
@@ -77,11 +88,14 @@ class Redaction:
         wanted = {line for one in found for line in one.splitlines() if _searchable(line)}
         # As JSON writes them: many a log is made of it.
         wanted |= {json.dumps(one, ensure_ascii=ascii_)[1:-1] for one in wanted for ascii_ in (True, False)}
+        forms = {(one,) for one in wanted} | {_pieces(one) for one in wanted if any(map(_searchable, _pieces(one)))}
         # The longest first: a secret may begin with another one.
-        alternatives = "|".join(re.escape(one) for one in sorted(wanted, key=len, reverse=True))
-        self._values = re.compile(alternatives) if alternatives else None
-        self._begun = {one[:length] for one in wanted for length in range(_SHORTEST, len(one))}
-        self._longest = max(map(len, self._begun), default=0)
+        ordered = sorted(forms, key=lambda form: sum(map(len, form)), reverse=True)
+        self._values = re.compile("|".join(map(_pattern, ordered))) if ordered else None
+        self._pieces = {
+            (piece, place < len(form)) for form in forms for place, piece in enumerate(form, 1) if _searchable(piece)
+        }
+        """What stands in one piece in a text, and whether the same secret goes on after it."""
 
     def text(self, text: str) -> str:
         """``text`` without secrets."""
@@ -96,10 +110,8 @@ class Redaction:
     def _cut(self, text: str) -> str:
         """``text`` without a secret's beginning at its end: what others said is kept up to a length."""
         said = text.rstrip("'\"")
-        for length in range(min(self._longest, len(said)), _SHORTEST - 1, -1):
-            if said[-length:] in self._begun:
-                return said[:-length] + HIDDEN + text[len(said) :]
-        return text
+        begun = min((_begun(said, piece, more=more) for piece, more in self._pieces), default=len(said))
+        return said[:begun] + HIDDEN + text[len(said) :] if begun < len(said) else text
 
     def plan(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """A plan's document without the secrets of its ``system``."""
@@ -107,14 +119,17 @@ class Redaction:
         written, system = document["system"], made["system"]
         for kind, field in (("services", "env"), ("dependencies", "config")):
             for name, part in written[kind].items():
-                system[kind][name][field] = {
-                    key: HIDDEN if _hides(key, value) else self._written(value) for key, value in part[field].items()
-                }
+                system[kind][name][field] = self._variables(part[field])
+        if (upload := written["load"]["upload"]) is not None:
+            system["load"]["upload"]["fields"] = self._variables(upload["fields"])
         for name, service in written["services"].items():
             system["services"][name]["command"] = self._written(service["command"] or "") or None
         for name, effects in written["effects"].items():
             system["effects"][name]["sql"]["url"] = self._written(effects["sql"]["url"])
         return made
+
+    def _variables(self, variables: Mapping[str, str]) -> dict[str, str]:
+        return {name: HIDDEN if _hides(name, value) else self._written(value) for name, value in variables.items()}
 
     def _written(self, text: str) -> str:
         return self.text(_WHOLE_LOGIN.sub(HIDDEN, text))
@@ -201,6 +216,33 @@ def _hides(name: str, value: str) -> bool:
 
 def _searchable(value: str) -> bool:
     return len(value.strip()) >= _SHORTEST and value.lower() not in _NO_SECRETS and not _PLACEHOLDERS.fullmatch(value)
+
+
+def _pieces(secret: str) -> tuple[str, ...]:
+    """What of a secret stays as it is written; what is filled in between its pieces, or around them, is none."""
+    return tuple(piece for piece in PLACEHOLDER.split(secret)[::2] if piece)
+
+
+def _pattern(form: tuple[str, ...]) -> str:
+    """Finds a secret's pieces with what was filled in between them."""
+    first, *others = map(re.escape, form)
+    # Atomic: the first place at which a piece stands is as good as any, and no other one is tried.
+    return first + "".join(f"(?>{_FILLED.pattern}?{piece})" for piece in others)
+
+
+def _begun(said: str, piece: str, *, more: bool) -> int:
+    """Where the beginning of a secret's piece stands that ``said`` ends with, else the length of ``said``.
+
+    ``more``: the secret goes on, so that what it is filled in with may follow the whole piece.
+    """
+    head = piece[:_SHORTEST]
+    at = said.find(head, max(0, len(said) - len(piece) - (_LONGEST_FILLED if more else 0)))
+    while at >= 0:
+        tail = said[at:]
+        if piece.startswith(tail) or (more and tail.startswith(piece) and _FILLED.fullmatch(tail, len(piece))):
+            return at
+        at = said.find(head, at + 1)
+    return len(said)
 
 
 def _each(value: object, change: Any) -> Any:  # noqa: ANN401 - any JSON value

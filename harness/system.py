@@ -83,7 +83,7 @@ class UploadLoad(Model):
     id_header: str = "Idempotency-Key"
     ok: int = 202
     blob: Pointer | None = None
-    fields: dict[str, str] = {}
+    fields: dict[str, str] = Field(default={}, repr=False)
     """Further form fields; ``{batch}`` and ``{batch_size}`` in a value are filled in."""
 
     @model_validator(mode="after")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LONGEST = 60
 """Characters of a wrong value that are repeated."""
 
-_SECRETIVE = frozenset({"env", "config", "command"})
+_SECRETIVE = frozenset({"env", "config", "command", "fields"})
 """Fields of which no value is repeated: it may hold a secret."""
 
 

@@ -1,6 +1,7 @@
 """No secret of a system file or of the environment is in a plan, a record, a log or a message."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from harness.errors import FileError, StackError
 from harness.files import load
 from harness.history.merge import merge
-from harness.history.part import PartRecorder
+from harness.history.part import Clock, PartRecorder
 from harness.history.recorder import HistoryRecorder
+from harness.load.target import Target
 from harness.plan import make_plan
 from harness.redaction import HIDDEN, Redaction, anonymous, is_secret
 from harness.system import System
@@ -29,6 +31,9 @@ services:
       API_TOKEN: in-the-token
       PIN_SECRET: "47"
       LONGER_TOKEN: in-the-token-too
+      COMPOSED_TOKEN: "pre-{service}-in-the-composed"
+      EDGED_TOKEN: "{service}-in-the-edged-{run}"
+      FILLED_TOKEN: "{service}{run}"
       SHORT_URL: "redis://:4/7@{redis}"
       IDEMPOTENCY_KEY: kept
       DATABASE_URL: postgresql://shop:in%2Dthe%2Durl@{redis}/shop
@@ -38,7 +43,7 @@ services:
         first-line-of-it
         second-line-of-it
   orders: {command: python -m orders, env: {PASSWORD: orders, KEY: "{kafka}"}}
-load: {upload: {to: shop, post: /orders}}
+load: {upload: {to: shop, post: /orders, fields: {api_key: in-the-fields, batch_key: "{batch}", kind: order}}}
 events: {id: /id, type: /type, topics: [orders]}
 effects:
   shop: {applies: [x], sql: {url: "postgresql://reader:in-the-effects@db/shop", query: SELECT 1}}
@@ -99,13 +104,16 @@ def test_names_that_do_not(name: str) -> None:
 def test_the_plan_holds_none(path: Path) -> None:
     made = plan(path)
     text = json.dumps(made.document)
-    assert not [secret for secret in [*SECRETS, '"47"', "4/7"] if secret in text]
+    assert not [secret for secret in [*SECRETS, "in-the-fields", '"47"', "4/7"] if secret in text]
     system = made.document["system"]
     assert system["services"]["shop"]["env"]["DATABASE_URL"] == "postgresql://***@{redis}/shop"
     assert system["services"]["shop"]["env"]["IDEMPOTENCY_KEY"] == "kept"
     assert system["services"]["shop"]["command"] == "python -m shop --db-password ***"
     assert system["services"]["orders"]["env"] == {"PASSWORD": HIDDEN, "KEY": "{kafka}"}
+    assert system["services"]["shop"]["env"]["COMPOSED_TOKEN"] == HIDDEN
+    assert system["services"]["shop"]["env"]["FILLED_TOKEN"] == "{service}{run}"
     assert system["dependencies"]["redis"]["config"] == {"appendonly": "yes", "requirepass": HIDDEN}
+    assert system["load"]["upload"]["fields"] == {"api_key": HIDDEN, "batch_key": "{batch}", "kind": "order"}
 
 
 def test_a_password_that_is_also_a_name_hides_no_name(path: Path) -> None:
@@ -118,11 +126,14 @@ def test_what_is_started_still_gets_them(path: Path) -> None:
     made = plan(path)
     assert made.system.services["shop"].env["API_TOKEN"] == "in-the-token"
     assert made.system.effects["shop"].sql.url == "postgresql://reader:in-the-effects@db/shop"
+    assert made.front_door.filled("b1", 2) == {"api_key": "in-the-fields", "batch_key": "b1", "kind": "order"}
 
 
 def test_the_digest_outlives_a_new_password(path: Path) -> None:
     before = plan(path).digest
-    path.write_text(SYSTEM.replace("in-the-token", "another").replace("in-the-effects", "other"))
+    path.write_text(
+        SYSTEM.replace("in-the-token", "another").replace("in-the-effects", "other").replace("in-the-fields", "new")
+    )
     assert plan(path).digest == before
     path.write_text(SYSTEM.replace("IDEMPOTENCY_KEY: kept", "IDEMPOTENCY_KEY: changed"))
     assert plan(path).digest != before
@@ -139,9 +150,62 @@ def test_a_model_prints_none(path: Path) -> None:
     assert not [secret for secret in SECRETS if secret in text]
 
 
-@pytest.mark.parametrize("secret", [*SECRETS, "in-the-environment"])
+@pytest.mark.parametrize("secret", [*SECRETS, "in-the-fields", "in-the-environment"])
 def test_texts_lose_them(redaction: Redaction, secret: str) -> None:
     assert redaction.text(f"before {secret}, after") == f"before {HIDDEN}, after"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("it was pre-shop-in-the-composed, it says", "it was ***, it says"),
+        ("pre-127.0.0.1:4711-in-the-composed", "***"),
+        ("pre-{service}-in-the-composed", "***"),
+        ("pre-in-the-composed", "pre-in-the-composed"),
+        ("pre-a and b-in-the-composed", "pre-a and b-in-the-composed"),
+        ("'shop-in-the-edged-r1'", "'shop***r1'"),
+        ("shop r1 shopr1", "shop r1 shopr1"),
+    ],
+)
+def test_a_secret_is_found_as_its_placeholders_are_filled_in(redaction: Redaction, text: str, said: str) -> None:
+    assert redaction.text(text) == said
+
+
+def test_braces_that_nothing_is_filled_into_are_a_secret_like_any_other() -> None:
+    redaction = Redaction(None, {"GOOGLE_CREDENTIALS": '{"private_key": "x"}', "A_TOKEN": "a{b c}d"})
+    assert redaction.text('{"private_key": "x"} and a{b c}d') == "*** and ***"
+
+
+LONG = "a1b2c3d4" * 25_000
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (LONG, LONG),
+        (f"x={LONG} token=abc", f"x={LONG} token=***"),
+        (f"{LONG}token=abc x", f"{LONG}token=*** x"),
+        ("-" * len(LONG), "-" * len(LONG)),
+        (f"{'-' * len(LONG)}token abc x", f"{'-' * len(LONG)}token *** x"),
+    ],
+    ids=["a word", "words", "a name", "a rule", "an option"],
+)
+def test_a_long_line_takes_no_longer_than_a_short_one_for_its_length(
+    redaction: Redaction, text: str, said: str
+) -> None:
+    assert anonymous(text) == redaction.text(text) == said
+
+
+def test_a_long_secret_takes_no_more_memory_than_its_length() -> None:
+    secret = "".join(f"{number:x}" for number in range(5_000))
+    tracemalloc.start()
+    try:
+        redaction = Redaction(None, {"A_TOKEN": secret})
+        assert tracemalloc.get_traced_memory()[1] < 1000 * len(secret)
+    finally:
+        tracemalloc.stop()
+    assert redaction.value(f"500: {secret}") == "500: ***"
+    assert redaction.value(f"500: {secret[:10_000]}") == "500: ***"
 
 
 @pytest.mark.parametrize(
@@ -153,6 +217,9 @@ def test_texts_lose_them(redaction: Redaction, secret: str) -> None:
         ("GET http://h/a?access_token=abc&x=1", "GET http://h/a?access_token=***&x=1"),
         ('sasl.password="a b"; x', "sasl.password=***; x"),
         ("./shop --api-token abc", "./shop --api-token ***"),
+        ("./shop -c--api-token abc", "./shop -c--api-token ***"),
+        ("./shop api-token abc", "./shop api-token abc"),
+        ("a=token=abc", "a=token=***"),
         ("http://127.0.0.1:80/x and a@b", "http://127.0.0.1:80/x and a@b"),
         ("key=essay-1 passed", "key=essay-1 passed"),
     ],
@@ -201,6 +268,7 @@ def test_parts_of_a_history_lose_them_and_are_found_again(redaction: Redaction, 
     part.end()
     history = tmp_path / "history.jsonl"
     header = dict.fromkeys(["plan", "plan_digest", "seed", "versions", "started"], "x") | {"run": "r1"}
+    header["clock"] = Clock.now().document()
     with HistoryRecorder(history, header, clock=lambda: 0) as recorder:
         recorder.record("run", "finished", "run")
     assert merge(history, [part.path], redaction.value) == (2, 0)
@@ -220,6 +288,17 @@ def test_what_locust_wrote_loses_them(redaction: Redaction, tmp_path: Path) -> N
     assert (tmp_path / "locust.json").read_text() == '{"said": "***"}'
 
 
+def test_locust_is_told_the_true_form_fields_until_the_run_is_over(
+    redaction: Redaction, path: Path, tmp_path: Path
+) -> None:
+    told = tmp_path / "load" / "target.json"
+    told.parent.mkdir()
+    told.write_text(Target(run="r1", front_door="http://x", upload=plan(path).front_door).model_dump_json(indent=2))
+    assert Target.model_validate_json(told.read_text()).upload.fields["api_key"] == "in-the-fields"
+    redaction.folder(tmp_path / "load")
+    assert Target.model_validate_json(told.read_text()).upload.fields["api_key"] == HIDDEN
+
+
 @pytest.mark.parametrize(
     ("said", "told"),
     [
@@ -228,6 +307,10 @@ def test_what_locust_wrote_loses_them(redaction: Redaction, tmp_path: Path) -> N
         ("500: in-the-command", "500: ***"),
         ("500: in-the-com went", "500: in-the-com went"),
         ("500: in-", "500: in-"),
+        ("500: pre-sh", "500: ***"),
+        ("500: pre-shop-in-the-compo", "500: ***"),
+        ("500: pre-shop it was", "500: pre-shop it was"),
+        ("500: shop-in-the-ed", "500: shop***"),
     ],
 )
 def test_a_secret_that_was_cut_short_is_hidden(redaction: Redaction, said: str, told: str) -> None:

@@ -109,7 +109,10 @@ class Engine:
     def entrust(self, folder: Path) -> None:
         """Leave in a stack's folder what the reaper needs to remove the stack's containers."""
         lines = [self.command, *(f"{name}={value}" for name, value in self.environment.items())]
-        (folder / CONTAINERS).write_text("\n".join(lines))
+        partial = folder / f".{CONTAINERS}"
+        partial.write_text("\n".join(lines))
+        # In one piece: the reaper must be able to read it whenever the harness dies.
+        partial.replace(folder / CONTAINERS)
 
     def remove(self, token: str, *labels: str) -> None:
         """Remove a stack's containers (those with ``labels`` too) and their anonymous volumes, also if they run."""

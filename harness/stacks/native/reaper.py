@@ -92,9 +92,11 @@ def reap(token: str, folder: Path) -> bool:
 
 def _remove_containers(token: str, folder: Path) -> bool:
     """Whether none is left, as far as the engine says."""
-    if not (folder / CONTAINERS).exists():
+    told = (folder / CONTAINERS).read_text().splitlines() if (folder / CONTAINERS).exists() else []
+    if not told:
+        # Containers are made once it is written: the harness died before.
         return True
-    docker, *lines = (folder / CONTAINERS).read_text().splitlines()
+    docker, *lines = told
     env = dict(line.split("=", 1) for line in lines)
 
     def ask(*words: str) -> list[str]:

@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import subprocess
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.stacks.docker.engine import Engine
 from harness.stacks.native.keeper import Keeper, sweep
 from harness.stacks.native.reaper import CONTAINERS, VARIABLE, marked
 
@@ -64,6 +66,38 @@ def test_a_new_keeper_sweeps(tmp_path) -> None:
     keeper = Keeper()
     assert not left.exists()
     keeper.close()
+
+
+def test_a_file_of_containers_that_was_never_filled_stops_no_start(tmp_path) -> None:
+    root = tmp_path / "stacks"
+    (root / "deadbeef").mkdir(parents=True)
+    for name in ("lock", CONTAINERS):
+        (root / "deadbeef" / name).touch()
+    sweep(root)
+    assert not (root / "deadbeef").exists()
+
+
+def test_what_tells_of_containers_is_there_whole_or_not_at_all(tmp_path, monkeypatch) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\ncase $1 in version) echo 20.10;; info) echo linux $(uname -r) $(uname -n);; esac\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    engine, folder = Engine(), tmp_path / "stack"
+    folder.mkdir()
+
+    def full(path: Path, text: str) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="full"):
+            engine.entrust(folder)
+    assert not (folder / CONTAINERS).exists()
+    engine.entrust(folder)
+    assert (folder / CONTAINERS).read_text().splitlines()[0] == str(docker)
+    assert [path.name for path in folder.iterdir()] == [CONTAINERS]
 
 
 @pytest.mark.parametrize(("script", "stays"), [("exit 1", True), ("exit 0", False)], ids=["no answer", "none left"])

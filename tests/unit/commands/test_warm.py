@@ -1,0 +1,77 @@
+"""Stacks that stay up: what their parts logged of secrets is gone once they are down."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from harness.commands.warm import WarmStacks
+from harness.errors import StackError
+from harness.plan import Plan, make_plan
+
+LOG = "refused AUTH in-the-config\n"
+
+
+class Progress:
+    def step(self, text: str) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+
+class LoggingStack:
+    """Its store writes a password down while it stops, and may be ``stuck``."""
+
+    name = "native"
+
+    def __init__(self, folder: Path, *, stuck: bool) -> None:
+        self._folder, self._stuck = folder, stuck
+
+    async def start(self) -> None:
+        self._folder.mkdir(parents=True)
+
+    async def stop(self) -> None:
+        (self._folder / "redis.log").write_text(LOG)
+        if self._stuck:
+            raise StackError("redis does not end")
+
+    def lacks(self, need: type, on: str | None = None) -> None:
+        return None
+
+
+@pytest.fixture
+def plan(project: Path) -> Plan:
+    file = project / "system.yaml"
+    file.write_text(file.read_text().replace("redis: {}", "redis: {config: {requirepass: in-the-config}}"))
+    path = project / "scenarios" / "control.yaml"
+    return make_plan(path, system_path=None, variant=None, seed=1, stack="auto")
+
+
+async def stopped(stacks: WarmStacks, plan: Plan) -> None:
+    await stacks.stop()
+
+
+async def dropped(stacks: WarmStacks, plan: Plan) -> None:
+    await stacks.drop(plan)
+
+
+@pytest.mark.parametrize("end", [stopped, dropped])
+@pytest.mark.parametrize("stuck", [False, True], ids=["ends", "stuck"])
+async def test_their_logs_lose_secrets(
+    plan: Plan,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[WarmStacks, Plan], Awaitable[None]],
+    *,
+    stuck: bool,
+) -> None:
+    monkeypatch.setattr("harness.run.open_stack", lambda plan, folder: LoggingStack(folder, stuck=stuck))
+    stacks = WarmStacks(project / "runs")
+    await stacks.of(plan, Progress())
+    try:
+        await end(stacks, plan)
+    except StackError:
+        assert stuck
+    (log,) = (project / "runs" / "stacks").glob("small-*/redis.log")
+    assert log.read_text() == "refused AUTH ***\n"

@@ -1,0 +1,94 @@
+"""A run's stages without a stack."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import FaultError, StackError
+from harness.plan import make_plan
+from harness.redaction import Redaction
+from harness.run import run
+from harness.stack import RunNames
+
+SYSTEM = """
+oneffect: 1
+name: small
+dependencies: {kafka: {topics: {orders: 2}}, redis: {config: {requirepass: in-the-config}}}
+services: {shop: {command: python -m shop, env: {PORT: "{port}", KAFKA: "{kafka}", REDIS: "{redis}"}}}
+load: {upload: {to: shop, post: /orders}}
+events: {id: /id, type: /type, topics: [orders]}
+"""
+SCENARIO = """
+oneffect: 1
+name: one
+system: system.yaml
+load: {uploads: 40, rate: 20/s}
+faults:
+  - {fault: net.reset, on: "shop->redis", at: 1s, for: 1s}
+  - {fault: net.reset, on: "shop->redis", at: 4s, for: 1s}
+"""
+
+
+class Progress:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def step(self, text: str) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+class Stack:
+    """Runs already, as far as this goes."""
+
+    name = "native"
+
+    def names(self, run: str) -> RunNames:
+        return RunNames(run)
+
+    def direct(self, name: str) -> str:
+        return "127.0.0.1:1"
+
+    def versions(self) -> dict[str, str]:
+        return {}
+
+
+async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in (("system", SYSTEM), ("one", SCENARIO)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    plan = make_plan(tmp_path / "one.yaml", system_path=None, variant=None, seed=1, stack="auto")
+    made: list[Redaction] = []
+
+    def counted(*words: Any) -> Redaction:
+        made.append(Redaction(*words))
+        return made[-1]
+
+    async def at_once(_: object, moment: object) -> None:
+        pass
+
+    async def only_faults(stage: Any) -> None:
+        for planned in plan.faults:
+            await stage._fault(planned)
+        await stage._live.close()
+        await stage._http.close()
+        raise StackError("all faults were tried")
+
+    async def fails(*_: object) -> None:
+        raise FaultError("AUTH in-the-config was refused")
+
+    monkeypatch.setattr("harness.run.Redaction", counted)
+    monkeypatch.setattr("harness.run._Stage.play", only_faults)
+    monkeypatch.setattr("harness.load.uploads.Load.reached", at_once)
+    monkeypatch.setattr("harness.faults.apply.apply", fails)
+    progress = Progress()
+    with pytest.raises(StackError, match="all faults were tried"):
+        await run(plan, out=tmp_path / "runs", stack=Stack(), progress=progress)
+    assert [note for note in progress.notes if "AUTH" in note] == ["AUTH *** was refused"] * 2
+    assert len(made) == 1
