@@ -86,7 +86,8 @@ def gate(  # noqa: PLR0913, PLR0917 - one parameter an option
     with unread(typer.echo) if on_github else nullcontext():
         cases = _run(plans, seed, folder)
         if base is not None and before is not None:
-            cases = baseline.compared(before, cases, base, whole=not paths)
+            folders = [place for place in _places(paths or []) if _is_folder(place)]
+            cases = baseline.compared(before, cases, base, folders=folders)
         headline = _tell(cases)
     for case in cases if on_github else ():
         if not case.passed:
@@ -102,8 +103,8 @@ def _tagged(names: Sequence[str]) -> list[tuple[Path, Scenario]]:
 
     here = Path.cwd()
     found: dict[Path, Scenario] = {}
-    for place in [Path(name) for name in names] or [_nearest_folder()]:
-        named = not (there(place) and place.is_dir())
+    for place in _places(names):
+        named = not _is_folder(place)
         for path in [scenario(str(place), here)] if named else sorted(place.glob("*.yaml")):
             read = load(path, Scenario)
             if TAG in read.tags:
@@ -116,6 +117,30 @@ def _tagged(names: Sequence[str]) -> list[tuple[Path, Scenario]]:
             f"write `tags: [{TAG}]` into one"
         )
     return list(found.items())
+
+
+def images(names: Sequence[str], stack: str) -> list[str]:
+    """Images that the docker stack needs for a gate of these scenarios; none if it takes another one."""
+    from harness.plan import make_plan
+    from harness.stacks.docker.stack import IMAGES
+
+    needed: set[str] = set()
+    for path, _ in _tagged(names):
+        plan = make_plan(path, system_path=None, variant=None, seed=0, stack=stack)
+        if plan.stack != "docker":
+            continue
+        kinds = {"toxiproxy", *map(plan.system.kind, plan.system.dependencies)}
+        needed |= {IMAGES[kind] for kind in kinds & IMAGES.keys()}
+        needed |= {service.image for service in plan.system.services.values() if service.image is not None}
+    return sorted(needed)
+
+
+def _places(names: Sequence[str]) -> list[Path]:
+    return [Path(name) for name in names] or [_nearest_folder()]
+
+
+def _is_folder(place: Path) -> bool:
+    return there(place) and place.is_dir()
 
 
 def _nearest_folder() -> Path:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from harness.faults.base import Arena
-    from harness.stack import Link, Traffic
+    from harness.stack import Link, ServiceHandle, Traffic
 
 _AGAIN = 0.05
 """Seconds between looks."""
@@ -50,6 +50,60 @@ class Ended:
             return None
         counts = {link.name: len(seen.connections) for link, seen in zip(self._links, self._before, strict=True)}
         return Evidence("bit", self._what, {"connections": counts}, {"ended": gone})
+
+
+class Reset:
+    """Connections that a service lost while it used the link.
+
+    An end alone proves nothing: a server closes idle connections as well, and a process that dies loses all of its
+    own. So one must be gone over which a request came or was under way, or the service must have connected again.
+    Where the link does not count what it accepts, an end has to do: a connection that is reset with its first answer
+    is gone before anybody looks.
+    """
+
+    def __init__(self, link: Link, owner: ServiceHandle | None, before: Traffic, what: str) -> None:
+        self._link = link
+        self._owner = owner
+        self._what = what
+        self._begin(before)
+
+    @classmethod
+    async def since_now(cls, link: Link, owner: ServiceHandle | None, what: str) -> Reset:
+        """Measured from now on; ``owner`` is the replica that the link begins at, where it is known."""
+        return cls(link, owner, await link.traffic(), what)
+
+    def _begin(self, before: Traffic) -> None:
+        self._pid = self._owner_pid()
+        self._before = before
+        self._received = {port: received for port, (received, _) in before.connections.items()}
+        self._used = set(before.unanswered)
+
+    def _owner_pid(self) -> int | None:
+        return self._owner.pid if self._owner is not None else None
+
+    async def look(self) -> Evidence | None:
+        """Bit as soon as there is one, and the service outlived it."""
+        now = await self._link.traffic()
+        if self._pid is None:
+            self._pid = self._owner_pid()
+        elif self._owner_pid() != self._pid:
+            self._begin(now)
+        for port, (received, _) in now.connections.items():
+            if received > self._received.setdefault(port, 0):
+                self._used.add(port)
+        self._used |= now.unanswered.keys()
+        gone = self._received.keys() - now.connections.keys()
+        had, opened = len(self._before.connections), now.accepted - self._before.accepted
+        ended = max(had + opened - len(now.connections), len(gone))
+        again = opened or not now.accepted
+        if not (ended and again) and not gone & self._used:
+            return None
+        # The connections of a process that dies are gone a moment before it is.
+        await asyncio.sleep(_AGAIN)
+        if self._owner_pid() != self._pid:
+            return None
+        name = self._link.name
+        return Evidence("bit", self._what, {"connections": {name: had}}, {"ended": {name: ended}})
 
 
 class Unanswered:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Fault, Injected
-from harness.faults.evidence import Ended
+from harness.faults.evidence import Reset
 from harness.faults.net_hang import silent
 from harness.stack import Link
 
@@ -32,6 +32,7 @@ class NetReset(Fault):
         """A reset_peer toxic downstream."""
         links = arena.links(on)
         armed = await silent(links)
-        ended = await Ended.since_now(links, f"{on}: connections of the service's were reset")
+        owner = arena.stack.services.get(links[0].service)
+        reset = await Reset.since_now(links[0], owner, f"{on}: connections of the service's were reset")
         async with links[0].disturb("reset_peer", timeout=0):
-            yield Injected(armed, ended.look, after=ended.look)
+            yield Injected(armed, reset.look, after=reset.look)

@@ -7,6 +7,7 @@ is a matter of luck and not compared: the scenario says which must.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,8 @@ class Run(BaseModel):
     anomalies: list[str]
     bitten: dict[str, Annotated[int, Field(ge=1)]]
     """A fault's name -> how many of it bit."""
+    folder: str | None = None
+    """Where its scenario lay, from where the base was made; None: in a base that does not say."""
 
 
 class Base(BaseModel):
@@ -64,27 +67,38 @@ def written(cases: Sequence[Case]) -> bytes:
             "verdict": case.verdict,
             "anomalies": sorted(case.anomalies),
             "bitten": dict(sorted(case.bitten.items())),
+            "folder": os.path.relpath(case.file.parent),
         }
         for case in cases
     }
     return orjson.dumps({"oneffect_base": FORMAT, "runs": runs}, option=orjson.OPT_INDENT_2) + b"\n"
 
 
-def compared(base: Base, cases: Sequence[Case], path: Path, *, whole: bool) -> list[Case]:
+def compared(base: Base, cases: Sequence[Case], path: Path, *, folders: Sequence[Path]) -> list[Case]:
     """The cases with what is worse than in the base at ``path``.
 
-    ``whole`` says that nothing was left out on purpose: a run of the base that was not made is a case too.
+    A run of the base that was not made is a case too, if its scenario was run or may lie in one of ``folders``, out
+    of which all were to be run; the others were left out on purpose.
     """
     made = [
         replace(case, regressions=_regressions(base.runs[case.label], case)) if case.label in base.runs else case
         for case in cases
     ]
-    absent = sorted(base.runs.keys() - {case.label for case in cases}) if whole else []
-    for label in absent:
+    scenarios = {case.scenario for case in cases}
+    for label in sorted(base.runs.keys() - {case.label for case in cases}):
         scenario, _, variant = label.partition(" ")
+        if scenario not in scenarios and not _may_lie(base.runs[label].folder, folders):
+            continue
         worse = "no longer bites: it is in the base, and nothing runs it now"
         made.append(Case(scenario, variant or None, path, 0.0, error=worse, regressions=(worse,)))
     return made
+
+
+def _may_lie(folder: str | None, folders: Sequence[Path]) -> bool:
+    """Whether a scenario's folder is one of these, or may have been: it is not known, or not there any more."""
+    if folder is None or not os.path.isdir(folder):  # noqa: PTH112 - it never raises, whatever a base says
+        return bool(folders)
+    return Path(folder).resolve() in [one.resolve() for one in folders]
 
 
 def _regressions(before: Run, case: Case) -> list[str]:

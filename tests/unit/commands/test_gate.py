@@ -131,7 +131,12 @@ def test_elsewhere_there_are_no_workflow_commands(gated: Path, lab, say) -> None
 def test_a_base_is_kept_and_compared_with(gated: Path, lab, say) -> None:
     assert say("gate", "--write-base", "base.json").exit_code == 0
     kept = json.loads((gated / "base.json").read_text())["runs"]
-    assert kept["redelivery setnx_only"] == {"verdict": "invalid", "anomalies": ["lost"], "bitten": {}}
+    assert kept["redelivery setnx_only"] == {
+        "verdict": "invalid",
+        "anomalies": ["lost"],
+        "bitten": {},
+        "folder": "scenarios",
+    }
     assert say("gate", "--base", "base.json").exit_code == 0
     path = gated / "scenarios" / "control.yaml"
     path.write_text(path.read_text().replace("tags: [gate]", "tags: []"))
@@ -140,6 +145,42 @@ def test_a_base_is_kept_and_compared_with(gated: Path, lab, say) -> None:
     assert "control: could not be run: no longer bites" in said.stdout
     assert len(list(ET.parse(gated / "junit.xml").iter("error"))) == 2
     assert say("gate", "scenarios/redelivery.yaml", "--base", "base.json").exit_code == 0
+
+
+@pytest.mark.parametrize("paths", [[], ["scenarios"], ["more", "scenarios"]], ids=" ".join)
+def test_what_a_folder_no_longer_runs_is_missed(gated: Path, lab, say, paths: list[str]) -> None:
+    elsewhere(gated)
+    assert say("gate", "scenarios", "more", "--write-base", "base.json").exit_code == 0
+    (gated / "scenarios" / "control.yaml").unlink()
+    said = say("gate", *paths, "--base", "base.json")
+    assert said.exit_code == 1
+    assert "control setnx_only: could not be run: no longer bites" in said.stdout
+
+
+@pytest.mark.parametrize("path", ["scenarios", "more"])
+def test_what_another_folder_runs_is_not_missed(gated: Path, lab, say, path: str) -> None:
+    elsewhere(gated)
+    assert say("gate", "scenarios", "more", "--write-base", "base.json").exit_code == 0
+    assert say("gate", path, "--base", "base.json").exit_code == 0
+
+
+@pytest.mark.parametrize("path", ["scenarios", "redelivery", "scenarios/redelivery.yaml"])
+def test_a_variant_that_a_scenario_no_longer_names_is_missed(gated: Path, lab, say, path: str) -> None:
+    assert say("gate", "--write-base", "base.json").exit_code == 0
+    scenario = gated / "scenarios" / "redelivery.yaml"
+    lines = scenario.read_text().splitlines(keepends=True)
+    scenario.write_text("".join(line for line in lines if not line.startswith("variants:")))
+    said = say("gate", path, "--base", "base.json")
+    assert said.exit_code == 1
+    assert "redelivery setnx_only: could not be run: no longer bites" in said.stdout
+    assert "1 of" in said.stdout.splitlines()[-1]
+
+
+def elsewhere(project: Path) -> None:
+    """A second folder, whose one scenario is tagged."""
+    (project / "more").mkdir()
+    text = (project / "scenarios" / "control.yaml").read_text()
+    (project / "more" / "other.yaml").write_text(text.replace("name: control", "name: other"))
 
 
 def test_a_failed_gate_is_no_base(gated: Path, lab, say) -> None:

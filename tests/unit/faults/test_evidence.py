@@ -1,9 +1,16 @@
 """Evidence, on links whose traffic is written down."""
 
+import asyncio
+from contextlib import asynccontextmanager
+from random import Random
+from types import SimpleNamespace
+
 import pytest
 
-from harness.faults.evidence import STANDSTILL, Ended, Moved, Unanswered
-from harness.stack import Traffic
+from harness.faults.base import Arena
+from harness.faults.evidence import STANDSTILL, Ended, Moved, Reset, Unanswered
+from harness.faults.net_reset import NetReset
+from harness.stack import Probe, Traffic
 
 
 class Link:
@@ -33,6 +40,98 @@ def traffic(connections=None, unanswered=None, accepted=0) -> Traffic:
 async def test_connections_that_ended(before, after, bites) -> None:
     ended = await Ended.since_now([Link(before, after)], "gone")
     assert (await ended.look() is not None) == bites
+
+
+async def reset_seen(looks: list[Traffic], pids: list[int | None]) -> bool:
+    """Whether one of the looks after the first saw a reset; ``pids`` are the service's at each look."""
+    link, owner = Link(*looks), SimpleNamespace(pid=pids[0])
+    reset = await Reset.since_now(link, owner, "reset")
+    seen = []
+    for pid in pids[1:]:
+        owner.pid = pid
+        seen.append(await reset.look() is not None)
+    return any(seen)
+
+
+def told(connections=None, unanswered=None, more=0) -> Traffic:
+    """Traffic of a link that had accepted five connections when the fault was injected, and ``more`` since."""
+    return traffic(connections, unanswered, accepted=5 + more)
+
+
+IDLE = told({1: (5, 5)})
+BUSY = told({1: (5, 5)}, {1: 0.2})
+
+
+@pytest.mark.parametrize(
+    ("looks", "bites"),
+    [
+        pytest.param([IDLE, told()], False, id="an idle connection that its server closed"),
+        pytest.param([IDLE, IDLE], False, id="nothing"),
+        pytest.param([IDLE, told({1: (9, 5)}), told()], True, id="a request came over it"),
+        pytest.param([BUSY, told()], True, id="a request was under way"),
+        pytest.param([IDLE, BUSY, told()], True, id="a request was seen under way"),
+        pytest.param([IDLE, told({2: (0, 0)}, more=1)], True, id="the service connected again"),
+        pytest.param([IDLE, told(), told(more=1)], True, id="again, and lost that too"),
+        pytest.param([told(), told(more=1)], True, id="between two looks"),
+        pytest.param([IDLE, told({1: (9, 9), 2: (0, 0)}, more=1)], False, id="one more, and none is gone"),
+        pytest.param([told({1: (5, 5), 2: (5, 5)}), told({2: (9, 5)})], False, id="a request over another one"),
+        pytest.param([traffic({1: (5, 5)}), traffic()], True, id="where nobody counts connections"),
+        pytest.param([traffic(), traffic({2: (3, 0)}), traffic()], True, id="a new one, where nobody counts"),
+    ],
+)
+async def test_connections_that_were_reset(looks, bites) -> None:
+    assert await reset_seen(looks, [7] * len(looks)) == bites
+    assert await reset_seen(looks, [None] * len(looks)) == bites, "of a process elsewhere no pid is known"
+
+
+@pytest.mark.parametrize(
+    ("looks", "pids", "bites"),
+    [
+        pytest.param([BUSY, told()], [7, None], False, id="dead"),
+        pytest.param([BUSY, told(more=1)], [7, 8], False, id="another process"),
+        pytest.param([BUSY, told(), told({2: (0, 0)}, more=1)], [7, None, 8], False, id="another, which connects"),
+        pytest.param([BUSY, told(), told(more=1)], [7, None, 8], True, id="another, which is reset"),
+        pytest.param(
+            [BUSY, told({2: (4, 0)}, {2: 0.2}, 1), told(more=1)], [7, 8, 8], True, id="another, reset later"
+        ),
+    ],
+)
+async def test_a_process_that_dies_is_not_reset_and_the_next_one_may_be(looks, pids, bites) -> None:
+    assert await reset_seen(looks, pids) == bites
+
+
+class LinkToBreak(Link):
+    service = "a#1"
+
+    async def probe(self, timeout: float, size: int = 0) -> Probe:
+        return Probe(answered=True, seconds=0.001)
+
+    @asynccontextmanager
+    async def disturb(self, toxic: str, **attributes: int):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("looks", "pid", "bites"),
+    [([IDLE, told()], 7, False), ([BUSY, told()], None, False), ([BUSY, told()], 7, True)],
+    ids=["idle", "dead", "reset"],
+)
+async def test_what_net_reset_takes_for_a_bite(looks, pid, bites) -> None:
+    link, owner = LinkToBreak(*looks), SimpleNamespace(pid=7)
+    stack = SimpleNamespace(links={link.name: link}, services={link.service: owner})
+    async with NetReset().inject(link.name, Arena(stack=stack, random=Random(1))) as injected:
+        owner.pid = pid
+        assert (await injected.bit() is not None) == bites
+    assert (await injected.after() is not None) == bites
+
+
+async def test_a_process_whose_connections_go_a_moment_before_it_is_not_reset() -> None:
+    owner = SimpleNamespace(pid=7)
+    reset = await Reset.since_now(Link(BUSY, told()), owner, "reset")
+    look = asyncio.create_task(reset.look())
+    await asyncio.sleep(0)
+    owner.pid = None
+    assert await look is None
 
 
 @pytest.mark.parametrize(

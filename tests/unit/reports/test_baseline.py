@@ -1,5 +1,7 @@
 """What is worse than in the base, and what is not compared."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,11 @@ def base(*cases) -> Base:
     return Base.model_validate_json(written(cases))
 
 
-def worse(before: Base, *now, whole: bool = True) -> dict[str, list[str]]:
-    return {one.label: list(one.regressions) for one in compared(before, now, Path("base.json"), whole=whole)}
+HERE = (Path("scenarios"),)
+
+
+def worse(before: Base, *now, folders: Sequence[Path] = HERE) -> dict[str, list[str]]:
+    return {one.label: list(one.regressions) for one in compared(before, now, Path("base.json"), folders=folders)}
 
 
 def test_the_same_again_is_no_worse() -> None:
@@ -54,13 +59,48 @@ def test_a_fault_that_no_longer_bites() -> None:
 
 def test_a_run_that_is_not_made_any_more() -> None:
     before = base(case(), case("control"))
-    absent = compared(before, [case()], Path("base.json"), whole=True)[-1]
+    absent = compared(before, [case()], Path("base.json"), folders=HERE)[-1]
     assert (absent.label, absent.passed) == ("control", False)
     assert "no longer bites: it is in the base" in absent.why
 
 
 def test_what_was_left_out_on_purpose_is_not_missed() -> None:
-    assert worse(base(case(), case("control")), case(), whole=False) == {"outage": []}
+    assert worse(base(case(), case("control")), case(), folders=[]) == {"outage": []}
+
+
+def test_a_variant_of_a_scenario_that_was_run_is_missed_whatever_was_named() -> None:
+    before = base(case(), case(variant="x", made=FOUND_OUT), case("control"), case("control", "x"))
+    assert worse(before, case(), folders=[]).keys() == {"outage", "outage x"}
+
+
+@pytest.mark.parametrize(
+    ("folders", "missed"),
+    [
+        (["a"], ["in_a"]),
+        (["b", "b/../a"], ["in_a", "in_b"]),
+        (["more"], []),
+        ([], []),
+    ],
+)
+def test_what_a_folder_held_is_missed_and_what_another_holds_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: list[str], missed: list[str]
+) -> None:
+    for name in ("a", "b", "more"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    lay = [replace(case("in_a"), file=Path("a/x.yaml")), replace(case("in_b"), file=tmp_path / "b" / "x.yaml")]
+    before = base(*lay)
+    assert [run.folder for run in before.runs.values()] == ["a", "b"]
+    found = compared(before, [case("new")], Path("base.json"), folders=[Path(name) for name in folders])
+    assert [one.scenario for one in found[1:]] == missed
+
+
+@pytest.mark.parametrize("folder", [None, "gone", "x\0y", "x" * 5000])
+def test_a_folder_that_is_not_known_or_not_there_may_have_been_the_one(folder: str | None) -> None:
+    before = base(case(), case("control"))
+    before.runs["control"] = before.runs["control"].model_copy(update={"folder": folder})
+    assert worse(before, case()).keys() == {"outage", "control"}
+    assert worse(before, case(), folders=[]).keys() == {"outage"}
 
 
 def test_what_the_base_does_not_know_and_what_could_not_be_run() -> None:
