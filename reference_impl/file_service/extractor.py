@@ -11,6 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+# Here, and not where they are used: in several threads at once Python gives out modules that are half imported.
+import pypdf
+from docx.opc.constants import RELATIONSHIP_TYPE
+from docx.opc.packuri import PackURI
+from docx.oxml.ns import qn
+from docx.oxml.parser import parse_xml
+
 from reference_impl.common_core.enums import ValidationFailure
 
 EXTENSIONS = frozenset({".txt", ".docx", ".pdf"})
@@ -102,11 +109,6 @@ class Extractor:
         return content.decode("latin-1")
 
     def _docx(self, content: bytes) -> str:
-        from docx.opc.constants import RELATIONSHIP_TYPE
-        from docx.opc.packuri import PackURI
-        from docx.oxml.ns import qn
-        from docx.oxml.parser import parse_xml
-
         self._unpack(content)
         # The main part alone: docx.Document makes cycles of all parts, which pile up faster than they are collected.
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -126,8 +128,6 @@ class Extractor:
         return "\n".join(lines)
 
     def _pdf(self, content: bytes) -> str:
-        import pypdf
-
         pages = pypdf.PdfReader(io.BytesIO(content)).pages
         if len(pages) > MOST_PAGES:
             raise _TooLong(f"more than {MOST_PAGES} pages")

@@ -3,6 +3,8 @@ from __future__ import annotations
 import gc
 import io
 import struct
+import subprocess
+import sys
 import zipfile
 from random import Random
 
@@ -81,6 +83,25 @@ def test_a_docx_leaves_nothing_that_waits_to_be_collected(extractor):
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_reading_imports_nothing_of_the_parsers(tmp_path):
+    """Threads that import the same package at once may get half of it, and take good documents for damaged ones."""
+    (tmp_path / "a.docx").write_bytes(docx_of("text"))
+    (tmp_path / "a.pdf").write_bytes(pdf_of("text"))
+    script = """
+import sys
+from pathlib import Path
+from reference_impl.file_service.extractor import NEWEST, Extractor
+
+extractor = Extractor(max_characters=1000, max_unpacked_bytes=2_000_000)
+before = set(sys.modules)
+for path in map(Path, sys.argv[1:]):
+    assert extractor.extract(path.read_bytes(), path.name, NEWEST).text.strip() == "text"
+print(sorted(name for name in sys.modules.keys() - before if name.partition(".")[0] in {"docx", "lxml", "pypdf"}))
+"""
+    words = [sys.executable, "-c", script, str(tmp_path / "a.docx"), str(tmp_path / "a.pdf")]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_a_pdf_gives_its_pages(extractor):
