@@ -34,7 +34,7 @@ HEALTHY_WITHIN = 10.0
 """Seconds that a service or dependency may take to answer the harness past the proxies."""
 
 
-PATIENCE = 6.0
+PATIENCE = 20.0
 """Seconds more that a fault stays in place if nothing of the system's has met it yet: machines are busy at times."""
 
 
