@@ -122,17 +122,10 @@ def _tagged(names: Sequence[str]) -> list[tuple[Path, Scenario]]:
 def images(names: Sequence[str], stack: str) -> list[str]:
     """Images that the docker stack needs for a gate of these scenarios; none if it takes another one."""
     from harness.plan import make_plan
-    from harness.stacks.docker.stack import IMAGES
+    from harness.stacks.docker import stack as docker
 
-    needed: set[str] = set()
-    for path, _ in _tagged(names):
-        plan = make_plan(path, system_path=None, variant=None, seed=0, stack=stack)
-        if plan.stack != "docker":
-            continue
-        kinds = {"toxiproxy", *map(plan.system.kind, plan.system.dependencies)}
-        needed |= {IMAGES[kind] for kind in kinds & IMAGES.keys()}
-        needed |= {service.image for service in plan.system.services.values() if service.image is not None}
-    return sorted(needed)
+    plans = [make_plan(path, system_path=None, variant=None, seed=0, stack=stack) for path, _ in _tagged(names)]
+    return sorted({image for plan in plans if plan.stack == "docker" for image in docker.images(plan.system)})
 
 
 def _places(names: Sequence[str]) -> list[Path]:

@@ -80,6 +80,18 @@ class ContainedPostgres(Contained):
         super().__init__(name, Launch(words, env, launch.cwd, launch.log), looks)
 
 
+def images(system: System) -> list[str]:
+    """Every image that a stack of this system needs."""
+    services = {service.image for service in system.services.values() if service.image is not None}
+    return [*_parts(system).values(), *sorted(services)]
+
+
+def _parts(system: System) -> dict[str, str]:
+    """Kind to image, of what a system needs besides its services."""
+    kinds = {"toxiproxy", *map(system.kind, system.dependencies)}
+    return {kind: IMAGES[kind] for kind in sorted(kinds)}
+
+
 class DockerStack(NativeStack):
     """Implements ``harness.stack.Stack`` with containers; PlanRefused if a service has no image."""
 
@@ -96,10 +108,8 @@ class DockerStack(NativeStack):
 
     def _require(self) -> Parts:
         self._engine = Engine()
-        kinds = {"toxiproxy", *(self._system.kind(name) for name in self._system.dependencies)}
-        used = {kind: IMAGES[kind] for kind in sorted(kinds)}
-        services = {service.image for service in self._system.services.values() if service.image is not None}
-        self._engine.require([*used.values(), *sorted(services)])
+        used = _parts(self._system)
+        self._engine.require(images(self._system))
         versions = {
             "docker": self._engine.version,
             **{kind: image.rpartition(":")[2] for kind, image in used.items()},
