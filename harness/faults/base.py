@@ -126,6 +126,10 @@ class Arena:
         """Links by name."""
         return [self.stack.links[name] for name in names]
 
+    def links_to(self, dependency: str) -> list[Link]:
+        """Links that end at a dependency."""
+        return [link for link in self.stack.links.values() if link.dependency == dependency]
+
     def links_of(self, replica: str) -> list[Link]:
         """Links that begin at a replica, and those that end at it where its service has no other replica."""
         service = replica.partition("#")[0]

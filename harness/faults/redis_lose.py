@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
-from harness.faults.evidence import Ended
+from harness.faults.evidence import Ended, in_use
 from harness.faults.process import revive, store
 from harness.stack import Forgetful, Killable
 
@@ -28,17 +28,18 @@ class RedisLose(Fault):
     needs: ClassVar[tuple[type, ...]] = (Killable, Forgetful)
     heals = True
 
-    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - what it is on is all
-        """The process itself."""
-        return [on]
+    def takes(self, on: str, arena: Arena) -> list[str]:
+        """The process and its links: over one where nothing gets through, it would meet nothing."""
+        return [on, *(link.name for link in arena.links_to(on))]
 
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
-        """It is dead and its files are gone once the scope is entered."""
+        """It is dead and its files are gone once the scope is entered, which waits for a connection to end."""
         server = store(arena, on)
         redis = arena.needed_redis()
         pid, size = server.pid, await redis.size()
-        links = [link for link in arena.stack.links.values() if link.dependency == on]
+        links = arena.links_to(on)
+        await in_use(links, arena)
         ended = await Ended.since_now(links, f"connections of the services' to {on} ended")
         try:
             status = await server.kill()

@@ -123,12 +123,15 @@ async def test_with_its_deed_left_out_there_is_no_evidence(rig, case) -> None:
     assert set(notes.phases()) <= {"injected", "healed"}, notes.records
 
 
+@pytest.mark.parametrize(
+    ("name", "on"), [("net.down", "worker#1->redis"), ("redis.lose", "redis"), ("redis.restart", "redis")]
+)
 @on_the_rig
-async def test_a_link_goes_down_once_there_is_a_connection_to_end(rig) -> None:
+async def test_it_waits_until_there_is_a_connection_to_end(rig, name: str, on: str) -> None:
     await rig.busy()
     await rig.idle()
     notes = Notes()
-    fault = PlannedFault("f1", fault_type("net.down")(), "worker#1->redis", "10%", 0.8, 1, rig.system)
+    fault = PlannedFault("f1", fault_type(name)(), on, "10%", 0.8, 1, rig.system)
     down = asyncio.create_task(apply(fault, replace(arena(rig, deadline=1), patience=25.0), notes))
 
     async def injected() -> bool:
@@ -138,6 +141,29 @@ async def test_a_link_goes_down_once_there_is_a_connection_to_end(rig) -> None:
     await rig.busy()
     await down
     assert notes.phases() == ["injected", "armed", "bit", "healed"], notes.records
+
+
+@pytest.mark.parametrize("name", ["redis.lose", "redis.restart"])
+@on_the_rig
+async def test_a_store_goes_after_its_links_are_healed(rig, name: str) -> None:
+    """Over a link that is down nobody loses a connection to it, nor gets a new one."""
+    await rig.busy()
+    notes = Notes()
+    patient = replace(arena(rig, deadline=30), patience=25.0)
+    down = PlannedFault("f1", fault_type("net.down")(), "worker#1->redis", "10%", 1.0, 1, rig.system)
+    gone = PlannedFault("f2", fault_type(name)(), "redis", "10%", 0.5, 1, rig.system)
+    async with asyncio.TaskGroup() as both:
+        both.create_task(apply(down, patient, notes))
+
+        async def armed() -> bool:
+            return "armed" in notes.phases()
+
+        await rig.until(armed)
+        both.create_task(apply(gone, patient, notes))
+    told = [(record["fault"], record["phase"]) for record in notes.records if record["op"] == "fault"]
+    assert told.index(("f1", "healed")) < told.index(("f2", "injected"))
+    assert ("f2", "bit") in told
+    await rig.working()
 
 
 @on_the_rig
