@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PROBE = 0.5
 """Seconds until a probe that should not be answered is given up on."""
 
+_PATIENCE = 5.0
+"""The same for one that should be: a machine may be busy, and a link that never answered could not be found silent."""
+
 Direction = Literal["upstream", "downstream", "both"]
 
 
@@ -62,10 +65,10 @@ async def hang(links: Sequence[Link], direction: Direction, toxics: AsyncExitSta
 
 async def silent(links: Sequence[Link]) -> Look:
     """A look that finds every link silent which answers now; links that another fault has silenced say nothing."""
-    before = {name: probe for name, probe in (await _probed(links)).items() if probe.answered}
+    before = {name: probe for name, probe in (await _probed(links, _PATIENCE)).items() if probe.answered}
 
     async def armed() -> Evidence | None:
-        after = await _probed([link for link in links if link.name in before])
+        after = await _probed([link for link in links if link.name in before], PROBE)
         if not before or any(probe.answered for probe in after.values()):
             return None
         return Evidence(
@@ -78,6 +81,6 @@ async def silent(links: Sequence[Link]) -> Look:
     return armed
 
 
-async def _probed(links: Sequence[Link]) -> dict[str, Probe]:
-    probes = await asyncio.gather(*(link.probe(PROBE) for link in links))
+async def _probed(links: Sequence[Link], seconds: float) -> dict[str, Probe]:
+    probes = await asyncio.gather(*(link.probe(seconds) for link in links))
     return {link.name: probe for link, probe in zip(links, probes, strict=True)}

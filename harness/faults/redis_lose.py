@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
-from harness.faults.evidence import Ended, in_use
+from harness.faults.evidence import Ended
 from harness.faults.process import revive, store
 from harness.stack import Forgetful, Killable
 
@@ -34,12 +34,11 @@ class RedisLose(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
-        """It is dead and its files are gone once the scope is entered, which waits for a connection to end."""
+        """It is dead and its files are gone once the scope is entered."""
         server = store(arena, on)
         redis = arena.needed_redis()
         pid, size = server.pid, await redis.size()
         links = arena.links_to(on)
-        await in_use(links, arena)
         ended = await Ended.since_now(links, f"connections of the services' to {on} ended")
         try:
             status = await server.kill()

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
-from harness.faults.evidence import Ended, in_use
+from harness.faults.evidence import Ended
 from harness.faults.process import leaving, revive
 from harness.stack import Stoppable
 
@@ -31,12 +31,11 @@ class RedisRestart(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
-        """It has left once the scope is entered, which waits for a connection to end."""
+        """It has left once the scope is entered."""
         server = leaving(arena, on)
         redis = arena.needed_redis()
         pid, before = server.pid, await _told(redis)
         links = arena.links_to(on)
-        await in_use(links, arena)
         ended = await Ended.since_now(links, f"connections of the services' to {on} ended")
         try:
             status = await server.stop()

@@ -9,6 +9,7 @@ import pytest
 
 from harness.faults.base import Arena
 from harness.faults.evidence import STANDSTILL, Ended, Moved, Reset, Unanswered
+from harness.faults.net_hang import silent
 from harness.faults.net_reset import NetReset
 from harness.stack import Probe, Traffic
 
@@ -123,6 +124,21 @@ async def test_what_net_reset_takes_for_a_bite(looks, pid, bites) -> None:
         owner.pid = pid
         assert (await injected.bit() is not None) == bites
     assert (await injected.after() is not None) == bites
+
+
+async def test_a_link_of_a_busy_machine_is_found_silent_too() -> None:
+    """It answers after a second, and is no link that another fault has silenced already."""
+
+    class Slow(LinkToBreak):
+        broken = False
+
+        async def probe(self, timeout: float, size: int = 0) -> Probe:
+            return Probe(answered=timeout > 1 and not self.broken, seconds=min(timeout, 1.0))
+
+    link = Slow(IDLE)
+    armed = await silent([link])
+    link.broken = True
+    assert (await armed()).level == "armed"
 
 
 async def test_a_process_whose_connections_go_a_moment_before_it_is_not_reset() -> None:
