@@ -35,7 +35,8 @@ HEALTHY_WITHIN = 10.0
 
 
 PATIENCE = 20.0
-"""Seconds more that a fault stays in place if nothing of the system's has met it yet: machines are busy at times."""
+"""Seconds more that a fault waits for a first acknowledged operation before it comes, and stays in place if nothing of
+the system's has met it yet: machines are busy at times."""
 
 
 class Progress(Protocol):
@@ -201,6 +202,7 @@ class _Stage:
         from harness.faults.base import Arena
 
         await self._load.reached(planned.at)
+        await self._answered()
         arena = Arena(
             stack=self._stack,
             random=Random(planned.seed),
@@ -218,6 +220,16 @@ class _Stage:
             self._progress.note(str(error).partition("\n")[0])
         finally:
             self._in_place.discard(planned.id)
+
+    async def _answered(self) -> None:
+        """Wait for the first acknowledged operation: a fault shows something only of a system that worked before it.
+
+        Services just started take their time over it. One that never answers gets its faults all the same.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE
+        while not self._load.tally.acknowledged["upload"] and loop.time() < deadline:
+            await asyncio.sleep(0.02)
 
     async def _drained(self) -> str:
         """``drained`` when the system has come to rest, else ``deadline``.

@@ -41,6 +41,7 @@ class FaultLine(Model):
     fault: str
     on: str | None = None
     at: Moment
+    """At the earliest; no fault comes before the first acknowledged upload, unless that takes twenty seconds more."""
     lasts: Annotated[Duration | None, Field(alias="for")] = None
     """At least; a fault that nothing has met yet stays in place some seconds more."""
 
