@@ -179,6 +179,7 @@ class _Stage:
         self._load.open(self._http, filled(f"http://{{{self._plan.front_door.to}}}{self._plan.front_door.post}"))
         urls = {name: filled(effects.sql.url, name) for name, effects in system.effects.items()}
         await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None)
+        self._load.tally.on_asked = self._watch.asked
         self._load.tally.on_acknowledged = self._watch.acknowledged
 
     def _observers(self) -> list[Coroutine[object, object, None]]:
@@ -228,7 +229,7 @@ class _Stage:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE
-        while not self._load.tally.acknowledged["upload"] and loop.time() < deadline:
+        while not self._load.tally.acknowledged and loop.time() < deadline:
             await asyncio.sleep(0.02)
 
     async def _drained(self) -> str:
@@ -242,12 +243,12 @@ class _Stage:
         while loop.time() < deadline:
             await self._rounds(2, deadline)
             pulse = self._watch.pulse()
-            if not self._watch.idle(self._load.tally.acknowledged):
+            if not self._watch.idle():
                 continue
             await self._watch.read_offsets()
             await asyncio.sleep(self._plan.system.settle)
             await self._rounds(2, deadline)
-            if self._watch.pulse() == pulse and self._watch.idle(self._load.tally.acknowledged):
+            if self._watch.pulse() == pulse and self._watch.idle():
                 return "drained"
         await self._watch.read_offsets()
         await asyncio.sleep(self._plan.system.settle)

@@ -21,32 +21,32 @@ def end_of(status: int | None, door: UploadLoad) -> Literal["ok", "fail", "unkno
 
 
 class Tally:
-    """``on_acknowledged`` is told each raw blob's id, and the SHA-256 that the client knows it has."""
+    """Tells what must have its outcome, and keeps of it only batches that are not whole yet: a long load has very many.
+
+    ``on_asked`` is told "upload" or "batch" and its id: a batch once all its uploads are acknowledged and one is
+    acceptable. ``on_acknowledged`` is told each raw blob's id, and the SHA-256 that the client knows it has.
+    """
 
     def __init__(self, batch: int) -> None:
         self._batch = batch
-        self._answered: dict[str, list[bool]] = defaultdict(list)
+        self._open: defaultdict[str, dict[str, bool]] = defaultdict(dict)
         """Batch -> of each of its acknowledged uploads, whether it is acceptable."""
+        self.on_asked: Callable[[str, str], None] = lambda _of, _id: None
         self.on_acknowledged: Callable[[str, str], None] = lambda _id, _sha256: None
-        self.acknowledged: dict[str, set[str]] = {"upload": set(), "batch": set()}
-        """Ids of what must have its outcome: a batch once all its uploads are acknowledged and one is acceptable."""
-        self.unknown: set[str] = set()
-        """Uploads whose last answer left them unknown."""
+        self.acknowledged = 0
+        """Answers that said yes."""
 
     def note(  # noqa: PLR0913 - what an answer says
         self, phase: str, upload_id: str, *, batch: str | None, acceptable: bool, raw: str | None, sha256: str
     ) -> None:
         """Note how one try of an upload ended: ok, fail or unknown."""
-        if phase == "unknown":
-            self.unknown.add(upload_id)
+        if phase != "ok":
             return
-        self.unknown.discard(upload_id)
-        if phase != "ok" or upload_id in self.acknowledged["upload"]:
-            return
-        self.acknowledged["upload"].add(upload_id)
+        self.acknowledged += 1
+        self.on_asked("upload", upload_id)
         if batch is not None:
-            self._answered[batch].append(acceptable)
-            if len(self._answered[batch]) == self._batch and any(self._answered.pop(batch)):
-                self.acknowledged["batch"].add(batch)
+            self._open[batch][upload_id] = acceptable
+            if len(self._open[batch]) == self._batch and any(self._open.pop(batch).values()):
+                self.on_asked("batch", batch)
         if raw is not None:
             self.on_acknowledged(raw, sha256)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from itertools import islice
 from typing import Protocol
 
 from harness.clients.http import Blob
+from harness.observers.kept import Kept
 from harness.stack import Fields
 
 _TOGETHER = 8
@@ -30,13 +32,13 @@ class Blobs:
         self._http = http
         self._url = url
         self._now = now
-        self._named: dict[str, bytes | None] = {}
-        """Its SHA-256, where it is known."""
+        self._named = Kept()
+        """Each with its SHA-256, where it is known."""
         self._asked: list[tuple[str, str]] = []
 
     def ask(self, storage_id: str, why: str, sha256: str | None = None) -> None:
         """Have a blob read in the next pass; ``sha256`` is what an acknowledged upload says it is."""
-        self._named[storage_id] = bytes.fromhex(sha256) if sha256 else self._named.get(storage_id)
+        self._named.keep(storage_id, bytes.fromhex(sha256) if sha256 else None)
         self._asked.append((storage_id, why))
 
     @property
@@ -47,11 +49,14 @@ class Blobs:
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Read what was asked for, some at once."""
         asked, self._asked = self._asked, []
-        if final:
-            asked = [(storage_id, "final") for storage_id in self._named]
-        for at in range(0, len(asked), _TOGETHER):
-            for fields in await asyncio.gather(*(self._one(*one) for one in asked[at : at + _TOGETHER])):
+        wanted = ((storage_id, "final") for storage_id in self._named) if final else iter(asked)
+        while together := list(islice(wanted, _TOGETHER)):
+            for fields in await asyncio.gather(*(self._one(*one) for one in together)):
                 yield fields
+
+    def close(self) -> None:
+        """Forget them."""
+        self._named.close()
 
     async def _one(self, storage_id: str, why: str) -> Fields:
         begun = self._now()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from heapq import merge
 
 from harness.stack import Fields
 from harness.system import Effects as Described
@@ -17,7 +20,7 @@ Each = Callable[[str, str, Callable[[Sequence[Row]], None]], Awaitable[None]]
 class Effects:
     """Effects of every service that has some; an interim pass gives those that are new.
 
-    A query gives all rows each time, and a long run has very many: what is kept of one is a digest.
+    A query gives all rows each time, and a long run has very many: what is kept of one is a digest of eight bytes.
     """
 
     what = "effects"
@@ -26,27 +29,27 @@ class Effects:
         self._described = described
         self._urls = urls
         self._each = each
-        self._seen: dict[str, Counter[int]] = {consumer: Counter() for consumer in described}
-        self._before: dict[str, Counter[int]] = {consumer: Counter() for consumer in described}
+        self._seen = {consumer: _Digests() for consumer in described}
+        self._before = {consumer: _Digests() for consumer in described}
 
     @property
     def count(self) -> int:
         """How many effects were seen so far."""
-        return sum(seen.total() for seen in self._seen.values())
+        return sum(len(seen) for seen in self._seen.values())
 
     async def leave_aside(self) -> None:
         """What there is now is not the run's."""
         for consumer in self._described:
-            look = _Look(consumer, Counter(), Counter())
+            look = _Look(consumer, _Digests(), _Digests())
             await self._look(look)
-            self._before[consumer] = look.now
+            self._before[consumer] = _Digests(look.new)
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Rows of each service's query, as effects."""
         for consumer in self._described:
             look = _Look(consumer, self._seen[consumer], self._before[consumer], everything=final)
             await self._look(look)
-            self._seen[consumer].update(look.new)
+            self._seen[consumer].add(look.new)
             for fields in look.given:
                 yield fields
 
@@ -55,27 +58,56 @@ class Effects:
 
 
 class _Look:
-    """One pass over a service's rows; ``now`` counts them by identity, ``new`` those that there were not before."""
+    """One pass over a service's rows; ``new`` are the digests of those that there were not before."""
 
-    def __init__(self, consumer: str, seen: Counter[int], before: Counter[int], *, everything: bool = False) -> None:
+    def __init__(self, consumer: str, seen: _Digests, before: _Digests, *, everything: bool = False) -> None:
         self.consumer = consumer
-        self._seen, self._before, self._everything = seen, before, everything
-        self.now: Counter[int] = Counter()
-        self.new: Counter[int] = Counter()
+        self._take_seen, self._take_before, self._everything = seen.taker(), before.taker(), everything
+        self.new = array("Q")
         self.given: list[Fields] = []
 
     def take(self, rows: Sequence[Row]) -> None:
         """Look at some of the rows."""
         for row in rows:
             identity = _digest(row)
-            self.now[identity] += 1
-            times = self.now[identity] - self._before[identity]
-            if times <= 0:
+            if self._take_before(identity):
                 continue
-            is_new = times > self._seen[identity]
-            self.new[identity] += is_new
+            is_new = not self._take_seen(identity)
+            if is_new:
+                self.new.append(identity)
             if is_new or self._everything:
                 self.given.append(_fields(self.consumer, row))
+
+
+class _Digests:
+    """Digests in order, each as often as it was added."""
+
+    def __init__(self, digests: Iterable[int] = ()) -> None:
+        self._sorted = array("Q", sorted(digests))
+
+    def add(self, digests: Iterable[int]) -> None:
+        """Add some, in any order."""
+        if new := sorted(digests):
+            self._sorted = array("Q", merge(self._sorted, new))
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def taker(self) -> Callable[[int], bool]:
+        """Takes one of a digest, and says whether there was one left; the digests themselves stay."""
+        found, taken, again = self._sorted, bytearray(len(self._sorted)), Counter[int]()
+
+        def take(digest: int) -> bool:
+            at = bisect_left(found, digest)
+            if at < len(found) and found[at] == digest and taken[at]:
+                again[digest] += 1
+                at += again[digest]
+            if at >= len(found) or found[at] != digest:
+                return False
+            taken[at] = True
+            return True
+
+        return take
 
 
 def _digest(row: Row) -> int:

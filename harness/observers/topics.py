@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 import orjson
 import rfc8785
 
+from harness.observers.awaited import Awaited
 from harness.pointer import pick
 from harness.stack import Fields, Record
 from harness.system import Outcome, System, Where
@@ -38,8 +38,8 @@ class Topics:
         self._system = system
         self.count = 0
         """Events given so far."""
-        self.joins: defaultdict[tuple[int, bool], set[str]] = defaultdict(set)
-        """(an outcome rule's number, whether as its ``of``) -> the keys seen so: all that the drain asks for."""
+        self.awaited = Awaited(system.outcomes)
+        """What has no outcome yet: all that the drain asks for."""
         self._raws: list[str] = []
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:  # noqa: ARG002 - each record once is all there is
@@ -52,9 +52,8 @@ class Topics:
     def _keep(self, fields: Fields) -> None:
         self.count += 1
         joins = fields.get("joins")
-        for number, key in joins.items() if isinstance(joins, Mapping) else ():
-            rule = int(number)
-            self.joins[rule, fields["event_type"] == self._system.outcomes[rule].of].add(key)
+        if isinstance(joins, Mapping):
+            self.awaited.saw(str(fields["event_type"]), joins)
         if isinstance(raw := fields.get("raw_file_storage_id"), str):
             self._raws.append(raw)
 

@@ -21,6 +21,7 @@ from harness.observers.topics import Topics
 if TYPE_CHECKING:
     from harness.clients.http import HttpClient
     from harness.clients.kafka import KafkaClient, TopicReader
+    from harness.observers.awaited import Awaited
     from harness.stack import RunNames
     from harness.system import System
 
@@ -63,6 +64,7 @@ class Watch:
         self._effects: Effects
         self._offsets = Offsets(kafka, list(system.effects), self._event_topics)
         self._blobs: Blobs | None = None
+        self._kept: list[Awaited | Blobs] = []
 
     async def open(self, urls: Mapping[str, str], blob_url: str | None) -> None:
         """Connect the readers of topics.
@@ -74,9 +76,11 @@ class Watch:
             await self._leave_aside()
         if blob_url is not None:
             self._blobs = Blobs(self._http, partial(_address, blob_url), self._recorder.now)
+            self._kept.append(self._blobs)
         events = await self._kafka.reader(self._event_topics)
         self._readers.append(events)
         self._topics = Topics(events, self._system)
+        self._kept.append(self._topics.awaited)
         if self._system.dead_letters is not None:
             name = self._system.dead_letters.topic
             letters = await self._kafka.reader({name: self._system.topics()[name]})
@@ -108,6 +112,8 @@ class Watch:
         """Disconnect."""
         for reader in self._readers:
             await reader.close()
+        for kept in self._kept:
+            kept.close()
 
     async def look(self) -> None:
         """One round of interim passes.
@@ -145,26 +151,13 @@ class Watch:
             if self._blobs is not None:
                 self._blobs.ask(raw, "event")
 
-    def missing_outcomes(self, asked: Mapping[str, set[str]]) -> set[str]:
-        """Which of these uploads and batches no outcome event has been seen for, for every rule that asks for one."""
-        joins = self._topics.joins
-        return {
-            key
-            for n, rule in enumerate(self._system.outcomes)
-            if rule.of in asked
-            for key in asked[rule.of] - joins[n, False]
-        }
+    def asked(self, of: str, key: str) -> None:
+        """An upload or a batch must have its outcome before all is done."""
+        self._topics.awaited.asked(of, key)
 
-    def missing_followups(self) -> int:
-        """How many events of an ``of`` have no ``then`` yet."""
-        joins = self._topics.joins
-        rules = [n for n, rule in enumerate(self._system.outcomes) if rule.of not in {"upload", "batch"}]
-        return sum(len(joins[n, True] - joins[n, False]) for n in rules)
-
-    def idle(self, acknowledged: Mapping[str, set[str]]) -> bool:
+    def idle(self) -> bool:
         """Whether groups have passed all there is, and each outcome and follow-up has come."""
-        passed = self._offsets.backlog == 0
-        return passed and not self.missing_outcomes(acknowledged) and not self.missing_followups()
+        return self._offsets.backlog == 0 and not self._topics.awaited
 
     def pulse(self) -> tuple[int, int]:
         """Changes whenever a new event or effect was seen."""

@@ -48,6 +48,13 @@ class Door:
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
+def asked_of(load: Load) -> list[tuple[str, str]]:
+    """What the load will have said must have its outcome."""
+    asked: list[tuple[str, str]] = []
+    load.tally.on_asked = lambda of, key: asked.append((of, key))
+    return asked
+
+
 async def drive(*answers: Answer, uploads: int = 1, retries: int = 0) -> tuple[Tape, Door, Load, list[str]]:
     shape = LoadShape.model_validate(
         {"uploads": uploads, "rate": "100/s", "retries": retries, "retry_after": "1ms", "rejected": "0%"}
@@ -64,7 +71,7 @@ async def drive(*answers: Answer, uploads: int = 1, retries: int = 0) -> tuple[T
 async def test_an_acknowledged_upload_names_its_blob() -> None:
     tape, door, load, blobs = await drive(Answer(202, {"raw": "abc"}))
     assert tape.ends == [("r1-0000000", "ok")]
-    assert load.tally.acknowledged == {"upload": {"r1-0000000"}, "batch": set()}
+    assert load.tally.acknowledged == 1
     assert blobs == ["abc"]
     assert tape.batches == [None]
     assert door.fields == [{}]
@@ -74,21 +81,21 @@ async def test_an_acknowledged_upload_names_its_blob() -> None:
 async def test_only_an_answer_that_says_no_is_a_failure(status: int) -> None:
     tape, _, load, _ = await drive(Answer(status), retries=3)
     assert tape.ends == [("r1-0000000", "fail")]
-    assert not load.tally.unknown
+    assert not load.tally.acknowledged
 
 
 @pytest.mark.parametrize("status", [None, 500, 503, 404, 200])
 async def test_anything_else_is_unknown(status: int | None) -> None:
     tape, _, load, _ = await drive(Answer(status))
     assert tape.ends == [("r1-0000000", "unknown")]
-    assert load.tally.unknown == {"r1-0000000"}
+    assert not load.tally.acknowledged
 
 
 async def test_an_unknown_upload_is_sent_again_under_its_key() -> None:
     tape, door, load, _ = await drive(Answer(503), Answer(None), Answer(202, {"raw": "abc"}), retries=5)
     assert [phase for _, phase in tape.ends] == ["unknown", "unknown", "ok"]
     assert len(set(door.keys)) == 1
-    assert not load.tally.unknown
+    assert load.tally.acknowledged == 1
 
 
 async def test_a_share_of_the_load_is_reached_when_so_many_have_begun() -> None:
@@ -125,33 +132,36 @@ def in_batches(uploads: int, *answers: Answer, rejected: str = "0%") -> tuple[Lo
 
 async def test_the_front_door_and_the_history_are_told_the_batch() -> None:
     load, tape, door = in_batches(6, Answer(202))
+    asked = asked_of(load)
     await load.run()
     assert sorted(tape.batches) == ["r1-b000000"] * 3 + ["r1-b000001"] * 3
     assert [fields["batch_id"] for fields in door.fields] == tape.batches
     assert {fields["batch_size"] for fields in door.fields} == {"of 3"}
-    assert load.tally.acknowledged["batch"] == {"r1-b000000", "r1-b000001"}
+    assert sorted(key for of, key in asked if of == "batch") == ["r1-b000000", "r1-b000001"]
 
 
 @pytest.mark.parametrize("uploads", [4, 5, 6])
 async def test_no_batch_is_left_unfilled(uploads: int) -> None:
     load, tape, door = in_batches(uploads, Answer(202))
+    asked = asked_of(load)
     await load.run(more=lambda: len(door.keys) < 7)
     assert len(tape.batches) in {9, 12}
-    assert load.tally.acknowledged["batch"] == set(tape.batches)
+    assert {key for of, key in asked if of == "batch"} == set(tape.batches)
 
 
 async def test_a_batch_must_have_its_outcome_only_if_all_of_it_was_acknowledged() -> None:
     load, _, _ = in_batches(6, Answer(202), Answer(503), Answer(202))
+    asked = asked_of(load)
     await load.run()
-    assert len(load.tally.acknowledged["upload"]) == 5
-    assert load.tally.acknowledged["batch"] == {"r1-b000001"}
+    assert len({key for of, key in asked if of == "upload"}) == 5
+    assert [key for of, key in asked if of == "batch"] == ["r1-b000001"]
 
 
 async def test_a_batch_without_an_acceptable_upload_needs_no_outcome() -> None:
     load, _, _ = in_batches(3, Answer(202), rejected="100%")
+    asked = asked_of(load)
     await load.run()
-    assert len(load.tally.acknowledged["upload"]) == 3
-    assert load.tally.acknowledged["batch"] == set()
+    assert [of for of, _ in asked] == ["upload"] * 3
 
 
 def test_a_field_that_is_not_filled_in_is_refused() -> None:

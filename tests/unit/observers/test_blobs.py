@@ -45,3 +45,14 @@ async def test_no_bytes_are_missing() -> None:
     blobs = observer(Store())
     blobs.ask("b1", "event")
     assert await phases(blobs) == [("missing", "event")]
+
+
+async def test_the_hash_that_one_named_is_known_to_every_later_read() -> None:
+    blobs = observer(Store(b1=b"y", b2=b"z"))
+    blobs.ask("b1", "event")
+    blobs.ask("b1", "answer", hashlib.sha256(b"x").hexdigest())
+    blobs.ask("b2", "event")
+    blobs.ask("b1", "event")
+    assert [phase for phase, _ in await phases(blobs)] == ["different", "different", "present", "different"]
+    assert sorted(await phases(blobs, final=True)) == [("different", "final"), ("present", "final")]
+    blobs.close()

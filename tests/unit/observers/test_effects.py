@@ -1,5 +1,8 @@
 """An interim pass gives what is new; the final one gives everything."""
 
+from collections import Counter
+from random import Random
+
 from harness.observers.effects import Effects
 from harness.system import Effects as Described
 
@@ -60,3 +63,21 @@ async def test_the_final_pass_gives_all_that_is_there() -> None:
     await one_pass(effects)
     table.rows.pop()
     assert await one_pass(effects, final=True) == [("e1", "1")]
+
+
+async def test_passes_give_what_a_count_of_rows_would() -> None:
+    """Random tables that grow, and lose rows now and then, with rows that say the same."""
+    for seed in range(50):
+        random, table, given = Random(seed), Table(), Counter[tuple[object, object]]()
+        effects = observer(table)
+        for _ in range(8):
+            table.rows += [{"id": f"e{random.randrange(5)}", "effect": random.choice([None, 1])} for _ in range(4)]
+            random.shuffle(table.rows)
+            if random.random() < 0.2:
+                table.rows.pop()
+            there = Counter((row["id"], None if row["effect"] is None else str(row["effect"])) for row in table.rows)
+            new = Counter(await one_pass(effects))
+            assert new == there - given
+            given |= there
+            assert Counter(await one_pass(effects, final=True)) == there
+            assert effects.count == given.total()
