@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from typing import Final
+
+from harness.errors import FileError
 
 _PAGE: Final = 256
 """Keys read at once."""
 
 _CACHE_KIB: Final = 512
+
+_KEEP: Final = (
+    "INSERT INTO kept VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value WHERE excluded.value IS NOT NULL"
+)
 
 
 class Kept:
@@ -22,11 +29,14 @@ class Kept:
         self._db.execute("CREATE TABLE kept (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
 
     def keep(self, key: str, value: bytes | None = None) -> None:
-        """Keep a string; a value takes the place of the one before, none does not."""
-        self._db.execute(
-            "INSERT INTO kept VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value WHERE excluded.value IS NOT NULL",
-            (_stored(key), value),
-        )
+        """Keep a string; a value takes the place of the one before, none does not. FileError if it cannot be written."""
+        try:
+            self._db.execute(_KEEP, (_stored(key), value))
+        except sqlite3.OperationalError as error:
+            place = os.environ.get("SQLITE_TMPDIR") or os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - SQLite's choice
+            raise FileError(
+                f"no temporary file can be written: {error}; make room, or name another in TMPDIR", path=place
+            ) from error
 
     def get(self, key: str) -> bytes | None:
         """The value that is kept with it; None without one."""

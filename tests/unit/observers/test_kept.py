@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.errors import FileError
 from harness.observers import kept as module
 from harness.observers.kept import Kept
 
@@ -47,3 +48,10 @@ def test_some_may_come_while_it_is_gone_through(kept: Kept) -> None:
         if key == "0000":
             kept.keep("9999")
     assert seen == [f"{number:04d}" for number in range(2 * module._PAGE)] + ["9999"]
+
+
+def test_a_full_disk_is_told_of(kept: Kept) -> None:
+    kept._db.execute("PRAGMA max_page_count = 3")
+    full = pytest.raises(FileError, match="no temporary file can be written: database or disk is full; make room")
+    with full:
+        kept.keep("x" * 100_000)
