@@ -73,17 +73,14 @@ def test_nothing_is_left_and_the_history_can_be_judged(
     assert "UNKNOWN" in checked.stdout
 
 
+def run_whole(folder: Path, load: str, faults: str) -> subprocess.CompletedProcess[str]:
+    words = [ONEFFECT, "run", str(scenario(folder, load, faults)), "--out", str(folder / "runs"), "--seed", "1"]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE)
+
+
 def test_without_a_load_the_verdict_is_unknown(tmp_path: Path) -> None:
     faults = '[{fault: net.latency, on: "file_service->content_service", at: 100%, for: 1s, latency: 50ms}]'
-    path = scenario(tmp_path, "{uploads: 1, rate: 2/s}", faults)
-    done = subprocess.run(
-        [ONEFFECT, "run", str(path), "--out", str(tmp_path / "runs"), "--seed", "1"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
+    done = run_whole(tmp_path, "{uploads: 1, rate: 2/s}", faults)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "too_few_operations" in done.stdout
 
@@ -91,13 +88,5 @@ def test_without_a_load_the_verdict_is_unknown(tmp_path: Path) -> None:
 def test_a_fault_comes_once_the_system_has_answered(tmp_path: Path) -> None:
     """Its moment is that of the load's start: no upload can have been answered by then."""
     faults = '[{fault: net.latency, on: "file_service->content_service", at: 0s, for: 1s, latency: 50ms}]'
-    path = scenario(tmp_path, "{uploads: 40, rate: 20/s}", faults)
-    done = subprocess.run(
-        [ONEFFECT, "run", str(path), "--out", str(tmp_path / "runs"), "--seed", "1"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
+    done = run_whole(tmp_path, "{uploads: 40, rate: 20/s}", faults)
     assert done.returncode == 0, done.stdout + done.stderr
