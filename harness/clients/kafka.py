@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError, KafkaError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+)
 
+from harness.clients.groups import members
 from harness.errors import FaultError, StackError
 from harness.stack import Record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from harness.stack import RunNames
     from harness.stack import TopicPartition as Named
 
 _REQUEST_MS = 5_000
+_T = TypeVar("_T")
 _PATIENCE = 15.0
 """Seconds until an answer that the broker owes is given up on."""
 
@@ -106,13 +112,8 @@ class KafkaClient:
 
     async def committed(self, service: str) -> Mapping[Named, int]:
         """Committed offsets of a service's group; a partition without one is absent."""
-        async with answering(), asyncio.timeout(_PATIENCE):
-            while True:
-                try:
-                    offsets = await self._admin.list_consumer_group_offsets(self._names.group(service))
-                    break
-                except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
-                    await asyncio.sleep(0.1)  # the broker has just started, and says so
+        group = self._names.group(service)
+        offsets = await _coordinated(lambda: self._admin.list_consumer_group_offsets(group))
         return {
             (topic, tp.partition): meta.offset
             for tp, meta in offsets.items()
@@ -121,17 +122,21 @@ class KafkaClient:
 
     async def owners(self, service: str) -> Mapping[Named, str]:
         """Which member of a service's group each partition is given to; none while the group is being joined."""
-        async with answering(), asyncio.timeout(_PATIENCE):
-            answers = await self._admin.describe_consumer_groups([self._names.group(service)])
-        groups = [group for answer in answers for group in answer.to_object()["groups"]]
-        return {
-            (topic, tp.partition): str(member["member_id"])
-            for group in groups
-            for member in group["members"]
-            if member["member_assignment"]
-            for tp in ConsumerProtocolMemberAssignment.decode(member["member_assignment"]).partitions()
-            if (topic := self._names.plain(tp.topic)) is not None
-        }
+        return await self.assigned(service) or {}
+
+    async def assigned(self, service: str) -> Mapping[Named, str] | None:
+        """Which member of a service's group each partition is given to now, by (topic, partition).
+
+        Empty while the group is being joined, or once all members left. None if it cannot be seen what the service is
+        given: the broker knows no group of that name, or one whose clients choose their partitions themselves
+        (though they may commit offsets). StackError if the broker does not answer.
+        """
+        group = self._names.group(service)
+        found = await _coordinated(lambda: members(self._admin, group))
+        if found is None:
+            return None
+        named = {tp: self._names.plain(tp.topic) for tp in found}
+        return {(topic, tp.partition): found[tp] for tp, topic in named.items() if topic is not None}
 
     async def set_offsets(self, service: str, offsets: Mapping[Named, int]) -> None:
         """Commit offsets for a group without members; FaultError while a member lives."""
@@ -259,6 +264,16 @@ class TopicReader:
     async def close(self) -> None:
         """Close the reader's connection."""
         await _ended(self._consumer)
+
+
+async def _coordinated(ask: Callable[[], Awaitable[_T]]) -> _T:
+    """The answer of a group's coordinator; StackError if it does not answer for a while."""
+    async with answering(), asyncio.timeout(_PATIENCE):
+        while True:
+            try:
+                return await ask()
+            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
+                await asyncio.sleep(0.1)  # the broker has just started, and says so
 
 
 async def _ended(consumer: AIOKafkaConsumer) -> None:
