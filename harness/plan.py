@@ -14,7 +14,7 @@ import rfc8785
 from harness.addresses import load_addresses
 from harness.errors import FileError, PlanRefused
 from harness.faults.plan import PlannedFault, plan_faults
-from harness.files import load
+from harness.files import line_of, load
 from harness.load.locust_load import Users
 from harness.redaction import Redaction
 from harness.scenario import Expected, Scenario
@@ -91,6 +91,7 @@ def make_plan(  # noqa: PLR0913 - what a run consists of
             f"{scenario_path}: load.batch: the front door is not told of batches; write `fields: {{batch_id: "
             f'"{{batch}}"}}` under load.upload in {system_path}'
         )
+    _check_again(scenario, scenario_path, system, system_path)
     chosen = choose_stack(system, stack, addresses)
     system = where_it_runs(system, addresses, variant)
     faults = tuple(plan_faults(scenario, system, seed, str(scenario_path)))
@@ -182,6 +183,24 @@ def _check_expectations(scenario: Scenario, path: Path, system: System) -> None:
                 path=str(path),
                 field=f"variants.{name}",
             )
+
+
+def _check_again(scenario: Scenario, path: Path, system: System, system_path: Path) -> None:
+    for row, line in enumerate(scenario.again):
+        reason = None
+        if (system.reprocess if line.op == "reprocess" else system.replay) is None:
+            reason = (
+                f"the system does not say how; write `{line.op}: {{post: …}}` or `{{command: …}}` in {system_path}"
+            )
+        elif line.op == "replay" and system.dead_letters is None:
+            reason = f"the system does not say where its dead letters are; write `dead_letters:` in {system_path}"
+        elif line.op == "reprocess" and all(rule.of != "upload" for rule in system.outcomes):
+            reason = (
+                f"no outcome of an upload is known, so none can be waited for; write `outcomes:` in {system_path}"
+            )
+        if reason is not None:
+            where = line_of(path, ("again", row))
+            raise FileError(f"{line.op}: {reason}", path=str(path), line=where, field=f"again[{row}]")
 
 
 def choose_stack(system: System, asked: str, addresses: Path | None) -> str:

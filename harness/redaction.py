@@ -83,6 +83,7 @@ class Redaction:
             variables += [system.load.upload.fields] if system.load.upload is not None else []
             texts += [service.command or "" for service in system.services.values()]
             texts += [effects.sql.url for effects in system.effects.values()]
+            texts += [asked.post or asked.command or "" for asked in (system.reprocess, system.replay) if asked]
         found = {one for some in variables for one in _of_variables(some)}
         found |= {one for text in texts for one in _of_text(text)}
         wanted = {line for one in found for line in one.splitlines() if _searchable(line)}
@@ -126,6 +127,10 @@ class Redaction:
             system["services"][name]["command"] = self._written(service["command"] or "") or None
         for name, effects in written["effects"].items():
             system["effects"][name]["sql"]["url"] = self._written(effects["sql"]["url"])
+        for name in ("reprocess", "replay"):
+            for field, text in (written.get(name) or {}).items():
+                if field in {"post", "command"} and text is not None:
+                    system[name][field] = self._written(text)
         return made
 
     def _variables(self, variables: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from harness.system import Model, Name
 from harness.units import Duration, Moment, Rate, Share
@@ -50,6 +50,34 @@ class FaultLine(Model):
         return dict(self.model_extra or {})
 
 
+class AgainLine(Model):
+    """Something that the system is asked to do again at a moment, as its file says how."""
+
+    reprocess: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """So many acknowledged uploads whose outcome was seen, drawn from the seed, of both kinds by turns."""
+    replay: Literal["all"] | Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """The dead letters seen so far, or so many of them, drawn from the seed."""
+    at: Moment
+    """At the earliest; what is not there yet to be asked about is waited for, twenty seconds at most."""
+
+    @model_validator(mode="after")
+    def _one(self) -> AgainLine:
+        if (self.reprocess is None) == (self.replay is None):
+            message = "write either {reprocess: NUMBER, at: …} or {replay: all, at: …}"
+            raise ValueError(message)
+        return self
+
+    @property
+    def op(self) -> Literal["reprocess", "replay"]:
+        """What the history calls it."""
+        return "reprocess" if self.reprocess is not None else "replay"
+
+    @property
+    def count(self) -> int | None:
+        """How many; None: all there are."""
+        return self.replay if isinstance(self.replay, int) else self.reprocess
+
+
 class Expected(Model):
     """What a run must come out as: the verdict, and anomalies that must be among those found."""
 
@@ -75,6 +103,7 @@ class Scenario(Model):
     tags: list[str] = []
     load: LoadShape
     faults: list[FaultLine] = []
+    again: list[AgainLine] = []
     drain: Duration = 30.0
     """How long the system may take, after the load and the last heal, to finish all it was given."""
     expect: Expectation = Expected(verdict="valid")

@@ -18,6 +18,12 @@ PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_-]*(?::[a-z0-9_.-]+)?)\}")
 FILLED_IN = frozenset({"port", "service", "replica", "data", "run", "group", "database", "variant"})
 """Placeholders that are no dependency; ``{database}`` is one made for the service on the postgres it names."""
 
+REPROCESSED = frozenset({"upload_id", "raw_file_storage_id"})
+"""What a request to ``reprocess`` is about."""
+
+REPLAYED = frozenset({"consumer", "event_id", "topic", "partition", "offset"})
+"""What a request to ``replay`` is about; the place is where the record lies that was set aside."""
+
 
 class Model(BaseModel):
     """Frozen; a field that is not known is refused."""
@@ -205,6 +211,34 @@ class DeadLetters(Model):
     kind: Pointer
 
 
+class Request(Model):
+    """How the system is asked to do something again: a POST, or a command. What it is about is filled in.
+
+    A command runs in the system file's folder, without a shell, with the environment of ``service``, where addresses
+    lead past the proxies. Without ``service`` that is the front door, or the consumer of the dead letter.
+    """
+
+    post: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = Field(default=None, repr=False)
+    ok: int = 202
+    """The status that says yes; of a command it is 0."""
+    command: Annotated[str, StringConstraints(pattern=r"\S")] | None = Field(default=None, repr=False)
+    service: Name | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Request:
+        if (self.post is None) == (self.command is None):
+            message = "write either post: or command:"
+            raise ValueError(message)
+        if self.post is not None and self.service is not None:
+            message = "service: only a command has a service's environment; leave it out"
+            raise ValueError(message)
+        return self
+
+    def placeholders(self) -> set[str]:
+        """Names in braces."""
+        return set(PLACEHOLDER.findall(self.post or self.command or ""))
+
+
 class Variants(Model):
     """How a variant's services start, and what must be found in each."""
 
@@ -228,6 +262,10 @@ class System(Model):
     effects: dict[Name, Effects] = {}
     blobs: Blobs | None = None
     dead_letters: DeadLetters | None = None
+    reprocess: Request | None = None
+    """Has an upload processed once more, from its raw blob: one new outcome, a fact of its own."""
+    replay: Request | None = None
+    """Has a consumer take on again what it set aside."""
     settle: Duration = 3.0
     """The longest of lease, retry back-off and session time-out: what is not there after it will not come."""
     variants: Variants | None = None
@@ -246,11 +284,25 @@ class System(Model):
             if "database" in service.placeholders() and not self.servers(name):
                 message = f"services.{name}: {{database}} needs a dependency of kind postgres beside it"
                 raise ValueError(message)
+        self._check_request("reprocess", self.reprocess, REPROCESSED)
+        self._check_request("replay", self.replay, REPLAYED)
         unknown = sorted(set(self.effects) - set(self.services))
         if unknown:
             message = f"effects.{unknown[0]}: no such service; known are {', '.join(sorted(self.services))}"
             raise ValueError(message)
         return self
+
+    def _check_request(self, name: str, request: Request | None, about: frozenset[str]) -> None:
+        if request is None:
+            return
+        if request.service is not None and request.service not in self.services:
+            message = f"{name}.service: no such service; known are {', '.join(sorted(self.services))}"
+            raise ValueError(message)
+        known = {*about, *self.dependencies, *self.services, *(f"topic:{topic}" for topic in self.topics())}
+        known |= FILLED_IN - {"port", "replica", "variant"} if request.command is not None else set()
+        if unknown := sorted(request.placeholders() - known):
+            message = f"{name}: {{{unknown[0]}}} names nothing; known are {', '.join(sorted(known))}"
+            raise ValueError(message)
 
     def topics(self) -> dict[str, int]:
         """Topics and their numbers of partitions, over all brokers."""

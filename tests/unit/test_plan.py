@@ -69,6 +69,85 @@ def test_a_fault_that_cannot_be_is_refused_by_name(tmp_path: Path, fault: str, s
     assert "one.yaml" in str(refused.value)
 
 
+AGAIN = """
+oneffect: 1
+name: small
+dependencies: {kafka: {topics: {orders: 2, letters: 1}}}
+services: {shop: {command: python -m shop}}
+events: {id: /id, type: /type, topics: [orders]}
+load: {upload: {to: shop, post: /orders}}
+outcomes: [{of: upload, by: /order, then: [placed]}]
+reprocess: {post: "http://{shop}/orders/{upload_id}/again"}
+dead_letters: {topic: letters, id: /id, consumer: /consumer, source: /source, kind: /kind}
+replay: {command: "python -m shop.again {consumer} {topic}:{partition}:{offset} {topic:letters} {data}"}
+"""
+
+
+def asking_again(tmp_path: Path, system: str, line: str = "{reprocess: 3, at: 50%}") -> Path:
+    (tmp_path / "system.yaml").write_text(system)
+    path = tmp_path / "one.yaml"
+    path.write_text(f"oneffect: 1\nname: one\nload: {{uploads: 40, rate: 20/s}}\nagain:\n  - {line}\n")
+    return path
+
+
+def test_what_is_asked_for_again_is_part_of_the_plan(tmp_path: Path) -> None:
+    digests = {plan(asking_again(tmp_path, AGAIN, f"{{{what}, at: 50%}}")).digest for what in WAYS}
+    assert len(digests) == len(WAYS)
+
+
+WAYS = ["reprocess: 3", "reprocess: 4", "replay: 3", "replay: all"]
+
+
+@pytest.mark.parametrize(
+    ("gone", "line", "said"),
+    [
+        ("reprocess:", "{reprocess: 3, at: 50%}", "reprocess: the system does not say how"),
+        ("replay:", "{replay: all, at: 50%}", "replay: the system does not say how"),
+        ("dead_letters:", "{replay: all, at: 50%}", "does not say where its dead letters are"),
+        ("outcomes:", "{reprocess: 3, at: 50%}", "no outcome of an upload is known"),
+    ],
+)
+def test_what_the_system_cannot_be_asked_again_is_refused(tmp_path: Path, gone: str, line: str, said: str) -> None:
+    system = "\n".join(row for row in AGAIN.splitlines() if not row.startswith(gone))
+    with pytest.raises(FileError, match=said) as refused:
+        plan(asking_again(tmp_path, system, line))
+    assert "one.yaml:5" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{reprocess: 3, replay: 1, at: 50%}", "write either"),
+        ("{at: 50%}", "write either"),
+        ("{reprocess: 0, at: 50%}", "reprocess"),
+        ("{replay: some, at: 50%}", "replay"),
+        ("{reprocess: 3}", "at"),
+    ],
+)
+def test_a_line_of_again_is_one_thing_at_a_moment(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(FileError, match=said):
+        plan(asking_again(tmp_path, AGAIN, line))
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "said"),
+    [
+        ("/{upload_id}/", "/{upload}/", r"reprocess: \{upload\} names nothing; known are .*upload_id"),
+        ("/{upload_id}/", "/{event_id}/", r"reprocess: \{event_id\} names nothing"),
+        ("/{upload_id}/", "/{data}/", r"reprocess: \{data\} names nothing"),
+        ("{topic:letters}", "{topic:lettres}", r"replay: \{topic:lettres\} names nothing"),
+        ("{post: ", "{command: x, post: ", "write either post: or command:"),
+        ("{post: ", "{service: shop, post: ", "only a command has a service's environment"),
+        ("replay: {", "replay: {service: shops, ", r"replay\.service: no such service; known are shop"),
+        ("http://{shop}", "{shop}", "post"),
+    ],
+)
+def test_a_way_to_ask_again_that_cannot_be_is_refused(tmp_path: Path, written: str, instead: str, said: str) -> None:
+    assert written in AGAIN
+    with pytest.raises(FileError, match=said):
+        plan(asking_again(tmp_path, AGAIN.replace(written, instead)))
+
+
 def test_an_unknown_variant_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(PlanRefused, match="setnx_only"):
         plan(scenario(tmp_path), variant="setnx")

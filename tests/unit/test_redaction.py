@@ -47,6 +47,8 @@ load: {upload: {to: shop, post: /orders, fields: {api_key: in-the-fields, batch_
 events: {id: /id, type: /type, topics: [orders]}
 effects:
   shop: {applies: [x], sql: {url: "postgresql://reader:in-the-effects@db/shop", query: SELECT 1}}
+reprocess: {post: "http://shop:in-the-request@{shop}/orders/{upload_id}"}
+replay: {command: "python -m shop.again {event_id} --db-password in-the-replay"}
 """
 SECRETS = [
     *(
@@ -58,7 +60,7 @@ SECRETS = [
         "in-the-url",
         "in/the@broken",
     ),
-    *("in-the-effects", "first-line-of-it", "second-line-of-it"),
+    *("in-the-effects", "in-the-request", "in-the-replay", "first-line-of-it", "second-line-of-it"),
 ]
 SCENARIO = "oneffect: 1\nname: one\nsystem: system.yaml\nload: {uploads: 40, rate: 20/s}\n"
 
