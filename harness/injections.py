@@ -34,8 +34,6 @@ LONGEST: Final = 64 * 1024
 """Bytes of a line."""
 
 _OWN: Final = ("fault", "on", "for", "at")
-_DOWN: Final = frozenset({"killed", "stopped"})
-_UP: Final = frozenset({"started", "ready"})
 
 
 class Injections:
@@ -58,8 +56,6 @@ class Injections:
         self._planned = 0
         self._server: asyncio.Server | None = None
         self._talks: set[asyncio.Task[None]] = set()
-        self.down: set[str] = set()
-        """Replicas and dependencies that a fault has ended, and nobody has started again yet."""
 
     async def open(self, listener: socket.socket) -> None:
         """Take what comes in at a Unix socket that listens already."""
@@ -124,7 +120,7 @@ class Injections:
             self._say(text)
             answer(told=text)
 
-        recorder = TellingRecorder(self._recorder, told, self.down)
+        recorder = TellingRecorder(self._recorder, told)
         works = [asyncio.create_task(self._one(one, recorder)) for one in planned]
         early = asyncio.create_task(_anything(reader))
         every = asyncio.ensure_future(asyncio.wait(works))
@@ -148,15 +144,11 @@ class Injections:
 
 
 class TellingRecorder:
-    """A recorder that also tells what faults do.
+    """A recorder that also tells what faults do; ``phases`` is what each fault went through."""
 
-    ``phases`` is what each fault went through; ``down`` is kept up to date with what they end and start.
-    """
-
-    def __init__(self, inner: Recorder, tell: Callable[[str], None], down: set[str]) -> None:
+    def __init__(self, inner: Recorder, tell: Callable[[str], None]) -> None:
         self._inner = inner
         self._tell = tell
-        self._down = down
         self.phases: dict[str, set[str]] = {}
 
     def now(self) -> int:
@@ -170,12 +162,9 @@ class TellingRecorder:
             self.phases.setdefault(str(fields["fault"]), set()).add(phase)
             self._tell(f"{fields['fault']} {fields['name']} on {fields['target']}: {_said(phase, fields)}")
         elif op == "service":
-            name = str(fields["name"])
-            self._down -= {name} if phase in _UP else set()
-            self._down |= {name} if phase in _DOWN else set()
             status = fields.get("exit_status")
             ended = f", exit status {status}" if status is not None else ""
-            self._tell(f"{actor.removeprefix('fault:')} {name}: {phase}{ended}")
+            self._tell(f"{actor.removeprefix('fault:')} {fields['name']}: {phase}{ended}")
         return index
 
     def operation(self, op: str, actor: str, **fields: object) -> Scope:

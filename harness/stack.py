@@ -92,6 +92,11 @@ class ServiceHandle(Protocol):
         """Process id while it lives."""
         ...
 
+    @property
+    def ended_on_purpose(self) -> bool:
+        """Whether it was killed or stopped while it ran, and has not been started since; true before its end is seen."""
+        ...
+
     async def state(self) -> State:
         """What it is doing now."""
         ...

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from harness.history.recorder import Recorder
     from harness.stack import RunNames, Stack
 
 LOOK_EVERY = 0.5
@@ -134,7 +135,7 @@ async def up(wanted: Wanted, *, here: Path, out: Path, terminal: Terminal) -> No
         standing = _standing(live, wanted, post)
         post.tell(standing, written(described(wanted.system, stack, names)) if wanted.addresses is None else None)
         terminal.up(standing, directory)
-        await _watch(stack, injections.down, recorder, terminal.say)
+        await _watch(stack, recorder, terminal.say)
 
 
 def _stack(wanted: Wanted, directory: Path) -> Stack:
@@ -175,13 +176,13 @@ def _standing(live: LiveSystem, wanted: Wanted, post: Post) -> Standing:
     )
 
 
-async def _watch(stack: Stack, down: set[str], recorder: HistoryRecorder, say: Callable[[str], None]) -> None:
-    """Say, until cancelled, what has ended by itself; ``down`` is what a fault has ended."""
+async def _watch(stack: Stack, recorder: Recorder, say: Callable[[str], None]) -> None:
+    """Say, until cancelled, what has ended by itself."""
     # What runs elsewhere has no process here.
     handles = {name: one for name, one in {**stack.dependencies, **stack.services}.items() if one.pid is not None}
     gone: set[str] = set()
     while True:
-        ended = {name for name, handle in handles.items() if handle.pid is None} - down
+        ended = {name for name, handle in handles.items() if handle.pid is None and not handle.ended_on_purpose}
         for name in sorted(ended - gone):
             recorder.record("service", "exited", "run", name=name)
             say(f"{name} has ended by itself\n{handles[name].log_tail()}".rstrip())

@@ -79,15 +79,12 @@ class Contained(Process):
         """Whether the engine holds the container still."""
         return self.pid is not None and self._asked("{{.State.Paused}}") == "true"
 
-    async def start(self) -> None:
-        """Start it (again); returns as soon as it runs."""
-        if self.pid is not None:
-            raise StackError(f"{self.name} runs already; kill or stop it before it is started again")
+    async def _begin(self) -> None:
         if not self._created:
             await asyncio.to_thread(self._create)
             self._created = True
         self._inner = None
-        await super().start()
+        await super()._begin()
         while self._child is not None and self._child.poll() is None:
             if inner := int(await asyncio.to_thread(self._asked, "{{.State.Pid}}") or 0):
                 self._inner = inner
@@ -118,6 +115,7 @@ class Contained(Process):
         return await self._ended("stop", "--time", str(int(grace)))
 
     async def _ended(self, *words: str) -> int:
+        self._end()
         try:
             await asyncio.to_thread(self._box.engine.ask, *words, self._container)
         except StackError:

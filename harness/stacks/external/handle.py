@@ -56,6 +56,11 @@ class ExternalHandle:
         self._execute = execute
         self._asked: State = "ready"
 
+    @property
+    def ended_on_purpose(self) -> bool:
+        """Whether a command was to end it, and none has started it since."""
+        return self._asked == "exited"
+
     def lacks(self, need: type) -> str | None:
         """The first command that a capability would take and that is not there."""
         return next((name for name in NEEDS.get(need, ()) if getattr(self._commands, name) is None), None)

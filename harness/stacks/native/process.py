@@ -51,6 +51,7 @@ class Process:
         self._launch = launch
         self._answers = answers
         self._child: subprocess.Popen[bytes] | None = None
+        self.ended_on_purpose = False
 
     @property
     def pid(self) -> int | None:
@@ -66,6 +67,12 @@ class Process:
         """Start it (again); returns as soon as it runs, ``ready`` waits until it serves."""
         if self.pid is not None:
             raise StackError(f"{self.name} runs already; kill or stop it before it is started again")
+        await self._begin()
+        # Once it runs: on its way up it has no process id either.
+        self.ended_on_purpose = False
+
+    async def _begin(self) -> None:
+        """Make it run."""
         self._launch.log.parent.mkdir(parents=True, exist_ok=True)
         with self._launch.log.open("ab") as log:
             try:
@@ -126,11 +133,13 @@ class Process:
 
     async def kill(self) -> int:
         """SIGKILL to it and the children in its session; the exit status."""
+        self._end()
         self._signal(signal.SIGKILL)
         return await self.exited()
 
     async def stop(self, grace: float = GRACE) -> int:
         """SIGTERM, and SIGKILL if it is still there after ``grace`` seconds; the exit status."""
+        self._end()
         self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(grace):
@@ -162,6 +171,11 @@ class Process:
     async def breathe() -> None:
         """The pause between two looks at whether a process has ended."""
         await asyncio.sleep(0.005)
+
+    def _end(self) -> None:
+        """Note that it ends on purpose, before anybody can see its end; what has ended by itself, has."""
+        if self.pid is not None:
+            self.ended_on_purpose = True
 
     def _signal(self, number: signal.Signals) -> None:
         if self.pid is not None:

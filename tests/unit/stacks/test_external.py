@@ -97,10 +97,12 @@ async def test_what_is_killed_is_down_until_it_is_started() -> None:
     elsewhere = Elsewhere()
     one = handle(elsewhere, "kill", "start")
     await one.start()  # it was never ended
-    assert (await one.kill(), await one.state()) == (-signal.SIGKILL, "exited")
+    assert not one.ended_on_purpose
+    assert (await one.kill(), await one.state(), one.ended_on_purpose) == (-signal.SIGKILL, "exited", True)
     with pytest.raises(StackError, match="ledger#1 does not answer: refused"):
         await one.ready(0.1)
     await one.start()
+    assert not one.ended_on_purpose
     await one.ready(PATIENCE)
     assert elsewhere.done == ["kill", "start"]
 

@@ -94,6 +94,37 @@ async def test_it_is_started_once_at_a_time_and_again_after_its_end(tmp_path) ->
     await one.kill()
 
 
+@pytest.mark.parametrize("end", [Process.kill, Process.stop])
+async def test_that_it_ends_on_purpose_is_known_before_its_end_can_be_seen(tmp_path, end) -> None:
+    one = process(tmp_path)
+    await one.start()
+    seen = []
+    signal = one._signal
+
+    def signalled(number: int) -> None:
+        signal(number)
+        while one.pid is not None:
+            pass
+        seen.append(one.ended_on_purpose)
+
+    one._signal = signalled
+    assert not one.ended_on_purpose
+    await end(one)
+    assert seen == [True]
+    await one.start()
+    assert not one.ended_on_purpose
+    one._signal = signal
+    await one.kill()
+
+
+async def test_what_ended_by_itself_did_so_also_once_it_was_to_be_killed(tmp_path) -> None:
+    one = process(tmp_path, "pass")
+    await one.start()
+    await one.exited()
+    assert await one.kill() == 0
+    assert not one.ended_on_purpose
+
+
 async def test_what_does_not_run_cannot_be_paused(tmp_path) -> None:
     with pytest.raises(StackError, match="cannot be paused"):
         await process(tmp_path).pause()
