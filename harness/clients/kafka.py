@@ -16,6 +16,7 @@ from aiokafka.errors import (
 )
 
 from harness.clients.groups import members
+from harness.clients.records import read_any_header
 from harness.errors import FaultError, StackError
 from harness.stack import Record
 
@@ -167,10 +168,8 @@ class KafkaClient:
 
     async def tail(self, topic: str, count: int) -> Sequence[Record]:
         """The last ``count`` visible records of a topic, spread over its partitions, newest last."""
-        if self._reader is None:
-            return ()
-        partitions = self._reader.partitions_for_topic(self._names.topic(topic)) or ()
-        wanted = [TopicPartition(self._names.topic(topic), p) for p in sorted(partitions)]
+        (described,) = await self._admin.describe_topics([self._names.topic(topic)])
+        wanted = [TopicPartition(self._names.topic(topic), p["partition"]) for p in described["partitions"]]
         consumer = await self._consumer(None)
         try:
             consumer.assign(wanted)
@@ -221,6 +220,7 @@ class KafkaClient:
             fetch_max_wait_ms=50,
         )
         await consumer.start()
+        read_any_header(consumer)
         return consumer
 
 
