@@ -21,6 +21,7 @@ import orjson
 from harness.errors import FaultError, FileError, OneffectError
 from harness.history.part import Clock
 from harness.history.recorder import HistoryRecorder
+from harness.log import NAME, logged
 from harness.plan import Plan, PlannedFault, refuse_what_lacks
 from harness.redaction import Redaction
 from harness.stack import RunNames, Stack
@@ -83,6 +84,7 @@ async def run(plan: Plan, *, out: Path, stack: Stack | None = None, progress: Pr
     redaction = Redaction(plan.system, os.environ)
     async with AsyncExitStack() as cleanup:
         cleanup.enter_context(redaction.messages())
+        cleanup.enter_context(logged(directory / "logs" / NAME, redaction.text))
         # Services and Locust write for themselves: what they wrote of secrets goes once they are down.
         for written in ("logs", "load"):
             cleanup.push_async_callback(asyncio.to_thread, redaction.folder, directory / written)

@@ -24,6 +24,7 @@ from harness.files import load
 from harness.history.recorder import HistoryRecorder
 from harness.injections import Injections
 from harness.live import LiveSystem
+from harness.log import NAME, logged
 from harness.plan import check_variant, choose_stack, nearest_system, where_it_runs
 from harness.redaction import Redaction
 from harness.standing import FOLDER, Post, Standing
@@ -112,6 +113,7 @@ async def up(wanted: Wanted, *, here: Path, out: Path, terminal: Terminal) -> No
         cleanup.enter_context(redaction.messages())
         directory = out / f"{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}-up-{run}"
         stack = _stack(wanted, directory)
+        cleanup.enter_context(logged(directory / "logs" / NAME, redaction.text))
         for folder in (directory / "logs", here / FOLDER / "parts" / run):
             cleanup.push_async_callback(asyncio.to_thread, redaction.folder, folder)
         cleanup.push_async_callback(stack.stop)

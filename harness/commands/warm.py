@@ -11,11 +11,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from harness import run
+from harness.log import NAME, logged
 from harness.plan import refuse_what_lacks
 from harness.redaction import Redaction
 from harness.stack import Stack
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from harness.plan import Plan
     from harness.run import Progress
 
@@ -28,9 +31,13 @@ class _Warm:
     folder: Path
     redaction: Redaction
 
+    def logged(self) -> AbstractContextManager[None]:
+        return logged(self.folder / NAME, self.redaction.text)
+
     async def stop(self) -> None:
         try:
-            await self.stack.stop()
+            with self.logged():
+                await self.stack.stop()
         finally:
             # Brokers, stores and proxies write for themselves: what they wrote of secrets goes once they are down.
             # Where nothing runs here, none is written.
@@ -66,7 +73,7 @@ class WarmStacks:
             progress.step("starting brokers, stores and proxies")
             # Noted first: a start that is cancelled half-way has things to stop.
             self._started.add(key)
-            with warm.redaction.messages():
+            with warm.redaction.messages(), warm.logged():
                 await warm.stack.start()
         return warm.stack
 

@@ -1,5 +1,7 @@
 """A run's stages without a stack."""
 
+import asyncio
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,7 @@ class Stack:
 
 
 async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name, text in (("system", SYSTEM), ("one", SCENARIO)):
         (tmp_path / f"{name}.yaml").write_text(text)
@@ -74,6 +76,7 @@ async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
         pass
 
     async def only_faults(stage: Any) -> None:
+        logging.getLogger("aiokafka").warning("AUTH in-the-config was refused")
         for planned in plan.faults:
             await stage._fault(planned)
         await stage._live.close()
@@ -92,3 +95,6 @@ async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
         await run(plan, out=tmp_path / "runs", stack=Stack(), progress=progress)
     assert [note for note in progress.notes if "AUTH" in note] == ["AUTH *** was refused"] * 2
     assert len(made) == 1
+    log = tmp_path / "runs" / "latest" / "logs" / "harness.log"
+    assert (await asyncio.to_thread(log.read_text)).endswith(" WARNING aiokafka: AUTH *** was refused\n")
+    assert not caplog.records

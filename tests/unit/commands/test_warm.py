@@ -1,5 +1,6 @@
 """Stacks that stay up: what their parts logged of secrets is gone once they are down."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -30,9 +31,11 @@ class LoggingStack:
 
     async def start(self) -> None:
         self._folder.mkdir(parents=True)
+        logging.getLogger("aiokafka").warning("started, AUTH in-the-config")
 
     async def stop(self) -> None:
         (self._folder / "redis.log").write_text(LOG)
+        logging.getLogger("aiokafka").warning("stopped, AUTH in-the-config")
         if self._stuck:
             raise StackError("redis does not end")
 
@@ -62,6 +65,7 @@ async def test_their_logs_lose_secrets(
     plan: Plan,
     project: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     end: Callable[[WarmStacks, Plan], Awaitable[None]],
     *,
     stuck: bool,
@@ -75,3 +79,6 @@ async def test_their_logs_lose_secrets(
         assert stuck
     (log,) = (project / "runs" / "stacks").glob("small-*/redis.log")
     assert log.read_text() == "refused AUTH ***\n"
+    said = log.with_name("harness.log").read_text().splitlines()
+    assert [line.partition("aiokafka: ")[2] for line in said] == ["started, AUTH ***", "stopped, AUTH ***"]
+    assert not caplog.records
