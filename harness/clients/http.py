@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -50,15 +50,11 @@ class HttpClient:
         fields: Mapping[str, str],
     ) -> Answer:
         """POST one file, and further ``fields``, as multipart form data; never raises for what the server does."""
-        try:
-            response = await self._client.post(url, files={field: (name, content)}, data=fields, headers=headers)
-        except httpx.HTTPError as error:
-            return Answer(None, error=f"{type(error).__name__}: {error}".rstrip(": "))
-        try:
-            body: object = response.json()
-        except ValueError:
-            body = None
-        return Answer(response.status_code, body, "" if response.is_success else response.text[:200])
+        return await _answer(self._client.post(url, files={field: (name, content)}, data=fields, headers=headers))
+
+    async def post(self, url: str) -> Answer:
+        """POST without a body; never raises for what the server does."""
+        return await _answer(self._client.post(url))
 
     async def blob(self, url: str) -> Blob:
         """GET one blob: 404 and 410 are missing, any other refusal or no answer is unreachable."""
@@ -75,3 +71,15 @@ class HttpClient:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.aclose()
+
+
+async def _answer(asked: Awaitable[httpx.Response]) -> Answer:
+    try:
+        response = await asked
+    except httpx.HTTPError as error:
+        return Answer(None, error=f"{type(error).__name__}: {error}".rstrip(": "))
+    try:
+        body: object = response.json()
+    except ValueError:
+        body = None
+    return Answer(response.status_code, body, "" if response.is_success else response.text[:200])
