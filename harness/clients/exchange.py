@@ -70,7 +70,11 @@ async def dial(
 
 async def _reply(reader: asyncio.StreamReader) -> Reply:
     """One whole answer; not every server closes the connection when it is asked to."""
-    start, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip().split("\r\n")
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.LimitOverrunError as error:  # neither an OSError nor a ValueError
+        raise ConnectionError(f"no HTTP answer, but headers that do not end: {error}") from error
+    start, *lines = head.decode("latin-1").rstrip().split("\r\n")
     words = start.split(" ", 2)
     if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():  # noqa: PLR2004 - two words
         message = f"no HTTP answer, but {start[:60]!r}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
@@ -14,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from harness.clients.exchange import dial
+from harness.clients.monitored import commands
 from harness.errors import StackError
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ _TIMEOUT = 2.0
 
 _AGAIN = 0.05
 """Seconds until a monitor that lost its server tries again."""
-
-_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"')
-"""One word of a line of MONITOR: ``+1700000000.1 [0 127.0.0.1:1] "SET" "key" "a \\"value\\""``."""
 
 _T = TypeVar("_T")
 
@@ -77,9 +74,8 @@ class RedisClient:
                 async with dial(self._address) as (reader, writer):
                     writer.write(b"MONITOR\r\n")
                     # A server without work says nothing: silence is no error here.
-                    while line := await reader.readline():
-                        if words := _WORD.findall(line.decode(errors="replace")):
-                            yield time.monotonic(), words[0], _key(words)
+                    async for words in commands(reader):
+                        yield _told(words)
             await asyncio.sleep(_AGAIN)
 
     async def close(self) -> None:
@@ -87,7 +83,7 @@ class RedisClient:
         await self._client.aclose()
 
 
-def _key(words: list[str]) -> str:
-    """The first key: scripts have it after their text and the number of keys."""
+def _told(words: list[str]) -> tuple[float, str, str]:
+    """What is told of a command, just now received. Scripts have their first key after text and number of keys."""
     place = 3 if words[0].upper() in {"EVAL", "EVALSHA"} else 1
-    return words[place] if len(words) > place else ""
+    return time.monotonic(), words[0], words[place] if len(words) > place else ""

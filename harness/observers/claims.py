@@ -5,6 +5,7 @@ No verdict rests on it: what a store was asked is not what it did.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Protocol
@@ -14,6 +15,9 @@ from harness.history.recorder import Recorder
 WRITES = frozenset(
     {"SET", "SETNX", "DEL", "UNLINK", "EXPIRE", "PEXPIRE", "EVAL", "EVALSHA", "GETDEL", "HSET", "SADD"}
 )
+
+_AGAIN = 0.5
+"""Seconds until a look that broke is begun anew."""
 
 
 class Monitor(Protocol):
@@ -25,9 +29,19 @@ class Monitor(Protocol):
 
 
 async def listen(store: Monitor, recorder: Recorder) -> None:
-    """Record each write, until cancelled."""
-    async with aclosing(store.monitor()) as commands:  # type: ignore[type-var]
-        async for _, command, key in commands:
-            if command.upper() in WRITES:
-                now = recorder.now()
-                recorder.record("claim", "seen", "observer:claims", t_begin=now, command=command.upper(), key=key)
+    """Record each write, until cancelled. Whatever goes wrong between here and the store ends nothing but this look."""
+    while True:
+        async with aclosing(store.monitor()) as commands:  # type: ignore[type-var]
+            while (seen := await _next(commands)) is not None:
+                _, command, key = seen
+                if command.upper() in WRITES:
+                    now = recorder.now()
+                    recorder.record("claim", "seen", "observer:claims", t_begin=now, command=command.upper(), key=key)
+        await asyncio.sleep(_AGAIN)
+
+
+async def _next(commands: AsyncIterator[tuple[float, str, str]]) -> tuple[float, str, str] | None:
+    try:
+        return await anext(commands, None)
+    except Exception:  # noqa: BLE001 - a story without its claims is still one; a run that ended here would be none
+        return None
