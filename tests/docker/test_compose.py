@@ -47,6 +47,14 @@ def upload(number: int, batch: str) -> int:
         return error.code
 
 
+def decided(number: int, batch: str) -> int:
+    """The status once it is no 503: by the front door's contract that asks for another try under the same key."""
+    deadline = time.monotonic() + GENEROUS
+    while (status := upload(number, batch)) == 503 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return status
+
+
 def rankings(stack: DockerCompose) -> int:
     sql = "select count(*) from effect_ledger"
     command = ["psql", "-U", "oneffect", "-d", "chaos_cj_assessment", "-Atc", sql]
@@ -54,7 +62,7 @@ def rankings(stack: DockerCompose) -> int:
 
 
 def test_an_upload_becomes_a_ranking(stack: DockerCompose) -> None:
-    assert [upload(number, "b1") for number in range(3)] == [202] * 3
+    assert [decided(number, "b1") for number in range(3)] == [202] * 3
     deadline = time.monotonic() + GENEROUS
     # Three essays were compared, and their batch was ranked.
     while rankings(stack) < 4 and time.monotonic() < deadline:
@@ -66,10 +74,7 @@ def test_a_link_leads_through_its_proxy(stack: DockerCompose) -> None:
     set_proxy("file_service#1->content_service", enabled=False)
     assert upload(0, "b2") == 503
     set_proxy("file_service#1->content_service", enabled=True)
-    deadline = time.monotonic() + GENEROUS
-    while (status := upload(0, "b2")) != 202 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert status == 202
+    assert decided(0, "b2") == 202
 
 
 def set_proxy(name: str, *, enabled: bool) -> None:

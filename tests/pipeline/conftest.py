@@ -21,10 +21,9 @@ from harness.stack import RunNames
 from harness.stacks.native.install import install
 from harness.stacks.native.stack import NativeStack
 from harness.system import System
+from tests.pipeline.door import GENEROUS, hand_in
 
 REFERENCE = Path(__file__).parents[2] / "reference_impl"
-GENEROUS = 120.0
-"""Seconds until a test gives up waiting for a condition."""
 
 
 @dataclass
@@ -40,13 +39,9 @@ class Pipeline:
     events: list[Mapping[str, Any]]
 
     async def upload(self, key: str, document: Document, batch: str, size: int) -> httpx.Response:
-        """One POST, with its own key."""
-        return await self.http.post(
-            f"http://{self.stack.direct('file_service')}/v1/files",
-            files={"file": (document.file_name, document.content)},
-            data={"batch_id": batch, "batch_size": str(size)},
-            headers={"Idempotency-Key": key},
-        )
+        """One upload, with its own key."""
+        url = f"http://{self.stack.direct('file_service')}/v1/files"
+        return await hand_in(self.http, url, key, document, batch, size)
 
     async def rows(self, service: str, query: str) -> list[dict[str, object]]:
         """What a service's database says, past the proxies."""
