@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint unit real scenarios docker test-docker pulled postgres bench soak docs readme lock image clean help
+.PHONY: setup demo test lint unit real scenarios docker test-docker pulled busy postgres bench soak docs readme lock image clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,11 @@ pulled:
 	@for one in python:3.11-slim $$($(BIN)/python -c 'from harness.stacks.docker.stack import IMAGES; print(*IMAGES.values())'); do \
 	  docker image inspect $$one >/dev/null 2>&1 || docker pull --quiet $$one || \
 	  { echo "the image $$one is not here and cannot be pulled" >&2; exit 1; }; done
+
+busy: setup  ## the gate's scenarios and the stack's tests beside a burner of every core (TIMES= processes a core)
+	@$(BIN)/python -m benchmarks.burner $$$$ --times $(or $(TIMES),3) & trap "kill $$! 2>/dev/null" EXIT; failed=0; \
+	  $(BIN)/oneffect gate || failed=1; \
+	  $(BIN)/pytest tests/chaos tests/conformance tests/pipeline || failed=1; exit $$failed
 
 postgres: setup  ## the whole pipeline's scenarios with its databases on Postgres
 	@for one in redelivery redis-outage network; do \
