@@ -11,22 +11,17 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from harness.errors import OneffectError
 
 if TYPE_CHECKING:
-    import asyncio
-
-    from harness.commands.warm import WarmStacks
+    from harness.commands.lab import Lab
     from harness.plan import Plan
-    from harness.run import Result
 
     ExceptionInfo = pytest.ExceptionInfo[BaseException]
-
-T = TypeVar("T")
 
 AS_IT_IS: Final = "system"
 """Name of the item that runs the system without a flaw."""
@@ -35,6 +30,14 @@ _IS_SCENARIO: Final = (re.compile(rb"^oneffect:\s*1\s*(#.*)?$", re.MULTILINE), r
 _IS_SYSTEM: Final = re.compile(rb"^services:", re.MULTILINE)
 _LOOKED_AT: Final = 1024 * 1024
 """Bytes; a longer file is no scenario."""
+
+_LAB: Final = pytest.StashKey["Lab"]()
+
+_FAILED: Final = pytest.StashKey[dict[str, str]]()
+"""Id of an item -> the report of the run that failed; it is not run again."""
+
+_REFUSED: Final = pytest.StashKey[bool]()
+"""Set once an item was to be run again."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,7 +70,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop the stacks."""
+    """Stop the stacks; a session that tried something again has failed, whatever came of it."""
+    if session.stash.get(_REFUSED, False) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if (lab := session.stash.get(_LAB, None)) is not None:
         del session.stash[_LAB]
         lab.close()
@@ -95,13 +100,33 @@ class ScenarioFile(pytest.File):
             scenario = load(self.path, Scenario)
         except OneffectError as error:
             raise self.CollectError(_plain(error)) from None
-        yield ScenarioItem.from_parent(self, name=AS_IT_IS, variant=None)
-        for variant in scenario.variants:
-            yield ScenarioItem.from_parent(self, name=variant, variant=variant)
+        times = self._times()
+        for variant in (None, *scenario.variants):
+            name = variant or AS_IT_IS
+            for time in range(1, times + 1):
+                called = name if times == 1 else f"{name}[{time}-{times}]"
+                yield ScenarioItem.from_parent(self, name=called, variant=variant)
+
+    def _times(self) -> int:
+        """How often pytest-repeat is to repeat each item; by itself it repeats functions only."""
+        plugins = self.config.pluginmanager
+        if not any(plugins.hasplugin(name) for name in ("repeat", "pytest_repeat")):
+            return 1
+        return max(1, int(self.config.getoption("count", 1)))
 
 
 class NotAsExpectedError(Exception):
     """The run came out otherwise than its scenario says; the message is the report."""
+
+
+class TriedAgainError(Exception):
+    """A plugin wanted to run again what had failed; the message repeats the first report."""
+
+    def __init__(self, report: str) -> None:
+        super().__init__(
+            "a second try is no answer, and none was made: what fails now and then has found something now and then; "
+            f"leave out what runs it again (--reruns, --retries, --force-flaky)\n\nthe first report:\n{report}"
+        )
 
 
 class ScenarioItem(pytest.Item):
@@ -114,7 +139,21 @@ class ScenarioItem(pytest.Item):
         self._steps: list[str] = []
 
     def runtest(self) -> None:
-        """Plan, run on the session's warm stack, judge as expected."""
+        """Plan, run on the session's warm stack, judge as expected; what failed once is not run again."""
+        failed = self.session.stash.setdefault(_FAILED, {})
+        if self.nodeid in failed:
+            self.session.stash[_REFUSED] = True
+            raise TriedAgainError(failed[self.nodeid])
+        try:
+            self._run()
+        except (Exception, pytest.fail.Exception) as error:
+            failed[self.nodeid] = str(self.repr_failure(pytest.ExceptionInfo.from_exception(error)))
+            raise
+
+    def _initrequest(self) -> None:
+        """Nothing: pytest-retry calls it before it runs a function again, which has fixtures to make anew."""
+
+    def _run(self) -> None:
         from harness.plan import make_plan
         from harness.reports import document, terminal
 
@@ -139,10 +178,14 @@ class ScenarioItem(pytest.Item):
 
     def repr_failure(self, excinfo: ExceptionInfo, style: Any = None) -> Any:  # noqa: ANN401 - pytest's own
         """The report for a verdict, one message for an error of the harness's own, a traceback for all else."""
-        if isinstance(excinfo.value, NotAsExpectedError):
-            return str(excinfo.value).rstrip()
-        if isinstance(excinfo.value, OneffectError):
-            return _plain(excinfo.value)
+        error = excinfo.value
+        if isinstance(error, (NotAsExpectedError, TriedAgainError)):
+            return str(error).rstrip()
+        if isinstance(error, OneffectError):
+            return _plain(error)
+        if isinstance(error, pytest.fail.Exception):
+            # A time-out's: where the wait for a run was broken off says nothing of the run.
+            return _plain("\n".join([str(error), *getattr(error, "__notes__", [])]))
         return self._without_secrets(str(super().repr_failure(excinfo, style)))
 
     def _without_secrets(self, text: str) -> str:
@@ -156,50 +199,12 @@ class ScenarioItem(pytest.Item):
         return self.path, None, f"{self.path.stem} {self.name}"
 
 
-class _Lab:
-    """The session's event loop and warm stacks: one stack for each system file."""
+def _lab(session: pytest.Session) -> Lab:
+    from harness.commands.lab import Lab
 
-    def __init__(self, out: Path) -> None:
-        import asyncio
-
-        from harness.commands.places import out_folder
-        from harness.commands.warm import WarmStacks
-
-        self._out = out_folder(out)
-        # A loop of its own, never the thread's current one: that belongs to whichever asyncio plugin there is.
-        self._runner: asyncio.Runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        self._stacks: WarmStacks = WarmStacks(self._out)
-
-    def run(self, plan: Plan, item: ScenarioItem) -> Result:
-        """One run on the plan's warm stack; after an error the next run gets a new one."""
-        from harness import run as running
-        from harness.commands.interrupt import of_our_own
-
-        async def work() -> Result:
-            try:
-                return await running.run(plan, out=self._out, stack=await self._stacks.of(plan, item), progress=item)
-            except BaseException:
-                await self._stacks.drop(plan)
-                raise
-
-        with of_our_own():
-            return self._runner.run(work())
-
-    def close(self) -> None:
-        """End every stack."""
-        try:
-            self._runner.run(self._stacks.stop())
-        finally:
-            self._runner.close()
-
-
-_LAB: Final = pytest.StashKey[_Lab]()
-
-
-def _lab(session: pytest.Session) -> _Lab:
     if _LAB not in session.stash:
         given = session.config.option.oneffect_out
-        session.stash[_LAB] = _Lab(Path(given) if given else session.config.rootpath / ".oneffect" / "runs")
+        session.stash[_LAB] = Lab(Path(given) if given else session.config.rootpath / ".oneffect" / "runs")
     return session.stash[_LAB]
 
 

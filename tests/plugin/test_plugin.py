@@ -13,86 +13,9 @@ import harness.faults.net_hang
 import harness.files
 import harness.reports.document
 import harness.reports.terminal  # noqa: F401
+from tests.plugin.made_up import SCENARIO, made_up
 
 pytest_plugins = ["pytester"]
-
-SYSTEM = """
-oneffect: 1
-name: small
-dependencies: {kafka: {topics: {orders: 2}}, redis: {}}
-services:
-  shop: {command: python -m shop, env: {PORT: "{port}", KAFKA: "{kafka}"}}
-load: {upload: {to: shop, post: /orders}}
-events: {id: /id, type: /type, topics: [orders]}
-variants: {command: "python -m {variant}", find: {setnx_only: [lost]}}
-"""
-
-SCENARIO = """
-oneffect: 1
-name: one
-system: system.yaml
-load: {uploads: 40, rate: 20/s}
-expect: valid
-variants: {setnx_only: {verdict: invalid, find: [lost]}}
-"""
-
-MADE_UP = """
-import asyncio, json, pytest
-from harness.errors import StackError
-from harness.run import Result
-from harness.verdict import Verdict
-
-class Stack:
-    name = "native"
-    def lacks(self, need, on=None): return None
-    async def start(self):
-        self.loop = asyncio.get_running_loop()
-        print("stack started")
-    async def stop(self):
-        assert self.loop is asyncio.get_running_loop()
-        print("stack stopped")
-
-async def run(plan, *, out, stack, progress):
-    assert stack.loop is asyncio.get_running_loop()
-    progress.step("load \\x1b[31m")
-    progress.note("net.hang")
-    print("made up", plan.label, plan.seed)
-    said = VERDICTS.get(plan.label, plan.expected.verdict)
-    if isinstance(said, Exception):
-        raise said
-    directory = out / plan.label.replace(" ", "-")
-    directory.mkdir(parents=True)
-    figures = dict.fromkeys(["operations", "acknowledged", "refused", "unknown", "events", "records", "effects"], 40)
-    document = {
-        "format": 1, "verdict": said, "expected": plan.expected.model_dump(), "complete": True, "again": "again",
-        "as_expected": said == plan.expected.verdict, "label": plan.label, "seed": plan.seed, "faults": [],
-        "figures": {**figures, "duration": 3.0, "under_fault": 0},
-        "findings": [
-            {"checker": "outcomes", "verdict": said, "judged": 40, "error": "", "anomalies": {}, "warnings": {}}
-        ],
-    }
-    (directory / "verdict.json").write_text(json.dumps(document))
-    return Result(directory, Verdict[said.upper()], [], document["as_expected"])
-"""
-
-
-@pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    pytester.path.joinpath("system.yaml").write_text(SYSTEM)
-    pytester.path.joinpath("one.yaml").write_text(SCENARIO)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
-    return pytester
-
-
-def made_up(project: pytest.Pytester, verdicts: str = "{}") -> None:
-    project.makeconftest(
-        f"{MADE_UP}\nVERDICTS = {verdicts}\n\n"
-        "def pytest_configure(config):\n"
-        "    patch = pytest.MonkeyPatch()\n"
-        "    patch.setattr('harness.run.run', run)\n"
-        "    patch.setattr('harness.run.open_stack', lambda plan, folder: Stack())\n"
-        "    config.add_cleanup(patch.undo)\n"
-    )
 
 
 def test_one_item_for_the_system_and_one_for_each_variant(project: pytest.Pytester) -> None:

@@ -1,0 +1,88 @@
+"""A project with one scenario, and a conftest whose runs are made up: the stack is not what is tested here."""
+
+import pytest
+
+SYSTEM = """
+oneffect: 1
+name: small
+dependencies: {kafka: {topics: {orders: 2}}, redis: {}}
+services:
+  shop: {command: python -m shop, env: {PORT: "{port}", KAFKA: "{kafka}"}}
+load: {upload: {to: shop, post: /orders}}
+events: {id: /id, type: /type, topics: [orders]}
+variants: {command: "python -m {variant}", find: {setnx_only: [lost]}}
+"""
+
+SCENARIO = """
+oneffect: 1
+name: one
+system: system.yaml
+load: {uploads: 40, rate: 20/s}
+expect: valid
+variants: {setnx_only: {verdict: invalid, find: [lost]}}
+"""
+
+MADE_UP = """
+import asyncio, json, os, pytest, secrets, signal
+from harness.errors import StackError
+from harness.run import Result
+from harness.verdict import Verdict
+
+class Stack:
+    name = "native"
+    def lacks(self, need, on=None): return None
+    async def start(self):
+        self.loop = asyncio.get_running_loop()
+        print("stack started")
+    async def stop(self):
+        assert self.loop is asyncio.get_running_loop()
+        print("stack stopped")
+
+async def run(plan, *, out, stack, progress):
+    assert stack.loop is asyncio.get_running_loop()
+    progress.step("load \\x1b[31m")
+    progress.note("net.hang")
+    print("made up", plan.label, plan.seed)
+    said = VERDICTS.get(plan.label, plan.expected.verdict)
+    if isinstance(said, list):
+        said = said.pop(0)
+    if said == "hangs":
+        # Nothing but a signal's handler breaks it off, and cleaning up takes turns of the loop.
+        os.kill(os.getpid(), signal.SIGUSR1)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            print("ended", plan.label)
+    if isinstance(said, Exception):
+        raise said
+    directory = out / plan.label.replace(" ", "-")
+    if directory.exists():
+        directory = directory.with_name(f"{directory.name}-{secrets.token_hex(4)}")
+    directory.mkdir(parents=True)
+    figures = dict.fromkeys(["operations", "acknowledged", "refused", "unknown", "events", "records", "effects"], 40)
+    document = {
+        "format": 1, "verdict": said, "expected": plan.expected.model_dump(), "complete": True, "again": "again",
+        "as_expected": said == plan.expected.verdict, "label": plan.label, "seed": plan.seed, "faults": [],
+        "figures": {**figures, "duration": 3.0, "under_fault": 0},
+        "findings": [
+            {"checker": "outcomes", "verdict": said, "judged": 40, "error": "", "anomalies": {}, "warnings": {}}
+        ],
+    }
+    (directory / "verdict.json").write_text(json.dumps(document))
+    return Result(directory, Verdict[said.upper()], [], document["as_expected"])
+"""
+
+
+def made_up(project: pytest.Pytester, verdicts: str = "{}", others: str = "") -> None:
+    """Runs that come out as their scenario expects, but those in ``verdicts``; ``others`` is a plugin beside ours."""
+    project.makeconftest(
+        f"{MADE_UP}\nVERDICTS = {verdicts}\n\n"
+        "def pytest_configure(config):\n"
+        "    patch = pytest.MonkeyPatch()\n"
+        "    patch.setattr('harness.run.run', run)\n"
+        "    patch.setattr('harness.run.open_stack', lambda plan, folder: Stack())\n"
+        "    config.add_cleanup(patch.undo)\n"
+        f"{others}"
+    )
