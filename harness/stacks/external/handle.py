@@ -27,7 +27,10 @@ SILENT_WITHIN = 10.0
 """Seconds until what was killed, stopped or paused must have ceased to answer."""
 
 _LOOK = 1.0
-"""Seconds that one look may take."""
+"""Seconds that a look may take; while an answer is waited for, each that was too short is doubled."""
+
+_SILENCE = 5.0
+"""Seconds without an answer that are silence: on a busy machine what runs may take more than one."""
 
 _AGAIN = 0.05
 """Seconds between looks."""
@@ -73,10 +76,12 @@ class ExternalHandle:
 
     async def ready(self, timeout: float) -> None:
         """Wait until it answers; StackError if it does not."""
-        deadline = asyncio.get_running_loop().time() + timeout
-        while not (probe := await self._look(min(_LOOK, timeout))).answered:
+        deadline, longest = asyncio.get_running_loop().time() + timeout, min(_LOOK, timeout)
+        while not (probe := await self._look(longest)).answered:
             if asyncio.get_running_loop().time() > deadline:
                 raise StackError(f"{self.name} does not answer: {probe.error}")
+            if probe.seconds >= longest:
+                longest = min(2 * longest, timeout)
             await asyncio.sleep(_AGAIN)
 
     def log_tail(self, lines: int = 20) -> str:  # noqa: ARG002 - its log is elsewhere
@@ -130,7 +135,7 @@ class ExternalHandle:
 
     async def _silent(self, name: str) -> None:
         deadline = asyncio.get_running_loop().time() + SILENT_WITHIN
-        while (await self._look(_LOOK)).answered:
+        while (await self._look(_SILENCE)).answered:
             if asyncio.get_running_loop().time() > deadline:
                 raise FaultError(f"commands.{self.name}.{name} ended well, and {self.name} answers still")
             await asyncio.sleep(_AGAIN)

@@ -25,7 +25,7 @@ GRACE = 10.0
 """Seconds from SIGTERM until a process that is asked to leave is killed."""
 
 _LOOK = 1.0
-"""Seconds that one look at a server may take."""
+"""Seconds that the first look at a server may take; while it is waited for, each that was too short is doubled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +90,28 @@ class Process:
 
     async def ready(self, timeout: float) -> None:
         """Wait until it serves; ServiceExited or StackError, with the tail of its log, if it does not."""
-        deadline = asyncio.get_running_loop().time() + timeout
-        while not await self._serves():
+        clock = asyncio.get_running_loop().time
+        deadline, longest = clock() + timeout, min(_LOOK, timeout)
+        while True:
+            begun = clock()
+            if await self._serves(longest):
+                return
             if self.exit_status is not None:
                 raise ServiceExited(
                     f"{self.name} ended with status {self.exit_status} before it was ready{self._why()}"
                 )
-            if asyncio.get_running_loop().time() > deadline:
+            if clock() > deadline:
                 raise StackError(f"{self.name} was not ready within {timeout:g} s{self._why()}")
+            if clock() - begun >= longest:
+                # On a busy machine the answer may be on its way: asked anew each time, it would never come.
+                longest = min(2 * longest, timeout)
             await asyncio.sleep(POLL)
 
-    async def _serves(self) -> bool:
+    async def _serves(self, longest: float) -> bool:
         if self.pid is None:
             return False
         try:
-            return await self._answers(_LOOK)
+            return await self._answers(longest)
         except (OSError, EOFError, ValueError, TimeoutError):
             return False
 
@@ -116,7 +123,7 @@ class Process:
             return "exited"
         if self.stopped:
             return "paused"
-        return "ready" if await self._serves() else "starting"
+        return "ready" if await self._serves(_LOOK) else "starting"
 
     @property
     def stopped(self) -> bool:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_START = 10.0
-"""Seconds that a restart may take."""
+_START = 60.0
+"""Seconds that a restart may take, on a busy machine too."""
 
 
 @dataclass(frozen=True, slots=True)

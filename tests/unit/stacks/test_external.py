@@ -123,6 +123,28 @@ async def test_a_command_that_did_nothing_is_not_believed(monkeypatch: pytest.Mo
         await handle(Elsewhere("kill"), "kill").kill()
 
 
+class Slow(Elsewhere):
+    """A busy machine: no answer comes within ``seconds``."""
+
+    def __init__(self, seconds: float, *deaf: str) -> None:
+        super().__init__(*deaf)
+        self._seconds = seconds
+
+    async def look(self, timeout: float) -> Probe:
+        taken = min(timeout, self._seconds)
+        return Probe(self.answers and timeout >= self._seconds, taken, "no answer")
+
+
+async def test_one_that_is_slow_to_answer_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handles, "SILENT_WITHIN", 0.1)
+    with pytest.raises(FaultError, match="answers still"):
+        await handle(Slow(3.0, "pause"), "pause", "resume").pause()
+
+
+async def test_an_answer_that_takes_longer_than_the_first_look_is_waited_for() -> None:
+    await handle(Slow(3.0)).ready(PATIENCE)
+
+
 async def test_without_a_command_nothing_is_done() -> None:
     elsewhere = Elsewhere()
     with pytest.raises(FaultError, match=r"commands\.ledger#1\.stop"):

@@ -49,6 +49,24 @@ async def test_one_that_does_not_answer_is_starting(tmp_path) -> None:
     await one.kill()
 
 
+async def test_an_answer_that_takes_longer_than_the_first_look_is_waited_for(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("harness.stacks.native.process._LOOK", 0.01)
+    slow = 0.2
+
+    async def slowly(timeout: float) -> bool:
+        await asyncio.sleep(min(timeout, slow))
+        if timeout < slow:
+            raise TimeoutError
+        return True
+
+    one = process(tmp_path, answers=slowly)
+    await one.start()
+    try:
+        await one.ready(10)
+    finally:
+        await one.kill()
+
+
 async def test_a_kill_takes_its_children_too(tmp_path) -> None:
     one = process(tmp_path, FAMILY)
     await one.start()
