@@ -80,6 +80,20 @@ class Commands(Model):
         return [text for text in self.model_dump().values() if text is not None]
 
 
+class LoginAs(Model):
+    """How the harness logs in at a Redis."""
+
+    password: Annotated[str, Field(min_length=1, repr=False)]
+    user: Annotated[str, Field(min_length=1)] | None = None
+    """Whose password it is; without one that of the user whom every connection begins as."""
+
+    def config(self) -> dict[str, str]:
+        """As the server's own configuration says it to a replica of it."""
+        if self.user is None:
+            return {"requirepass": self.password}
+        return {"masteruser": self.user, "masterauth": self.password}
+
+
 class Names(Model):
     """What the running system calls things, where it is not as the system file (a group: as its service)."""
 
@@ -94,6 +108,8 @@ class Addresses(Model):
     oneffect: Literal[1]
     toxiproxy: Address | None = None
     dependencies: dict[Name, Address]
+    logins: dict[Name, LoginAs] = Field(default={}, repr=False)
+    """By dependency of kind redis, where it is not the system file's ``requirepass``."""
     services: dict[str, Address]
     """By replica (``essay_lifecycle#1``), or by service where one address serves all of its replicas."""
     links: dict[str, LinkAddress]
@@ -117,7 +133,11 @@ class Addresses(Model):
             for name, one in system.effects.items()
         }
         blobs = Blobs(get=self.blobs) if self.blobs is not None else system.blobs
-        return system.model_copy(update={"effects": effects, "blobs": blobs})
+        dependencies = {
+            name: one.model_copy(update={"config": self.logins[name].config()}) if name in self.logins else one
+            for name, one in system.dependencies.items()
+        }
+        return system.model_copy(update={"effects": effects, "blobs": blobs, "dependencies": dependencies})
 
     def service(self, replica: str) -> str:
         """The address of a replica."""
@@ -162,6 +182,7 @@ def load_addresses(path: Path, system: System) -> Addresses:
 def _amiss(found: Addresses, system: System) -> Iterator[tuple[tuple[str, ...], str]]:
     replicas, services, links = system.replicas(), list(system.services), [f"{a}->{b}" for a, b in system.links()]
     yield from _unknown("dependencies", found.dependencies, system.dependencies)
+    yield from _unknown("logins", found.logins, system.of_kind("redis"))
     yield from _unknown("services", found.services, [*replicas, *services])
     yield from _unknown("links", found.links, links)
     yield from _unknown("commands", found.commands, [*replicas, *system.dependencies])

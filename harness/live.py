@@ -23,14 +23,19 @@ class LiveSystem:
 
     def __init__(self, system: System, stack: Stack, names: RunNames) -> None:
         from harness.clients.kafka import KafkaClient
+        from harness.clients.login import redis_login
         from harness.clients.redis import RedisClient
 
         self.system, self.stack, self.names = system, stack, names
-        by_kind = {system.kind(name): name for name in system.dependencies}
-        if "kafka" not in by_kind:
+        brokers = system.of_kind("kafka")
+        if not brokers:
             raise PlanRefused("the system has no dependency of kind kafka; name one")
-        self.kafka = KafkaClient(stack.direct(by_kind["kafka"]), names)
-        self.redis = RedisClient(stack.direct(by_kind["redis"])) if "redis" in by_kind else None
+        self.kafka = KafkaClient(stack.direct(brokers[0]), names)
+        self.redis = {
+            name: RedisClient(stack.direct(name), redis_login(system.dependencies[name].config))
+            for name in system.of_kind("redis")
+        }
+        """By dependency."""
 
     async def connect(self) -> None:
         """Connect the clients; StackError if the broker does not answer."""
@@ -50,8 +55,8 @@ class LiveSystem:
     async def close(self) -> None:
         """Close the clients; the services are the stack's to end."""
         await self.kafka.stop()
-        if self.redis is not None:
-            await self.redis.close()
+        for store in self.redis.values():
+            await store.close()
 
     def front_door(self) -> str | None:
         """The address that uploads are posted to; None if the load is no upload."""

@@ -188,7 +188,7 @@ class _Stage:
         from harness.observers.claims import listen
 
         looks = [self._watch.keep_looking(), self._watch.keep_reading_blobs()]
-        return looks if self._redis is None else [*looks, listen(self._redis, self._recorder)]
+        return [*looks, *(listen(store, self._recorder) for store in self._redis.values())]
 
     async def _load_under_faults(self) -> None:
         """The load, with each fault injected at its moment; returns when both are over and all is healed."""

@@ -286,6 +286,12 @@ class System(Model):
                 raise ValueError(message)
         self._check_request("reprocess", self.reprocess, REPROCESSED)
         self._check_request("replay", self.replay, REPLAYED)
+        if len(brokers := self.of_kind("kafka")) > 1:
+            message = (
+                f"dependencies: {' and '.join(brokers)} are of kind kafka, and the events of one broker alone are "
+                "read; keep one of them, and leave the others out or start them beside the run"
+            )
+            raise ValueError(message)
         unknown = sorted(set(self.effects) - set(self.services))
         if unknown:
             message = f"effects.{unknown[0]}: no such service; known are {', '.join(sorted(self.services))}"
@@ -311,6 +317,10 @@ class System(Model):
     def kind(self, dependency: str) -> str:
         """Which kind a dependency is: kafka, redis or postgres."""
         return self.dependencies[dependency].kind or dependency
+
+    def of_kind(self, kind: str) -> list[str]:
+        """Dependencies of a kind, as the file orders them."""
+        return [name for name in self.dependencies if self.kind(name) == kind]
 
     def servers(self, service: str) -> list[str]:
         """Dependencies of kind postgres on which a service has a ``{database}``."""

@@ -8,10 +8,14 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.clients.exchange import dial, exchange
+from harness.clients.login import redis_login
 from harness.stack import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from harness.clients.login import Login
+    from harness.system import System
 
     Connected = Callable[[int], None]
 
@@ -21,15 +25,22 @@ _API_VERSIONS = struct.pack(">hhih", 18, 0, 1, -1)
 _STARTUP = b"\0\3\0\0user\0oneffect\0database\0postgres\0\0"
 """Version 3.0 of Postgres's protocol, and who asks for which database."""
 
+LOGIN = "write its password as requirepass under its config, or under logins in the addresses file"
+"""What to do about a Redis that asks for a password."""
+
 _LINGER = 5.0
 """Seconds that a port stays known as the harness's own: the proxy may close its side of a connection later."""
 
 
 class Prober:
-    """Asks one address. ``own`` are the local ports of its requests, for the traffic to leave out."""
+    """Asks one address. ``own`` are the local ports of its requests, for the traffic to leave out.
 
-    def __init__(self, address: str, kind: str, path: str = "/") -> None:
+    ``path`` is what HTTP is asked for, ``login`` how Redis is logged in at.
+    """
+
+    def __init__(self, address: str, kind: str, path: str = "/", *, login: Login | None = None) -> None:
         self._address = address
+        self._login = login
         self._ask = {"redis": self._redis, "kafka": self._kafka, "postgres": self._postgres}.get(kind, self._http)
         self._path = path
         self._ports: dict[int, float] = {}
@@ -77,11 +88,15 @@ class Prober:
 
     async def _redis(self, size: int, connected: Connected) -> None:
         async with dial(self._address, connected) as (reader, writer):
+            if self._login is not None:
+                writer.write(self._login.request())
+                if (head := await reader.readline()) != b"+OK\r\n":
+                    raise ConnectionError(f"AUTH was answered {head[:100]!r}")
             word = b"x" * max(size, 1)
             writer.write(b"*2\r\n$4\r\nPING\r\n$%d\r\n%b\r\n" % (len(word), word))
             if (head := await reader.readline()) != b"$%d\r\n" % len(word):
-                message = f"PING was answered {head[:60]!r}"
-                raise ConnectionError(message)
+                how = f"; {LOGIN}" if head.startswith(b"-NOAUTH") else ""
+                raise ConnectionError(f"PING was answered {head[:60]!r}{how}")
             await reader.readexactly(len(word) + 2)
 
     async def _kafka(self, size: int, connected: Connected) -> None:
@@ -104,6 +119,14 @@ class Prober:
                 query = b"SELECT repeat('x', %d)\0" % size
                 writer.write(b"Q" + struct.pack(">i", len(query) + 4) + query)
                 await _until_ready(reader)
+
+
+def prober_of(system: System, target: str, address: str) -> Prober:
+    """Asks at ``address`` as a dependency or a service of the system is asked."""
+    if target in system.services:
+        return Prober(address, "http", system.services[target].ready)
+    kind = system.kind(target)
+    return Prober(address, kind, login=redis_login(system.dependencies[target].config) if kind == "redis" else None)
 
 
 async def _until_ready(reader: asyncio.StreamReader) -> None:

@@ -19,6 +19,7 @@ from harness.errors import StackError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
+    from harness.clients.login import Login
     from harness.stack import Fields
 
 _TIMEOUT = 2.0
@@ -33,8 +34,9 @@ _T = TypeVar("_T")
 class RedisClient:
     """The store at ``address`` (host:port); implements ``harness.stack.Redis``. StackError if it does not answer."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, login: Login | None = None) -> None:
         self._address = address
+        self._login = login
         self._client = self._connect()
 
     def _connect(self) -> Redis:
@@ -43,6 +45,8 @@ class RedisClient:
         return Redis(
             host=host,
             port=int(port),
+            username=self._login.user if self._login is not None else None,
+            password=self._login.password if self._login is not None else None,
             socket_timeout=_TIMEOUT,
             socket_connect_timeout=_TIMEOUT,
             retry=Retry(NoBackoff(), 1),
@@ -72,6 +76,7 @@ class RedisClient:
         while True:
             with suppress(OSError, EOFError, TimeoutError):
                 async with dial(self._address) as (reader, writer):
+                    writer.write(self._login.request() if self._login is not None else b"")
                     writer.write(b"MONITOR\r\n")
                     # A server without work says nothing: silence is no error here.
                     async for words in commands(reader):

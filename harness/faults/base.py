@@ -6,7 +6,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager as Scope
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -83,7 +83,8 @@ class Arena:
     stack: Stack
     random: Random
     broker: Broker | None = None
-    redis: Redis | None = None
+    redis: Mapping[str, Redis] = field(default_factory=dict)
+    """Clients of the stores, by dependency."""
     system: System | None = None
     """Filled in by the wrapper."""
     publish: Callable[[Record], Awaitable[Record]] | None = None
@@ -106,11 +107,11 @@ class Arena:
             raise FaultError("this run has no client of the broker; name a kafka dependency in the system file")
         return self.broker
 
-    def needed_redis(self) -> Redis:
-        """The store's client; FaultError if the run has none."""
-        if self.redis is None:
-            raise FaultError("this run has no client of Redis; name a redis dependency in the system file")
-        return self.redis
+    def redis_of(self, on: str) -> Redis:
+        """The client of the store ``on``; FaultError if the run has none."""
+        if on not in self.redis:
+            raise FaultError(f"this run has no client of {on}; it has {', '.join(sorted(self.redis)) or 'none'}")
+        return self.redis[on]
 
     def needed_publish(self) -> Callable[[Record], Awaitable[Record]]:
         """The publisher; FaultError outside of the wrapper."""

@@ -36,7 +36,7 @@ class RedisLose(Fault):
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """It is dead and its files are gone once the scope is entered."""
         server = store(arena, on)
-        redis = arena.needed_redis()
+        redis = arena.redis_of(on)
         pid, size = server.pid, await redis.size()
         links = arena.links_to(on)
         ended = await Ended.since_now(links, f"connections of the services' to {on} ended")

@@ -33,7 +33,7 @@ class RedisRestart(Fault):
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """It has left once the scope is entered."""
         server = leaving(arena, on)
-        redis = arena.needed_redis()
+        redis = arena.redis_of(on)
         pid, before = server.pid, await _told(redis)
         links = arena.links_to(on)
         ended = await Ended.since_now(links, f"connections of the services' to {on} ended")

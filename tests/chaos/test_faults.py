@@ -86,7 +86,7 @@ async def applied(rig: Any, case: Case, arena: Arena) -> Notes:
 
 
 def arena(rig: Any, deadline: float) -> Arena:
-    return Arena(stack=rig.stack, random=Random(1), broker=rig.kafka, redis=rig.redis, deadline=deadline)
+    return Arena(stack=rig.stack, random=Random(1), broker=rig.kafka, redis={"redis": rig.redis}, deadline=deadline)
 
 
 def test_every_fault_has_a_case() -> None:

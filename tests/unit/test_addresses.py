@@ -7,10 +7,12 @@ import pytest
 import yaml
 
 from harness.addresses import described, load_addresses, written
+from harness.clients.login import Login, redis_login
 from harness.errors import FileError
+from harness.redaction import Redaction
 from harness.stack import RunNames
 from harness.stacks.external.names import FixedNames
-from harness.system import System
+from harness.system import Dependency, System
 
 SYSTEM = System.model_validate(
     {
@@ -105,3 +107,32 @@ def test_what_is_up_is_described_so_that_it_can_be_read_back(tmp_path: Path) -> 
     assert (fixed.plain("r1.orders"), fixed.plain("orders"), fixed.plain("other")) == ("orders", None, "other")
     assert found.data == {"ledger": "/data/ledger"}
     assert "commands" not in yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("written_so", "login"),
+    [
+        ("{password: of-the-file}", Login("of-the-file")),
+        ("{user: harness, password: of-the-file}", Login("of-the-file", "harness")),
+    ],
+)
+def test_a_login_is_laid_over_the_system_and_hidden(tmp_path: Path, written_so: str, login: Login) -> None:
+    found = load_addresses(file(tmp_path, f"{GOOD}logins: {{redis: {written_so}}}\n"), SYSTEM)
+    laid = found.laid_over(SYSTEM)
+    assert redis_login(laid.dependencies["redis"].config) == login
+    assert redis_login(found.laid_over(laid).dependencies["redis"].config) == login
+    assert Redaction(laid).text("it said of-the-file") == "it said ***"
+    assert "of-the-file" not in f"{found!r} {laid!r} {login!r}"
+
+
+def test_only_what_is_a_redis_is_logged_in_at(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"logins.kafka: the system has no such one.*known are redis"):
+        load_addresses(file(tmp_path, f"{GOOD}logins: {{kafka: {{password: of-the-file}}}}\n"), SYSTEM)
+
+
+def test_without_a_login_the_system_file_s_password_holds(tmp_path: Path) -> None:
+    system = SYSTEM.model_copy(
+        update={"dependencies": {**SYSTEM.dependencies, "redis": Dependency(config={"requirepass": "of-the-system"})}}
+    )
+    laid = load_addresses(file(tmp_path, GOOD), system).laid_over(system)
+    assert redis_login(laid.dependencies["redis"].config) == Login("of-the-system")

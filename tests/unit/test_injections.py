@@ -101,7 +101,7 @@ async def desk(tmp_path, monkeypatch):
         turn=lambda name: locks.setdefault(name, asyncio.Lock()),
         lacks=lambda need, on: f"{on} cannot die" if need is Killable else None,
     )
-    live = SimpleNamespace(system=system, stack=stack, kafka=None, redis=None)
+    live = SimpleNamespace(system=system, stack=stack, kafka=None, redis={})
     said, notes = [], Notes()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "s"))

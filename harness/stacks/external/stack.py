@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.addresses import Commands, load_addresses
 from harness.clients.commands import execute
 from harness.clients.exchange import exchange
-from harness.clients.probes import Prober
+from harness.clients.probes import prober_of
 from harness.clients.toxiproxy import ToxiproxyClient
 from harness.errors import FaultError, StackError
 from harness.redaction import Redaction
@@ -25,7 +25,7 @@ from harness.stacks.external.names import FixedNames
 from harness.stacks.toxics import PREFIX, Toxics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from harness.stack import Fields, RunNames
@@ -47,26 +47,28 @@ class ExternalStack:
     name = "external"
 
     def __init__(self, system: System, addresses: Path) -> None:
-        self._system = system
         self._path = addresses
         self._given = load_addresses(addresses, system)
+        self._system = system = self._given.laid_over(system)
         self._lock = -1
         self._versions: dict[str, str] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         texts = [text for commands in self._given.commands.values() for text in commands.texts()]
         self._hide = Redaction(system, os.environ, texts).text
         self.links = self._make_links()
-        self.dependencies = {name: self._handle(name, system.kind(name), "/") for name in system.dependencies}
+        self.dependencies = {
+            name: self._handle(name, prober_of(system, name, self.direct(name)).probe) for name in system.dependencies
+        }
         self.services = {
-            replica: self._handle(replica, "http", system.services[replica.partition("#")[0]].ready)
+            replica: self._handle(
+                replica,
+                partial(_readiness, self.direct(replica), system.services[replica.partition("#")[0]].ready),
+            )
             for replica in system.replicas()
         }
 
-    def _handle(self, name: str, kind: str, path: str) -> ExternalHandle:
+    def _handle(self, name: str, look: Callable[[float], Awaitable[Probe]]) -> ExternalHandle:
         run = partial(execute, cwd=self._path.absolute().parent, hide=self._hide)
-        look = (
-            Prober(self.direct(name), kind).probe if kind != "http" else partial(_readiness, self.direct(name), path)
-        )
         return ExternalHandle(name, self._given.commands.get(name, Commands()), look, run)
 
     def _make_links(self) -> dict[str, ExternalLink]:
@@ -77,7 +79,6 @@ class ExternalStack:
             given, api = self._given.links[name], self._given.api(name)
             if api not in toxics:
                 toxics[api] = Toxics(api, partial(self._clear, api, anew=True))
-            kind, path = self._probing(target)
             links[name] = ExternalLink(
                 service,
                 target,
@@ -85,14 +86,9 @@ class ExternalStack:
                 proxy=given.proxy or name,
                 address=given.listen,
                 api=api,
-                prober=Prober(given.listen, kind, path),
+                prober=prober_of(self._system, target, given.listen),
             )
         return links
-
-    def _probing(self, target: str) -> tuple[str, str]:
-        if target in self._system.dependencies:
-            return self._system.kind(target), "/"
-        return "http", self._system.services[target].ready
 
     async def start(self) -> None:
         """Look whether every part answers, and take off what a killed harness left on the proxies.

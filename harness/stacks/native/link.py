@@ -5,22 +5,20 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
 
-from harness.clients.probes import Prober
 from harness.clients.sockets import connections
 from harness.stack import Probe, Traffic
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager as Scope
 
+    from harness.clients.probes import Prober
     from harness.stacks.native.toxiproxy import Toxiproxy
 
 
 class NativeLink:
-    """Implements ``harness.stack.Link``. ``kind`` (kafka, redis, http) is how it is probed."""
+    """Implements ``harness.stack.Link``. ``prober`` asks at ``address``."""
 
-    def __init__(  # noqa: PLR0913 - what a link joins
-        self, service: str, dependency: str, *, toxiproxy: Toxiproxy, address: str, kind: str, path: str = "/"
-    ) -> None:
+    def __init__(self, service: str, dependency: str, *, toxiproxy: Toxiproxy, address: str, prober: Prober) -> None:
         self.name = f"{service}->{dependency}"
         self.service = service
         self.dependency = dependency
@@ -29,7 +27,7 @@ class NativeLink:
         self.api = toxiproxy.address
         """host:port of the API of the Toxiproxy that it is in."""
         self._toxiproxy = toxiproxy
-        self._prober = Prober(address, kind, path)
+        self._prober = prober
         host, _, port = address.rpartition(":")
         self._at, self._port = ip_address(host), int(port)
         self._accepted = 0

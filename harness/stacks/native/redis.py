@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from harness.clients.login import redis_login
 from harness.clients.probes import Prober
 from harness.errors import StackError
 from harness.stacks.native.process import Launch, Process
@@ -14,6 +15,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_ONE_WORD = frozenset({"dir", "masterauth", "masteruser", "requirepass", "save"})
+"""Directives whose value is quoted: what is in it ends no word, and it may be empty."""
+
+_PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\')
+"""Bytes that stand for themselves between quotes."""
+
+
+def configuration(settings: Mapping[str, str]) -> str:
+    """As redis.conf."""
+    return "".join(f"{key} {_quoted(value) if key in _ONE_WORD else value}\n" for key, value in settings.items())
+
+
+def _quoted(value: str) -> str:
+    return '"' + "".join(chr(byte) if byte in _PLAIN else rf"\x{byte:02x}" for byte in value.encode()) + '"'
+
+
 class RedisServer(Process):
     """The server on ``address``, its files in ``folder``; ``config`` are redis.conf's own words."""
 
@@ -21,6 +38,8 @@ class RedisServer(Process):
         self, name: str, binary: Path, address: str, *, folder: Path, config: Mapping[str, str], launch: Launch
     ) -> None:
         folder.mkdir(exist_ok=True)
+        # Beside the files, which a fault may take away. A file, for a command's words can be read by everybody.
+        told = folder.with_name("redis.conf")
         host, _, port = address.rpartition(":")
         settings = {
             # No RDB file: what a restart brings back is the append-only folder, or nothing.
@@ -34,12 +53,11 @@ class RedisServer(Process):
             # Setting the title would wipe the environment that the reaper knows its processes by.
             "set-proc-title": "no",
         }
-        command = [str(binary)]
-        for key, value in settings.items():
-            command += [f"--{key}", value]
+        told.touch(mode=0o600)
+        told.write_text(configuration(settings))
         self._folder = folder
-        self._prober = Prober(address, "redis")
-        super().__init__(name, Launch(command, launch.env, launch.cwd, launch.log), self._answering)
+        self._prober = Prober(address, "redis", login=redis_login(config))
+        super().__init__(name, Launch([str(binary), str(told)], launch.env, launch.cwd, launch.log), self._answering)
 
     async def _answering(self, timeout: float) -> bool:
         return (await self._prober.probe(timeout)).answered

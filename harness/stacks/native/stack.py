@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from harness.clients import sql
+from harness.clients.probes import prober_of
 from harness.errors import PlanRefused, StackError
 from harness.stack import Forgetful, Killable, Link, Pausable, RunNames, ServiceHandle, Stoppable
 from harness.stacks.native.kafka import Kafka, listeners
@@ -100,8 +101,8 @@ class NativeStack:
                 toxiproxy = self._toxiproxy(f"toxiproxy-{replica}", parts, wanted)
                 self.toxiproxies.append(toxiproxy)
                 for link in mine:
-                    kind, path = self._probing(link[1])
-                    made = NativeLink(*link, toxiproxy=toxiproxy, address=proxies[link], kind=kind, path=path)
+                    prober = prober_of(self._system, link[1], proxies[link])
+                    made = NativeLink(*link, toxiproxy=toxiproxy, address=proxies[link], prober=prober)
                     self.links[made.name] = made
 
     @staticmethod
@@ -132,11 +133,6 @@ class NativeStack:
         if kind == "postgres":
             return PostgresServer(name, parts.postgres, address, folder=files, config=config, launch=launch)
         return RedisServer(name, parts.redis, address, folder=files, config=config, launch=launch)
-
-    def _probing(self, target: str) -> tuple[str, str]:
-        if target in self._system.dependencies:
-            return self._system.kind(target), "/"
-        return "http", self._system.services[target].ready
 
     def _upstream(self, replica: str, target: str) -> str:
         """Which replica a link to a service leads to: replica n of one to replica n of the other, round and round."""
