@@ -140,19 +140,23 @@ class _Stage:
         progress: Progress,
         redaction: Redaction,
     ) -> None:
+        from harness.again import Again
         from harness.clients.http import HttpClient
         from harness.live import LiveSystem
         from harness.observers.watch import Watch
 
         self._plan, self._stack, self._names, self._directory = plan, stack, names, directory
         self._recorder, self._progress, self._redaction = recorder, progress, redaction
-        self._in_place = {planned.id for planned in plan.faults if planned.fault.heals}
+        self._to_come = {planned.id for planned in plan.faults if planned.fault.heals}
+        self._to_come |= {f"again[{row}]" for row in range(len(plan.scenario.again))}
+        """Why the load goes on: faults that are to come or in place, and what is to be asked for again."""
         system = plan.system
         self._live = LiveSystem(system, stack, names)
         self._kafka, self._redis = self._live.kafka, self._live.redis
         self._http = HttpClient()
         self._load = _load(plan, names, directory, recorder)
         self._watch = Watch(system, recorder, kafka=self._kafka, http=self._http, names=names)
+        self._again = Again(plan, self._live, self._watch, recorder, self._http, patience=PATIENCE)
 
     async def play(self) -> None:
         """Services up, load under faults, drain, final read, services down."""
@@ -183,6 +187,8 @@ class _Stage:
         await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None)
         self._load.tally.on_asked = self._watch.asked
         self._load.tally.on_acknowledged = self._watch.acknowledged
+        self._load.tally.on_taken = self._again.drawn.note
+        self._again.open()
 
     def _observers(self) -> list[Coroutine[object, object, None]]:
         from harness.observers.claims import listen
@@ -191,12 +197,14 @@ class _Stage:
         return [*looks, *(listen(store, self._recorder) for store in self._redis.values())]
 
     async def _load_under_faults(self) -> None:
-        """The load, with each fault injected at its moment; returns when both are over and all is healed."""
+        """The load, with each fault, and each thing asked for again, at its moment; returns when all is over and healed."""
         self._progress.step(f"load: {self._load.scale}, {len(self._plan.faults)} faults")
         async with asyncio.TaskGroup() as tasks:
             for planned in self._plan.faults:
                 tasks.create_task(self._fault(planned))
-            await self._load.run(more=lambda: bool(self._in_place))
+            for row in range(len(self._plan.scenario.again)):
+                tasks.create_task(self._ask_again(row))
+            await self._load.run(more=lambda: bool(self._to_come))
             self._recorder.record("run", "loaded", "run")
         self._recorder.record("run", "healed", "run")
 
@@ -222,7 +230,14 @@ class _Stage:
             # It is in the history as failed. The run goes on: a system that does not come back has a verdict too.
             self._progress.note(str(error).partition("\n")[0])
         finally:
-            self._in_place.discard(planned.id)
+            self._to_come.discard(planned.id)
+
+    async def _ask_again(self, row: int) -> None:
+        line = self._plan.scenario.again[row]
+        await self._load.reached(line.at)
+        asked = await self._again.ask(row)
+        self._progress.note(f"{line.op}: asked for {asked}")
+        self._to_come.discard(f"again[{row}]")
 
     async def _answered(self) -> None:
         """Wait for the first acknowledged operation: a fault shows something only of a system that worked before it.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LONGEST: Final = 60.0
 """Seconds that a command may take."""
 
-_TOLD = 2000
+TOLD: Final = 2000
 """Characters of its output that are told."""
 
 
@@ -76,5 +76,5 @@ async def execute(text: str, what: str, *, cwd: Path, hide: Callable[[str], str]
     if ended.status is None:
         raise FaultError(f"{what}: the command did not end within {longest:g} s and was killed")
     if ended.status:
-        said = hide(ended.output)[-_TOLD:]
+        said = hide(ended.output)[-TOLD:]
         raise FaultError(f"{what}: the command ended with status {ended.status}{f': {said}' if said else ''}")

@@ -24,7 +24,8 @@ class Tally:
     """Tells what must have its outcome, and keeps of it only batches that are not whole yet: a long load has very many.
 
     ``on_asked`` is told "upload" or "batch" and its id: a batch once all its uploads are acknowledged and one is
-    acceptable. ``on_acknowledged`` is told each raw blob's id, and the SHA-256 that the client knows it has.
+    acceptable. ``on_acknowledged`` is told each raw blob's id, and the SHA-256 that the client knows it has; ``on_taken``
+    each acknowledged upload's id, whether it is acceptable, and its raw blob's id, if the front door says it.
     """
 
     def __init__(self, batch: int) -> None:
@@ -33,6 +34,7 @@ class Tally:
         """Batch -> of each of its acknowledged uploads, whether it is acceptable."""
         self.on_asked: Callable[[str, str], None] = lambda _of, _id: None
         self.on_acknowledged: Callable[[str, str], None] = lambda _id, _sha256: None
+        self.on_taken: Callable[[str, bool, str | None], None] = lambda _id, _acceptable, _raw: None
         self.acknowledged = 0
         """Answers that said yes."""
 
@@ -44,6 +46,7 @@ class Tally:
             return
         self.acknowledged += 1
         self.on_asked("upload", upload_id)
+        self.on_taken(upload_id, acceptable, raw)
         if batch is not None:
             self._open[batch][upload_id] = acceptable
             if len(self._open[batch]) == self._batch and any(self._open.pop(batch).values()):

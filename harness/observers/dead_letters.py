@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import orjson
 
+from harness.observers.set_aside import SetAside, set_aside
 from harness.observers.topics import Reader
 from harness.pointer import pick
 from harness.stack import Fields, Record, RunNames
@@ -23,11 +24,14 @@ class DeadLetters:
         self._where = where
         self._names = names
         self.letters: list[Fields] = []
+        self.set_aside: list[SetAside] = []
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Dead letters that became visible since the pass before; all of them if ``final``."""
-        new = [letter_fields(record, self._where, self._names) for record in await self._reader.pass_to_end()]
+        records = await self._reader.pass_to_end()
+        new = [letter_fields(record, self._where, self._names) for record in records]
         self.letters += new
+        self.set_aside += [set_aside(record, self._where, letter) for record, letter in zip(records, new, strict=True)]
         for letter in self.letters if final else new:
             yield letter
 

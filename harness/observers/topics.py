@@ -53,7 +53,7 @@ class Topics:
         self.count += 1
         joins = fields.get("joins")
         if isinstance(joins, Mapping):
-            self.awaited.saw(str(fields["event_type"]), joins)
+            self.awaited.saw(str(fields["event_type"]), joins, str(fields["event_id"]))
         if isinstance(raw := fields.get("raw_file_storage_id"), str):
             self._raws.append(raw)
 

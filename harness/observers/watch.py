@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.clients.http import HttpClient
     from harness.clients.kafka import KafkaClient, TopicReader
     from harness.observers.awaited import Awaited
+    from harness.observers.set_aside import SetAside
     from harness.stack import RunNames
     from harness.system import System
 
@@ -154,6 +155,18 @@ class Watch:
     def asked(self, of: str, key: str) -> None:
         """An upload or a batch must have its outcome before all is done."""
         self._topics.awaited.asked(of, key)
+
+    def asked_again(self, of: str, key: str) -> None:
+        """An upload must have one more outcome before all is done."""
+        self._topics.awaited.asked_again(of, key)
+
+    def settled(self, of: str, key: str) -> bool:
+        """Whether an upload has every outcome that it was asked for."""
+        return self._topics.awaited.settled(of, key)
+
+    def letters(self) -> Sequence[SetAside]:
+        """The dead letters seen so far."""
+        return self._letters.set_aside if self._letters is not None else ()
 
     def idle(self) -> bool:
         """Whether groups have passed all there is, and each outcome and follow-up has come."""

@@ -25,29 +25,72 @@ def test_what_was_asked_waits_until_it_is_answered(awaited: Awaited) -> None:
     awaited.asked("upload", "u1")
     awaited.asked("batch", "b1")
     assert len(awaited) == 2
-    awaited.saw("refused", {"0": "u1"})
+    awaited.saw("refused", {"0": "u1"}, "id")
     assert len(awaited) == 1
-    awaited.saw("done", {"1": "b1"})
+    awaited.saw("done", {"1": "b1"}, "id")
     assert not awaited
 
 
 def test_an_answer_may_come_before_it_is_asked_for(awaited: Awaited) -> None:
-    awaited.saw("stored", {"0": "u1"})
+    awaited.saw("stored", {"0": "u1"}, "id")
     awaited.asked("upload", "u1")
     assert not awaited
 
 
 def test_an_answer_to_one_rule_is_none_to_another(awaited: Awaited) -> None:
     awaited.asked("batch", "k")
-    awaited.saw("stored", {"0": "k"})
+    awaited.saw("stored", {"0": "k"}, "id")
     assert len(awaited) == 1
 
 
 def test_an_event_asks_for_what_follows_it_once_however_often_it_is_seen(awaited: Awaited) -> None:
-    awaited.saw("stored", {"0": "u1", "2": "e1"})
+    awaited.saw("stored", {"0": "u1", "2": "e1"}, "id")
     assert len(awaited) == 1
-    awaited.saw("stored", {"0": "u1", "2": "e1"})
+    awaited.saw("stored", {"0": "u1", "2": "e1"}, "id")
     assert len(awaited) == 1
-    awaited.saw("checked", {"2": "e1"})
-    awaited.saw("stored", {"0": "u1", "2": "e1"})
+    awaited.saw("checked", {"2": "e1"}, "id")
+    awaited.saw("stored", {"0": "u1", "2": "e1"}, "id")
     assert not awaited
+
+
+def test_what_is_asked_again_waits_for_another_event(awaited: Awaited) -> None:
+    awaited.asked("upload", "u1")
+    awaited.saw("stored", {"0": "u1"}, "first")
+    assert awaited.settled("upload", "u1")
+    awaited.asked_again("upload", "u1")
+    assert len(awaited) == 1
+    awaited.saw("stored", {"0": "u1"}, "first")
+    assert not awaited.settled("upload", "u1")
+    awaited.saw("stored", {"0": "u1"}, "second")
+    assert not awaited
+    assert awaited.settled("upload", "u1")
+
+
+def test_the_new_outcome_may_come_before_the_answer(awaited: Awaited) -> None:
+    for event_id in ("first", "second"):
+        awaited.saw("stored", {"0": "u1"}, event_id)
+    awaited.asked_again("upload", "u1")
+    assert not awaited
+
+
+def test_each_time_that_is_asked_is_an_outcome_more(awaited: Awaited) -> None:
+    for _ in range(2):
+        awaited.asked_again("upload", "u1")
+    for event_id in ("first", "second", "second"):
+        awaited.saw("stored", {"0": "u1"}, event_id)
+    assert len(awaited) == 1
+    awaited.saw("stored", {"0": "u1"}, "third")
+    assert not awaited
+
+
+def test_of_what_nobody_asks_nothing_is_settled(awaited: Awaited) -> None:
+    assert not awaited.settled("upload", "u1")
+    assert not awaited.settled("parcel", "p1")
+    awaited.saw("stored", {"0": "u1"}, "first")
+    assert awaited.settled("upload", "u1")
+
+
+def test_what_is_kept_of_a_key_is_bounded(awaited: Awaited) -> None:
+    for number in range(10_000):
+        awaited.saw("stored", {"0": "u1"}, str(number))
+    assert len(awaited._answered[0].get("u1") or b"") < 100

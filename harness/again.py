@@ -1,0 +1,145 @@
+"""What a run asks its system to do again: uploads from their raw blobs, and what consumers set aside."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from harness.load.asking import Asking
+from harness.load.drawn import Drawn
+
+if TYPE_CHECKING:
+    from harness.clients.http import HttpClient
+    from harness.history.recorder import Recorder
+    from harness.live import LiveSystem
+    from harness.load.drawn import Taken
+    from harness.observers.set_aside import SetAside
+    from harness.observers.watch import Watch
+    from harness.plan import Plan
+    from harness.system import Request
+
+AT_ONCE: Final = 4
+"""Requests or commands under way at a time."""
+
+_ACTOR: Final = "again"
+_LOOK: Final = 0.1
+
+
+class Again:
+    """Asks as the scenario's ``again:`` says, and records each request as an operation. ``open`` comes first.
+
+    What is asked about is waited for ``patience`` seconds at most: an upload's outcome must have been seen before the
+    system can be asked for another one.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a run consists of
+        self,
+        plan: Plan,
+        live: LiveSystem,
+        watch: Watch,
+        recorder: Recorder,
+        http: HttpClient,
+        *,
+        patience: float,
+    ) -> None:
+        self._plan, self._live, self._watch, self._recorder, self._http = plan, live, watch, recorder, http
+        self._patience = patience
+        wanted = sum(line.reprocess or 0 for line in plan.scenario.again)
+        self.drawn = Drawn(live.names.run, plan.seed, wanted)
+        """Is to be told of each upload that is acknowledged."""
+        self._replayed: set[object] = set()
+        self._turn = asyncio.Semaphore(AT_ONCE)
+
+    def open(self) -> None:
+        """Look whether the commands' environments can be had; StackError if not, before any load."""
+        for line in self._plan.scenario.again:
+            request = self._request(line.op)
+            for service in self._services(line.op, request) if request.command is not None else ():
+                self._live.environment(service)
+
+    async def ask(self, row: int) -> int:
+        """Ask for all of one row of ``again:``, from 0; how many were asked for once each has its answer."""
+        line = self._plan.scenario.again[row]
+        works = await (self._reprocesses(line.reprocess) if line.reprocess is not None else self._replays(line.count))
+        async with asyncio.TaskGroup() as tasks:
+            for work in works:
+                tasks.create_task(self._in_turn(work))
+        return len(works)
+
+    async def _in_turn(self, work: Callable[[], Awaitable[None]]) -> None:
+        async with self._turn:
+            await work()
+
+    async def _reprocesses(self, count: int) -> list[Callable[[], Awaitable[None]]]:
+        await self._until(lambda: self.drawn.ready(count, self._has_outcome))
+        asking = self._asking("reprocess")
+        taken = self.drawn.take(count, self._has_outcome)
+        return [lambda one=one: self._reprocess(asking, one) for one in taken]  # type: ignore[misc]
+
+    def _has_outcome(self, upload_id: str) -> bool:
+        return self._watch.settled("upload", upload_id)
+
+    async def _reprocess(self, asking: Asking, one: Taken) -> None:
+        about = {"upload_id": one.upload_id, **({"raw_file_storage_id": one.raw} if one.raw else {})}
+        if await self._asked("reprocess", asking, about, self._plan.front_door.to, about):
+            self._watch.asked_again("upload", one.upload_id)
+
+    async def _replays(self, count: int | None) -> list[Callable[[], Awaitable[None]]]:
+        await self._until(lambda: len(self._letters()) >= (count or 1))
+        asking = self._asking("replay")
+        letters = self._letters()
+        chosen = sorted(letters, key=self._rank)[:count]
+        self._replayed.update(chosen)
+        return [lambda letter=letters[key]: self._replay(asking, letter) for key in chosen]  # type: ignore[misc]
+
+    def _letters(self) -> dict[object, SetAside]:
+        """Dead letters that nobody was asked about yet, one a consumer and record."""
+        found: dict[object, SetAside] = {}
+        for letter in self._watch.letters():
+            if letter.key not in self._replayed:
+                found.setdefault(letter.key, letter)
+        return found
+
+    def _rank(self, key: object) -> bytes:
+        return hashlib.blake2b(f"{self._plan.seed}:{key}".encode(), digest_size=8).digest()
+
+    async def _replay(self, asking: Asking, letter: SetAside) -> None:
+        names = ("consumer", "event_id", "source_topic", "source_partition", "source_offset")
+        fields = {name: letter.fields.get(name) for name in names}
+        await self._asked("replay", asking, letter.about, letter.about.get("consumer", ""), fields)
+
+    async def _asked(
+        self, op: str, asking: Asking, about: Mapping[str, str], service: str, fields: Mapping[str, object]
+    ) -> bool:
+        """One operation, from its invoke to how it ended; whether the answer was yes."""
+        with self._recorder.operation(op, _ACTOR, **fields) as operation:
+            answered = await asking.ask(about, asking.request.service or service)
+            end = {"ok": operation.ok, "fail": operation.fail, "unknown": operation.unknown}[answered.phase]
+            end(**fields, status=answered.status, exit_status=answered.exit_status, error=answered.error)
+        return answered.phase == "ok"
+
+    def _asking(self, op: str) -> Asking:
+        folder = self._plan.system_path.absolute().parent
+        return Asking(self._request(op), self._http, self._live.filled, self._environment, folder)
+
+    def _environment(self, service: str) -> Mapping[str, str]:
+        """A letter's consumer is who the system says it is: it need not be a service of the file."""
+        return self._live.environment(service) if service in self._plan.system.services else {}
+
+    def _request(self, op: str) -> Request:
+        request = self._plan.system.reprocess if op == "reprocess" else self._plan.system.replay
+        assert request is not None, "the plan refuses it"  # noqa: S101
+        return request
+
+    def _services(self, op: str, request: Request) -> list[str]:
+        if request.service is not None:
+            return [request.service]
+        return [self._plan.front_door.to] if op == "reprocess" else list(self._plan.system.effects)
+
+    async def _until(self, there: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience
+        while not there() and loop.time() < deadline:
+            await asyncio.sleep(_LOOK)
