@@ -39,7 +39,7 @@ _EXAMPLES = """examples:
   DATABASE_URL=sqlite:////var/lib/spell_checker/db python -m reference_impl.dead_letters replay \\
       --kafka 127.0.0.1:9092 --consumer spell_checker --event 7f3a9c1e-...
 
-exit status: 0 done, 1 refused or failed, 2 wrong usage
+exit status: 0 done, 1 failed, and nobody can say how far it came, 2 refused or wrong usage: nothing was done
 """
 
 
@@ -229,7 +229,7 @@ def main(arguments: list[str] | None = None) -> int:
         asyncio.run(bounded())
     except (NotReplayed, KafkaError, DBAPIError, OSError, ValueError) as error:
         sys.stderr.write(f"{error if isinstance(error, NotReplayed) else repr(error)}\n")
-        return 1
+        return 2 if isinstance(error, NotReplayed) else 1
     return 0
 
 

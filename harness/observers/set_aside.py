@@ -30,7 +30,10 @@ class SetAside:
 
 def set_aside(record: Record, where: Where, fields: Fields) -> SetAside:
     """The letter in ``record``, whose ``fields`` are those that the history gets."""
-    value = orjson.loads(record.value or b"")
+    try:
+        value: object = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        value = None
     source = pick(value, where.source)
     said = {
         "consumer": pick(value, where.consumer),

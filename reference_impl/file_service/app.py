@@ -22,6 +22,8 @@ def build_app(desk: UploadDesk, *, max_upload_bytes: int, needed: Mapping[str, C
     """``POST /v1/files``: multipart field ``file``, header ``Idempotency-Key``; 202 when the raw blob is durable.
 
     The fields ``batch_id`` and ``batch_size``, both or neither, make the upload one of a batch of so many.
+    ``POST /v1/files/{upload_id}/reprocess``: 202 when it is to be extracted anew; 404 without such an upload, 409 without
+    an outcome yet.
     """
     app = FastAPI(title="file_service", openapi_url=None)
     refuse_in_json(app)
@@ -32,6 +34,11 @@ def build_app(desk: UploadDesk, *, max_upload_bytes: int, needed: Mapping[str, C
         taken = await desk.take(idempotency_key, await _sent(request, max_upload_bytes))
         answer = {"upload_id": taken.upload_id, "raw_file_storage_id": taken.raw_file_storage_id}
         return JSONResponse(answer, status_code=202)
+
+    @app.post("/v1/files/{upload_id}/reprocess")
+    async def reprocess(upload_id: str) -> JSONResponse:
+        await desk.again(upload_id)
+        return JSONResponse({"upload_id": upload_id}, status_code=202)
 
     return app
 

@@ -72,15 +72,28 @@ class UploadDesk:
         except BatchRefused as refused:
             raise Refused(422, refused.error, str(refused)) from refused
         except Exception as error:
-            if not is_dependency_error(error):
-                raise
-            _log.warning("not taken", upload_id=upload_id, error=repr(error))
-            raise Refused(503, "unavailable", "the upload could not be stored; try again") from error
+            _refuse_outage(error, upload_id, "the upload could not be stored; try again")
+            raise
         if known.raw_file_storage_id != raw:
             raise Refused(422, "key_reused", "this Idempotency-Key was used for other bytes")
         if (known.batch_id, known.batch_size) != batch:
             raise Refused(422, "key_reused", "this Idempotency-Key was used for another batch")
         return known
+
+    async def again(self, upload_id: str) -> None:
+        """Have an upload extracted anew from its raw blob; the worker tells its new outcome. Raises ``Refused``.
+
+        After a 503 it may have been asked for all the same; each time that it is, there is one more outcome.
+        """
+        try:
+            finished = await self._uploads.again(upload_id, self._extractor_version)
+        except Exception as error:
+            _refuse_outage(error, upload_id, "it may have been asked for, or not")
+            raise
+        if finished is None:
+            raise Refused(404, "unknown_upload", "there is no such upload")
+        if not finished:
+            raise Refused(409, "no_outcome_yet", "the upload has no outcome yet: it is being worked on")
 
     async def _check_content(self, file_name: str, content: bytes) -> None:
         if not content:
@@ -91,6 +104,13 @@ class UploadDesk:
             reason = await asyncio.to_thread(zip_bomb, content, self._max_unpacked_bytes)
             if reason is not None:
                 raise Refused(413, "zip_bomb", reason)
+
+
+def _refuse_outage(error: Exception, upload_id: str, detail: str) -> None:
+    """Raise ``Refused``, a 503, if a dependency is at fault."""
+    if is_dependency_error(error):
+        _log.warning("not done", upload_id=upload_id, error=repr(error))
+        raise Refused(503, "unavailable", detail) from error
 
 
 def _checked_key(key: str | None) -> str:

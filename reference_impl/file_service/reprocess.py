@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from random import SystemRandom
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement
 from sqlalchemy.exc import SQLAlchemyError
 
 from reference_impl.file_service import store
 from reference_impl.file_service.extractor import NEWEST
-from reference_impl.file_service.store import UPLOAD
-from reference_impl.service_libs.clock import Clock, SystemClock
+from reference_impl.file_service.store import UPLOAD, reprocess
+from reference_impl.service_libs.clock import SystemClock
 from reference_impl.service_libs.database import Database
 from reference_impl.service_libs.settings import DatabaseSettings
 
@@ -30,29 +30,6 @@ examples:
   python -m reference_impl.file_service reprocess --all --since 2026-01-31 --extractor-version 1
 
 exit status: 0 all were asked for, 1 some were left or the upload is unknown, 2 wrong usage or no database"""
-
-
-async def reprocess(
-    database: Database, clock: Clock, which: ColumnElement[bool], extractor_version: int
-) -> dict[str, bool]:
-    """For each upload of ``which``, whether it had its outcome and is now to be extracted anew, as another occurrence.
-
-    Raises what the database raises, and then none is.
-    """
-    again = {
-        "occurrence": UPLOAD.c.occurrence + 1,
-        "status": "received",
-        "extractor_version": extractor_version,
-        "claims": 0,
-        "claimed_until": clock.now(),
-    }
-    finished = UPLOAD.c.status != "received"
-    chosen = select(UPLOAD.c.upload_id, finished.label("finished")).where(which).order_by(UPLOAD.c.upload_id)
-    async with database.transaction() as transaction:
-        # Locked from here on, where there are such locks: what is reported is what is done.
-        found = {row.upload_id: row.finished for row in await transaction.execute(chosen.with_for_update())}
-        await transaction.execute(update(UPLOAD).where(which, finished).values(again))
-    return found
 
 
 def main(arguments: Sequence[str]) -> int:

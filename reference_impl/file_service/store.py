@@ -108,6 +108,12 @@ class UploadStore:
         self.recorded.set()
         return recorded
 
+    async def again(self, upload_id: str, extractor_version: int) -> bool | None:
+        """Have an upload extracted anew; False if it has no outcome yet, None if it is not known: then it is left."""
+        found = await reprocess(self._database, self._clock, UPLOAD.c.upload_id == upload_id, extractor_version)
+        self.recorded.set()
+        return found.get(upload_id)
+
     async def claim(self, most: int, seconds: float, besides: Collection[str] = ()) -> list[Upload]:
         """Unfinished uploads that nobody has claimed, oldest first, claimed and counted for so long from now on."""
         now = self._clock.now()
@@ -147,6 +153,29 @@ class UploadStore:
                 return False
             await self._outbox.add(transaction, self._topic, upload.upload_id, event.model_dump_json().encode())
             return True
+
+
+async def reprocess(
+    database: Database, clock: Clock, which: ColumnElement[bool], extractor_version: int
+) -> dict[str, bool]:
+    """For each upload of ``which``, whether it had its outcome and is now to be extracted anew, as another occurrence.
+
+    A deliberate second fact: its event has another id. Raises what the database raises, and then none is.
+    """
+    again = {
+        "occurrence": UPLOAD.c.occurrence + 1,
+        "status": "received",
+        "extractor_version": extractor_version,
+        "claims": 0,
+        "claimed_until": clock.now(),
+    }
+    finished = UPLOAD.c.status != "received"
+    chosen = select(UPLOAD.c.upload_id, finished.label("finished")).where(which).order_by(UPLOAD.c.upload_id)
+    async with database.transaction() as transaction:
+        # Locked from here on, where there are such locks: what is reported is what is done.
+        found = {row.upload_id: row.finished for row in await transaction.execute(chosen.with_for_update())}
+        await transaction.execute(update(UPLOAD).where(which, finished).values(again))
+    return found
 
 
 def _open_still(upload: Upload) -> tuple[ColumnElement[bool], ...]:

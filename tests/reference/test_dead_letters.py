@@ -192,8 +192,18 @@ def test_the_command_lists_letters(published, capsys):
 def test_the_command_says_why_it_refuses(published, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/db")
     asked = ["replay", "--kafka", "nowhere:1", "--consumer", "c", "--event", "e"]
-    assert main(asked) == 1
+    assert main(asked) == 2
     assert capsys.readouterr().err == "no dead letter of c about event e\n"
+
+
+def test_what_fails_on_the_way_is_told_apart_from_a_refusal(capsys, monkeypatch):
+    async def fails(*_):
+        raise OSError("gone")
+
+    monkeypatch.setattr(dead_letters, "letters", fails)
+    monkeypatch.setenv("DATABASE_URL", "sqlite:////nowhere/db")
+    assert main(["replay", "--kafka", "nowhere:1", "--consumer", "c", "--event", "e"]) == 1
+    assert "gone" in capsys.readouterr().err
 
 
 def test_wrong_usage_ends_with_2(capsys, monkeypatch):

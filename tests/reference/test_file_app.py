@@ -7,6 +7,8 @@ import zipfile
 
 import httpx
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from reference_impl.file_service.app import build_app
 from reference_impl.file_service.core_logic import UploadDesk
@@ -267,6 +269,46 @@ async def test_the_same_key_in_another_batch_is_refused(post, rows, batch):
 async def test_it_wakes_the_worker(post, uploads):
     await post()
     assert uploads.recorded.is_set()
+
+
+@pytest.fixture
+def reprocess(http):
+    async def ask(upload_id):
+        return await http.post(f"/v1/files/{upload_id}/reprocess")
+
+    return ask
+
+
+async def test_an_upload_with_its_outcome_is_extracted_anew_when_asked(*, post, reprocess, uploads, rows):
+    await post()
+    await post(key="u2")
+    async with uploads._database.transaction() as transaction:
+        await transaction.execute(text("UPDATE upload SET status = 'provisioned'"))
+    uploads.recorded.clear()
+    answer = await reprocess("u1")
+    assert (answer.status_code, answer.json()) == (202, {"upload_id": "u1"})
+    assert await rows("SELECT upload_id, occurrence, status FROM upload ORDER BY 1") == [
+        ("u1", 2, "received"),
+        ("u2", 1, "provisioned"),
+    ]
+    assert uploads.recorded.is_set()
+
+
+async def test_an_upload_that_cannot_be_extracted_anew_is_left(*, post, reprocess, rows):
+    await post()
+    for upload_id, status, error in (("u1", 409, "no_outcome_yet"), ("u2", 404, "unknown_upload")):
+        answer = await reprocess(upload_id)
+        assert (answer.status_code, answer.json()["error"]) == (status, error)
+    assert await rows("SELECT occurrence, status FROM upload") == [(1, "received")]
+
+
+async def test_without_its_database_nobody_can_say_whether_it_was_asked_for(*, reprocess, uploads, monkeypatch):
+    async def gone(*_):
+        raise OperationalError("UPDATE", {}, OSError("gone"))
+
+    monkeypatch.setattr(uploads, "again", gone)
+    answer = await reprocess("u1")
+    assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
 
 
 async def test_a_defect_of_ours_is_a_500_in_json(content, uploads, monkeypatch):

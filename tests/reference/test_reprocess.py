@@ -17,8 +17,8 @@ from reference_impl.common_core.events import UPLOAD_OUTCOMES
 from reference_impl.file_service import store
 from reference_impl.file_service.config import FileServiceSettings
 from reference_impl.file_service.extractor import NEWEST, Extractor
-from reference_impl.file_service.reprocess import main, reprocess
-from reference_impl.file_service.store import UPLOAD, Upload, UploadStore
+from reference_impl.file_service.reprocess import main
+from reference_impl.file_service.store import UPLOAD, Upload, UploadStore, reprocess
 from reference_impl.file_service.worker import Worker
 from reference_impl.service_libs import ledger
 from reference_impl.service_libs.database import Database
