@@ -6,9 +6,8 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
@@ -16,9 +15,10 @@ from harness.commands.options import Out, Seed, StackName
 from harness.commands.outputs import Outputs
 from harness.commands.places import out_folder, scenario, scenario_folder, shown, there
 from harness.commands.run import drawn
-from harness.errors import OneffectError, PlanRefused, UsageError
+from harness.errors import FileError, OneffectError, PlanRefused, UsageError
 
 if TYPE_CHECKING:
+    from harness.commands.made import Made
     from harness.commands.warm import WarmStacks
     from harness.plan import Plan
     from harness.reports.case import Case
@@ -64,9 +64,10 @@ def gate(  # noqa: PLR0913, PLR0917 - one parameter an option
 
       oneffect gate --stack docker
     """
+    from harness.commands.made import Made
     from harness.plan import make_plan
     from harness.reports import baseline
-    from harness.reports.github import annotation, unread
+    from harness.reports.github import annotate, unread
 
     environment = os.environ
     on_github = environment.get("GITHUB_ACTIONS") == "true"
@@ -80,20 +81,32 @@ def gate(  # noqa: PLR0913, PLR0917 - one parameter an option
     _refuse_doubles(plans)
     step_summary = environment.get("GITHUB_STEP_SUMMARY")
     outputs = Outputs(junit, html, summary, write_base, Path(step_summary) if step_summary else None)
-    outputs.prepare()
-    folder = out_folder(out)
-    started = datetime.now(UTC)
+    outputs.prepare(plan.label for plan in plans)
+    made = Made(plans, outputs, seed)
     with unread(typer.echo) if on_github else nullcontext():
-        cases = _run(plans, seed, folder)
-        if base is not None and before is not None:
+        ended = _run(made, out_folder(out))
+        cases = made.cases
+        if before is not None and base is not None and ended is None:
             folders = [place for place in _places(paths or []) if _is_folder(place)]
             cases = baseline.compared(before, cases, base, folders=folders)
-        headline = _tell(cases)
-    for case in cases if on_github else ():
-        if not case.passed:
-            typer.echo(annotation(case, _line(case), environment))
-    outputs.write(cases, seed=seed, started=started, headline=headline)
+        headline = _headline(cases) if ended is None else made.broken_off(_how(ended))
+        _tell(cases, headline)
+    if on_github:
+        for line in annotate([(case, _line(case)) for case in cases if not case.passed], environment):
+            typer.echo(line)
+    if ended is not None:
+        _leave(made, headline, ended)
+    made.write(cases, headline, broken_off=False)
     raise typer.Exit(_exit_code(cases))
+
+
+def _leave(made: Made, headline: str, ended: BaseException) -> NoReturn:
+    """Write what there is, then raise what the gate was broken off by; a file that cannot be written is said beside it."""
+    try:
+        made.write(made.all(headline), headline, broken_off=True)
+    except FileError as error:
+        typer.echo(f"oneffect: {error}", err=True)
+    raise ended
 
 
 def _tagged(names: Sequence[str]) -> list[tuple[Path, Scenario]]:
@@ -151,16 +164,25 @@ def _refuse_doubles(plans: Sequence[Plan]) -> None:
             raise UsageError(f"{other} and {plan.scenario_path} are both named {plan.label!r}; rename one")
 
 
-def _run(plans: Sequence[Plan], seed: int, out: Path) -> list[Case]:
+def _run(made: Made, out: Path) -> BaseException | None:
+    """Make the runs; what broke it off before all were made, None if nothing did."""
     from harness.commands.interrupt import until_interrupted
     from harness.commands.lanes import in_lanes
     from harness.reports.progress import Board
     from harness.reports.terminal import console
 
-    console().print(f"seed {seed}")
-    with Board(console(stderr=True), time.monotonic) as board:
-        work = in_lanes(plans, out, lambda plan, stacks: _attempt(plan, stacks, out, board))
-        return until_interrupted(work, out)
+    async def one(plan: Plan, stacks: WarmStacks) -> Case:
+        case = await _attempt(plan, stacks, out, board)
+        await made.add(case)
+        return case
+
+    console().print(f"seed {made.seed}")
+    try:
+        with Board(console(stderr=True), time.monotonic) as board:
+            until_interrupted(in_lanes(made.plans, out, one), out)
+    except BaseException as error:  # noqa: BLE001 - raised again once what there is has been written
+        return error
+    return None
 
 
 async def _attempt(plan: Plan, stacks: WarmStacks, out: Path, board: Board) -> Case:
@@ -182,20 +204,34 @@ async def _attempt(plan: Plan, stacks: WarmStacks, out: Path, board: Board) -> C
         return Case(plan.scenario.name, plan.variant, plan.scenario_path, seconds, error=str(error))
 
 
-def _tell(cases: Sequence[Case]) -> str:
+def _tell(cases: Sequence[Case], headline: str) -> None:
     """Print it all; the last line is the answer."""
     from harness.reports.case import COLUMNS
     from harness.reports.terminal import console, table
     from harness.reports.untrusted import shown as fit
 
     printer = console()
-    printer.print(table("", COLUMNS, [case.cells() for case in cases]))
-    bad = [case for case in cases if not case.passed]
-    for case in bad:
-        printer.print(fit(f"{case.label}: {case.why}\n{case.story}", lines=True))
-    headline = f"{len(bad)} of {len(cases)} runs did not pass" if bad else f"all {len(cases)} runs passed"
-    printer.print(headline)
-    return headline
+    if cases:
+        printer.print(table("", COLUMNS, [case.cells() for case in cases]))
+    for case in cases:
+        if not case.passed:
+            printer.print(fit(f"{case.label}: {case.why}\n{case.story}", lines=True))
+    printer.print(fit(headline))
+
+
+def _headline(cases: Sequence[Case]) -> str:
+    bad = sum(not case.passed for case in cases)
+    return f"{bad} of {len(cases)} runs did not pass" if bad else f"all {len(cases)} runs passed"
+
+
+def _how(ended: BaseException) -> str:
+    """What a gate was broken off by, in a few words."""
+    from harness.commands.interrupt import Interrupted
+
+    if isinstance(ended, Interrupted):
+        return str(ended).partition(";")[0]
+    said = str(ended).partition("\n")[0] if isinstance(ended, OneffectError) else type(ended).__name__
+    return f"broken off ({said})"
 
 
 def _line(case: Case) -> int | None:

@@ -1,10 +1,10 @@
-"""The files that a gate writes: looked at before anything starts, written when all is over."""
+"""The files that a gate writes: looked at before anything starts, written after each run and when all is over."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +26,12 @@ class Outputs:
     base: Path | None
     step_summary: Path | None
 
-    def prepare(self) -> None:
-        """Make the folders; FileError for the first file or folder that could not be written."""
+    def prepare(self, labels: Iterable[str]) -> None:
+        """Make the folders, and remove what an earlier gate left: it must not be taken for what this one found.
+
+        Of reports those of runs with these labels go. A base stays, for it is written only if all passed. FileError for
+        the first file or folder that could not be written; then nothing is removed.
+        """
         for path in (self.junit, self.summary, self.base):
             if path is not None:
                 _folder(path.parent)
@@ -37,35 +41,74 @@ class Outputs:
                     raise FileError("may not be written to; name another file", path=str(path))
         if self.html is not None:
             _folder(self.html)
+        reports = [_report(self.html, label) for label in labels] if self.html is not None else []
+        for path in (self.junit, self.summary, *reports):
+            if path is not None and path.is_file():
+                _remove(path)
 
-    def write(self, cases: Sequence[Case], *, seed: int, started: datetime, headline: str) -> None:
-        """Write all that was asked for; the base only if every run passed."""
+    def write(
+        self, cases: Sequence[Case], *, seed: int, started: datetime, headline: str, broken_off: str = ""
+    ) -> None:
+        """Write all that was asked for; the base only if every run passed. ``broken_off`` says how many were not made."""
         from harness.reports import baseline
+        from harness.reports.github import LARGEST
+        from harness.reports.markdown import markdown
+
+        self.keep(cases, seed=seed, started=started, headline=headline, broken_off=broken_off)
+        try:
+            if self.step_summary is not None:
+                with self.step_summary.open("ab") as file:
+                    room = LARGEST - file.tell()
+                    file.write(markdown(cases, seed=seed, headline=headline, room=room).encode())
+            if self.base is not None and not broken_off and all(case.passed for case in cases):
+                self.base.write_bytes(baseline.written(cases))
+        except OSError as error:
+            raise _unwritten(error) from error
+
+    def keep(self, cases: Sequence[Case], *, seed: int, started: datetime, headline: str, broken_off: str) -> None:
+        """Write what there is so far: the files in which a gate that is killed leaves the runs that it had made."""
         from harness.reports.junit import junit
         from harness.reports.markdown import markdown
 
-        told = markdown(cases, seed=seed, headline=headline).encode()
         try:
             if self.junit is not None:
-                self.junit.write_bytes(junit(cases, seed=seed, started=started))
+                self.junit.write_bytes(junit(cases, seed=seed, started=started, broken_off=broken_off))
             if self.summary is not None:
-                self.summary.write_bytes(told)
-            if self.step_summary is not None:
-                with self.step_summary.open("ab") as file:
-                    file.write(told)
-            if self.base is not None and all(case.passed for case in cases):
-                self.base.write_bytes(baseline.written(cases))
+                self.summary.write_bytes(markdown(cases, seed=seed, headline=headline).encode())
             if self.html is not None:
                 _copy_reports(cases, self.html)
         except OSError as error:
-            raise FileError(f"cannot be written: {error.strerror}", path=str(error.filename or "")) from error
+            raise _unwritten(error) from error
+
+
+def _unwritten(error: OSError) -> FileError:
+    return FileError(f"cannot be written: {error.strerror}", path=str(error.filename or ""))
 
 
 def _copy_reports(cases: Sequence[Case], folder: Path) -> None:
     for case in cases:
-        report = case.directory / "report.html"
-        if case.document is not None and report.is_file():
-            shutil.copyfile(report, folder / f"{case.label.replace(' ', '.')}.html")
+        report, copy = case.directory / "report.html", _report(folder, case.label)
+        if case.document is not None and report.is_file() and not _same_size(report, copy):
+            shutil.copyfile(report, copy)
+
+
+def _same_size(one: Path, other: Path) -> bool:
+    return other.exists() and one.stat().st_size == other.stat().st_size
+
+
+def _report(folder: Path, label: str) -> Path:
+    return folder / f"{label.replace(' ', '.')}.html"
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError:
+        # In a folder that is not ours, say, or mounted by itself: what cannot be removed is emptied.
+        try:
+            path.write_bytes(b"")
+        except OSError as error:
+            raise _unwritten(error) from error
 
 
 def _folder(path: Path) -> None:

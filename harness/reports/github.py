@@ -1,9 +1,9 @@
-"""What GitHub Actions reads from a step's output: annotations, and the order to read nothing else."""
+"""What GitHub Actions reads from a step: annotations, a summary, and the order to take nothing else for a command."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -17,7 +17,24 @@ if TYPE_CHECKING:
 LONGEST: Final = 4000
 """Characters of a run's report in an annotation, which is shown in a narrow box."""
 
+MOST: Final = 10
+"""Annotations of one step that GitHub shows."""
+
+LARGEST: Final = 1024 * 1024
+"""Bytes of a step's summary; GitHub shows nothing of a larger one."""
+
 Say = Callable[[str], object]
+
+
+def annotate(cases: Sequence[tuple[Case, int | None]], environment: Mapping[str, str]) -> list[str]:
+    """One for each case that did not pass, with its scenario's line; where they are too many, the last counts the rest."""
+    shown_ones = cases if len(cases) <= MOST else cases[: MOST - 1]
+    made = [annotation(case, line, environment) for case, line in shown_ones]
+    if rest := [case for case, _ in cases[len(shown_ones) :]]:
+        names = "\n".join(f"{case.label}: {case.why}" for case in rest)
+        title = _property(f"oneffect: {len(rest)} more runs did not pass")
+        made.append(f"::error title={title}::{_data(names[:LONGEST])}")
+    return made
 
 
 def annotation(case: Case, line: int | None, environment: Mapping[str, str]) -> str:

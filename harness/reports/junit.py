@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from harness.reports.case import Case
 
 
-def junit(cases: Sequence[Case], *, seed: int, started: datetime) -> bytes:
-    """The whole file. A run that was not as expected is a failure, one that could not be made an error."""
+def junit(cases: Sequence[Case], *, seed: int, started: datetime, broken_off: str = "") -> bytes:
+    """The whole file. A run that was not as expected is a failure, one that could not be made an error.
+
+    ``broken_off`` says why some were not made, and how many.
+    """
     suites = ET.Element("testsuites")
     suite = ET.SubElement(
         suites,
@@ -35,6 +38,8 @@ def junit(cases: Sequence[Case], *, seed: int, started: datetime) -> bytes:
     )
     properties = ET.SubElement(suite, "properties")
     ET.SubElement(properties, "property", {"name": "seed", "value": str(seed)})
+    if broken_off:
+        ET.SubElement(properties, "property", {"name": "broken off", "value": _plain(broken_off)})
     for case in cases:
         _case(suite, case)
     runs = [f"{case.label}: {case.directory}" for case in cases if case.document is not None]

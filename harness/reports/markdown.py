@@ -7,28 +7,66 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from harness.reports.case import COLUMNS
+from harness.reports.github import LARGEST
 from harness.reports.untrusted import shown
 
 if TYPE_CHECKING:
     from harness.reports.case import Case
 
 LONGEST: Final = 8000
-"""Characters of one run's report: a step's whole summary may have 1 MiB."""
+"""Characters of one run's report."""
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
 
-def markdown(cases: Sequence[Case], *, seed: int, headline: str) -> str:
-    """A headline, a table of all runs, and what there is to say of each that did not pass."""
-    lines = [f"## oneffect: {escaped(headline)}", "", f"Seed {seed}.", ""]
-    lines += [f"| | {' | '.join(COLUMNS)} |", f"|---|{'---|' * len(COLUMNS)}"]
-    for case in cases:
-        mark = "✅" if case.passed else "❌"
-        lines.append(f"| {mark} | {' | '.join(escaped(str(cell)) for cell in case.cells())} |")
-    for case in cases:
-        if not case.passed:
-            lines += ["", f"### {escaped(case.label)}: {escaped(case.why)}", "", *_block(case.story)]
-    return "\n".join([*lines, ""])
+def markdown(cases: Sequence[Case], *, seed: int, headline: str, room: int = LARGEST) -> str:
+    """A headline, a table of all runs, and what there is to say of each that did not pass.
+
+    It takes at most ``room`` bytes in UTF-8; rows and reports that do not fit are counted. Empty if nothing fits.
+    """
+    head = f"## oneffect: {escaped(headline)}\n\nSeed {seed}.\n"
+    columns = f"\n| | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}\n"
+    reports = [_report(case) for case in cases if not case.passed]
+    room -= _size(head)
+    if room < 0:
+        return ""
+    kept_free = _size(_more(len(reports), "reports")) if reports else 0
+    table = _fitting(columns, [_row(case) for case in cases], room - kept_free, "rows")
+    return head + table + _fitting("", reports, room - _size(table), "reports")
+
+
+def _fitting(head: str, pieces: Sequence[str], room: int, what: str) -> str:
+    """The head and its pieces, or as many of the first as fit into ``room`` bytes with how many more there are."""
+    if _size(head) + sum(map(_size, pieces)) <= room:
+        return head + "".join(pieces)
+    left = room - _size(head) - _size(_more(len(pieces), what))
+    if left < 0:
+        return ""
+    kept: list[str] = []
+    for piece in pieces:
+        left -= _size(piece)
+        if left < 0:
+            break
+        kept.append(piece)
+    return head + "".join(kept) + _more(len(pieces) - len(kept), what)
+
+
+def _more(count: int, what: str) -> str:
+    return f"\n{count} more {what} do not fit in here.\n"
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
+def _row(case: Case) -> str:
+    return f"| {'✅' if case.passed else '❌'} | {' | '.join(escaped(str(cell)) for cell in case.cells())} |\n"
+
+
+def _report(case: Case) -> str:
+    heading = f"\n### {escaped(case.label)}: {escaped(case.why)}\n"
+    # A short error is its own heading.
+    return heading if case.why.endswith(case.story) else "\n".join([heading, *_block(case.story), ""])
 
 
 def escaped(text: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.reports.github import annotation, unread
+from harness.reports.github import MOST, annotate, annotation, unread
 from tests.unit.reports.cases import case, document
 
 
@@ -41,3 +41,22 @@ def test_what_is_printed_within_is_no_command() -> None:
     token = first.removeprefix("::stop-commands::")
     assert last == f"::{token}::"
     assert len(token) == 32
+
+
+def bad(count: int):
+    return [(case(f"outage{number}", error="x"), number) for number in range(count)]
+
+
+def test_as_many_annotations_as_are_shown() -> None:
+    assert [",line=9," in line for line in annotate(bad(MOST), {})].count(True) == 1
+    assert len(annotate(bad(MOST), {})) == MOST
+    assert annotate([], {}) == []
+
+
+def test_of_more_the_last_says_how_many_and_which() -> None:
+    said = annotate(bad(MOST + 3), {})
+    assert len(said) == MOST
+    assert "title=oneffect outage8::" in said[-2]
+    assert said[-1].startswith("::error title=oneffect%3A 4 more runs did not pass::outage9: could not")
+    assert said[-1].count("%0A") == 3
+    assert "outage12: could not be run: x" in said[-1]

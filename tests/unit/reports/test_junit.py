@@ -44,6 +44,16 @@ def test_what_passed_failed_and_could_not_be_run() -> None:
     assert broken.find("error").text.endswith("kafka did not start\nits log")
 
 
+def test_a_gate_that_was_broken_off_says_so() -> None:
+    said = "interrupted by SIGTERM: 1 of 2 runs were not made"
+    made = junit([case(), case("b", error=f"was not made; {said}")], seed=41, started=STARTED, broken_off=said)
+    root = etree.fromstring(made)
+    SCHEMA.assertValid(root)
+    assert root.find(".//property[@name='broken off']").get("value") == said
+    assert root.find("testsuite").get("errors") == "1"
+    assert root.find(".//error").get("message") == f"could not be run: was not made; {said}"
+
+
 def test_worse_than_the_base_is_a_failure() -> None:
     root = read([replace(case(), regressions=["no longer bites: net.hang bit 1 times, 2 in the base"])])
     assert "no longer bites" in root.find(".//failure").get("message")
