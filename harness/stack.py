@@ -173,6 +173,19 @@ class Link(Protocol):
         ...
 
 
+@runtime_checkable
+class Keeping(Protocol):
+    """A stack that can leave the data of services and stores behind, in the folder ``data`` of the run directory."""
+
+    keeps: bool
+    """Whether it does; said before the services start. What nobody asked for outlives no run."""
+
+    @property
+    def unkept(self) -> Sequence[str]:
+        """What is not left, and why; complete once the stack has stopped."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record of a topic."""

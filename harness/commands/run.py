@@ -11,6 +11,8 @@ import typer
 
 from harness.commands.options import Addresses, Out, Seed, StackName, SystemFile
 from harness.commands.places import out_folder, scenario
+from harness.errors import UsageError
+from harness.stack import Keeping
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from harness.plan import Plan
     from harness.reports.progress import Board
     from harness.run import Result
+    from harness.stack import Stack
 
 EXIT: Final = {Verdict.VALID: 0, Verdict.UNKNOWN: 3, Verdict.INVALID: 1}
 """Exit codes; of several runs the worst verdict's."""
@@ -36,8 +39,15 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     stack: StackName = "auto",
     addresses: Addresses = None,
     out: Out = None,
+    *,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the data of services and stores in each run directory, as they are.")
+    ] = False,
 ) -> None:
     """Execute scenarios and judge what was recorded.
+
+    With --keep each run has a stack of its own, and its data stay: databases, Redis' files, all that services wrote.
+    Secrets are not taken out of them.
 
     Exit status: 0 valid, 1 invalid, 2 a wrong word or file, 3 unknown, 4 the stack could not start, 130 interrupted.
 
@@ -52,6 +62,8 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
       oneffect run ./mine.yaml --system ./system.yaml --out ./runs
 
       oneffect run ./mine.yaml --addresses ./staging.yaml
+
+      oneffect run redelivery --keep
     """
     from harness.commands.interrupt import until_interrupted
     from harness.plan import make_plan
@@ -69,7 +81,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     console().print(f"seed {seed}")
     folder = out_folder(out)
     with Board(console(stderr=True), time.monotonic) as board:
-        results = until_interrupted(_all(plans, folder, board), folder)
+        results = until_interrupted(_all(plans, folder, board, keep=keep), folder)
     raise typer.Exit(EXIT[max(result.verdict for result in results)])
 
 
@@ -78,22 +90,41 @@ def drawn(seed: int | None) -> int:
     return SystemRandom().randrange(1, 1_000_000) if seed is None else seed
 
 
-async def _all(plans: Sequence[Plan], out: Path, board: Board) -> list[Result]:
+async def _all(plans: Sequence[Plan], out: Path, board: Board, *, keep: bool) -> list[Result]:
     from harness.commands.warm import WarmStacks
     from harness.reports import document, terminal
+    from harness.reports.untrusted import shown
     from harness.run import run as execute
 
     results = []
     printer = terminal.console()
     async with WarmStacks(out) as stacks:
         for plan in plans:
-            stacks.admit(plan)
+            stack = stacks.admit(plan)
+            if keep:
+                _keeping(stack)
         for plan in plans:
             line = board.line(plan.label)
-            result = await execute(plan, out=out, stack=await stacks.of(plan, line), progress=line)
+            stack = await stacks.of(plan, line)
+            if keep:
+                _keeping(stack).keeps = True
+            result = await execute(plan, out=out, stack=stack, progress=line)
+            if keep:
+                # Its stores' files are the run's as well, and whole once they have left.
+                await stacks.drop(plan)
             line.done()
             with board.aside():
                 for text in terminal.report(document.read(result.directory), result.directory):
                     printer.print(text)
+                if keep:
+                    printer.print(f"data: {result.directory / 'data'}")
+                    for what in _keeping(stack).unkept:
+                        printer.print(f"  not kept: {shown(what)}")
             results.append(result)
     return results
+
+
+def _keeping(stack: Stack) -> Keeping:
+    if not isinstance(stack, Keeping):
+        raise UsageError(f"--keep: nothing of the {stack.name} stack is removed; its data are where they are")
+    return stack

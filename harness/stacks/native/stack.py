@@ -16,6 +16,7 @@ from harness.errors import PlanRefused, StackError
 from harness.stack import Forgetful, Killable, Link, Pausable, RunNames, ServiceHandle, Stoppable
 from harness.stacks.native.kafka import Kafka, listeners
 from harness.stacks.native.keeper import Keeper
+from harness.stacks.native.kept import DATA, SERVICES, STORES, copy
 from harness.stacks.native.link import NativeLink
 from harness.stacks.native.parts import Parts, require
 from harness.stacks.native.ports import Ports
@@ -57,6 +58,9 @@ class NativeStack:
         self._ports = Ports()
         self._keeper: Keeper | None = None
         self._files: Path | None = None
+        self._left: Path | None = None
+        self.keeps = False
+        self.unkept: list[str] = []
         self._databases: list[tuple[str, str]] = []
         self._parts: Parts | None = None
         self._addresses: dict[str, str] = {}
@@ -161,6 +165,7 @@ class NativeStack:
             await sql.create(server, database)
         env = {VARIABLE: self.kept.token, "TMPDIR": str(self.kept.folder / "tmp")}
         run_folder = await asyncio.to_thread(Path(folder).absolute)
+        self._left = run_folder / DATA
         for replica in self._system.replicas():
             addresses = {link.dependency: link.address for link in self.links.values() if link.service == replica}
             self.services[replica] = self._replica(
@@ -184,13 +189,20 @@ class NativeStack:
             raise
 
     async def stop_services(self, *, graceful: bool = False) -> None:
-        """End the run's services, with SIGKILL, which is quick, or by asking them to leave; their data go too."""
+        """End the run's services, with SIGKILL, which is quick, or by asking them to leave; their data go too.
+
+        Where data are kept their files are copied first, and databases stay until the stack stops.
+        """
         services = list(self.services.values())
         self.services.clear()
         await _down(services, graceful=graceful)
         if self._files is not None:
+            if services:
+                await self._keep(SERVICES, self._files)
             await asyncio.to_thread(shutil.rmtree, self._files, ignore_errors=True)
         databases, self._databases = self._databases, []
+        if self.keeps:
+            return
         for server, database in databases:
             with suppress(StackError):  # a server that is down keeps it until the stack ends
                 await sql.drop(server, database)
@@ -205,6 +217,8 @@ class NativeStack:
         """End everything this stack started and remove its temporary files; may be called twice."""
         try:
             await self.stop_services()
+            if self.keeps:
+                await self._keep_stores()
             await _down([*self.toxiproxies, *self.dependencies.values()], graceful=False)
         finally:
             keeper, self._keeper = self._keeper, None
@@ -214,6 +228,21 @@ class NativeStack:
             self.dependencies.clear()
             self.links.clear()
             self._ports.close()
+
+    async def _keep_stores(self) -> None:
+        """Ask the stores to leave, so that their files are whole, and copy those."""
+        # A broker's files are as large as the room that it takes for them beforehand.
+        brokers = {name for name in self.dependencies if self._system.kind(name) == "kafka"}
+        self.unkept += [f"{name}: what was read of its topics is in the history" for name in sorted(brokers)]
+        stores = {name: one for name, one in self.dependencies.items() if name not in brokers}
+        await _down(stores.values(), graceful=True)
+        for name in stores:
+            await self._keep(f"{STORES}/{name}", self.kept.folder / name / "files")
+
+    async def _keep(self, name: str, files: Path) -> None:
+        if self.keeps and self._left is not None:
+            problem = await asyncio.to_thread(copy, files, self._left / name)
+            self.unkept += [f"{name}: {problem}"] if problem else []
 
     def direct(self, name: str) -> str:
         """host:port of a dependency, a replica, or a service's first replica, that no fault touches."""

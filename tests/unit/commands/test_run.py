@@ -7,6 +7,7 @@ import pytest
 
 from harness.errors import FaultError, PlanRefused, ServiceExited
 from harness.verdict import Verdict
+from tests.unit.commands.conftest import FakeStack
 
 
 def test_a_valid_run_exits_with_0(project: Path, lab, say) -> None:
@@ -126,3 +127,40 @@ def test_what_the_stack_cannot_do_is_refused_before_it_starts(
     assert said.exit_code == 2
     assert "the native stack cannot" in said.stderr
     assert not lab.plans
+
+
+class KeepingStack(FakeStack):
+    """Leaves all but what it says."""
+
+    def __init__(self, lab) -> None:
+        super().__init__(lab)
+        self.keeps = False
+        self.unkept: list[str] = []
+
+    async def stop(self) -> None:
+        await super().stop()
+        self.unkept = ["kafka: too \x1b[31mlarge"] if self.keeps else []
+
+
+def test_kept_data_are_each_run_s_own_and_it_is_said_where(
+    project: Path, lab, say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.run.open_stack", lambda plan, folder: KeepingStack(lab))
+    said = say("run", "control", "network", "--keep", "--out", "there")
+    assert said.exit_code == 0
+    assert (lab.started, lab.stopped, len(set(lab.stacks))) == (2, 2, 2)
+    for number, name in ((1, "control"), (2, "network")):
+        assert f"data: there/run-{number}-{name}/data\n  not kept: kafka: too \\x1b[31mlarge\n" in said.stdout
+
+
+def test_nothing_is_kept_that_nobody_asked_for(project: Path, lab, say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.run.open_stack", lambda plan, folder: KeepingStack(lab))
+    said = say("run", "control")
+    assert [stack.keeps for stack in lab.stacks] == [False]
+    assert "data:" not in said.stdout
+
+
+def test_a_stack_that_removes_nothing_keeps_nothing(project: Path, lab, say) -> None:
+    said = say("run", "control", "--keep")
+    assert (said.exit_code, lab.started) == (2, 0)
+    assert "its data are where they are" in said.stderr

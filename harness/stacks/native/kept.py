@@ -1,0 +1,39 @@
+"""The files that a stack leaves behind if it was asked to: copies, for what they were made from goes all the same."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+DATA = "data"
+"""The folder in a run directory, with SERVICES and STORES in it, and in these a folder for each."""
+
+SERVICES = "services"
+STORES = "stores"
+
+_NEVER = frozenset({"postmaster.pid"})
+"""Of a process that is gone, and a new server would take it for one that lives."""
+
+
+def copy(source: Path, target: Path) -> str:
+    """Copy a folder, without sockets and pipes; what of it could not be copied, and why, or nothing."""
+    if not source.is_dir():
+        return "its files are not on this machine's disk"
+    try:
+        shutil.copytree(source, target, symlinks=True, ignore=_no_files, dirs_exist_ok=True)
+    except shutil.Error as error:
+        first, *more = error.args[0]
+        others = f", and {len(more)} more" if more else ""
+        return f"{first[0]}: {first[2]}{others}"
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    return ""
+
+
+def _no_files(folder: str, names: list[str]) -> set[str]:
+    paths = {name: Path(folder) / name for name in names}
+    return {
+        name
+        for name, path in paths.items()
+        if name in _NEVER or not (path.is_symlink() or path.is_file() or path.is_dir())
+    }
