@@ -15,7 +15,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 @pytest.fixture
@@ -55,6 +55,20 @@ def inject(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def healed_once(seen: str, folder: Path, *words: str) -> str:
+    """What was said of a fault that is healed early, once ``seen`` was said: on a busy machine that takes its time."""
+    command = [ONEFFECT, "inject", *words, "--for", "10m"]
+    said = ""
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as asked:
+        assert asked.stdout is not None
+        for line in asked.stdout:
+            if seen in line and seen not in said:
+                asked.send_signal(signal.SIGINT)
+            said += line
+        assert asked.wait(PATIENCE) == 0, said
+    return said
+
+
 def living(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
@@ -70,29 +84,15 @@ def test_what_is_up_can_be_broken_from_another_terminal(standing: subprocess.Pop
     for name, address in (*told["services"].items(), *told["dependencies"].items(), *told["links"].items()):
         assert any(line.split() == [name, address] for line in printed.splitlines()), name
 
-    down = inject(folder, "net.down", "--on", "worker#1->redis", "--for", "2s")
-    assert down.returncode == 0, down.stdout + down.stderr
-    assert down.stdout.endswith("net.down on worker#1->redis: healed; bit\n")
-    kill = inject(folder, "service.kill", "--on", "worker#2", "--for", "500ms")
-    assert kill.returncode == 0, kill.stdout + kill.stderr
-    assert "worker#2: killed, exit status -9" in kill.stdout
+    down = healed_once(": bit:", folder, "net.down", "--on", "worker#1->redis")
+    assert down.endswith("net.down on worker#1->redis: healed; bit\n")
+    kill = healed_once(": armed:", folder, "service.kill", "--on", "worker#2")
+    assert "worker#2: killed, exit status -9" in kill
     assert "ended by itself" not in (folder / "said").read_text()
     wrong = inject(folder, "net.donw", "--on", "worker#1->redis", "--for", "2s")
     assert (wrong.returncode, "nearest: net.down" in wrong.stderr) == (2, True)
 
-    early = subprocess.Popen(
-        [ONEFFECT, "inject", "net.hang", "--on", "worker#1->redis", "--for", "10m"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with early:
-        assert early.stdout is not None
-        while "armed" not in early.stdout.readline():
-            pass
-        early.send_signal(signal.SIGINT)
-        assert early.wait(PATIENCE) == 0
-        assert "healed" in early.stdout.read()
+    assert "healed" in healed_once(": armed:", folder, "net.hang", "--on", "worker#1->redis")
 
     (peer,) = [one for one in psutil.Process(standing.pid).children() if one.cmdline()[-1:] == ["peer.py"]]
     peer.kill()
@@ -103,7 +103,7 @@ def test_what_is_up_can_be_broken_from_another_terminal(standing: subprocess.Pop
     until(lambda: not living(children))
     assert not list((folder / ".oneffect").glob("up.[js]*"))
     said = (folder / "said").read_text()
-    assert down.stdout.splitlines()[0] in said
+    assert down.splitlines()[0] in said
     assert "in-the-token" not in said
     (history,) = (folder / ".oneffect" / "runs").glob("*-up-*/history.jsonl")
     records = [json.loads(line) for line in history.read_text().splitlines()]
