@@ -20,7 +20,7 @@ from harness.stacks.native.stack import NativeStack
 from harness.system import System
 
 HERE = Path(__file__).parent
-GENEROUS = 25.0
+GENEROUS = 120.0
 """Seconds until a test gives up waiting for a condition."""
 
 

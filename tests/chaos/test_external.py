@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
-PATIENCE = 120.0
+PATIENCE = 600.0
 REPLICA = "essay_lifecycle#1"
 START = """
 import json, subprocess, sys

@@ -17,7 +17,7 @@ from harness.stacks.native.process import Launch
 
 ROOT = Path(__file__).parents[2]
 ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
-PATIENCE = 300.0
+PATIENCE = 600.0
 UPLOADS = 20
 
 

@@ -18,7 +18,7 @@ import pytest
 from harness.stacks.native.keeper import Keeper
 from harness.stacks.native.reaper import LABEL
 
-GENEROUS = 30.0
+GENEROUS = 120.0
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
 LISTENING = "0A"
 

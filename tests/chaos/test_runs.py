@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
-PATIENCE = 90.0
+PATIENCE = 600.0
 
 
 def scenario(folder: Path, load: str, faults: str = "[]") -> Path:

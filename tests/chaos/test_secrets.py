@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+PATIENCE = 600.0
 ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
 SECRETS = [
     *("in-the-token", "in%2Dthe%2Durl", "in-the-url", "in-the-command", "in-the-effects", "in-the-config"),
@@ -72,7 +73,13 @@ def test_no_secret_stays_of_what_locust_was_answered(tmp_path: Path) -> None:
     ]
     environment = os.environ | {"DB_PASSWORD": SECRETS[-1]}
     done = subprocess.run(
-        [ONEFFECT, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [ONEFFECT, *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     said = done.stdout + done.stderr
     assert done.returncode == 3, said
@@ -87,7 +94,13 @@ def test_no_secret_stays_of_what_locust_was_answered(tmp_path: Path) -> None:
     elsewhere.write_text("\n".join([*lines, '{"oneffect_part_end":2}', ""]))
     words = ["merge", "out/latest", elsewhere.name]
     done = subprocess.run(
-        [ONEFFECT, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [ONEFFECT, *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert not told_in(tmp_path / "out", done.stdout)
@@ -112,7 +125,7 @@ def test_no_secret_is_written_or_said(tmp_path: Path) -> None:
         env=os.environ | {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "out/step.md", "DB_PASSWORD": SECRETS[-1]},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     said = done.stdout + done.stderr

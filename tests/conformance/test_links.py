@@ -25,7 +25,7 @@ DATABASES = "SELECT datname AS name FROM pg_database WHERE datname NOT LIKE 'tem
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not await condition():
             await asyncio.sleep(0.01)
 
