@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from harness.errors import FileError
-from harness.reports.summary import prefix, subject, summary
+from harness.reports.short import shorts
+from harness.reports.story import tell_all
+from harness.reports.summary import subject, summary
 from harness.verdict import Finding, Verdict
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def document(history: History, findings: Sequence[Finding], verdict: Verdict, te
         "figures": figures(history),
         "locust": locust(history),
         "faults": faults(history),
-        "findings": [_finding(history, finding, templates) for finding in findings],
+        "findings": _findings(history, findings, templates),
     }
 
 
@@ -177,30 +179,41 @@ def _expected(history: History) -> dict[str, Any]:
     return {"verdict": "valid", "find": [], **(history.header.get("expected") or {})}
 
 
-def _finding(history: History, finding: Finding, templates: Templates) -> dict[str, Any]:
-    def anomalies(found: Mapping[str, Sequence[Fields]]) -> dict[str, Any]:
+def _findings(history: History, findings: Sequence[Finding], templates: Templates) -> list[dict[str, Any]]:
+    """Each finding with its anomalies; what is told of them all is looked up together."""
+    found = [rows for one in findings for kind in (one.anomalies, one.warnings) for rows in kind.values()]
+    about = [named for rows in found for row in rows[:STORIES] if (named := subject(row)) is not None]
+    stories, short = tell_all(history, about), shorts(history, about)
+
+    def told(row: Fields, template: str) -> dict[str, Any]:
+        named = subject(row)
+        if named is None:
+            return {"said": said(template, row), "story": ""}
+        story = summary(row, stories[named], short[named])
+        words = said(template, row) if template else ""
+        return {"said": words, "story": story, "kind": named[0], "id": named[1], "short": short[named]}
+
+    def anomalies(checker: str, found: Mapping[str, Sequence[Fields]]) -> dict[str, Any]:
         return {
-            name: _anomaly(history, rows, templates.get((finding.checker, name), "")) for name, rows in found.items()
+            name: {
+                "count": len(rows),
+                "told": [told(row, templates.get((checker, name), "")) for row in rows[:STORIES]],
+                "rows": [dict(row) for row in rows[:MAX_ROWS]],
+            }
+            for name, rows in found.items()
         }
 
-    return {
-        "checker": finding.checker,
-        "verdict": finding.verdict.word if finding.verdict is not None else None,
-        "judged": finding.judged,
-        "error": finding.error,
-        "anomalies": anomalies(finding.anomalies),
-        "warnings": anomalies(finding.warnings),
-    }
-
-
-def _anomaly(history: History, rows: Sequence[Fields], template: str) -> dict[str, Any]:
-    told = []
-    for row in rows[:STORIES]:
-        about = subject(row)
-        named = {"kind": about[0], "id": about[1], "short": prefix(*about)} if about else {}
-        story = summary(history, row)
-        told.append({"said": said(template, row) if template or not story else "", "story": story, **named})
-    return {"count": len(rows), "told": told, "rows": [dict(row) for row in rows[:MAX_ROWS]]}
+    return [
+        {
+            "checker": one.checker,
+            "verdict": one.verdict.word if one.verdict is not None else None,
+            "judged": one.judged,
+            "error": one.error,
+            "anomalies": anomalies(one.checker, one.anomalies),
+            "warnings": anomalies(one.checker, one.warnings),
+        }
+        for one in findings
+    ]
 
 
 def said(template: str, row: Fields) -> str:

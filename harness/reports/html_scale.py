@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from harness.reports.html_tag import Html, tag
-from harness.reports.story import seconds
+from harness.reports.moment import seconds
 
 if TYPE_CHECKING:
     from harness.history.reader import History

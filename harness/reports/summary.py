@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from harness.reports.story import Kind, Moment, Story, seconds, tell
+from harness.reports.moment import Moment, seconds
 
 if TYPE_CHECKING:
-    from harness.history.reader import History
+    from harness.reports.story import Story, Subject
     from harness.verdict import Fields
 
 _MOST = 10
@@ -18,32 +18,23 @@ _DEEDS = frozenset({"claimed", "published", "published again", "offset passed", 
 
 _ENDS = frozenset({"no effect by", "dead letter"})
 
-_SHORT = 8
-"""Characters of an id: enough to be the only one, and ``show`` says so if not."""
 
-
-def subject(row: Fields) -> tuple[Kind, str] | None:
+def subject(row: Fields) -> Subject | None:
     """What a row of evidence is about: an event or an upload, if it names one."""
     if isinstance(found := row.get("event_id"), str):
         return "event", found
     return ("upload", found) if isinstance(found := row.get("upload_id"), str) else None
 
 
-def summary(history: History, row: Fields) -> str:
-    """One line for a row of evidence; empty if the row names neither event nor upload."""
-    about = subject(row)
-    if about is None:
-        return ""
-    consumer = row.get("consumer")
-    consumer = consumer if isinstance(consumer, str) else ""
-    named = prefix(*about) + ("…" if prefix(*about) != about[1] else "")
-    told = brief(tell(history, *about), consumer)
-    return f"{' '.join([about[0], named, consumer]).rstrip()}  {told}"
+def owner(row: Fields) -> str:
+    """The consumer that a row of evidence is about; empty if it is about none."""
+    return found if isinstance(found := row.get("consumer"), str) else ""
 
 
-def prefix(kind: Kind, id_: str) -> str:
-    """How an event's id begins; an upload's id whole, for those of one run differ at their ends."""
-    return id_[:_SHORT] if kind == "event" and ":" not in id_ else id_
+def summary(row: Fields, story: Story, short: str) -> str:
+    """One line for a row of evidence, whose subject's story and short id these are."""
+    named = short + ("…" if short != story.id else "")
+    return f"{' '.join([story.kind, named, owner(row)]).rstrip()}  {brief(story, owner(row))}"
 
 
 def brief(story: Story, consumer: str) -> str:

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.reports.story import Story, seconds
+from harness.reports.moment import seconds
+from harness.reports.story import Story
 from harness.reports.untrusted import shown
 
 if TYPE_CHECKING:

@@ -10,8 +10,11 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 def shown(text: object, *, lines: bool = False) -> str:
     """``text`` with whatever cannot be seen written out as its code; ``lines`` keeps its line breaks and tabs."""
+    said = str(text)
+    if said.isprintable():  # Nothing of those categories is.
+        return said
     kept = "\n\t" if lines else ""
-    return "".join(c if c in kept or unicodedata.category(c) not in _UNSEEN else _written(c) for c in str(text))
+    return "".join(c if c in kept or unicodedata.category(c) not in _UNSEEN else _written(c) for c in said)
 
 
 def _written(character: str) -> str:

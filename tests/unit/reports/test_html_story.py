@@ -1,4 +1,4 @@
-"""Anomalies on the page: each with its stories, told from an excerpt exactly as from the whole history."""
+"""Anomalies on the page: each with its stories, told together exactly as one by one."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ import pytest
 
 from harness.checkers.judge import judge
 from harness.history.reader import History
-from harness.reports.html_lanes import diagram, kind, numbers
+from harness.reports.html_lanes import diagram, lives, numbers
 from harness.reports.html_scale import bands
-from harness.reports.html_story import _excerpt
-from harness.reports.story import Moment, tell
+from harness.reports.html_tag import Html
+from harness.reports.story import Subject, tell, tell_all
 from harness.reports.summary import subject
 
 BAD = Path(__file__).parents[2] / "histories" / "bad"
@@ -31,50 +31,55 @@ def recorded(request: pytest.FixtureRequest) -> Iterator[History]:
         yield opened
 
 
-def subjects(history: History) -> list[tuple[str, str]]:
+def subjects(history: History) -> list[Subject]:
     rows = [row for one in judge(history) for found in one.anomalies.values() for row in found]
     return sorted({about for row in rows if (about := subject(row))})
 
 
-def told(history: History, about: list[tuple[str, str]]) -> list[Counter[Moment]]:
-    # What was seen at one moment has no order.
-    return [Counter(tell(history, *one).moments) for one in about]
-
-
-def test_an_excerpt_tells_the_same(recorded: History) -> None:
+def test_stories_told_together_are_the_same(recorded: History) -> None:
     about = subjects(recorded)
     assert about
-    whole = told(recorded, about)
-    with _excerpt(recorded, about):
-        assert told(recorded, about) == whole
+    together = tell_all(recorded, about)
+    assert list(together) == about
+    for one in about:
+        # What was seen at one moment has no order.
+        assert Counter(together[one].moments) == Counter(tell(recorded, *one).moments)
 
 
-def test_an_excerpt_is_small_and_goes_away(recorded: History) -> None:
-    count = "SELECT count(*) AS n FROM history"
-    before = recorded.sql(count)
-    with _excerpt(recorded, subjects(recorded)[:1]):
-        assert recorded.sql(count)[0]["n"] < before[0]["n"] / 2
-    assert recorded.sql(count) == before
-    with pytest.raises(ZeroDivisionError), _excerpt(recorded, subjects(recorded)):
-        raise ZeroDivisionError
-    assert recorded.sql(count) == before
+def test_many_stories_cost_no_more_looks_through_the_history_than_one(
+    recorded: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = subjects(recorded)
+    asked: list[str] = []
+    ask = recorded.sql
+    monkeypatch.setattr(recorded, "sql", lambda query, **given: asked.append(query) or ask(query, **given))
+    tell_all(recorded, about[:1])
+    one = len(asked)
+    tell_all(recorded, about)
+    assert 0 < len(asked) <= 2 * one
 
 
 def test_each_moment_has_a_lane_or_is_a_fault_s(recorded: History) -> None:
-    moments = [moment for one in subjects(recorded) for moment in tell(recorded, *one).moments]
-    assert {one.text.partition(" ")[0] for one in moments if kind(one) is None} <= {"fault"}
+    moments = [moment for one in tell_all(recorded, subjects(recorded)).values() for moment in one.moments]
+    assert {one.text.partition(" ")[0] for one in moments if not one.lane} <= {"fault"}
+    assert {one.kind for one in moments if not one.lane} <= {"fault"}
+    assert all(one.word for one in moments if one.lane)
+
+
+def pictured(history: History, id_: str) -> Html:
+    return diagram(tell(history, "event", id_), bands(history, 31 * 10**9), lives(history))
 
 
 def test_marks_have_the_numbers_of_the_list(history: History, lost: str) -> None:
     story = tell(history, "event", lost)
-    drawn = diagram(history, story, bands(history, 31 * 10**9))
+    drawn = pictured(history, lost)
     counted = [number for number in numbers(story.moments) if number]
     assert counted == list(range(1, len(counted) + 1))
     assert drawn.count('class="number"') == len(counted)
 
 
 def test_lanes_from_the_front_door_to_the_blob(history: History, lost: str) -> None:
-    drawn = diagram(history, tell(history, "event", lost), bands(history, 31 * 10**9))
+    drawn = pictured(history, lost)
     lanes = ["front door", "topic essays", "redis", "essay_lifecycle#1", "database", "raw blob"]
     places = [drawn.index(f">{lane}<") for lane in lanes]
     assert places == sorted(places)
@@ -83,8 +88,7 @@ def test_lanes_from_the_front_door_to_the_blob(history: History, lost: str) -> N
 
 
 def test_what_went_wrong_stands_out(history: History, lost: str, twice: str) -> None:
-    found = bands(history, 31 * 10**9)
     # Killed, and in the end no effect and no blob.
-    assert diagram(history, tell(history, "event", lost), found).count('class="mark wrong"') == 3
+    assert pictured(history, lost).count('class="mark wrong"') == 3
     # Only the second effect.
-    assert diagram(history, tell(history, "event", twice), found).count('class="mark wrong"') == 1
+    assert pictured(history, twice).count('class="mark wrong"') == 1

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from harness.history.reader import History
 from harness.reports import document, terminal
-from harness.reports.story import Moment, Story, tell
+from harness.reports.moment import Moment
+from harness.reports.story import Story, tell
 from harness.verdict import Finding, Verdict
 
 

@@ -1,0 +1,99 @@
+"""What consumers did with an event: what they asked the store, how far they read, effects and dead letters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.reports.moment import Asked, Moment, Numbered, short
+
+if TYPE_CHECKING:
+    from harness.history.reader import History
+
+_PART = 64
+"""Characters of an id that keys are first searched for: an id can be of any length, an expression cannot."""
+
+
+def claims(history: History, asked: Asked) -> Numbered:
+    """What the store was asked about a key that holds the event's id; nobody saw what it answered."""
+    query = f"""
+        WITH named AS (
+            SELECT i, t, command, key FROM history WHERE op = 'claim' AND regexp_matches(key, $any)
+        )
+        SELECT story, t, command, key, (SELECT min(consumer) FROM applies WHERE contains(key, consumer)) AS consumer
+        FROM named JOIN {Asked.ROWS} a ON contains(key, a.id) ORDER BY i
+    """  # noqa: S608 - of this module's own making
+    # One expression goes over each key once, however many ids there are.
+    parts = sorted({_literal(id_[:_PART]) for _, id_ in asked.pairs})
+    if not parts:
+        return
+    for row in history.sql(query, any="|".join(parts), **asked.parameters):
+        command = row["command"]
+        text, consumer = f"was asked: {command} {row['key']}", row["consumer"] or ""
+        brief = "claimed" if command.startswith("SET") else ""
+        yield row["story"], Moment(row["t"], "store", text, brief, consumer, "store", "redis", brief or "asked:")
+
+
+def offsets(history: History, asked: Asked) -> Numbered:
+    """When each group was first seen past each of its records."""
+    query = f"""
+        SELECT story, o.consumer, e.topic, e.partition, e."offset", min(o.t) AS t, min_by(o.committed, o.t) AS committed
+        FROM history e JOIN {Asked.ROWS} a ON e.event_id = a.id JOIN history o
+          ON o.op = 'offset' AND o.topic = e.topic AND o.partition = e.partition AND o.committed > e."offset"
+        WHERE e.op = 'event' GROUP BY ALL ORDER BY t
+    """  # noqa: S608 - of this module's own making
+    for row in history.sql(query, **asked.parameters):
+        place = f"{row['topic']}:{row['partition']}:{row['offset']}"
+        text, brief = f"offset passed ({place}, committed {row['committed']})", "offset passed"
+        lane = f"topic {row['topic']}"
+        yield row["story"], Moment(row["t"], row["consumer"], text, brief, row["consumer"], "topic", lane, brief)
+
+
+def effects(history: History, asked: Asked) -> Numbered:
+    """When each was first seen; and consumers that must have one, and at the end had none."""
+    first = f"""
+        SELECT story, consumer, event_id, effect, digest, min(t) AS t
+        FROM history JOIN {Asked.ROWS} a ON event_id = a.id WHERE op = 'effect' GROUP BY ALL ORDER BY t
+    """  # noqa: S608 - of this module's own making
+    for row in history.sql(first, **asked.parameters):
+        named = f"effect {row['effect']}" if row["effect"] else "effect"
+        text = f"{named} seen" + (f", carries {short(row['digest'])}" if row["digest"] else "")
+        who = row["consumer"]
+        yield row["story"], Moment(row["t"], who, text, "effect", who, "database", "database", "effect")
+    none = f"""
+        WITH asked AS {Asked.ROWS}, last AS (SELECT read, began FROM finals WHERE what = 'effects'), there AS (
+            SELECT DISTINCT consumer, event_id FROM history x JOIN last USING (read) JOIN asked ON event_id = asked.id
+            WHERE x.op = 'effect'
+        )
+        SELECT DISTINCT story, p.consumer, e.event_id, last.began AS t
+        FROM history e JOIN asked ON e.event_id = asked.id JOIN applies p ON p.event_type = e.event_type CROSS JOIN last
+        WHERE e.op = 'event' AND NOT EXISTS (
+            SELECT 1 FROM there WHERE there.consumer = p.consumer AND there.event_id = e.event_id)
+    """  # noqa: S608 - of this module's own making
+    for row in history.sql(none, **asked.parameters):
+        text, who = "the final read begins, and finds no effect", row["consumer"]
+        yield row["story"], Moment(row["t"], who, text, "no effect by", who, "database", "database", "no effect")
+
+
+def letters(history: History, asked: Asked) -> Numbered:
+    """Dead letters that name the event, or the place of one of its records."""
+    query = f"""
+        WITH asked AS {Asked.ROWS}, named AS (
+            SELECT story, l.* FROM letters l JOIN asked ON l.event_id = asked.id
+            UNION
+            SELECT story, l.* FROM history e JOIN asked ON e.event_id = asked.id JOIN letters l
+              ON l.source_topic = e.topic AND l.source_partition = e.partition AND l.source_offset = e."offset"
+            WHERE e.op = 'event'
+        )
+        SELECT * FROM named ORDER BY i
+    """  # noqa: S608 - of this module's own making
+    for row in history.sql(query, **asked.parameters):
+        text = (
+            f"dead letter: {row['kind']}, of {row['source_topic']}:{row['source_partition']}:{row['source_offset']}"
+        )
+        who, brief = row["consumer"] or "", "dead letter"
+        yield row["story"], Moment(row["t"], who or "?", text, brief, who, "letters", "dead letters", brief)
+
+
+def _literal(text: str) -> str:
+    """An expression that matches ``text`` alone, whatever it is made of."""
+    return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):X}}}" for c in text)
