@@ -28,6 +28,12 @@ _TIMEOUT = 2.0
 _AGAIN = 0.05
 """Seconds until a monitor that lost its server tries again."""
 
+_OPTIONS_FROM = {"SET": 3, "EXPIRE": 3, "PEXPIRE": 3}
+"""Command -> the place of its first option."""
+
+_WITH_VALUE = frozenset({"EX", "PX", "EXAT", "PXAT", "IFEQ", "IFNE", "IFDEQ", "IFDNE"})
+_CONDITIONS = frozenset({"NX", "XX", "GT", "LT", "IFEQ", "IFNE", "IFDEQ", "IFDNE"})
+
 _T = TypeVar("_T")
 
 
@@ -71,7 +77,8 @@ class RedisClient:
     async def monitor(self) -> AsyncIterator[tuple[float, str, str]]:
         """(seconds by the monotonic clock when it was received, command, first key) of each command, for ever.
 
-        Goes on after the server comes back; what it was asked meanwhile is not seen.
+        A command that depends on what is there has its condition: ``SET NX``. Goes on after the server comes back; what
+        it was asked meanwhile is not seen.
         """
         while True:
             with suppress(OSError, EOFError, TimeoutError):
@@ -91,4 +98,14 @@ class RedisClient:
 def _told(words: list[str]) -> tuple[float, str, str]:
     """What is told of a command, just now received. Scripts have their first key after text and number of keys."""
     place = 3 if words[0].upper() in {"EVAL", "EVALSHA"} else 1
-    return time.monotonic(), words[0], words[place] if len(words) > place else ""
+    return time.monotonic(), " ".join([words[0], *_conditions(words)]), words[place] if len(words) > place else ""
+
+
+def _conditions(words: list[str]) -> list[str]:
+    """The options that make a command do nothing, depending on what is there; what another option says is none."""
+    found, at = [], _OPTIONS_FROM.get(words[0].upper(), len(words))
+    while at < len(words):
+        option = words[at].upper()
+        found += [option] if option in _CONDITIONS else []
+        at += 2 if option in _WITH_VALUE else 1
+    return found

@@ -1,6 +1,6 @@
-"""Listens to what the system asks of its store, so that a story can say when a claim was made.
+"""Listens to what the system asks of its store, so that a story can say when a claim was asked for.
 
-No verdict rests on it: what a store was asked is not what it did.
+No verdict rests on it: what a store was asked is not what it did. A refused ``SET NX`` looks like one that was granted.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Protocol
 from harness.history.recorder import Recorder
 
 WRITES = frozenset(
-    {"SET", "SETNX", "DEL", "UNLINK", "EXPIRE", "PEXPIRE", "EVAL", "EVALSHA", "GETDEL", "HSET", "SADD"}
+    {"SET", "SETNX", "DEL", "UNLINK", "EXPIRE", "PEXPIRE", "EVAL", "EVALSHA", "GETDEL", "HSET", "HSETNX", "SADD"}
 )
+"""Commands by their first word; a condition may follow it."""
 
 _AGAIN = 0.5
 """Seconds until a look that broke is begun anew."""
@@ -24,7 +25,7 @@ class Monitor(Protocol):
     """The store's own stream of commands."""
 
     def monitor(self) -> AsyncIterator[tuple[float, str, str]]:
-        """(clock, command, key) for each command it is asked, for ever; goes on after the store comes back."""
+        """(clock, command with its condition, key) of each command it is asked, for ever; also after it comes back."""
         ...
 
 
@@ -34,7 +35,7 @@ async def listen(store: Monitor, recorder: Recorder) -> None:
         async with aclosing(store.monitor()) as commands:  # type: ignore[type-var]
             while (seen := await _next(commands)) is not None:
                 _, command, key = seen
-                if command.upper() in WRITES:
+                if command.upper().partition(" ")[0] in WRITES:
                     now = recorder.now()
                     recorder.record("claim", "seen", "observer:claims", t_begin=now, command=command.upper(), key=key)
         await asyncio.sleep(_AGAIN)

@@ -48,6 +48,36 @@ async def test_monitor_goes_on_after_a_long_value_and_after_an_end() -> None:
     assert seen == [("SET", "long"), ("EVAL", "of-script"), ("PING", "")] * 2
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b'"SET" "key" "value" "NX" "EX" "30"', ("SET NX", "key")),
+        (b'"set" "key" "value" "px" "5" "get" "nx"', ("set NX", "key")),
+        (b'"SET" "key" "NX" "XX" "KEEPTTL"', ("SET XX", "key")),
+        (b'"SET" "key" "NX"', ("SET", "key")),
+        (b'"SET" "key" "value" "IFEQ" "NX"', ("SET IFEQ", "key")),
+        (b'"EXPIRE" "key" "30" "GT"', ("EXPIRE GT", "key")),
+        (b'"SETNX" "key" "NX"', ("SETNX", "key")),
+        (b'"DEL" "key" "NX" "XX" "NX"', ("DEL", "key")),
+        (b'"SET"', ("SET", "")),
+    ],
+)
+async def test_monitor_tells_the_condition_of_a_command(line: bytes, told: tuple[str, str]) -> None:
+    """Whether a claim was asked for or taken is in it: a SET without one always succeeds."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.readline() == b"MONITOR\r\n"
+        writer.write(b"1.1 [0 a:1] " + line + b"\r\n")
+        await writer.drain()
+
+    async with serving(serve) as address:
+        client = RedisClient(address)
+        async with asyncio.timeout(20), aclosing(client.monitor()) as commands:  # type: ignore[type-var]
+            _, command, key = await anext(commands)
+        await client.close()
+    assert (command, key) == told
+
+
 async def test_headers_that_do_not_end_are_no_answer() -> None:
     """asyncio's error of it is neither an OSError nor a ValueError, which is all that callers wait for."""
 

@@ -43,3 +43,22 @@ async def test_a_look_that_breaks_is_begun_anew(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(OSError, match="full"):
         await asyncio.wait_for(claims.listen(Store(), recorder), 20)  # type: ignore[arg-type]
     assert recorder.keys == [("claim", "seen", "SET", f"key-{n}") for n in (1, 2, 3)]
+
+
+class Asked:
+    """Tells each of these."""
+
+    def __init__(self, *commands: str) -> None:
+        self._commands = commands
+
+    async def monitor(self) -> AsyncIterator[tuple[float, str, str]]:
+        for command in self._commands:
+            yield 0.0, command, "key"
+
+
+async def test_what_was_asked_is_recorded_with_its_condition() -> None:
+    recorder = Recorder(full=4)
+    store = Asked("set NX", "SET XX", "GET", "SETNX", "DEL", "SET")
+    with pytest.raises(OSError, match="full"):
+        await asyncio.wait_for(claims.listen(store, recorder), 20)  # type: ignore[arg-type]
+    assert [command for _, _, command, _ in recorder.keys] == ["SET NX", "SET XX", "SETNX", "DEL"]
