@@ -36,7 +36,9 @@ class Made:
         # What cannot be written now is said at the end, if it cannot be written then.
         with suppress(FileError):
             why = self.broken_off("the gate has not come to its end")
-            self._outputs.keep(self.all(why), seed=self.seed, started=self.started, headline=why, broken_off=why)
+            self._outputs.files.keep(
+                self.all(why), seed=self.seed, started=self.started, headline=why, broken_off=why
+            )
 
     @property
     def cases(self) -> list[Case]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,8 +43,15 @@ class Outputs:
             _folder(self.html)
         reports = [_report(self.html, label) for label in labels] if self.html is not None else []
         for path in (self.junit, self.summary, *reports):
-            if path is not None and path.is_file():
+            if path is not None and path.exists() and _is_ours(path):
                 _remove(path)
+
+    @property
+    def files(self) -> Outputs:
+        """Those that may be written more than once: not the terminal, say, as /dev/stdout."""
+        junit = self.junit if self.junit is not None and _is_ours(self.junit) else None
+        summary = self.summary if self.summary is not None and _is_ours(self.summary) else None
+        return replace(self, junit=junit, summary=summary)
 
     def write(
         self, cases: Sequence[Case], *, seed: int, started: datetime, headline: str, broken_off: str = ""
@@ -79,6 +86,11 @@ class Outputs:
                 _copy_reports(cases, self.html)
         except OSError as error:
             raise _unwritten(error) from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a file by itself, or will be one: not a pipe, and no link to what others write to as well."""
+    return not path.is_symlink() and (path.is_file() or not path.exists())
 
 
 def _unwritten(error: OSError) -> FileError:

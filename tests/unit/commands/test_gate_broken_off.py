@@ -179,3 +179,20 @@ def test_a_step_s_summary_keeps_to_what_is_shown(gated: Path, lab, say, monkeypa
     assert len(before.encode()) < len(said) <= LARGEST
     assert said.decode().endswith("\n2 more reports do not fit in here.\n")
     assert (gated / "summary.md").read_text().count("\n### ") == 2
+
+
+def test_what_leads_elsewhere_is_written_once_and_stays(gated: Path, lab, say) -> None:
+    """As /dev/stdout does, which is a link: to a terminal, a pipe or a file that others write to."""
+    reader, writer = os.pipe()
+    for name, target in (("junit.xml", f"/proc/self/fd/{writer}"), ("summary.md", gated / "log")):
+        (gated / name).unlink()
+        (gated / name).symlink_to(target)
+    (gated / "log").write_text("")
+    watched = (gated / "log").stat().st_ino
+    assert say("gate", "--junit", "junit.xml", "--summary", "summary.md").exit_code == 0
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        assert ET.fromstring(pipe.read()).find("testsuite").get("tests") == "4"
+    assert (gated / "junit.xml").is_symlink()
+    assert (gated / "log").stat().st_ino == watched
+    assert (gated / "log").read_text().count("## oneffect") == 1
