@@ -28,7 +28,9 @@ _ORDER: Final = ("front door", "topic", "store", "replica", "database", "blob", 
 
 _UP: Final = frozenset({"ready", "resumed"})
 _DOWN: Final = frozenset({"killed", "exited", "stopped", "paused"})
-_WRONG: Final = frozenset({"no effect", "effect again", "killed", "exited", "blob missing", "blob different"})
+_WRONG: Final = frozenset(
+    {"no effect", "effect again", "no follow-up", "killed", "exited", "blob missing", "blob different"}
+)
 """Words of what should not be."""
 
 Lives = Mapping[str, Sequence[tuple[int, str]]]

@@ -14,7 +14,7 @@ from harness.reports.html_tag import Html, join, tag
 from harness.reports.moment import Moment, seconds
 from harness.reports.short import shorts
 from harness.reports.story import Story, Subject, tell_all
-from harness.reports.summary import brief, owner, subject
+from harness.reports.summary import brief, named, owner, subject
 
 if TYPE_CHECKING:
     from harness.history.reader import History
@@ -35,8 +35,8 @@ def anomalies(history: History, document: Document, templates: Templates, bands:
         for name, one in finding[which].items()
     ]
     most = max(1, MOST // max(1, len(found)))
-    named = [subject(row) for *_, one in found for row in one["rows"][:most]]
-    about = [one for one in named if one is not None]
+    rows = [row for *_, one in found for row in one["rows"][:most]]
+    about = [one for one in map(subject, rows) if one is not None]
     if about:
         shown = _Shown(tell_all(history, about), shorts(history, about), bands, lives(history), run)
     else:
@@ -90,13 +90,12 @@ def _row(shown: _Shown, row: Mapping[str, Any], name: str, words: str) -> Html:
     story, left_out = _told(shown.stories[about])
     short = shown.shorts[about]
     show = shlex.join(["oneffect", "show", shown.run, f"--{about[0]}", short])
-    who = owner(row)
     summary = tag(
         "summary",
         tag("span", name, class_="name"),
         tag("code", f"{about[0]} {short}{'…' if short != about[1] else ''}"),
-        tag("span", who, class_="who") if who else None,
-        tag("span", brief(story, who), class_="brief"),
+        tag("span", who, class_="who") if (who := named(row)) else None,
+        tag("span", brief(story, owner(row)), class_="brief"),
     )
     return tag(
         "details",

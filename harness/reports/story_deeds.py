@@ -29,8 +29,7 @@ def claims(history: History, asked: Asked) -> Numbered:
     for row in history.sql(query, any="|".join(parts), **asked.parameters):
         command = row["command"]
         text, consumer = f"was asked: {command} {row['key']}", row["consumer"] or ""
-        brief = "claimed" if command.startswith("SET") else ""
-        yield row["story"], Moment(row["t"], "store", text, brief, consumer, "store", "redis", brief or "asked:")
+        yield row["story"], Moment(row["t"], "store", text, f"{command} asked", consumer, "store", "redis", command)
 
 
 def offsets(history: History, asked: Asked) -> Numbered:

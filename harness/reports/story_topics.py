@@ -22,6 +22,19 @@ _RECORDS: Final = """
 """
 """Each record, and the fault that published it."""
 
+_CAUSES: Final = f"""
+    WITH asked AS {Asked.ROWS}, records AS ({_RECORDS}), causes AS (
+        SELECT DISTINCT story, r.rule, joins[r.rule] AS value
+        FROM records e JOIN asked ON e.event_id = asked.id JOIN (SELECT DISTINCT rule, of FROM rules) r ON r.of = e.event_type
+        WHERE published_by IS NULL AND joins[r.rule] IS NOT NULL
+    ), answers AS (
+        SELECT e.*, r.rule, joins[r.rule] AS value
+        FROM records e JOIN (SELECT DISTINCT rule, event_type FROM rules WHERE rule IN (SELECT rule FROM causes)) r
+          USING (event_type)
+    )
+"""  # noqa: S608 - this module's own
+"""Events that ask for a follow-up by a rule, and what can be one; ``value`` joins them."""
+
 
 def events(history: History, asked: Asked) -> Numbered:
     """The records of each event."""
@@ -36,13 +49,36 @@ def events(history: History, asked: Asked) -> Numbered:
 
 
 def follow_ups(history: History, asked: Asked) -> Numbered:
-    """What names an event as its cause, or is joined to it by a rule of the system file."""
-    query = f"SELECT * FROM ({_RECORDS}) JOIN {Asked.ROWS} a ON causation_id = a.id ORDER BY i"  # noqa: S608 - this module's own
-    own = set(asked.pairs)
+    """What names an event as its cause or is joined to it by a rule of the system file; and where a rule's never came."""
+    query = f"""
+        {_CAUSES}
+        SELECT story, i, t, topic, partition, "offset", event_id, event_type, published_by
+        FROM records JOIN asked ON causation_id = asked.id
+        UNION
+        SELECT story, i, t, topic, partition, "offset", event_id, event_type, published_by
+        FROM answers JOIN causes USING (rule, value)
+        ORDER BY i
+    """  # noqa: S608 - this module's own
+    own, told = set(asked.pairs), set()
     for row in history.sql(query, **asked.parameters):
-        if (row["story"], row["event_id"]) not in own:
-            text = f"follow-up {row['event_type']} {row['event_id']} on the topic"
-            yield row["story"], _moment(row, text, "", "follow-up")
+        if (one := (row["story"], row["event_id"])) in own:
+            continue
+        text, again = f"follow-up {row['event_type']} {row['event_id']} on the topic", one in told
+        text += f", published again by {row['published_by']}" if row["published_by"] else ""
+        told.add(one)
+        yield row["story"], _moment(row, text, "" if again or row["published_by"] else "follow-up", "follow-up")
+    none = f"""
+        {_CAUSES}
+        SELECT story, string_agg(DISTINCT event_type, ' or ' ORDER BY event_type) AS types, any_value(ended) AS t,
+               (SELECT min(topic) FROM records WHERE event_type IN (SELECT event_type FROM rules WHERE rule = c.rule)) AS topic
+        FROM causes c JOIN rules USING (rule) JOIN finals f ON f.what = 'topics'
+        WHERE NOT EXISTS (
+            SELECT 1 FROM answers a WHERE a.published_by IS NULL AND a.rule = c.rule AND a.value = c.value)
+        GROUP BY story, rule, value ORDER BY ALL
+    """  # noqa: S608 - this module's own
+    for row in history.sql(none, **asked.parameters):
+        text, lane = f"the final read ends, and found no follow-up: {row['types']}", f"topic {row['topic'] or '?'}"
+        yield row["story"], Moment(row["t"], "topics", text, "no follow-up by", "", "topic", lane, "no follow-up")
 
 
 def _moment(row: Mapping[str, Any], text: str, brief: str, word: str) -> Moment:

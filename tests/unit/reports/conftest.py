@@ -52,7 +52,7 @@ def effect(t: float, event_id: str, which: str, read: int) -> dict[str, object]:
 
 
 def claim(t: float, event_id: str) -> dict[str, object]:
-    return {"t": t, "op": "claim", "phase": "seen", "command": "SET", "key": f"claim:essay_lifecycle:{event_id}"}
+    return {"t": t, "op": "claim", "phase": "seen", "command": "SET NX", "key": f"claim:essay_lifecycle:{event_id}"}
 
 
 RECORDS = [

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.run import judge_directory
+from tests.histories.builder import good_run
 from tests.unit.reports.conftest import HEADER, KIND, RECORDS, TWICE
 
 HOSTILE = "</script></style></title>\"'><script>alert(1)</script><img src=https://evil.example/x onerror=alert(2)>\x1b[2J\u202e"
@@ -215,3 +216,13 @@ def test_a_run_that_was_killed_at_once(tmp_path: Path) -> None:
 
 def test_writing_it_again_says_the_same(tmp_path: Path) -> None:
     assert write(tmp_path, RUN).markup == write(tmp_path, RUN).markup
+
+
+def test_a_follow_up_s_anomaly_opens_to_its_cause(tmp_path: Path) -> None:
+    tape = good_run(lambda tape: tape.drop(tape.find("event", event_id="shipped-4")))
+    tape.write(tmp_path / "history.jsonl")
+    judge_directory(tmp_path)
+    page = Page(tmp_path / "report.html")
+    assert f"oneffect show {tmp_path.name} --event placed-4" in page.words
+    assert "the final read ends, and found no follow-up: shipped" in page.words
+    assert page.markup.count('class="mark wrong"') == 1

@@ -1,10 +1,13 @@
 """A story is told from the history alone, oldest first."""
 
+from pathlib import Path
+
 import pytest
 
 from harness.errors import UsageError
 from harness.history.reader import History
 from harness.reports.story import find, tell
+from tests.histories.builder import Tape, final, good_run
 
 
 def test_the_story_of_a_lost_event(history: History, lost: str) -> None:
@@ -16,7 +19,7 @@ def test_the_story_of_a_lost_event(history: History, lost: str) -> None:
         (11.1, "client", "upload acknowledged"),
         (11.2, "blob c0ffee…", "raw blob present after the answer"),
         (12.0, "essays:0:0", f"event {lost} on the topic: essay.provisioned.v1"),
-        (12.031, "store", f"was asked: SET claim:essay_lifecycle:{lost}"),
+        (12.031, "store", f"was asked: SET NX claim:essay_lifecycle:{lost}"),
         (12.033, "essay_lifecycle#1", "fault f1 service.kill injected"),
         (12.034, "essay_lifecycle#1", "service killed"),
         (12.04, "essay_lifecycle#1", "fault f1 service.kill bit"),
@@ -64,3 +67,73 @@ def test_a_beginning_that_several_have(history: History, lost: str, twice: str) 
 def test_a_prefix_is_text_and_no_pattern(history: History, prefix: str) -> None:
     with pytest.raises(UsageError, match="no event"):
         find(history, "event", prefix)
+
+
+def told(tape: Tape, folder: Path, id_: str = "placed-4") -> list[tuple[str, str]]:
+    """The brief word and the text of each moment on a topic, in order."""
+    with History(tape.write(folder / "history.jsonl")) as history:
+        moments = tell(history, "event", id_).moments
+    return [(one.brief, one.text) for one in moments if one.kind == "topic" and one.brief != "offset passed"]
+
+
+def test_a_follow_up_is_told_by_the_rule_that_joins_it(tmp_path: Path) -> None:
+    assert told(good_run(), tmp_path) == [
+        ("published", "event placed-4 on the topic: placed, digest placed0004…"),
+        ("follow-up", "follow-up shipped shipped-4 on the topic"),
+    ]
+
+
+def test_a_follow_up_is_told_by_the_cause_that_it_names(tmp_path: Path) -> None:
+    def named(tape: Tape) -> None:
+        tape.one("event", event_id="closed-2").update(causation_id="placed-4")
+
+    texts = [text for _, text in told(good_run(named), tmp_path)]
+    assert texts[1:] == ["follow-up shipped shipped-4 on the topic", "follow-up closed closed-2 on the topic"]
+
+
+def test_a_follow_up_that_never_came_is_told(tmp_path: Path) -> None:
+    tape = good_run(lambda tape: tape.drop(tape.find("event", event_id="shipped-4")))
+    ended = tape.one("read", "ok", what="topics", final=True)
+    with History(tape.write(tmp_path / "history.jsonl")) as history:
+        (moment,) = [one for one in tell(history, "event", "placed-4").moments if one.brief == "no follow-up by"]
+    assert moment.t == ended["t"]
+    assert moment.text == "the final read ends, and found no follow-up: shipped"
+    assert (moment.lane, moment.word) == ("topic shipping", "no follow-up")
+
+
+def test_nobody_says_that_none_came_who_did_not_look(tmp_path: Path) -> None:
+    def blind(tape: Tape) -> None:
+        tape.drop(tape.find("event", event_id="shipped-4"))
+        tape.one("read", "ok", what="topics", final=True).update(phase="fail")
+
+    assert [brief for brief, _ in told(good_run(blind), tmp_path)] == ["published"]
+
+
+def test_an_event_that_asks_for_none_lacks_none(tmp_path: Path) -> None:
+    assert [brief for brief, _ in told(good_run(), tmp_path, "refused-7")] == ["published"]
+
+
+def test_a_follow_up_that_is_published_again_is_one(tmp_path: Path) -> None:
+    def again(tape: Tape) -> None:
+        read = final(tape, "topics")
+        publish = tape.add(600, "publish", "invoke", injected="kafka.duplicate")
+        place = {"topic": "shipping", "partition": 0, "offset": 90}
+        tape.add(601, "publish", "ok", of=publish, injected="kafka.duplicate", **place)
+        tape.event(read, 4, "shipped", 0, 90)
+
+    assert told(good_run(again), tmp_path)[1:] == [
+        ("follow-up", "follow-up shipped shipped-4 on the topic"),
+        ("", "follow-up shipped shipped-4 on the topic, published again by kafka.duplicate"),
+    ]
+
+
+@pytest.mark.parametrize("id_", ["a.*b", "x\\Qy", "new\nline", "\u00e9|\u4e2d", "(", "[" * 200, "a" * 70_000])
+def test_a_claim_is_found_whatever_the_id_is_made_of(tmp_path: Path, id_: str) -> None:
+    tape = good_run()
+    for record in tape.find("event", event_id="placed-4"):
+        record["event_id"] = id_
+    tape.add(200, "claim", "seen", command="SET NX", key=f"claim:shop:{id_}:1")
+    tape.add(201, "claim", "seen", command="SET NX", key="claim:shop:other")
+    with History(tape.write(tmp_path / "history.jsonl")) as history:
+        moments = tell(history, "event", id_).moments
+    assert [(one.brief, one.consumer) for one in moments if one.kind == "store"] == [("SET NX asked", "shop")]

@@ -30,7 +30,7 @@ def told(history: History, lost: str, twice: str) -> dict:
 def test_an_invalid_run(told: dict) -> None:
     lines = terminal.text(told, Path("runs/one")).splitlines()
     assert lines[0] == "INVALID  redis-outage setnx_only  seed 41  exactly one effect: lost 4 of 412"
-    assert lines[1].startswith("  lost  event 7f3a1111… essay_lifecycle  published 12.000 s, claimed 12.031 s")
+    assert lines[1].startswith("  lost  event 7f3a1111… essay_lifecycle  published 12.000 s, SET NX asked 12.031 s")
     assert "        gone: 7f3a1111-0000" in lines[2]
     assert lines[7] == "  … and 1 more, in verdict.json"
     assert lines[8] == (
