@@ -77,7 +77,7 @@ async def _all(plans: Sequence[Plan], out: Path, board: Board) -> list[Case]:
 
 def _tell(cases: Sequence[Case]) -> None:
     from harness.reports.case import COLUMNS
-    from harness.reports.terminal import console, report, stories, table
+    from harness.reports.terminal import console, in_all, report, stories, table
 
     printer = console()
     printer.print(table("", COLUMNS, [case.cells() for case in cases]))
@@ -85,7 +85,7 @@ def _tell(cases: Sequence[Case]) -> None:
         if case.document is None:
             continue
         if not case.as_expected:
-            for text in report(case.document, case.directory):
+            for text in report(case.document, case.directory, in_all(case.seconds)):
                 printer.print(text)
         elif case.verdict == "invalid":
             for text in stories(case.document, case.directory):

@@ -153,9 +153,11 @@ async def _run(plan: Plan, out: Path, board: Board) -> Result:
     from harness.run import run as execute
 
     line = board.line(plan.label)
+    begun = time.monotonic()
     result = await execute(plan, out=out, progress=line)
     line.done()
+    took = terminal.in_all(time.monotonic() - begun)
     with board.aside():
-        for text in terminal.report(document.read(result.directory), result.directory):
+        for text in terminal.report(document.read(result.directory), result.directory, took):
             terminal.console().print(text)
     return result

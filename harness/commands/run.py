@@ -105,6 +105,7 @@ async def _all(plans: Sequence[Plan], out: Path, board: Board, *, keep: bool) ->
                 _keeping(stack)
         for plan in plans:
             line = board.line(plan.label)
+            begun = time.monotonic()
             stack = await stacks.of(plan, line)
             if keep:
                 _keeping(stack).keeps = True
@@ -113,8 +114,9 @@ async def _all(plans: Sequence[Plan], out: Path, board: Board, *, keep: bool) ->
                 # Its stores' files are the run's as well, and whole once they have left.
                 await stacks.drop(plan)
             line.done()
+            took = terminal.in_all(time.monotonic() - begun)
             with board.aside():
-                for text in terminal.report(document.read(result.directory), result.directory):
+                for text in terminal.report(document.read(result.directory), result.directory, took):
                     printer.print(text)
                 if keep:
                     printer.print(f"data: {result.directory / 'data'}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.reports.document import Document
-from harness.reports.terminal import text
+from harness.reports.terminal import in_all, text
 
 COLUMNS: Final = (
     "scenario",
@@ -38,6 +38,8 @@ class Case:
     variant: str | None
     file: Path
     seconds: float
+    """From the beginning of the run until it was judged and its reports were written."""
+
     directory: Path = Path()
     document: Document | None = None
     error: str = ""
@@ -89,7 +91,9 @@ class Case:
     @property
     def story(self) -> str:
         """The whole of it, in lines: the report of the run, or the error."""
-        report = text(self.document, self.directory) if self.document is not None else self.error
+        report = (
+            text(self.document, self.directory, in_all(self.seconds)) if self.document is not None else self.error
+        )
         return "\n".join([*self.regressions, report.rstrip()])
 
     def cells(self) -> Sequence[object]:

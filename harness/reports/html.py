@@ -123,7 +123,7 @@ def _figures(document: Document) -> Html:
         ("faults bitten", f"{sum('bit' in one for one in faults)} of {len(faults)}" if faults else "none"),
         ("events", figures["events"]),
         ("effects", figures["effects"]),
-        ("seconds", f"{figures['duration']:.1f}"),
+        ("seconds recorded", f"{figures['duration']:.1f}"),
         *(
             (f"locust {name.replace('_', ' ')}", f"{value:g}")
             for name, value in (document.get("locust") or {}).items()

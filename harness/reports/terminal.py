@@ -37,13 +37,16 @@ def console(file: TextIO | None = None, *, stderr: bool = False) -> Console:
     return made
 
 
-def report(document: Document, directory: Path) -> Iterator[Text]:
-    """The lines of a judged run: verdict, what was found, what bit, the figures, and where it all stands."""
+def report(document: Document, directory: Path, took: str = "") -> Iterator[Text]:
+    """The lines of a judged run: verdict, what was found, what bit, the figures, and where it all stands.
+
+    ``took`` is what the command that prints it took: the record is over before it is judged, and cannot say.
+    """
     yield from _found(document, directory, None)
     yield from _unexpected(document)
     yield from _warnings(document)
     yield from _faults(document["faults"])
-    yield _figures(document["figures"])
+    yield _figures(document["figures"], took)
     if users := document.get("locust"):
         yield _line(
             f"  locust: {', '.join(f'{value:g} {name}' for name, value in users.items())} (from when each was due)",
@@ -57,11 +60,11 @@ def stories(document: Document, directory: Path) -> Iterator[Text]:
     yield from _found(document, directory, 1)
 
 
-def text(document: Document, directory: Path) -> str:
+def text(document: Document, directory: Path, took: str = "") -> str:
     """The same without colours, for a pytest report."""
     out = StringIO()
     plain = console(out)
-    for line in report(document, directory):
+    for line in report(document, directory, took):
         plain.print(line)
     return out.getvalue()
 
@@ -163,13 +166,18 @@ def _what(evidence: object, target: str) -> str:
     return f" ({what.removeprefix(f'{target}: ')})" if what else ""
 
 
-def _figures(figures: Mapping[str, Any]) -> Text:
+def in_all(seconds_: float) -> str:
+    """What a run took, from its beginning until it was judged and its reports were written."""
+    return f"{seconds_:.1f} s in all"
+
+
+def _figures(figures: Mapping[str, Any], took: str) -> Text:
     share = f", {figures['under_fault']:.0%} of them under a fault" if figures["under_fault"] else ""
     return _line(
         f"  {figures['operations']} operations ({figures['acknowledged']} acknowledged, "
         f"{figures['refused']} refused, {figures['unknown']} unknown){share}; "
         f"{figures['events']} events in {figures['records']} records, {figures['effects']} effects; "
-        f"{figures['duration']:.1f} s",
+        f"{figures['duration']:.1f} s recorded{f', {took}' if took else ''}",
         "dim",
     )
 

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from harness.errors import FaultError, PlanRefused, ServiceExited
+from harness.run import Result
 from harness.verdict import Verdict
 from tests.unit.commands.conftest import FakeStack
 
@@ -16,6 +18,20 @@ def test_a_valid_run_exits_with_0(project: Path, lab, say) -> None:
     assert "seed 41" in said.stdout
     assert "VALID  control  seed 41" in said.stdout
     assert [(plan.label, plan.seed) for plan in lab.plans] == [("control", 41)]
+
+
+def test_the_printed_time_is_the_whole(project: Path, lab, say, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The history ends before it is judged: its last record knows nothing of judging and reports."""
+    clock = SimpleNamespace(now=100.0)
+    made = lab.run
+
+    async def slow(*given: object, **more: object) -> Result:
+        clock.now += 34.2
+        return await made(*given, **more)
+
+    monkeypatch.setattr("harness.run.run", slow)
+    monkeypatch.setattr("harness.commands.run.time", SimpleNamespace(monotonic=lambda: clock.now))
+    assert "; 3.0 s recorded, 34.2 s in all" in say("run", "control").stdout
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,15 @@ def test_an_invalid_run(told: dict) -> None:
     assert "  net.hang file_service#1->redis: injected 16.500 s, never bit" in lines
 
 
+def test_the_record_s_time_is_not_said_to_be_the_whole(told: dict) -> None:
+    def figures(took: str) -> str:
+        (line,) = [line for line in terminal.text(told, Path("r"), took).splitlines() if " operations (" in line]
+        return line
+
+    assert figures("").endswith("; 31.3 s recorded")
+    assert figures(terminal.in_all(34.21)).endswith("; 31.3 s recorded, 34.2 s in all")
+
+
 def test_a_valid_run_says_what_was_judged(told: dict) -> None:
     good = [Finding("exactly one effect", Verdict.VALID, judged=412), Finding("outcomes", Verdict.VALID, judged=120)]
     findings = [{"checker": one.checker, "verdict": "valid", "judged": one.judged, "error": ""} for one in good]
