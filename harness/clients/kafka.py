@@ -174,10 +174,17 @@ class KafkaClient:
         try:
             consumer.assign(wanted)
             ends = await consumer.end_offsets(wanted)
-            for tp in wanted:
-                consumer.seek(tp, max(self._begin.get((topic, tp.partition), 0), ends[tp] - count))
-            reader = TopicReader(consumer, self._names)
-            found = [record async for record in reader.until(ends)]
+            first = {tp: self._begin.get((topic, tp.partition), 0) for tp in wanted}
+            reader, back = TopicReader(consumer, self._names), count
+            while True:
+                # Not every offset is a visible record: a transaction's marker has one, and so has what was aborted.
+                starts = {tp: max(first[tp], ends[tp] - back) for tp in wanted}
+                for tp, start in starts.items():
+                    consumer.seek(tp, start)
+                found = [record async for record in reader.until(ends)]
+                if len(found) >= count or starts == first:
+                    break
+                back *= 2
         finally:
             await _ended(consumer)
         # Records carry no order over partitions but time; offsets from the end are near enough for "the last ones".
