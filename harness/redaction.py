@@ -47,6 +47,9 @@ _LOGIN = re.compile(r"(?<=://)[^\s/'\"<>]+(?=@)")
 _WHOLE_LOGIN = re.compile(r"(?<=://)\S+(?=@)")
 """In a value of the system file: a password may hold what a URL should have had escaped."""
 
+_OF_A_USER = re.compile(r"(?<!\S)>(\S+)")
+"""The password in a Redis user's rules: ``user: app on >password ~* +@all``."""
+
 _PLACEHOLDERS = re.compile(f"(?:{PLACEHOLDER.pattern})+")
 _LONGEST_FILLED = 256
 """Characters that a placeholder is filled in with at most: without a bound one look could take the whole text."""
@@ -86,6 +89,8 @@ class Redaction:
             texts += [asked.post or asked.command or "" for asked in (system.reprocess, system.replay) if asked]
         found = {one for some in variables for one in _of_variables(some)}
         found |= {one for text in texts for one in _of_text(text)}
+        rules = [one.config.get("user", "") for one in system.dependencies.values()] if system is not None else []
+        found |= {one for rule in rules for one in _OF_A_USER.findall(rule)}
         wanted = {line for one in found for line in one.splitlines() if _searchable(line)}
         # As JSON writes them: many a log is made of it.
         wanted |= {json.dumps(one, ensure_ascii=ascii_)[1:-1] for one in wanted for ascii_ in (True, False)}

@@ -25,9 +25,12 @@ class Login:
 def redis_login(config: Mapping[str, str]) -> Login | None:
     """By ``masteruser`` and ``masterauth``, as a replica of that server would log in, else by ``requirepass``.
 
-    None: it asks for no password.
+    Without either by a password in the rules of the user ``default``. None: it asks for no password.
     """
     if "masteruser" in config and "masterauth" in config:
         return Login(config["masterauth"], config["masteruser"])
-    password = config.get("requirepass", "")
-    return Login(password) if password else None
+    if password := config.get("requirepass"):
+        return Login(password)
+    name, *rules = (config.get("user") or "default").split()
+    given = [rule.removeprefix(">") for rule in rules if rule.startswith(">")]
+    return Login(given[0]) if name == "default" and given else None

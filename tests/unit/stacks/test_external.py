@@ -220,3 +220,36 @@ async def test_traffic_is_that_of_the_address_where_the_proxy_listens(listens: s
                 assert len((await link.traffic()).connections) == seen
                 for each in accepted:
                     each.close()
+
+
+async def test_a_store_with_a_password_answers_who_logs_in(tmp_path: Path) -> None:
+    """Past every proxy, and through one: here the one address serves for both."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        known = False
+        while head := await reader.readline():
+            words = []
+            for _ in range(int(head[1:])):
+                await reader.readline()
+                words.append((await reader.readline()).strip())
+            if words[0] == b"AUTH":
+                known = words[1:] == [b"harness", b"sesame"]
+                writer.write(b"+OK\r\n" if known else b"-WRONGPASS of somebody else\r\n")
+            else:
+                writer.write(b"$1\r\nx\r\n" if known else b"-NOAUTH Authentication required.\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1")
+    async with server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        text = GOOD.replace("127.0.0.1:6379", address).replace("127.0.0.1:9102", address)
+        path = tmp_path / "there.yaml"
+        path.write_text(f"{text}logins: {{redis: {{user: harness, password: sesame}}}}\n")
+        stack = ExternalStack(SYSTEM, path)
+        assert await stack.dependencies["redis"].state() == "ready"
+        assert (await stack.links["ledger#1->redis"].probe(PATIENCE)).answered
+        path.write_text(text)
+        refused = await ExternalStack(SYSTEM, path).links["ledger#1->redis"].probe(PATIENCE)
+        assert not refused.answered
+        assert "NOAUTH" in refused.error
+        assert "logins in the addresses file" in refused.error
