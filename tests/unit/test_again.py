@@ -245,6 +245,7 @@ async def test_the_load_goes_on_until_all_was_asked_for_again(
                 self.answered.set()
                 await asyncio.sleep(0)
             told.append("load over")
+            self.answered.set()
 
     async def under_load(stage: Any) -> None:
         load = stage._load = Load()
