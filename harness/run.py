@@ -40,6 +40,10 @@ PATIENCE = 20.0
 the system's has met it yet: machines are busy at times."""
 
 
+SEVERAL = 3
+"""So many times the system's ``settle`` without a movement: what has not come by then is stuck, and not slow."""
+
+
 class Progress(Protocol):
     """Where a run says how far it is."""
 
@@ -171,11 +175,11 @@ class _Stage:
             await self._health("start")
             async with _background(*self._observers()):
                 await self._load_under_faults()
-                self._progress.step("waiting until all is done")
-                self._recorder.record("run", await self._drained(), "run")
-            await self._health("end")
-            self._progress.step("reading everything")
-            await self._watch.read_all()
+                deadline = asyncio.get_running_loop().time() + self._plan.scenario.drain
+                await self._come_to_rest(deadline)
+            while not await self._read_all() and asyncio.get_running_loop().time() < deadline:
+                async with _background(*self._observers()):
+                    await self._come_to_rest(deadline)
 
     async def _start(self) -> None:
         async with asyncio.TaskGroup() as starting:
@@ -221,6 +225,7 @@ class _Stage:
             redis=self._redis,
             deadline=self._plan.scenario.drain,
             patience=PATIENCE,
+            spoil=self._watch.spoiled.note,
         )
         self._progress.note(f"{planned.fault.name} on {planned.target}")
         try:
@@ -249,30 +254,53 @@ class _Stage:
         while not self._load.tally.acknowledged and loop.time() < deadline:
             await asyncio.sleep(0.02)
 
-    async def _drained(self) -> str:
+    async def _come_to_rest(self, deadline: float) -> None:
+        self._progress.step("waiting until all is done")
+        phase = await self._drained(deadline)
+        evidence = self._watch.unfinished() if phase == "deadline" else None
+        self._recorder.record("run", phase, "run", evidence=evidence)
+
+    async def _read_all(self) -> bool:
+        """The final full read; False if more came meanwhile: the system had only seemed to be at rest."""
+        await self._health("end")
+        self._progress.step("reading everything")
+        pulse = self._watch.pulse()
+        await self._watch.read_all()
+        return self._watch.pulse() == pulse
+
+    async def _drained(self, deadline: float) -> str:
         """``drained`` when the system has come to rest, else ``deadline``.
 
-        At rest: groups have passed all there is, each outcome has come, and for ``settle`` after the offsets were
-        read, the longest that a lease, a retry or a session may take, nothing more came.
+        At rest: groups have passed all there is, each outcome and dead letter has come, and for ``settle`` after the
+        offsets were read, the longest that a lease, a retry or a session may take, nothing more came. Of consumers that
+        commit no offsets only silence tells, and it must last longer. After the deadline the system is watched until it
+        is seen to move (it is slow) or nothing has moved for so long that it is stuck.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._plan.scenario.drain
+        settle = self._plan.system.settle
         while loop.time() < deadline:
-            await self._rounds(2, deadline)
+            await self._rounds(3, deadline)
             pulse = self._watch.pulse()
             if not self._watch.idle():
                 continue
             await self._watch.read_offsets()
-            await asyncio.sleep(self._plan.system.settle)
-            await self._rounds(2, deadline)
+            await asyncio.sleep(settle * (SEVERAL if self._watch.silent else 1))
+            await self._rounds(3, deadline)
             if self._watch.pulse() == pulse and self._watch.idle():
                 return "drained"
+        given_up = loop.time() + SEVERAL * settle
+        while loop.time() < given_up and self._watch.quiet_for() < SEVERAL * settle:
+            await asyncio.sleep(0.1)
         await self._watch.read_offsets()
-        await asyncio.sleep(self._plan.system.settle)
+        await asyncio.sleep(settle)
         return "deadline"
 
     async def _rounds(self, count: int, deadline: float) -> None:
-        """Wait for so many rounds of the observers: the first to end may have begun before what is asked about."""
+        """Wait for so many rounds of the observers.
+
+        The first to end may have begun before what is asked about, and what the offsets say counts once the topics were
+        read after them.
+        """
         wanted = self._watch.rounds + count
         while self._watch.rounds < wanted and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.02)

@@ -66,6 +66,8 @@ class Service(Model):
     env: dict[str, str] = Field(default={}, repr=False)
     """Like all that may hold a secret it is left out of what is printed of a service."""
     ready: Annotated[str, StringConstraints(pattern=r"^/")] = "/readyz"
+    reads: list[Name] | None = None
+    """Topics whose events it must apply; left out: those that its consumer group is assigned."""
 
     @model_validator(mode="after")
     def _starts(self) -> Service:
@@ -281,6 +283,11 @@ class System(Model):
                     allowed = ", ".join(sorted({*FILLED_IN, *self.dependencies, *self.services, "topic:NAME"}))
                     message = f"services.{name}: {{{used}}} names nothing; known are {allowed}"
                     raise ValueError(message)
+            if unread := sorted(set(service.reads or ()) - set(self.events.topics)):
+                message = (
+                    f"services.{name}.reads: {unread[0]} is not among events.topics; add it there, or mend the name"
+                )
+                raise ValueError(message)
             if "database" in service.placeholders() and not self.servers(name):
                 message = f"services.{name}: {{database}} needs a dependency of kind postgres beside it"
                 raise ValueError(message)

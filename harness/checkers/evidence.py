@@ -102,7 +102,25 @@ WHERE w.what NOT IN (SELECT what FROM finals) ORDER BY w.what
 """
 
 NOT_AT_REST: Final = """
-SELECT i AS i_run, t AS t_run, seconds(t) AS at_s FROM history WHERE op = 'run' AND phase = 'deadline' ORDER BY i
+WITH told AS (
+    SELECT i, t, evidence->>'$.backlog' AS backlog, evidence->>'$.awaited' AS awaited,
+           evidence->>'$.letters_awaited' AS letters, (evidence->>'$.passed_per_second')::DOUBLE AS passed,
+           (evidence->>'$.events_per_second')::DOUBLE AS events, (evidence->>'$.effects_per_second')::DOUBLE AS effects,
+           (evidence->>'$.backlog')::DOUBLE / nullif(passed, 0) AS seconds_more
+    FROM history WHERE op = 'run' AND phase = 'deadline'
+)
+SELECT i AS i_run, t AS t_run, seconds(t) AS at_s, coalesce(backlog, 'an unknown number of') AS backlog,
+       coalesce(awaited, '?') AS awaited, coalesce(letters, '?') AS letters,
+       CASE WHEN still THEN 'nothing had moved for ' || seconds(quiet) || ' s, so a longer `drain` would not help'
+            ELSE format('lately groups passed {} records a second, {} events and {} effects a second were seen. Lower the rate, '
+                        'or lengthen `drain`', coalesce(passed, 0), coalesce(events, 0), coalesce(effects, 0))
+                 || coalesce(' by ' || ceil(seconds_more * 1.5)::INT || ' s or more', '') END AS advice
+FROM told, moments
+WHERE i = (SELECT max(i) FROM history WHERE op = 'run' AND phase IN ('drained', 'deadline')) ORDER BY i
+"""
+
+RECORD_UNREADABLE: Final = """
+SELECT topic, partition, "offset", i AS i_record, t AS t_record, left(error, 200) AS why FROM unreadable ORDER BY i
 """
 
 LOAD_INCOMPLETE: Final = """
@@ -158,10 +176,17 @@ class Evidence(Queries):
         Anomaly("unhealthy_start", Verdict.UNKNOWN, UNHEALTHY_START, "{why}"),
         Anomaly("read_failed", Verdict.UNKNOWN, READ_FAILED, "the final read of {what} {why}"),
         Anomaly(
+            "record_unreadable",
+            Verdict.UNKNOWN,
+            RECORD_UNREADABLE,
+            "record {topic}:{partition}:{offset} could not be read ({why}), so what it says is not judged",
+        ),
+        Anomaly(
             "not_at_rest",
             Verdict.UNKNOWN,
             NOT_AT_REST,
-            "the system had not come to rest at {at_s} s, so what was read then may change yet. Lengthen `drain`",
+            "the system had not come to rest at {at_s} s: {backlog} records not passed, {awaited} outcomes and {letters} dead "
+            "letters awaited; {advice}",
         ),
         Anomaly(
             "load_incomplete",

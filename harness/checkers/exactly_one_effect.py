@@ -10,15 +10,20 @@ from harness.checkers.standing import TABLES, VIEWS
 from harness.verdict import Anomaly, Fields, Verdict
 
 LOST: Final = """
+WITH gone AS (
+    SELECT *, (SELECT min(o.t) FROM offsets o
+               WHERE o.consumer = missing.consumer AND o.topic = missing.place.topic
+                 AND o.partition = missing.place.partition AND o.committed > missing.place."offset") AS t_passed
+    FROM missing, moments
+    WHERE done = positions AND NOT excused AND effects_settled AND (letters_settled OR NOT dead_letters)
+)
 SELECT consumer, event_id, place.topic, place.partition, place."offset", i AS i_event, t AS t_event,
-       place.i AS i_offset, effects_read AS i_read, seconds(t) AS seen_s,
-       seconds((SELECT min(o.t) FROM offsets o
-                WHERE o.consumer = missing.consumer AND o.topic = missing.place.topic
-                  AND o.partition = missing.place.partition AND o.committed > missing.place."offset")) AS passed_s,
-       seconds(effects_began) AS read_s
-FROM missing, moments
-WHERE passed = positions AND NOT excused AND effects_settled AND (letters_settled OR NOT dead_letters)
-ORDER BY i
+       place.i AS i_offset, effects_read AS i_read, seconds(t) AS seen_s, seconds(t_passed) AS passed_s,
+       seconds(effects_began) AS read_s,
+       CASE WHEN silent > 0 THEN 'commits no offset, nothing moved any more for ' || seconds(quiet) || ' s, and it'
+            ELSE format('passed its offset ({}:{}:{}) by {} s and', place.topic, place.partition, place."offset",
+                        seconds(t_passed)) END AS deed
+FROM gone ORDER BY i
 """
 
 DUPLICATE: Final = """
@@ -40,7 +45,10 @@ FROM sights GROUP BY consumer, event_id HAVING count(*) > 1 ORDER BY t_last, eve
 
 PHANTOM: Final = """
 SELECT consumer, event_id, effect, i AS i_effect, t AS t_effect, topics_read AS i_read, seconds(t) AS effect_s
-FROM unmatched, moments WHERE NOT published AND topics_after_effects ORDER BY i
+FROM unmatched u, moments
+WHERE NOT published AND topics_after_effects
+  AND NOT EXISTS (SELECT 1 FROM respelled r WHERE r.consumer = u.consumer AND r.event_id = u.event_id)
+ORDER BY i
 """
 
 CORRUPT: Final = """
@@ -69,19 +77,19 @@ WHERE injected IS NULL GROUP BY event_id HAVING count(DISTINCT digest) > 1 ORDER
 CONFLICT_UNREPORTED: Final = """
 SELECT consumer, event_id, facts AS n, i AS i_event, i_other, t AS t_event
 FROM conflicts, moments
-WHERE foreign_facts > 0 AND passed = positions AND NOT reported AND dead_letters AND letters_settled ORDER BY i
+WHERE foreign_facts > 0 AND done = positions AND NOT reported AND dead_letters AND letters_settled ORDER BY i
 """
 
 EFFECT_AND_DEAD_LETTER: Final = """
 SELECT consumer, event_id, kind, min(i) AS i_letter, min(t) AS t_letter, min(i_effect) AS i_effect,
        min(t_effect) AS t_effect, seconds(min(t)) AS letter_s, seconds(min(t_effect)) AS effect_s
-FROM lettered WHERE applied AND (kind = 'poison' OR NOT conflict)
+FROM lettered WHERE applied AND NOT asked AND (kind = 'poison' OR NOT conflict)
 GROUP BY consumer, event_id, kind ORDER BY i_letter
 """
 
 DEAD_LETTERED_WRONGLY: Final = """
 SELECT consumer, event_id, kind, min(i) AS i_letter, min(t) AS t_letter, seconds(min(t)) AS letter_s
-FROM lettered, moments WHERE published AND NOT conflict AND NOT applied AND topics_after_letters
+FROM lettered, moments WHERE published AND NOT conflict AND NOT applied AND NOT asked AND topics_after_letters
 GROUP BY consumer, event_id, kind ORDER BY i_letter
 """
 
@@ -123,9 +131,15 @@ GROUP BY consumer, event_id, i_offset, t_offset, i_read ORDER BY t_offset
 """
 
 STALLED: Final = """
-SELECT consumer, event_id, topic, partition, "offset", i AS i_event, t AS t_event, i_offset, t_offset, committed,
-       coalesce('committed: ' || committed, 'nothing committed') AS standing_at, seconds(t) AS seen_s
-FROM due, moments WHERE standing = 'waiting' AND well AND NOT drained ORDER BY i
+WITH waiting AS (
+    SELECT *, row_number() OVER (PARTITION BY consumer, topic, partition ORDER BY "offset") AS nth,
+           count(*) OVER (PARTITION BY consumer, topic, partition) - 1 AS behind
+    FROM due WHERE standing = 'waiting'
+)
+SELECT consumer, event_id, topic, partition, "offset", behind, i AS i_event, t AS t_event, i_offset, t_offset, committed,
+       coalesce('committed: ' || committed, 'nothing committed') AS standing_at, seconds(t) AS seen_s,
+       seconds(moved) AS moved_s, CASE WHEN behind > 0 THEN ', and ' || behind || ' more behind it' ELSE '' END AS others
+FROM waiting JOIN stuck USING (consumer), moments WHERE nth = 1 AND well AND is_stuck AND NOT drained ORDER BY i
 """
 
 ARRIVED_LATE: Final = """
@@ -134,22 +148,51 @@ FROM due WHERE standing = 'late' ORDER BY i
 """
 
 UNEXERCISED: Final = """
-SELECT a.consumer, string_agg(DISTINCT a.event_type, ', ' ORDER BY a.event_type) AS types
-FROM applies a WHERE NOT EXISTS (SELECT 1 FROM events e JOIN applies b USING (event_type) WHERE b.consumer = a.consumer)
-GROUP BY a.consumer ORDER BY a.consumer
+SELECT a.consumer, string_agg(DISTINCT a.event_type, ', ' ORDER BY a.event_type) AS types,
+       coalesce((SELECT 'all ' || count(*) || ' records on the topics are malformed, the first: ' || arg_min(malformed, i)
+                 FROM malformed HAVING count(*) > 0 AND NOT EXISTS (SELECT 1 FROM events)),
+                (SELECT 'they were published on ' || string_agg(DISTINCT e.topic, ', ' ORDER BY e.topic)
+                        || ', which it does not read'
+                 FROM events e JOIN applies b USING (event_type) WHERE b.consumer = a.consumer HAVING count(*) > 0),
+                'none was published') AS why
+FROM applies a
+WHERE NOT EXISTS (SELECT 1 FROM events e JOIN applies b USING (event_type)
+                  JOIN reading r ON r.consumer = b.consumer AND r.topic = e.topic WHERE b.consumer = a.consumer)
+GROUP BY a.consumer
+UNION ALL
+-- Types of which some were published, and none where it reads, though it reads others.
+SELECT a.consumer, a.event_type, 'it was published on ' || string_agg(DISTINCT e.topic, ', ' ORDER BY e.topic)
+       || ', which it does not read'
+FROM applies a JOIN events e USING (event_type)
+LEFT JOIN reading r ON r.consumer = a.consumer AND r.topic = e.topic
+WHERE EXISTS (SELECT 1 FROM events o JOIN applies b USING (event_type)
+              JOIN reading q ON q.consumer = b.consumer AND q.topic = o.topic WHERE b.consumer = a.consumer)
+GROUP BY a.consumer, a.event_type HAVING count(r.topic) = 0
+ORDER BY consumer, types
 """
 
 MULTIPLICITY_UNSEEN: Final = """
-SELECT consumer, count(*) AS n, min(i) AS i_effect FROM found
-GROUP BY consumer HAVING bool_and(coalesce(effect, event_id) = event_id) ORDER BY consumer
+WITH shared AS (
+    SELECT consumer, template, count(DISTINCT event_id) AS events FROM found WHERE template IS NOT NULL GROUP BY ALL
+), told AS (
+    SELECT f.consumer, f.i, f.template,
+           CASE WHEN coalesce(f.effect, f.event_id) = f.event_id THEN true
+                WHEN f.template IS NOT NULL THEN s.events > 1 OR regexp_full_match(f.template, '\\{[^{}]*\\}') END AS computed
+    FROM found f LEFT JOIN shared s USING (consumer, template)
+)
+SELECT consumer, count(*) AS n, min(i) AS i_effect, coalesce(arg_min(template, i), 'the event''s id') AS named
+FROM told GROUP BY consumer HAVING bool_and(computed) ORDER BY consumer
 """
 
 UNDECIDED: Final = """
 SELECT consumer, event_id, i AS i_event, 'its offset is passed and it has no effect, but effects and dead letters were '
        || 'not read long enough after the offsets' AS why
 FROM missing, moments
-WHERE passed = positions AND NOT excused AND effects_read IS NOT NULL
+WHERE done = positions AND NOT excused AND effects_read IS NOT NULL
   AND NOT (effects_settled AND (letters_settled OR NOT dead_letters))
+UNION ALL
+SELECT consumer, event_id, i, 'it has no effect, and its consumer commits no offset; ' || doubt
+FROM missing, moments WHERE done < positions AND passed + silent = positions AND NOT excused AND effects_read IS NOT NULL
 UNION ALL
 SELECT consumer, event_id, i, 'its effect matches no event, but the topics were not read after the effects'
 FROM unmatched, moments WHERE NOT topics_after_effects
@@ -157,18 +200,20 @@ UNION ALL
 SELECT consumer, event_id, i, 'its id was used twice, but the dead letters were not read, or not long enough after the '
        || 'offsets'
 FROM conflicts, moments
-WHERE foreign_facts > 0 AND passed = positions AND NOT reported AND NOT (dead_letters AND letters_settled)
+WHERE foreign_facts > 0 AND done = positions AND NOT reported AND NOT (dead_letters AND letters_settled)
 UNION ALL
 SELECT consumer, event_id, i, 'it has a dead letter, but the topics were not read after the dead letters'
-FROM lettered, moments WHERE published AND NOT conflict AND NOT applied AND NOT topics_after_letters
+FROM lettered, moments WHERE published AND NOT conflict AND NOT applied AND NOT asked AND NOT topics_after_letters
 UNION ALL
 SELECT consumer, event_id, i, 'it is malformed and passed, but the dead letters were not read, or not long enough after '
        || 'the offsets'
 FROM unlettered, moments WHERE NOT (dead_letters AND letters_settled)
 UNION ALL
-SELECT consumer, event_id, i, CASE WHEN drained THEN 'it is not passed, but the run had taken the system for at rest'
-                                   ELSE 'it is not passed, but not all was healed and good at the end' END
-FROM due, moments WHERE standing = 'waiting' AND (drained OR NOT well)
+SELECT consumer, event_id, i,
+       CASE WHEN drained THEN 'it is not passed, but the run had taken the system for at rest'
+            WHEN NOT well THEN 'it is not passed, but not all was healed and good at the end'
+            ELSE 'it is not passed, but ' || consumer || ' still moved at ' || seconds(moved) || ' s: it may be slow' END
+FROM due JOIN stuck USING (consumer), moments WHERE standing = 'waiting' AND (drained OR NOT well OR NOT is_stuck)
 UNION ALL
 SELECT consumer, NULL, NULL, 'its offsets were not read at the end'
 FROM (SELECT DISTINCT consumer FROM due), moments WHERE offsets_read IS NULL
@@ -176,6 +221,30 @@ UNION ALL
 SELECT consumer, NULL, NULL, 'its effects were not read at the end'
 FROM (SELECT DISTINCT consumer FROM due), moments WHERE effects_read IS NULL
 ORDER BY ALL
+"""
+
+ID_DIFFERS: Final = """
+SELECT consumer, published_id AS event_id, event_id AS named, effect, i AS i_effect, t AS t_effect, i_event
+FROM respelled, moments WHERE topics_after_effects ORDER BY i
+"""
+
+LETTER_CONTRADICTS: Final = """
+SELECT consumer, event_id AS named, coalesce(source_id, 'a malformed record') AS event_id, kind, source_topic AS topic,
+       source_partition AS partition, source_offset AS "offset", i AS i_letter, t AS t_letter
+FROM sources s
+WHERE event_id IS NOT NULL AND CASE
+    WHEN source_id IS NOT NULL THEN event_id <> source_id
+    -- The id that a malformed record claims may be named; another event's may not.
+    WHEN of_malformed THEN event_id IS DISTINCT FROM claims
+                       AND EXISTS (SELECT 1 FROM events e WHERE e.event_id = s.event_id) END
+ORDER BY i
+"""
+
+OFFSETS_UNSEEN: Final = """
+SELECT consumer, count(*) AS n, min(e.i) AS i_event
+FROM silent JOIN applies USING (consumer) JOIN events e USING (event_type)
+JOIN reading r USING (consumer, topic), moments WHERE offsets_read IS NOT NULL
+GROUP BY consumer ORDER BY consumer
 """
 
 LETTER_DOUBLED: Final = """
@@ -193,18 +262,18 @@ class ExactlyOneEffect(Queries):
     tables: ClassVar[Mapping[str, str]] = TABLES
     views: ClassVar[frozenset[str]] = VIEWS
     judged: ClassVar[str] = """
-        SELECT (SELECT count(*) FROM events JOIN applies USING (event_type))
-             - (SELECT coalesce(sum(records - 1), 0) FROM (
-                    SELECT count(*) AS records FROM events SEMI JOIN repeated USING (event_id) JOIN applies a USING (event_type)
-                    GROUP BY a.consumer, event_id)) AS n
+        WITH read AS (
+            SELECT consumer, event_id FROM events JOIN applies USING (event_type) SEMI JOIN reading USING (consumer, topic)
+        )
+        SELECT (SELECT count(*) FROM read) - (SELECT coalesce(sum(records - 1), 0) FROM (
+            SELECT count(*) AS records FROM read SEMI JOIN repeated USING (event_id) GROUP BY consumer, event_id)) AS n
     """
     anomalies: ClassVar[tuple[Anomaly, ...]] = (
         Anomaly(
             "lost",
             Verdict.INVALID,
             LOST,
-            "event {event_id}: {consumer} passed its offset ({topic}:{partition}:{offset}) by {passed_s} s and had no "
-            "effect of it at {read_s} s",
+            "event {event_id}: {consumer} {deed} had no effect of it at {read_s} s",
         ),
         Anomaly(
             "duplicate",
@@ -271,7 +340,8 @@ class ExactlyOneEffect(Queries):
             "stalled",
             Verdict.INVALID,
             STALLED,
-            "event {event_id}: {consumer} never passed {topic}:{partition}:{offset} ({standing_at}), seen at {seen_s} s",
+            "event {event_id}: {consumer} never passed {topic}:{partition}:{offset} ({standing_at}), seen at {seen_s} s; it "
+            "last moved at {moved_s} s{others}",
         ),
         Anomaly(
             "arrived_late",
@@ -283,16 +353,37 @@ class ExactlyOneEffect(Queries):
             "unexercised",
             Verdict.UNKNOWN,
             UNEXERCISED,
-            "{consumer}: no event of the types that it applies was published ({types}), so nothing was judged of it",
+            "{consumer}: no event of the types that it applies ({types}) was judged: {why}",
         ),
         Anomaly(
             "multiplicity_unseen",
             Verdict.UNKNOWN,
             MULTIPLICITY_UNSEEN,
-            "{consumer}: its {n} effects have no identity but the event's, so two of one event would look like one; let "
-            "the query's `effect` tell them apart",
+            "{consumer}: its {n} effects are named by what their events carry ({named}), so two of one event may look like "
+            "one; let the query's `effect` be something that each row has of its own",
         ),
         Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "event {event_id}: {consumer}: {why}"),
+        Anomaly(
+            "id_differs",
+            Verdict.UNKNOWN,
+            ID_DIFFERS,
+            "event {event_id}: {consumer}'s effect {effect} names it {named}, which differs in its letters' case, so it is "
+            "not known to be of this event; let the query give the id as it was published",
+        ),
+        Anomaly(
+            "dead_letter_contradicts",
+            Verdict.UNKNOWN,
+            LETTER_CONTRADICTS,
+            "{consumer}'s dead letter ({kind}) names event {named} and the place {topic}:{partition}:{offset}, where "
+            "{event_id} lies; mend it, or `dead_letters` in the system file",
+        ),
+        Anomaly(
+            "offsets_unseen",
+            None,
+            OFFSETS_UNSEEN,
+            "{consumer} committed no offset: it keeps them elsewhere, or never read. When it passed its {n} events is not "
+            "seen; its effects are judged all the same",
+        ),
         Anomaly(
             "dead_letter_doubled",
             None,

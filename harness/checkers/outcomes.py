@@ -9,32 +9,16 @@ from harness.checkers.queries import Queries, checks
 from harness.verdict import Anomaly, Fields, Verdict
 
 TABLES: Final = {
+    # How often an upload was, or may have been, done again; and how often it certainly was.
     "reprocessed": """
-        SELECT upload_id, count(*) FILTER (phase = 'invoke') - count(*) FILTER (phase = 'fail') AS times
+        SELECT upload_id, count(*) FILTER (phase = 'invoke') - count(*) FILTER (phase = 'fail') AS times,
+               count(*) FILTER (phase = 'ok') AS done
         FROM history WHERE op = 'reprocess' GROUP BY upload_id
     """,
     # Workers elsewhere whose master saw them leave before the drain began.
     "seen_off": """
         SELECT worker FROM history WHERE op = 'load' AND worker IS NOT NULL
         GROUP BY worker HAVING bool_or(phase = 'joined') AND NOT bool_or(phase = 'lost')
-    """,
-    # One row an upload, and one a batch; what was acknowledged late may have its outcome after all was read, and nothing
-    # is argued from another machine's clock. An answer that never came leaves it unknown. A batch is ok if all its uploads
-    # are, none is still to be sent, and one of them should pass validation; of any other an outcome may come, and need not.
-    "asked": """
-        WITH sent AS (
-            SELECT u.*, coalesce(r.times, 0) AS times,
-                   coalesce(CASE WHEN placed THEN worker IS NOT NULL AND worker NOT IN (FROM seen_off)
-                                 ELSE ended >= topics_began END, false) AS late
-            FROM uploads u LEFT JOIN reprocessed r USING (upload_id) CROSS JOIN moments
-        )
-        SELECT 'upload' AS of, upload_id AS key, upload_id, state, acceptable, i, t, ended, times, late FROM sent
-        UNION ALL
-        SELECT 'batch', batch, arg_min(upload_id, i),
-               CASE WHEN bool_and(state = 'ok') AND bool_or(coalesce(acceptable, false))
-                     AND count(*) >= (SELECT batch_size FROM settings) THEN 'ok' ELSE 'unknown' END,
-               NULL, min(i), min(t), max(ended), sum(times), bool_or(late)
-        FROM sent WHERE batch IS NOT NULL GROUP BY batch
     """,
     # One row an (outcome rule, join value). Records that the harness published are no outcomes.
     "per_key": """
@@ -43,6 +27,27 @@ TABLES: Final = {
             SELECT r.rule, r.of, e.joins[r.rule] AS key, r.accepted
             FROM events e JOIN rules r USING (event_type) WHERE e.injected IS NULL
         ) WHERE key IS NOT NULL GROUP BY rule, of, key
+    """,
+    # One row an upload, and one a batch; what was acknowledged late may have its outcome after all was read, and nothing
+    # is argued from another machine's clock. An answer that never came leaves it unknown, unless its outcome was seen,
+    # which is as good as an answer. A batch is ok if all its uploads are, none is still to be sent, and one of them should
+    # pass validation; of any other an outcome may come, and need not.
+    "asked": """
+        WITH sent AS (
+            SELECT u.*, coalesce(r.times, 0) AS times, coalesce(r.done, 0) AS done,
+                   state = 'ok' OR (state = 'unknown' AND EXISTS (
+                       SELECT 1 FROM per_key k WHERE k.of = 'upload' AND k.key = u.upload_id)) AS taken,
+                   coalesce(CASE WHEN placed THEN worker IS NOT NULL AND worker NOT IN (FROM seen_off)
+                                 ELSE ended >= topics_began END, false) AS late
+            FROM uploads u LEFT JOIN reprocessed r USING (upload_id) CROSS JOIN moments
+        )
+        SELECT 'upload' AS of, upload_id AS key, upload_id, state, acceptable, i, t, ended, times, done, late FROM sent
+        UNION ALL
+        SELECT 'batch', batch, arg_min(upload_id, i),
+               CASE WHEN bool_and(taken) AND bool_or(coalesce(acceptable, false))
+                     AND count(*) >= (SELECT batch_size FROM settings) THEN 'ok' ELSE 'unknown' END,
+               NULL, min(i), min(t), max(ended), sum(times), 0, bool_or(late)
+        FROM sent WHERE batch IS NOT NULL GROUP BY batch
     """,
     # Those that are worth a closer look: the others have one record, of the right kind, for an upload that was sent.
     "odd_keys": """
@@ -59,29 +64,39 @@ TABLES: Final = {
         ) SEMI JOIN odd_keys USING (rule, key) GROUP BY ALL
     """,
     "several": "SELECT rule, of, key, count(DISTINCT event_id) AS n FROM answers GROUP BY rule, of, key",
-    # One row an (outcome rule about an event type, join value): how many facts ask for an outcome.
+    # One row an (outcome rule about an event type, join value): how many facts ask for an outcome. ``late``: one of them
+    # was seen only when the topics were read for the last time, and its outcome may have come after that.
     "causes": """
         SELECT r.rule, e.joins[r.rule] AS key, count(DISTINCT e.event_id) AS n, min(e.event_id) AS event_id,
-               min(e.i) AS i, min(e.t) AS t
-        FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of
+               arg_min(e.event_type, e.event_id) AS event_type, min(e.i) AS i, min(e.t) AS t,
+               coalesce(max(e.t) >= any_value(topics_began), false) AS late
+        FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of CROSS JOIN moments
         WHERE e.injected IS NULL AND e.joins[r.rule] IS NOT NULL GROUP BY ALL
     """,
+    # Each upload or batch that must have more outcomes than were seen: one, and one more for each time that it was
+    # certainly done again.
     "unanswered": """
-        SELECT u.of, u.key, u.upload_id, u.i, u.t, u.ended, u.late, r.rule
+        SELECT u.of, u.key, u.upload_id, u.i, u.t, u.ended, u.late, r.rule, 1 + u.done AS expected,
+               coalesce(s.n, k.records, 0) AS n
         FROM asked u JOIN (SELECT DISTINCT rule, of FROM rules) r USING (of)
-        WHERE u.state = 'ok'
-          AND NOT EXISTS (SELECT 1 FROM per_key k WHERE k.rule = r.rule AND k.key = u.key)
+        LEFT JOIN per_key k ON k.rule = r.rule AND k.key = u.key
+        LEFT JOIN several s ON s.rule = r.rule AND s.key = u.key
+        WHERE u.state = 'ok' AND coalesce(s.n, k.records, 0) < 1 + u.done
     """,
     "unfollowed": """
-        SELECT c.rule, c.key, c.event_id, c.n AS expected, coalesce(s.n, k.records, 0) AS n, c.i, c.t
+        SELECT c.rule, c.key, c.event_id, c.event_type, c.n AS expected, coalesce(s.n, k.records, 0) AS n, c.i, c.t, c.late
         FROM causes c LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key)
         WHERE coalesce(s.n, k.records, 0) < c.n
     """,
 }
 
 OUTCOME_MISSING: Final = """
-SELECT of, key, upload_id, rule, i AS i_upload, t AS t_upload, ended AS t_ok, topics_read AS i_read, seconds(ended) AS ok_s
-FROM unanswered, moments WHERE well AND topics_read IS NOT NULL AND NOT late ORDER BY i
+SELECT of, key, upload_id, rule, n, expected, i AS i_upload, t AS t_upload, ended AS t_ok, topics_read AS i_read,
+       seconds(ended) AS ok_s, seconds(quiet) AS quiet_s,
+       CASE WHEN expected > 1 THEN format('done again {} times, and {} outcomes came where {} should be', expected - 1, n,
+                                          expected)
+            ELSE 'and no outcome of it came' END AS what
+FROM unanswered, moments WHERE well AND still AND NOT late ORDER BY i
 """
 
 OUTCOME_DOUBLED: Final = """
@@ -118,29 +133,34 @@ HAVING bool_or(phase = 'fail') AND NOT bool_or(phase = 'ok') AND coalesce(bool_o
 """
 
 FOLLOWUP_MISSING: Final = """
-SELECT key, rule, event_id, expected, n, i AS i_event, t AS t_event, topics_read AS i_read, seconds(t) AS seen_s
-FROM unfollowed, moments WHERE well AND topics_read IS NOT NULL ORDER BY i
+SELECT key, rule, event_id, event_type, expected, n, i AS i_event, t AS t_event, topics_read AS i_read,
+       seconds(t) AS seen_s
+FROM unfollowed, moments WHERE well AND still AND NOT late ORDER BY i
 """
 
 FOLLOWUP_DOUBLED: Final = """
 WITH doubled AS (
-    SELECT s.rule, s.key, s.n, coalesce(c.n, 0) AS expected, c.i AS i_cause
+    SELECT s.rule, s.key, s.n, coalesce(c.n, 0) AS expected, c.i AS i_cause, c.event_id, c.event_type
     FROM several s LEFT JOIN causes c USING (rule, key)
     WHERE s.of NOT IN ('upload', 'batch') AND s.n > greatest(1, coalesce(c.n, 0))
 )
-SELECT key, rule, d.n, d.expected, any_value(i_cause) AS i_event, list(event_id ORDER BY a.i) AS event_ids,
+SELECT key, rule, coalesce(any_value(d.event_id), arg_min(a.event_id, a.i)) AS event_id,
+       coalesce(any_value(d.event_type), 'none that was seen') AS event_type, d.n, d.expected,
+       any_value(i_cause) AS i_event, list(a.event_id ORDER BY a.i) AS event_ids,
        list(a.i ORDER BY a.i) AS i_events, min(a.t) AS t_first, max(a.t) AS t_last
 FROM doubled d JOIN answers a USING (rule, key) GROUP BY key, rule, d.n, d.expected ORDER BY t_last
 """
 
 UNDECIDED: Final = """
-SELECT key, rule, i, of || ' ' || key || ' has no outcome, but '
-       || CASE WHEN topics_read IS NULL OR NOT well THEN doubt
-               ELSE 'its load may have gone on when the topics were read for the last time' END AS why
-FROM unanswered, moments WHERE topics_read IS NULL OR NOT well OR late
+SELECT key, rule, i, of || ' ' || key || ' has ' || CASE WHEN expected = 1 THEN 'no outcome'
+                                                    ELSE n || ' outcomes of ' || expected END || ', but '
+       || CASE WHEN well AND still THEN 'its load may have gone on when the topics were read for the last time'
+               ELSE doubt END AS why
+FROM unanswered, moments WHERE NOT (well AND still) OR late
 UNION ALL
-SELECT key, rule, i, 'event ' || event_id || ' has no follow-up, but ' || doubt
-FROM unfollowed, moments WHERE topics_read IS NULL OR NOT well
+SELECT key, rule, i, event_type || ' ' || event_id || ' has no follow-up, but '
+       || CASE WHEN well AND still THEN 'it was seen only when the topics were read for the last time' ELSE doubt END
+FROM unfollowed, moments WHERE NOT (well AND still) OR late
 ORDER BY ALL
 """
 
@@ -159,7 +179,7 @@ class Outcomes(Queries):
             "outcome_missing",
             Verdict.INVALID,
             OUTCOME_MISSING,
-            "{of} {key}: acknowledged at {ok_s} s, and no outcome of it came",
+            "{of} {key}: acknowledged at {ok_s} s, {what}; nothing moved any more for {quiet_s} s",
         ),
         Anomaly(
             "outcome_doubled",
@@ -189,13 +209,13 @@ class Outcomes(Queries):
             "followup_missing",
             Verdict.INVALID,
             FOLLOWUP_MISSING,
-            "event {event_id}, seen at {seen_s} s: {n} follow-ups for {key} where {expected} should be",
+            "{event_type} {event_id}, seen at {seen_s} s: {n} follow-ups for {key} where {expected} should be",
         ),
         Anomaly(
             "followup_doubled",
             Verdict.INVALID,
             FOLLOWUP_DOUBLED,
-            "{key}: {n} follow-ups where {expected} should be ({event_ids})",
+            "{key}: {n} follow-ups where {expected} should be ({event_ids}), of {event_type}",
         ),
         Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "{why}"),
     )

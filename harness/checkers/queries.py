@@ -8,7 +8,41 @@ from typing import ClassVar, Final
 from harness.history.reader import History
 from harness.verdict import Anomaly, Fields, Finding, Verdict
 
+MOVES: Final = """
+WITH finals_of AS (SELECT what, read FROM finals),
+sights AS (
+    SELECT consumer, t, read = (SELECT read FROM finals_of WHERE what = 'effects') AS final FROM effects
+), moved AS (
+    SELECT consumer, max(t) AS t FROM sights WHERE final IS NOT TRUE GROUP BY consumer
+    UNION ALL
+    -- Interim passes give what is new: more rows in the final one were made since the last of them.
+    SELECT consumer, max(t) FROM sights GROUP BY consumer
+    HAVING count(*) FILTER (final) > count(*) FILTER (final IS NOT TRUE)
+    UNION ALL
+    SELECT consumer, max(t) FROM (
+        SELECT consumer, t, committed > coalesce(lag(committed) OVER (
+                   PARTITION BY consumer, topic, partition ORDER BY i), 0) AS more FROM offsets
+    ) WHERE more GROUP BY consumer
+)
+SELECT consumer, max(t) AS t FROM moved GROUP BY consumer
+UNION ALL
+SELECT NULL, greatest((SELECT max(t) FROM events), (SELECT max(t) FROM malformed), (SELECT max(t) FROM moved))
+"""
+"""When each consumer was last seen to move (a new effect, an offset passed); consumer null: anything at all."""
+
 MOMENTS: Final = """
+WITH known AS (
+    SELECT NOT EXISTS (SELECT 1 FROM faults WHERE heals AND injected IS NOT NULL AND healed IS NULL)
+           AND (SELECT coalesce(bool_and(phase = 'good'), false) FROM history WHERE op = 'health' AND "when" = 'end')
+           AS well,
+           coalesce((SELECT arg_max(phase, i) FROM history
+                     WHERE op = 'run' AND phase IN ('drained', 'deadline')) = 'drained', false) AS drained,
+           NOT EXISTS (SELECT 1 FROM absent) AS load_whole,
+           greatest((SELECT max(healed) FROM faults), (SELECT max(t) FROM history WHERE op = 'service'),
+                    (SELECT max(t) FROM history WHERE op IN ('upload', 'reprocess', 'replay') AND phase = 'ok'
+                                                  AND placed IS NOT TRUE), 0) AS mended,
+           (SELECT t FROM moves WHERE consumer IS NULL) AS moved
+)
 SELECT s.settle_ns, s.dead_letters,
        o.read AS offsets_read, o.began AS offsets_began, o.ended AS offsets_ended,
        e.read AS effects_read, e.began AS effects_began,
@@ -17,14 +51,16 @@ SELECT s.settle_ns, s.dead_letters,
        coalesce(l.began >= o.ended + s.settle_ns, false) AS letters_settled,
        coalesce(t.began >= e.ended, false) AS topics_after_effects,
        coalesce(t.began >= l.ended, false) AS topics_after_letters,
-       NOT EXISTS (SELECT 1 FROM faults WHERE heals AND injected IS NOT NULL AND healed IS NULL)
-       AND (SELECT coalesce(bool_and(phase = 'good'), false) FROM history WHERE op = 'health' AND "when" = 'end')
-       AS well,
-       EXISTS (SELECT 1 FROM history WHERE op = 'run' AND phase = 'drained') AS drained,
-       NOT EXISTS (SELECT 1 FROM absent) AS load_whole,
+       k.well, k.drained, k.load_whole, k.mended,
+       3 * s.settle_ns AS patience,
+       CASE WHEN e.began < t.began THEN e.began WHEN e.began >= t.began THEN t.began END
+       - greatest(k.moved, k.mended) AS quiet,
+       coalesce(quiet >= patience, false) AS still,
        CASE WHEN t.read IS NULL THEN 'the topics were not read to their end'
-            ELSE 'not all was healed and good at the end' END AS doubt
-FROM settings s
+            WHEN NOT k.well THEN 'not all was healed and good at the end'
+            ELSE 'something still moved less than ' || seconds(patience) || ' s before all was read: it may be slow' END
+       AS doubt
+FROM settings s CROSS JOIN known k
 LEFT JOIN finals o ON o.what = 'offsets'
 LEFT JOIN finals e ON e.what = 'effects'
 LEFT JOIN finals l ON l.what = 'dead_letters'
@@ -36,6 +72,9 @@ LEFT JOIN finals t ON t.what = 'topics'
 ``well``: all faults are healed, and all that the harness looked at past the proxies at the end was good.
 ``drained``: the run took the system for at rest, so what waits after that came later, and was not left lying.
 ``load_whole``: the history has all that the load did, so what it does not have was never sent.
+``patience``: so long without a movement (harness.run's SEVERAL), and what has not come is stuck, and not slow.
+``mended``: when the last fault was healed, a service came back, or the load was given its last answer.
+``still``: nothing moved since, for so long that what is missing is missing for good; ``quiet`` says for how long, ns.
 ``doubt``: why something that is missing may yet come, if it may.
 """
 
@@ -53,6 +92,7 @@ class Queries:
 
     def check(self, history: History) -> Finding:
         """Judge; a query that fails raises."""
+        history.table("moves", MOVES)
         history.table("moments", MOMENTS)
         for name, query in self.tables.items():
             (history.view if name in self.views else history.table)(name, query)

@@ -17,11 +17,22 @@ TABLES: Final = {
         FROM unnamed a LEFT JOIN events e ON e.upload_id = a.upload_id AND e.injected IS NULL
         GROUP BY ALL
     """,
+    # Uploads without an answer that an event of the system is about: it took them all the same.
+    "unanswered_kept": """
+        SELECT u.upload_id, e.raw_file_storage_id, any_value(h.sha256) AS sha256, any_value(u.acceptable) AS acceptable,
+               min(e.i) AS i, min(e.t) AS t, NULL::BOOLEAN AS placed
+        FROM uploads u JOIN events e ON e.upload_id = u.upload_id AND e.injected IS NULL
+        JOIN history h ON h.op = 'upload' AND h.phase = 'invoke' AND h.upload_id = u.upload_id
+        WHERE u.state = 'unknown' AND e.raw_file_storage_id IS NOT NULL
+        GROUP BY u.upload_id, e.raw_file_storage_id
+    """,
     "kept": """
         SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t, placed FROM acknowledged
         WHERE raw_file_storage_id IS NOT NULL
         UNION ALL
         SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t, placed FROM nameless
+        UNION ALL
+        SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t, placed FROM unanswered_kept
     """,
     # Acknowledged uploads whose bytes the final pass did not find.
     "unsure": """

@@ -10,7 +10,32 @@ from typing import Final
 
 TABLES: Final = {
     "found": """
-        SELECT consumer, event_id, effect, digest, i, t FROM effects WHERE read = (SELECT effects_read FROM moments)
+        SELECT consumer, event_id, effect, template, digest, i, t FROM effects
+        WHERE read = (SELECT effects_read FROM moments)
+    """,
+    # How each consumer is known to read: ``silent`` ones have committed no offset anywhere, so when they passed a record
+    # is not seen. What a consumer reads is what its group was assigned or committed; of one of which nothing is known,
+    # all topics with events that it applies.
+    "silent": """
+        SELECT DISTINCT consumer FROM applies
+        WHERE consumer NOT IN (SELECT consumer FROM offsets WHERE committed IS NOT NULL)
+    """,
+    "reading": """
+        SELECT DISTINCT consumer, topic FROM offsets
+        UNION
+        SELECT a.consumer, e.topic FROM events e JOIN applies a USING (event_type)
+        WHERE a.consumer NOT IN (SELECT consumer FROM offsets)
+    """,
+    # When each consumer was last seen to move, and whether that is so long ago that it is stuck.
+    "stuck": """
+        WITH waits AS (
+            SELECT consumer, coalesce(m.t, 0) AS moved, patience,
+                   CASE WHEN offsets_began < effects_began THEN offsets_began
+                        WHEN offsets_began >= effects_began THEN effects_began END
+                   - greatest(coalesce(m.t, 0), mended) AS idle
+            FROM (SELECT DISTINCT consumer FROM applies) LEFT JOIN moves m USING (consumer) CROSS JOIN moments
+        )
+        SELECT consumer, moved, coalesce(idle >= patience, false) AS is_stuck FROM waits
     """,
     # Event ids of more than one record, and those of more than one fact.
     "repeated": "SELECT event_id FROM events GROUP BY event_id HAVING count(*) > 1",
@@ -42,16 +67,25 @@ TABLES: Final = {
         ASOF JOIN peaks p
           ON p.consumer = h.consumer AND p.topic = h.topic AND p.partition = h.partition AND h.horizon > p.ended
     """,
-    # Dead letters about events, with the digest of the record they were made from; those about malformed records,
-    # whatever id such a record claims, are not here.
-    "event_letters": """
-        SELECT l.consumer, coalesce(l.event_id, e.event_id) AS event_id, l.kind, e.digest, l.i, l.t
+    # Dead letters with the record that each says it was made from: the place decides, whatever id the letter names.
+    "sources": """
+        SELECT l.*, e.event_id AS source_id, e.digest AS source_digest, m.i IS NOT NULL AS of_malformed, m.claims
         FROM letters l
         LEFT JOIN events e
           ON e.topic = l.source_topic AND e.partition = l.source_partition AND e."offset" = l.source_offset
         LEFT JOIN malformed m
           ON m.topic = l.source_topic AND m.partition = l.source_partition AND m."offset" = l.source_offset
-        WHERE m.i IS NULL AND (l.source_topic IS NOT NULL OR l.kind IS DISTINCT FROM 'malformed')
+    """,
+    # Dead letters about events; those about malformed records, whatever id such a record claims, are not here. ``taken``:
+    # it was replayed since, so it stands for nothing more; ``asked``: it may have been.
+    "event_letters": """
+        SELECT consumer, coalesce(source_id, event_id) AS event_id, kind, source_digest AS digest, i, t,
+               EXISTS (SELECT 1 FROM replays r WHERE r.consumer = s.consumer AND r.t > s.t AND r.state = 'ok'
+                       AND r.event_id = coalesce(s.source_id, s.event_id)) AS taken,
+               EXISTS (SELECT 1 FROM replays r WHERE r.consumer = s.consumer AND r.t > s.t AND r.state <> 'fail'
+                       AND r.event_id = coalesce(s.source_id, s.event_id)) AS asked
+        FROM sources s
+        WHERE NOT of_malformed AND (source_topic IS NOT NULL OR kind IS DISTINCT FROM 'malformed')
     """,
     # The same, with what else is known of the event.
     "lettered": """
@@ -59,31 +93,37 @@ TABLES: Final = {
             SELECT consumer, event_id, min(e.i) AS i, min(e.t) AS t, bool_or(e.read = effects_read) AS at_end
             FROM effects e SEMI JOIN event_letters USING (consumer, event_id), moments GROUP BY consumer, event_id
         ), published AS (SELECT DISTINCT event_id FROM events SEMI JOIN event_letters USING (event_id))
-        SELECT l.consumer, l.event_id, l.kind, l.i, l.t, a.i AS i_effect, a.t AS t_effect,
+        SELECT l.consumer, l.event_id, l.kind, l.i, l.t, l.asked, a.i AS i_effect, a.t AS t_effect,
                coalesce(a.at_end, false) AS applied, p.event_id IS NOT NULL AS published,
                l.event_id IN (SELECT event_id FROM conflicting) AS conflict
         FROM event_letters l LEFT JOIN applied a USING (consumer, event_id) LEFT JOIN published p USING (event_id)
         WHERE l.event_id IS NOT NULL
     """,
-    # Every record on a topic that a consumer must deal with: an event of a type it applies, or one that is malformed
-    # on a topic that it reads. ``standing``: passed, waiting, late (visible only after the offsets were read), or
-    # unread (there is no final read of offsets).
+    # Every record on a topic that a consumer reads and must deal with: an event of a type it applies, or one that is
+    # malformed, unless it claims a type that the consumer does not apply. ``standing``: passed, waiting, late (visible
+    # only after the offsets were read), silent (this consumer commits none) or unread (there is no final read of offsets).
+    # ``done``: the consumer has had its time with it.
     "standings": """
         WITH concerns AS (
             SELECT a.consumer, e.event_id, e.digest, e.topic, e.partition, e."offset", e.i, e.t, e.injected,
                    false AS malformed
-            FROM events e JOIN applies a USING (event_type)
+            FROM events e JOIN applies a USING (event_type) JOIN reading r ON r.consumer = a.consumer AND r.topic = e.topic
             UNION ALL
-            SELECT o.consumer, m.event_id, NULL, m.topic, m.partition, m."offset", m.i, m.t, m.injected, true
-            FROM malformed m JOIN (SELECT DISTINCT consumer, topic FROM offsets) o USING (topic)
+            SELECT r.consumer, m.event_id, NULL, m.topic, m.partition, m."offset", m.i, m.t, NULL, true
+            FROM malformed m JOIN reading r USING (topic)
+            WHERE m.event_type IS NULL
+               OR EXISTS (SELECT 1 FROM applies a WHERE a.consumer = r.consumer AND a.event_type = m.event_type)
         )
         SELECT c.*, o.committed, o.i AS i_offset, o.t AS t_offset,
                CASE WHEN m.offsets_read IS NULL THEN 'unread'
+                    WHEN q.consumer IS NOT NULL THEN 'silent'
                     WHEN o.committed > c."offset" THEN 'passed'
                     WHEN o.i IS NULL AND c.t >= m.offsets_began THEN 'late'
                     WHEN c."offset" >= o.visible_end THEN 'late'
-                    ELSE 'waiting' END AS standing
+                    ELSE 'waiting' END AS standing,
+               standing = 'passed' OR (standing = 'silent' AND m.still AND m.well) AS done
         FROM concerns c CROSS JOIN moments m
+        LEFT JOIN silent q ON q.consumer = c.consumer
         LEFT JOIN (SELECT * FROM offsets WHERE read = (SELECT offsets_read FROM moments)) o
           ON o.consumer = c.consumer AND o.topic = c.topic AND o.partition = c.partition
     """,
@@ -104,41 +144,7 @@ TABLES: Final = {
     # All their records, and all that is malformed or not passed.
     "due": """
         SELECT s.* FROM standings s LEFT JOIN suspects x ON x.consumer = s.consumer AND x.event_id = s.event_id
-        WHERE x.event_id IS NOT NULL OR s.malformed OR s.standing <> 'passed'
-    """,
-    # (consumer, event id) without an effect in the final read. Each fact (event id and digest) may have a dead letter
-    # in its place; one that does not say where it comes from stands for all.
-    "missing": """
-        WITH unapplied AS (
-            SELECT consumer, event_id, count(*) AS positions, count(*) FILTER (standing = 'passed') AS passed,
-                   count(DISTINCT digest) AS facts, min(i) AS i, min(t) AS t,
-                   arg_min({topic: topic, partition: partition, "offset": "offset", i: i_offset}, i) AS place
-            FROM due d
-            WHERE NOT malformed
-              AND NOT EXISTS (SELECT 1 FROM found f WHERE f.consumer = d.consumer AND f.event_id = d.event_id)
-            GROUP BY consumer, event_id
-        ), answered AS (
-            SELECT consumer, event_id, count(*) AS letters, count(DISTINCT digest) AS facts, count(digest) AS sourced
-            FROM event_letters GROUP BY consumer, event_id
-        )
-        SELECT u.*,
-               coalesce(a.letters > 0 AND (u.facts = 1 OR a.sourced < a.letters OR a.facts >= u.facts), false) AS excused
-        FROM unapplied u LEFT JOIN answered a USING (consumer, event_id)
-    """,
-    # Event ids that stand for several facts, for each consumer that must apply two of them or more. ``foreign`` facts
-    # are those that only the harness published.
-    "conflicts": """
-        WITH facts AS (
-            SELECT consumer, event_id, digest, bool_and(injected IS NOT NULL) AS foreign_fact, min(i) AS i, min(t) AS t,
-                   count(*) AS positions, count(*) FILTER (standing = 'passed') AS passed
-            FROM due SEMI JOIN conflicting USING (event_id) WHERE NOT malformed GROUP BY consumer, event_id, digest
-        )
-        SELECT consumer, event_id, count(*) AS facts, count(*) FILTER (foreign_fact) AS foreign_facts,
-               sum(positions) AS positions, sum(passed) AS passed, min(i) AS i, max(i) AS i_other, min(t) AS t,
-               EXISTS (SELECT 1 FROM event_letters l
-                       WHERE l.consumer = facts.consumer AND l.event_id = facts.event_id AND l.kind = 'conflict')
-               AS reported
-        FROM facts GROUP BY consumer, event_id HAVING count(*) > 1
+        WHERE x.event_id IS NOT NULL OR s.malformed OR s.standing NOT IN ('passed', 'silent')
     """,
     # Effects of the final read whose id, or id and digest, no event on the topics has.
     "unmatched": """
@@ -149,13 +155,57 @@ TABLES: Final = {
         SELECT odd.*, k.event_id IS NOT NULL AS published
         FROM odd LEFT JOIN known k USING (event_id) WHERE k.event_id IS NULL OR odd.digest IS NOT NULL
     """,
+    # Those of which an event on the topics has the same id but for its case.
+    "respelled": """
+        SELECT u.consumer, u.event_id, u.effect, min(u.i) AS i, min(u.t) AS t, min(e.event_id) AS published_id,
+               min(e.i) AS i_event
+        FROM unmatched u JOIN events e ON lower(e.event_id) = lower(u.event_id)
+        WHERE NOT u.published GROUP BY ALL
+    """,
+    # (consumer, event id) without an effect in the final read. Each fact (event id and digest) may have a dead letter
+    # in its place; one that does not say where it comes from stands for all.
+    "missing": """
+        WITH unapplied AS (
+            SELECT consumer, event_id, count(*) AS positions, count(*) FILTER (standing = 'passed') AS passed,
+                   count(*) FILTER (standing = 'silent') AS silent, count(*) FILTER (done) AS done,
+                   count(DISTINCT digest) AS facts, min(i) AS i, min(t) AS t,
+                   arg_min({topic: topic, partition: partition, "offset": "offset", i: i_offset}, i) AS place
+            FROM due d
+            WHERE NOT malformed
+              AND NOT EXISTS (SELECT 1 FROM found f WHERE f.consumer = d.consumer AND f.event_id = d.event_id)
+              AND NOT EXISTS (SELECT 1 FROM respelled r WHERE r.consumer = d.consumer AND r.published_id = d.event_id)
+            GROUP BY consumer, event_id
+        ), answered AS (
+            SELECT consumer, event_id, count(*) AS letters, count(DISTINCT digest) AS facts, count(digest) AS sourced
+            FROM event_letters WHERE NOT taken GROUP BY consumer, event_id
+        )
+        SELECT u.*,
+               coalesce(a.letters > 0 AND (u.facts = 1 OR a.sourced < a.letters OR a.facts >= u.facts), false) AS excused
+        FROM unapplied u LEFT JOIN answered a USING (consumer, event_id)
+    """,
+    # Event ids that stand for several facts, for each consumer that must apply two of them or more. ``foreign`` facts
+    # are those that only the harness published.
+    "conflicts": """
+        WITH facts AS (
+            SELECT consumer, event_id, digest, bool_and(injected IS NOT NULL) AS foreign_fact, min(i) AS i, min(t) AS t,
+                   count(*) AS positions, count(*) FILTER (done) AS done
+            FROM due SEMI JOIN conflicting USING (event_id) WHERE NOT malformed GROUP BY consumer, event_id, digest
+        )
+        SELECT consumer, event_id, count(*) AS facts, count(*) FILTER (foreign_fact) AS foreign_facts,
+               sum(positions) AS positions, sum(done) AS done, min(i) AS i, max(i) AS i_other, min(t) AS t,
+               EXISTS (SELECT 1 FROM event_letters l
+                       WHERE l.consumer = facts.consumer AND l.event_id = facts.event_id AND l.kind = 'conflict')
+               AS reported
+        FROM facts GROUP BY consumer, event_id HAVING count(*) > 1
+    """,
     # Malformed records that a consumer passed and left no dead letter of.
     "unlettered": """
         SELECT * FROM due d
-        WHERE malformed AND standing = 'passed' AND NOT EXISTS (
+        WHERE malformed AND done AND NOT EXISTS (
             SELECT 1 FROM letters l
-            WHERE l.consumer = d.consumer AND (l.event_id = d.event_id OR (
-                l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset")))
+            WHERE l.consumer = d.consumer AND CASE
+                WHEN l.source_topic IS NULL THEN l.event_id = d.event_id
+                ELSE l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset" END)
     """,
 }
 """Name to query, in the order in which they build on one another."""

@@ -144,14 +144,19 @@ class _Application:
     def _note(self, phase: str, name: str, pid: int | None, exit_status: int | None = None) -> None:
         self._recorder.record("service", phase, self._actor, name=name, pid=pid, exit_status=exit_status)
 
-    async def _publish(self, record: Record) -> Record:
+    async def _publish(self, record: Record, *, malformed: str | None = None) -> Record:
         """Put a record on its topic, marked with this fault's name, as a recorded operation."""
         if self._publisher is None:
             raise FaultError("this run has no client of the broker; name a kafka dependency in the system file")
-        place = {"topic": record.topic, "partition": record.partition, "injected": self._fault.name}
-        with self._recorder.operation("publish", self._actor, fault=self._planned.id, **place) as operation:
+        if malformed is not None:
+            # Before it is there to be seen.
+            self._arena.spoil(record.value, malformed)
+        fields = {"topic": record.topic, "partition": record.partition, "malformed": malformed}
+        with self._recorder.operation(
+            "publish", self._actor, fault=self._planned.id, injected=self._fault.name, **fields
+        ) as operation:
             taken = await self._publisher.publish(record, headers=[(HEADER, self._fault.name.encode())])
-            operation.ok(**place, fault=self._planned.id, offset=taken.offset)
+            operation.ok(offset=taken.offset)
         return taken
 
 

@@ -21,7 +21,7 @@ Target = Literal["link", "replica", "service", "topic", "redis", "cut"]
 """What ``on:`` names; ``cut`` is a replica (then ``from:`` names what it is cut off), or a dependency."""
 
 HEADER = "oneffect-fault"
-"""The header, its value the fault's name, by which records that a fault published are known."""
+"""The header, its value the fault's name, that a fault puts on what it publishes: for people, who read a topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,12 @@ class Note(Protocol):
     def __call__(self, phase: str, name: str, pid: int | None, exit_status: int | None = None) -> None: ...
 
 
+class Publish(Protocol):
+    """Puts a record on a topic, and records it. ``malformed``: why it is no event, if it is none."""
+
+    async def __call__(self, record: Record, *, malformed: str | None = None) -> Record: ...
+
+
 def _unheard(phase: str, name: str, pid: int | None, exit_status: int | None = None) -> None:
     """Outside of a run nobody listens."""
 
@@ -87,8 +93,10 @@ class Arena:
     """Clients of the stores, by dependency."""
     system: System | None = None
     """Filled in by the wrapper."""
-    publish: Callable[[Record], Awaitable[Record]] | None = None
-    """Puts a record on a topic, marked as the fault's, and records it; filled in by the wrapper."""
+    publish: Publish | None = None
+    """Filled in by the wrapper."""
+    spoil: Callable[[bytes | None, str], None] = lambda _value, _reason: None
+    """Is told of bytes that are no event, and why, before they are published."""
     note: Note = _unheard
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     patience: float = 0.0
@@ -113,7 +121,13 @@ class Arena:
             raise FaultError(f"this run has no client of {on}; it has {', '.join(sorted(self.redis)) or 'none'}")
         return self.redis[on]
 
-    def needed_publish(self) -> Callable[[Record], Awaitable[Record]]:
+    def needed_system(self) -> System:
+        """The system; FaultError outside of the wrapper."""
+        if self.system is None:
+            raise FaultError("no system is known here: apply the fault through harness.faults.apply")
+        return self.system
+
+    def needed_publish(self) -> Publish:
         """The publisher; FaultError outside of the wrapper."""
         if self.publish is None:
             raise FaultError("nothing can be published here: apply the fault through harness.faults.apply")

@@ -61,14 +61,17 @@ COLUMNS: Final = {
     "partition": "INTEGER",
     "offset": "BIGINT",
     "event_id": "VARCHAR",  # the envelope's; for a malformed record "topic:partition:offset"
-    "event_type": "VARCHAR",
+    "event_type": "VARCHAR",  # of a malformed record: the type that it claims, if any can be read
     "digest": "VARCHAR",  # SHA-256 of the canonical JSON (RFC 8785) of the event's data; of the bytes if malformed
     "causation_id": "VARCHAR",
     "joins": "MAP(VARCHAR, VARCHAR)",  # event: outcome rule's index -> the value it is joined by
-    "malformed": "VARCHAR",  # event: why it is no event
-    "injected": "VARCHAR",  # event, publish: the fault that published it
+    "malformed": "VARCHAR",  # event: why it is no event; publish: why what is published is none
+    "claims": "VARCHAR",  # event: the id that a malformed record claims, if any can be read
+    "marked": "VARCHAR",  # event: the fault that its header names, for people; what a fault published is where it says
+    "injected": "VARCHAR",  # publish: the fault that publishes it
     "consumer": "VARCHAR",  # effect, dead_letter, offset: the service's name
     "effect": "VARCHAR",  # tells two effects of one event apart
+    "template": "VARCHAR",  # effect: its name, with each part that the event carries as {POINTER}; null: not known
     "kind": "VARCHAR",  # dead_letter: poison, conflict, malformed
     "source_topic": "VARCHAR",
     "source_partition": "INTEGER",
@@ -85,6 +88,8 @@ COLUMNS: Final = {
     "fault": "VARCHAR",  # fault: which of the plan's, "f1"
     "target": "VARCHAR",
     "heals": "BOOLEAN",  # fault: it has a window and an end
+    "given": "BIGINT",  # fault: records that the consumers it hit had to deal with from its injection to its heal
+    "begun": "BIGINT",  # fault: operations of the load begun from its injection to its heal
     "evidence": "JSON",
     "parameters": "JSON",
     "worker": "VARCHAR",  # load, upload: which process of the load it was

@@ -14,9 +14,12 @@ faults         (fault, name, target, heals, injected, bit, healed): the t of eac
 uploads        one row an upload id: batch, state (ok, unknown, fail), i, t, ended (the first ok's t), acceptable, placed
                and worker (of its ok)
 acknowledged   one row an upload that was answered with ok: upload_id, sha256, acceptable, raw_file_storage_id, placed
-events         records that are events; malformed: those that are none
+injections     (topic, partition, offset, injected): where the broker put what faults published
+unplaced       (topic, partition, injected): what a fault published, and the broker never said where
+events         records that are events; malformed: those that are none; unreadable: those nobody can tell
 effects        with ``read``
 letters        dead letters, each once
+replays        (consumer, event_id, i, t, state): dead letters that were asked to be taken back
 blobs          reads of blobs, with ``final``
 offsets        with ``read``
 =============  ======================================================================================================
@@ -53,6 +56,15 @@ TABLES: Final = {
                max(t) FILTER (phase = 'healed') AS healed
         FROM history WHERE op = 'fault' GROUP BY fault
     """,
+    "injections": """
+        SELECT topic, partition, "offset", min(injected) AS injected FROM history
+        WHERE op = 'publish' AND phase = 'ok' AND injected IS NOT NULL AND "offset" IS NOT NULL GROUP BY ALL
+    """,
+    "unplaced": """
+        SELECT DISTINCT b.topic, b.partition, b.injected FROM history b
+        WHERE b.op = 'publish' AND b.phase = 'invoke' AND b.injected IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM history e WHERE e.op = 'publish' AND e.phase IN ('ok', 'fail') AND e.of = b.i)
+    """,
 }
 """Small ones, kept: name to query, in order."""
 
@@ -72,21 +84,37 @@ VIEWS: Final = {
         WHERE op = 'upload' AND phase = 'ok'
     """,
     "events": """
-        SELECT i, t, read, topic, partition, "offset", event_id, event_type, digest, causation_id, joins, injected,
-               upload_id, raw_file_storage_id
-        FROM history WHERE op = 'event' AND malformed IS NULL
+        SELECT e.i, e.t, e.read, e.topic, e.partition, e."offset", e.event_id, e.event_type, e.digest, e.causation_id,
+               e.joins, coalesce(p.injected, u.injected) AS injected, e.upload_id, e.raw_file_storage_id
+        FROM history e
+        LEFT JOIN injections p ON p.topic = e.topic AND p.partition = e.partition AND p."offset" = e."offset"
+        LEFT JOIN unplaced u ON u.topic = e.topic AND u.partition = e.partition AND u.injected = e.marked
+        WHERE e.op = 'event' AND e.malformed IS NULL AND e.error IS NULL
     """,
     "malformed": """
-        SELECT i, t, read, topic, partition, "offset", event_id, injected, malformed
+        SELECT i, t, read, topic, partition, "offset", event_id, event_type, claims, digest, malformed
         FROM history WHERE op = 'event' AND malformed IS NOT NULL
     """,
+    "unreadable": """
+        SELECT i, t, topic, partition, "offset", error FROM history
+        WHERE op IN ('event', 'dead_letter') AND error IS NOT NULL
+        QUALIFY row_number() OVER (PARTITION BY topic, partition, "offset" ORDER BY i) = 1
+    """,
     "effects": """
-        SELECT i, t, read, consumer, event_id, effect, digest FROM history WHERE op = 'effect'
+        SELECT i, t, read, consumer, event_id, effect, template, digest FROM history WHERE op = 'effect'
     """,
     "letters": """
         SELECT topic, partition, "offset", consumer, event_id, kind, source_topic, source_partition, source_offset, i, t
-        FROM history WHERE op = 'dead_letter'
+        FROM history WHERE op = 'dead_letter' AND error IS NULL
         QUALIFY row_number() OVER (PARTITION BY topic, partition, "offset" ORDER BY i) = 1
+    """,
+    "replays": """
+        SELECT b.consumer, coalesce(v.event_id, b.event_id) AS event_id, b.i, b.t, coalesce(e.phase, 'unknown') AS state
+        FROM history b
+        LEFT JOIN (SELECT * FROM history WHERE op = 'replay' AND phase <> 'invoke') e ON e.of = b.i
+        LEFT JOIN events v
+          ON v.topic = b.source_topic AND v.partition = b.source_partition AND v."offset" = b.source_offset
+        WHERE b.op = 'replay' AND b.phase = 'invoke'
     """,
     "blobs": """
         SELECT i, t, t_begin, read, phase, raw_file_storage_id, sha256, why,

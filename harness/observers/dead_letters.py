@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 
 import orjson
 
+from harness.observers.identity import identity
 from harness.observers.set_aside import SetAside, set_aside
 from harness.observers.topics import Reader
 from harness.pointer import pick
@@ -23,17 +25,45 @@ class DeadLetters:
         self._reader = reader
         self._where = where
         self._names = names
+        self._left: deque[Record] = deque()
         self.letters: list[Fields] = []
         self.set_aside: list[SetAside] = []
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Dead letters that became visible since the pass before; all of them if ``final``."""
-        records = await self._reader.pass_to_end()
-        new = [letter_fields(record, self._where, self._names) for record in records]
-        self.letters += new
-        self.set_aside += [set_aside(record, self._where, letter) for record, letter in zip(records, new, strict=True)]
-        for letter in self.letters if final else new:
+        self._left.extend(await self._reader.pass_to_end())
+        for letter in list(self.letters) if final else ():
             yield letter
+        while self._left:
+            letter = _seen(self._left[0], self._where, self._names)
+            yield letter
+            record = self._left.popleft()
+            self.letters.append(letter)
+            if "error" not in letter:
+                self.set_aside.append(set_aside(record, self._where, letter))
+
+    @property
+    def made(self) -> Counter[object]:
+        """How many dead letters each consumer has made."""
+        return Counter(letter.get("consumer") for letter in self.letters)
+
+
+def _seen(record: Record, where: Where, names: RunNames) -> Fields:
+    """``letter_fields``, or, of a record that they cannot be had of, its place and why (``error``); never raises."""
+    try:
+        return letter_fields(record, where, names)
+    except Exception as error:  # noqa: BLE001 - whatever one letter holds, the others are read
+        return {**_place(record), "error": f"{type(error).__name__}: {error}"}
+
+
+def _place(record: Record) -> dict[str, object]:
+    return {
+        "op": "dead_letter",
+        "phase": "seen",
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+    }
 
 
 def letter_fields(record: Record, where: Where, names: RunNames) -> Fields:
@@ -47,11 +77,7 @@ def letter_fields(record: Record, where: Where, names: RunNames) -> Fields:
         value = None
     source = pick(value, where.source)
     fields: dict[str, object] = {
-        "op": "dead_letter",
-        "phase": "seen",
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
+        **_place(record),
         "digest": hashlib.sha256(record.value or b"").hexdigest(),
         "source_topic": _plain(names, pick(source, "/topic")),
         "source_partition": pick(source, "/partition"),
@@ -71,4 +97,4 @@ def _plain_id(names: RunNames, event_id: object) -> object:
     if not isinstance(event_id, str):
         return event_id
     topic, colon, place = event_id.partition(":")
-    return f"{names.plain(topic) or topic}{colon}{place}"
+    return f"{names.plain(topic) or topic}{colon}{place}" if colon else identity(event_id)

@@ -9,12 +9,16 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from heapq import merge
 
+from harness.observers.identity import identity
 from harness.stack import Fields
 from harness.system import Effects as Described
 
 Row = Mapping[str, object]
 Each = Callable[[str, str, Callable[[Sequence[Row]], None]], Awaitable[None]]
 """``each(url, query, take)``: gives ``take`` the rows of a query, some at a time."""
+
+Template = Callable[[str, str], str | None]
+"""``template(event_id, name)``: an effect's name with what its event carries taken out; None if that is not known."""
 
 
 class Effects:
@@ -25,46 +29,66 @@ class Effects:
 
     what = "effects"
 
-    def __init__(self, described: Mapping[str, Described], urls: Mapping[str, str], each: Each) -> None:
+    def __init__(
+        self,
+        described: Mapping[str, Described],
+        urls: Mapping[str, str],
+        each: Each,
+        template: Template = lambda _event_id, _name: None,
+    ) -> None:
         self._described = described
         self._urls = urls
         self._each = each
+        self._template = template
         self._seen = {consumer: _Digests() for consumer in described}
         self._before = {consumer: _Digests() for consumer in described}
 
     @property
-    def count(self) -> int:
-        """How many effects were seen so far."""
-        return sum(len(seen) for seen in self._seen.values())
+    def counts(self) -> Mapping[str, int]:
+        """How many effects of each consumer were seen so far."""
+        return {consumer: len(seen) for consumer, seen in self._seen.items()}
 
     async def leave_aside(self) -> None:
         """What there is now is not the run's."""
         for consumer in self._described:
-            look = _Look(consumer, _Digests(), _Digests())
-            await self._look(look)
+            look = _Look(_Digests(), _Digests())
+            await self._look(consumer, look)
             self._before[consumer] = _Digests(look.new)
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Rows of each service's query, as effects."""
         for consumer in self._described:
-            look = _Look(consumer, self._seen[consumer], self._before[consumer], everything=final)
-            await self._look(look)
+            look = _Look(self._seen[consumer], self._before[consumer], everything=final)
+            await self._look(consumer, look)
+            for row in look.given:
+                yield self._fields(consumer, row)
+            # Last: what a pass that was cut short did not give is new to the next one.
             self._seen[consumer].add(look.new)
-            for fields in look.given:
-                yield fields
 
-    async def _look(self, look: _Look) -> None:
-        await self._each(self._urls[look.consumer], self._described[look.consumer].sql.query, look.take)
+    async def _look(self, consumer: str, look: _Look) -> None:
+        await self._each(self._urls[consumer], self._described[consumer].sql.query, look.take)
+
+    def _fields(self, consumer: str, row: Row) -> Fields:
+        event_id, effect = identity(str(row["id"])), row.get("effect")
+        name = str(effect) if effect is not None else None
+        return {
+            "op": "effect",
+            "phase": "seen",
+            "consumer": consumer,
+            "event_id": event_id,
+            "effect": name,
+            "template": self._template(event_id, name) if name is not None else None,
+            "digest": row.get("carries"),
+        }
 
 
 class _Look:
     """One pass over a service's rows; ``new`` are the digests of those that there were not before."""
 
-    def __init__(self, consumer: str, seen: _Digests, before: _Digests, *, everything: bool = False) -> None:
-        self.consumer = consumer
+    def __init__(self, seen: _Digests, before: _Digests, *, everything: bool = False) -> None:
         self._take_seen, self._take_before, self._everything = seen.taker(), before.taker(), everything
         self.new = array("Q")
-        self.given: list[Fields] = []
+        self.given: list[Row] = []
 
     def take(self, rows: Sequence[Row]) -> None:
         """Look at some of the rows."""
@@ -76,7 +100,7 @@ class _Look:
             if is_new:
                 self.new.append(identity)
             if is_new or self._everything:
-                self.given.append(_fields(self.consumer, row))
+                self.given.append(row)
 
 
 class _Digests:
@@ -114,15 +138,3 @@ def _digest(row: Row) -> int:
     """64 bits: were two ever one, an interim pass would not tell of the second; the final one tells of every row."""
     identity = repr((row["id"], row.get("effect"), row.get("carries")))
     return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8).digest())
-
-
-def _fields(consumer: str, row: Row) -> Fields:
-    effect = row.get("effect")
-    return {
-        "op": "effect",
-        "phase": "seen",
-        "consumer": consumer,
-        "event_id": str(row["id"]),
-        "effect": str(effect) if effect is not None else None,
-        "digest": row.get("carries"),
-    }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
@@ -10,14 +12,15 @@ import orjson
 import rfc8785
 
 from harness.observers.awaited import Awaited
+from harness.observers.carried import Carried
+from harness.observers.identity import identity
+from harness.observers.spoiled import Spoiled
 from harness.pointer import pick
 from harness.stack import Fields, Record
 from harness.system import Outcome, System, Where
 
-INJECTED = "oneffect-fault"
-"""The header by which the harness knows the records that its own faults published."""
-
-MALFORMING = "kafka.malformed"
+MARK = "oneffect-fault"
+"""The header that faults put on what they publish: for people. A system may forward it, so nothing is told by it."""
 
 
 class Reader(Protocol):
@@ -33,27 +36,47 @@ class Topics:
 
     what = "topics"
 
-    def __init__(self, reader: Reader, system: System) -> None:
+    def __init__(self, reader: Reader, system: System, spoiled: Spoiled | None = None) -> None:
         self._reader = reader
         self._system = system
+        self._spoiled = spoiled or Spoiled()
+        self._left: deque[Record] = deque()
         self.count = 0
-        """Events given so far."""
+        """Records given so far."""
         self.awaited = Awaited(system.outcomes)
         """What has no outcome yet: all that the drain asks for."""
+        self.carried = Carried()
+        self.types: dict[str, set[str]] = {}
+        """Topics on which events of each type were seen."""
+        self.last: dict[tuple[str, int], int] = {}
+        """The last record of each partition."""
+        self.malformed: list[tuple[str, str | None]] = []
+        """The topic of each malformed record, and the type it claims, if that can be read."""
         self._raws: list[str] = []
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:  # noqa: ARG002 - each record once is all there is
-        """Records that became visible since the pass before."""
-        for record in await self._reader.pass_to_end():
-            fields = event_fields(record, self._system)
-            self._keep(fields)
+        """Records that became visible since the pass before, and those that a pass cut short did not give."""
+        self._left.extend(await self._reader.pass_to_end())
+        while self._left:
+            record = self._left[0]
+            fields = seen(record, self._system, self._spoiled)
             yield fields
+            self._left.popleft()
+            self._keep(record, fields)
 
-    def _keep(self, fields: Fields) -> None:
+    def _keep(self, record: Record, fields: Fields) -> None:
         self.count += 1
-        joins = fields.get("joins")
-        if isinstance(joins, Mapping):
-            self.awaited.saw(str(fields["event_type"]), joins, str(fields["event_id"]))
+        self.last[record.topic, record.partition] = record.offset
+        if "malformed" in fields:
+            claimed = fields.get("event_type")
+            self.malformed.append((record.topic, str(claimed) if claimed is not None else None))
+        elif "event_id" in fields:
+            event_id, event_type = str(fields["event_id"]), str(fields["event_type"])
+            self.types.setdefault(event_type, set()).add(record.topic)
+            self.carried.note(event_id, event_type, record, _parsed(record.value))
+            joins = fields["joins"]
+            assert isinstance(joins, Mapping)  # noqa: S101 - what event_fields says
+            self.awaited.saw(event_type, joins, event_id)
         if isinstance(raw := fields.get("raw_file_storage_id"), str):
             self._raws.append(raw)
 
@@ -63,24 +86,34 @@ class Topics:
         return taken
 
 
-def event_fields(record: Record, system: System) -> Fields:
-    """What a record says as an event; what is no event has ``malformed``, and its position for an id."""
-    injected = dict(record.headers).get(INJECTED, b"").decode("utf-8", "replace") or None
-    place: dict[str, object] = {
-        "op": "event",
-        "phase": "seen",
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "injected": injected,
-    }
-    value = _parsed(record.value)
+class UnreadableError(ValueError):
+    """A record that another parser may take for an event, and this one cannot read."""
+
+
+def seen(record: Record, system: System, spoiled: Spoiled) -> Fields:
+    """``event_fields``, or, of a record that they cannot be had of, its place and why (``error``); never raises."""
+    try:
+        return event_fields(record, system, spoiled)
+    except Exception as error:  # noqa: BLE001 - whatever one record holds, the others are read
+        return {**_place(record), "error": f"{type(error).__name__}: {error}"}
+
+
+def event_fields(record: Record, system: System, spoiled: Spoiled | None = None) -> Fields:
+    """What a record says as an event; what is no event has ``malformed``, and its position for an id.
+
+    UnreadableError, or what a parser raises, if nobody here can tell.
+    """
+    place = _place(record)
+    reason = spoiled.reason(record.value) if spoiled is not None else None
+    value = _parsed(record.value) if reason is None else _claimed(record.value)
     reads = {name: _where(where, record, value) for name, where in _wheres(system).items()}
-    reason = _malformed(injected, value, reads)
+    reason = reason or _malformed(value, reads)
     if reason is not None:
         return place | {
             "malformed": reason,
             "event_id": f"{record.topic}:{record.partition}:{record.offset}",
+            "claims": reads["id"],
+            "event_type": reads["type"],
             "digest": hashlib.sha256(record.value or b"").hexdigest(),
         }
     data = pick(value, system.events.data) if system.events.data else value
@@ -89,7 +122,7 @@ def event_fields(record: Record, system: System) -> Fields:
         "event_id": reads["id"],
         "event_type": reads["type"],
         "causation_id": reads.get("cause"),
-        "digest": _digest(data, record),
+        "digest": digest(data),
         "raw_file_storage_id": _text(pick(value, system.events.raw)) if system.events.raw else None,
         "upload_id": next(
             (joins[str(n)] for n, r in enumerate(system.outcomes) if r.of == "upload" and str(n) in joins), None
@@ -98,8 +131,19 @@ def event_fields(record: Record, system: System) -> Fields:
     }
 
 
+def _place(record: Record) -> dict[str, object]:
+    return {
+        "op": "event",
+        "phase": "seen",
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "marked": dict(record.headers).get(MARK, b"").decode("utf-8", "replace") or None,
+    }
+
+
 def digest(data: object) -> str:
-    """SHA-256, hex, of the canonical JSON (RFC 8785) of an event's data."""
+    """SHA-256, hex, of the canonical JSON (RFC 8785) of an event's data; RecursionError or TypeError if it is too deep."""
     try:
         canonical = rfc8785.dumps(data)  # type: ignore[arg-type]
     except rfc8785.CanonicalizationError:
@@ -108,18 +152,29 @@ def digest(data: object) -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
-def _digest(data: object, record: Record) -> str:
-    try:
-        return digest(data)
-    except (RecursionError, TypeError):
-        # Nested too deep for any canonical form: its bytes must do, and the other records go on.
-        return hashlib.sha256(record.value or b"").hexdigest()
-
-
 def _parsed(value: bytes | None) -> object:
+    """None for what no JSON parser takes; UnreadableError for what only this one refuses.
+
+    A lone surrogate, NaN or a thousand brackets are no JSON to orjson, and an event to many a service.
+    """
     try:
         return orjson.loads(value or b"")
-    except orjson.JSONDecodeError:
+    except orjson.JSONDecodeError as error:
+        try:
+            json.loads(value or b"")
+        except RecursionError:
+            pass
+        except ValueError:
+            return None
+        message = f"only some parsers take it for JSON ({error})"
+        raise UnreadableError(message) from None
+
+
+def _claimed(value: bytes | None) -> object:
+    """What a record that is known to be malformed says all the same."""
+    try:
+        return _parsed(value)
+    except UnreadableError:
         return None
 
 
@@ -130,14 +185,14 @@ def _wheres(system: System) -> Mapping[str, str | Where]:
 
 def _where(where: str | Where, record: Record, value: object) -> str | None:
     if isinstance(where, str):
-        return _text(pick(value, where))
-    raw = record.key if where.key else dict(record.headers).get(where.header or "")
-    return raw.decode("utf-8", "replace") if raw is not None else None
+        text = _text(pick(value, where))
+    else:
+        raw = record.key if where.key else dict(record.headers).get(where.header or "")
+        text = raw.decode("utf-8", "replace") if raw is not None else None
+    return identity(text) if text is not None else None
 
 
-def _malformed(injected: str | None, value: object, reads: Mapping[str, str | None]) -> str | None:
-    if injected == MALFORMING:
-        return "published so by the harness"
+def _malformed(value: object, reads: Mapping[str, str | None]) -> str | None:
     if value is None:
         return "not JSON"
     missing = [name for name in ("id", "type") if not reads.get(name)]
@@ -148,7 +203,8 @@ def _join(rule: Outcome, event_type: str | None, value: object) -> str | None:
     if event_type is None or event_type not in {rule.of, *rule.types()}:
         return None
     if isinstance(rule.by, str):
-        return _text(pick(value, rule.by))
+        text = _text(pick(value, rule.by))
+        return identity(text) if text is not None else None
     values = [pick(value, pointer) for pointer in rule.by]
     return None if None in values else orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
 

@@ -189,10 +189,28 @@ class Tape:
         return self.seen(read, "blob", fields | changes)
 
     def seen(self, read: Record, op: str, fields: Mapping[str, Any]) -> Record:
+        """A row of a pass; of an event that is ``injected`` a fault says that it published it."""
         fields = {"t_begin": read["t"], **fields}
         phase = fields.pop("phase", "seen")
         fields.pop("op", None)
+        fault = fields.pop("injected", None)
+        if fault is not None:
+            self.publish(read["t"] / MS - 2, fault, fields, offset=fields["offset"])
+            fields["marked"] = fault
         return self.add(read["t"] / MS + 1, op, phase, read=read, **fields)
+
+    def publish(self, ms: float, fault: str, place: Mapping[str, Any], *, offset: int | None) -> Record:
+        """What a fault published; the broker said where if there is an offset."""
+        fields = {"injected": fault, "topic": place["topic"], "partition": place["partition"]}
+        invoke = self.add(ms, "publish", "invoke", **fields)
+        self.add(ms + 0.5, "publish", "unknown" if offset is None else "ok", of=invoke, offset=offset, **fields)
+        return invoke
+
+    def injected(self, event: Record) -> list[Record]:
+        """The records that say that a fault published an event."""
+        place = {name: event[name] for name in ("topic", "partition", "offset")}
+        ends = self.find("publish", "ok", **place)
+        return [*ends, *(end["of"] for end in ends)]
 
 
 def sha(n: int) -> str:
@@ -243,18 +261,19 @@ def good_run(change: Callable[[Tape], None] = lambda _: None) -> Tape:
         tape.effect(effects, "desk", "placed", n)
     tape.add(500, "health", "good", name="kafka", when="end")
     tape.add(500, "health", "good", name="shop#1", when="end")
-    _offsets(tape, tape.look(600, "offsets", final=True))
-    last = tape.look(4000, "effects", final=True)
+    # So long after the last movement that what was missing would be missing for good.
+    _offsets(tape, tape.look(11_000, "offsets", final=True))
+    last = tape.look(14_400, "effects", final=True)
     for n in range(UPLOADS):
         tape.effect(last, "shop", kind_of(n), n)
     for n in accepted():
         tape.effect(last, "desk", "placed", n)
-    tape.look(4010, "dead_letters", final=True)
-    tape.look(4020, "topics", final=True)
-    last = tape.look(4030, "blobs", final=True)
+    tape.look(14_410, "dead_letters", final=True)
+    tape.look(14_420, "topics", final=True)
+    last = tape.look(14_430, "blobs", final=True)
     for n in range(UPLOADS):
         tape.blob(last, n)
-    tape.add(4100, "run", "finished")
+    tape.add(14_500, "run", "finished")
     change(tape)
     return tape
 

@@ -100,11 +100,11 @@ def unexercised(tape: Tape) -> None:
 def waiting_at_rest(tape: Tape) -> None:
     """A record stood before the group when the run had taken the system for at rest."""
     stalled(tape)
-    tape.add(3050, "run", "drained")
+    tape.add(13_000, "run", "drained")
 
 
 def not_at_rest(tape: Tape) -> None:
-    tape.add(3050, "run", "deadline")
+    tape.add(13_000, "run", "deadline", evidence={"backlog": 3, "awaited": 2, "passed_per_second": 1.5})
 
 
 def refused_wrongly(tape: Tape) -> None:
@@ -128,7 +128,7 @@ def effect_vanished(tape: Tape) -> None:
 
 
 def conflated(tape: Tape) -> None:
-    conflict(tape)["injected"] = None
+    tape.drop(tape.injected(conflict(tape)))
 
 
 def conflict_unreported(tape: Tape) -> None:
@@ -154,8 +154,7 @@ def premature_commit(tape: Tape) -> None:
 
 
 def stalled(tape: Tape) -> None:
-    committed(tape, 8, only_final=False)
-    committed(tape, 10)
+    committed(tape, 10, only_final=False)
 
 
 def arrived_late(tape: Tape) -> None:
@@ -176,6 +175,86 @@ def undecided(tape: Tape) -> None:
 def dead_letter_doubled(tape: Tape) -> None:
     event = malformed(tape)
     letters(tape, "malformed", event, "shop", "desk", "shop")
+
+
+def multiplicity_unseen_by_an_order(tape: Tape) -> None:
+    """The desk's effects are rows of a table whose key is the order's number, which the event carries."""
+    for effect in tape.find("effect", consumer="desk"):
+        number = effect["event_id"].removeprefix("placed-")
+        effect.update(effect=f"order-{number}", template="order-{/data/number}")
+
+
+def id_differs(tape: Tape) -> None:
+    for effect in effects_of(tape, "placed-4"):
+        effect["event_id"] = "PLACED-4"
+
+
+def dead_letter_contradicts(tape: Tape) -> None:
+    """It names an event that was applied, and the place of a malformed record."""
+    letters(tape, "malformed", malformed(tape), "desk")
+    event = tape.one("event", event_id="orders:0:11")
+    tape.letter(final(tape, "dead_letters"), 5, "shop", "malformed", event, event_id="placed-4")
+
+
+def dead_letter_contradicts_an_event(tape: Tape) -> None:
+    """It names a malformed record, and the place of an event that has no effect; the place decides."""
+    dead_lettered_wrongly(tape)
+    tape.one("dead_letter")["event_id"] = "orders:0:99"
+
+
+def offsets_unseen(tape: Tape) -> None:
+    """The desk keeps its offsets in its own database."""
+    tape.drop(tape.find("offset", consumer="desk"))
+
+
+def lost_without_offsets(tape: Tape) -> None:
+    """A consumer that never subscribed: no offset, no effect, and nothing moves any more."""
+    tape.drop(tape.find("offset", consumer="desk"))
+    tape.drop(tape.find("effect", consumer="desk"))
+
+
+def lost_after_a_replay(tape: Tape) -> None:
+    """Its dead letter was taken back, and nothing came of it."""
+    replayed(tape)
+    tape.drop(effects_of(tape, "placed-4"))
+
+
+def stalled_head(tape: Tape) -> None:
+    """One record blocks its partition: the three behind it wait for no reason of their own."""
+    committed(tape, 7, only_final=False)
+    for event in ("placed-14", "placed-16", "placed-18", "placed-20"):
+        tape.drop(effects_of(tape, event))
+
+
+def undecided_slow(tape: Tape) -> None:
+    """The group still moved a little while before the end: it is slow, and not stuck."""
+    stalled(tape)
+    moving(tape, 8000)
+
+
+def undecided_outcomes_slow(tape: Tape) -> None:
+    """The same of an outcome that has not come."""
+    outcome_missing(tape)
+    moving(tape, 8000)
+
+
+def moving(tape: Tape, ms: float) -> None:
+    """The shop passed another offset at that time."""
+    for row in tape.find("offset", consumer="shop", partition=1):
+        if row["read"] is not final(tape, "offsets"):
+            row["committed"] = 10
+    tape.offset(tape.look(ms, "offsets"), "shop", ("orders", 1), committed=11, end=11)
+
+
+def record_unreadable(tape: Tape) -> None:
+    place = {"topic": "orders", "partition": 0, "offset": 11}
+    tape.seen(topics(tape), "event", {**place, "error": "JSONEncodeError: Recursion limit reached"})
+
+
+def unexercised_where_it_reads(tape: Tape) -> None:
+    """Another's topic has events of a type that it applies; its own has none."""
+    tape.checks["consumers"]["clerk"] = ["shipped"]
+    tape.offset(final(tape, "offsets"), "clerk", ("orders", 0), committed=3, end=11)
 
 
 # outcomes
@@ -238,7 +317,41 @@ def outcome_undecided(tape: Tape) -> None:
     tape.one("health", when="end", name="shop#1").update(phase="bad", error="TimeoutError: no answer in 10 s")
 
 
+def outcome_missing_of_a_batch_with_an_unknown_upload(tape: Tape) -> None:
+    """Nobody knows whether one of its uploads was answered; its outcome was seen, which is as good."""
+    unknown_upload_with_an_outcome(tape)
+    tape.drop(tape.find("event", event_id="closed-2"))
+
+
+def outcome_missing_after_a_reprocess(tape: Tape) -> None:
+    invoke = tape.add(310, "reprocess", "invoke", upload_id="u4")
+    tape.add(320, "reprocess", "ok", upload_id="u4", of=invoke)
+
+
+def followup_doubled_with_a_forwarded_header(tape: Tape) -> None:
+    """The system passes the headers of what it reads on to what it publishes."""
+    followup_doubled(tape)
+    for event in tape.find("event", event_type="shipped"):
+        event["marked"] = "kafka.duplicate"
+
+
+def undecided_last_seen(tape: Tape) -> None:
+    """A cause that was seen only when the topics were read for the last time."""
+    tape.event(
+        final(tape, "topics"), 50, "placed", 0, 11, joins={"1": "order-50"}, upload_id=None, raw_file_storage_id=None
+    )
+    ends(tape, 0, 12)
+    for read in tape.find("read", "invoke", what="effects"):
+        for consumer in ("shop", "desk"):
+            tape.effect(read, consumer, "placed", 50)
+
+
 # raw retained
+
+
+def raw_missing_of_an_unknown_upload(tape: Tape) -> None:
+    unknown_upload_with_an_outcome(tape)
+    gone(tape, 4, only_final=True)
 
 
 def gone(tape: Tape, n: int, *, only_final: bool = False) -> None:
@@ -396,7 +509,7 @@ def conflict_reported(tape: Tape) -> None:
 
 def conflict_won_by_the_other(tape: Tape) -> None:
     event = conflict(tape)
-    letters(tape, "conflict", tape.one("event", event_id="placed-4", injected=None), "shop", "desk")
+    letters(tape, "conflict", tape.one("event", event_id="placed-4", marked=None), "shop", "desk")
     for consumer in ("shop", "desk"):
         for effect in effects_of(tape, "placed-4", consumer):
             effect["digest"] = event["digest"]
@@ -426,16 +539,67 @@ def reprocessed(tape: Tape) -> None:
 
 
 def batch_reprocessed(tape: Tape) -> None:
-    """Each of its uploads was, so it may have three outcomes."""
-    for n, phase in ((4, "ok"), (5, "unknown")):
+    """Each of its uploads may have been, so it may have three outcomes."""
+    for n in (4, 5):
         invoke = tape.add(310, "reprocess", "invoke", upload_id=f"u{n}")
-        tape.add(320, "reprocess", phase, upload_id=f"u{n}", of=invoke)
+        tape.add(320, "reprocess", "unknown", upload_id=f"u{n}", of=invoke)
         tape.event(topics(tape), 2, "closed", 1, 20 + n, event_id=f"closed-2-{n}")
 
 
 def batch_of_an_unknown_upload(tape: Tape) -> None:
+    """Nothing says that one of its uploads was taken, so it need not close."""
     unknown_upload_with_an_outcome(tape)
+    tape.drop([*tape.find("event", event_id="placed-4"), *tape.find("event", event_id="shipped-4")])
     tape.drop(tape.find("event", event_id="closed-2"))
+    everywhere(tape, "placed-4")
+
+
+def header_forwarded(tape: Tape) -> None:
+    """The system passes a fault's header on to its own follow-up, which is none of the harness's."""
+    tape.one("event", event_id="shipped-4")["marked"] = "kafka.duplicate"
+
+
+def malformed_published_again(tape: Tape) -> None:
+    """A copy of a malformed record is malformed: each was set aside."""
+    first = malformed(tape)
+    ends(tape, 0, 13)
+    copied = {"event_id": "orders:0:12", "injected": "kafka.duplicate"}
+    second = tape.malformed(topics(tape), 0, 12, **copied)
+    for n, event in enumerate((first, second)):
+        for k, consumer in enumerate(("shop", "desk")):
+            tape.letter(final(tape, "dead_letters"), 2 * n + k, consumer, "malformed", event)
+
+
+def malformed_of_anothers_type(tape: Tape) -> None:
+    """It claims a type that the desk does not apply, and so need not look at."""
+    event = malformed(tape)
+    event["event_type"] = "refused"
+    letters(tape, "malformed", event, "shop")
+
+
+def anothers_topic(tape: Tape) -> None:
+    """An audit topic holds copies of events that the consumers do not read there."""
+    for n in (4, 6):
+        tape.event(topics(tape), n, "placed", 0, n, topic="audit")
+
+
+def replayed(tape: Tape) -> None:
+    """Set aside, taken back, and applied once."""
+    event = tape.one("event", event_id="placed-4")
+    early = tape.look(440, "dead_letters")
+    tape.letter(early, 0, "shop", "poison", event)
+    place = {"source_topic": "orders", "source_partition": 0, "source_offset": event["offset"]}
+    invoke = tape.add(450, "replay", "invoke", consumer="shop", event_id="placed-4", **place)
+    tape.add(460, "replay", "ok", of=invoke, consumer="shop", event_id="placed-4", **place)
+    tape.letter(final(tape, "dead_letters"), 0, "shop", "poison", event)
+
+
+def effects_with_names_of_their_own(tape: Tape) -> None:
+    """Names that begin with what the event carries, and go on with something that it does not."""
+    for effect in tape.find("effect", consumer="desk"):
+        number = effect["event_id"].removeprefix("placed-")
+        own = f"{int(number) * 7919 % 10007:04x}"
+        effect.update(effect=f"order-{number}-{own}", template=f"order-{{/data/number}}-{own}")
 
 
 def batch_of_a_refused_upload(tape: Tape) -> None:
@@ -501,6 +665,23 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "stalled": stalled,
     "arrived_late": arrived_late,
     "multiplicity_unseen": multiplicity_unseen,
+    "multiplicity_unseen.order": multiplicity_unseen_by_an_order,
+    "id_differs": id_differs,
+    "dead_letter_contradicts": dead_letter_contradicts,
+    "dead_letter_contradicts.event": dead_letter_contradicts_an_event,
+    "offsets_unseen": offsets_unseen,
+    "lost.silent": lost_without_offsets,
+    "lost.replay": lost_after_a_replay,
+    "stalled.head": stalled_head,
+    "undecided.slow": undecided_slow,
+    "undecided.outcomes_slow": undecided_outcomes_slow,
+    "undecided.last_seen": undecided_last_seen,
+    "record_unreadable": record_unreadable,
+    "unexercised.elsewhere": unexercised_where_it_reads,
+    "outcome_missing.unknown_upload": outcome_missing_of_a_batch_with_an_unknown_upload,
+    "outcome_missing.reprocess": outcome_missing_after_a_reprocess,
+    "followup_doubled.forwarded": followup_doubled_with_a_forwarded_header,
+    "raw_missing.unknown_upload": raw_missing_of_an_unknown_upload,
     "undecided": undecided,
     "dead_letter_doubled": dead_letter_doubled,
     "outcome_missing": outcome_missing,
@@ -560,6 +741,12 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         without_digests,
         load_on_two_machines,
         batch_that_was_not_filled,
+        header_forwarded,
+        malformed_published_again,
+        malformed_of_anothers_type,
+        anothers_topic,
+        replayed,
+        effects_with_names_of_their_own,
     )
 }
 

@@ -24,6 +24,10 @@ ALONG = {
     # Nobody asked for the blob of an upload that the run did not know of.
     "undecided.late": {"raw_unread"},
     "undecided.lost_worker": {"raw_unread"},
+    # The place decides which event was set aside, and that one was in order.
+    "dead_letter_contradicts.event": {"dead_lettered_wrongly"},
+    # That no offset is seen is told beside what came of it.
+    "lost.silent": {"offsets_unseen"},
 }
 """What comes along with an anomaly because it cannot be otherwise."""
 
@@ -56,7 +60,7 @@ def test_a_bad_history_shows_its_anomaly_and_no_other(path: Path) -> None:
     with History(path) as history:
         names, verdict = found(history)
     assert {anomaly for _, anomaly in names} == {name} | ALONG.get(path.stem, set())
-    assert verdict == (ANOMALIES[name].verdict or Verdict.VALID)
+    assert verdict == max(ANOMALIES[one].verdict or Verdict.VALID for one in {name, *ALONG.get(path.stem, ())})
 
 
 @pytest.mark.parametrize("path", BAD_FILES, ids=lambda path: path.stem)

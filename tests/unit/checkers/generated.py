@@ -36,9 +36,11 @@ class World:
         share = -(-self.uploads // (self.rounds + 1))
         for round_ in range(self.rounds + 1):
             self._round(200 + 100 * round_, range(round_ * share, min(self.uploads, (round_ + 1) * share)))
+        if self.random.random() < 0.85:
+            self._rest()
         self.tape.add(900, "health", "good", name="kafka", when="end")
         self._judge()
-        self.tape.add(9000, "run", "finished")
+        self.tape.add(20_000, "run", "finished")
         return self.tape
 
     def _fault(self) -> None:
@@ -73,6 +75,15 @@ class World:
                     self.tape.effect(effects, effect["consumer"], effect["kind"], effect["n"])
                     effect["seen"] = True
 
+    def _rest(self) -> None:
+        """A round of looks in which all has come: whatever the last ones see anew has moved since."""
+        self._offsets(self.tape.look(700, "offsets"), behind=0)
+        effects = self.tape.look(730, "effects")
+        for effect in self.effects:
+            if "seen" not in effect:
+                self.tape.effect(effects, effect["consumer"], effect["kind"], effect["n"])
+                effect["seen"] = True
+
     def _close(self, topics: Record, n: int) -> None:
         """The batch's outcome after its last upload; a batch without an accepted upload may have one."""
         last = n % 2 == 1 or n == self.uploads - 1
@@ -96,13 +107,13 @@ class World:
                 self.tape.offset(read, consumer, ("orders", partition), committed=known, end=end)
 
     def _judge(self) -> None:
-        self._offsets(self.tape.look(1000, "offsets", final=True), behind=0)
-        last = self.tape.look(4100, "effects", final=True)
+        self._offsets(self.tape.look(11_000, "offsets", final=True), behind=0)
+        last = self.tape.look(14_100, "effects", final=True)
         for effect in self.effects:
             self.tape.effect(last, effect["consumer"], effect["kind"], effect["n"])
-        self.tape.look(4200, "dead_letters", final=True)
-        self.tape.look(4300, "topics", final=True)
-        last = self.tape.look(4400, "blobs", final=True)
+        self.tape.look(14_200, "dead_letters", final=True)
+        self.tape.look(14_300, "topics", final=True)
+        last = self.tape.look(14_400, "blobs", final=True)
         for n in range(self.uploads):
             self.tape.blob(last, n)
 
@@ -232,7 +243,7 @@ def add_letter(tape: Tape, random: Random) -> None:
     if event is None or read is None:
         return
     place = {} if random.random() < 0.8 else {"source_topic": None, "source_partition": None, "source_offset": None}
-    named = {} if random.random() < 0.9 else {"event_id": random.choice([None, "placed-99", "placed-0"])}
+    named = {} if random.random() < 0.7 else {"event_id": random.choice([None, "placed-99", "placed-0"])}
     kind = random.choice(["poison", "conflict", "malformed"])
     for consumer in random.choice([["shop"], ["desk"], ["shop", "desk"], ["shop", "shop"]]):
         tape.letter(read, len(tape.find("dead_letter")), consumer, kind, event, **place, **named)
@@ -392,7 +403,7 @@ def acknowledged_late(tape: Tape, random: Random) -> None:
     """Answered when all is being read, or was; what came of it, nobody saw."""
     if ok := some(tape, random, "upload", "ok"):
         for record in tape.find("upload", upload_id=ok["upload_id"]):
-            record["t"] += int(random.choice([20, 60, 3_000, 10_000]) * MS)
+            record["t"] += int(random.choice([20, 60, 3_000, 14_350]) * MS)
 
 
 def batches_of_several(tape: Tape, random: Random) -> None:
@@ -513,7 +524,104 @@ def change_checks(tape: Tape, random: Random) -> None:
 
 def come_to_rest(tape: Tape, random: Random) -> None:
     """The run took the system for at rest, or gave up waiting for it."""
-    tape.add(random.choice([200, 900]), "run", random.choice(["drained", "deadline"]))
+    tape.add(random.choice([200, 11_500]), "run", random.choice(["drained", "deadline"]))
+
+
+def respell(tape: Tape, random: Random) -> None:
+    """A store gives an id back in other letters; in the final look, or in all."""
+    if effect := some(tape, random, "effect"):
+        last = final(tape, "effects")
+        for one in tape.find("effect", consumer=effect["consumer"], event_id=effect["event_id"]):
+            if one["read"] is last or random.random() < 0.7:
+                one["event_id"] = one["event_id"].upper()
+
+
+def cannot_be_read(tape: Tape, random: Random) -> None:
+    """Nobody can tell what a record or a dead letter says."""
+    if record := some(tape, random, random.choice(["event", "event", "dead_letter"])):
+        record["error"] = "JSONEncodeError: Recursion limit reached"
+
+
+def headers(tape: Tape, random: Random) -> None:
+    """A system passes a fault's header on; what a fault published may be anywhere, for the broker did not answer."""
+    for event in tape.find("event"):
+        if random.random() < 0.3:
+            event["marked"] = random.choice(["kafka.duplicate", "kafka.conflict"])
+    if random.random() < 0.5:
+        place = {"topic": random.choice(["orders", "shipping"]), "partition": random.choice([0, 1])}
+        tape.publish(35, "kafka.duplicate", place, offset=None)
+
+
+def groups(tape: Tape, random: Random) -> None:
+    """A consumer keeps its offsets elsewhere, has committed none, or reads some of the topics."""
+    consumer = random.choice(["shop", "desk"])
+    rows = tape.find("offset", consumer=consumer)
+    match random.choice(["unseen", "none", "some", "more"]):
+        case "unseen":
+            tape.drop(rows)
+        case "none":
+            for row in rows:
+                row["committed"] = None
+        case "some":
+            for row in rows:
+                row["topic"] = "shipping"
+        case _:
+            for event in tape.find("event", event_type="placed"):
+                if random.random() < 0.3:
+                    event["topic"] = "audit"
+    if random.random() < 0.3:
+        tape.drop(e for e in tape.find("effect", consumer=consumer) if random.random() < 0.5)
+
+
+def claims(tape: Tape, random: Random) -> None:
+    """A malformed record claims a type, or the id of an event."""
+    for record in tape.find("event", malformed="not JSON"):
+        record["event_type"] = random.choice([None, "placed", "refused", "odd"])
+        record["claims"] = random.choice([None, "placed-0", "placed-1"])
+
+
+def names(tape: Tape, random: Random) -> None:
+    """Effects are named by what their events carry, or by that and something of their own."""
+    own = random.choice([False, False, True])
+    for effect in tape.find("effect", consumer=random.choice(["shop", "desk"])):
+        if random.random() < 0.9:
+            rest = f"-{sum(effect['event_id'].encode()) * 31}" if own else ""
+            effect["template"] = random.choice(["{/n}", "order-{/n}"]) + rest
+
+
+def replay(tape: Tape, random: Random) -> None:
+    """A dead letter is taken back."""
+    event = some(tape, random, "event", malformed=None)
+    if event is None or final(tape, "dead_letters") is None:
+        return
+    place = {f"source_{name}": event[name] for name in ("topic", "partition", "offset")}
+    letter = {"consumer": random.choice(["shop", "desk"]), "event_id": event["event_id"]}
+    for read in (tape.look(440, "dead_letters"), final(tape, "dead_letters")):
+        tape.letter(read, 40, letter["consumer"], random.choice(["poison", "conflict"]), event)
+    invoke = tape.add(random.choice([430, 450]), "replay", "invoke", **letter, **place)
+    phase = random.choice(["ok", "ok", "fail", "unknown", "none"])
+    if phase != "none":
+        tape.add(460, "replay", phase, of=invoke, **letter, **place)
+    if random.random() < 0.5:
+        tape.drop(tape.find("effect", **letter))
+
+
+def still_moving(tape: Tape, random: Random) -> None:
+    """Something moved late, or came back late, or a group stands where it stood."""
+    match random.choice(["service", "offset", "stands", "stands"]):
+        case "service":
+            tape.add(random.choice([900, 8000]), "service", "ready", name="shop#1")
+        case "offset":
+            row = some(tape, random, "offset")
+            if row is not None and row["committed"]:
+                fields = {name: row[name] for name in ("consumer", "topic", "partition", "visible_end")}
+                for back, ms in ((1, 690), (0, random.choice([2000, 8000]))):
+                    tape.seen(tape.look(ms, "offsets"), "offset", {**fields, "committed": row["committed"] - back})
+        case _:
+            if row := some(tape, random, "offset"):
+                ends = tape.find("offset", consumer=row["consumer"], topic=row["topic"], partition=row["partition"])
+                for one in ends:
+                    one["committed"] = max(0, row["visible_end"] - random.choice([1, 2]))
 
 
 def interrupt(tape: Tape, random: Random) -> None:
@@ -555,10 +663,21 @@ PLANTS: tuple[Plant, ...] = (
     rejection,
     rejection,
     named_by_an_event,
+    named_by_an_event,
     change_faults,
     change_health,
     change_checks,
     come_to_rest,
+    respell,
+    cannot_be_read,
+    headers,
+    groups,
+    groups,
+    claims,
+    names,
+    replay,
+    still_moving,
+    still_moving,
     interrupt,
 )
 

@@ -26,12 +26,93 @@ class Run:
         self.records = records
         self.reads = [self._read(record) for record in self.of("read", "invoke")]
         self.read_by = {read["read"]: read for read in self.reads}
-        self.events = [record for record in self.of("event") if record.get("malformed") is None]
-        self.malformed = [record for record in self.of("event") if record.get("malformed") is not None]
+        self.unreadable = {
+            place(r) for r in (*self.of("event"), *self.of("dead_letter")) if r.get("error") is not None
+        }
+        readable = [record for record in self.of("event") if record.get("error") is None]
+        self.events = [self._with_publisher(record) for record in readable if record.get("malformed") is None]
+        self.malformed = [record for record in readable if record.get("malformed") is not None]
         self.effects = self.of("effect")
         self.offsets = self.of("offset")
         self.blobs = self.of("blob")
         self.faults = self._faults()
+
+    def _with_publisher(self, event: Record) -> Record:
+        """A fault published it if a publish says that it went there, or it is marked and some publish there has no answer."""
+        published = [r for r in self.of("publish") if r.get("injected") is not None]
+        for one in published:
+            if one["phase"] == "ok" and one.get("offset") is not None and place(one) == place(event):
+                return {**event, "injected": one["injected"]}
+        answered = {r.get("of") for r in published if r["phase"] in {"ok", "fail"}}
+        for one in published:
+            where = (one["topic"], one.get("partition"), one["injected"])
+            here = (event["topic"], event["partition"], event.get("marked"))
+            if one["phase"] == "invoke" and one["i"] not in answered and where == here:
+                return {**event, "injected": one["injected"]}
+        return {**event, "injected": None}
+
+    @cached_property
+    def mended(self) -> int:
+        """When the last fault was healed, a service came back, or the load had its last answer (by the run's own clock)."""
+        healed = [r["t"] for r in self.of("fault", "healed")]
+        services = [r["t"] for r in self.of("service")]
+        done = [
+            r["t"]
+            for r in self.records
+            if r["op"] in {"upload", "reprocess", "replay"} and r["phase"] == "ok" and not r.get("placed")
+        ]
+        return max([*healed, *services, *done, 0])
+
+    def moved(self, consumer: str) -> int:
+        """When a new effect of it was last seen, or an offset that it had passed; 0: never."""
+        final = self.final("effects")
+        own = [e for e in self.effects if e["consumer"] == consumer]
+        last = [e for e in own if final is not None and e["read"] == final["read"]]
+        earlier = [e for e in own if e not in last]
+        times = [e["t"] for e in (own if len(last) > len(earlier) else earlier)]
+        passed: dict[tuple[Any, ...], int] = {}
+        for row in self.offsets:
+            if row["consumer"] == consumer:
+                where, now = (row["topic"], row["partition"]), row.get("committed")
+                if now is not None and now > passed.get(where, 0):
+                    times.append(row["t"])
+                passed[where] = now or 0
+        return max(times, default=0)
+
+    @cached_property
+    def still(self) -> bool:
+        """Nothing had moved for three settling times, with all mended, when effects and topics were read at the end."""
+        effects, topics = self.final("effects"), self.final("topics")
+        if effects is None or topics is None:
+            return False
+        consumers = {r["consumer"] for r in (*self.effects, *self.offsets)}
+        times = [self.moved(one) for one in consumers] + [e["t"] for e in (*self.events, *self.malformed)]
+        return min(effects["began"], topics["began"]) - max([*times, self.mended]) >= 3 * self.settle
+
+    def stuck(self, consumer: str) -> bool:
+        """This consumer had not moved for so long when the offsets and the effects were read at the end."""
+        offsets, effects = self.final("offsets"), self.final("effects")
+        if offsets is None or effects is None:
+            return False
+        return min(offsets["began"], effects["began"]) - max(self.moved(consumer), self.mended) >= 3 * self.settle
+
+    @property
+    def drained(self) -> bool:
+        """The run last said that all was at rest."""
+        said = [r["phase"] for r in self.of("run") if r["phase"] in {"drained", "deadline"}]
+        return bool(said) and said[-1] == "drained"
+
+    def replayed(self, consumer: str | None, event_id: str | None, after: int) -> set[str]:
+        """How replays of a dead letter that were asked for after ``after`` ended."""
+        ends = {r["of"]: r["phase"] for r in self.of("replay") if r["phase"] != "invoke" and "of" in r}
+        events = {place(event): event["event_id"] for event in self.events}
+        return {
+            ends.get(r["i"], "unknown")
+            for r in self.of("replay", "invoke")
+            if r.get("consumer") == consumer
+            and r["t"] > after
+            and events.get(source(r), r.get("event_id")) == event_id
+        }
 
     def of(self, op: str, phase: str | None = None) -> list[Record]:
         return [r for r in self.records if r["op"] == op and (phase is None or r["phase"] == phase)]
@@ -87,7 +168,8 @@ class Run:
         """Dead letters, each once."""
         seen: dict[tuple[Any, ...], Record] = {}
         for letter in self.of("dead_letter"):
-            seen.setdefault(place(letter), letter)
+            if letter.get("error") is None:
+                seen.setdefault(place(letter), letter)
         return list(seen.values())
 
     def digests(self, event_id: str) -> set[str]:
@@ -116,19 +198,36 @@ class EffectOracle:
             if event.get("malformed") is None:
                 self.pairs[consumer, event["event_id"]].append(event)
 
+    def _reads(self, consumer: str) -> set[str]:
+        """Topics of its offsets; of a consumer without any, those on which its types occur."""
+        topics = {o["topic"] for o in self.run.offsets if o["consumer"] == consumer}
+        types = self.run.checks["consumers"].get(consumer, [])
+        return topics or {event["topic"] for event in self.run.events if event["event_type"] in types}
+
+    def silent(self, consumer: str) -> bool:
+        """It has never committed an offset."""
+        return all(o.get("committed") is None for o in self.run.offsets if o["consumer"] == consumer)
+
     def _due(self) -> Iterator[tuple[str, Record]]:
-        """A consumer has to do with events of its types, and with malformed records on topics that it reads."""
-        for consumer, types in self.run.checks["consumers"].items():
+        """A consumer has to do with events of its types, and with malformed records, on topics that it reads.
+
+        What claims a type that it does not apply is none of its business.
+        """
+        consumers = self.run.checks["consumers"]
+        for consumer in sorted({*consumers, *(o["consumer"] for o in self.run.offsets)}):
+            types, reads = consumers.get(consumer, []), self._reads(consumer)
             for event in self.run.events:
-                if event["event_type"] in types:
+                if event["event_type"] in types and event["topic"] in reads:
                     yield consumer, event
-        for consumer, topic in sorted({(o["consumer"], o["topic"]) for o in self.run.offsets}):
             for record in self.run.malformed:
-                if record["topic"] == topic:
+                if record["topic"] in reads and (record.get("event_type") is None or record["event_type"] in types):
                     yield consumer, record
 
     def _event_letters(self) -> Iterator[dict[str, Any]]:
-        """Dead letters that are not about a malformed record, with the digest of what they were made from."""
+        """Dead letters that are not about a malformed record, with the digest of what they were made from.
+
+        The place that a letter names decides which event it is about, whatever id it names.
+        """
         malformed = {place(record) for record in self.run.malformed}
         events = {place(event): event for event in self.run.events}
         for letter in self.run.letters:
@@ -136,11 +235,15 @@ class EffectOracle:
             if source(letter) in malformed or (sourceless and letter.get("kind") == "malformed"):
                 continue
             origin = events.get(source(letter))
+            event_id = origin["event_id"] if origin else letter.get("event_id")
+            replays = self.run.replayed(letter.get("consumer"), event_id, letter["t"])
             yield {
                 "consumer": letter.get("consumer"),
-                "event_id": letter.get("event_id") or (origin["event_id"] if origin else None),
+                "event_id": event_id,
                 "kind": letter.get("kind"),
                 "digest": origin["digest"] if origin else None,
+                "taken": "ok" in replays,
+                "asked": bool(replays - {"fail"}),
             }
 
     def about(self, consumer: str, event_id: str) -> list[dict[str, Any]]:
@@ -150,10 +253,12 @@ class EffectOracle:
         return any(e["consumer"] == consumer and e["event_id"] == event_id for e in self.final)
 
     def standing(self, consumer: str, record: Record) -> str:
-        """Passed: committed > offset. Late: visible only after the final offsets. Else waiting."""
+        """Passed: committed > offset. Late: visible only after the final offsets. Silent: none is committed. Else waiting."""
         read = self.run.final("offsets")
         if read is None:
             return "unread"
+        if consumer in self.run.checks["consumers"] and self.silent(consumer):
+            return "silent"
         for row in self.run.offsets:
             here = (row["topic"], row["partition"]) == (record["topic"], record["partition"])
             if here and row["read"] == read["read"] and row["consumer"] == consumer:
@@ -162,18 +267,33 @@ class EffectOracle:
                 return "late" if record["offset"] >= row["visible_end"] else "waiting"
         return "late" if record["t"] >= read["began"] else "waiting"
 
+    def done(self, consumer: str, record: Record) -> bool:
+        """It has had its time with a record: passed it, or, if it commits nothing, nothing moves any more."""
+        standing = self.standing(consumer, record)
+        return standing == "passed" or (standing == "silent" and self.run.still and self.run.well)
+
     def passed(self, consumer: str, event_id: str) -> bool:
-        return all(self.standing(consumer, event) == "passed" for event in self.pairs[consumer, event_id])
+        return all(self.done(consumer, event) for event in self.pairs[consumer, event_id])
 
     def excused(self, consumer: str, event_id: str) -> bool:
-        """A dead letter stands for the effect; where an id has several facts, each needs its own."""
-        letters = self.about(consumer, event_id)
+        """A dead letter that was not taken back stands for the effect; of an id with several facts, each needs its own."""
+        letters = [letter for letter in self.about(consumer, event_id) if not letter["taken"]]
         facts = {event["digest"] for event in self.pairs[consumer, event_id]}
         if not letters or len(facts) == 1:
             return bool(letters)
         if any(letter["digest"] is None for letter in letters):
             return True
         return len({letter["digest"] for letter in letters}) >= len(facts)
+
+    def respelled(self, consumer: str) -> dict[str, str]:
+        """Id that an effect names and nobody published -> the published one that differs in case only."""
+        published = {event["event_id"] for event in self.run.events}
+        lower = {event_id.lower(): event_id for event_id in sorted(published, reverse=True)}
+        return {
+            e["event_id"]: lower[e["event_id"].lower()]
+            for e in self.final
+            if e["consumer"] == consumer and e["event_id"] not in published and e["event_id"].lower() in lower
+        }
 
     @property
     def letters_settled(self) -> bool:
@@ -189,25 +309,37 @@ class EffectOracle:
         yield from self._event_dead_letters()
         yield from self._malformed()
         yield from self._letters_doubled()
+        yield from self._contradictions()
         yield from self._offsets()
         yield from self._premature()
 
     def _unexercised(self) -> Iterator[Hit]:
         for consumer, types in self.run.checks["consumers"].items():
-            if types and not any(event["event_type"] in types for event in self.run.events):
+            reads = self._reads(consumer)
+            read = {event["event_type"] for event in self.run.events if event["topic"] in reads}
+            elsewhere = {event["event_type"] for event in self.run.events} - read
+            if types and (not read & set(types) or elsewhere & set(types)):
                 yield "unexercised", (consumer,)
 
     def _lost(self) -> Iterator[Hit]:
         letters_known = self.run.settled("dead_letters") or not self.run.checks["dead_letters"]
         for consumer, event_id in self.pairs:
-            if self.applied(consumer, event_id) or not self.passed(consumer, event_id):
+            if self.applied(consumer, event_id) or event_id in self.respelled(consumer).values():
                 continue
             if self.excused(consumer, event_id) or self.read is None:
                 continue
-            argued = self.run.settled("effects") and letters_known
-            yield "lost" if argued else "undecided", (consumer, event_id)
+            standings = {self.standing(consumer, event) for event in self.pairs[consumer, event_id]}
+            if self.passed(consumer, event_id):
+                argued = self.run.settled("effects") and letters_known
+                yield "lost" if argued else "undecided", (consumer, event_id)
+            elif standings <= {"passed", "silent"}:
+                yield "undecided", (consumer, event_id)
         if self.read is None or self.run.final("offsets") is None:
             yield from (("undecided", (consumer, None)) for consumer, _ in self.due)
+        for consumer in self.run.checks["consumers"]:
+            judged = any(c == consumer and event.get("malformed") is None for c, event in self.due)
+            if judged and self.silent(consumer) and self.run.final("offsets") is not None:
+                yield "offsets_unseen", (consumer,)
 
     def _duplicates(self) -> Iterator[Hit]:
         of: dict[tuple[str, str], list[Record]] = defaultdict(list)
@@ -218,15 +350,28 @@ class EffectOracle:
                 yield "duplicate", (consumer, event_id)
         for consumer in {e["consumer"] for e in self.final}:
             own = [e for e in self.final if e["consumer"] == consumer]
-            if all(e.get("effect") in {None, e["event_id"]} for e in own):
+            computed = [self._computed(e, own) for e in own]
+            if False not in computed and True in computed:
                 yield "multiplicity_unseen", (consumer,)
+
+    @staticmethod
+    def _computed(effect: Record, own: Sequence[Record]) -> bool | None:
+        """Whether a name could be made of what the event carries; None if nobody knows."""
+        if effect.get("effect") in {None, effect["event_id"]}:
+            return True
+        template = effect.get("template")
+        if template is None:
+            return None
+        alike = {e["event_id"] for e in own if e.get("template") == template}
+        return len(alike) > 1 or (template[0] == "{" and template.find("}") == len(template) - 1)
 
     def _unpublished(self) -> Iterator[Hit]:
         argued = self.run.topics_after("effects")
         for effect in self.final:
             digests = self.run.digests(effect["event_id"])
             if not digests:
-                found = "phantom"
+                differs = effect["event_id"] in self.respelled(effect["consumer"])
+                found = "id_differs" if differs else "phantom"
             elif effect.get("digest") is not None and effect["digest"] not in digests:
                 found = "corrupt"
             else:
@@ -261,6 +406,8 @@ class EffectOracle:
         for letter in self.letters:
             consumer, event_id = letter["consumer"], letter["event_id"]
             conflict = len(self.run.digests(event_id)) > 1
+            if letter["asked"]:
+                continue
             if self.applied(consumer, event_id):
                 if letter["kind"] == "poison" or not conflict:
                     yield "effect_and_dead_letter", (consumer, event_id, letter["kind"])
@@ -272,17 +419,33 @@ class EffectOracle:
 
     def _malformed(self) -> Iterator[Hit]:
         for consumer, record in self.due:
-            if record.get("malformed") is None or self.standing(consumer, record) != "passed":
+            if record.get("malformed") is None or not self.done(consumer, record):
                 continue
             answered = any(
                 letter.get("consumer") == consumer
-                and (letter.get("event_id") == record["event_id"] or source(letter) == place(record))
+                and (
+                    letter.get("event_id") == record["event_id"]
+                    if letter.get("source_topic") is None
+                    else source(letter) == place(record)
+                )
                 for letter in self.run.letters
             )
             if not answered and self.letters_settled:
                 yield "neither", (consumer, *place(record))
             elif not answered:
                 yield "undecided", (consumer, record["event_id"])
+
+    def _contradictions(self) -> Iterator[Hit]:
+        """A letter names an id and a place, and at the place lies another event, or a record that claims another's id."""
+        events = {place(event): event["event_id"] for event in self.run.events}
+        malformed = {place(record): record for record in self.run.malformed}
+        for letter in self.run.letters:
+            named, where = letter.get("event_id"), source(letter)
+            if named is None:
+                continue
+            other = where in malformed and named != malformed[where].get("claims") and named in set(events.values())
+            if named != events.get(where, named) or (where not in events and other):
+                yield "dead_letter_contradicts", (letter.get("consumer"), *where)
 
     def _letters_doubled(self) -> Iterator[Hit]:
         times: dict[tuple[Any, ...], int] = defaultdict(int)
@@ -292,14 +455,18 @@ class EffectOracle:
         yield from (("dead_letter_doubled", key) for key, n in times.items() if n > 1)
 
     def _offsets(self) -> Iterator[Hit]:
+        """What is not passed at the end; of a stuck partition the first record stands for those behind it."""
+        heads: dict[tuple[Any, ...], int] = {}
         for consumer, record in self.due:
             standing = self.standing(consumer, record)
             if standing == "late":
                 yield "arrived_late", (consumer, *place(record))
-            elif standing == "waiting" and self.run.well and not self.run.of("run", "drained"):
-                yield "stalled", (consumer, *place(record))
+            elif standing == "waiting" and self.run.well and not self.run.drained and self.run.stuck(consumer):
+                where = (consumer, record["topic"], record["partition"])
+                heads[where] = min(heads.get(where, record["offset"]), record["offset"])
             elif standing == "waiting":
                 yield "undecided", (consumer, record["event_id"])
+        yield from (("stalled", (*where, offset)) for where, offset in heads.items())
 
     def _premature(self) -> Iterator[Hit]:
         """Passed in R1; R1 ended before the ok pass R2 of effects began; first seen in a pass begun after R2 ended."""
@@ -347,7 +514,7 @@ class OutcomeOracle:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.decided = run.final("topics") is not None and run.well
+        self.decided = run.still and run.well
         phases: dict[str, list[str]] = defaultdict(list)
         self.acceptable: dict[str, Any] = {}
         for record in run.of("upload"):
@@ -408,7 +575,8 @@ class OutcomeOracle:
     def _uploads(self, n: str, rule: Mapping[str, Any], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
         for upload, state in self.state.items():
             ids = answers.get(upload, set())
-            if state == "ok" and not ids:
+            again = [r for r in self.run.of("reprocess", "ok") if r.get("upload_id") == upload]
+            if state == "ok" and len(ids) < 1 + len(again):
                 yield "outcome_missing" if self.decided and not self._late(upload) else "undecided", (upload, n)
             if state != "fail" and len(ids) > 1 + self._again({upload}):
                 yield "outcome_doubled", (upload, n)
@@ -424,11 +592,21 @@ class OutcomeOracle:
                 yield "outcome_wrong", key
 
     def _batches(self, n: str, rule: Mapping[str, Any], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
-        """A batch must have its outcome if each of its uploads is ok and one of them should pass validation."""
+        """A batch must have its outcome if each of its uploads was taken and one of them should pass validation.
+
+        Taken: it was acknowledged, or nobody knows, and it has an outcome.
+        """
+        known = {
+            key
+            for number, one in enumerate(self.run.checks["outcomes"])
+            if one["of"] == "upload"
+            for key in self._ids(str(number), one["then"])
+        }
+        taken = {u for u, state in self.state.items() if state == "ok" or (state == "unknown" and u in known)}
         for batch, uploads in self.batches.items():
             ids = answers.get(batch, set())
             size = self.run.plan.get("scenario", {}).get("load", {}).get("batch", 1)
-            whole = len(uploads) >= size and all(self.state[upload] == "ok" for upload in uploads)
+            whole = len(uploads) >= size and uploads <= taken
             if whole and any(self.acceptable[upload] is True for upload in uploads) and not ids:
                 late = any(self._late(upload) for upload in uploads)
                 yield "outcome_missing" if self.decided and not late else "undecided", (batch, n)
@@ -437,6 +615,12 @@ class OutcomeOracle:
         for batch, event in self._own(n, rule["then"]):
             if batch not in self.batches and not self.run.absent():
                 yield "outcome_unasked", (batch, n, event["event_id"])
+
+    def _cause_late(self, n: str, key: str) -> bool:
+        """A cause was seen only when the topics were read for the last time."""
+        topics, of = self.run.final("topics"), self.run.checks["outcomes"][int(n)]["of"]
+        times = [event["t"] for one, event in self._own(n, [of]) if one == key]
+        return topics is not None and bool(times) and max(times) >= topics["began"]
 
     def _again(self, uploads: set[str]) -> int:
         """How often one of these was, or may have been, done again."""
@@ -447,7 +631,7 @@ class OutcomeOracle:
         for key in causes.keys() | answers.keys():
             asked, answered = len(causes.get(key, ())), len(answers.get(key, ()))
             if answered < asked:
-                yield "followup_missing" if self.decided else "undecided", (key, n)
+                yield "followup_missing" if self.decided and not self._cause_late(n, key) else "undecided", (key, n)
             if answered > max(1, asked):
                 yield "followup_doubled", (key, n)
 
@@ -461,7 +645,7 @@ class RawOracle:
         for event in run.events:
             if event.get("raw_file_storage_id") is not None and event.get("injected") is None:
                 self.named.setdefault(event["raw_file_storage_id"], event)
-        self.kept = list(self._kept())
+        self.kept = [*self._kept(), *self._unanswered()]
         finals = [read["read"] for read in run.reads if read["what"] == "blobs" and read["final"]]
         self.last = {
             blob["raw_file_storage_id"]: blob for blob in run.blobs if finals and blob.get("read") == finals[-1]
@@ -480,6 +664,31 @@ class RawOracle:
                 "acceptable": record.get("acceptable"),
                 "t": None if record.get("placed") else record["t"],
             }
+
+    def _unanswered(self) -> Iterator[dict[str, Any]]:
+        """Uploads of which nobody knows whether they were taken, with each blob that an event about them names."""
+        states: dict[str, list[str]] = defaultdict(list)
+        for record in self.run.of("upload"):
+            states[record["upload_id"]].append(record["phase"])
+        for upload, phases in states.items():
+            if OutcomeOracle._state(phases) != "unknown":
+                continue
+            invokes = [r for r in self.run.of("upload", "invoke") if r["upload_id"] == upload]
+            for raw in {e for e in self._named_for(upload) if invokes}:
+                times = [
+                    e["t"]
+                    for e in self.run.events
+                    if e.get("injected") is None
+                    and e.get("upload_id") == upload
+                    and e.get("raw_file_storage_id") == raw
+                ]
+                yield {
+                    "upload": upload,
+                    "raw": raw,
+                    "sha": next((r["sha256"] for r in invokes if r.get("sha256") is not None), None),
+                    "acceptable": next((r["acceptable"] for r in invokes if r.get("acceptable") is not None), None),
+                    "t": min(times),
+                }
 
     def _named_for(self, upload_id: str) -> list[str]:
         own = [
@@ -554,8 +763,10 @@ class EvidenceOracle:
             yield "history_incomplete", ()
         raised = {r["worker"] for r in self.run.of("load", "raised")}
         yield from (("load_incomplete", (worker,)) for worker in self.run.absent() | raised)
-        if self.run.of("run", "deadline"):
+        said = [r["phase"] for r in self.run.of("run") if r["phase"] in {"drained", "deadline"}]
+        if said[-1:] == ["deadline"]:
             yield "not_at_rest", ()
+        yield from (("record_unreadable", where) for where in self.run.unreadable)
 
     def _faults(self) -> Iterator[Hit]:
         planned = {fault["id"] for fault in self.run.plan.get("faults", ())}

@@ -1,35 +1,74 @@
+"""What is made malformed is so by the system's own pointers, or not made at all."""
+
 from random import Random
 
 import orjson
 import pytest
 
-from harness.faults.kafka_malformed import malformed
+from harness.errors import PlanRefused
+from harness.faults.kafka_malformed import KafkaMalformed, spoiled
+from harness.system import Events, System
 
 EVENT = {"event_id": "e1", "event_type": "t", "data": {"raw_file_storage_id": "b1", "name": "n"}}
 SAMPLE = orjson.dumps(EVENT)
+EVENTS = Events(id="/event_id", type="/event_type", topics=["essays"])
+FLAT = Events(id="/id", type="/type", data=None, raw=None, topics=["essays"])
+
+
+def made(kind, tail=(SAMPLE,), events=EVENTS, seed=1) -> bytes:
+    value = spoiled(kind, tail, events, Random(seed))
+    assert value is not None
+    return value
 
 
 def test_stray_bytes_are_no_text() -> None:
     for seed in range(50):
         with pytest.raises(UnicodeDecodeError):
-            malformed("bytes", SAMPLE, Random(seed)).decode()
+            made("bytes", seed=seed).decode()
 
 
 def test_wrong_types_keep_the_id_that_they_claim() -> None:
-    event = orjson.loads(malformed("types", SAMPLE, Random(1)))
+    event = orjson.loads(made("types"))
     assert event["event_id"] == "e1"
     assert not isinstance(event["data"], dict)
 
 
+def test_the_data_are_those_that_the_system_file_points_to() -> None:
+    payload = {"id": "e1", "type": "t", "payload": {"n": 1}}
+    events = Events(id="/id", type="/type", data="/payload", raw=None, topics=["essays"])
+    event = orjson.loads(made("types", [orjson.dumps(payload)], events))
+    assert event == payload | {"payload": event["payload"]}
+    assert not isinstance(event["payload"], dict)
+
+
+def test_where_the_whole_value_is_the_data_nothing_of_the_event_is_left() -> None:
+    assert not isinstance(orjson.loads(made("types", [b'{"id": "e1", "type": "t"}'], FLAT)), dict)
+
+
 def test_an_event_without_its_raw_blob_is_otherwise_the_same() -> None:
-    assert orjson.loads(malformed("no_raw", SAMPLE, Random(1))) == {**EVENT, "data": {"name": "n"}}
+    assert orjson.loads(made("no_raw")) == {**EVENT, "data": {"name": "n"}}
+
+
+def test_an_event_that_names_no_raw_blob_is_passed_over() -> None:
+    other = orjson.dumps({"event_id": "e2", "event_type": "t", "data": {"name": "n"}})
+    assert orjson.loads(made("no_raw", [SAMPLE, other]))["event_id"] == "e1"
+    assert spoiled("no_raw", [other], EVENTS, Random(1)) is None
 
 
 @pytest.mark.parametrize("kind", ["bytes", "types", "no_raw"])
 def test_the_same_seed_makes_the_same_bytes(kind) -> None:
-    assert malformed(kind, SAMPLE, Random(7)) == malformed(kind, SAMPLE, Random(7))
+    assert made(kind, seed=7) == made(kind, seed=7)
 
 
 @pytest.mark.parametrize("sample", [None, b"", b"[1]", b"\xff"])
-def test_where_there_is_no_event_to_spoil_it_is_stray_bytes(sample) -> None:
-    assert malformed("no_raw", sample, Random(1))[:1] == b"\xff"
+@pytest.mark.parametrize("kind", ["types", "no_raw"])
+def test_where_there_is_no_event_to_spoil_none_is_made(kind, sample) -> None:
+    assert spoiled(kind, [sample], EVENTS, Random(1)) is None
+
+
+def test_a_system_whose_events_name_no_raw_blob_cannot_lose_one(system: System) -> None:
+    fault = KafkaMalformed.model_validate({"count": 1, "kinds": ["no_raw"]})
+    fault.check("essays", system)
+    without = system.model_copy(update={"events": FLAT})
+    with pytest.raises(PlanRefused, match=r"no events\.raw"):
+        fault.check("essays", without)

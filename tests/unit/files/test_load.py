@@ -51,7 +51,7 @@ def test_the_reference_system_loads() -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ("fautls: []\n", "4: fautls: no such field; known are drain, expect, faults,"),
+        ("fautls: []\n", "4: fautls: no such field; known are again, drain, expect, faults,"),
         ("fautls: []\n", "(nearest: faults)"),
         (
             "expect: walid\n",

@@ -32,7 +32,7 @@ async def test_rows_are_given_once() -> None:
     assert await one_pass(effects) == [("e1", "1")]
     table.rows.append({"id": "e1", "effect": 2, "carries": "d"})
     assert await one_pass(effects) == [("e1", "2")]
-    assert effects.count == 2
+    assert effects.counts == {"shop": 2}
 
 
 async def test_what_was_left_aside_is_never_given_but_one_more_of_it_is() -> None:
@@ -44,7 +44,7 @@ async def test_what_was_left_aside_is_never_given_but_one_more_of_it_is() -> Non
     table.rows += [{"id": "e1"}, {"id": "e3"}]
     for final in (False, True):
         assert await one_pass(effects, final=final) == [("e1", None), ("e3", None)]
-    assert effects.count == 2
+    assert effects.counts == {"shop": 2}
 
 
 async def test_rows_without_an_identity_are_counted() -> None:
@@ -80,4 +80,20 @@ async def test_passes_give_what_a_count_of_rows_would() -> None:
             assert new == there - given
             given |= there
             assert Counter(await one_pass(effects, final=True)) == there
-            assert effects.count == given.total()
+            assert effects.counts == {"shop": given.total()}
+
+
+async def test_what_a_pass_that_was_cut_short_did_not_give_is_given_by_the_next() -> None:
+    table = Table()
+    effects = observer(table)
+    table.rows = [{"id": "e1", "effect": 1}, {"id": "e2", "effect": 2}]
+    reading = effects.read(final=False)
+    assert (await anext(reading))["event_id"] == "e1"
+    await reading.aclose()
+    assert await one_pass(effects) == [("e1", "1"), ("e2", "2")]
+
+
+async def test_an_id_that_the_store_spells_otherwise_is_the_same_uuid() -> None:
+    table = Table()
+    table.rows = [{"id": "6F9619FF8B86D011B42D00CF4FC964FF", "effect": 1}]
+    assert await one_pass(observer(table)) == [("6f9619ff-8b86-d011-b42d-00cf4fc964ff", "1")]

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from harness.observers.topics import digest, event_fields
+from harness.observers.spoiled import Spoiled
+from harness.observers.topics import Topics, digest, event_fields
 from harness.stack import Record
 from harness.system import Outcome, System
 
@@ -58,16 +59,21 @@ def test_what_is_no_event_is_known_by_its_position(value: object) -> None:
     assert fields["event_id"] == "orders:1:7"
 
 
-def test_a_malformed_record_of_the_harness_is_known_by_its_header() -> None:
-    fields = seen(event(), headers=(("oneffect-fault", b"kafka.malformed"),))
-    assert fields["malformed"]
-    assert fields["injected"] == "kafka.malformed"
+def test_a_faults_header_tells_nothing_for_a_system_may_forward_it() -> None:
+    for fault in (b"kafka.malformed", b"kafka.duplicate"):
+        fields = seen(event(), headers=(("oneffect-fault", fault),))
+        assert "malformed" not in fields
+        assert fields["marked"] == fault.decode()
 
 
-def test_a_duplicate_of_the_harness_is_an_event_all_the_same() -> None:
-    fields = seen(event(), headers=(("oneffect-fault", b"kafka.duplicate"),))
-    assert "malformed" not in fields
-    assert fields["injected"] == "kafka.duplicate"
+def test_what_the_harness_made_malformed_is_so_whoever_publishes_it_again() -> None:
+    spoiled = Spoiled()
+    value = json.dumps(event(data="text")).encode()
+    spoiled.note(value, "spoiled by kafka.malformed: types")
+    for offset in (7, 8):
+        fields = event_fields(Record("orders", 1, offset, None, value), SYSTEM, spoiled)
+        assert fields["malformed"] == "spoiled by kafka.malformed: types"
+        assert (fields["event_id"], fields["claims"], fields["event_type"]) == (f"orders:1:{offset}", "e1", "placed")
 
 
 def test_the_digest_is_of_the_canonical_json() -> None:
@@ -108,9 +114,68 @@ def test_a_rule_that_could_not_be_counted_is_refused(rule: dict[str, object], sa
         Outcome.model_validate(rule)
 
 
-def test_a_record_nested_too_deep_for_a_canonical_form_does_not_stop_the_others() -> None:
-    nested = b"[" * 1000 + b"]" * 1000
-    raw = b'{"event_id": "e1", "event_type": "placed", "data": {"upload_id": "u1", "more": ' + nested + b"}}"
-    fields = seen(raw)
-    assert fields["event_id"] == "e1"
-    assert fields["digest"] == hashlib.sha256(raw).hexdigest()
+DEEP = b"[" * 1000 + b"]" * 1000
+ODD = [
+    b'{"event_id": ' + b"[" * 300 + b"]" * 300 + b', "event_type": "placed", "data": {}}',
+    b'{"event_id": "e1", "event_type": "placed", "data": {"upload_id": "u1", "more": ' + DEEP + b"}}",
+    b'{"event_id": "e1", "event_type": "placed", "data": {"n": NaN}}',
+    b'{"event_id": "e1", "event_type": "placed", "data": {"name": "\\ud800"}}',
+    b'{"event_id": "e1", "event_type": "placed", "data": ' + DEEP * 2 + b"}",
+]
+"""Events to some parsers: nobody here can say what they are."""
+
+
+class Passes:
+    """A reader's passes."""
+
+    def __init__(self, *passes: list[bytes]) -> None:
+        self._passes = list(passes)
+        self._offset = 0
+
+    async def pass_to_end(self) -> list[Record]:
+        made = []
+        for value in self._passes.pop(0) if self._passes else []:
+            made.append(Record("orders", 1, self._offset, None, value))
+            self._offset += 1
+        return made
+
+
+@pytest.mark.parametrize("odd", ODD, ids=["id", "data", "nan", "surrogate", "deeper"])
+async def test_a_record_that_cannot_be_read_is_told_and_the_others_are_read(odd: bytes) -> None:
+    plain = json.dumps(event()).encode()
+    told = [fields async for fields in Topics(Passes([plain, odd, plain]), SYSTEM).read(final=False)]
+    assert [fields["offset"] for fields in told] == [0, 1, 2]
+    assert told[1]["error"]
+    assert "malformed" not in told[1]
+    assert told[0]["event_id"] == told[2]["event_id"] == "e1"
+
+
+async def test_what_a_pass_that_was_cut_short_did_not_give_is_given_by_the_next() -> None:
+    topics = Topics(Passes([json.dumps(event()).encode()] * 3), SYSTEM)
+    reading = topics.read(final=False)
+    assert [(await anext(reading))["offset"] for _ in range(2)] == [0, 1]
+    await reading.aclose()
+    # The second was handed out, and nobody said that it was taken.
+    assert [fields["offset"] async for fields in topics.read(final=True)] == [1, 2]
+    assert topics.count == 3
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "6F9619FF-8B86-D011-B42D-00CF4FC964FF",
+        "6f9619ff8b86d011b42d00cf4fc964ff",
+        "{6F9619FF-8b86-d011-b42d-00cf4fc964ff}",
+        "urn:uuid:6f9619ff-8b86-d011-b42d-00cf4fc964ff",
+    ],
+)
+def test_a_uuid_has_one_spelling(spelled: str) -> None:
+    assert seen(event(event_id=spelled))["event_id"] == "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
+    assert seen(event(data={"upload_id": spelled}))["joins"] == {"0": "6f9619ff-8b86-d011-b42d-00cf4fc964ff"}
+
+
+@pytest.mark.parametrize(
+    "other", ["E1", "01JADE", "6F9619FF-8B86-D011-B42D", "order-6F9619FF8B86D011B42D00CF4FC964FF"]
+)
+def test_any_other_id_stays_as_it_is(other: str) -> None:
+    assert seen(event(event_id=other))["event_id"] == other
