@@ -30,8 +30,8 @@ _LOOK: Final = 0.1
 class Again:
     """Asks as the scenario's ``again:`` says, and records each request as an operation. ``open`` comes first.
 
-    What is asked about is waited for ``patience`` seconds at most: an upload's outcome must have been seen before the
-    system can be asked for another one.
+    What is asked about is waited for until ``patience`` seconds bring no more of it: an upload's outcome must have been
+    seen before the system can be asked for another one.
     """
 
     def __init__(  # noqa: PLR0913 - what a run consists of
@@ -73,7 +73,7 @@ class Again:
             await work()
 
     async def _reprocesses(self, count: int) -> list[Callable[[], Awaitable[None]]]:
-        await self._until(lambda: self.drawn.ready(count, self._has_outcome))
+        await self._until(count, lambda: self.drawn.ready(count, self._has_outcome))
         asking = self._asking("reprocess")
         taken = self.drawn.take(count, self._has_outcome)
         return [lambda one=one: self._reprocess(asking, one) for one in taken]  # type: ignore[misc]
@@ -87,7 +87,7 @@ class Again:
             self._watch.asked_again("upload", one.upload_id)
 
     async def _replays(self, count: int | None) -> list[Callable[[], Awaitable[None]]]:
-        await self._until(lambda: len(self._letters()) >= (count or 1))
+        await self._until(count or 1, lambda: len(self._letters()))
         asking = self._asking("replay")
         letters = self._letters()
         chosen = sorted(letters, key=self._rank)[:count]
@@ -138,8 +138,12 @@ class Again:
             return [request.service]
         return [self._plan.front_door.to] if op == "reprocess" else list(self._plan.system.effects)
 
-    async def _until(self, there: Callable[[], bool]) -> None:
+    async def _until(self, wanted: int, there: Callable[[], int]) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience
-        while not there() and loop.time() < deadline:
+        most, deadline = 0, loop.time() + self._patience
+        while (now := there()) < wanted:
+            if now > most:
+                most, deadline = now, loop.time() + self._patience
+            elif loop.time() >= deadline:
+                return
             await asyncio.sleep(_LOOK)

@@ -58,7 +58,7 @@ class AgainLine(Model):
     replay: Literal["all"] | Annotated[int, Field(ge=1, le=100_000)] | None = None
     """The dead letters seen so far, or so many of them, drawn from the seed."""
     at: Moment
-    """At the earliest; what is not there yet to be asked about is waited for, twenty seconds at most."""
+    """At the earliest; what is not there yet to be asked about is waited for until twenty seconds bring no more of it."""
 
     @model_validator(mode="after")
     def _one(self) -> AgainLine:

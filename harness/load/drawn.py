@@ -49,9 +49,10 @@ class Drawn:
             self._kinds[kind] = [one for one in uploads if one.upload_id not in self._gone]
         return taken
 
-    def ready(self, count: int, ready: Callable[[str], bool]) -> bool:
-        """Whether there are so many."""
-        return len(list(islice(chain(*(self._ready(kind, ready) for kind in (True, False))), count))) >= count
+    def ready(self, count: int, ready: Callable[[str], bool]) -> int:
+        """How many there are, of ``count`` at most."""
+        every = chain(*(self._ready(kind, ready) for kind in (True, False)))
+        return sum(1 for _ in islice(every, count))
 
     def _ready(self, kind: bool, ready: Callable[[str], bool]) -> Iterator[Taken]:  # noqa: FBT001 - one of two
         return (one for one in self._kinds[kind] if ready(one.upload_id))

@@ -201,6 +201,18 @@ async def test_as_many_dead_letters_as_are_asked_for_drawn_from_the_seed(tmp_pat
     assert sorted(other.door.urls) == sorted(one.door.urls)
 
 
+async def test_a_system_that_is_slow_is_waited_for_while_more_comes(tmp_path: Path) -> None:
+    one = world(tmp_path, "{replay: 20, at: 50%}", patience=0.5)
+
+    class Slow(Watch):
+        def letters(self) -> list[SetAside]:
+            self.seen.append(letter(len(self.seen)))
+            return self.seen
+
+    one.again._watch = Slow()  # type: ignore[assignment]
+    assert await one.again.ask(0) == 20
+
+
 async def test_what_never_comes_is_waited_for_no_longer_than_patience(tmp_path: Path) -> None:
     one = world(tmp_path, "{replay: all, at: 50%}", "{reprocess: 1, at: 50%}", patience=0.2)
     assert [await one.again.ask(row) for row in (0, 1)] == [0, 0]

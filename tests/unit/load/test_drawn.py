@@ -53,8 +53,8 @@ def test_an_upload_that_is_acknowledged_twice_is_one() -> None:
 
 def test_only_those_that_are_ready_are_drawn() -> None:
     pool = drawn()
-    assert pool.ready(2, lambda upload_id: upload_id < "r1-0000002")
-    assert not pool.ready(3, lambda upload_id: upload_id < "r1-0000002")
+    assert pool.ready(1, lambda upload_id: upload_id < "r1-0000002") == 1
+    assert pool.ready(3, lambda upload_id: upload_id < "r1-0000002") == 2
     assert {one.raw for one in pool.take(10, lambda upload_id: upload_id < "r1-0000002")} == {"blob-0", "blob-1"}
 
 
