@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 _RECORDS: Final = """
     SELECT i, t, e.topic, e.partition, e."offset", event_id, event_type, malformed, digest, causation_id, joins,
-           coalesce(p.injected, e.injected) AS published_by
+           p.injected AS published_by
     FROM history e LEFT JOIN (
         SELECT topic, partition, "offset", min(injected) AS injected FROM history
         WHERE op = 'publish' AND phase = 'ok' AND injected IS NOT NULL GROUP BY ALL
     ) p ON p.topic = e.topic AND p.partition = e.partition AND p."offset" = e."offset"
     WHERE e.op = 'event'
 """
-"""Each record, and the fault that published it."""
+"""Each record, and the fault that says it published there: a header may be forwarded."""
 
 _CAUSES: Final = f"""
     WITH asked AS {Asked.ROWS}, records AS ({_RECORDS}), causes AS (

@@ -55,6 +55,9 @@ def claim(t: float, event_id: str) -> dict[str, object]:
     return {"t": t, "op": "claim", "phase": "seen", "command": "SET NX", "key": f"claim:essay_lifecycle:{event_id}"}
 
 
+PUBLISHED = {"topic": "essays", "partition": 0, "offset": 2}
+"""Where the broker put the copy. Its records stand at the end: others are referred to by their number."""
+
 RECORDS = [
     {
         "t": 11.0,
@@ -79,7 +82,7 @@ RECORDS = [
     {"t": 15.0, "op": "read", "phase": "invoke", "what": "effects"},
     effect(15.1, TWICE, "1", 13),
     {"t": 15.2, "op": "read", "phase": "ok", "what": "effects", "of": 13},
-    event(16.0, TWICE, 2, injected="kafka.duplicate"),
+    event(16.0, TWICE, 2),
     fault(16.5, "injected", "net.hang", fault="f2", target="file_service#1->redis"),
     {"t": 17.0, "op": "blob", "phase": "missing", "raw_file_storage_id": "c0ffee", "why": "final"},
     offset(18.0, 3),
@@ -87,6 +90,8 @@ RECORDS = [
     effect(31.1, TWICE, "1", 20),
     effect(31.1, TWICE, "2", 20),
     {"t": 31.2, "op": "read", "phase": "ok", "what": "effects", "final": True, "of": 20},
+    {"t": 31.25, "op": "publish", "phase": "invoke", "injected": "kafka.duplicate"},
+    {"t": 31.25, "op": "publish", "phase": "ok", "injected": "kafka.duplicate", "of": 24, **PUBLISHED},
     {"t": 31.3, "op": "run", "phase": "finished"},
 ]
 

@@ -127,6 +127,13 @@ def test_a_follow_up_that_is_published_again_is_one(tmp_path: Path) -> None:
     ]
 
 
+def test_a_forwarded_header_makes_no_follow_up_a_fault_s(tmp_path: Path) -> None:
+    def forwarded(tape: Tape) -> None:
+        tape.one("event", event_id="shipped-4").update(injected="kafka.duplicate")
+
+    assert told(good_run(forwarded), tmp_path)[1:] == [("follow-up", "follow-up shipped shipped-4 on the topic")]
+
+
 @pytest.mark.parametrize("id_", ["a.*b", "x\\Qy", "new\nline", "\u00e9|\u4e2d", "(", "[" * 200, "a" * 70_000])
 def test_a_claim_is_found_whatever_the_id_is_made_of(tmp_path: Path, id_: str) -> None:
     tape = good_run()
