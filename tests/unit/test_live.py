@@ -44,11 +44,11 @@ class Stack:
 
 
 @pytest.fixture
-def live() -> LiveSystem:
+async def live() -> LiveSystem:
     return LiveSystem(SYSTEM, Stack(), RunNames("r1"))  # type: ignore[arg-type]
 
 
-def test_an_environment_is_a_services_own_with_direct_addresses(live: LiveSystem) -> None:
+async def test_an_environment_is_a_services_own_with_direct_addresses(live: LiveSystem) -> None:
     assert live.environment("shop") == {
         "PORT": "3",
         "KAFKA": "127.0.0.1:1",
@@ -60,7 +60,7 @@ def test_an_environment_is_a_services_own_with_direct_addresses(live: LiveSystem
     }
 
 
-def test_without_a_service_what_is_its_own_stays_as_it_is_written(live: LiveSystem) -> None:
+async def test_without_a_service_what_is_its_own_stays_as_it_is_written(live: LiveSystem) -> None:
     assert live.filled("{kafka} {topic:orders} {run} {data} {group} {id} {topic:none}") == (
         "127.0.0.1:1 r1.orders r1 {data} {group} {id} {topic:none}"
     )
