@@ -1,5 +1,6 @@
 """What the harness fills in for itself: the run's names, and addresses past the proxies."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,10 @@ class Stack:
 
 
 @pytest.fixture
-async def live() -> LiveSystem:
-    return LiveSystem(SYSTEM, Stack(), RunNames("r1"))  # type: ignore[arg-type]
+async def live() -> AsyncIterator[LiveSystem]:
+    made = LiveSystem(SYSTEM, Stack(), RunNames("r1"))  # type: ignore[arg-type]
+    yield made
+    await made.close()
 
 
 async def test_an_environment_is_a_services_own_with_direct_addresses(live: LiveSystem) -> None:
