@@ -154,6 +154,8 @@ class _Stage:
         self._to_come = {planned.id for planned in plan.faults if planned.fault.heals}
         self._to_come |= {f"again[{row}]" for row in range(len(plan.scenario.again))}
         """Why the load goes on: faults that are to come or in place, and what is to be asked for again."""
+        self._turns = {planned.id: asyncio.Event() for planned in plan.faults}
+        """Set once a fault has begun, or is over."""
         system = plan.system
         self._live = LiveSystem(system, stack, names)
         self._kafka, self._redis = self._live.kafka, self._live.redis
@@ -218,6 +220,8 @@ class _Stage:
 
         await self._load.reached(planned.at)
         await self._answered()
+        for earlier in self._earlier(planned):
+            await self._turns[earlier].wait()
         arena = Arena(
             stack=self._stack,
             random=Random(planned.seed),
@@ -226,16 +230,24 @@ class _Stage:
             deadline=self._plan.scenario.drain,
             patience=PATIENCE,
             spoil=self._watch.spoiled.note,
+            begun=lambda: self._load.tally.begun,
+            under_way=lambda: self._load.tally.begun - self._load.tally.ended,
         )
         self._progress.note(f"{planned.fault.name} on {planned.target}")
         try:
             with self._redaction.messages():
-                await apply(planned, arena, self._recorder)
+                await apply(planned, arena, self._recorder, begun=self._turns[planned.id].set)
         except FaultError as error:
             # It is in the history as failed. The run goes on: a system that does not come back has a verdict too.
             self._progress.note(str(error).partition("\n")[0])
         finally:
+            self._turns[planned.id].set()
             self._to_come.discard(planned.id)
+
+    def _earlier(self, planned: PlannedFault) -> list[str]:
+        """Faults of an earlier moment, told in the same way: one that waits for its turn keeps the schedule's order."""
+        moments = {one.id: _moment(one.at) for one in self._plan.faults if isinstance(one.at, type(planned.at))}
+        return [name for name, at in moments.items() if at < _moment(planned.at)]
 
     async def _ask_again(self, row: int) -> None:
         line = self._plan.scenario.again[row]
@@ -334,6 +346,11 @@ def _load(plan: Plan, names: RunNames, directory: Path, recorder: HistoryRecorde
         return Load(shape, door, run=names.run, seed=plan.seed, recorder=recorder)
     folder = directory / "load"
     return LocustLoad(plan.users, shape, door, run=names.run, seed=plan.seed, recorder=recorder, folder=folder)
+
+
+def _moment(at: float | str) -> float:
+    """Seconds, or per cent of the load."""
+    return at if isinstance(at, float) else float(at.rstrip("%"))
 
 
 @asynccontextmanager

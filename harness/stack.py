@@ -77,8 +77,8 @@ class Traffic:
     connections: Mapping[int, tuple[int, int]]
     unanswered: Mapping[int, float] = field(default_factory=dict)
     """Seconds since the service last sent something, by client's port, where nothing has gone back to it since."""
-    accepted: int = 0
-    """How many connections of the service's the proxy has accepted since the stack started, also those long gone."""
+    accepted: int | None = None
+    """Connections of the service's that the proxy has accepted since the services started; None where nobody counts."""
 
 
 @runtime_checkable
@@ -203,6 +203,14 @@ class Broker(Protocol):
 
     async def committed(self, service: str) -> Mapping[TopicPartition, int]:
         """Committed offsets of a service's group: the next offset it would read; absent: none."""
+        ...
+
+    async def assigned(self, service: str) -> Mapping[TopicPartition, str] | None:
+        """The same; None if it cannot be seen what the service is given."""
+        ...
+
+    async def ends(self, topics: Mapping[str, int]) -> Mapping[TopicPartition, int]:
+        """One past the last visible offset of each partition of ``topics`` (name -> partitions)."""
         ...
 
     async def owners(self, service: str) -> Mapping[TopicPartition, str]:

@@ -37,10 +37,23 @@ TABLES: Final = {
 }
 
 NEVER_BIT: Final = """
-SELECT fault, name, target, i AS i_fault, injected AS t_injected,
+WITH told AS (
+    SELECT fault, any_value(evidence->>'$.vain') AS vain, any_value(error) AS error FROM history
+    WHERE op = 'fault' AND phase IN ('healed', 'failed') GROUP BY fault
+), missed AS (
+    SELECT f.*, t.vain, t.error,
+           (SELECT count(*) FROM load_invokes v WHERE v.t BETWEEN f.injected AND coalesce(f.healed, v.t)) AS n
+    FROM all_faults f LEFT JOIN told t USING (fault) WHERE bit IS NULL
+)
+SELECT fault, name, target, i AS i_fault, injected AS t_injected, n,
        CASE WHEN injected IS NULL THEN 'never injected' ELSE 'injected at ' || seconds(injected) || ' s' END AS so_far,
-       (SELECT count(*) FROM load_invokes v WHERE v.t BETWEEN f.injected AND coalesce(f.healed, v.t)) AS n
-FROM all_faults f WHERE bit IS NULL ORDER BY i_fault, fault
+       CASE WHEN vain IS NOT NULL THEN vain WHEN error IS NOT NULL THEN left(error, 300)
+            WHEN injected IS NULL THEN 'the run ended before its moment came'
+            WHEN given IS NOT NULL THEN given || ' records were given to those it hit, ' || n || ' operations begun; '
+                 || CASE WHEN given < in_window THEN 'raise the load' ELSE 'nothing of the system''s met it' END
+            ELSE n || ' operations begun; ' || CASE WHEN n < in_window THEN 'raise the load'
+                                                    ELSE 'nothing of the system''s met it' END END AS why
+FROM missed, limits ORDER BY i_fault, fault
 """
 
 NOT_HEALED: Final = """
@@ -63,14 +76,18 @@ WHERE n < acknowledged
 
 TOO_QUIET: Final = """
 WITH windows AS (
-    SELECT f.fault, f.name, f.target, f.i, f.injected, f.healed, count(v.i) FILTER (v.placed IS NOT TRUE) AS n,
+    SELECT f.fault, f.name, f.target, f.i, f.injected, f.healed, f.given, f.begun,
+           count(v.i) FILTER (v.placed IS NOT TRUE) AS invokes,
            CASE WHEN bool_or(v.placed) THEN ' ' || any_value(elsewhere) ELSE '' END AS but
     FROM limits, all_faults f LEFT JOIN load_invokes v ON v.t BETWEEN f.injected AND f.healed
     WHERE f.heals AND f.injected IS NOT NULL AND f.healed IS NOT NULL GROUP BY ALL
+), counted AS (
+    SELECT *, CASE WHEN given IS NULL AND begun IS NULL THEN invokes ELSE greatest(given, begun) END AS n FROM windows
 )
 SELECT fault, name, target, i AS i_fault, injected AS t_injected, healed AS t_healed, n, in_window AS needed,
-       seconds(injected) AS injected_s, seconds(healed) AS healed_s, but
-FROM windows, limits WHERE n < in_window ORDER BY i
+       seconds(injected) AS injected_s, seconds(healed) AS healed_s, but,
+       CASE WHEN given IS NULL THEN 'operations begun' ELSE 'records given to those it hit' END AS what
+FROM counted, limits WHERE n < in_window ORDER BY i
 """
 
 UNHEALTHY_START: Final = """
@@ -112,8 +129,8 @@ WITH told AS (
 SELECT i AS i_run, t AS t_run, seconds(t) AS at_s, coalesce(backlog, 'an unknown number of') AS backlog,
        coalesce(awaited, '?') AS awaited, coalesce(letters, '?') AS letters,
        CASE WHEN still THEN 'nothing had moved for ' || seconds(quiet) || ' s, so a longer `drain` would not help'
-            ELSE format('lately groups passed {} records a second, {} events and {} effects a second were seen. Lower the rate, '
-                        'or lengthen `drain`', coalesce(passed, 0), coalesce(events, 0), coalesce(effects, 0))
+            ELSE format('lately groups passed {} records a second, {} events and {} effects a second were seen. Lower the '
+                        'rate, or lengthen `drain`', coalesce(passed, 0), coalesce(events, 0), coalesce(effects, 0))
                  || coalesce(' by ' || ceil(seconds_more * 1.5)::INT || ' s or more', '') END AS advice
 FROM told, moments
 WHERE i = (SELECT max(i) FROM history WHERE op = 'run' AND phase IN ('drained', 'deadline')) ORDER BY i
@@ -152,7 +169,7 @@ class Evidence(Queries):
             "fault_never_bit",
             Verdict.UNKNOWN,
             NEVER_BIT,
-            "{name} on {target}: {so_far}, never bit ({n} operations begun). Raise the load or lengthen `for`",
+            "{name} on {target}: {so_far}, never bit: {why}",
         ),
         Anomaly(
             "fault_not_healed",
@@ -170,8 +187,7 @@ class Evidence(Queries):
             "window_too_quiet",
             Verdict.UNKNOWN,
             TOO_QUIET,
-            "{name} on {target}: {n} operations begun from {injected_s} s to {healed_s} s, {needed} are needed{but}. Raise "
-            "the load or lengthen `for`",
+            "{name} on {target}: {n} {what} from {injected_s} s to {healed_s} s, {needed} are needed{but}. Raise the load",
         ),
         Anomaly("unhealthy_start", Verdict.UNKNOWN, UNHEALTHY_START, "{why}"),
         Anomaly("read_failed", Verdict.UNKNOWN, READ_FAILED, "the final read of {what} {why}"),

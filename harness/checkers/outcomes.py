@@ -145,7 +145,7 @@ WITH doubled AS (
     WHERE s.of NOT IN ('upload', 'batch') AND s.n > greatest(1, coalesce(c.n, 0))
 )
 SELECT key, rule, coalesce(any_value(d.event_id), arg_min(a.event_id, a.i)) AS event_id,
-       coalesce(any_value(d.event_type), 'none that was seen') AS event_type, d.n, d.expected,
+       any_value(d.event_type) AS event_type, coalesce(any_value(d.event_type), 'none that was seen') AS cause, d.n, d.expected,
        any_value(i_cause) AS i_event, list(a.event_id ORDER BY a.i) AS event_ids,
        list(a.i ORDER BY a.i) AS i_events, min(a.t) AS t_first, max(a.t) AS t_last
 FROM doubled d JOIN answers a USING (rule, key) GROUP BY key, rule, d.n, d.expected ORDER BY t_last
@@ -215,7 +215,7 @@ class Outcomes(Queries):
             "followup_doubled",
             Verdict.INVALID,
             FOLLOWUP_DOUBLED,
-            "{key}: {n} follow-ups where {expected} should be ({event_ids}), of {event_type}",
+            "{key}: {n} follow-ups where {expected} should be ({event_ids}), of {cause}",
         ),
         Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "{why}"),
     )

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from harness.errors import FaultError, OneffectError
 from harness.faults.base import HEADER
+from harness.faults.work import ENOUGH, Work
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager as Scope
 
     from harness.faults.base import Arena, Evidence, Injected, Look
@@ -29,19 +30,24 @@ HEALING = 150.0
 """Seconds that healing may take; the slowest runs a command that starts a process, and waits until that answers."""
 
 
-async def apply(planned: PlannedFault, arena: Arena, recorder: Recorder) -> None:
+async def apply(
+    planned: PlannedFault, arena: Arena, recorder: Recorder, begun: Callable[[], object] = lambda: None
+) -> None:
     """Inject, wait, heal; a fault that does not heal is given until ``arena.deadline`` to bite.
+
+    One that heals stays in place for as long as was asked, and as much longer as ``arena.patience`` allows while nothing
+    has met it, or too little was done meanwhile to say anything. ``begun`` is called once it has its turn.
 
     Recorded are injected (from then on it may act), armed, bit and healed, or failed. FaultError if it could not
     be injected or healed; a fault that never bit is no error here, but the checkers' matter.
     """
-    await _Application(planned, arena, recorder).run()
+    await _Application(planned, arena, recorder, begun).run()
 
 
 class _Application:
     """One fault under way."""
 
-    def __init__(self, planned: PlannedFault, arena: Arena, recorder: Recorder) -> None:
+    def __init__(self, planned: PlannedFault, arena: Arena, recorder: Recorder, begun: Callable[[], object]) -> None:
         self._planned = planned
         self._fault = planned.fault
         self._recorder = recorder
@@ -51,6 +57,9 @@ class _Application:
         self._found: set[str] = set()
         self._blind = ""
         self._begun = False
+        self._has_begun = begun
+        self._work: Work | None = None
+        self._vain = ""
 
     async def run(self) -> None:
         try:
@@ -66,32 +75,74 @@ class _Application:
             raise FaultError(f"{what} could not be injected or healed: {error or type(error).__name__}") from error
 
     async def _run(self) -> None:
-        async with AsyncExitStack() as healing:
+        # The healing is recorded before whoever waits for its turn may begin.
+        async with AsyncExitStack() as turns:
             for name in sorted(self._fault.takes(self._planned.target, self._arena)):
-                await healing.enter_async_context(self._arena.stack.turn(name))
-            self._begun = True
-            self._record("injected", parameters=self._fault.model_dump(mode="json", by_alias=True))
-            async with asyncio.timeout(INJECTING):
-                scope = self._fault.inject(self._planned.target, self._arena)
-                injected = await healing.enter_async_context(_bounded(scope))
-            if self._planned.lasts is not None:
-                await self._window(injected, self._planned.lasts)
-        if not self._fault.heals:
-            await self._until_bit(injected)
-            return
-        self._record("healed", evidence=await self._aftermath(injected))
-        await self._look(injected.after)
+                await turns.enter_async_context(self._arena.stack.turn(name))
+            async with AsyncExitStack() as healing:
+                self._begun = True
+                self._has_begun()
+                self._work = await self._since_now() if self._fault.heals else None
+                self._record("injected", parameters=self._fault.model_dump(mode="json", by_alias=True))
+                async with asyncio.timeout(INJECTING):
+                    scope = self._fault.inject(self._planned.target, self._arena)
+                    injected = await healing.enter_async_context(_bounded(scope))
+                if self._planned.lasts is not None:
+                    await self._window(injected, self._planned.lasts)
+                given, operations = await self._counted()
+            if self._fault.heals:
+                self._record("healed", evidence=await self._aftermath(injected), given=given, begun=operations)
+        await (self._look(injected.after) if self._fault.heals else self._until_bit(injected))
+
+    async def _since_now(self) -> Work | None:
+        """Counts from now on; None while the broker does not answer."""
+        try:
+            return await Work.since_now(self._planned.target, self._arena)
+        except OneffectError:
+            return None
 
     async def _window(self, injected: Injected, lasts: float) -> None:
-        """Look for evidence until the time is over, and for ``arena.patience`` more while there is none."""
+        """Look for evidence until the time is over, and for ``arena.patience`` more while there is too little of it."""
         async with asyncio.TaskGroup() as looks:
-            tasks = [looks.create_task(self._watch(injected.armed)), looks.create_task(self._watch(injected.bit))]
+            tasks = [looks.create_task(self._watch(one)) for one in (injected.armed, injected.bit)]
+            tasks.append(looks.create_task(self._until_enough()))
+            vain = looks.create_task(self._until_vain(injected))
             try:
                 await self._arena.sleep(lasts)
-                await asyncio.wait(tasks, timeout=self._arena.patience)
+                every = asyncio.ensure_future(asyncio.wait(tasks))
+                await asyncio.wait([every, vain], timeout=self._arena.patience, return_when=asyncio.FIRST_COMPLETED)
+                every.cancel()
             finally:
-                for task in tasks:
+                for task in (*tasks, vain):
                     task.cancel()
+
+    async def _until_enough(self) -> None:
+        """Wait for as much to be done under the fault as a window must see."""
+        while (done := await self._most()) is not None and done < ENOUGH:
+            await self._arena.sleep(EVERY)
+
+    async def _until_vain(self, injected: Injected) -> None:
+        """Wait for a reason why it will not bite, though the system has work: staying longer would not help."""
+        while not (await injected.vain() and (await self._most() or 0) >= ENOUGH):
+            await self._arena.sleep(10 * EVERY)
+        self._vain = f"{await injected.vain()} ({await self._most()} records or operations meanwhile)"
+
+    async def _most(self) -> int | None:
+        """Records given to those whom the fault hits, or operations begun; None where nobody can count them."""
+        if self._work is None:
+            return None
+        try:
+            return await self._work.most()
+        except OneffectError:
+            return 0  # the broker does not answer now
+
+    async def _counted(self) -> tuple[int | None, int | None]:
+        if self._work is None:
+            return None, None
+        try:
+            return await self._work.given(), self._work.begun()
+        except OneffectError:
+            return None, self._work.begun()
 
     async def _until_bit(self, injected: Injected) -> None:
         try:
@@ -114,11 +165,15 @@ class _Application:
             return False
         if evidence is None or (evidence.level == "bit" and "armed" not in self._found):
             return False
+        if evidence.level == "bit" and await self._most() == 0:
+            return False  # idle connections end too, and a client that polls moves bytes
         self._note_evidence(evidence)
         return True
 
     async def _aftermath(self, injected: Injected) -> Fields:
         blind = {"look_failed": self._blind} if self._blind else {}
+        if self._vain and "bit" not in self._found:
+            blind["vain"] = self._vain
         try:
             return {**await injected.aftermath(), **blind}
         except OneffectError as error:

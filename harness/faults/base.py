@@ -47,6 +47,11 @@ async def nothing() -> Evidence | None:
     return None
 
 
+async def no_reason() -> str:
+    """Nothing speaks against it."""
+    return ""
+
+
 async def no_fields() -> Fields:
     """The aftermath that has nothing to say."""
     return {}
@@ -63,6 +68,8 @@ class Injected:
     armed: Look
     bit: Look
     after: Look = nothing
+    vain: Callable[[], Awaitable[str]] = no_reason
+    """Why it will not bite, however long it stays; empty if nothing says so."""
     aftermath: Callable[[], Awaitable[Fields]] = no_fields
 
 
@@ -97,6 +104,10 @@ class Arena:
     """Filled in by the wrapper."""
     spoil: Callable[[bytes | None, str], None] = lambda _value, _reason: None
     """Is told of bytes that are no event, and why, before they are published."""
+    begun: Callable[[], int] | None = None
+    """Operations of the load begun so far; None where nobody counts them."""
+    under_way: Callable[[], int] | None = None
+    """Operations of the load that wait for their answer; None where nobody counts them."""
     note: Note = _unheard
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     patience: float = 0.0

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from harness.faults.base import Evidence
+from harness.faults.work import ENOUGH, Work, never_connected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +43,7 @@ class Ended:
         gone: dict[str, int] = {}
         for link, before in zip(self._links, self._before, strict=True):
             now = await link.traffic()
-            opened = now.accepted - before.accepted
+            opened = _opened(before, now)
             ended = len(before.connections) + opened - len(now.connections)
             if lost := max(ended, len(before.connections.keys() - now.connections.keys())):
                 gone[link.name] = lost
@@ -50,6 +51,38 @@ class Ended:
             return None
         counts = {link.name: len(seen.connections) for link, seen in zip(self._links, self._before, strict=True)}
         return Evidence("bit", self._what, {"connections": counts}, {"ended": gone})
+
+
+class Sought:
+    """A store that went, and services that tried to reach it while it was away.
+
+    That connections ended says nothing: idle ones do. Where a link does not count what it accepts, it has to do.
+    """
+
+    def __init__(self, links: Sequence[Link], before: Sequence[Traffic], ended: Ended, what: str) -> None:
+        self._links, self._before, self._ended, self._what = links, before, ended, what
+
+    @classmethod
+    async def since_now(cls, links: Sequence[Link], store: str) -> Sought:
+        """Measured from now on."""
+        ended = await Ended.since_now(links, f"connections of the services' to {store} ended")
+        what = f"services tried to connect to {store} while it was away"
+        return cls(links, [await link.traffic() for link in links], ended, what)
+
+    async def look(self) -> Evidence | None:
+        """Bit as soon as one of them tried."""
+        tries: dict[str, int] = {}
+        for link, before in zip(self._links, self._before, strict=True):
+            now = await link.traffic()
+            if now.accepted is None:
+                return await self._ended.look()
+            if opened := _opened(before, now):
+                tries[link.name] = opened
+        return Evidence("bit", self._what, {}, {"tried": tries}) if tries else None
+
+
+def _opened(before: Traffic, now: Traffic) -> int:
+    return (now.accepted or 0) - (before.accepted or 0)
 
 
 class Reset:
@@ -93,9 +126,9 @@ class Reset:
                 self._used.add(port)
         self._used |= now.unanswered.keys()
         gone = self._received.keys() - now.connections.keys()
-        had, opened = len(self._before.connections), now.accepted - self._before.accepted
+        had, opened = len(self._before.connections), _opened(self._before, now)
         ended = max(had + opened - len(now.connections), len(gone))
-        again = opened or not now.accepted
+        again = opened or now.accepted is None
         if not (ended and again) and not gone & self._used:
             return None
         # The connections of a process that dies are gone a moment before it is.
@@ -176,11 +209,16 @@ class Moved:
         return None
 
 
-async def in_use(links: Sequence[Link], arena: Arena) -> None:
-    """Wait for the service to have a connection open, at most as long as ``arena.patience``."""
+async def in_use(links: Sequence[Link], arena: Arena, work: Work) -> None:
+    """Wait for the service to have a connection open, at most as long as ``arena.patience``.
+
+    One that goes on with its work and has never connected will not do so now.
+    """
     with suppress(TimeoutError):
         async with asyncio.timeout(arena.patience):
             while not any([(await link.traffic()).connections for link in links]):
+                if await never_connected(links) and (await work.passed() or 0) >= ENOUGH:
+                    return
                 await arena.sleep(_AGAIN)
 
 

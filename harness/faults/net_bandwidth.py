@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
 from harness.faults.evidence import Moved
+from harness.faults.work import never_connected
 from harness.stack import Link
 from harness.units import Bandwidth
 
@@ -55,4 +57,4 @@ class NetBandwidth(Fault):
 
         async with link.disturb("bandwidth", rate=max(1, round(self.rate / 1000))):
             moved = await Moved.since_now(link, "the service's own traffic went through the throttle")
-            yield Injected(armed, moved.look)
+            yield Injected(armed, moved.look, vain=partial(never_connected, [link]))

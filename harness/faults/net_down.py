@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Fault, Injected
 from harness.faults.evidence import Ended, in_use
 from harness.faults.net_hang import silent
+from harness.faults.work import Work, never_connected
 from harness.stack import Link
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class NetDown(Fault):
         """The proxy refuses, once there is a connection to end: an attempt that is refused leaves no trace here."""
         links = arena.links(on)
         armed = await silent(links)
-        await in_use(links, arena)
+        await in_use(links, arena, await Work.since_now(on, arena))
         ended = await Ended.since_now(links, f"{on}: connections of the service's were ended")
         async with links[0].refuse():
-            yield Injected(armed, ended.look, after=ended.look)
+            yield Injected(armed, ended.look, after=ended.look, vain=partial(never_connected, links))

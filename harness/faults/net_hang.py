@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
 from harness.faults.evidence import Unanswered
+from harness.faults.work import never_connected
 from harness.stack import Link
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ class NetHang(Fault):
         before = [await link.traffic() for link in links]
         async with AsyncExitStack() as toxics:
             await hang(links, self.direction, toxics)
-            yield Injected(armed, (await Unanswered.since(links, before)).look)
+            unanswered = await Unanswered.since(links, before)
+            yield Injected(armed, unanswered.look, vain=partial(never_connected, links))
 
 
 async def hang(links: Sequence[Link], direction: Direction, toxics: AsyncExitStack) -> None:

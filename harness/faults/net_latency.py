@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
 from harness.faults.evidence import Moved
+from harness.faults.work import never_connected
 from harness.stack import Link
 from harness.units import Duration
 
@@ -47,4 +49,4 @@ class NetLatency(Fault):
 
         async with link.disturb("latency", latency=round(self.latency * 1000), jitter=round(self.jitter * 1000)):
             moved = await Moved.since_now(link, "the service's own traffic went through the delay")
-            yield Injected(armed, moved.look)
+            yield Injected(armed, moved.look, vain=partial(never_connected, [link]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
@@ -11,6 +12,7 @@ from harness.faults.base import Arena, Fault, Injected
 from harness.faults.evidence import Unanswered
 from harness.faults.net_hang import hang, silent
 from harness.faults.targets import cut_off
+from harness.faults.work import never_connected
 from harness.stack import Link
 
 if TYPE_CHECKING:
@@ -58,4 +60,5 @@ class NetPartition(Fault):
         before = [await link.traffic() for link in links]
         async with AsyncExitStack() as toxics:
             await hang(links, "both", toxics)
-            yield Injected(armed, (await Unanswered.since(links, before)).look)
+            unanswered = await Unanswered.since(links, before)
+            yield Injected(armed, unanswered.look, vain=partial(never_connected, links))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Fault, Injected
 from harness.faults.evidence import Reset
 from harness.faults.net_hang import silent
+from harness.faults.work import never_connected
 from harness.stack import Link
 
 if TYPE_CHECKING:
@@ -35,4 +37,4 @@ class NetReset(Fault):
         owner = arena.stack.services.get(links[0].service)
         reset = await Reset.since_now(links[0], owner, f"{on}: connections of the service's were reset")
         async with links[0].disturb("reset_peer", timeout=0):
-            yield Injected(armed, reset.look, after=reset.look)
+            yield Injected(armed, reset.look, after=reset.look, vain=partial(never_connected, links))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
-from harness.faults.evidence import Ended
+from harness.faults.evidence import Sought
 from harness.faults.process import revive, store
+from harness.faults.work import never_connected
 from harness.stack import Forgetful, Killable
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class RedisLose(Fault):
         redis = arena.redis_of(on)
         pid, size = server.pid, await redis.size()
         links = arena.links_to(on)
-        ended = await Ended.since_now(links, f"connections of the services' to {on} ended")
+        sought = await Sought.since_now(links, on)
         try:
             status = await server.kill()
             arena.note("killed", on, pid, status)
@@ -58,6 +60,8 @@ class RedisLose(Fault):
             async def aftermath() -> Fields:
                 return {"keys_before": size, "keys": await redis.size()}
 
-            yield Injected(armed, ended.look, after=ended.look, aftermath=aftermath)
+            yield Injected(
+                armed, sought.look, after=sought.look, vain=partial(never_connected, links), aftermath=aftermath
+            )
         finally:
             await revive(arena, server)

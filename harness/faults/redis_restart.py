@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
-from harness.faults.evidence import Ended
+from harness.faults.evidence import Sought
 from harness.faults.process import leaving, revive
+from harness.faults.work import never_connected
 from harness.stack import Stoppable
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class RedisRestart(Fault):
         redis = arena.redis_of(on)
         pid, before = server.pid, await _told(redis)
         links = arena.links_to(on)
-        ended = await Ended.since_now(links, f"connections of the services' to {on} ended")
+        sought = await Sought.since_now(links, on)
         try:
             status = await server.stop()
             arena.note("stopped", on, pid, status)
@@ -49,7 +51,9 @@ class RedisRestart(Fault):
             async def aftermath() -> Fields:
                 return await _told(redis)
 
-            yield Injected(armed, ended.look, after=ended.look, aftermath=aftermath)
+            yield Injected(
+                armed, sought.look, after=sought.look, vain=partial(never_connected, links), aftermath=aftermath
+            )
         finally:
             await revive(arena, server)
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
-from harness.faults.evidence import Ended
 from harness.faults.process import mortal, revive
+from harness.faults.work import InHand
 from harness.stack import Killable
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ class ServiceKill(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
-        """It is dead once the scope is entered."""
+        """It is dead once the scope is entered; it dies with something in hand, if it has something for a while."""
         replica = mortal(arena, on)
+        hand = await InHand.of(on, arena)
         pid = replica.pid
-        ended = await Ended.since_now(arena.links_of(on), f"{on}: its connections ended in the middle of its work")
         try:
             status = await replica.kill()
             arena.note("killed", on, pid, status)
@@ -45,9 +45,13 @@ class ServiceKill(Fault):
                     return None
                 return Evidence("armed", f"{on} is dead", {"pid": pid}, {"exit_status": status, "state": state})
 
+            async def bit() -> Evidence | None:
+                what = hand.what or await hand.gone()
+                return Evidence("bit", f"{on} died at work: {what}", {"in_hand": what}, {}) if what else None
+
             async def aftermath() -> Fields:
                 return {"pid": replica.pid}
 
-            yield Injected(armed, ended.look, after=ended.look, aftermath=aftermath)
+            yield Injected(armed, bit, after=bit, aftermath=aftermath)
         finally:
             await revive(arena, replica)

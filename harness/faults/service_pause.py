@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 from harness.faults.base import Arena, Evidence, Fault, Injected
 from harness.faults.evidence import total_received
 from harness.faults.process import freezing
+from harness.faults.work import InHand
 from harness.stack import Pausable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-    from harness.stack import Link
-
-_ACTIVE_WITHIN = 1.5
-"""Seconds before the pause in which a replica at work sends something."""
+    from collections.abc import AsyncIterator
 
 _LOOKS = 5
 """Looks without a byte more, 50 ms apart or so: a process that works sends in less."""
@@ -37,10 +33,10 @@ class ServicePause(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
-        """It stands still once the scope is entered."""
+        """It stands still once the scope is entered; with something in hand, if it has something for a while."""
         replica = freezing(arena, on)
         links = [link for link in arena.stack.links.values() if link.service == on]
-        active = await _active(links, arena)
+        hand = await InHand.of(on, arena)
         try:
             await replica.pause()
             arena.note("paused", on, replica.pid)
@@ -56,23 +52,11 @@ class ServicePause(Fault):
                 nonlocal looks, still
                 now = await total_received(links)
                 looks, still = (looks + 1, still) if now == still else (0, now)
-                if not active or looks < _LOOKS:
+                if looks < _LOOKS or not (what := hand.what or await hand.gone()):
                     return None
-                return Evidence(
-                    "bit", f"{on} was at work and sent nothing more", {"bytes_before": active}, {"bytes_while": 0}
-                )
+                return Evidence("bit", f"{on} stood still at work: {what}", {"in_hand": what}, {"bytes_while": 0})
 
             yield Injected(armed, bit)
         finally:
             await replica.resume()
             arena.note("resumed", on, replica.pid)
-
-
-async def _active(links: Sequence[Link], arena: Arena) -> int:
-    """Bytes that the replica sends now; 0 if it sent none for the longest time."""
-    first = await total_received(links)
-    for _ in range(round(_ACTIVE_WITHIN / 0.05)):
-        await arena.sleep(0.05)
-        if (more := await total_received(links) - first) > 0:
-            return more
-    return 0

@@ -10,7 +10,7 @@ planned        (fault, name, target): what the plan was to inject
 reads          (read, what, final, began, ended, phase): passes of observers; phase null: never ended
 finals         the last final pass of each kind, if it was ok
 absent         (worker, i, t, error, began): processes of the load of which no whole part of the history is here
-faults         (fault, name, target, heals, injected, bit, healed): the t of each phase, null where there was none
+faults         (fault, name, target, heals, injected, bit, healed, given, begun): the t of each phase, null where there was none
 uploads        one row an upload id: batch, state (ok, unknown, fail), i, t, ended (the first ok's t), acceptable, placed
                and worker (of its ok)
 acknowledged   one row an upload that was answered with ok: upload_id, sha256, acceptable, raw_file_storage_id, placed
@@ -53,7 +53,7 @@ TABLES: Final = {
     "faults": """
         SELECT fault, any_value(name) AS name, any_value(target) AS target, coalesce(bool_or(heals), false) AS heals,
                min(i) AS i, min(t) FILTER (phase = 'injected') AS injected, min(t) FILTER (phase = 'bit') AS bit,
-               max(t) FILTER (phase = 'healed') AS healed
+               max(t) FILTER (phase = 'healed') AS healed, max(given) AS given, max(begun) AS begun
         FROM history WHERE op = 'fault' GROUP BY fault
     """,
     "injections": """

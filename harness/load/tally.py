@@ -35,6 +35,10 @@ class Tally:
         self.on_asked: Callable[[str, str], None] = lambda _of, _id: None
         self.on_acknowledged: Callable[[str, str], None] = lambda _id, _sha256: None
         self.on_taken: Callable[[str, bool, str | None], None] = lambda _id, _acceptable, _raw: None
+        self.begun = 0
+        """Tries of uploads that were begun, as far as they are counted while they are under way."""
+        self.ended = 0
+        """Tries that ended, whatever the answer."""
         self.acknowledged = 0
         """Answers that said yes."""
 
@@ -42,6 +46,8 @@ class Tally:
         self, phase: str, upload_id: str, *, batch: str | None, acceptable: bool, raw: str | None, sha256: str
     ) -> None:
         """Note how one try of an upload ended: ok, fail or unknown."""
+        self.ended += 1
+        self.begun = max(self.begun, self.ended)
         if phase != "ok":
             return
         self.acknowledged += 1

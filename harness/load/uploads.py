@@ -102,6 +102,7 @@ class Load:
 
     async def _once(self, upload_id: str, batch: str, content: Document) -> bool:
         """One try; False if the answer leaves it unknown."""
+        self.tally.begun += 1
         digest = hashlib.sha256(content.content).hexdigest()
         told = {"batch": batch} if self._door.batches else {}
         with self._recorder.operation(

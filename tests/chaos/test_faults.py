@@ -97,7 +97,7 @@ def test_every_fault_has_a_case() -> None:
 @on_the_rig
 async def test_it_bites_and_heals(rig, case) -> None:
     await rig.busy()
-    notes = await applied(rig, case, arena(rig, deadline=30))
+    notes = await applied(rig, case, replace(arena(rig, deadline=30), patience=25.0))
     healed = ["healed"] if fault_type(case.fault).heals else []
     assert sorted(notes.phases()) == sorted(["injected", "armed", "bit", *healed]), notes.records
     assert notes.phases()[:2] == ["injected", "armed"]

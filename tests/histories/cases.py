@@ -415,6 +415,11 @@ def window_too_quiet(tape: Tape) -> None:
     tape.one("fault", "healed")["t"] = 75 * MS
 
 
+def window_too_quiet_for_its_consumer(tape: Tape) -> None:
+    """Many uploads were begun, and the consumer that the fault hit was given next to nothing."""
+    tape.one("fault", "healed")["given"] = 4
+
+
 def unhealthy_start(tape: Tape) -> None:
     tape.one("health", when="start").update(phase="bad", error="TimeoutError: no answer in 10 s")
 
@@ -557,6 +562,12 @@ def batch_of_an_unknown_upload(tape: Tape) -> None:
 def header_forwarded(tape: Tape) -> None:
     """The system passes a fault's header on to its own follow-up, which is none of the harness's."""
     tape.one("event", event_id="shipped-4")["marked"] = "kafka.duplicate"
+
+
+def window_of_few_uploads_and_many_records(tape: Tape) -> None:
+    """Hardly an upload was begun, but the consumer that the fault hit had plenty to do."""
+    window_too_quiet(tape)
+    tape.one("fault", "healed")["given"] = 12
 
 
 def malformed_published_again(tape: Tape) -> None:
@@ -709,6 +720,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "fault_not_healed": fault_not_healed,
     "too_few_operations": too_few_operations,
     "window_too_quiet": window_too_quiet,
+    "window_too_quiet.given": window_too_quiet_for_its_consumer,
     "unhealthy_start": unhealthy_start,
     "read_failed": read_failed,
     "not_at_rest": not_at_rest,
@@ -743,6 +755,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         batch_that_was_not_filled,
         header_forwarded,
         malformed_published_again,
+        window_of_few_uploads_and_many_records,
         malformed_of_anothers_type,
         anothers_topic,
         replayed,

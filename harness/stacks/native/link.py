@@ -46,6 +46,12 @@ class NativeLink:
         """Requests of the harness's own through the proxy, until the answers make up ``size`` bytes."""
         return await self._prober.probe(timeout, size)
 
+    def begin(self) -> None:
+        """Other services start: what was accepted before was not theirs."""
+        self._toxiproxy.accepted(self.name)
+        self._prober.used.clear()
+        self._accepted = 0
+
     async def traffic(self) -> Traffic:
         """The service's own connections to the proxy that are open at both ends."""
         own = self._prober.own

@@ -163,6 +163,8 @@ class NativeStack:
         ]
         for server, database in self._databases:
             await sql.create(server, database)
+        for link in self.links.values():
+            link.begin()
         env = {VARIABLE: self.kept.token, "TMPDIR": str(self.kept.folder / "tmp")}
         run_folder = await asyncio.to_thread(Path(folder).absolute)
         self._left = run_folder / DATA

@@ -477,7 +477,11 @@ def named_by_an_event(tape: Tape, random: Random) -> None:
 
 def change_faults(tape: Tape, random: Random) -> None:
     """It did not bite, was not healed, never came, or there were two."""
-    match random.choice(["planned", "second", "drop", "time", "publish"]):
+    match random.choice(["planned", "second", "drop", "time", "publish", "counted"]):
+        case "counted":
+            for record in tape.find("fault", "healed"):
+                record["given"] = random.choice([None, 0, 4, 5, 40])
+                record["begun"] = random.choice([None, 0, 4, 5, 40])
         case "planned":
             tape.header["plan"]["faults"].append({"id": "f9", "fault": "net.down", "target": "shop#2->redis"})
         case "second":

@@ -136,6 +136,9 @@ class Run:
             fault["heals"] = fault["heals"] or bool(record.get("heals"))
             if record["phase"] not in fault or record["phase"] == "healed":
                 fault[record["phase"]] = record["t"]
+            for count in ("given", "begun"):
+                if record.get(count) is not None:
+                    fault[f"n_{count}"] = max(record[count], fault.get(f"n_{count}", 0))
         return faults
 
     def absent(self) -> set[str]:
@@ -780,6 +783,11 @@ class EvidenceOracle:
                 yield "fault_not_healed", (name,)
                 continue
             window = range(fault["injected"], fault["healed"] + 1)
+            counts = [fault[name] for name in ("n_given", "n_begun") if name in fault]
+            if counts and max(counts) < 5:
+                yield "window_too_quiet", (name,)
+            if counts:
+                continue
             if sum(r["phase"] == "invoke" and r["t"] in window and not r.get("placed") for r in self.load) < 5:
                 yield "window_too_quiet", (name,)
 

@@ -76,8 +76,12 @@ BUSY = told({1: (5, 5)}, {1: 0.2})
         pytest.param([told(), told(more=1)], True, id="between two looks"),
         pytest.param([IDLE, told({1: (9, 9), 2: (0, 0)}, more=1)], False, id="one more, and none is gone"),
         pytest.param([told({1: (5, 5), 2: (5, 5)}), told({2: (9, 5)})], False, id="a request over another one"),
-        pytest.param([traffic({1: (5, 5)}), traffic()], True, id="where nobody counts connections"),
-        pytest.param([traffic(), traffic({2: (3, 0)}), traffic()], True, id="a new one, where nobody counts"),
+        pytest.param([traffic({1: (5, 5)}, accepted=None), traffic(accepted=None)], True, id="where nobody counts"),
+        pytest.param(
+            [traffic(accepted=None), traffic({2: (3, 0)}, accepted=None), traffic(accepted=None)],
+            True,
+            id="a new one, where nobody counts",
+        ),
     ],
 )
 async def test_connections_that_were_reset(looks, bites) -> None:

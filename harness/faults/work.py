@@ -1,0 +1,200 @@
+"""What the system had to do while a fault was in place: a bite says something only of a system at work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from harness.faults.base import Arena
+from harness.stack import TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.stack import Link
+    from harness.system import System
+
+ENOUGH: Final = 5
+"""Records or operations that a window must see; ``evidence.ENOUGH_IN_WINDOW`` asks the same."""
+
+_AGAIN: Final = 0.02
+"""Seconds between two looks for something in hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Whom a fault meets: services that consume, and whether the front door stands among them."""
+
+    services: frozenset[str]
+    front: bool
+
+    @classmethod
+    def by(cls, target: str, arena: Arena) -> Hit:
+        """Of a link its service, of a replica its own, of anything else those that use it; of a topic nobody in particular."""
+        system = arena.needed_system()
+        start = target.partition("->")[0].partition("#")[0]
+        known = {start} & system.services.keys()
+        if not known & {*_consumers(system), _front(system)}:
+            known |= {source.partition("#")[0] for source, end in system.links() if end == start}
+        return cls(frozenset(known & _consumers(system)), _front(system) in known)
+
+
+def _front(system: System) -> str:
+    return system.load.upload.to if system.load.upload is not None else ""
+
+
+def _consumers(system: System) -> set[str]:
+    """Services that have effects, or are told the name of their group."""
+    grouped = {name for name, service in system.services.items() if "group" in service.placeholders()}
+    return grouped | system.effects.keys()
+
+
+@dataclass(slots=True)
+class Work:
+    """Counts from one moment on. ``given`` and ``begun`` are None where nobody can count."""
+
+    arena: Arena
+    hit: Hit
+    committed: Mapping[str, Mapping[TopicPartition, int]] = field(default_factory=dict)
+    ends: Mapping[TopicPartition, int] = field(default_factory=dict)
+    begun_before: int = 0
+
+    @classmethod
+    async def since_now(cls, target: str, arena: Arena) -> Work:
+        """Measured from now on, for what a fault on ``target`` hits."""
+        hit = Hit.by(target, arena)
+        begun = arena.begun() if arena.begun is not None else 0
+        if arena.broker is None or not hit.services:
+            return cls(arena, hit, begun_before=begun)
+        committed = {name: await arena.broker.committed(name) for name in sorted(hit.services)}
+        return cls(arena, hit, committed, await arena.broker.ends(arena.topics), begun)
+
+    async def given(self) -> int | None:
+        """Records that the consumers hit had not passed at the beginning, or that came since."""
+        if self.arena.broker is None or not self.hit.services:
+            return None
+        ends = await self.arena.broker.ends(self.arena.topics)
+        return max([_owed(reads, self.ends, ends) for reads in [await self._reads(name) for name in self.committed]])
+
+    async def passed(self) -> int | None:
+        """Records that the consumers hit have passed since; None where nobody can count."""
+        if self.arena.broker is None or not self.hit.services:
+            return None
+        now = {name: await self.arena.broker.committed(name) for name in self.committed}
+        return sum(
+            max(0, offset - before.get(at, self.ends.get(at, 0) if not before else 0))
+            for name, before in self.committed.items()
+            for at, offset in now[name].items()
+        )
+
+    async def _reads(self, service: str) -> Mapping[TopicPartition, int | None]:
+        """Partition -> where its group stood at the beginning; None: it had committed nothing there."""
+        assert self.arena.broker is not None  # noqa: S101 - given() asked
+        assigned = await self.arena.broker.assigned(service) or {}
+        return {at: self.committed[service].get(at) for at in {*assigned, *self.committed[service]}}
+
+    def begun(self) -> int | None:
+        """Operations of the load begun since; None if no load is counted, or the consumers that are hit tell more."""
+        if self.arena.begun is None or (self.hit.services and not self.hit.front):
+            return None
+        return self.arena.begun() - self.begun_before
+
+    async def most(self) -> int | None:
+        """The larger of the two; None where nobody can count."""
+        counts = [one for one in (await self.given(), self.begun()) if one is not None]
+        return max(counts, default=None)
+
+
+def _owed(
+    reads: Mapping[TopicPartition, int | None],
+    before: Mapping[TopicPartition, int],
+    now: Mapping[TopicPartition, int],
+) -> int:
+    total = 0
+    for at, committed in reads.items():
+        first = committed if committed is not None else before.get(at, 0)
+        total += max(0, now.get(at, 0) - first)
+    return total
+
+
+class InHand:
+    """What a replica was at when something was done to it.
+
+    ``what`` is a request under way over one of its links, or an upload, or records given to each member of its group.
+    ``gone`` finds, afterwards, records of the member that is no more.
+    """
+
+    def __init__(self, arena: Arena, replica: str) -> None:
+        self._arena = arena
+        self._service = replica.partition("#")[0]
+        self._links = [link for link in arena.links_of(replica) if not _is_broker(link, arena)]
+        self.what = ""
+        self._owners: Mapping[TopicPartition, str] = {}
+        self._owed: set[TopicPartition] = set()
+
+    @classmethod
+    async def of(cls, replica: str, arena: Arena) -> InHand:
+        """Wait for the replica to have something in hand, at most as long as ``arena.patience``."""
+        found = cls(arena, replica)
+        left = round(arena.patience / _AGAIN)
+        while not await found._look() and left > 0:
+            left -= 1
+            await arena.sleep(_AGAIN)
+        return found
+
+    async def _look(self) -> bool:
+        self.what = await self._requests() or self._uploads()
+        if not self.what:
+            await self._records()
+            # The records' look takes a while: what stands on the links is what was there last.
+            self.what = self.what or await self._requests()
+        return bool(self.what)
+
+    async def _requests(self) -> str:
+        for link in self._links:
+            if (await link.traffic()).unanswered:
+                return f"a request on {link.name} was under way"
+        return ""
+
+    def _uploads(self) -> str:
+        if self._arena.under_way is None or self._service != _front(self._arena.needed_system()):
+            return ""
+        count = self._arena.under_way()
+        return f"{count} uploads were under way" if count else ""
+
+    async def _records(self) -> None:
+        """Which records the group has not passed, and which member each of their partitions is given to."""
+        broker = self._arena.broker
+        if broker is None or self._service not in _consumers(self._arena.needed_system()):
+            return
+        self._owners = await broker.assigned(self._service) or {}
+        committed, ends = await broker.committed(self._service), await broker.ends(self._arena.topics)
+        self._owed = {at for at in self._owners if at in committed and committed[at] < ends.get(at, 0)}
+        members, at_work = set(self._owners.values()), {self._owners[at] for at in self._owed}
+        # Nobody says which member is which replica: where each has records, this one has.
+        if members and members == at_work and len(members) >= len(self._arena.replicas_of(self._service)):
+            self.what = f"each of the {len(members)} members of {self._service} had records that it had not passed"
+
+    async def gone(self) -> str:
+        """Records given to a member of the group that is no more, as far as can be seen."""
+        broker = self._arena.broker
+        if broker is None or not self._owed:
+            return ""
+        members = set((await broker.assigned(self._service) or {}).values())
+        lost = [at for at in self._owed if members and self._owners[at] not in members]
+        return f"{len(lost)} partitions with records to pass were given to the member that is gone" if lost else ""
+
+
+def _is_broker(link: Link, arena: Arena) -> bool:
+    system = arena.needed_system()
+    return link.dependency in system.dependencies and system.kind(link.dependency) == "kafka"
+
+
+async def never_connected(links: Sequence[Link]) -> str:
+    """Names the links over which their service has never connected, if it is all of them; where that is counted."""
+    looks = [await link.traffic() for link in links]
+    if not links or any(seen.connections or seen.accepted is None or seen.accepted for seen in looks):
+        return ""
+    names = ", ".join(link.name for link in links)
+    return f"the service has no connection on {names}, and never made one"
