@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -131,6 +131,14 @@ def judge_directory(directory: Path) -> Result:
         return Result(directory, verdict, findings, as_expected(history, findings, verdict))
 
 
+@dataclass(slots=True)
+class _Turn:
+    """When a fault began: where the load was then, in the unit of its moment."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    position: float = 0.0
+
+
 class _Stage:
     """One run's moving parts, on a stack that runs."""
 
@@ -154,8 +162,9 @@ class _Stage:
         self._to_come = {planned.id for planned in plan.faults if planned.fault.heals}
         self._to_come |= {f"again[{row}]" for row in range(len(plan.scenario.again))}
         """Why the load goes on: faults that are to come or in place, and what is to be asked for again."""
-        self._turns = {planned.id: asyncio.Event() for planned in plan.faults}
-        """Set once a fault has begun, or is over."""
+        self._turns = {planned.id: _Turn() for planned in plan.faults}
+        self._over = False
+        """Whether the load has ended."""
         system = plan.system
         self._live = LiveSystem(system, stack, names)
         self._kafka, self._redis = self._live.kafka, self._live.redis
@@ -211,6 +220,7 @@ class _Stage:
             for row in range(len(self._plan.scenario.again)):
                 tasks.create_task(self._ask_again(row))
             await self._load.run(more=lambda: bool(self._to_come))
+            self._over = True
             self._recorder.record("run", "loaded", "run")
         self._recorder.record("run", "healed", "run")
 
@@ -220,8 +230,7 @@ class _Stage:
 
         await self._load.reached(planned.at)
         await self._answered()
-        for earlier in self._earlier(planned):
-            await self._turns[earlier].wait()
+        await self._in_turn(planned)
         arena = Arena(
             stack=self._stack,
             random=Random(planned.seed),
@@ -236,18 +245,35 @@ class _Stage:
         self._progress.note(f"{planned.fault.name} on {planned.target}")
         try:
             with self._redaction.messages():
-                await apply(planned, arena, self._recorder, begun=self._turns[planned.id].set)
+                await apply(planned, arena, self._recorder, begun=lambda: self._begins(planned))
         except FaultError as error:
             # It is in the history as failed. The run goes on: a system that does not come back has a verdict too.
             self._progress.note(str(error).partition("\n")[0])
         finally:
-            self._turns[planned.id].set()
+            self._begins(planned)
             self._to_come.discard(planned.id)
 
-    def _earlier(self, planned: PlannedFault) -> list[str]:
-        """Faults of an earlier moment, told in the same way: one that waits for its turn keeps the schedule's order."""
-        moments = {one.id: _moment(one.at) for one in self._plan.faults if isinstance(one.at, type(planned.at))}
-        return [name for name, at in moments.items() if at < _moment(planned.at)]
+    async def _in_turn(self, planned: PlannedFault) -> None:
+        """Wait for the faults of earlier moments to begin, and for the load to go on from there as far as is planned.
+
+        Where one waits for its turn or for something to meet, those after it keep their order and their distance. Moments
+        in seconds and in per cent of the load each go by themselves.
+        """
+        at = _moment(planned.at)
+        for other in self._plan.faults:
+            if type(other.at) is not type(planned.at) or _moment(other.at) >= at:
+                continue
+            turn = self._turns[other.id]
+            await turn.begun.wait()
+            while not self._over and self._load.position(planned.at) < turn.position + at - _moment(other.at):
+                await asyncio.sleep(0.02)
+
+    def _begins(self, planned: PlannedFault) -> None:
+        """A fault begins, or is over without having begun."""
+        turn = self._turns[planned.id]
+        if not turn.begun.is_set():
+            turn.position = self._load.position(planned.at)
+            turn.begun.set()
 
     async def _ask_again(self, row: int) -> None:
         line = self._plan.scenario.again[row]

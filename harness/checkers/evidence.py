@@ -136,6 +136,13 @@ FROM told, moments
 WHERE i = (SELECT max(i) FROM history WHERE op = 'run' AND phase IN ('drained', 'deadline')) ORDER BY i
 """
 
+ASKED_TOO_LITTLE: Final = """
+SELECT a.op, a.wanted, count(h.i) FILTER (h.phase = 'invoke') AS asked, count(h.i) FILTER (h.phase = 'ok') AS granted,
+       max(h.i) AS i_last
+FROM again a LEFT JOIN history h ON h.op = a.op GROUP BY a.op, a.wanted
+HAVING asked < a.wanted OR granted = 0 ORDER BY a.op
+"""
+
 RECORD_UNREADABLE: Final = """
 SELECT topic, partition, "offset", i AS i_record, t AS t_record, left(error, 200) AS why FROM unreadable ORDER BY i
 """
@@ -191,6 +198,12 @@ class Evidence(Queries):
         ),
         Anomaly("unhealthy_start", Verdict.UNKNOWN, UNHEALTHY_START, "{why}"),
         Anomaly("read_failed", Verdict.UNKNOWN, READ_FAILED, "the final read of {what} {why}"),
+        Anomaly(
+            "asked_too_little",
+            Verdict.UNKNOWN,
+            ASKED_TOO_LITTLE,
+            "{op}: {asked} of the {wanted} that the scenario wants done again were asked for, and {granted} were granted",
+        ),
         Anomaly(
             "record_unreadable",
             Verdict.UNKNOWN,

@@ -6,6 +6,7 @@ Times are ns since the run's start; ``i`` is a record's index.
 applies        (consumer, event_type): what each consumer must apply
 rules          (rule, of, event_type, accepted): outcome rules; ``accepted`` null: the type fits either kind of upload
 settings       one row: settle_ns, dead_letters, blobs, batch_size
+again          (op, wanted): how many uploads or dead letters the plan has done again, at least
 planned        (fault, name, target): what the plan was to inject
 reads          (read, what, final, began, ended, phase): passes of observers; phase null: never ended
 finals         the last final pass of each kind, if it was ok
@@ -131,6 +132,7 @@ VIEWS: Final = {
 CONSTANTS: Final = {
     "applies": "consumer VARCHAR, event_type VARCHAR",
     "rules": "rule VARCHAR, of VARCHAR, event_type VARCHAR, accepted BOOLEAN",
+    "again": "op VARCHAR, wanted BIGINT",
     "planned": "fault VARCHAR, name VARCHAR, target VARCHAR",
     "settings": "settle_ns BIGINT, dead_letters BOOLEAN, blobs BOOLEAN, batch_size BIGINT",
 }
@@ -150,6 +152,12 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
             for number, rule in enumerate(checks.get("outcomes", []))
             for kind in dict.fromkeys(rule["then"])
         ],
+        "again": [
+            (op, sum(_count(row) for row in rows if row.get(op) is not None))
+            for rows in [(plan.get("scenario") or {}).get("again") or []]
+            for op in ("reprocess", "replay")
+            if any(row.get(op) is not None for row in rows)
+        ],
         "planned": [(fault.get("id"), fault.get("fault"), fault.get("target")) for fault in plan.get("faults", [])],
         "settings": [
             (
@@ -160,6 +168,12 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
             )
         ],
     }
+
+
+def _count(row: Mapping[str, Any]) -> int:
+    """How much a line of ``again`` asks for; of all there is, one at least."""
+    wanted = row["reprocess"] if row.get("reprocess") is not None else row["replay"]
+    return wanted if isinstance(wanted, int) else 1
 
 
 def _accepted(kind: str, rule: Mapping[str, Any]) -> bool | None:

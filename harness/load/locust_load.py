@@ -91,6 +91,7 @@ class LocustLoad:
         self._url = ""
         self.tally = Tally(shape.batch)
         self._started = asyncio.Event()
+        self._at = 0.0
         self._busy = False
         """Whether a request was answered, or a master knows that one was."""
         self._parts: dict[Path, Part] = {}
@@ -134,6 +135,11 @@ class LocustLoad:
         self._take()
         self._tell(locust.returncode, early=early)
 
+    def position(self, moment: float | str) -> float:
+        """How far the load is now, in the unit of a moment: seconds since its start, or per cent of its duration."""
+        seconds = asyncio.get_running_loop().time() - self._at if self._started.is_set() else 0.0
+        return seconds if isinstance(moment, float) else 100 * seconds / self._users.duration
+
     async def reached(self, moment: float | str) -> None:
         """Wait for seconds after the load's start, or for a share ("25%") of its duration."""
         await self._started.wait()
@@ -171,6 +177,7 @@ class LocustLoad:
             now = loop.time()
             if not self._started.is_set():
                 if self._busy:
+                    self._at = asyncio.get_running_loop().time()
                     self._started.set()
                     start = now
                 elif now > start + _BEGINS_WITHIN:

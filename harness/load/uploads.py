@@ -44,6 +44,7 @@ class Load:
         self._begun = 0
         self._moved = asyncio.Condition()
         self._started = asyncio.Event()
+        self._at = 0.0
 
     @property
     def scale(self) -> str:
@@ -62,7 +63,7 @@ class Load:
     async def run(self, more: Callable[[], bool] = lambda: False) -> None:
         """Send every upload at its time, and go on at the same rate, to a batch's end, while there are to be ``more``."""
         loop = asyncio.get_running_loop()
-        start = loop.time()
+        start = self._at = loop.time()
         self._started.set()
         async with asyncio.TaskGroup() as tasks:
             for planned in islice(schedule(self._shape, self._seed), MOST * self._shape.uploads):
@@ -80,6 +81,12 @@ class Load:
         if planned.index < len(self._ready):
             return self._ready[planned.index]
         return await asyncio.to_thread(document, planned, self._seed)
+
+    def position(self, moment: float | str) -> float:
+        """How far the load is now, in the unit of a moment: seconds since its start, or per cent of its uploads begun."""
+        if isinstance(moment, float):
+            return asyncio.get_running_loop().time() - self._at if self._started.is_set() else 0.0
+        return 100 * self._begun / self._shape.uploads
 
     async def reached(self, moment: float | str) -> None:
         """Wait for seconds after the load's start, or for a share ("25%") of the uploads to have begun."""

@@ -51,6 +51,10 @@ class Awaited:
             else:
                 self._answer(number, key, event_id)
 
+    def answered(self, of: str, key: str) -> bool:
+        """Whether an outcome of it was seen, asked for or not."""
+        return any(key in self._answered[number] for number, rule in enumerate(self._outcomes) if rule.of == of)
+
     def settled(self, of: str, key: str) -> bool:
         """Whether there is a rule about it, and each has the outcomes that it asks for."""
         about = [number for number, rule in enumerate(self._outcomes) if rule.of == of]

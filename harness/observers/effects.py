@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from heapq import merge
 
+from harness.errors import StackError
 from harness.observers.identity import identity
 from harness.stack import Fields
 from harness.system import Effects as Described
@@ -48,6 +49,14 @@ class Effects:
         """How many effects of each consumer were seen so far."""
         return {consumer: len(seen) for consumer, seen in self._seen.items()}
 
+    async def try_out(self) -> None:
+        """Ask each query, whatever it gives; StackError if one cannot be asked, or its rows have no ``id``."""
+        for consumer, described in self._described.items():
+            try:
+                await self._each(self._urls[consumer], described.sql.query, _refuse_without_id)
+            except StackError as error:
+                raise StackError(f"effects.{consumer}: {error}") from error
+
     async def leave_aside(self) -> None:
         """What there is now is not the run's."""
         for consumer in self._described:
@@ -80,6 +89,11 @@ class Effects:
             "template": self._template(event_id, name) if name is not None else None,
             "digest": row.get("carries"),
         }
+
+
+def _refuse_without_id(rows: Sequence[Row]) -> None:
+    if rows and "id" not in rows[0]:
+        raise StackError(f"the query gives {', '.join(rows[0])}, and no `id`; name the event's id so: SELECT … AS id")
 
 
 class _Look:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
 import orjson
@@ -52,6 +52,8 @@ class Topics:
         """The last record of each partition."""
         self.malformed: list[tuple[str, str | None]] = []
         """The topic of each malformed record, and the type it claims, if that can be read."""
+        self.on_outcome: Callable[[str], object] = lambda _upload_id: None
+        """Is told of each upload of which an outcome was seen."""
         self._raws: list[str] = []
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:  # noqa: ARG002 - each record once is all there is
@@ -77,6 +79,8 @@ class Topics:
             joins = fields["joins"]
             assert isinstance(joins, Mapping)  # noqa: S101 - what event_fields says
             self.awaited.saw(event_type, joins, event_id)
+            if (upload := fields.get("upload_id")) is not None:
+                self.on_outcome(str(upload))
         if isinstance(raw := fields.get("raw_file_storage_id"), str):
             self._raws.append(raw)
 
@@ -138,7 +142,7 @@ def _place(record: Record) -> dict[str, object]:
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
-        "marked": dict(record.headers).get(MARK, b"").decode("utf-8", "replace") or None,
+        "marked": (dict(record.headers).get(MARK) or b"").decode("utf-8", "replace") or None,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 BETWEEN_PASSES = 0.3
 """Seconds between two rounds of interim passes: they serve timing and the picture, not the verdict."""
+
+TRIED_FOR = 5.0
+"""Seconds that what the system file names is given to be there, once the services are ready."""
 
 _SPARED = 3
 """After a round, so many times as long as it took, nothing is read."""
@@ -224,6 +227,32 @@ class Watch:
     def letters(self) -> Sequence[SetAside]:
         """The dead letters seen so far."""
         return self._letters.set_aside if self._letters is not None else ()
+
+    def on_outcome(self, tell: Callable[[str], object]) -> None:
+        """Have ``tell`` told of each upload of which an outcome was seen."""
+        self._topics.on_outcome = tell
+
+    def has_outcome(self, upload_id: str) -> bool:
+        """Whether an outcome of an upload was seen."""
+        return self._topics.awaited.answered("upload", upload_id)
+
+    async def try_out(self) -> None:
+        """Ask every question once: what cannot be read is found before the load, not after it. StackError says what.
+
+        A table that is made with a service's first work is given a while, though a service should be ready with it.
+        """
+        deadline = asyncio.get_running_loop().time() + TRIED_FOR
+        while True:
+            try:
+                await self._effects.try_out()
+            except StackError as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise StackError(
+                        f"{error}; mend the system file, or have it there when the service is ready"
+                    ) from error
+                await asyncio.sleep(BETWEEN_PASSES)
+            else:
+                return
 
     def idle(self) -> bool:
         """Whether groups have passed all there is, and each outcome, follow-up and dead letter has come."""

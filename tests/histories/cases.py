@@ -246,6 +246,13 @@ def moving(tape: Tape, ms: float) -> None:
     tape.offset(tape.look(ms, "offsets"), "shop", ("orders", 1), committed=11, end=11)
 
 
+def asked_too_little(tape: Tape) -> None:
+    """Two uploads were to be processed again; one was asked for, and it was refused."""
+    tape.header["plan"]["scenario"] = {"again": [{"reprocess": 2, "replay": None, "at": "60%"}]}
+    invoke = tape.add(310, "reprocess", "invoke", upload_id="u4")
+    tape.add(320, "reprocess", "fail", upload_id="u4", of=invoke, status=409)
+
+
 def record_unreadable(tape: Tape) -> None:
     place = {"topic": "orders", "partition": 0, "offset": 11}
     tape.seen(topics(tape), "event", {**place, "error": "JSONEncodeError: Recursion limit reached"})
@@ -687,6 +694,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.slow": undecided_slow,
     "undecided.outcomes_slow": undecided_outcomes_slow,
     "undecided.last_seen": undecided_last_seen,
+    "asked_too_little": asked_too_little,
     "record_unreadable": record_unreadable,
     "unexercised.elsewhere": unexercised_where_it_reads,
     "outcome_missing.unknown_upload": outcome_missing_of_a_batch_with_an_unknown_upload,

@@ -364,6 +364,12 @@ def reprocess(tape: Tape, random: Random) -> None:
             tape.event(event["read"], int(upload[1:]) // 2, "closed", 1, 70 + random.randint(0, 9), **again)
 
 
+def wanted_again(tape: Tape, random: Random) -> None:
+    """The scenario wants some done again."""
+    rows = [{"reprocess": random.randint(1, 2)}, {"replay": random.choice(["all", 1, 2])}]
+    tape.header["plan"].setdefault("scenario", {})["again"] = random.sample(rows, random.randint(1, 2))
+
+
 def change_batch(tape: Tape, random: Random) -> None:
     """An upload belongs to another batch, or to none."""
     if invoke := some(tape, random, "upload", "invoke"):
@@ -408,7 +414,7 @@ def acknowledged_late(tape: Tape, random: Random) -> None:
 
 def batches_of_several(tape: Tape, random: Random) -> None:
     """The scenario says how many uploads make a batch, and not all have so many."""
-    tape.header["plan"]["scenario"] = {"load": {"batch": random.randint(1, 3)}}
+    tape.header["plan"].setdefault("scenario", {})["load"] = {"batch": random.randint(1, 3)}
 
 
 def change_outcomes(tape: Tape, random: Random) -> None:
@@ -680,6 +686,7 @@ PLANTS: tuple[Plant, ...] = (
     claims,
     names,
     replay,
+    wanted_again,
     still_moving,
     still_moving,
     interrupt,

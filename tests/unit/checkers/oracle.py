@@ -769,6 +769,11 @@ class EvidenceOracle:
         said = [r["phase"] for r in self.run.of("run") if r["phase"] in {"drained", "deadline"}]
         if said[-1:] == ["deadline"]:
             yield "not_at_rest", ()
+        for op in ("reprocess", "replay"):
+            rows = [row[op] for row in self.run.plan.get("scenario", {}).get("again", []) if row.get(op) is not None]
+            wanted = sum(n if isinstance(n, int) else 1 for n in rows)
+            if rows and (len(self.run.of(op, "invoke")) < wanted or not self.run.of(op, "ok")):
+                yield "asked_too_little", (op,)
         yield from (("record_unreadable", where) for where in self.run.unreadable)
 
     def _faults(self) -> Iterator[Hit]:

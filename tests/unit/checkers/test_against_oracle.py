@@ -58,6 +58,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "id_differs": ("consumer", "named", "effect"),
     "dead_letter_contradicts": ("consumer", "topic", "partition", "offset"),
     "offsets_unseen": ("consumer",),
+    "asked_too_little": ("op",),
     "record_unreadable": ("topic", "partition", "offset"),
     "raw_missing": ("upload_id", "raw_file_storage_id"),
     "raw_dropped_on_rejection": ("upload_id", "raw_file_storage_id"),
