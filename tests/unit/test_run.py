@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -98,3 +99,47 @@ async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
     log = tmp_path / "runs" / "latest" / "logs" / "harness.log"
     assert (await asyncio.to_thread(log.read_text)).endswith(" WARNING aiokafka: AUTH *** was refused\n")
     assert not caplog.records
+
+
+class Load:
+    """Goes on as the test says."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def position(self, moment: float | str) -> float:
+        return self.at
+
+
+async def test_a_fault_that_waits_for_its_turn_keeps_those_after_it_at_their_distance() -> None:
+    from harness.run import _Stage, _Turn
+
+    first, second, other = (
+        SimpleNamespace(id=name, at=at) for name, at in (("f1", "20%"), ("f2", "30%"), ("f3", 1.0))
+    )
+    stage: Any = SimpleNamespace(
+        _plan=SimpleNamespace(faults=[second, first, other]),
+        _turns={name: _Turn() for name in ("f1", "f2", "f3")},
+        _load=Load(),
+        _over=False,
+    )
+    waiting = asyncio.create_task(_Stage._in_turn(stage, second))
+    stage._load.at = 60.0
+    await asyncio.sleep(0.1)
+    assert not waiting.done(), "the first has not begun, and seconds are no per cent"
+    _Stage._begins(stage, first)
+    await asyncio.sleep(0.1)
+    assert not waiting.done(), "it follows ten per cent after the first"
+    stage._load.at = 70.0
+    await asyncio.wait_for(waiting, 20)
+
+
+async def test_nobody_waits_for_a_load_that_is_over() -> None:
+    from harness.run import _Stage, _Turn
+
+    first, second = SimpleNamespace(id="f1", at=1.0), SimpleNamespace(id="f2", at=90.0)
+    stage: Any = SimpleNamespace(
+        _plan=SimpleNamespace(faults=[first, second]), _turns={"f1": _Turn(), "f2": _Turn()}, _load=Load(), _over=True
+    )
+    _Stage._begins(stage, first)
+    await asyncio.wait_for(_Stage._in_turn(stage, second), 20)

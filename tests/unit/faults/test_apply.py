@@ -185,3 +185,78 @@ async def test_two_faults_on_one_process_take_turns(fault, system) -> None:
     shared, notes = arena(), Notes()
     await asyncio.gather(*(apply(planned(fault, system), shared, notes) for _ in range(2)))
     assert notes.phases() == ["injected", "armed", "bit", "healed"] * 2
+
+
+class Group:
+    """A broker with one group, which has so many records before it as the test says."""
+
+    def __init__(self, owed=0) -> None:
+        self.end, self.offset = 10 + owed, 10
+
+    async def committed(self, service):
+        return {("essays", 0): self.offset}
+
+    async def assigned(self, service):
+        return {("essays", 0): "a member"}
+
+    async def ends(self, topics):
+        return {("essays", 0): self.end}
+
+
+def on_a_consumer(fault, system, lasts=0.15):
+    env = {"KAFKA": "{kafka}", "GROUP": "{group}"}
+    service = system.services["essay_lifecycle"].model_copy(update={"env": env})
+    grouped = system.model_copy(update={"services": {**system.services, "essay_lifecycle": service}})
+    return PlannedFault("f1", fault(), "essay_lifecycle#1->kafka", "10%", lasts, 1, grouped)
+
+
+async def test_what_meets_an_idle_consumer_has_not_bitten(fault, system) -> None:
+    """Its client polls, and its idle connections end."""
+    notes = Notes()
+    await apply(on_a_consumer(fault, system), arena(broker=Group()), notes)
+    assert notes.phases() == ["injected", "armed", "healed"]
+    assert notes[-1][1]["given"] == 0
+
+
+async def test_a_window_holds_until_enough_was_given_to_the_consumer_that_is_hit(fault, system) -> None:
+    notes, group = Notes(), Group(owed=1)
+    task = asyncio.create_task(
+        apply(on_a_consumer(fault, system, lasts=0.01), arena(broker=group, patience=30.0), notes)
+    )
+    while "bit" not in notes.phases():
+        await asyncio.sleep(0.01)
+    for _ in range(4):
+        assert "healed" not in notes.phases()
+        group.end += 1
+        group.offset += 1
+        await asyncio.sleep(0.06)
+    await task
+    assert notes.phases() == ["injected", "armed", "bit", "healed"]
+    assert notes[-1][1]["given"] == 5
+
+
+async def test_what_cannot_bite_does_not_stay_until_patience_ends(fault, system) -> None:
+    async def vain() -> str:
+        return "the service has no connection here"
+
+    @asynccontextmanager
+    async def inject(self, on, arena):
+        yield Injected(found("armed"), nothing, vain=vain)
+
+    fault.inject = inject
+    notes = Notes()
+    async with asyncio.timeout(20):
+        await apply(on_a_consumer(fault, system), arena(broker=Group(owed=7), patience=3600.0), notes)
+    assert notes.phases() == ["injected", "armed", "healed"]
+    assert notes[-1][1]["evidence"]["vain"].startswith("the service has no connection here (7 records")
+
+
+async def test_the_load_counts_where_no_consumer_is_hit(fault, system) -> None:
+    begun = iter(range(100, 10_000))
+    notes = Notes()
+    await apply(planned(fault, system), arena(begun=lambda: next(begun)), notes)
+    assert "bit" in notes.phases()
+    idle = Notes()
+    await apply(planned(fault, system), arena(begun=lambda: 7), idle)
+    assert idle.phases() == ["injected", "armed", "healed"]
+    assert idle[-1][1]["begun"] == 0

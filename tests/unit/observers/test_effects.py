@@ -3,6 +3,9 @@
 from collections import Counter
 from random import Random
 
+import pytest
+
+from harness.errors import StackError
 from harness.observers.effects import Effects
 from harness.system import Effects as Described
 
@@ -97,3 +100,11 @@ async def test_an_id_that_the_store_spells_otherwise_is_the_same_uuid() -> None:
     table = Table()
     table.rows = [{"id": "6F9619FF8B86D011B42D00CF4FC964FF", "effect": 1}]
     assert await one_pass(observer(table)) == [("6f9619ff-8b86-d011-b42d-00cf4fc964ff", "1")]
+
+
+async def test_rows_without_an_id_are_refused_before_there_is_a_load() -> None:
+    table = Table()
+    await observer(table).try_out()
+    table.rows = [{"event_id": "e1", "effect": 1}]
+    with pytest.raises(StackError, match=r"effects\.shop: the query gives event_id, effect, and no `id`"):
+        await observer(table).try_out()

@@ -1,0 +1,167 @@
+"""Whom a fault hits, what a replica has in hand, and links that nobody uses."""
+
+from dataclasses import replace
+from random import Random
+from types import SimpleNamespace
+
+import pytest
+
+from harness.faults.base import Arena
+from harness.faults.work import Hit, InHand, Work, never_connected
+from harness.stack import Traffic
+from harness.system import System
+
+SYSTEM = System.model_validate(
+    {
+        "oneffect": 1,
+        "name": "shop",
+        "dependencies": {"kafka": {"topics": {"orders": 2}}, "redis": {}},
+        "services": {
+            "blobs": {"command": "x"},
+            "front": {"command": "x", "env": {"KAFKA": "{kafka}", "BLOBS": "{blobs}"}},
+            "desk": {
+                "command": "x",
+                "replicas": 2,
+                "env": {"KAFKA": "{kafka}", "REDIS": "{redis}", "BLOBS": "{blobs}"},
+            },
+        },
+        "load": {"upload": {"to": "front", "post": "/"}},
+        "events": {"id": "/id", "type": "/type", "topics": ["orders"]},
+        "effects": {"desk": {"applies": ["x"], "sql": {"url": "sqlite:////x", "query": "SELECT"}}},
+    }
+)
+
+
+class Link:
+    def __init__(self, service, dependency, traffic=None) -> None:
+        self.name, self.service, self.dependency = f"{service}->{dependency}", service, dependency
+        self.seen = traffic or Traffic({}, {}, 0)
+
+    async def traffic(self) -> Traffic:
+        return self.seen
+
+
+class Broker:
+    """Two members, a partition each."""
+
+    def __init__(self, passed=(10, 10), end=10) -> None:
+        self.members = {("orders", 0): "one", ("orders", 1): "two"}
+        self.passed, self.end = passed, end
+
+    async def committed(self, service):
+        return {("orders", n): offset for n, offset in enumerate(self.passed)}
+
+    async def assigned(self, service):
+        return self.members
+
+    async def ends(self, topics):
+        return {("orders", n): self.end for n in (0, 1)}
+
+
+def arena(links=(), **more) -> Arena:
+    replicas = dict.fromkeys(SYSTEM.replicas())
+    stack = SimpleNamespace(links={link.name: link for link in links}, services=replicas)
+    return Arena(stack=stack, random=Random(1), system=SYSTEM, **more)
+
+
+@pytest.mark.parametrize(
+    ("target", "services", "front"),
+    [
+        ("desk#1->redis", {"desk"}, False),
+        ("desk#2", {"desk"}, False),
+        ("redis", {"desk"}, False),
+        ("kafka", {"desk"}, True),
+        ("front#1->kafka", set(), True),
+        ("blobs#1", {"desk"}, True),
+        ("orders", set(), False),
+    ],
+)
+def test_a_fault_hits_those_who_use_its_target(target: str, services: set[str], front: bool) -> None:
+    assert Hit.by(target, arena()) == Hit(frozenset(services), front)
+
+
+async def test_what_was_owed_and_what_came_are_given_and_what_was_done_before_is_not() -> None:
+    broker = Broker(passed=(8, 10), end=10)
+    work = await Work.since_now("desk#1->redis", arena(broker=broker))
+    assert await work.given() == 2
+    broker.end, broker.passed = 13, (13, 13)
+    assert await work.given() == 2 + 6
+    assert await work.passed() == 5 + 3
+
+
+async def test_a_group_that_commits_nothing_is_given_what_comes() -> None:
+    broker = Broker(passed=(), end=10)
+    work = await Work.since_now("desk#1", arena(broker=broker))
+    broker.end = 12
+    assert await work.given() == 4
+
+
+async def test_where_nobody_counts_nothing_is_said() -> None:
+    assert await (await Work.since_now("front#1", arena())).most() is None
+
+
+async def test_a_request_under_way_is_in_hand() -> None:
+    asked = Link("desk#1", "blobs", Traffic({1: (9, 3)}, {1: 0.01}, 1))
+    assert "desk#1->blobs" in (await InHand.of("desk#1", arena([asked]))).what
+
+
+async def test_a_poll_of_the_broker_is_not() -> None:
+    polls = Link("desk#1", "kafka", Traffic({1: (9, 3)}, {1: 0.4}, 1))
+    assert not (await InHand.of("desk#1", arena([polls], broker=Broker()))).what
+
+
+async def test_records_are_in_hand_where_each_member_has_some() -> None:
+    assert "each of the 2 members" in (await InHand.of("desk#1", arena(broker=Broker((9, 9), 10)))).what
+    one = await InHand.of("desk#1", arena(broker=Broker((9, 10), 10)))
+    assert not one.what, "they may be the other replica's"
+
+
+async def test_they_were_the_dead_members_if_it_is_gone_afterwards() -> None:
+    broker = Broker((9, 10), 10)
+    hand = await InHand.of("desk#1", arena(broker=broker))
+    assert not await hand.gone()
+    broker.members = {("orders", 0): "two", ("orders", 1): "two"}
+    assert "1 partitions" in await hand.gone()
+
+
+async def test_they_were_not_if_the_other_one_is_gone() -> None:
+    broker = Broker((9, 10), 10)
+    hand = await InHand.of("desk#1", arena(broker=broker))
+    broker.members = {("orders", 0): "one", ("orders", 1): "one"}
+    assert not await hand.gone()
+
+
+async def test_uploads_are_in_hand_at_the_front_door_alone() -> None:
+    busy = arena(under_way=lambda: 3)
+    assert "3 uploads" in (await InHand.of("front#1", busy)).what
+    assert not (await InHand.of("desk#1", busy)).what
+
+
+async def test_something_in_hand_is_waited_for() -> None:
+    broker = Broker()
+    looks = 0
+
+    async def sleep(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            broker.end = 11
+
+    assert (await InHand.of("desk#1", replace(arena(broker=broker, patience=60.0), sleep=sleep))).what
+    assert looks == 3
+
+
+@pytest.mark.parametrize(
+    ("looks", "never"),
+    [
+        ([Traffic({}, {}, 0)], True),
+        ([Traffic({}, {}, 2)], False),
+        ([Traffic({1: (0, 0)}, {}, 0)], False),
+        ([Traffic({}, {}, None)], False),
+        ([Traffic({}, {}, 0), Traffic({}, {}, 1)], False),
+        ([], False),
+    ],
+)
+async def test_a_link_that_was_never_used_is_told_only_where_it_is_counted(looks: list[Traffic], never: bool) -> None:
+    links = [Link(f"desk#{n}", "redis", seen) for n, seen in enumerate(looks, 1)]
+    assert bool(await never_connected(links)) == never
