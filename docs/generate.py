@@ -5,9 +5,11 @@ Run as ``python docs/generate.py``; ``pages()`` gives the same texts to the test
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,17 @@ SERVICES = (
     "spell_checker",
     "cj_assessment",
 )
+_BITES = """\
+Only a fault that bit counts. It must be armed first, and those whom it hits must have work: an idle connection ends of itself,
+and a client that polls moves bytes. So a fault that heals has not bitten while no record was given to the consumers that it
+hits, and no operation begun where it hits the front door. It hits the service whose link or replica it is on; on a store, or on
+a service that neither consumes nor is the front door, it hits the services that use it.
+
+In a run a fault waits twenty seconds at most for something to meet: `service.kill` and `service.pause` for something in hand,
+`net.down` for a connection to end, and each of those that heal, after its `for:`, until it has bitten and five records were
+given to those whom it hits, or five operations begun. Where they go on with their work and have never connected on that link,
+so that nothing will meet it, it says so and is healed.
+"""
 _MADE = "<!-- made by docs/generate.py; change the code, then run `make docs` -->\n\n"
 
 
@@ -72,7 +85,19 @@ def _faults() -> str:
         parameters = ", ".join(_field(field, info) for field, info in kind.model_fields.items()) or "none"
         heals = "yes: give `for:`" if kind.heals else "no: refuses `for:`"
         lines.append(f"| `{name}` | {kind.target} | {heals} | {parameters} | {kind.summary} |")
-    return "\n".join([*lines, "", *_stacks()]) + "\n"
+    return "\n".join([*lines, "", *_bites(), "", *_stacks()]) + "\n"
+
+
+def _bites() -> Iterator[str]:
+    """What counts as the system's having met each fault."""
+    from harness.faults import TABLE, fault_type
+
+    yield "# What a bite is\n"
+    yield _BITES
+    yield "| fault | it bit when |"
+    yield "|---|---|"
+    for name in sorted(TABLE):
+        yield f"| `{name}` | {fault_type(name).bites} |"
 
 
 def _stacks() -> Iterator[str]:
@@ -139,7 +164,7 @@ def _comments(source: str) -> dict[str, str]:
 def _scenario_file() -> str:
     from harness import scenario
 
-    models = [scenario.Scenario, scenario.LoadShape, scenario.FaultLine, scenario.Expected]
+    models = [scenario.Scenario, scenario.LoadShape, scenario.FaultLine, scenario.AgainLine, scenario.Expected]
     return "# The scenario file\n\n" + "\n".join(_model(model) for model in models)
 
 
@@ -147,14 +172,14 @@ def _system_file() -> str:
     from harness import system
 
     names = ["System", "Dependency", "Service", "Load", "UploadLoad", "Events", "Where", "Outcome", "Effects", "Sql"]
-    models = [getattr(system, name) for name in [*names, "Blobs", "DeadLetters", "Variants"]]
+    models = [getattr(system, name) for name in [*names, "Blobs", "DeadLetters", "Request", "Variants"]]
     return "# The system file\n\n" + "\n".join(_model(model) for model in models)
 
 
 def _addresses_file() -> str:
     from harness import addresses
 
-    models = [addresses.Addresses, addresses.LinkAddress, addresses.Names, addresses.Commands]
+    models = [addresses.Addresses, addresses.LinkAddress, addresses.LoginAs, addresses.Names, addresses.Commands]
     return "# The addresses file\n\n" + "\n".join(_model(model) for model in models)
 
 
@@ -191,11 +216,32 @@ def _leaves(kind: type[Any]) -> Iterator[type[Any]]:
 
 
 def _model(model: type[BaseModel]) -> str:
-    lines = [f"## {model.__name__}\n", inspect.getdoc(model) or "", "", "| field | default |", "|---|---|"]
+    meanings = _meanings(model)
+    more, rule = (" meaning |", "---|") if meanings else ("", "")
+    lines = [
+        f"## {model.__name__}\n",
+        inspect.getdoc(model) or "",
+        "",
+        f"| field | default |{more}",
+        f"|---|---|{rule}",
+    ]
     for name, info in model.model_fields.items():
         default = "needed" if info.is_required() else f"`{info.get_default(call_default_factory=True)!r}`"
-        lines.append(f"| `{info.alias or name}` | {default} |")
+        meaning = f" {meanings.get(name, '')} |" if meanings else ""
+        lines.append(f"| `{info.alias or name}` | {default} |{meaning}")
     return "\n".join(lines) + "\n"
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Field -> the docstring below it."""
+    (definition,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(definition, ast.ClassDef)  # noqa: S101 - a model is a class
+    return {
+        field.target.id: " ".join(said.value.value.split()).replace("``", "`")
+        for field, said in pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant) and isinstance(said.value.value, str)
+    }
 
 
 def _field(name: str, info: Any) -> str:  # noqa: ANN401 - pydantic's FieldInfo

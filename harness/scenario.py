@@ -19,9 +19,9 @@ class LoadShape(Model):
     """At least, in whole batches; the load goes on at its rate while a fault that heals is to come or in place."""
     rate: Rate
     rejected: Share = 0.15
-    """Uploads that must fail validation: no text, too long, damaged."""
+    """Uploads that must fail validation: no text, too long, damaged; the smallest has five bytes."""
     large: Share = 0.05
-    """Uploads of some hundred KiB."""
+    """Uploads of about 340 KiB, which should pass."""
     retries: Annotated[int, Field(ge=0, le=100)] = 0
     """How often a client sends an upload again, under the same key, after an unknown answer."""
     retry_after: Duration = 0.5
@@ -41,9 +41,12 @@ class FaultLine(Model):
     fault: str
     on: str | None = None
     at: Moment
-    """At the earliest; no fault comes before the first acknowledged upload, unless that takes twenty seconds more."""
+    """At the earliest; no fault comes before the first acknowledged upload, unless that takes twenty seconds more.
+
+    Faults keep the order and the distances of their moments: where one waits for something to meet, the later ones wait.
+    """
     lasts: Annotated[Duration | None, Field(alias="for")] = None
-    """At least; a fault that nothing has met yet stays in place some seconds more."""
+    """At least; a fault that nothing has met yet, or under which too little was done, stays for up to twenty seconds more."""
 
     def parameters(self) -> dict[str, Any]:
         """The fault's own parameters, as written."""

@@ -61,10 +61,11 @@ class Service(Model):
     """
 
     command: str | None = Field(default=None, repr=False)
+    """Runs in the system file's folder, without a shell; ``python`` is the one that the harness runs in."""
     image: str | None = None
     replicas: Annotated[int, Field(ge=1, le=16)] = 1
     env: dict[str, str] = Field(default={}, repr=False)
-    """Like all that may hold a secret it is left out of what is printed of a service."""
+    """All that it gets besides PATH, HOME, LANG, LC_ALL and TZ; like all that may hold a secret it is not printed."""
     ready: Annotated[str, StringConstraints(pattern=r"^/")] = "/readyz"
     reads: list[Name] | None = None
     """Topics whose events it must apply; left out: those that its consumer group is assigned."""
@@ -269,7 +270,10 @@ class System(Model):
     replay: Request | None = None
     """Has a consumer take on again what it set aside."""
     settle: Duration = 3.0
-    """The longest of lease, retry back-off and session time-out: what is not there after it will not come."""
+    """The longest of lease, retry back-off and session time-out, and of any time for which the system waits in silence.
+
+    What is not there so long after its offset was passed is lost; where nothing moved for three times as long, it is stuck.
+    """
     variants: Variants | None = None
 
     @model_validator(mode="after")

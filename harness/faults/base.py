@@ -171,6 +171,8 @@ class Fault(Model):
     """``where.what``."""
     summary: ClassVar[str]
     """One sentence for ``oneffect list faults``."""
+    bites: ClassVar[str]
+    """What its bite is, in one sentence; while nothing is given to those it hits, nothing is one (``Work``)."""
     target: ClassVar[Target]
     needs: ClassVar[tuple[type, ...]]
     """Capabilities that the stack must offer."""

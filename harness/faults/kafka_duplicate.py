@@ -23,6 +23,7 @@ class KafkaDuplicate(Fault):
 
     name = "kafka.duplicate"
     summary: ClassVar[str] = "The last count records of a topic are published again, byte for byte."
+    bites: ClassVar[str] = "The group of a service passed one of the records that were published."
     target = "topic"
     needs: ClassVar[tuple[type, ...]] = ()
     heals = False

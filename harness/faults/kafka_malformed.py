@@ -42,6 +42,7 @@ class KafkaMalformed(Fault):
 
     name = "kafka.malformed"
     summary: ClassVar[str] = "Records that are no event: stray bytes, wrong types, no raw blob's id."
+    bites: ClassVar[str] = "The group of a service passed one of the records that were published."
     target = "topic"
     needs: ClassVar[tuple[type, ...]] = ()
     heals = False

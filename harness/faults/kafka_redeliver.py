@@ -33,6 +33,7 @@ class KafkaRedeliver(Fault):
 
     name = "kafka.redeliver"
     summary: ClassVar[str] = "A service's replicas stop, its group's offsets go back by at most count, they start."
+    bites: ClassVar[str] = "The group passed again all that the offset of one of its partitions had gone back by."
     target = "service"
     needs: ClassVar[tuple[type, ...]] = (Stoppable, Killable)
     heals = False

@@ -21,6 +21,7 @@ class NetDown(Fault):
 
     name = "net.down"
     summary: ClassVar[str] = "A link is down: its connections end, and new ones are refused."
+    bites: ClassVar[str] = "A connection that the service had, or made since, was ended."
     target = "link"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True

@@ -35,6 +35,9 @@ class NetHang(Fault):
 
     name = "net.hang"
     summary: ClassVar[str] = "A link goes silent: requests (upstream), answers (downstream) or both are dropped."
+    bites: ClassVar[str] = (
+        "A request of the service's had no answer for 0.6 s, or the service gave up a connection that waited for one."
+    )
     target = "link"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True

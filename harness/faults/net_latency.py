@@ -24,6 +24,7 @@ class NetLatency(Fault):
 
     name = "net.latency"
     summary: ClassVar[str] = "Answers on a link come late: by latency, give or take jitter."
+    bites: ClassVar[str] = "A connection of the service's was asked and answered through the delay."
     target = "link"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True

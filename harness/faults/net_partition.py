@@ -31,6 +31,9 @@ class NetPartition(Fault):
 
     name = "net.partition"
     summary: ClassVar[str] = "Cuts a replica off what `from:` names (or off all), or a dependency off everybody."
+    bites: ClassVar[str] = (
+        "A request of a service's had no answer for 0.6 s, or the service gave up a connection that waited for one."
+    )
     target = "cut"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True

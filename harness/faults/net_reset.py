@@ -21,6 +21,9 @@ class NetReset(Fault):
 
     name = "net.reset"
     summary: ClassVar[str] = "Connections of a link are reset as soon as an answer flows; the request was executed."
+    bites: ClassVar[str] = (
+        "A connection with a request on it ended, or one ended and the service connected again; its process outlived it."
+    )
     target = "link"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True

@@ -26,6 +26,9 @@ class RedisLose(Fault):
 
     name = "redis.lose"
     summary: ClassVar[str] = "Redis is killed, loses all its files, and comes back empty after `for`."
+    bites: ClassVar[str] = (
+        "A service tried to connect once the store was gone; where that is not counted, a connection to it ended."
+    )
     target = "redis"
     needs: ClassVar[tuple[type, ...]] = (Killable, Forgetful)
     heals = True

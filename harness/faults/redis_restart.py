@@ -23,6 +23,9 @@ class RedisRestart(Fault):
 
     name = "redis.restart"
     summary: ClassVar[str] = "Redis is stopped with SIGTERM and started again after `for`."
+    bites: ClassVar[str] = (
+        "A service tried to connect once the store was gone; where that is not counted, a connection to it ended."
+    )
     target = "redis"
     needs: ClassVar[tuple[type, ...]] = (Stoppable,)
     heals = True

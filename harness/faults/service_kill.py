@@ -22,6 +22,7 @@ class ServiceKill(Fault):
 
     name = "service.kill"
     summary: ClassVar[str] = "A replica is killed with SIGKILL, stays down for `for`, and is started again."
+    bites: ClassVar[str] = "It died at work: a request, an upload or records that it was given were in its hands."
     target = "replica"
     needs: ClassVar[tuple[type, ...]] = (Killable,)
     heals = True

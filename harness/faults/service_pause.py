@@ -23,6 +23,9 @@ class ServicePause(Fault):
 
     name = "service.pause"
     summary: ClassVar[str] = "A replica is stopped with SIGSTOP and goes on after `for`."
+    bites: ClassVar[str] = (
+        "It stood still at work: a request, an upload or records that it was given were in its hands, and it sent nothing."
+    )
     target = "replica"
     needs: ClassVar[tuple[type, ...]] = (Pausable,)
     heals = True

@@ -33,6 +33,9 @@ class ServiceScale(Fault):
     summary: ClassVar[str] = (
         "A consumer's replicas leave in good order, all but the first `to`, and start again after `for`."
     )
+    bites: ClassVar[str] = (
+        "Replicas that stayed were given partitions of those that left, and passed records of them."
+    )
     target = "service"
     needs: ClassVar[tuple[type, ...]] = (Stoppable, Killable)
     heals = True

@@ -18,6 +18,7 @@ def test_every_row_of_the_table_is_a_whole_fault(name) -> None:
     fault = fault_type(name)
     assert fault.name == name
     assert fault.summary.endswith(".")
+    assert vars(fault)["bites"].endswith("."), "say what a bite of it is"
     assert fault.__doc__
 
 
