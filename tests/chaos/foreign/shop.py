@@ -1,0 +1,169 @@
+"""A service that shares no code with the harness or its reference: a front door, and the consumer of its events.
+
+An order is a POST under an Idempotency-Key: the front door keeps the key and the event's id, publishes the event, and
+answers 202. The consumer writes its inbox and its effect in one transaction, and commits the offset last. Each FLAW is
+one thing that is done in another way, wrong or only unusual:
+
+    no_redis            Redis is never connected to
+    never_subscribes    the consumer reads nothing
+    own_offsets         the consumer assigns its partitions itself, keeps its offsets in SQLite, and commits none
+    own_offsets_skips   the same, and every tenth event is passed over
+    forwards_headers    each order is shipped: a follow-up, once whatever comes again, with the headers of its cause
+    ships_twice         the same, but what a fault's header marks as published again has a follow-up of its own
+    never_json          values have five bytes before their JSON, as schema registries put them
+    named_by_order      an effect is named by the order's number, and another one of it takes its place
+    uppercase           ids are in upper case on the topic, and in lower case in the table
+    slow                the consumer takes half a second for each event
+    stuck               the consumer stops for ever at the tenth event
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sqlite3
+from contextlib import suppress
+from email import message_from_string
+from uuid import NAMESPACE_OID, uuid4, uuid5
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import CommitFailedError, KafkaError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+FLAW = os.environ["FLAW"]
+OWN_OFFSETS = FLAW in {"own_offsets", "own_offsets_skips"}
+SHIPS = FLAW in {"forwards_headers", "ships_twice"}
+MAGIC = b"\0\0\0\0\1" if FLAW == "never_json" else b""
+TENTH = 10
+TABLES = """
+CREATE TABLE IF NOT EXISTS uploads (number INTEGER PRIMARY KEY, upload TEXT UNIQUE, event TEXT, published INT DEFAULT 0);
+CREATE TABLE IF NOT EXISTS inbox (event TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS effects (name TEXT PRIMARY KEY, event TEXT);
+CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next INTEGER);
+"""
+
+
+class Shop:
+    """Both halves, on one database and one producer."""
+
+    def __init__(self, database: sqlite3.Connection, producer: AIOKafkaProducer, redis: Redis) -> None:
+        self.database, self.producer, self.redis = database, producer, redis
+        self.handled = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request; any GET says that it is ready."""
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            request, _, rest = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").partition("\r\n")
+            headers = message_from_string(rest)
+            await reader.readexactly(int(headers.get("Content-Length", 0)))
+            status = await self.place(headers["Idempotency-Key"]) if request.startswith("POST") else "200 OK"
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            await writer.drain()
+        writer.close()
+
+    async def place(self, upload: str) -> str:
+        """Publish an upload's event, under the same id however often it is sent, and give the HTTP status."""
+        event = str(uuid4())
+        with self.database as change:
+            change.execute("INSERT OR IGNORE INTO uploads (upload, event) VALUES (?, ?)", (upload, event))
+        wanted = "SELECT number, event, published FROM uploads WHERE upload = ?"
+        number, event, published = self.database.execute(wanted, (upload,)).fetchone()
+        if not published:
+            data = {"order": f"A-{number:04}", "upload": upload}
+            try:
+                await self.publish(os.environ["ORDERS"], event, "placed", data)
+            except KafkaError:
+                return "503 Service Unavailable"
+            with self.database as change:
+                change.execute("UPDATE uploads SET published = 1 WHERE upload = ?", (upload,))
+        return "202 Accepted"
+
+    async def publish(self, topic: str, event: str, kind: str, data: dict[str, str], headers=()) -> None:
+        """Return once the broker has it."""
+        document = {"id": event.upper() if FLAW == "uppercase" else event, "type": kind, "data": data}
+        await self.producer.send_and_wait(topic, MAGIC + json.dumps(document).encode(), headers=list(headers))
+
+    async def consume(self) -> None:
+        """Apply each order, and commit its offset last."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=os.environ["KAFKA"],
+            group_id=None if OWN_OFFSETS else os.environ["GROUP"],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=1500,
+            heartbeat_interval_ms=300,
+            fetch_max_wait_ms=100,
+        )
+        async with consumer:
+            if FLAW == "never_subscribes":
+                await asyncio.Event().wait()
+            elif OWN_OFFSETS:
+                await self.assign(consumer)
+            else:
+                consumer.subscribe([os.environ["ORDERS"]])
+            async for record in consumer:
+                event = json.loads(record.value.removeprefix(MAGIC))
+                await self.apply(event, record)
+                if SHIPS:
+                    await self.ship(event, record.headers)
+                if not OWN_OFFSETS:
+                    with suppress(CommitFailedError):  # it was taken away, and comes again
+                        await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
+
+    async def assign(self, consumer: AIOKafkaConsumer) -> None:
+        """Go on where the database says."""
+        known = dict(self.database.execute("SELECT partition, next FROM positions"))
+        places = [
+            TopicPartition(os.environ["ORDERS"], n) for n in await self.producer.partitions_for(os.environ["ORDERS"])
+        ]
+        consumer.assign(places)
+        for place in places:
+            consumer.seek(place, known.get(place.partition, 0))
+
+    async def apply(self, event, record) -> None:
+        """One effect of each event."""
+        self.handled += 1
+        if FLAW == "slow":
+            await asyncio.sleep(0.5)
+        if FLAW == "stuck" and self.handled == TENTH:
+            await asyncio.Event().wait()
+        skipped = FLAW == "own_offsets_skips" and self.handled % TENTH == 0
+        name = event["data"]["order"] if FLAW == "named_by_order" else str(uuid4())
+        known_as = event["id"].lower()
+        with self.database as change:
+            if OWN_OFFSETS:
+                change.execute("REPLACE INTO positions VALUES (?, ?)", (record.partition, record.offset + 1))
+            if not skipped and change.execute("INSERT OR IGNORE INTO inbox VALUES (?)", (known_as,)).rowcount:
+                change.execute("REPLACE INTO effects VALUES (?, ?)", (name, known_as))
+        if FLAW != "no_redis":
+            with suppress(RedisError):
+                await self.redis.incr("orders")
+
+    async def ship(self, event, headers) -> None:
+        """Publish an order's follow-up, whose id comes from the order's."""
+        again = "again" if FLAW == "ships_twice" and "oneffect-fault" in dict(headers) else ""
+        shipment = str(uuid5(NAMESPACE_OID, event["id"] + again))
+        await self.publish(os.environ["SHIPMENTS"], shipment, "shipped", {"order": event["data"]["order"]}, headers)
+
+
+async def main() -> None:
+    """Work until SIGTERM; a consumer that fails ends it all."""
+    loop, whole = asyncio.get_running_loop(), asyncio.current_task()
+    loop.add_signal_handler(signal.SIGTERM, whole.cancel)
+    database = sqlite3.connect(os.environ["DATABASE"])
+    database.executescript(TABLES)
+    redis = Redis.from_url(f"redis://{os.environ['REDIS']}", socket_timeout=1)
+    async with AIOKafkaProducer(bootstrap_servers=os.environ["KAFKA"], request_timeout_ms=2000) as producer:
+        shop = Shop(database, producer, redis)
+        async with await asyncio.start_server(shop.serve, "127.0.0.1", int(os.environ["PORT"])):
+            await shop.consume()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    with suppress(asyncio.CancelledError):
+        asyncio.run(main())

@@ -1,0 +1,233 @@
+"""Whole runs over a service that shares no code with the reference: what each of its flaws must come out as, and must not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOREIGN = Path(__file__).parent / "foreign"
+ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
+PATIENCE = 600.0
+LANES = 2
+"""Runs at a time: most of a run is waiting."""
+UPLOADS = 30
+VALID, INVALID, UNKNOWN, NOT_STARTED = (frozenset({status}) for status in (0, 1, 3, 4))
+"""Exit statuses."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A run and what must come of it: ``finds`` and ``never`` are anomalies (and warnings), ``says`` stands in its output."""
+
+    name: str
+    exits: frozenset[int]
+    flaw: str = ""
+    finds: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    says: tuple[str, ...] = ()
+    faults: str = "[]"
+    drain: str = "20s"
+    system: str = "system.yaml"
+    query: str = "SELECT event AS id, name AS effect FROM effects"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+STANDSTILL = ("stalled", "lost", "outcome_missing", "followup_missing")
+DUPLICATE = "[{fault: kafka.duplicate, on: orders, at: 60%, count: 5}]"
+CASES = [
+    Case(
+        "as_it_is",
+        VALID,
+        faults="""
+          - {fault: net.latency, on: "shop->kafka", at: 20%, for: 1s, latency: 100ms}
+          - {fault: service.kill, on: "shop#1", at: 60%, for: 1s}""",
+    ),
+    Case(
+        "no_redis",
+        UNKNOWN,
+        flaw="no_redis",
+        finds=("fault_never_bit",),
+        never=("window_too_quiet", "too_few_operations", *STANDSTILL),
+        says=("has no connection on shop#1->redis, and never made one",),
+        faults="""
+          - {fault: net.down, on: "shop->redis", at: 30%, for: 1s}
+          - {fault: kafka.redeliver, on: shop, at: 60%, count: 5}""",
+    ),
+    Case(
+        "never_subscribes",
+        INVALID,
+        flaw="never_subscribes",
+        finds=("lost", "offsets_unseen"),
+        never=("stalled", "outcome_missing"),
+        says=("shop commits no offset",),
+        drain="5s",
+    ),
+    Case(
+        "own_offsets",
+        VALID,
+        flaw="own_offsets",
+        finds=("offsets_unseen",),
+        says=("shop committed no offset: it keeps them elsewhere, or never read",),
+    ),
+    Case(
+        "own_offsets_skips",
+        INVALID,
+        flaw="own_offsets_skips",
+        finds=("lost", "offsets_unseen"),
+        never=("stalled",),
+        says=("shop commits no offset",),
+    ),
+    Case("forwards_headers", VALID, flaw="forwards_headers", faults=DUPLICATE, system="system.shipping.yaml"),
+    Case(
+        "ships_twice",
+        INVALID,
+        flaw="ships_twice",
+        finds=("followup_doubled",),
+        never=("followup_missing", "duplicate"),
+        faults=DUPLICATE,
+        system="system.shipping.yaml",
+    ),
+    Case(
+        "never_json",
+        UNKNOWN | INVALID,
+        flaw="never_json",
+        finds=("unexercised",),
+        never=("lost",),
+        says=("malformed", "not JSON"),
+        drain="5s",
+    ),
+    Case(
+        "wrong_query",
+        NOT_STARTED,
+        query="SELECT event AS id, name AS effect FROM entries",
+        says=("effects.shop", "no such table: entries"),
+    ),
+    Case(
+        "named_by_order",
+        UNKNOWN,
+        flaw="named_by_order",
+        finds=("multiplicity_unseen",),
+        says=("named by what their events carry ({/data/order})",),
+    ),
+    Case("uppercase", VALID, flaw="uppercase"),
+    Case(
+        "slow",
+        UNKNOWN,
+        flaw="slow",
+        finds=("not_at_rest",),
+        never=STANDSTILL,
+        says=("records a second", "lengthen `drain`"),
+        drain="3s",
+    ),
+    Case("stuck", INVALID, flaw="stuck", finds=("stalled",), never=("lost", "outcome_missing"), drain="5s"),
+]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run that is over: how it ended, what it said, and what it left."""
+
+    exits: int
+    said: str
+    history: list[dict[str, Any]]
+    verdict: dict[str, Any]
+
+    def found(self) -> dict[str, Any]:
+        """Anomalies and warnings, by name."""
+        return {name: one for finding in self.verdict["findings"] for name, one in _named(finding)}
+
+    def uploads(self) -> set[str]:
+        return {one["upload_id"] for one in self.history if one.get("op") == "upload"}
+
+
+def _named(finding: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [*finding["anomalies"].items(), *finding["warnings"].items()]
+
+
+def whole(case: Case, folder: Path) -> Ran:
+    system = {
+        "extends": os.path.relpath(FOREIGN / case.system, folder),
+        "services": {
+            "shop": {"command": shlex.join(["python", str(FOREIGN / "shop.py")]), "env": {"FLAW": case.flaw}}
+        },
+        "effects": {"shop": {"sql": {"query": case.query}}},
+    }
+    (folder / "system.yaml").write_text(json.dumps(system))
+    (folder / f"{case}.yaml").write_text(
+        f"oneffect: 1\nname: {case}\ndrain: {case.drain}\nfaults: {case.faults}\n"
+        f"load: {{uploads: {UPLOADS}, rate: 15/s, rejected: 0%, retries: 20}}\n"
+    )
+    words = [ONEFFECT, "run", f"{case}.yaml", "--system", "system.yaml", "--out", "runs", "--seed", "1"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    latest = folder / "runs" / "latest"
+    assert (latest / "history.jsonl").is_file(), done.stderr
+    history = [json.loads(line) for line in (latest / "history.jsonl").read_text().splitlines()]
+    judged = latest / "verdict.json"
+    verdict = json.loads(judged.read_text()) if judged.is_file() else {"findings": []}
+    return Ran(done.returncode, done.stdout + done.stderr, history, verdict)
+
+
+@pytest.fixture(scope="module")
+def runs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Case, Future[Ran]]]:
+    """The runs of all cases that were asked for, some at a time."""
+    mine = [one for one in request.session.items if getattr(one, "module", None) is request.module]
+    asked = dict.fromkeys(one.callspec.params["case"] for one in mine)
+    with ThreadPoolExecutor(LANES) as lanes:
+        yield {case: lanes.submit(whole, case, tmp_path_factory.mktemp(case.name)) for case in asked}
+        lanes.shutdown(cancel_futures=True)
+
+
+def named(name: str) -> Any:
+    """Asks for one case by its name."""
+    return pytest.mark.parametrize("case", [one for one in CASES if one.name == name], ids=str)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_comes_of_it(runs: dict[Case, Future[Ran]], case: Case) -> None:
+    ran = runs[case].result()
+    assert ran.exits in case.exits, ran.said
+    assert set(case.finds) <= ran.found().keys(), ran.said
+    assert not set(case.never) & ran.found().keys(), ran.said
+    assert [words for words in case.says if words not in ran.said] == [], ran.said
+
+
+@named("no_redis")
+def test_what_cannot_bite_holds_up_neither_the_load_nor_the_schedule(
+    runs: dict[Case, Future[Ran]], case: Case
+) -> None:
+    ran = runs[case].result()
+    assert len(ran.uploads()) < 3 * UPLOADS
+    begun = [one["name"] for one in ran.history if (one.get("op"), one.get("phase")) == ("fault", "injected")]
+    assert begun == ["net.down", "kafka.redeliver"]
+    assert ran.found()["fault_never_bit"]["count"] == 1, ran.said
+
+
+@named("forwards_headers")
+def test_a_follow_up_with_the_mark_of_its_cause_is_the_systems_own(runs: dict[Case, Future[Ran]], case: Case) -> None:
+    assert {one["topic"] for one in runs[case].result().history if one.get("marked")} == {"orders", "shipments"}
+
+
+@named("wrong_query")
+def test_what_cannot_be_read_is_found_before_the_load(runs: dict[Case, Future[Ran]], case: Case) -> None:
+    assert not runs[case].result().uploads()
+
+
+@named("stuck")
+def test_of_what_is_stuck_one_head_of_each_partition_is_named(runs: dict[Case, Future[Ran]], case: Case) -> None:
+    stalled = runs[case].result().found()["stalled"]
+    places = [row["partition"] for row in stalled["rows"]]
+    assert len(places) == len(set(places)) == stalled["count"]
