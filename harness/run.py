@@ -200,10 +200,18 @@ class _Stage:
         self._load.open(self._http, filled(f"http://{{{self._plan.front_door.to}}}{self._plan.front_door.post}"))
         urls = {name: filled(effects.sql.url, name) for name, effects in system.effects.items()}
         await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None)
-        self._load.tally.on_asked = self._watch.asked
-        self._load.tally.on_acknowledged = self._watch.acknowledged
-        self._load.tally.on_taken = self._again.drawn.note
+        await self._watch.try_out()
+        self._join()
         self._again.open()
+
+    def _join(self) -> None:
+        """Have the load and the observers tell one another what must follow, and what has."""
+        tally = self._load.tally
+        tally.on_asked = self._watch.asked
+        tally.on_acknowledged = self._watch.acknowledged
+        tally.on_taken = self._again.drawn.note
+        tally.has_outcome = self._watch.has_outcome
+        self._watch.on_outcome(tally.outcome)
 
     def _observers(self) -> list[Coroutine[object, object, None]]:
         from harness.observers.claims import listen

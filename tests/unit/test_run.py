@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from harness.errors import FaultError, StackError
+from harness.load.tally import Tally
+from harness.observers.awaited import Awaited
 from harness.plan import make_plan
 from harness.redaction import Redaction
 from harness.run import run
@@ -78,13 +80,14 @@ async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
 
     async def only_faults(stage: Any) -> None:
         logging.getLogger("aiokafka").warning("AUTH in-the-config was refused")
+        stage._over = True
         for planned in plan.faults:
             await stage._fault(planned)
         await stage._live.close()
         await stage._http.close()
         raise StackError("all faults were tried")
 
-    async def fails(*_: object) -> None:
+    async def fails(*_: object, **__: object) -> None:
         raise FaultError("AUTH in-the-config was refused")
 
     monkeypatch.setattr("harness.run.Redaction", counted)
@@ -99,6 +102,25 @@ async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
     log = tmp_path / "runs" / "latest" / "logs" / "harness.log"
     assert (await asyncio.to_thread(log.read_text)).endswith(" WARNING aiokafka: AUTH *** was refused\n")
     assert not caplog.records
+
+
+async def test_an_outcome_that_is_seen_closes_a_batch_whose_upload_had_no_answer() -> None:
+    from harness.observers.watch import Watch
+    from harness.run import _Stage
+
+    tally, topics = Tally(1), SimpleNamespace(on_outcome=None, awaited=Awaited([]))
+    watch = Watch.__new__(Watch)
+    watch._topics = topics
+    asked: list[tuple[str, str]] = []
+    watch.asked = lambda of, key: asked.append((of, key))
+    stage: Any = SimpleNamespace(
+        _load=SimpleNamespace(tally=tally), _watch=watch, _again=SimpleNamespace(drawn=SimpleNamespace(note=None))
+    )
+    _Stage._join(stage)
+    tally.note("unknown", "u1", batch="g0", acceptable=True, raw=None, sha256="")
+    assert asked == []
+    topics.on_outcome("u1")
+    assert asked == [("batch", "g0")]
 
 
 class Load:

@@ -675,6 +675,7 @@ PLANTS: tuple[Plant, ...] = (
     named_by_an_event,
     named_by_an_event,
     change_faults,
+    change_faults,
     change_health,
     change_checks,
     come_to_rest,

@@ -21,6 +21,7 @@ class Run:
 
     def __init__(self, header: Mapping[str, Any], records: Sequence[Record]) -> None:
         self.plan = header["plan"]
+        self._finals: dict[str, dict[str, Any] | None] = {}
         self.checks = self.plan["checks"]
         self.settle = self.checks["settle_ns"]
         self.records = records
@@ -29,6 +30,8 @@ class Run:
         self.unreadable = {
             place(r) for r in (*self.of("event"), *self.of("dead_letter")) if r.get("error") is not None
         }
+        self._published = [r for r in self.of("publish") if r.get("injected") is not None]
+        self._moved: dict[str, int] = {}
         readable = [record for record in self.of("event") if record.get("error") is None]
         self.events = [self._with_publisher(record) for record in readable if record.get("malformed") is None]
         self.malformed = [record for record in readable if record.get("malformed") is not None]
@@ -39,7 +42,7 @@ class Run:
 
     def _with_publisher(self, event: Record) -> Record:
         """A fault published it if a publish says that it went there, or it is marked and some publish there has no answer."""
-        published = [r for r in self.of("publish") if r.get("injected") is not None]
+        published = self._published
         for one in published:
             if one["phase"] == "ok" and one.get("offset") is not None and place(one) == place(event):
                 return {**event, "injected": one["injected"]}
@@ -65,10 +68,15 @@ class Run:
 
     def moved(self, consumer: str) -> int:
         """When a new effect of it was last seen, or an offset that it had passed; 0: never."""
+        if consumer not in self._moved:
+            self._moved[consumer] = self._last_moved(consumer)
+        return self._moved[consumer]
+
+    def _last_moved(self, consumer: str) -> int:
         final = self.final("effects")
         own = [e for e in self.effects if e["consumer"] == consumer]
         last = [e for e in own if final is not None and e["read"] == final["read"]]
-        earlier = [e for e in own if e not in last]
+        earlier = [e for e in own if final is None or e["read"] != final["read"]]
         times = [e["t"] for e in (own if len(last) > len(earlier) else earlier)]
         passed: dict[tuple[Any, ...], int] = {}
         for row in self.offsets:
@@ -104,7 +112,10 @@ class Run:
 
     def replayed(self, consumer: str | None, event_id: str | None, after: int) -> set[str]:
         """How replays of a dead letter that were asked for after ``after`` ended."""
-        ends = {r["of"]: r["phase"] for r in self.of("replay") if r["phase"] != "invoke" and "of" in r}
+        replays = self.of("replay")
+        if not replays:
+            return set()
+        ends = {r["of"]: r["phase"] for r in replays if r["phase"] != "invoke" and "of" in r}
         events = {place(event): event["event_id"] for event in self.events}
         return {
             ends.get(r["i"], "unknown")
@@ -124,6 +135,11 @@ class Run:
 
     def final(self, what: str) -> dict[str, Any] | None:
         """The pass that judges."""
+        if what not in self._finals:
+            self._finals[what] = self._final(what)
+        return self._finals[what]
+
+    def _final(self, what: str) -> dict[str, Any] | None:
         passes = [read for read in self.reads if read["what"] == what and read["final"]]
         if not passes or passes[-1]["phase"] != "ok":
             return None
@@ -175,8 +191,15 @@ class Run:
                 seen.setdefault(place(letter), letter)
         return list(seen.values())
 
+    @cached_property
+    def _digests(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = defaultdict(set)
+        for event in self.events:
+            found[event["event_id"]].add(event["digest"])
+        return found
+
     def digests(self, event_id: str) -> set[str]:
-        return {event["digest"] for event in self.events if event["event_id"] == event_id}
+        return self._digests.get(event_id, set())
 
 
 def place(record: Record) -> tuple[Any, ...]:
@@ -195,6 +218,10 @@ class EffectOracle:
         self.read = run.final("effects")
         self.final = [e for e in run.effects if self.read and e.get("read") == self.read["read"]]
         self.letters = list(self._event_letters())
+        self._rows: dict[tuple[str, str, int], Record] | None = None
+        self._silent: dict[str, bool] = {}
+        self._spelled: dict[str, dict[str, str]] = {}
+        self._applied = {(e["consumer"], e["event_id"]) for e in self.final}
         self.due = list(self._due())
         self.pairs: dict[tuple[str, str], list[Record]] = defaultdict(list)
         for consumer, event in self.due:
@@ -209,7 +236,10 @@ class EffectOracle:
 
     def silent(self, consumer: str) -> bool:
         """It has never committed an offset."""
-        return all(o.get("committed") is None for o in self.run.offsets if o["consumer"] == consumer)
+        if consumer not in self._silent:
+            own = [o for o in self.run.offsets if o["consumer"] == consumer]
+            self._silent[consumer] = all(o.get("committed") is None for o in own)
+        return self._silent[consumer]
 
     def _due(self) -> Iterator[tuple[str, Record]]:
         """A consumer has to do with events of its types, and with malformed records, on topics that it reads.
@@ -253,7 +283,7 @@ class EffectOracle:
         return [x for x in self.letters if x["consumer"] == consumer and x["event_id"] == event_id]
 
     def applied(self, consumer: str, event_id: str) -> bool:
-        return any(e["consumer"] == consumer and e["event_id"] == event_id for e in self.final)
+        return (consumer, event_id) in self._applied
 
     def standing(self, consumer: str, record: Record) -> str:
         """Passed: committed > offset. Late: visible only after the final offsets. Silent: none is committed. Else waiting."""
@@ -262,12 +292,16 @@ class EffectOracle:
             return "unread"
         if consumer in self.run.checks["consumers"] and self.silent(consumer):
             return "silent"
-        for row in self.run.offsets:
-            here = (row["topic"], row["partition"]) == (record["topic"], record["partition"])
-            if here and row["read"] == read["read"] and row["consumer"] == consumer:
-                if row.get("committed") is not None and row["committed"] > record["offset"]:
-                    return "passed"
-                return "late" if record["offset"] >= row["visible_end"] else "waiting"
+        if self._rows is None:
+            self._rows = {}
+            for row in self.run.offsets:
+                if row["read"] == read["read"]:
+                    self._rows.setdefault((row["consumer"], row["topic"], row["partition"]), row)
+        row = self._rows.get((consumer, record["topic"], record["partition"]))
+        if row is not None:
+            if row.get("committed") is not None and row["committed"] > record["offset"]:
+                return "passed"
+            return "late" if record["offset"] >= row["visible_end"] else "waiting"
         return "late" if record["t"] >= read["began"] else "waiting"
 
     def done(self, consumer: str, record: Record) -> bool:
@@ -290,6 +324,11 @@ class EffectOracle:
 
     def respelled(self, consumer: str) -> dict[str, str]:
         """Id that an effect names and nobody published -> the published one that differs in case only."""
+        if consumer not in self._spelled:
+            self._spelled[consumer] = self._respelled(consumer)
+        return self._spelled[consumer]
+
+    def _respelled(self, consumer: str) -> dict[str, str]:
         published = {event["event_id"] for event in self.run.events}
         lower = {event_id.lower(): event_id for event_id in sorted(published, reverse=True)}
         return {
