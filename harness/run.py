@@ -334,8 +334,11 @@ class _Stage:
             await self._rounds(3, deadline)
             if self._watch.pulse() == pulse and self._watch.idle():
                 return "drained"
-        given_up = loop.time() + SEVERAL * settle
+        pulse, rounds = self._watch.pulse(), self._watch.rounds
+        given_up = loop.time() + SEVERAL * settle + PATIENCE
         while loop.time() < given_up and self._watch.quiet_for() < SEVERAL * settle:
+            if self._watch.rounds > rounds and self._watch.pulse() != pulse:
+                break  # it moves
             await asyncio.sleep(0.1)
         await self._watch.read_offsets()
         await asyncio.sleep(settle)

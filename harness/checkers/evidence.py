@@ -121,13 +121,16 @@ WHERE w.what NOT IN (SELECT what FROM finals) ORDER BY w.what
 NOT_AT_REST: Final = """
 WITH told AS (
     SELECT i, t, evidence->>'$.backlog' AS backlog, evidence->>'$.awaited' AS awaited,
-           evidence->>'$.letters_awaited' AS letters, (evidence->>'$.passed_per_second')::DOUBLE AS passed,
+           evidence->>'$.letters_awaited' AS letters, nullif(evidence->>'$.idle', '') AS idle,
+           (evidence->>'$.passed_per_second')::DOUBLE AS passed,
            (evidence->>'$.events_per_second')::DOUBLE AS events, (evidence->>'$.effects_per_second')::DOUBLE AS effects,
-           (evidence->>'$.backlog')::DOUBLE / nullif(passed, 0) AS seconds_more
+           greatest((evidence->>'$.backlog')::DOUBLE / nullif(passed, 0),
+                    (evidence->>'$.awaited')::DOUBLE / nullif(events, 0)) AS seconds_more
     FROM history WHERE op = 'run' AND phase = 'deadline'
 )
 SELECT i AS i_run, t AS t_run, seconds(t) AS at_s, coalesce(backlog, 'an unknown number of') AS backlog,
        coalesce(awaited, '?') AS awaited, coalesce(letters, '?') AS letters,
+       coalesce(', nothing applied by ' || idle, '') AS idle,
        CASE WHEN still THEN 'nothing had moved for ' || seconds(quiet) || ' s, so a longer `drain` would not help'
             ELSE format('lately groups passed {} records a second, {} events and {} effects a second were seen. Lower the '
                         'rate, or lengthen `drain`', coalesce(passed, 0), coalesce(events, 0), coalesce(effects, 0))
@@ -215,7 +218,7 @@ class Evidence(Queries):
             Verdict.UNKNOWN,
             NOT_AT_REST,
             "the system had not come to rest at {at_s} s: {backlog} records not passed, {awaited} outcomes and {letters} dead "
-            "letters awaited; {advice}",
+            "letters awaited{idle}; {advice}",
         ),
         Anomaly(
             "load_incomplete",

@@ -46,7 +46,7 @@ FROM sights GROUP BY consumer, event_id HAVING count(*) > 1 ORDER BY t_last, eve
 PHANTOM: Final = """
 SELECT consumer, event_id, effect, i AS i_effect, t AS t_effect, topics_read AS i_read, seconds(t) AS effect_s
 FROM unmatched u, moments
-WHERE NOT published AND topics_after_effects
+WHERE NOT published AND topics_after_effects AND legible
   AND NOT EXISTS (SELECT 1 FROM respelled r WHERE r.consumer = u.consumer AND r.event_id = u.event_id)
 ORDER BY i
 """
@@ -197,6 +197,10 @@ UNION ALL
 SELECT consumer, event_id, i, 'its effect matches no event, but the topics were not read after the effects'
 FROM unmatched, moments WHERE NOT topics_after_effects
 UNION ALL
+SELECT consumer, event_id, i, 'its effect matches no event, but ' || doubt FROM unmatched u, moments
+WHERE NOT published AND topics_after_effects AND NOT legible
+  AND NOT EXISTS (SELECT 1 FROM respelled r WHERE r.consumer = u.consumer AND r.event_id = u.event_id)
+UNION ALL
 SELECT consumer, event_id, i, 'its id was used twice, but the dead letters were not read, or not long enough after the '
        || 'offsets'
 FROM conflicts, moments
@@ -205,8 +209,9 @@ UNION ALL
 SELECT consumer, event_id, i, 'it has a dead letter, but the topics were not read after the dead letters'
 FROM lettered, moments WHERE published AND NOT conflict AND NOT applied AND NOT asked AND NOT topics_after_letters
 UNION ALL
-SELECT consumer, event_id, i, 'it is malformed and passed, but the dead letters were not read, or not long enough after '
-       || 'the offsets'
+SELECT consumer, event_id, i, 'it is malformed and passed, but '
+       || CASE WHEN dead_letters THEN 'the dead letters were not read, or not long enough after the offsets'
+               ELSE 'the system file names no dead letters' END
 FROM unlettered, moments WHERE NOT (dead_letters AND letters_settled)
 UNION ALL
 SELECT consumer, event_id, i,

@@ -96,7 +96,7 @@ SELECT of, key, upload_id, rule, n, expected, i AS i_upload, t AS t_upload, ende
        CASE WHEN expected > 1 THEN format('done again {} times, and {} outcomes came where {} should be', expected - 1, n,
                                           expected)
             ELSE 'and no outcome of it came' END AS what
-FROM unanswered, moments WHERE well AND still AND NOT late ORDER BY i
+FROM unanswered, moments WHERE well AND still AND legible AND NOT late ORDER BY i
 """
 
 OUTCOME_DOUBLED: Final = """
@@ -135,7 +135,7 @@ HAVING bool_or(phase = 'fail') AND NOT bool_or(phase = 'ok') AND coalesce(bool_o
 FOLLOWUP_MISSING: Final = """
 SELECT key, rule, event_id, event_type, expected, n, i AS i_event, t AS t_event, topics_read AS i_read,
        seconds(t) AS seen_s
-FROM unfollowed, moments WHERE well AND still AND NOT late ORDER BY i
+FROM unfollowed, moments WHERE well AND still AND legible AND NOT late ORDER BY i
 """
 
 FOLLOWUP_DOUBLED: Final = """
@@ -154,13 +154,14 @@ FROM doubled d JOIN answers a USING (rule, key) GROUP BY key, rule, d.n, d.expec
 UNDECIDED: Final = """
 SELECT key, rule, i, of || ' ' || key || ' has ' || CASE WHEN expected = 1 THEN 'no outcome'
                                                     ELSE n || ' outcomes of ' || expected END || ', but '
-       || CASE WHEN well AND still THEN 'its load may have gone on when the topics were read for the last time'
+       || CASE WHEN well AND still AND legible THEN 'its load may have gone on when the topics were read for the last time'
                ELSE doubt END AS why
-FROM unanswered, moments WHERE NOT (well AND still) OR late
+FROM unanswered, moments WHERE NOT (well AND still AND legible) OR late
 UNION ALL
 SELECT key, rule, i, event_type || ' ' || event_id || ' has no follow-up, but '
-       || CASE WHEN well AND still THEN 'it was seen only when the topics were read for the last time' ELSE doubt END
-FROM unfollowed, moments WHERE NOT (well AND still) OR late
+       || CASE WHEN well AND still AND legible THEN 'it was seen only when the topics were read for the last time'
+               ELSE doubt END
+FROM unfollowed, moments WHERE NOT (well AND still AND legible) OR late
 ORDER BY ALL
 """
 

@@ -38,6 +38,9 @@ WITH known AS (
            coalesce((SELECT arg_max(phase, i) FROM history
                      WHERE op = 'run' AND phase IN ('drained', 'deadline')) = 'drained', false) AS drained,
            NOT EXISTS (SELECT 1 FROM absent) AS load_whole,
+           NOT EXISTS (SELECT 1 FROM unreadable) AND NOT EXISTS (
+               SELECT 1 FROM malformed m ANTI JOIN injections USING (topic, partition, "offset")
+               WHERE NOT starts_with(m.malformed, 'spoiled by ')) AS legible,
            greatest((SELECT max(healed) FROM faults), (SELECT max(t) FROM history WHERE op = 'service'),
                     (SELECT max(t) FROM history WHERE op IN ('upload', 'reprocess', 'replay') AND phase = 'ok'
                                                   AND placed IS NOT TRUE), 0) AS mended,
@@ -51,12 +54,13 @@ SELECT s.settle_ns, s.dead_letters,
        coalesce(l.began >= o.ended + s.settle_ns, false) AS letters_settled,
        coalesce(t.began >= e.ended, false) AS topics_after_effects,
        coalesce(t.began >= l.ended, false) AS topics_after_letters,
-       k.well, k.drained, k.load_whole, k.mended,
+       k.well, k.drained, k.load_whole, k.legible, k.mended,
        3 * s.settle_ns AS patience,
        CASE WHEN e.began < t.began THEN e.began WHEN e.began >= t.began THEN t.began END
        - greatest(k.moved, k.mended) AS quiet,
        coalesce(quiet >= patience, false) AS still,
        CASE WHEN t.read IS NULL THEN 'the topics were not read to their end'
+            WHEN NOT k.legible THEN 'some records on the topics, which no fault published, could not be read as events'
             WHEN NOT k.well THEN 'not all was healed and good at the end'
             ELSE 'something still moved less than ' || seconds(patience) || ' s before all was read: it may be slow' END
        AS doubt
@@ -72,6 +76,7 @@ LEFT JOIN finals t ON t.what = 'topics'
 ``well``: all faults are healed, and all that the harness looked at past the proxies at the end was good.
 ``drained``: the run took the system for at rest, so what waits after that came later, and was not left lying.
 ``load_whole``: the history has all that the load did, so what it does not have was never sent.
+``legible``: every record is an event, or no fault's; else what nobody published may be what nobody could read.
 ``patience``: so long without a movement (harness.run's SEVERAL), and what has not come is stuck, and not slow.
 ``mended``: when the last fault was healed, a service came back, or the load was given its last answer.
 ``still``: nothing moved since, for so long that what is missing is missing for good; ``quiet`` says for how long, ns.

@@ -36,7 +36,7 @@ TRIED_FOR = 5.0
 """Seconds that what the system file names is given to be there, once the services are ready."""
 
 _SPARED = 3
-"""After a round, so many times as long as it took, nothing is read."""
+"""After a round, so many times as long as it took, nothing is read; at most as long as the system's ``settle``."""
 
 COMES_TO_REST = 30.0
 """Seconds that a system which runs already is given to do what it was given before the run."""
@@ -193,7 +193,8 @@ class Watch:
         while True:
             begun = loop.time()
             await self.look()
-            await asyncio.sleep(max(BETWEEN_PASSES, _SPARED * (loop.time() - begun)))
+            spared = min(_SPARED * (loop.time() - begun), self._system.settle)
+            await asyncio.sleep(max(BETWEEN_PASSES, spared))
 
     async def keep_reading_blobs(self) -> None:
         """Read blobs as they are asked for, until cancelled."""
@@ -303,8 +304,8 @@ class Watch:
         return self._progress[-1][1][3] if self._progress else 0
 
     def quiet_for(self) -> float:
-        """Seconds since something was last seen to move."""
-        return time.monotonic() - self._moved
+        """Seconds for which nothing was seen to move, up to the last look: while nobody looks, nothing is known."""
+        return self._progress[-1][0] - self._moved if self._progress else 0.0
 
     def unfinished(self) -> Fields:
         """What is still to come, and how fast it came lately: for the one who must choose a longer ``drain``.
@@ -319,6 +320,7 @@ class Watch:
             "backlog": self._backlog,
             "awaited": len(self._topics.awaited),
             "letters_awaited": self._letters_awaited(),
+            "idle": ", ".join(self._idlers()),
             "quiet_seconds": round(self.quiet_for(), 1),
             "seconds": round(seconds, 1),
             "passed_per_second": round(max(0, after[3] - before[3]) / seconds, 1),

@@ -232,6 +232,14 @@ def undecided_slow(tape: Tape) -> None:
     moving(tape, 8000)
 
 
+def undecided_illegible(tape: Tape) -> None:
+    """An effect of something that nobody is seen to have published, and a record that only this reader cannot read."""
+    phantom(tape)
+    record = malformed(tape)
+    tape.drop(tape.injected(record))
+    letters(tape, "malformed", record, "shop", "desk")
+
+
 def undecided_outcomes_slow(tape: Tape) -> None:
     """The same of an outcome that has not come."""
     outcome_missing(tape)
@@ -692,6 +700,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "lost.replay": lost_after_a_replay,
     "stalled.head": stalled_head,
     "undecided.slow": undecided_slow,
+    "undecided.illegible": undecided_illegible,
     "undecided.outcomes_slow": undecided_outcomes_slow,
     "undecided.last_seen": undecided_last_seen,
     "asked_too_little": asked_too_little,

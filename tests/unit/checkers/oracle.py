@@ -97,6 +97,15 @@ class Run:
         times = [self.moved(one) for one in consumers] + [e["t"] for e in (*self.events, *self.malformed)]
         return min(effects["began"], topics["began"]) - max([*times, self.mended]) >= 3 * self.settle
 
+    @cached_property
+    def legible(self) -> bool:
+        """Each record that no fault published could be read as an event."""
+        published = {place(r) for r in self._published if r["phase"] == "ok" and r.get("offset") is not None}
+        own = [
+            r for r in self.malformed if place(r) not in published and not r["malformed"].startswith("spoiled by ")
+        ]
+        return not own and not self.unreadable
+
     def stuck(self, consumer: str) -> bool:
         """This consumer had not moved for so long when the offsets and the effects were read at the end."""
         offsets, effects = self.final("offsets"), self.final("effects")
@@ -418,7 +427,7 @@ class EffectOracle:
                 found = "corrupt"
             else:
                 continue
-            if argued:
+            if argued and (found != "phantom" or self.run.legible):
                 yield found, (effect["consumer"], effect["event_id"], effect.get("effect"))
             else:
                 yield "undecided", (effect["consumer"], effect["event_id"])
@@ -556,7 +565,7 @@ class OutcomeOracle:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.decided = run.still and run.well
+        self.decided = run.still and run.well and run.legible
         phases: dict[str, list[str]] = defaultdict(list)
         self.acceptable: dict[str, Any] = {}
         for record in run.of("upload"):
