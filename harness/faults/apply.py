@@ -119,7 +119,7 @@ class _Application:
     async def _until_enough(self) -> None:
         """Wait for as much to be done under the fault as a window must see."""
         while (done := await self._most()) is not None and done < ENOUGH:
-            await self._arena.sleep(EVERY)
+            await self._arena.sleep(5 * EVERY)
 
     async def _until_vain(self, injected: Injected) -> None:
         """Wait for a reason why it will not bite, though the system has work: staying longer would not help."""
@@ -140,7 +140,7 @@ class _Application:
         if self._work is None:
             return None, None
         try:
-            return await self._work.given(), self._work.begun()
+            return await self._work.counts()
         except OneffectError:
             return None, self._work.begun()
 

@@ -71,11 +71,15 @@ class Work:
         return cls(arena, hit, committed, await arena.broker.ends(arena.topics), begun)
 
     async def given(self) -> int | None:
-        """Records that the consumers hit had not passed at the beginning, or that came since."""
+        """Records that the consumers hit had not passed at the beginning, or that came since.
+
+        None where no consumer is hit of which it is seen what it reads.
+        """
         if self.arena.broker is None or not self.hit.services:
             return None
         ends = await self.arena.broker.ends(self.arena.topics)
-        return max([_owed(reads, self.ends, ends) for reads in [await self._reads(name) for name in self.committed]])
+        every = [await self._reads(name) for name in self.committed]
+        return max((_owed(reads, self.ends, ends) for reads in every if reads), default=None)
 
     async def passed(self) -> int | None:
         """Records that the consumers hit have passed since; None where nobody can count."""
@@ -95,15 +99,17 @@ class Work:
         return {at: self.committed[service].get(at) for at in {*assigned, *self.committed[service]}}
 
     def begun(self) -> int | None:
-        """Operations of the load begun since; None if no load is counted, or the consumers that are hit tell more."""
-        if self.arena.begun is None or (self.hit.services and not self.hit.front):
-            return None
-        return self.arena.begun() - self.begun_before
+        """Operations of the load begun since; None if no load is counted."""
+        return self.arena.begun() - self.begun_before if self.arena.begun is not None else None
+
+    async def counts(self) -> tuple[int | None, int | None]:
+        """Records given and operations begun; of the load nothing where the consumers that are hit tell more."""
+        given = await self.given()
+        return given, self.begun() if given is None or self.hit.front else None
 
     async def most(self) -> int | None:
         """The larger of the two; None where nobody can count."""
-        counts = [one for one in (await self.given(), self.begun()) if one is not None]
-        return max(counts, default=None)
+        return max((count for count in await self.counts() if count is not None), default=None)
 
 
 def _owed(

@@ -73,6 +73,7 @@ def tell_all(history: History, subjects: Iterable[Subject]) -> dict[Subject, Sto
     told: list[list[Moment]] = [[] for _ in about]
     for number, moment in (
         *door.uploads(history, uploads),
+        *door.reprocessed(history, uploads),
         *door.blobs(history, uploads, events),
         *topics.events(history, events),
         *topics.follow_ups(history, events),
@@ -80,6 +81,7 @@ def tell_all(history: History, subjects: Iterable[Subject]) -> dict[Subject, Sto
         *deeds.offsets(history, events),
         *deeds.effects(history, events),
         *deeds.letters(history, events),
+        *deeds.replays(history, events),
     ):
         told[number].append(moment)
     meanwhile = around(history)

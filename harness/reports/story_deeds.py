@@ -93,6 +93,20 @@ def letters(history: History, asked: Asked) -> Numbered:
         yield row["story"], Moment(row["t"], who or "?", text, brief, who, "letters", "dead letters", brief)
 
 
+def replays(history: History, asked: Asked) -> Numbered:
+    """Each time that the harness asked for a dead letter to be taken back, and the answer."""
+    query = f"""
+        SELECT story, t, phase, consumer, error FROM history JOIN {Asked.ROWS} a ON event_id = a.id
+        WHERE op = 'replay' ORDER BY i
+    """  # noqa: S608 - of this module's own making
+    words = {"invoke": "asked for", "ok": "granted", "fail": "refused", "unknown": "without an answer"}
+    for row in history.sql(query, **asked.parameters):
+        text = f"replay of the dead letter {words[row['phase']]}" + (f", {row['error']}" if row["error"] else "")
+        who, brief = row["consumer"] or "", "replay asked" if row["phase"] == "invoke" else ""
+        word = brief or words[row["phase"]]
+        yield row["story"], Moment(row["t"], who or "?", text, brief, who, "letters", "dead letters", word)
+
+
 def _literal(text: str) -> str:
     """An expression that matches ``text`` alone, whatever it is made of."""
     return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):X}}}" for c in text)

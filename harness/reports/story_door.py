@@ -35,6 +35,25 @@ def uploads(history: History, asked: Asked) -> Numbered:
         yield row["story"], Moment(row["t"], row["actor"], text, brief, "", "front door", "front door", word)
 
 
+def reprocessed(history: History, asked: Asked) -> Numbered:
+    """Each time that the harness asked for an upload to be processed again, and the answer."""
+    query = f"""
+        SELECT story, t, phase, status, error FROM history JOIN {Asked.ROWS} a ON upload_id = a.id
+        WHERE op = 'reprocess' ORDER BY i
+    """  # noqa: S608 - of this module's own making
+    for row in history.sql(query, **asked.parameters):
+        text, word = "upload asked to be processed again", "asked again"
+        if row["phase"] != "invoke":
+            said, word = _ANSWERS[row["phase"]]
+            text = listed(
+                f"request to process it again {said}",
+                f"status {row['status']}" if row["status"] else "",
+                row["error"],
+            )
+        brief = "asked again" if row["phase"] == "invoke" else ""
+        yield row["story"], Moment(row["t"], "harness", text, brief, "", "front door", "front door", word)
+
+
 def blobs(history: History, of_uploads: Asked, of_events: Asked) -> Numbered:
     """Each new answer to the question whether the raw blob is there; a read that finds it once more says nothing."""
     query = """

@@ -96,6 +96,15 @@ async def test_a_group_that_commits_nothing_is_given_what_comes() -> None:
     assert await work.given() == 4
 
 
+async def test_a_consumer_that_shows_nothing_of_what_it_reads_leaves_it_to_the_load() -> None:
+    """It assigns its partitions itself, and commits nowhere."""
+    broker = Broker(passed=())
+    broker.members = {}
+    begun = iter([10, 13])
+    work = await Work.since_now("desk#1", arena(broker=broker, begun=lambda: next(begun)))
+    assert await work.counts() == (None, 3)
+
+
 async def test_where_nobody_counts_nothing_is_said() -> None:
     assert await (await Work.since_now("front#1", arena())).most() is None
 

@@ -144,3 +144,20 @@ def test_a_claim_is_found_whatever_the_id_is_made_of(tmp_path: Path, id_: str) -
     with History(tape.write(tmp_path / "history.jsonl")) as history:
         moments = tell(history, "event", id_).moments
     assert [(one.brief, one.consumer) for one in moments if one.kind == "store"] == [("SET NX asked", "shop")]
+
+
+def test_what_was_asked_for_again_is_told_with_its_answer(tmp_path: Path) -> None:
+    def again(tape: Tape) -> None:
+        invoke = tape.add(310, "reprocess", "invoke", upload_id="u4")
+        tape.add(320, "reprocess", "ok", upload_id="u4", of=invoke, status=202)
+        asked = tape.add(330, "replay", "invoke", consumer="shop", event_id="placed-4")
+        tape.add(340, "replay", "fail", consumer="shop", event_id="placed-4", of=asked, error="it was applied")
+
+    with History(good_run(again).write(tmp_path / "history.jsonl")) as history:
+        texts = [moment.text for moment in tell(history, "event", "placed-4").moments]
+    assert [text for text in texts if "again" in text or "replay" in text] == [
+        "upload asked to be processed again",
+        "request to process it again acknowledged, status 202",
+        "replay of the dead letter asked for",
+        "replay of the dead letter refused, it was applied",
+    ]
