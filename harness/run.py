@@ -180,9 +180,9 @@ class _Stage:
             cleanup.push_async_callback(self._live.close)
             await self._live.connect()
             cleanup.push_async_callback(self._stack.stop_services)
+            cleanup.push_async_callback(self._watch.close)
             self._progress.step("starting services")
             await self._start()
-            cleanup.push_async_callback(self._watch.close)
             await self._health("start")
             async with _background(*self._observers()):
                 await self._load_under_faults()

@@ -15,7 +15,9 @@ SECRETS = [
 SYSTEM = f"""
 oneffect: 1
 name: leaky
-dependencies: {{kafka: {{topics: {{work: 1}}, config: {{sasl.password: in-the-config}}}}}}
+dependencies:
+  kafka: {{topics: {{work: 1}}, config: {{sasl.password: in-the-config}}}}
+  postgres: {{}}
 services:
   door:
     command: python {HERE / "leaky.py"} --password in-the-command
@@ -27,7 +29,9 @@ services:
 load: {{upload: {{to: door, post: /}}}}
 events: {{id: /id, type: /type, topics: [work]}}
 effects:
-  door: {{applies: [x], sql: {{url: "postgresql://reader:in-the-effects@127.0.0.1:9/door", query: SELECT 1}}}}
+  door:
+    applies: [x]
+    sql: {{url: "postgresql://oneffect:in-the-effects@{{postgres}}/postgres", query: SELECT 1 AS id WHERE false}}
 settle: 100ms
 """
 BROKEN = 'extends: talks.system.yaml\nservices: {door: {env: {BROKEN: "yes"}}}\n'
