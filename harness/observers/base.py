@@ -6,7 +6,18 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from harness.history.recorder import Recorder
-from harness.stack import Fields
+from harness.stack import Fields, Record
+
+
+def seen_at(op: str, record: Record) -> dict[str, object]:
+    """The fields of a record of a topic that was seen: what it is, and where it lies."""
+    return {
+        "op": op,
+        "phase": "seen",
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+    }
 
 
 class Observer(Protocol):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import orjson
 
+from harness.observers.base import seen_at
 from harness.observers.identity import identity
 from harness.observers.set_aside import SetAside, set_aside
 from harness.observers.topics import Reader
@@ -53,17 +54,7 @@ def _seen(record: Record, where: Where, names: RunNames) -> Fields:
     try:
         return letter_fields(record, where, names)
     except Exception as error:  # noqa: BLE001 - whatever one letter holds, the others are read
-        return {**_place(record), "error": f"{type(error).__name__}: {error}"}
-
-
-def _place(record: Record) -> dict[str, object]:
-    return {
-        "op": "dead_letter",
-        "phase": "seen",
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-    }
+        return {**seen_at("dead_letter", record), "error": f"{type(error).__name__}: {error}"}
 
 
 def letter_fields(record: Record, where: Where, names: RunNames) -> Fields:
@@ -77,7 +68,7 @@ def letter_fields(record: Record, where: Where, names: RunNames) -> Fields:
         value = None
     source = pick(value, where.source)
     fields: dict[str, object] = {
-        **_place(record),
+        **seen_at("dead_letter", record),
         "digest": hashlib.sha256(record.value or b"").hexdigest(),
         "source_topic": _plain(names, pick(source, "/topic")),
         "source_partition": pick(source, "/partition"),

@@ -12,6 +12,7 @@ import orjson
 import rfc8785
 
 from harness.observers.awaited import Awaited
+from harness.observers.base import seen_at
 from harness.observers.carried import Carried
 from harness.observers.identity import identity
 from harness.observers.spoiled import Spoiled
@@ -136,14 +137,8 @@ def event_fields(record: Record, system: System, spoiled: Spoiled | None = None)
 
 
 def _place(record: Record) -> dict[str, object]:
-    return {
-        "op": "event",
-        "phase": "seen",
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "marked": (dict(record.headers).get(MARK) or b"").decode("utf-8", "replace") or None,
-    }
+    mark = dict(record.headers).get(MARK) or b""
+    return {**seen_at("event", record), "marked": mark.decode("utf-8", "replace") or None}
 
 
 def digest(data: object) -> str:
