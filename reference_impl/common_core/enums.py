@@ -19,6 +19,8 @@ class ValidationFailure(StrEnum):
 
     NO_TEXT = "no_text"
     TOO_LONG = "too_long"
+    TOO_COMPLEX = "too_complex"
+    UNSUPPORTED = "unsupported"
     DAMAGED = "damaged"
 
 

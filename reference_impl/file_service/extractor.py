@@ -1,9 +1,14 @@
-"""Text out of files. The same bytes give the same result on every try."""
+"""Text out of files: what a reader sees, each text once. The same bytes give the same result on every try.
+
+What an upload's version fixes is how its text is finished. A mend of the reading is for every version: a release that
+kept the old reading would give new uploads a text with words missing. So "the same" holds within a release.
+"""
 
 from __future__ import annotations
 
 import codecs
 import io
+import posixpath
 import re
 import unicodedata
 import zipfile
@@ -11,12 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-# Here, and not where they are used: in several threads at once Python gives out modules that are half imported.
+# Here, and not where they are used: to import them is no part of what a document takes.
 import pypdf
-from docx.opc.constants import RELATIONSHIP_TYPE
-from docx.opc.packuri import PackURI
-from docx.oxml.ns import qn
-from docx.oxml.parser import parse_xml
+from lxml import etree
+from pypdf.errors import DependencyError, FileNotDecryptedError
 
 from reference_impl.common_core.enums import ValidationFailure
 
@@ -34,7 +37,28 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_OLE = b"\xd0\xcf\x11\xe0"
+_NO_TEXTS = (b"PK\x03\x04", b"%PDF-", _OLE)
+"""How files begin that are no text, whatever their names say."""
 
+_MAIN_PARTS = {
+    f"{relation}/relationships/officeDocument": f"{{{words}}}"
+    for relation, words in (
+        (
+            "http://schemas.openxmlformats.org/officeDocument/2006",
+            "http://schemas.openxmlformats.org/wordprocessingml/2006/main",
+        ),
+        ("http://purl.oclc.org/ooxml/officeDocument", "http://purl.oclc.org/ooxml/wordprocessingml/main"),
+    )
+}
+"""By the relation to the main part, the namespace of its words: Transitional Open XML, and Strict."""
+
+_CHOICE, _FALLBACK = (
+    f"{{http://schemas.openxmlformats.org/markup-compatibility/2006}}{name}" for name in ("Choice", "Fallback")
+)
+_SEPARATORS = {"br": "\n", "cr": "\n", "tab": "\t", "ptab": "\t", "noBreakHyphen": "-"}
+_UNSEEN = ("del", "moveFrom", "pPr")
+"""What was deleted or moved away, and a paragraph's properties, whose tabs are only places."""
 
 MOST_XML = 8 * 1024 * 1024
 """Bytes of XML in a document; a parsed tree takes some twenty-five times as much memory."""
@@ -68,23 +92,32 @@ class _TooLong(Exception):
 
 
 class Extractor:
-    """Text from .txt, .docx and .pdf, within limits. Blocks: call it in a thread."""
+    """Text from .txt, .docx and .pdf, within limits. What time and memory that takes, an ``IsolatedExtractor`` bounds."""
 
     def __init__(self, *, max_characters: int, max_unpacked_bytes: int) -> None:
         self._max_characters = max_characters
         self._max_unpacked_bytes = max_unpacked_bytes
 
     def extract(self, content: bytes, file_name: str, version: int) -> Extraction:
-        """The text, or the reason why the file is rejected. Whatever a parser raises, the file is damaged.
+        """The text, or the reason why the file is rejected. Whatever else a parser raises, the file is damaged.
 
-        Raises ``KeyError`` for a version that it does not have: a newer replica's, and no word about the file.
+        Raises ``MemoryError``, and ``KeyError`` for a version that it does not have: a newer replica's, and no word
+        about the file.
         """
         finish = _VERSIONS[version]
         read = {".txt": self._txt, ".docx": self._docx, ".pdf": self._pdf}[extension(file_name)]
         try:
             text = finish(read(content))
+            if "\0" in text:
+                raise ValueError("holds NUL")
         except _TooLong as error:
             return Extraction(failure=ValidationFailure.TOO_LONG, detail=str(error))
+        except RecursionError:
+            return Extraction(failure=ValidationFailure.TOO_COMPLEX, detail="is nested too deep")
+        except FileNotDecryptedError:
+            return Extraction(failure=ValidationFailure.UNSUPPORTED, detail="encrypted: it needs a password")
+        except (DependencyError, NotImplementedError) as error:
+            return Extraction(failure=ValidationFailure.UNSUPPORTED, detail=str(error))
         except (MemoryError, ImportError):
             raise  # this machine's trouble, and no word about the file
         except Exception as error:  # noqa: BLE001 - parsers of foreign bytes raise anything
@@ -98,9 +131,13 @@ class Extractor:
         return Extraction(text)
 
     def _txt(self, content: bytes) -> str:
+        if content.startswith(_NO_TEXTS):
+            raise ValueError("is no text")
         for mark, encoding in _BYTE_ORDER_MARKS:
             if content.startswith(mark):
                 return content.decode(encoding)
+        if b"\0" in content:  # UTF-16 without its mark, or no text
+            return content.decode("utf-16-be" if content[::2].count(0) > content[1::2].count(0) else "utf-16-le")
         for encoding in ("utf-8", "cp1252"):
             try:
                 return content.decode(encoding)
@@ -109,23 +146,48 @@ class Extractor:
         return content.decode("latin-1")
 
     def _docx(self, content: bytes) -> str:
+        if content.startswith(_OLE):
+            raise NotImplementedError("is an OLE file: encrypted, or of a Word before 2007")
         self._unpack(content)
-        # The main part alone: docx.Document makes cycles of all parts, which pile up faster than they are collected.
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            relations = parse_xml(archive.read("_rels/.rels"))
-            main = next(
-                one.get("Target") for one in relations if one.get("Type") == RELATIONSHIP_TYPE.OFFICE_DOCUMENT
+            relations = _parsed(archive.read("_rels/.rels"))
+            main, words = next(
+                (one.get("Target"), _MAIN_PARTS[one.get("Type")]) for one in relations if one.get("Type") in _MAIN_PARTS
             )
-            document = parse_xml(archive.read(PackURI.from_rel_ref("/", main).membername))
-        lines: list[str] = []
+            document = _parsed(archive.read(posixpath.normpath(f"/{main}").lstrip("/")))
+        return "\n".join(self._paragraphs(document, words))
+
+    def _paragraphs(self, document: etree._Element, words: str) -> list[str]:
+        """Each paragraph's own text, in the order in which they begin: those of a text box follow the one around it."""
+        paragraph, text = f"{words}p", f"{words}t"
+        separators = {words + name: separator for name, separator in _SEPARATORS.items()}
+        unseen = {words + name for name in _UNSEEN}
+        walk = etree.iterwalk(
+            document.find(f"{words}body"),
+            events=("start", "end"),
+            tag=(paragraph, text, *separators, *unseen, _CHOICE, _FALLBACK),
+        )
+        lines: list[list[str]] = []
+        around: list[list[str]] = [[]]  # what stands in no paragraph is seen by nobody
         left = self._max_characters
-        for paragraph in document.body.iter(qn("w:p")):
-            line = "".join(node.text or "" for node in paragraph.iter(qn("w:t")))
-            lines.append(line)
-            left -= len(line)
-            if left < 0:
-                break
-        return "\n".join(lines)
+        for event, element in walk:
+            tag = element.tag
+            if tag == paragraph:
+                if event == "start":
+                    around.append([])
+                    lines.append(around[-1])
+                else:
+                    around.pop()
+            elif event == "end":
+                continue
+            elif tag == text or tag in separators:
+                around[-1].append((element.text or "") if tag == text else separators[tag])
+                left -= len(around[-1][-1])
+                if left < 0:
+                    break
+            elif tag in unseen or next(element.itersiblings(_CHOICE, preceding=True), None) is not None:
+                walk.skip_subtree()
+        return ["".join(line) for line in lines]
 
     def _pdf(self, content: bytes) -> str:
         pages = pypdf.PdfReader(io.BytesIO(content)).pages
@@ -134,7 +196,7 @@ class Extractor:
         texts: list[str] = []
         left = self._max_characters
         for page in pages:
-            texts.append(page.extract_text())
+            texts.append(page.extract_text().replace("\0", "\N{REPLACEMENT CHARACTER}"))  # a glyph without a meaning
             left -= len(texts[-1])
             if left < 0:
                 break
@@ -153,6 +215,15 @@ class Extractor:
                             raise _TooLong(f"unpacks to more than {self._max_unpacked_bytes} bytes")
                         if left_to_parse < 0:
                             raise _TooLong(f"has more than {MOST_XML} bytes of XML")
+
+
+def _parsed(xml: bytes) -> etree._Element:
+    try:
+        return etree.fromstring(xml, etree.XMLParser(resolve_entities=False, remove_comments=True, remove_pis=True))
+    except etree.XMLSyntaxError as error:
+        if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
+            raise MemoryError("parsing XML") from error
+        raise
 
 
 def extension(file_name: str) -> str:
