@@ -27,8 +27,12 @@ class FileServiceSettings(ServiceSettings, DatabaseSettings, ContentSettings, Ka
     """A longer text is rejected."""
     max_unpacked_bytes: PositiveInt = 50 * 1024 * 1024
     """A larger unpacked document is refused."""
+    extract_cpu_seconds: PositiveFloat = 10.0
+    """A document that takes more of a core is rejected."""
+    extract_memory_bytes: PositiveInt = 1024 * 1024 * 1024
+    """Memory of a process that extracts, the process itself included; a document that takes more is rejected."""
     worker_parallel: PositiveInt = 4
-    """Uploads extracted at once."""
+    """Uploads extracted at once, each in a process of its own."""
     worker_poll_seconds: PositiveFloat = 0.2
     """How often the worker looks for uploads that another process recorded."""
     claim_seconds: PositiveFloat = 30.0

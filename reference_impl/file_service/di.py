@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from dishka import AnyOf, Provider, Scope, provide
 
 from reference_impl.file_service import store
 from reference_impl.file_service.app import build_app
 from reference_impl.file_service.config import FileServiceSettings
 from reference_impl.file_service.core_logic import UploadDesk
-from reference_impl.file_service.extractor import Extractor
+from reference_impl.file_service.extraction import IsolatedExtractor, Limits
 from reference_impl.file_service.protocols import ContentServiceClientProtocol, ExtractorProtocol
 from reference_impl.file_service.store import UploadStore
 from reference_impl.file_service.worker import Worker
@@ -42,9 +44,18 @@ class FileServiceProvider(Provider):
         return load(FileServiceSettings)
 
     @provide(scope=Scope.APP)
-    def extractor(self, settings: FileServiceSettings) -> ExtractorProtocol:
+    async def extractor(self, settings: FileServiceSettings) -> AsyncIterator[ExtractorProtocol]:
         """The extractor and its limits."""
-        return Extractor(max_characters=settings.max_text_characters, max_unpacked_bytes=settings.max_unpacked_bytes)
+        extractor = IsolatedExtractor(
+            Limits(
+                max_characters=settings.max_text_characters,
+                max_unpacked_bytes=settings.max_unpacked_bytes,
+                cpu_seconds=settings.extract_cpu_seconds,
+                memory_bytes=settings.extract_memory_bytes,
+            )
+        )
+        yield extractor
+        await extractor.stop()
 
     @provide(scope=Scope.APP)
     def uploads(self, settings: FileServiceSettings, database: Database, outbox: Outbox, clock: Clock) -> UploadStore:

@@ -99,7 +99,7 @@ class Worker:
             detail = f"given up: {self.settings.max_claims} claims ended with neither an outcome nor an error"
             return failed(upload, ValidationFailure.DAMAGED, detail)
         raw = await self.content.fetch_content(upload.raw_file_storage_id)
-        found = await asyncio.to_thread(self.extractor.extract, raw, upload.file_name, upload.extractor_version)
+        found = await self.extractor.extract(raw, upload.file_name, upload.extractor_version)
         if found.failure is not None:
             return failed(upload, found.failure, found.detail)
         text = found.text.encode("utf-8", "replace")

@@ -30,6 +30,7 @@ from reference_impl.cj_assessment import core_logic as assessments
 from reference_impl.common_core.events import EssayContentProvisionedV1, EventData, fact
 from reference_impl.essay_lifecycle import core_logic as essays
 from reference_impl.file_service import store
+from reference_impl.file_service.extractor import Extraction, Extractor
 from reference_impl.service_libs import inbox as inboxes
 from reference_impl.service_libs import ledger, outbox
 from reference_impl.service_libs.backoff import Backoff
@@ -156,6 +157,18 @@ class FakeContent:
         if storage_id not in self.blobs:
             raise ContentMissing(storage_id)
         return self.blobs[storage_id]
+
+
+class FakeExtractor:
+    """The real one, within this process."""
+
+    async def extract(self, content: bytes, file_name: str, version: int) -> Extraction:
+        return Extractor(max_characters=1000, max_unpacked_bytes=100_000).extract(content, file_name, version)
+
+
+@pytest.fixture
+def extractor() -> FakeExtractor:
+    return FakeExtractor()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from reference_impl.common_core.event_ids import digest
 from reference_impl.common_core.events import UPLOAD_OUTCOMES
 from reference_impl.file_service import store
 from reference_impl.file_service.config import FileServiceSettings
-from reference_impl.file_service.extractor import NEWEST, Extractor
+from reference_impl.file_service.extractor import NEWEST
 from reference_impl.file_service.reprocess import main
 from reference_impl.file_service.store import UPLOAD, Upload, UploadStore, reprocess
 from reference_impl.file_service.worker import Worker
@@ -30,11 +30,10 @@ RAW = b"a\n\n\n\nb"
 
 
 @pytest.fixture
-def worker(database, the_outbox, content, clock, backoff):
+def worker(database, the_outbox, content, clock, backoff, extractor):
     settings = FileServiceSettings(
         port=1, kafka="127.0.0.1:1", content_url="http://content", database_url="sqlite:///db"
     )
-    extractor = Extractor(max_characters=1000, max_unpacked_bytes=100_000)
     return Worker(settings, UploadStore(database, the_outbox, clock, "essays"), content, extractor, clock, backoff)
 
 

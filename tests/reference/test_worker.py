@@ -7,7 +7,7 @@ import pytest
 
 from reference_impl.common_core.enums import ContentType
 from reference_impl.file_service.config import FileServiceSettings
-from reference_impl.file_service.extractor import NEWEST, Extractor
+from reference_impl.file_service.extractor import NEWEST
 from reference_impl.file_service.store import Upload, UploadStore
 from reference_impl.file_service.worker import Worker
 from reference_impl.service_libs.outbox import Outbox
@@ -24,10 +24,9 @@ def settings():
 
 
 @pytest.fixture
-def make_worker(settings, content, clock, backoff):
+def make_worker(settings, content, clock, backoff, extractor):
     def make(database):
         uploads = UploadStore(database, Outbox(database), clock, "essays")
-        extractor = Extractor(max_characters=1000, max_unpacked_bytes=100_000)
         return Worker(settings, uploads, content, extractor, clock, backoff)
 
     return make
