@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 # Here, and not where they are used: to import them is no part of what a document takes.
 import pypdf
 from lxml import etree
-from pypdf.errors import DependencyError, FileNotDecryptedError
+from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError
 
 from reference_impl.common_core.enums import ValidationFailure
 
@@ -112,8 +112,8 @@ class Extractor:
                 raise ValueError("holds NUL")
         except _TooLong as error:
             return Extraction(failure=ValidationFailure.TOO_LONG, detail=str(error))
-        except RecursionError:
-            return Extraction(failure=ValidationFailure.TOO_COMPLEX, detail="is nested too deep")
+        except LimitReachedError as error:
+            return Extraction(failure=ValidationFailure.TOO_COMPLEX, detail=str(error))
         except FileNotDecryptedError:
             return Extraction(failure=ValidationFailure.UNSUPPORTED, detail="encrypted: it needs a password")
         except (DependencyError, NotImplementedError) as error:
@@ -136,8 +136,9 @@ class Extractor:
         for mark, encoding in _BYTE_ORDER_MARKS:
             if content.startswith(mark):
                 return content.decode(encoding)
-        if b"\0" in content:  # UTF-16 without its mark, or no text
-            return content.decode("utf-16-be" if content[::2].count(0) > content[1::2].count(0) else "utf-16-le")
+        for encoding, halves in (("utf-16-le", content[1::2]), ("utf-16-be", content[::2])):
+            if 2 * halves.count(0) > len(halves):  # without its mark
+                return content.decode(encoding)
         for encoding in ("utf-8", "cp1252"):
             try:
                 return content.decode(encoding)
@@ -152,7 +153,9 @@ class Extractor:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             relations = _parsed(archive.read("_rels/.rels"))
             main, words = next(
-                (one.get("Target"), _MAIN_PARTS[one.get("Type")]) for one in relations if one.get("Type") in _MAIN_PARTS
+                (one.get("Target"), _MAIN_PARTS[one.get("Type")])
+                for one in relations
+                if one.get("Type") in _MAIN_PARTS
             )
             document = _parsed(archive.read(posixpath.normpath(f"/{main}").lstrip("/")))
         return "\n".join(self._paragraphs(document, words))

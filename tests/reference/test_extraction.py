@@ -72,9 +72,7 @@ def nested_paragraphs(deep=200, runs=900_000):
     body = "<w:p>" * deep + "<w:r/>" * runs + "</w:p>" * deep
     with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("_rels/.rels", RELATIONS)
-        archive.writestr(
-            "word/document.xml", f'<w:document xmlns:w="{WORDS}"><w:body>{body}</w:body></w:document>'
-        )
+        archive.writestr("word/document.xml", f'<w:document xmlns:w="{WORDS}"><w:body>{body}</w:body></w:document>')
     return written.getvalue()
 
 
@@ -239,7 +237,9 @@ asyncio.run(main())
     with subprocess.Popen(words, cwd=Path(__file__).parents[2]) as service:
         deadline = time.monotonic() + 60
         try:
-            while not (found := psutil.Process(service.pid).children()) or found[0].cpu_times().user < (1 if busy else 0.1):
+            while not (found := psutil.Process(service.pid).children()) or found[0].cpu_times().user < (
+                1 if busy else 0.1
+            ):
                 assert time.monotonic() < deadline
         finally:
             service.kill()
