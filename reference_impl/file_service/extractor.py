@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 # Here, and not where they are used: to import them is no part of what a document takes.
 import pypdf
 from lxml import etree
-from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError
+from pypdf.errors import DependencyError, LimitReachedError
 
 from reference_impl.common_core.enums import ValidationFailure
 
@@ -42,16 +42,10 @@ _NO_TEXTS = (b"PK\x03\x04", b"%PDF-", _OLE)
 """How files begin that are no text, whatever their names say."""
 
 _MAIN_PARTS = {
-    f"{relation}/relationships/officeDocument": f"{{{words}}}"
-    for relation, words in (
-        (
-            "http://schemas.openxmlformats.org/officeDocument/2006",
-            "http://schemas.openxmlformats.org/wordprocessingml/2006/main",
-        ),
-        ("http://purl.oclc.org/ooxml/officeDocument", "http://purl.oclc.org/ooxml/wordprocessingml/main"),
-    )
+    "http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument",
+    "http://purl.oclc.org/ooxml/officeDocument/relationships/officeDocument",
 }
-"""By the relation to the main part, the namespace of its words: Transitional Open XML, and Strict."""
+"""How a .docx relates to its text: Transitional Open XML, and Strict."""
 
 _CHOICE, _FALLBACK = (
     f"{{http://schemas.openxmlformats.org/markup-compatibility/2006}}{name}" for name in ("Choice", "Fallback")
@@ -91,6 +85,15 @@ class _TooLong(Exception):
     """There is more text, or more to unpack, than is allowed; the message says what."""
 
 
+_FAILURES: dict[type[Exception], ValidationFailure] = {
+    _TooLong: ValidationFailure.TOO_LONG,
+    LimitReachedError: ValidationFailure.TOO_COMPLEX,
+    NotImplementedError: ValidationFailure.UNSUPPORTED,
+    DependencyError: ValidationFailure.UNSUPPORTED,
+}
+"""What an error says about a file; any other that it is damaged."""
+
+
 class Extractor:
     """Text from .txt, .docx and .pdf, within limits. What time and memory that takes, an ``IsolatedExtractor`` bounds."""
 
@@ -107,28 +110,24 @@ class Extractor:
         finish = _VERSIONS[version]
         read = {".txt": self._txt, ".docx": self._docx, ".pdf": self._pdf}[extension(file_name)]
         try:
-            text = finish(read(content))
-            if "\0" in text:
-                raise ValueError("holds NUL")
-        except _TooLong as error:
-            return Extraction(failure=ValidationFailure.TOO_LONG, detail=str(error))
-        except LimitReachedError as error:
-            return Extraction(failure=ValidationFailure.TOO_COMPLEX, detail=str(error))
-        except FileNotDecryptedError:
-            return Extraction(failure=ValidationFailure.UNSUPPORTED, detail="encrypted: it needs a password")
-        except (DependencyError, NotImplementedError) as error:
-            return Extraction(failure=ValidationFailure.UNSUPPORTED, detail=str(error))
+            text = self._checked(finish(read(content)))
         except (MemoryError, ImportError):
             raise  # this machine's trouble, and no word about the file
         except Exception as error:  # noqa: BLE001 - parsers of foreign bytes raise anything
-            return Extraction(failure=ValidationFailure.DAMAGED, detail=type(error).__name__)
-        if len(text) > self._max_characters:
-            return Extraction(
-                failure=ValidationFailure.TOO_LONG, detail=f"more than {self._max_characters} characters"
-            )
+            failure = next((known for kind, known in _FAILURES.items() if isinstance(error, kind)), None)
+            if failure is None:
+                return Extraction(failure=ValidationFailure.DAMAGED, detail=type(error).__name__)
+            return Extraction(failure=failure, detail=str(error))
         if not text.strip():
             return Extraction(failure=ValidationFailure.NO_TEXT, detail="nothing but space")
         return Extraction(text)
+
+    def _checked(self, text: str) -> str:
+        if "\0" in text:
+            raise ValueError("holds NUL")
+        if len(text) > self._max_characters:
+            raise _TooLong(f"more than {self._max_characters} characters")
+        return text
 
     def _txt(self, content: bytes) -> str:
         if content.startswith(_NO_TEXTS):
@@ -152,16 +151,13 @@ class Extractor:
         self._unpack(content)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             relations = _parsed(archive.read("_rels/.rels"))
-            main, words = next(
-                (one.get("Target"), _MAIN_PARTS[one.get("Type")])
-                for one in relations
-                if one.get("Type") in _MAIN_PARTS
-            )
+            main = next(one.get("Target") for one in relations if one.get("Type") in _MAIN_PARTS)
             document = _parsed(archive.read(posixpath.normpath(f"/{main}").lstrip("/")))
-        return "\n".join(self._paragraphs(document, words))
+        return "\n".join(self._paragraphs(document))
 
-    def _paragraphs(self, document: etree._Element, words: str) -> list[str]:
+    def _paragraphs(self, document: etree._Element) -> list[str]:
         """Each paragraph's own text, in the order in which they begin: those of a text box follow the one around it."""
+        words = f"{{{etree.QName(document).namespace}}}"  # Strict has another
         paragraph, text = f"{words}p", f"{words}t"
         separators = {words + name: separator for name, separator in _SEPARATORS.items()}
         unseen = {words + name for name in _UNSEEN}
@@ -193,7 +189,10 @@ class Extractor:
         return ["".join(line) for line in lines]
 
     def _pdf(self, content: bytes) -> str:
-        pages = pypdf.PdfReader(io.BytesIO(content)).pages
+        reader = pypdf.PdfReader(io.BytesIO(content))
+        if reader.is_encrypted and reader.decrypt("") is pypdf.PasswordType.NOT_DECRYPTED:
+            raise NotImplementedError("encrypted: it needs a password")
+        pages = reader.pages
         if len(pages) > MOST_PAGES:
             raise _TooLong(f"more than {MOST_PAGES} pages")
         texts: list[str] = []

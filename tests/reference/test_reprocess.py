@@ -30,7 +30,7 @@ RAW = b"a\n\n\n\nb"
 
 
 @pytest.fixture
-def worker(database, the_outbox, content, clock, backoff, extractor):
+def worker(*, database, the_outbox, content, clock, backoff, extractor):
     settings = FileServiceSettings(
         port=1, kafka="127.0.0.1:1", content_url="http://content", database_url="sqlite:///db"
     )
