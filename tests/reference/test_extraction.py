@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import signal
 import subprocess
@@ -91,7 +92,11 @@ async def make():
 
 
 def processes():
-    return [each for each in psutil.Process().children() if extraction.__name__ in each.cmdline()]
+    found = []
+    for each in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie has no words
+            found += [each] if extraction.__name__ in each.cmdline() else []
+    return found
 
 
 async def text(extractor, content=b"hej"):
