@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Request
 from fastapi.responses import JSONResponse
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from reference_impl.file_service.core_logic import Sent, UploadDesk
+from reference_impl.file_service.form import read_form
 from reference_impl.service_libs.health import Check, health_routes
 from reference_impl.service_libs.http_errors import Refused, read_body, refuse_in_json
 
@@ -45,22 +44,12 @@ def build_app(desk: UploadDesk, *, max_upload_bytes: int, needed: Mapping[str, C
 
 async def _sent(request: Request, limit: int) -> Sent:
     """The one file, and the batch's fields if there are any. Raises ``Refused``."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise Refused(415, "not_multipart", "send the file as multipart/form-data, in the field `file`")
     body = await read_body(request, limit + _FRAME_BYTES)
-    try:
-        form = await MultiPartParser(request.headers, _once(body), max_files=1, max_fields=16).parse()
-    except MultiPartException as error:
-        raise Refused(400, "bad_multipart", error.message) from error
-    try:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise Refused(400, "no_file", "the multipart field `file` is missing, or has no file name")
-        batch = (str(form[name]) if name in form else None for name in ("batch_id", "batch_size"))
-        return Sent(file.filename or "", await file.read(), *batch)
-    finally:
-        await form.close()
-
-
-async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
-    yield body
+    form = read_form(request.headers.get("content-type", ""), body)
+    file = form.pop("file", None)
+    if file is None or file.file_name is None:
+        raise Refused(400, "no_file", "the multipart field `file` is missing, or has no file name")
+    if any(part.file_name is not None for part in form.values()):
+        raise Refused(400, "bad_multipart", "one file an upload, in the field `file`")
+    batch = (form[name].text if name in form else None for name in ("batch_id", "batch_size"))
+    return Sent(file.file_name, file.content, *batch)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import unicodedata
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 import structlog
 
 from reference_impl.common_core.enums import ContentType
-from reference_impl.file_service.extractor import EXTENSIONS, extension, zip_bomb
+from reference_impl.file_service.extractor import extension, zip_bomb
+from reference_impl.file_service.names import check_name
 from reference_impl.file_service.protocols import ContentServiceClientProtocol
 from reference_impl.file_service.store import BatchRefused, Upload, UploadStore
 from reference_impl.service_libs.errors import is_dependency_error
@@ -22,7 +21,6 @@ _log = structlog.get_logger()
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _SIZE = re.compile(r"[1-9][0-9]{0,2}|1000")
-_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -131,18 +129,3 @@ def _checked_batch(sent: Sent, upload_id: str) -> tuple[str, int]:
     if not _SIZE.fullmatch(sent.batch_size):
         raise Refused(400, "bad_batch", "a batch_size is a whole number from 1 to 1000")
     return sent.batch_id, int(sent.batch_size)
-
-
-def check_name(file_name: str) -> None:
-    """Raise ``Refused`` for a name that is none, or that is a path, or that hides something."""
-    if not file_name.strip() or file_name in {".", ".."}:
-        raise Refused(400, "bad_name", "the file has no name")
-    if len(file_name) > _LONGEST_NAME:
-        raise Refused(400, "bad_name", f"a file name has at most {_LONGEST_NAME} characters, not {len(file_name)}")
-    seen = file_name + unquote(file_name)  # clients write what multipart cannot carry as %00, %0A, %22
-    if "/" in seen or "\\" in seen:
-        raise Refused(400, "bad_name", "a file name is no path")
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in seen):
-        raise Refused(400, "bad_name", "a file name has no control characters")
-    if extension(file_name) not in EXTENSIONS:
-        raise Refused(415, "unsupported_type", f"files of type {', '.join(sorted(EXTENSIONS))} are taken")

@@ -101,6 +101,7 @@ async def test_the_same_bytes_under_another_key_are_another_upload(post, rows):
         ({"name": "a\x7f.txt"}, 400, "bad_name"),
         ({"name": "%2e%2e%2fpasswd.txt"}, 400, "bad_name"),
         ({"name": "a" * 252 + ".txt"}, 400, "bad_name"),
+        ({"name": "a" * 8_000 + ".txt"}, 400, "bad_name"),
         ({"name": "a" * 10_000 + ".txt"}, 400, "bad_multipart"),
         ({"name": " "}, 400, "bad_name"),
         ({"name": ""}, 400, "no_file"),
@@ -137,9 +138,68 @@ async def test_a_bad_name_on_the_wire_is_refused(post_raw, content, name):
     assert content.blobs == {}
 
 
-@pytest.mark.parametrize("name", ["Räksmörgås (final).txt", "论文.TXT", "a" * 251 + ".txt", "100%.txt", "-.txt"])
-async def test_an_odd_name_is_taken(post, name):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Räksmörgås (final).txt",
+        "论文.TXT",
+        "a" * 251 + ".txt",
+        "100%.txt",
+        "-.txt",
+        "می\u200cخواهم.txt",  # noqa: RUF001 - Persian, with a non-joiner
+        "PDF\u200cها.pdf",  # noqa: RUF001
+        "ශ්\u200dරී ලංකා.txt",  # Sinhala, with a joiner
+        "ᠭᠠᠵᠠᠷ\u180eᠠ.txt",  # Mongolian, with its vowel separator
+        "❤\ufe0f\u200d🔥 1\ufe0f⃣.txt",
+        "葛\U000e0100城.docx",  # Han, in the form that the selector names
+        "\u115f\u1161.txt",  # half a syllable of Hangul
+        "\u3164가.txt",
+        "⠓⠑⠚\u2800⠓⠑⠚.txt",  # Braille, with a blank
+        "سورة \u06dd.txt",
+        "עברית ועוד.txt",
+        "e\u0301.txt",
+        "\ue000\ufffd\U0003ffff.txt",  # private, replaced and unassigned
+    ],
+)
+async def test_an_ordinary_name_of_any_script_is_taken(post, rows, name):
     assert (await post(name=name)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            f"a{hidden}b.txt"
+            for hidden in (
+                *"\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u2060\ufeff\ufff9\u2065\ufff0\U000e0001\U000e0061\U000e0fff",
+                *"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+                "\u200c\u200d\u200c",
+                "\ufe00\U000e0100\ufe0f",
+            )
+        ),
+        *(
+            f"{unseen}.txt"
+            for unseen in (
+                *" \t\u00a0\u2003\u3000\u200b\u200c\u200d\u3164\u115f\u1160\uffa0\u2800\ufe0f\u180e",
+                " \u200d\u3164",
+            )
+        ),
+        "\u3164.TXT",
+        "\u2800.Pdf",
+        "xcod\u202eexe.docx",
+        "a%E2%80%AEtxt.pdf",
+        "%E2%80%8B.txt",
+        "%20.txt",
+        "%E3%85%A4.txt",
+        "%2e",
+        ".",
+        "..",
+    ],
+)
+async def test_a_name_that_hides_something_is_refused(post_raw, content, name):
+    answer = await post_raw(name.encode())
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad_name")
+    assert content.blobs == {}
 
 
 async def test_exactly_the_limit_is_taken(post):
@@ -167,30 +227,141 @@ async def test_a_body_that_never_ends_is_refused_before_it_is_read(http):
     assert read < 100
 
 
+FORM = "multipart/form-data; boundary=b"
+FIELD = b'Content-Disposition: form-data; name="file"; filename="a.txt"'
+PART = b"--b\r\n" + FIELD + b"\r\n\r\nhej\r\n"
+BATCH_ID, BATCH_SIZE = (
+    b'--b\r\nContent-Disposition: form-data; name="' + name + b'"\r\n\r\n' + value + b"\r\n"
+    for name, value in ((b"batch_id", b"b"), (b"batch_size", b"2"))
+)
+END = b"--b--\r\n"
+
+
+@pytest.fixture
+def post_form(http):
+    """A body and its type as they are."""
+
+    async def send(content_type, body):
+        headers = {"Idempotency-Key": "u1", "Content-Type": content_type}
+        return await http.post("/v1/files", content=body, headers=headers)
+
+    return send
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM, PART + END),
+        ("Multipart/Form-Data; boundary=b", PART + END),
+        ("MULTIPART/FORM-DATA;BOUNDARY=b", PART + END),
+        ('multipart/form-data; charset=utf-8 ; boundary = "b"', PART + END),
+        ("multipart/form-data; boundary=b; charset=utf-8;", PART + END),
+        (
+            'multipart/form-data; boundary="it is: a/b=\\"c\\""',
+            (PART + END).replace(b"--b", b'--it is: a/b="c"'),
+        ),
+        (FORM, b"a preamble - or two\r\n" + PART + END),
+        (FORM, b"\r\n" + PART + END),
+        (FORM, b"--bb\r\n --b\r\n" + PART + END),
+        (FORM, PART + END + b"an epilogue\r\n" + BATCH_ID),
+        (FORM, PART + b"--b--"),
+        (FORM, PART + b"--b-- \t\r\n"),
+        (FORM, (BATCH_ID + PART + BATCH_SIZE).replace(b"--b\r\n", b"--b \t\r\n") + END),
+        (FORM, PART.replace(b"Content-Disposition: form-data", b"CONTENT-disposition:Form-Data") + END),
+        (FORM, PART.replace(b"; name", b";\r\n\tname") + END),
+        (FORM, PART.replace(b'name="file"; filename="a.txt"', b"filename=a.txt ; NAME = file") + END),
+        (FORM, PART.replace(b"\r\n\r\n", b"\r\nContent-Type: text/plain\r\nX-Other: 1\r\n\r\n") + END),
+        (FORM, PART.replace(b"\r\n\r\n", b"\r\ncontent-transfer-encoding: Binary\r\n\r\n") + END),
+        (FORM, PART.replace(b"; filename", b"; filename*=UTF-8''b.exe; filename") + END),
+        (FORM, BATCH_SIZE + PART + BATCH_ID + END),
+    ],
+)
+async def test_a_form_by_its_standards_is_taken(*, post_form, content, rows, content_type, body):
+    answer = await post_form(content_type, body)
+    assert (answer.status_code, answer.text) == (202, answer.text)
+    assert list(content.blobs.values()) == [b"hej"]
+    batch = ("b", 2) if b"batch_id" in body.partition(b"--b--")[0] else ("u1", 1)
+    assert await rows("SELECT file_name, batch_id, batch_size FROM upload") == [("a.txt", *batch)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        ("Räksmörgås.txt", "Räksmörgås.txt"),
+        ("a;b.txt", "a;b.txt"),
+        ('a\\"b.txt', 'a"b.txt'),
+        ("a=b; filename=c.txt", "a=b; filename=c.txt"),
+        ("a%22b.txt", "a%22b.txt"),
+    ],
+)
+async def test_a_name_is_read_as_it_was_sent(post_raw, rows, sent, name):
+    assert (await post_raw(sent.encode())).status_code == 202
+    assert await rows("SELECT file_name FROM upload") == [(name,)]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        b"\r\n--bb\r\n--b2--\r\n--b-x\r\n--b--x\r\n--\r\n --b\r\n",
+        b"a\n--b\nb\r--b\r\n\r\n--B--",
+        b"\r\n\r\n",
+        b"\x00\xff\r\n--b\x00\r\n",
+    ],
+)
+async def test_what_looks_like_a_boundary_in_a_file_is_the_file_s(post_form, content, file):
+    assert (await post_form(FORM, PART.replace(b"hej", file) + END)).status_code == 202
+    assert list(content.blobs.values()) == [file]
+
+
 @pytest.mark.parametrize(
     ("content_type", "body", "status"),
     [
+        ("", PART + END, 415),
         ("application/json", b"{}", 415),
+        ("multipart/form-data-2; boundary=b", PART + END, 415),
+        ("multipart/mixed; boundary=b", PART + END, 415),
         ("multipart/form-data", b"", 400),
-        ("multipart/form-data; boundary=b", b"junk", 400),
-        ("multipart/form-data; boundary=b", b"", 400),
-        (
-            "multipart/form-data; boundary=b",
-            b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.t',
-            400,
-        ),
-        (
-            "multipart/form-data; boundary=b",
-            b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n--b--',
-            400,
-        ),
+        ("multipart/form-data", PART + END, 400),
+        ('multipart/form-data; boundary=""', (PART + END).replace(b"--b", b"--"), 400),
+        ("multipart/form-data; boundary=b; boundary=b", PART + END, 400),
+        (FORM, b"junk", 400),
+        (FORM, b"", 400),
+        (FORM, END, 400),
+        (FORM, b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.t', 400),
+        (FORM, b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n--b--', 400),
+        # without its end a body may be any part of what was sent
+        (FORM, PART, 400),
+        (FORM, PART + b"--b", 400),
+        (FORM, PART + b"--b-", 400),
+        (FORM, PART + BATCH_ID + BATCH_SIZE, 400),
+        (FORM, PART + BATCH_ID[:-5], 400),
+        # which of two is meant nobody knows
+        (FORM, PART + PART.replace(b"hej", b"other") + END, 400),
+        (FORM, PART + PART.replace(b'; filename="a.txt"', b"") + END, 400),
+        (FORM, PART + BATCH_ID + BATCH_ID + BATCH_SIZE + END, 400),
+        (FORM, PART + PART.replace(b'"file"', b'"other"') + END, 400),
+        (FORM, PART.replace(b"; filename", b'; filename="b.txt"; filename') + END, 400),
+        (FORM, PART.replace(FIELD, FIELD + b"\r\n" + FIELD) + END, 400),
+        (FORM, PART + END.replace(b"--b", b"--B"), 400),
+        (FORM, PART.replace(b"hej", b"--b\r\n") + END, 400),  # a delimiter must not be in a file: no guesses
+        (FORM, PART.replace(b'"a.txt"', b"my own.txt") + END, 400),
+        (FORM, PART.replace(b'"a.txt"', b'"a.txt') + END, 400),
+        (FORM, PART.replace(b"filename=", b"filename*=UTF-8''") + END, 400),
+        (FORM, PART.replace(b"a.txt", b"\xff.txt") + END, 400),
+        (FORM, PART + BATCH_ID.replace(b"\r\nb\r\n", b"\r\n\xff\r\n") + BATCH_SIZE + END, 400),
+        (FORM, PART.replace(b"form-data", b"attachment") + END, 400),
+        (FORM, PART.replace(b'name="file"; ', b"") + END, 400),
+        (FORM, PART.replace(FIELD, b"X: y") + END, 400),
+        (FORM, PART.replace(FIELD + b"\r\n", b"") + END, 400),
+        (FORM, PART.replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n\r\n") + END, 400),
+        (FORM, b"".join(BATCH_ID.replace(b"batch_id", b"f%d" % n) for n in range(16)) + PART + END, 400),
     ],
 )
-async def test_a_body_that_is_no_upload_is_refused(http, content_type, body, status):
-    headers = {"Idempotency-Key": "u1", "Content-Type": content_type}
-    answer = await http.post("/v1/files", content=body, headers=headers)
+async def test_a_body_that_is_no_upload_is_refused(*, post_form, content, content_type, body, status):
+    answer = await post_form(content_type, body)
     assert answer.status_code == status
     assert set(answer.json()) == {"error", "detail"}
+    assert content.blobs == {}
 
 
 async def test_a_content_service_that_does_not_answer_is_a_503_and_records_nothing(post, content, rows):

@@ -1,0 +1,108 @@
+"""A form as a client posts it: ``multipart/form-data`` by RFC 7578, RFC 2046 and RFC 2183, from a body in memory."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from reference_impl.service_libs.http_errors import Refused
+
+MOST_PARTS = 16
+_MOST_HEADER_BYTES = 8 * 1024
+_IDENTITY = frozenset({b"7bit", b"8bit", b"binary"})
+
+_PARAMETER = rb';[ \t]*(?:([^\s;="]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))[ \t]*)?'
+_PARAMETERS = re.compile(_PARAMETER)
+_VALUE = re.compile(rb"[ \t]*([^\s;]+)[ \t]*((?:" + _PARAMETER + rb")*)")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One field of a form; ``file_name`` is None where the part names no file."""
+
+    file_name: str | None
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        """The content as text. Raises ``Refused``."""
+        return _text(self.content)
+
+
+def read_form(content_type: str, body: bytes) -> dict[str, Part]:
+    """The fields by name, at most ``MOST_PARTS``. Raises ``Refused``: also for a field that is there twice."""
+    kind, options = _options(content_type.encode("latin-1"))
+    if kind != b"multipart/form-data":
+        raise Refused(415, "not_multipart", "send the file as multipart/form-data, in the field `file`")
+    boundary = options.get(b"boundary")
+    if not boundary:
+        raise _bad("the Content-Type names no boundary")
+    form: dict[str, Part] = {}
+    for head, content in _parts(boundary, body):
+        name, part = _part(head, content)
+        if name in form:
+            raise _bad(f"the field `{name}` is there twice")
+        form[name] = part
+    return form
+
+
+def _parts(boundary: bytes, body: bytes) -> list[tuple[bytes, bytes]]:
+    """Headers and content of each part; what stands before the first boundary and after the last is nobody's."""
+    # A delimiter is a whole line: `--b2` and `--b--2` in a file are its own. The CRLF before it belongs to it.
+    delimiter = re.compile(rb"\r\n--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r\n|\Z)")
+    body = b"\r\n" + body
+    parts: list[tuple[bytes, bytes]] = []
+    begin = None
+    for line in delimiter.finditer(body):
+        if begin is not None:
+            head, blank_line, content = body[begin : line.start()].partition(b"\r\n\r\n")
+            if not blank_line or len(head) > _MOST_HEADER_BYTES:
+                raise _bad(f"a part's headers do not end, or are longer than {_MOST_HEADER_BYTES} bytes")
+            parts.append((head, content))
+        if line[1]:
+            return parts
+        if len(parts) == MOST_PARTS:
+            raise _bad(f"more than {MOST_PARTS} parts")
+        begin = line.end()
+    raise _bad("the body ends before its last boundary")
+
+
+def _part(head: bytes, content: bytes) -> tuple[str, Part]:
+    lines = re.sub(rb"\r\n(?=[ \t])", b"", head).split(b"\r\n")  # a header may be folded
+    headers = [(name.lower(), value) for name, _, value in (line.partition(b":") for line in lines)]
+    encodings = {value.strip().lower() for name, value in headers if name == b"content-transfer-encoding"}
+    if not encodings <= _IDENTITY:
+        raise _bad("a part is sent as its bytes are, without a Content-Transfer-Encoding")
+    dispositions = [value for name, value in headers if name == b"content-disposition"]
+    kind, options = _options(dispositions[0]) if len(dispositions) == 1 else (b"", {})
+    if kind != b"form-data" or b"name" not in options:
+        raise _bad('each part has one header `Content-Disposition: form-data; name="…"`')
+    # `filename*` is not for forms: whoever sends it sends `filename` too.
+    file_name = options.get(b"filename")
+    return _text(options[b"name"]), Part(None if file_name is None else _text(file_name), content)
+
+
+def _options(header: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """A header's value in lower case, and its parameters by name."""
+    found = _VALUE.fullmatch(header)
+    if found is None:
+        return b"", {}
+    options: dict[bytes, bytes] = {}
+    for name, quoted, plain in _PARAMETERS.findall(found[2]):
+        if name.lower() in options:
+            raise _bad(f"the parameter `{_text(name)}` is there twice")
+        # No more is unescaped: browsers leave other backslashes as they are, and such a name is a path.
+        options[name.lower()] = plain or re.sub(rb'\\(["\\])', rb"\1", quoted)
+    options.pop(b"", None)  # of a semicolon with nothing behind it
+    return found[1].lower(), options
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise _bad("names and fields are UTF-8") from error
+
+
+def _bad(detail: str) -> Refused:
+    return Refused(400, "bad_multipart", detail)
