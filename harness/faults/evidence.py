@@ -182,12 +182,16 @@ class Unanswered:
 
 
 class Moved:
-    """Bytes that went both ways through a link while something was on it."""
+    """Bytes that went both ways through a link while something was on it, or a request whose answer came too late.
+
+    On a busy machine a delay may be longer than the service waits: then it bites harder, and no answer ever comes.
+    """
 
     def __init__(self, link: Link, before: Traffic, what: str) -> None:
         self._link = link
         self._before = before
         self._what = what
+        self._waiting: set[int] = set()
 
     @classmethod
     async def since_now(cls, link: Link, what: str) -> Moved:
@@ -195,10 +199,15 @@ class Moved:
         return cls(link, await link.traffic(), what)
 
     async def look(self) -> Evidence | None:
-        """Bit as soon as one connection was asked and answered."""
+        """Bit as soon as one connection was asked and answered, or given up before it was answered."""
         now = await self._link.traffic()
+        if given_up := self._waiting - now.connections.keys():
+            what = f"{self._link.name}: the service gave up a connection whose answer was late"
+            return Evidence("bit", what, {}, {"connections": len(given_up)})
         for port, (received, sent) in now.connections.items():
             had_received, had_sent = self._before.connections.get(port, (0, 0))
+            if received > had_received:
+                self._waiting.add(port)
             if received > had_received and sent > had_sent:
                 return Evidence(
                     "bit",

@@ -29,7 +29,9 @@ class NetBandwidth(Fault):
 
     name = "net.bandwidth"
     summary: ClassVar[str] = "Answers on a link trickle: at most rate bytes a second on each connection."
-    bites: ClassVar[str] = "A connection of the service's was asked and answered through the throttle."
+    bites: ClassVar[str] = (
+        "A connection of the service's was asked and answered through the throttle, or given up before the answer."
+    )
     target = "link"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True

@@ -24,7 +24,9 @@ class NetLatency(Fault):
 
     name = "net.latency"
     summary: ClassVar[str] = "Answers on a link come late: by latency, give or take jitter."
-    bites: ClassVar[str] = "A connection of the service's was asked and answered through the delay."
+    bites: ClassVar[str] = (
+        "A connection of the service's was asked and answered through the delay, or given up before the answer."
+    )
     target = "link"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True

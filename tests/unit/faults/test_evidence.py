@@ -172,6 +172,22 @@ async def test_bytes_that_moved_both_ways(before, after, bites) -> None:
 @pytest.mark.parametrize(
     ("looks", "bites"),
     [
+        ([traffic({1: (5, 5)}), traffic({1: (9, 5)}), traffic()], True),
+        ([traffic({1: (5, 5)}), traffic({1: (5, 5)}), traffic()], False),
+        ([traffic(), traffic({2: (9, 0)}), traffic({1: (0, 0)})], True),
+        ([traffic(), traffic({2: (0, 0)}), traffic()], False),
+        ([traffic({1: (9, 5)}), traffic({1: (9, 5)}), traffic()], False),
+    ],
+)
+async def test_a_request_that_is_given_up_before_its_late_answer(looks, bites) -> None:
+    link = Link(*looks)
+    moved = await Moved.since_now(link, "moved")
+    assert any([await moved.look() is not None for _ in looks[1:]]) == bites
+
+
+@pytest.mark.parametrize(
+    ("looks", "bites"),
+    [
         ([traffic({1: (5, 5)}, {1: STANDSTILL})], True),
         ([traffic({1: (5, 5)}, {1: STANDSTILL - 0.01})], False),
         ([traffic({1: (5, 5)}, {1: 0.2}), traffic()], True),
