@@ -54,8 +54,7 @@ class NoGuard:
     async def once(self, work: Work) -> None:
         """No inbox, no hint, no lease."""
         await work.prepare()
-        async with self._database.transaction() as transaction:
-            await work.apply(transaction)
+        await self._database.write(work.apply)
 
 
 class NoDeduplication(Provider):

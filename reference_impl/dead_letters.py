@@ -1,4 +1,4 @@
-"""``python -m reference_impl.dead_letters``: what was set aside, and having a poison event processed again.
+"""``python -m reference_impl.dead_letters``: what was set aside, and having an event processed again.
 
 A replay is one transaction in the consumer's database: the row that closed the event goes, and its record goes into
 the outbox, from where the running service's relay sends it to the topic it came from. Other consumers of that topic
@@ -14,13 +14,13 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from random import SystemRandom
+from dataclasses import dataclass
 
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import BaseModel, ValidationError
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.exc import DBAPIError
 
 from reference_impl.common_core import event_ids
@@ -41,6 +41,10 @@ _EXAMPLES = """examples:
 
 exit status: 0 done, 1 failed, and nobody can say how far it came, 2 refused or wrong usage: nothing was done
 """
+
+
+REPLAYED = frozenset({DeadLetterKind.POISON, DeadLetterKind.UNKNOWN_VERSION})
+"""Kinds of letters whose event another try may bring through."""
 
 
 class NotReplayed(Exception):
@@ -64,6 +68,7 @@ class Letter(BaseModel):
     kind: DeadLetterKind
     reason: str
     attempts: int
+    key_bytes: int | None
     key_base64: str | None
     payload_bytes: int
     payload_base64: str
@@ -80,11 +85,21 @@ async def letters(kafka: str, topic: str) -> list[Letter]:
     return found
 
 
-async def whole_payload(kafka: str, letter: Letter) -> bytes:
-    """The record's value: out of the letter, or from where it came if that was cut. Raises ``NotReplayed``."""
+@dataclass(frozen=True)
+class Record:
+    """What is sent again."""
+
+    key: bytes | None
+    value: bytes
+
+
+async def whole_record(kafka: str, letter: Letter) -> Record:
+    """Key and value: out of the letter, or from where they came if one was cut. Raises ``NotReplayed``."""
+    key = None if letter.key_base64 is None else base64.b64decode(letter.key_base64)
     payload = base64.b64decode(letter.payload_base64)
-    if len(payload) == letter.payload_bytes:
-        return payload
+    sizes = (letter.key_bytes, letter.payload_bytes)
+    if (_size(key), len(payload)) == sizes:
+        return Record(key, payload)
     source = letter.source
     async with _reader(kafka) as reader:
         partition = TopicPartition(source.topic, source.partition)
@@ -92,22 +107,26 @@ async def whole_payload(kafka: str, letter: Letter) -> bytes:
         reader.seek(partition, source.offset)
         try:
             async with asyncio.timeout(_RECORD_SECONDS):
-                record = await reader.getone(partition)
+                found = await reader.getone(partition)
         except TimeoutError:
-            record = None
-    if record is None or record.offset != source.offset or len(record.value or b"") != letter.payload_bytes:
+            found = None
+    if found is None or found.offset != source.offset or (_size(found.key), len(found.value or b"")) != sizes:
         raise NotReplayed(
-            f"the letter's payload was cut, and its record is no longer at {source.topic}, partition "
+            f"the letter's key or payload was cut, and its record is no longer at {source.topic}, partition "
             f"{source.partition}, offset {source.offset}"
         )
-    return bytes(record.value)
+    return Record(found.key, bytes(found.value))
+
+
+def _size(key: bytes | None) -> int | None:
+    return None if key is None else len(key)
 
 
 def chosen(found: list[Letter], consumer: str, event_id: str) -> Letter:
     """The newest letter that can be replayed. Raises ``NotReplayed``."""
     about = [letter for letter in found if (letter.consumer, letter.event_id) == (consumer, event_id)]
     for letter in reversed(about):
-        if letter.kind is DeadLetterKind.POISON:
+        if letter.kind in REPLAYED:
             return letter
     match about[-1].kind if about else None:
         case None:
@@ -121,21 +140,22 @@ def chosen(found: list[Letter], consumer: str, event_id: str) -> Letter:
             )
 
 
-async def replay(database: Database, letter: Letter, payload: bytes) -> None:
+async def replay(database: Database, letter: Letter, record: Record) -> None:
     """Open the event again and send its record once more, in one transaction. Raises ``NotReplayed``.
 
     A record without a key is sent under its event's id. Headers are not sent again.
     """
     try:
-        key = base64.b64decode(letter.key_base64).decode() if letter.key_base64 is not None else letter.event_id
+        key = letter.event_id if record.key is None else record.key.decode()
     except UnicodeDecodeError:
         raise NotReplayed("its key is no UTF-8, and the outbox keeps keys as text") from None
-    digest = event_ids.digest(orjson.loads(payload)["data"])
+    digest = event_ids.digest(orjson.loads(record.value)["data"])
     outbox = Outbox(database)
-    async with database.transaction() as transaction:
-        same = (INBOX.c.consumer == letter.consumer, INBOX.c.event_id == letter.event_id)
-        row = select(INBOX.c.digest, INBOX.c.closed_as).where(*same).with_for_update()
-        closed = (await transaction.execute(row)).one_or_none()
+    same = (INBOX.c.consumer == letter.consumer, INBOX.c.event_id == letter.event_id)
+    row = select(INBOX.c.digest, INBOX.c.closed_as).where(*same).with_for_update()
+
+    def reopen(transaction: Connection) -> None:
+        closed = transaction.execute(row).one_or_none()
         if closed is None:
             raise NotReplayed(
                 "the event is not set aside now: it was replayed already, or this is another's database"
@@ -144,8 +164,10 @@ async def replay(database: Database, letter: Letter, payload: bytes) -> None:
             raise NotReplayed("the event has been applied since")
         if (closed.digest, closed.closed_as) != (digest, letter.kind):
             raise NotReplayed("the event was set aside with another payload than this letter's")
-        await transaction.execute(delete(INBOX).where(*same))
-        await outbox.add(transaction, letter.source.topic, key, payload)
+        transaction.execute(delete(INBOX).where(*same))
+        outbox.add(transaction, letter.source.topic, key, record.value)
+
+    await database.write(reopen)
 
 
 def _letter(record: ConsumerRecord) -> Letter | None:
@@ -157,6 +179,7 @@ def _letter(record: ConsumerRecord) -> Letter | None:
 
 @asynccontextmanager
 async def _reader(kafka: str, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
+    read_leniently()
     client = AIOKafkaConsumer(
         *topics,
         bootstrap_servers=kafka,
@@ -166,7 +189,6 @@ async def _reader(kafka: str, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
     )
     try:
         await client.start()
-        read_leniently(client)
         yield client
     finally:
         await client.stop()
@@ -184,10 +206,10 @@ async def _list(arguments: argparse.Namespace) -> None:
 
 async def _replay(arguments: argparse.Namespace) -> None:
     letter = chosen(await letters(arguments.kafka, arguments.topic), arguments.consumer, arguments.event)
-    payload = await whole_payload(arguments.kafka, letter)
-    database = Database(os.environ["DATABASE_URL"], [], SystemRandom())
+    record = await whole_record(arguments.kafka, letter)
+    database = Database(os.environ["DATABASE_URL"], [])
     try:
-        await replay(database, letter, payload)
+        await replay(database, letter, record)
     finally:
         await database.stop()
     sys.stdout.write(f"{letter.consumer} gets event {letter.event_id} again from {letter.source.topic}\n")
@@ -196,7 +218,7 @@ async def _replay(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m reference_impl.dead_letters",
-        description="What the reference's consumers set aside, and having a poison event processed again.",
+        description="What the reference's consumers set aside, and having an event processed again.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -204,7 +226,9 @@ def _parser() -> argparse.ArgumentParser:
     shown = commands.add_parser("list", help="print every dead letter, one a line")
     shown.set_defaults(run=_list)
     shown.add_argument("--json", action="store_true", help="one JSON object a line, with key and payload")
-    again = commands.add_parser("replay", help="have a poison event processed again; needs DATABASE_URL")
+    again = commands.add_parser(
+        "replay", help="have an event processed again that was poison, or of an unknown version; needs DATABASE_URL"
+    )
     again.set_defaults(run=_replay)
     again.add_argument("--consumer", required=True, metavar="NAME", help="the consumer that set it aside")
     again.add_argument("--event", required=True, metavar="ID", help="the event's id")

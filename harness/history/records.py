@@ -72,7 +72,7 @@ COLUMNS: Final = {
     "consumer": "VARCHAR",  # effect, dead_letter, offset: the service's name
     "effect": "VARCHAR",  # tells two effects of one event apart
     "template": "VARCHAR",  # effect: its name, with each part that the event carries as {POINTER}; null: not known
-    "kind": "VARCHAR",  # dead_letter: poison, conflict, malformed
+    "kind": "VARCHAR",  # dead_letter: why it was set aside, such as poison, conflict, malformed
     "source_topic": "VARCHAR",
     "source_partition": "INTEGER",
     "source_offset": "BIGINT",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sqlalchemy import Column, Integer, String, Table, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Column, Connection, Integer, String, Table, update
 from sqlalchemy.schema import CreateTable
 
 from reference_impl.common_core.events import (
@@ -56,17 +55,17 @@ def batch_consumer(idempotency: Idempotency, teller: Teller, topic: str, ttl_sec
     async def handle(message: Message) -> Apply:
         data = message.event.data if message.event else None
 
-        async def apply(transaction: AsyncConnection) -> None:
+        def apply(transaction: Connection) -> None:
             match data:
                 case BatchEssaysReadyV1():
-                    await _begin(transaction, data)
+                    _begin(transaction, data)
                     for request in _requests(data):
-                        await teller.tell(transaction, message, request, topic=topic, key=request.essay_id)
+                        teller.tell(transaction, message, request, topic=topic, key=request.essay_id)
                 case BatchAssessmentCompletedV1():
-                    await _end(transaction, data.pipeline_id)
+                    _end(transaction, data.pipeline_id)
                 case other:
                     raise TypeError(f"neither beginning nor end of a pass: {type(other).__name__}")
-            await ledger.record(transaction, message, data.pipeline_id)
+            ledger.record(transaction, message, data.pipeline_id)
 
         return apply
 
@@ -87,14 +86,14 @@ def _requests(data: BatchEssaysReadyV1) -> list[EssaySpellcheckRequestedV1]:
     ]
 
 
-async def _begin(transaction: AsyncConnection, data: BatchEssaysReadyV1) -> None:
+def _begin(transaction: Connection, data: BatchEssaysReadyV1) -> None:
     """What was begun before stays as it is: that it came twice is the inbox's to prevent, and the ledger's to show."""
     new = {"pipeline_id": data.pipeline_id, "batch_id": data.batch_id, "size": len(data.essays)}
-    await insert_if_absent(transaction, PIPELINE, **new, state=PipelineState.REQUESTED)
+    insert_if_absent(transaction, PIPELINE, **new, state=PipelineState.REQUESTED)
 
 
-async def _end(transaction: AsyncConnection, pipeline_id: str) -> None:
+def _end(transaction: Connection, pipeline_id: str) -> None:
     same = PIPELINE.c.pipeline_id == pipeline_id
-    ended = await transaction.execute(update(PIPELINE).where(same).values(state=PipelineState.ASSESSED))
+    ended = transaction.execute(update(PIPELINE).where(same).values(state=PipelineState.ASSESSED))
     if ended.rowcount != 1:
         raise IllegalTransition(f"pass {pipeline_id} was never {PipelineState.REQUESTED} and cannot become assessed")

@@ -6,12 +6,10 @@ import asyncio
 from dataclasses import asdict
 
 import rfc8785
-from sqlalchemy import Column, Index, Integer, String, Table, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Column, Connection, Index, Integer, String, Table, insert, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from reference_impl.cj_assessment.features import Features, measure
-from reference_impl.cj_assessment.protocols import ContentServiceClientProtocol
 from reference_impl.cj_assessment.ranking import rank
 from reference_impl.common_core.enums import ContentType
 from reference_impl.common_core.events import (
@@ -23,6 +21,7 @@ from reference_impl.service_libs import ledger
 from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
 from reference_impl.service_libs.idempotency import Apply, Consume, Idempotency, idempotent_consumer
 from reference_impl.service_libs.message import Message
+from reference_impl.service_libs.protocols import ContentServiceClientProtocol
 from reference_impl.service_libs.teller import Teller
 
 CONSUMER = "cj_assessment"
@@ -104,23 +103,23 @@ def assessment_consumer(  # noqa: PLR0913 - all that the two handlers need
 def _admitting(
     message: Message, data: EssaySpellcheckCompletedV1, features: Features, teller: Teller, topic: str
 ) -> Apply:
-    async def apply(transaction: AsyncConnection) -> None:
-        complete = await _admit(transaction, data, features)
-        await ledger.record(transaction, message, data.business_key)
+    def apply(transaction: Connection) -> None:
+        complete = _admit(transaction, data, features)
+        ledger.record(transaction, message, data.business_key)
         if complete:
             request = BatchAssessmentRequestedV1(batch_id=data.batch_id, pipeline_id=data.pipeline_id)
-            await teller.tell(transaction, message, request, topic=topic, key=data.batch_id)
+            teller.tell(transaction, message, request, topic=topic, key=data.batch_id)
 
     return apply
 
 
-async def _admit(transaction: AsyncConnection, data: EssaySpellcheckCompletedV1, features: Features) -> bool:
+def _admit(transaction: Connection, data: EssaySpellcheckCompletedV1, features: Features) -> bool:
     """Admit an essay; whether it was the last of its pass."""
     same = {"pipeline_id": data.pipeline_id}
-    await transaction.execute(insert(ADMISSION).values(**same, essay_id=data.essay_id, **asdict(features)))
+    transaction.execute(insert(ADMISSION), {**same, "essay_id": data.essay_id, **asdict(features)})
     new = {"batch_id": data.batch_id, "size": data.pipeline_size, "admitted": 0}
-    await insert_if_absent(transaction, ASSESSMENT, **same, **new)
-    counted = await transaction.execute(
+    insert_if_absent(transaction, ASSESSMENT, **same, **new)
+    counted = transaction.execute(
         update(ASSESSMENT)
         .where(ASSESSMENT.c.pipeline_id == data.pipeline_id)
         .values(admitted=ASSESSMENT.c.admitted + 1)
@@ -138,8 +137,7 @@ async def _assess(
 ) -> BatchAssessmentCompletedV1:
     """Rank the admitted essays, and store the result."""
     query = select(ADMISSION).where(ADMISSION.c.pipeline_id == data.pipeline_id)
-    async with database.reading() as connection:
-        rows = (await connection.execute(query)).all()
+    rows = await database.read(lambda connection: connection.execute(query).all())
     ranking = await asyncio.to_thread(
         rank, {row.essay_id: Features(row.words, row.distinct_words, row.sentences, row.corrections) for row in rows}
     )
@@ -154,14 +152,12 @@ async def _assess(
 
 
 def _concluding(message: Message, completed: BatchAssessmentCompletedV1, teller: Teller, topic: str) -> Apply:
-    async def apply(transaction: AsyncConnection) -> None:
+    def apply(transaction: Connection) -> None:
         same = ASSESSMENT.c.pipeline_id == completed.pipeline_id
-        await transaction.execute(
-            update(ASSESSMENT).where(same).values(result_storage_id=completed.result_storage_id)
-        )
+        transaction.execute(update(ASSESSMENT).where(same).values(result_storage_id=completed.result_storage_id))
         rows = [{"pipeline_id": completed.pipeline_id, **essay.model_dump()} for essay in completed.ranking]
-        await transaction.execute(insert(RANKING), rows)
-        await ledger.record(transaction, message, completed.business_key)
-        await teller.tell(transaction, message, completed, topic=topic, key=completed.batch_id)
+        transaction.execute(insert(RANKING), rows)
+        ledger.record(transaction, message, completed.business_key)
+        teller.tell(transaction, message, completed, topic=topic, key=completed.batch_id)
 
     return apply

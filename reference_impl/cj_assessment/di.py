@@ -7,11 +7,11 @@ from dishka import Provider, Scope, provide
 from reference_impl.cj_assessment import core_logic
 from reference_impl.cj_assessment.config import CjAssessmentSettings
 from reference_impl.cj_assessment.core_logic import assessment_consumer
-from reference_impl.cj_assessment.protocols import ContentServiceClientProtocol
 from reference_impl.service_libs.consumer import Subscription
 from reference_impl.service_libs.database import Database
 from reference_impl.service_libs.di import consumer_providers
 from reference_impl.service_libs.idempotency import Idempotency
+from reference_impl.service_libs.protocols import ContentServiceClientProtocol
 from reference_impl.service_libs.teller import Teller
 
 

@@ -29,4 +29,5 @@ class DeadLetterKind(StrEnum):
 
     MALFORMED = "malformed"
     POISON = "poison"
+    UNKNOWN_VERSION = "unknown_version"
     CONFLICT = "conflict"

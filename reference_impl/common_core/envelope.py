@@ -14,13 +14,13 @@ EventType = Annotated[str, StringConstraints(pattern=r"^huleedu(\.[a-z][a-z0-9_]
 
 
 class EventEnvelope(BaseModel, Generic[T]):
-    """An event: who says what about which fact. Frozen; fields it does not know are refused.
+    """An event: who says what about which fact. Frozen; fields that a newer producer adds are passed over.
 
     ``event_id`` is deterministic (see ``event_ids``); ``event_timestamp`` and all else outside ``data`` may
     differ between two publications of the same fact.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     event_id: UUID
     event_type: EventType

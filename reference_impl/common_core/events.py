@@ -23,9 +23,9 @@ Name = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class Part(BaseModel):
-    """A piece of an event's ``data``: frozen, and nothing it does not know."""
+    """A piece of an event's ``data``: frozen; a newer producer may add fields, and what they mean is not needed here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
 
 class EventData(Part):
@@ -54,6 +54,7 @@ class EssayContentProvisionedV1(EventData):
     raw_file_storage_id: StorageId
     text_storage_id: StorageId
     extractor_version: int = Field(ge=1)
+    occurrence: int = Field(1, ge=1, description="How often the upload was extracted, with this time")
 
 
 class EssayValidationFailedV1(EventData):
@@ -70,6 +71,7 @@ class EssayValidationFailedV1(EventData):
     reason: ValidationFailure
     detail: str
     extractor_version: int = Field(ge=1)
+    occurrence: int = Field(1, ge=1, description="How often the upload was extracted, with this time")
 
 
 class ReadyEssay(Part):

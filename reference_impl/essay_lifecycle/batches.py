@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Integer, String, Table, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Column, Connection, Integer, String, Table, update
 
 from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1
 from reference_impl.service_libs.database import METADATA, insert_if_absent
@@ -25,15 +24,15 @@ class BatchContradiction(Exception):
     """An outcome does not fit what earlier ones said of its batch."""
 
 
-async def count(transaction: AsyncConnection, outcome: Outcome, *, first: bool) -> bool:
+def count(transaction: Connection, outcome: Outcome, *, first: bool) -> bool:
     """Count an essay's ``first`` outcome; whether every essay of the batch has one now.
 
     From here to its end the transaction holds the batch's row, so of two that settle the last essays at the same time
     the later one sees all that the earlier one wrote.
     """
     new = {"batch_id": outcome.batch_id, "size": outcome.batch_size, "settled": 0, "revision": 0}
-    await insert_if_absent(transaction, BATCH, **new)
-    counted = await transaction.execute(
+    insert_if_absent(transaction, BATCH, **new)
+    counted = transaction.execute(
         update(BATCH)
         .where(BATCH.c.batch_id == outcome.batch_id)
         .values(settled=BATCH.c.settled + int(first))
@@ -46,9 +45,9 @@ async def count(transaction: AsyncConnection, outcome: Outcome, *, first: bool) 
     return bool(settled == size)
 
 
-async def next_pass(transaction: AsyncConnection, batch_id: str) -> str:
+def next_pass(transaction: Connection, batch_id: str) -> str:
     """The ``pipeline_id`` of the batch's next pass, which is its latest from now on."""
-    passed = await transaction.execute(
+    passed = transaction.execute(
         update(BATCH)
         .where(BATCH.c.batch_id == batch_id)
         .values(revision=BATCH.c.revision + 1)

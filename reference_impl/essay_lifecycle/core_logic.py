@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, String, Table, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Column, Connection, Index, Integer, String, Table, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from reference_impl.common_core.events import (
@@ -15,12 +14,12 @@ from reference_impl.common_core.events import (
 )
 from reference_impl.essay_lifecycle import batches
 from reference_impl.essay_lifecycle.batches import BATCH, Outcome
-from reference_impl.essay_lifecycle.protocols import ContentServiceClientProtocol
 from reference_impl.essay_lifecycle.state_machine import EssayState, check
 from reference_impl.service_libs import ledger
 from reference_impl.service_libs.database import METADATA, Migration, insert_if_absent
 from reference_impl.service_libs.idempotency import Apply, Consume, Idempotency, idempotent_consumer
 from reference_impl.service_libs.message import Message
+from reference_impl.service_libs.protocols import ContentServiceClientProtocol
 from reference_impl.service_libs.teller import Teller
 
 CONSUMER = "essay_lifecycle"
@@ -31,6 +30,7 @@ ESSAY = Table(
     Column("essay_id", String, primary_key=True),
     Column("batch_id", String, nullable=False),
     Column("state", String, nullable=False),
+    Column("occurrence", Integer, nullable=False),
     Column("raw_file_storage_id", String, nullable=False),
     Column("text_storage_id", String),
     Column("characters", Integer),
@@ -51,11 +51,11 @@ def essay_consumer(
     async def handle(message: Message) -> Apply:
         outcome, values = await _prepare(message, content)
 
-        async def apply(transaction: AsyncConnection) -> None:
-            ready = await _settle(transaction, outcome, values)
-            await ledger.record(transaction, message, outcome.upload_id)
+        def apply(transaction: Connection) -> None:
+            ready = _settle(transaction, outcome, values)
+            ledger.record(transaction, message, outcome.upload_id)
             if ready is not None:
-                await teller.tell(transaction, message, ready, topic=topic, key=ready.batch_id)
+                teller.tell(transaction, message, ready, topic=topic, key=ready.batch_id)
 
         return apply
 
@@ -86,38 +86,41 @@ async def _prepare(message: Message, content: ContentServiceClientProtocol) -> t
             raise TypeError(f"no outcome of an upload: {type(other).__name__}")
 
 
-async def _settle(
-    transaction: AsyncConnection, outcome: Outcome, values: dict[str, object]
-) -> BatchEssaysReadyV1 | None:
+def _settle(transaction: Connection, outcome: Outcome, values: dict[str, object]) -> BatchEssaysReadyV1 | None:
     """Set the essay's state; what to tell, if that completes its batch, or changes a complete one."""
-    first = await insert_if_absent(
-        transaction, ESSAY, essay_id=outcome.upload_id, batch_id=outcome.batch_id, **values
-    )
-    complete = await batches.count(transaction, outcome, first=first)
-    changed = first or await _change(transaction, outcome.upload_id, values)
+    values = values | {"occurrence": outcome.occurrence}
+    first = insert_if_absent(transaction, ESSAY, essay_id=outcome.upload_id, batch_id=outcome.batch_id, **values)
+    complete = batches.count(transaction, outcome, first=first)
+    changed = first or _change(transaction, outcome.upload_id, values)
     if not (complete and changed):
         return None
-    pipeline_id = await batches.next_pass(transaction, outcome.batch_id)
-    essays = await _ready(transaction, outcome.batch_id)
+    pipeline_id = batches.next_pass(transaction, outcome.batch_id)
+    essays = _ready(transaction, outcome.batch_id)
     if not essays:
         return None
     return BatchEssaysReadyV1(batch_id=outcome.batch_id, pipeline_id=pipeline_id, essays=essays)
 
 
-async def _change(transaction: AsyncConnection, essay_id: str, values: dict[str, object]) -> bool:
-    """Set the state of an essay that had an outcome before; whether state or text are others now."""
+def _change(transaction: Connection, essay_id: str, values: dict[str, object]) -> bool:
+    """Set the state of an essay that had an outcome before; whether state or text are others now.
+
+    An older outcome that comes later, as a replayed dead letter does, changes nothing.
+    """
     same = ESSAY.c.essay_id == essay_id
-    state, text = (await transaction.execute(select(ESSAY.c.state, ESSAY.c.text_storage_id).where(same))).one()
+    present = select(ESSAY.c.state, ESSAY.c.text_storage_id, ESSAY.c.occurrence).where(same).with_for_update()
+    state, text, occurrence = transaction.execute(present).one()
+    if occurrence > values["occurrence"]:
+        return False
     check(essay_id, EssayState(state), EssayState(str(values["state"])))
-    await transaction.execute(update(ESSAY).where(same).values(**values))
+    transaction.execute(update(ESSAY).where(same).values(**values))
     return (state, text) != (values["state"], values["text_storage_id"])
 
 
-async def _ready(transaction: AsyncConnection, batch_id: str) -> tuple[ReadyEssay, ...]:
+def _ready(transaction: Connection, batch_id: str) -> tuple[ReadyEssay, ...]:
     query = select(ESSAY.c.essay_id, ESSAY.c.text_storage_id).where(
         ESSAY.c.batch_id == batch_id, ESSAY.c.state == EssayState.READY
     )
-    found = (await transaction.execute(query)).all()
+    found = transaction.execute(query).all()
     essays = [ReadyEssay(essay_id=row.essay_id, text_storage_id=row.text_storage_id) for row in found]
     # Sorted here: how a database compares strings is its own affair, and the event's digest rests on it.
     return tuple(sorted(essays, key=lambda essay: essay.essay_id))

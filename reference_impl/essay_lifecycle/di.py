@@ -7,10 +7,10 @@ from dishka import Provider, Scope, provide
 from reference_impl.essay_lifecycle import core_logic
 from reference_impl.essay_lifecycle.config import EssayLifecycleSettings
 from reference_impl.essay_lifecycle.core_logic import essay_consumer
-from reference_impl.essay_lifecycle.protocols import ContentServiceClientProtocol
 from reference_impl.service_libs.consumer import Subscription
 from reference_impl.service_libs.di import consumer_providers
 from reference_impl.service_libs.idempotency import Idempotency
+from reference_impl.service_libs.protocols import ContentServiceClientProtocol
 from reference_impl.service_libs.teller import Teller
 
 

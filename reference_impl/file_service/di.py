@@ -20,6 +20,7 @@ from reference_impl.service_libs.database import Database
 from reference_impl.service_libs.di import OutboxProvider, SurroundingsProvider
 from reference_impl.service_libs.outbox import Outbox, Relay
 from reference_impl.service_libs.readiness import PublisherChecks
+from reference_impl.service_libs.retention import Retention
 from reference_impl.service_libs.serving import Service
 from reference_impl.service_libs.settings import (
     ContentSettings,
@@ -78,12 +79,18 @@ class FileServiceProvider(Provider):
     worker = provide(Worker, scope=Scope.APP)
 
     @provide(scope=Scope.APP)
-    def service(
-        self, settings: FileServiceSettings, desk: UploadDesk, worker: Worker, relay: Relay, needed: PublisherChecks
+    def service(  # noqa: PLR0913, PLR0917 - what the service is made of
+        self,
+        settings: FileServiceSettings,
+        desk: UploadDesk,
+        worker: Worker,
+        relay: Relay,
+        retention: Retention,
+        needed: PublisherChecks,
     ) -> Service:
         """The whole."""
         app = build_app(desk, max_upload_bytes=settings.max_upload_bytes, needed=needed)
-        return Service(app, (worker.run, relay.run))
+        return Service(app, (worker.run, relay.run, retention.run))
 
 
 def providers() -> list[Provider]:

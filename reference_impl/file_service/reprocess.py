@@ -7,7 +7,6 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from random import SystemRandom
 
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement
@@ -57,9 +56,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _reprocess(settings: DatabaseSettings, which: ColumnElement[bool], version: int) -> dict[str, bool]:
-    database = Database(
-        settings.database_url, [store.MIGRATION], SystemRandom(), busy_seconds=settings.database_busy_seconds
-    )
+    database = Database(settings.database_url, [store.MIGRATION], busy_seconds=settings.database_busy_seconds)
     try:
         await database.start()
         return await reprocess(database, SystemClock(), which, version)

@@ -7,8 +7,21 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 
-from sqlalchemy import Column, ColumnElement, DateTime, Index, Integer, String, Table, case, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Index,
+    Integer,
+    String,
+    Table,
+    bindparam,
+    case,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from reference_impl.common_core.envelope import EventEnvelope
@@ -74,6 +87,7 @@ class Upload:
 
 
 _FIELDS = tuple(UPLOAD.c[field.name] for field in fields(Upload))
+_FIND = select(*_FIELDS).where(UPLOAD.c.upload_id == bindparam("known"))
 
 
 class UploadStore:
@@ -89,9 +103,7 @@ class UploadStore:
 
     async def find(self, upload_id: str) -> Upload | None:
         """A recorded upload, if there is one."""
-        async with self._database.reading() as connection:
-            row = (await connection.execute(select(*_FIELDS).where(UPLOAD.c.upload_id == upload_id))).one_or_none()
-        return Upload(*row) if row is not None else None
+        return await self._database.read(lambda connection: _found(connection, upload_id))
 
     async def record(self, upload: Upload) -> Upload:
         """Record an upload unless its id is known; what is recorded now.
@@ -100,13 +112,16 @@ class UploadStore:
         """
         now = self._clock.now()
         row = asdict(upload) | {"status": "received", "received_at": now, "claimed_until": now}
-        async with self._database.transaction() as transaction:
-            if await insert_if_absent(transaction, UPLOAD, **row):
-                await _join(transaction, upload)
-            found = await transaction.execute(select(*_FIELDS).where(UPLOAD.c.upload_id == upload.upload_id))
-            recorded = Upload(*found.one())
+
+        def record(transaction: Connection) -> Upload | None:
+            if insert_if_absent(transaction, UPLOAD, **row):
+                _join(transaction, upload)
+                return upload
+            return _found(transaction, upload.upload_id)
+
+        recorded = await self._database.write(record)
         self.recorded.set()
-        return recorded
+        return recorded or upload
 
     async def again(self, upload_id: str, extractor_version: int) -> bool | None:
         """Have an upload extracted anew; False if it has no outcome yet, None if it is not known: then it is left."""
@@ -117,42 +132,44 @@ class UploadStore:
     async def claim(self, most: int, seconds: float, besides: Collection[str] = ()) -> list[Upload]:
         """Unfinished uploads that nobody has claimed, oldest first, claimed and counted for so long from now on."""
         now = self._clock.now()
-        unclaimed = (
-            UPLOAD.c.status == "received",
-            UPLOAD.c.claimed_until <= now,
-            UPLOAD.c.upload_id.not_in(besides),
-        )
+        until = now + timedelta(seconds=seconds)
+        # A claim that lasts longer than any can was made before the clock stepped back.
+        free = or_(UPLOAD.c.claimed_until <= now, UPLOAD.c.claimed_until > until)
+        unclaimed = UPLOAD.c.status == "received", free, UPLOAD.c.upload_id.not_in(besides)
         oldest = select(UPLOAD.c.upload_id).where(*unclaimed).order_by(UPLOAD.c.received_at).limit(most)
-        async with self._database.reading() as connection:
-            if (await connection.execute(oldest.limit(1))).first() is None:
-                return []
-        async with self._database.transaction() as transaction:
-            claimed = await transaction.execute(
-                update(UPLOAD)
-                .where(UPLOAD.c.upload_id.in_(oldest.with_for_update(skip_locked=True)))
-                .values(claimed_until=now + timedelta(seconds=seconds), claims=UPLOAD.c.claims + 1)
-                .returning(*_FIELDS)
-            )
-            return [Upload(*row) for row in claimed]
+        claimed = (
+            update(UPLOAD)
+            .where(UPLOAD.c.upload_id.in_(oldest.with_for_update(skip_locked=True)))
+            .values(claimed_until=until, claims=UPLOAD.c.claims + 1)
+            .returning(*_FIELDS)
+        )
+        if not await self._database.read(lambda connection: connection.execute(oldest.limit(1)).all()):
+            return []
+        return await self._database.write(lambda transaction: [Upload(*row) for row in transaction.execute(claimed)])
 
     async def release(self, upload: Upload, seconds: float) -> None:
-        """Give a claim back: it no longer counts, and if nobody else has one by now, the next may follow after so long."""
+        """Give a claim back: it no longer counts, and if nobody else has one by now, the next may follow after so long.
+
+        ``seconds`` are no more than a claim lasts.
+        """
         until = self._clock.now() + timedelta(seconds=seconds)
         ours = UPLOAD.c.claimed_until == upload.claimed_until
         given_back = update(UPLOAD).values(
             claims=UPLOAD.c.claims - 1, claimed_until=case((ours, until), else_=UPLOAD.c.claimed_until)
         )
-        async with self._database.transaction() as transaction:
-            await transaction.execute(given_back.where(*_open_still(upload)))
+        await self._database.write(lambda transaction: transaction.execute(given_back.where(*_open_still(upload))))
 
     async def finish(self, upload: Upload, status: str, event: EventEnvelope[EventData]) -> bool:
         """Close an upload and leave its outcome event, in one transaction; False if it was closed before."""
-        async with self._database.transaction() as transaction:
-            closed = await transaction.execute(update(UPLOAD).where(*_open_still(upload)).values(status=status))
-            if closed.rowcount != 1:
-                return False
-            await self._outbox.add(transaction, self._topic, upload.upload_id, event.model_dump_json().encode())
-            return True
+        value = event.model_dump_json().encode()
+
+        def finish(transaction: Connection) -> bool:
+            closed = transaction.execute(update(UPLOAD).where(*_open_still(upload)).values(status=status))
+            if closed.rowcount == 1:
+                self._outbox.add(transaction, self._topic, upload.upload_id, value)
+            return closed.rowcount == 1
+
+        return await self._database.write(finish)
 
 
 async def reprocess(
@@ -171,11 +188,19 @@ async def reprocess(
     }
     finished = UPLOAD.c.status != "received"
     chosen = select(UPLOAD.c.upload_id, finished.label("finished")).where(which).order_by(UPLOAD.c.upload_id)
-    async with database.transaction() as transaction:
+
+    def reprocess(transaction: Connection) -> dict[str, bool]:
         # Locked from here on, where there are such locks: what is reported is what is done.
-        found = {row.upload_id: row.finished for row in await transaction.execute(chosen.with_for_update())}
-        await transaction.execute(update(UPLOAD).where(which, finished).values(again))
-    return found
+        found = {row.upload_id: row.finished for row in transaction.execute(chosen.with_for_update())}
+        transaction.execute(update(UPLOAD).where(which, finished).values(again))
+        return found
+
+    return await database.write(reprocess)
+
+
+def _found(connection: Connection, upload_id: str) -> Upload | None:
+    row = connection.execute(_FIND, {"known": upload_id}).one_or_none()
+    return Upload(*row) if row is not None else None
 
 
 def _open_still(upload: Upload) -> tuple[ColumnElement[bool], ...]:
@@ -186,15 +211,15 @@ def _open_still(upload: Upload) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-async def _join(transaction: AsyncConnection, upload: Upload) -> None:
+def _join(transaction: Connection, upload: Upload) -> None:
     """Take a place in the upload's batch, which begins with its first upload."""
     same = BATCH.c.batch_id == upload.batch_id
-    await insert_if_absent(transaction, BATCH, batch_id=upload.batch_id, size=upload.batch_size, uploads=0)
+    insert_if_absent(transaction, BATCH, batch_id=upload.batch_id, size=upload.batch_size, uploads=0)
     room = BATCH.c.size == upload.batch_size, BATCH.c.uploads < BATCH.c.size
     joined = update(BATCH).where(same, *room).values(uploads=BATCH.c.uploads + 1)
-    if (await transaction.execute(joined)).rowcount == 1:
+    if transaction.execute(joined).rowcount == 1:
         return
-    size = (await transaction.execute(select(BATCH.c.size).where(same))).scalar_one()
+    size = transaction.execute(select(BATCH.c.size).where(same)).scalar_one()
     if size != upload.batch_size:
         raise BatchRefused("batch_size_differs", f"this batch has {size} uploads, not {upload.batch_size}")
     raise BatchRefused("batch_full", f"this batch has its {size} uploads already")

@@ -34,7 +34,7 @@ class Worker:
     _in_hand: set[str] = field(default_factory=set, init=False)
 
     async def run(self) -> None:
-        """Work until cancelled; what is then unfinished is claimed again after its claim has run out."""
+        """Work until cancelled; what is then unfinished is given back."""
         busy: set[asyncio.Task[None]] = set()
         try:
             while True:
@@ -54,11 +54,18 @@ class Worker:
     async def _claim(self, most: int) -> list[Upload]:
         if most == 0:
             return []
-        return await self.backoff.persist(
-            # A claim may run out while this very worker is at it: then it is no claim of a process that died.
-            lambda: self.uploads.claim(most, self.settings.claim_seconds, besides=self._in_hand),
-            "claim uploads",
-        )
+        return await self.backoff.persist(lambda: self._claim_once(most), "claim uploads")
+
+    async def _claim_once(self, most: int) -> list[Upload]:
+        # A claim may run out while this very worker is at it: then it is no claim of a process that died.
+        claim = self.uploads.claim(most, self.settings.claim_seconds, besides=self._in_hand)
+        claiming = asyncio.create_task(claim)
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            for upload in await claiming:  # the transaction goes on all the same
+                await self._release(upload, 0)
+            raise
 
     async def _finish_or_release(self, upload: Upload) -> None:
         """Only dependencies can fail here: what is wrong with the bytes is an outcome. So it is tried for ever.
@@ -71,12 +78,24 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - whatever it was, the upload must have its outcome
                 failures = self._failures[upload.upload_id] = self._failures.get(upload.upload_id, 0) + 1
                 _log.warning("tried again", failures=failures, error=repr(error))
-                delay = self.backoff.delay(failures)
-                await self.backoff.persist(lambda: self.uploads.release(upload, delay), "release an upload")
+                await self._release(upload, min(self.backoff.delay(failures), self.settings.claim_seconds))
+            except asyncio.CancelledError:
+                await self._release(upload, 0)
+                raise
             else:
                 self._failures.pop(upload.upload_id, None)
             finally:
                 self._in_hand.discard(upload.upload_id)
+
+    async def _release(self, upload: Upload, seconds: float) -> None:
+        """Also if this task is cancelled meanwhile: a claim that is not given back is one of a process that died."""
+        release = self.backoff.persist(lambda: self.uploads.release(upload, seconds), "release an upload")
+        releasing = asyncio.create_task(release)
+        try:
+            await asyncio.shield(releasing)
+        except asyncio.CancelledError:
+            await releasing
+            raise
 
     async def finish(self, upload: Upload) -> None:
         """Extract, validate, store the text, close the upload with its outcome."""
@@ -116,6 +135,7 @@ def provisioned(upload: Upload, text_storage_id: str) -> EssayContentProvisioned
         raw_file_storage_id=upload.raw_file_storage_id,
         text_storage_id=text_storage_id,
         extractor_version=upload.extractor_version,
+        occurrence=upload.occurrence,
     )
 
 
@@ -130,4 +150,5 @@ def failed(upload: Upload, reason: ValidationFailure, detail: str) -> EssayValid
         reason=reason,
         detail=detail,
         extractor_version=upload.extractor_version,
+        occurrence=upload.occurrence,
     )

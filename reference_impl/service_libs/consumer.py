@@ -20,27 +20,14 @@ from reference_impl.service_libs.idempotency import Consume
 from reference_impl.service_libs.kafka_internals import close_abruptly, has_stopped_fetching, read_leniently
 from reference_impl.service_libs.message import Delivery
 from reference_impl.service_libs.metrics import Metrics
+from reference_impl.service_libs.settings import ConsumerSettings
+from reference_impl.service_libs.suspects import Suspects
 
 _log = structlog.get_logger()
 
 _POLL_MS = 200
 _LAG_SECONDS = 5.0
 _LONGEST_GRACE_SECONDS = 1.5
-
-
-@dataclass(frozen=True)
-class Membership:
-    """How a consumer takes part in its group; times in milliseconds."""
-
-    bootstrap: str
-    group: str
-    session_timeout_ms: int
-    heartbeat_interval_ms: int
-    request_timeout_ms: int
-    backoff_ms: int
-    metadata_max_age_ms: int
-    fetch_max_wait_ms: int
-    max_poll_records: int
 
 
 @dataclass(frozen=True)
@@ -54,12 +41,18 @@ class Subscription:
 class Consumer:
     """Reads topics as a member of a group, for ever; joins again with a new client whenever the old one breaks."""
 
-    def __init__(
-        self, membership: Membership, subscription: Subscription, backoff: Backoff, metrics: Metrics
+    def __init__(  # what it reads, how, and what it does with it
+        self,
+        settings: ConsumerSettings,
+        subscription: Subscription,
+        suspects: Suspects,
+        backoff: Backoff,
+        metrics: Metrics,
     ) -> None:
         self._metrics = metrics
-        self._membership = membership
+        self._settings = settings
         self._subscription = subscription
+        self._suspects = suspects
         self._backoff = backoff
         self._session: _Session | None = None
 
@@ -72,12 +65,13 @@ class Consumer:
         """Consume until cancelled; then finish or abandon what is in work, commit, and leave the group."""
         failures = 0
         while True:
-            self._session = _Session(self._membership, self._subscription, self._backoff, self._metrics)
+            self._session = _Session(self._settings, self._subscription, self._suspects, self._backoff, self._metrics)
             try:
                 await self._session.run()
-            except (KafkaError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever broke, a consumer that stands still is worse
                 failures = 1 if self._session.joined else failures + 1
-                _log.warning("joining anew", failures=failures, error=repr(error))
+                ours = not isinstance(error, KafkaError | OSError)
+                _log.warning("joining anew", failures=failures, error=repr(error), exc_info=ours)
                 await self._backoff.wait(failures)
 
 
@@ -85,30 +79,37 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
     """One client, from joining to leaving."""
 
     def __init__(
-        self, membership: Membership, subscription: Subscription, backoff: Backoff, metrics: Metrics
+        self,
+        settings: ConsumerSettings,
+        subscription: Subscription,
+        suspects: Suspects,
+        backoff: Backoff,
+        metrics: Metrics,
     ) -> None:
         self._metrics = metrics
+        self._suspects = suspects
+        self._held: asyncio.Task[None] | None = None
         self.assigned = False
         self.joined = False
         self._subscription = subscription
         self._backoff = backoff
-        self._batch = membership.max_poll_records
-        self._request_seconds = membership.request_timeout_ms / 1000
+        self._batch = settings.max_poll_records
+        self._request_seconds = settings.kafka_request_timeout_ms / 1000
         # Less than the session's time-out, which is also how long the group waits for a member in a rebalance, and
         # little enough to abandon, commit and leave within the time that a process has to end.
-        self._grace_seconds = min(membership.session_timeout_ms / 3000, _LONGEST_GRACE_SECONDS)
+        self._grace_seconds = min(settings.session_timeout_ms / 3000, _LONGEST_GRACE_SECONDS)
         self._client = AIOKafkaConsumer(
-            bootstrap_servers=membership.bootstrap,
-            group_id=membership.group,
+            bootstrap_servers=settings.kafka,
+            group_id=settings.group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # the client's default loses what came before the first commit
             isolation_level="read_committed",
-            session_timeout_ms=membership.session_timeout_ms,
-            heartbeat_interval_ms=membership.heartbeat_interval_ms,
-            request_timeout_ms=membership.request_timeout_ms,
-            retry_backoff_ms=membership.backoff_ms,
-            metadata_max_age_ms=membership.metadata_max_age_ms,
-            fetch_max_wait_ms=membership.fetch_max_wait_ms,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=settings.heartbeat_interval_ms,
+            request_timeout_ms=settings.kafka_request_timeout_ms,
+            retry_backoff_ms=settings.kafka_backoff_ms,
+            metadata_max_age_ms=settings.kafka_metadata_max_age_ms,
+            fetch_max_wait_ms=settings.fetch_max_wait_ms,
         )
         self._workers: dict[TopicPartition, asyncio.Task[None]] = {}
         self._stopping: set[TopicPartition] = set()
@@ -122,7 +123,6 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         try:
             async with asyncio.timeout(2 * self._request_seconds):
                 await self._client.start()
-            read_leniently(self._client)
             self._client.subscribe(list(self._subscription.topics), listener=self)
             while True:
                 batches = await self._client.getmany(timeout_ms=_POLL_MS, max_records=self._batch)
@@ -130,6 +130,12 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                     self._begin(partition, records)
                 if has_stopped_fetching(self._client):  # it would say nothing, for ever
                     raise KafkaError("the client stopped fetching")
+                for task in (*beside, *self._workers.values()):
+                    if task.done():
+                        task.result()  # what broke, broke the session: without it nothing would be committed, or handled
+        except UnicodeDecodeError:  # in the middle of a batch, which the client would fetch again for ever
+            read_leniently()
+            raise
         finally:
             for task in beside:
                 task.cancel()
@@ -138,17 +144,32 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self.assigned = self.joined = True
-        _log.info("assigned", partitions=sorted(partition.partition for partition in assigned))
+        ours = [(partition.topic, partition.partition) for partition in assigned]
+        self._held = asyncio.create_task(self._suspects.hold(ours))
+        _log.info("assigned", partitions=sorted(ours))
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - always all
         """Hand over with nothing in work: two members must not work on one partition, nor one member twice."""
         self.assigned = False
         await self._stop_workers(list(self._workers))
-        await self._commit(self._grace_seconds)
+        await self._hand_over()
         self._finished.clear()
         self._reached.clear()
         self._committed.clear()
         self._metrics.lag.clear()
+
+    async def _hand_over(self) -> None:
+        """Commit, and let go: both within the time that the group waits."""
+        await self._commit(self._grace_seconds)
+        if self._held is None:
+            return
+        self._held.cancel()
+        self._held = None
+        try:
+            async with asyncio.timeout(self._grace_seconds):
+                await self._suspects.let_go()
+        except Exception as error:  # noqa: BLE001 - whoever comes next is careful in vain, no more
+            _log.warning("partitions not let go", error=repr(error))
 
     def _begin(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
         if self.assigned:
@@ -160,6 +181,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             self._client.seek(partition, records[0].offset)
 
     async def _work(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
+        if self._held is not None:
+            await asyncio.shield(self._held)
         for record in records:
             if partition in self._stopping:
                 return
@@ -241,7 +264,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                         self._metrics.lag.labels(partition.topic, partition.partition).set(end - at)
 
     async def _leave(self) -> None:
-        await self._commit(self._grace_seconds)
+        await self._hand_over()
         try:
             async with asyncio.timeout(self._request_seconds):
                 await self._client.stop()

@@ -1,17 +1,34 @@
-"""One code path to the database, SQLite or Postgres: SQLAlchemy Core."""
+"""One code path to the database, SQLite or Postgres: SQLAlchemy Core, a transaction as one function in one thread.
+
+The function is given the transaction and cannot await, so nothing can be called over the network inside it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from random import Random
-from typing import Protocol
+from datetime import datetime
+from functools import cache, partial
+from typing import Protocol, TypeVar
 
 import structlog
-from sqlalchemy import URL, Column, MetaData, String, Table, insert, make_url, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Insert,
+    MetaData,
+    String,
+    Table,
+    delete,
+    insert,
+    make_url,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable, ExecutableDDLElement
 
 from reference_impl.service_libs.postgres import Postgres
@@ -19,45 +36,50 @@ from reference_impl.service_libs.sqlite import Sqlite
 
 _log = structlog.get_logger()
 
+T = TypeVar("T")
+
 METADATA = MetaData()
 """Where every service's tables are described."""
 
 _MIGRATION = Table("migration", METADATA, Column("name", String, primary_key=True))
-_EPOCH = Table("epoch", METADATA, Column("epoch", String, primary_key=True))
+_AT_ONCE = 1_000
+"""Rows deleted in one transaction, so that nobody waits for long behind it."""
 
 
 @dataclass(frozen=True)
 class Migration:
-    """A named step that runs once in a database's life."""
+    """A named step that runs once in a database's life. A row goes once what stands in one of ``ages`` is too old."""
 
     name: str
     statements: Sequence[ExecutableDDLElement]
+    ages: Sequence[Column[datetime]] = ()
 
 
 class Store(Protocol):
-    """What differs from one kind of database to another; ``migrating`` is a transaction that one holds at a time."""
+    """What differs from one kind of database to another."""
 
-    def transaction(self, *, durable: bool) -> AbstractAsyncContextManager[AsyncConnection]: ...
-    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
-    def migrating(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
-    async def stop(self) -> None: ...
+    writing: Engine
+    reading: Engine
+    writers: int
+    """Transactions that may run at once."""
+
+    def begin_migrating(self, transaction: Connection) -> None:
+        """Have one process at a time migrate. Raises ``ValueError`` for a server that would lose commits."""
 
 
 class Database:
     """Transactions, reads that wait for none of them, and migrations that run once.
 
-    ``start`` must have ended before anything else is asked. ``epoch`` is a random id that the first migration wrote:
-    a new database has another, so what Redis remembers of an older one does not count.
+    ``start`` must have ended before anything else is asked; then ``started`` is true.
     """
 
-    def __init__(
-        self, url: str, migrations: Sequence[Migration], random: Random, *, busy_seconds: float = 5.0
-    ) -> None:
+    def __init__(self, url: str, migrations: Sequence[Migration], *, busy_seconds: float = 5.0) -> None:
         self._migrations = migrations
-        self._random = random
-        self._store = _store(make_url(url), busy_seconds)
-        self._on_commit: dict[AsyncConnection, list[Callable[[], None]]] = {}
-        self.epoch = ""
+        self._store = _store(url, busy_seconds)
+        self._writers = ThreadPoolExecutor(self._store.writers, "writer")
+        self._readers = ThreadPoolExecutor(2, "reader")
+        self._on_commit: dict[Connection, list[Callable[[], object]]] = {}
+        self.started = False
 
     async def start(self) -> None:
         """Bring the tables up to date, also when several replicas do so at once.
@@ -65,69 +87,90 @@ class Database:
         Raises ``sqlalchemy.exc.DBAPIError`` or ``OSError`` if the database cannot be used now, for instance because
         it is locked or away, and ``ValueError`` if it would lose what it says it has committed.
         """
-        async with self._store.migrating() as transaction:
-            for table in (_MIGRATION, _EPOCH):
-                await transaction.execute(CreateTable(table, if_not_exists=True))
-            done = set((await transaction.execute(select(_MIGRATION.c.name))).scalars())
-            for migration in self._migrations:
-                if migration.name not in done:
-                    for statement in migration.statements:
-                        await transaction.execute(statement)
-                    await transaction.execute(insert(_MIGRATION).values(name=migration.name))
-                    _log.info("migrated", migration=migration.name)
-            epoch = (await transaction.execute(select(_EPOCH.c.epoch))).scalar()
-            if epoch is None:
-                epoch = f"{self._random.getrandbits(128):032x}"
-                await transaction.execute(insert(_EPOCH).values(epoch=epoch))
-        self.epoch = epoch
+        await self.write(self._migrate)
+        self.started = True
 
     async def stop(self) -> None:
-        """Close every connection."""
-        await self._store.stop()
+        """Wait for what is under way, and close every connection."""
+        for threads in (self._writers, self._readers):
+            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+        self._store.writing.dispose()
 
-    def on_commit(self, transaction: AsyncConnection, call: Callable[[], None]) -> None:
-        """Have ``call`` called if and when this transaction has committed."""
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run a function in a transaction that commits when it returns, and rolls back if it raises.
+
+        An error out of the commit itself leaves it open whether it was done, and so does a cancellation: the thread
+        goes on. Whoever asks again must look.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writers, self._write, work, loop)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run a function over a consistent view, without the write lock."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    def on_commit(self, transaction: Connection, call: Callable[[], object]) -> None:
+        """Have ``call`` called in the loop if and when this transaction has committed."""
         self._on_commit.setdefault(transaction, []).append(call)
 
-    @asynccontextmanager
-    async def transaction(self, *, durable: bool = True) -> AsyncIterator[AsyncConnection]:
-        """A transaction that commits on leaving, and rolls back on an error.
+    async def forget(self, before: datetime) -> int:
+        """Delete rows that may go and are older, a little at a time; how many it was."""
+        forgotten = 0
+        for age in (age for migration in self._migrations for age in migration.ages):
+            key = tuple_(*age.table.primary_key.columns)
+            old = select(*age.table.primary_key.columns).where(age < before).limit(_AT_ONCE)
+            gone = delete(age.table).where(key.in_(old))
+            while found := (await self.write(partial(Connection.execute, statement=gone))).rowcount:
+                forgotten += found
+        return forgotten
 
-        An error out of the commit itself leaves it open whether it was done: whoever asks again must look.
-        ``durable=False`` spares the sync: what it commits survives the death of this process, not a loss of power.
-        """
-        async with self._store.transaction(durable=durable) as connection:
+    def _write(self, work: Callable[[Connection], T], loop: asyncio.AbstractEventLoop) -> T:
+        with self._store.writing.connect() as connection:
             try:
-                yield connection
+                with connection.begin():
+                    result = work(connection)
             finally:
                 calls = self._on_commit.pop(connection, [])
         for call in calls:
-            call()
+            loop.call_soon_threadsafe(call)
+        return result
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A consistent view, without the write lock."""
-        async with self._store.reading() as connection:
-            yield connection
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        with self._store.reading.connect() as connection:
+            return work(connection)
+
+    def _migrate(self, transaction: Connection) -> None:
+        self._store.begin_migrating(transaction)
+        transaction.execute(CreateTable(_MIGRATION, if_not_exists=True))
+        done = set(transaction.execute(select(_MIGRATION.c.name)).scalars())
+        for migration in self._migrations:
+            if migration.name not in done:
+                for statement in migration.statements:
+                    transaction.execute(statement)
+                transaction.execute(insert(_MIGRATION).values(name=migration.name))
+                _log.info("migrated", migration=migration.name)
 
 
-async def insert_if_absent(transaction: AsyncConnection, table: Table, **values: object) -> bool:
+def insert_if_absent(transaction: Connection, table: Table, **values: object) -> bool:
     """Insert a row unless its key is there already; whether it was inserted."""
-    result = await transaction.execute(insert_into(transaction, table).values(**values).on_conflict_do_nothing())
-    return result.rowcount == 1
+    return transaction.execute(_unless_there(transaction.dialect.name, table), values).rowcount == 1
 
 
-def insert_into(transaction: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that may say ON CONFLICT, which each dialect has for itself."""
-    return sqlite.insert(table) if transaction.dialect.name == "sqlite" else postgresql.insert(table)
+@cache
+def _unless_there(dialect: str, table: Table) -> Insert:
+    """Each dialect has its own INSERT that may say ON CONFLICT; made once, as making one takes longer than running it."""
+    made = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    # Of an INSERT SQLAlchemy does not promise to keep the count unless it is told to; psycopg's is gone by then.
+    return made.on_conflict_do_nothing().execution_options(preserve_rowcount=True)
 
 
-def _store(url: URL, busy_seconds: float) -> Store:
-    match url.get_backend_name():
+def _store(url: str, busy_seconds: float) -> Store:
+    where = make_url(url)
+    match where.get_backend_name():
         case "sqlite":
-            return Sqlite(url, busy_seconds)
+            return Sqlite(where, busy_seconds)
         case "postgresql":
-            return Postgres(url, busy_seconds)
+            return Postgres(where, busy_seconds)
         case other:
             raise ValueError(
                 f"DATABASE_URL: {other} is not supported; use sqlite:///PATH or postgresql://USER@HOST:PORT/NAME"

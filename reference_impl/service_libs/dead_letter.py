@@ -38,6 +38,7 @@ def dead_letter(message: Message, kind: DeadLetterKind, reason: str, attempts: i
         "kind": kind.value,
         "reason": reason,
         "attempts": attempts,
+        "key_bytes": None if key is None else len(key),
         "key_base64": None if key is None else base64.b64encode(key[:LARGEST_KEY]).decode(),
         "payload_bytes": len(payload),
         "payload_base64": base64.b64encode(payload[:LARGEST_PAYLOAD]).decode(),

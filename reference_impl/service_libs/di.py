@@ -9,16 +9,16 @@ import structlog
 from dishka import AnyOf, Provider, Scope, provide
 from fastapi import FastAPI
 
-from reference_impl.service_libs import inbox, ledger, outbox
+from reference_impl.service_libs import inbox, ledger, outbox, suspects
 from reference_impl.service_libs.backoff import Backoff
 from reference_impl.service_libs.clock import Clock, SystemClock
-from reference_impl.service_libs.consumer import Consumer, Membership
+from reference_impl.service_libs.consumer import Consumer
 from reference_impl.service_libs.content_client import ContentClient
 from reference_impl.service_libs.database import Database, Migration
 from reference_impl.service_libs.errors import RedisUnavailable
 from reference_impl.service_libs.health import health_routes
 from reference_impl.service_libs.hints import Hints
-from reference_impl.service_libs.idempotency import Idempotency, IdempotencyGuard, InboxGuard
+from reference_impl.service_libs.idempotency import Idempotency, IdempotencyGuard, InboxGuard, MaxAttempts
 from reference_impl.service_libs.inbox import Inbox
 from reference_impl.service_libs.kafka_bus import KafkaBus
 from reference_impl.service_libs.metrics import Metrics
@@ -26,6 +26,7 @@ from reference_impl.service_libs.outbox import Outbox, Relay
 from reference_impl.service_libs.protocols import ContentServiceClientProtocol, KafkaBusProtocol, RedisClientProtocol
 from reference_impl.service_libs.readiness import PublisherChecks, group_joined, publisher_checks, redis_answers
 from reference_impl.service_libs.redis_client import RedisClient
+from reference_impl.service_libs.retention import Retention
 from reference_impl.service_libs.serving import Service
 from reference_impl.service_libs.settings import (
     ConsumerSettings,
@@ -37,12 +38,13 @@ from reference_impl.service_libs.settings import (
     ServiceSettings,
     load,
 )
+from reference_impl.service_libs.suspects import Suspects
 from reference_impl.service_libs.teller import Teller
 
 _log = structlog.get_logger()
 
 
-CONSUMER_MIGRATIONS = (outbox.MIGRATION, inbox.MIGRATION, ledger.MIGRATION)
+CONSUMER_MIGRATIONS = (outbox.MIGRATION, inbox.MIGRATION, ledger.MIGRATION, suspects.MIGRATION)
 """The tables that every consumer has."""
 
 
@@ -75,11 +77,9 @@ class OutboxProvider(Provider):
         return Backoff(settings.retry_first_seconds, settings.retry_longest_seconds, random)
 
     @provide(scope=Scope.APP)
-    async def database(self, settings: DatabaseSettings, random: Random, backoff: Backoff) -> AsyncIterator[Database]:
+    async def database(self, settings: DatabaseSettings, backoff: Backoff) -> AsyncIterator[Database]:
         """The service's database, migrated."""
-        database = Database(
-            settings.database_url, self._migrations, random, busy_seconds=settings.database_busy_seconds
-        )
+        database = Database(settings.database_url, self._migrations, busy_seconds=settings.database_busy_seconds)
         try:
             await backoff.persist(database.start, "migrate the database")
             yield database
@@ -113,6 +113,7 @@ class OutboxProvider(Provider):
         return Outbox(database)
 
     relay = provide(Relay, scope=Scope.APP)
+    retention = provide(Retention, scope=Scope.APP)
 
     @provide(scope=Scope.APP)
     def needed(self, database: Database, bus: KafkaBus, content: ContentClient) -> PublisherChecks:
@@ -159,9 +160,14 @@ class ConsumerProvider(Provider):
         await client.stop()
 
     @provide(scope=Scope.APP)
-    def inbox(self, settings: KafkaSettings, database: Database, outbox: Outbox) -> Inbox:
+    def inbox(self, settings: KafkaSettings, outbox: Outbox, clock: Clock) -> Inbox:
         """What was closed."""
-        return Inbox(database, outbox, settings.topic_dead_letters)
+        return Inbox(outbox, clock, settings.topic_dead_letters)
+
+    @provide(scope=Scope.APP)
+    def suspects(self, settings: ConsumerSettings, database: Database, backoff: Backoff, random: Random) -> Suspects:
+        """What may have ended a process."""
+        return Suspects(database, backoff, random, group=settings.group, most=settings.max_attempts)
 
     @provide(scope=Scope.APP)
     def guard(  # noqa: PLR0913, PLR0917 - what the guard and its hints are made of
@@ -177,38 +183,22 @@ class ConsumerProvider(Provider):
         hints = Hints(
             redis,
             random,
-            lambda: database.epoch,
             lease_seconds=settings.lease_seconds,
             retry_after=settings.redis_retry_after_seconds,
         )
         return InboxGuard(database, inbox, hints, metrics)
 
     @provide(scope=Scope.APP)
-    def idempotency(
-        self, settings: ConsumerSettings, guard: IdempotencyGuard, inbox: Inbox, backoff: Backoff, metrics: Metrics
-    ) -> Idempotency:
-        """What the decorator needs."""
-        return Idempotency(guard, inbox, backoff, metrics, settings.max_attempts)
+    def max_attempts(self, settings: ConsumerSettings) -> MaxAttempts:
+        """Of a handler at an event."""
+        return MaxAttempts(settings.max_attempts)
+
+    idempotency = provide(Idempotency, scope=Scope.APP)
 
     @provide(scope=Scope.APP)
     def teller(self, settings: ConsumerSettings, outbox: Outbox, clock: Clock) -> Teller:
         """What tells follow-up events."""
         return Teller(outbox, clock, settings.SERVICE)
-
-    @provide(scope=Scope.APP)
-    def membership(self, settings: ConsumerSettings) -> Membership:
-        """How the service takes part in its group."""
-        return Membership(
-            bootstrap=settings.kafka,
-            group=settings.group,
-            session_timeout_ms=settings.session_timeout_ms,
-            heartbeat_interval_ms=settings.heartbeat_interval_ms,
-            request_timeout_ms=settings.kafka_request_timeout_ms,
-            backoff_ms=settings.kafka_backoff_ms,
-            metadata_max_age_ms=settings.kafka_metadata_max_age_ms,
-            fetch_max_wait_ms=settings.fetch_max_wait_ms,
-            max_poll_records=settings.max_poll_records,
-        )
 
     consumer = provide(Consumer, scope=Scope.APP)
 
@@ -218,6 +208,7 @@ class ConsumerProvider(Provider):
         settings: ServiceSettings,
         consumer: Consumer,
         relay: Relay,
+        retention: Retention,
         needed: PublisherChecks,
         redis: RedisClient,
         metrics: Metrics,
@@ -226,7 +217,7 @@ class ConsumerProvider(Provider):
         app = FastAPI(title=settings.SERVICE, openapi_url=None)
         checks = {**needed, "group": group_joined(consumer)}
         app.include_router(health_routes(checks, {"redis": redis_answers(redis)}))
-        return Service(app, (consumer.run, relay.run), metrics)
+        return Service(app, (consumer.run, relay.run, retention.run), metrics)
 
 
 def consumer_providers(settings: type[ConsumerSettings], migration: Migration, own: Provider) -> list[Provider]:

@@ -33,14 +33,12 @@ class Hints:
         self,
         redis: RedisClientProtocol,
         random: Random,
-        epoch: Callable[[], str],
         *,
         lease_seconds: int,
         retry_after: float,
     ) -> None:
         self._redis = redis
         self._random = random
-        self._epoch = epoch
         self._lease_seconds = lease_seconds
         self._retry_after = retry_after
         self._left_alone_until = 0.0
@@ -82,7 +80,7 @@ class Hints:
         await self._ask(lambda: self._redis.delete_if_equals(self._lease(message), token))
 
     def _hint(self, message: Message) -> str:
-        return f"done:{self._epoch()}:{message.consumer}:{message.event_id}"
+        return f"done:{message.consumer}:{message.event_id}"
 
     def _lease(self, message: Message) -> str:
         return f"lease:{message.consumer}:{message.event_id}"

@@ -1,9 +1,9 @@
 """Exactly one effect from deliveries that come at least once.
 
-    1  identity of the event                malformed: dead letter
-    2  hint says done with this digest      skip
+    1  identity of the event                malformed, or of a version not known here: dead letter
+    2  hint says done with this digest      look into the inbox; skip if it says so too
     3  lease, best effort
-    4  prepare: reads, calls, computes      no transaction open; an attempt, counted before
+    4  prepare: reads, calls, computes      no transaction open
     5  one transaction: the inbox row first, then the effect, its ledger row and follow-up events
     6  hint, release of the lease
     7  the offset, by the consumer, when the function below returns
@@ -13,13 +13,13 @@ Safety rests on step 5 alone.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import NewType, Protocol
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from reference_impl.common_core.enums import DeadLetterKind
 from reference_impl.common_core.events import EventData
@@ -29,13 +29,14 @@ from reference_impl.service_libs.database import Database
 from reference_impl.service_libs.errors import is_dependency_error
 from reference_impl.service_libs.hints import Hints
 from reference_impl.service_libs.inbox import Closing, Inbox
-from reference_impl.service_libs.message import Delivery, Malformed, Message
+from reference_impl.service_libs.message import Delivery, Malformed, Message, UnknownVersion
 from reference_impl.service_libs.metrics import Metrics
+from reference_impl.service_libs.suspects import ProcessEnded, Suspects
 
 _log = structlog.get_logger()
 
-Apply = Callable[[AsyncConnection], Awaitable[None]]
-"""What a message changes for good, inside the transaction it is given; nothing else may be done in it."""
+Apply = Callable[[Connection], None]
+"""What a message changes for good, inside the transaction it is given. It cannot await: no call leaves it."""
 
 Handler = Callable[[Message], Awaitable[Apply]]
 """Prepares, outside any transaction, and returns what to apply."""
@@ -44,54 +45,29 @@ Consume = Callable[[Delivery], Awaitable[None]]
 """Returns when a delivery is finished for good, so that its offset may be committed."""
 
 
-class AttemptsExhausted(Exception):
-    """The handler has had all its attempts."""
-
-
 class Work:
-    """One message and its handler. ``prepare`` counts an attempt, durably, before it runs the handler."""
+    """One message and its handler."""
 
-    def __init__(self, message: Message, handler: Handler, idempotency: Idempotency, ttl_seconds: int) -> None:
+    def __init__(self, message: Message, handler: Handler, metrics: Metrics, ttl_seconds: int) -> None:
         self.message = message
         self.ttl_seconds = ttl_seconds
-        self.attempts = 0
+        self.applied = False
+        """Whether it was, the last time it was tried."""
         self._handler = handler
-        self._inbox = idempotency.inbox
-        self._metrics = idempotency.metrics
-        self._max_attempts = idempotency.max_attempts
-        self._under_way = False
+        self._metrics = metrics
         self._apply: Apply | None = None
 
     async def prepare(self) -> None:
-        """Step 4. An attempt that a dependency ended was given back."""
-        if not self._under_way:
-            self.attempts, last_error = await self._inbox.begin_attempt(self.message)
-            self._under_way = True
-            if self.attempts > self._max_attempts:
-                self.attempts -= 1
-                raise AttemptsExhausted(last_error or "the process ended in the middle of each attempt")
+        """Step 4."""
         with self._metrics.handler_seconds.time():
             self._apply = await self._handler(self.message)
 
-    async def apply(self, transaction: AsyncConnection) -> None:
+    def apply(self, transaction: Connection) -> None:
         """The effect, in the transaction that closes the message."""
         if self._apply is None:
             raise RuntimeError("apply before prepare")
-        await self._apply(transaction)
-        await self._inbox.forget_attempts(transaction, self.message)
-
-    async def fail(self, error: Exception) -> None:
-        """The attempt is spent; raises ``AttemptsExhausted`` if it was the last."""
-        self._under_way = False
-        await self._inbox.end_attempt(self.message, repr(error))
-        if self.attempts >= self._max_attempts:
-            raise AttemptsExhausted(repr(error)) from error
-
-    async def abandon(self) -> None:
-        """Give an unfinished attempt back: the process is asked to stop, or the partition is taken away."""
-        if self._under_way:
-            self._under_way = False
-            await self._inbox.end_attempt(self.message, None)
+        self._apply(transaction)
+        self.applied = True
 
 
 class IdempotencyGuard(Protocol):
@@ -112,16 +88,16 @@ class InboxGuard:
         self._metrics = metrics
 
     async def once(self, work: Work) -> None:
-        """The hint may end it; the inbox row decides."""
-        done, token = await self._hints.claim(work.message)
-        if done:
+        """The hint says that it is worth looking; the inbox row decides."""
+        hinted, token = await self._hints.claim(work.message)
+        # Redis may remember what the database does not: it was restored, or is another.
+        if hinted and await self._database.read(partial(self._inbox.look, message=work.message)) is Closing.DUPLICATE:
             self._metrics.duplicates.labels("redis").inc()
             return
         try:
             await work.prepare()
-            async with self._database.transaction() as transaction:
-                closing = await self._close(transaction, work)
-            self._count(closing)
+            closing = await self._database.write(partial(self._close, work=work))
+            self._tell(closing)
             if closing in {Closing.NEW, Closing.DUPLICATE}:  # what was set aside may yet be replayed
                 await self._hints.settle(work.message, work.ttl_seconds, token)
                 token = None
@@ -129,22 +105,23 @@ class InboxGuard:
             if token is not None:
                 await self._hints.release(work.message, token)
 
-    def _count(self, closing: Closing) -> None:
+    def _close(self, transaction: Connection, work: Work) -> Closing:
+        closing = self._inbox.close(transaction, work.message)
+        if closing is Closing.NEW:
+            work.apply(transaction)
+        return closing
+
+    def _tell(self, closing: Closing) -> None:
+        if closing is not Closing.NEW:
+            _log.info("not applied", because=closing.value)
         if closing in {Closing.DUPLICATE, Closing.SET_ASIDE}:
             self._metrics.duplicates.labels("inbox").inc()
         elif closing is Closing.CONFLICT:
             self._metrics.conflicts.inc()
 
-    async def _close(self, transaction: AsyncConnection, work: Work) -> Closing:
-        closing = await self._inbox.close(transaction, work.message)
-        if closing is Closing.NEW:
-            await work.apply(transaction)
-            return closing
-        _log.info("not applied", because=closing.value)
-        if closing is Closing.CONFLICT:
-            await self._inbox.quarantine(transaction, work.message)
-        await self._inbox.forget_attempts(transaction, work.message)
-        return closing
+
+MaxAttempts = NewType("MaxAttempts", int)
+"""Failures of a handler's own at an event after which it is set aside."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +129,12 @@ class Idempotency:
     """What ``idempotent_consumer`` needs of its surroundings."""
 
     guard: IdempotencyGuard
+    database: Database
     inbox: Inbox
+    suspects: Suspects
     backoff: Backoff
     metrics: Metrics
-    max_attempts: int = 8
+    max_attempts: MaxAttempts = MaxAttempts(8)
 
 
 def idempotent_consumer(
@@ -167,70 +146,73 @@ def idempotent_consumer(
 ) -> Callable[[Handler], Consume]:
     """Make a handler of messages a consumer of deliveries that applies each event once.
 
-    Errors of dependencies are tried again for ever. The handler's own errors spend attempts; after the last one, the
-    message is set aside as a dead letter. What is no event is set aside at once; other types than those in
-    ``accepts`` are somebody else's. ``ttl_seconds`` is how long Redis remembers that an event is done; the inbox
-    remembers it for ever.
+    Errors of dependencies are tried again for ever. After ``max_attempts`` errors of the handler's own, or ends of the
+    process in the middle of it, the message is set aside as a dead letter. What is no event, or a version of an
+    accepted type that is not known here, is set aside at once; other types are somebody else's. ``ttl_seconds`` is how
+    long Redis remembers that an event is done.
     """
-    accepted = tuple(accepts)
+    accepted = {each.EVENT_TYPE: each for each in accepts}
 
     def decorate(handler: Handler) -> Consume:
         async def consume(delivery: Delivery) -> None:
             try:
                 message = messages.read(delivery, consumer, accepted)
             except Malformed as error:
-                _log.warning("malformed", reason=str(error), partition=delivery.partition, offset=delivery.offset)
                 message = messages.malformed(delivery, consumer)
                 await _set_aside(idempotency, message, DeadLetterKind.MALFORMED, str(error), 0)
+                return
+            except UnknownVersion as error:
+                await _set_aside(idempotency, error.message, DeadLetterKind.UNKNOWN_VERSION, str(error), 0)
                 return
             if message is None:
                 return
             with structlog.contextvars.bound_contextvars(event_id=message.event_id):
-                work = Work(message, handler, idempotency, ttl_seconds)
+                work = Work(message, handler, idempotency.metrics, ttl_seconds)
                 try:
                     await _until_closed(idempotency, work)
-                except AttemptsExhausted as error:
-                    _log.exception("poison", attempts=work.attempts)
-                    await _set_aside(idempotency, message, DeadLetterKind.POISON, str(error), work.attempts)
+                except _Poison as poison:
+                    await _set_aside(idempotency, message, DeadLetterKind.POISON, str(poison), poison.attempts)
+                    await idempotency.suspects.clear(message)
 
         return consume
 
     return decorate
 
 
+class _Poison(Exception):
+    def __init__(self, why: Exception, attempts: int) -> None:
+        super().__init__(repr(why))
+        self.attempts = attempts
+
+
 async def _until_closed(idempotency: Idempotency, work: Work) -> None:
-    failures = 0
-    try:
-        while True:
-            try:
-                await idempotency.guard.once(work)
-            except AttemptsExhausted:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises is one of two things
-                failures += 1
-                _log.warning("tried again", failures=failures, attempts=work.attempts, error=repr(error))
-                if is_dependency_error(error):
-                    # Given back before the wait: a kill during an outage is no failure of the handler's.
-                    await idempotency.backoff.persist(work.abandon, "give an attempt back")
-                else:
-                    await idempotency.backoff.persist(lambda found=error: work.fail(found), "count an attempt")  # type: ignore[misc]
-                await idempotency.backoff.wait(failures)
-            else:
-                return
-    except asyncio.CancelledError:
+    failures = own = 0
+    while True:
         try:
-            await asyncio.shield(work.abandon())
-        except Exception as error:  # noqa: BLE001 - nothing may stand in the place of the cancellation
-            _log.warning("an attempt was not given back", error=repr(error))
-        raise
+            async with idempotency.suspects.handling(work.message):
+                await idempotency.guard.once(work)
+        except ProcessEnded as error:
+            raise _Poison(error, idempotency.max_attempts) from error
+        except Exception as error:  # whatever a handler raises is one of two things
+            failures += 1
+            own += not is_dependency_error(error)
+            _log.warning("tried again", failures=failures, attempts=own, error=repr(error))
+            if own >= idempotency.max_attempts:
+                raise _Poison(error, own) from error
+            await idempotency.backoff.wait(failures)
+        else:
+            if work.applied:
+                await idempotency.suspects.clear(work.message)
+            return
 
 
 async def _set_aside(
     idempotency: Idempotency, message: Message, kind: DeadLetterKind, reason: str, attempts: int
 ) -> None:
-    async def step() -> None:
-        closing = await idempotency.inbox.set_aside(message, kind, reason, attempts)
-        if closing is Closing.NEW:
-            idempotency.metrics.dead_letters.labels(kind.value).inc()
-
-    await idempotency.backoff.persist(step, "set a message aside")
+    delivery = message.delivery
+    _log.warning(
+        kind.value, reason=reason, topic=delivery.topic, partition=delivery.partition, offset=delivery.offset
+    )
+    close = partial(idempotency.inbox.set_aside, message=message, kind=kind, reason=reason, attempts=attempts)
+    if await idempotency.backoff.persist(lambda: idempotency.database.write(close), "set aside") is Closing.NEW:
+        idempotency.metrics.dead_letters.labels(kind.value).inc()

@@ -5,8 +5,7 @@ It has no unique constraint, on purpose: only the inbox prevents a second row, s
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Integer, String, Table, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Column, Connection, Integer, String, Table, insert
 from sqlalchemy.schema import CreateTable
 
 from reference_impl.service_libs.database import METADATA, Migration
@@ -26,13 +25,17 @@ EFFECT_LEDGER = Table(
 MIGRATION = Migration("effect_ledger", (CreateTable(EFFECT_LEDGER),))
 
 
-async def record(transaction: AsyncConnection, message: Message, business_key: str) -> None:
+_RECORD = insert(EFFECT_LEDGER)
+
+
+def record(transaction: Connection, message: Message, business_key: str) -> None:
     """Write down that a message was applied, in the transaction that applies it."""
-    await transaction.execute(
-        insert(EFFECT_LEDGER).values(
-            consumer=message.consumer,
-            event_id=message.event_id,
-            business_key=business_key,
-            digest=message.digest,
-        )
+    transaction.execute(
+        _RECORD,
+        {
+            "consumer": message.consumer,
+            "event_id": message.event_id,
+            "business_key": business_key,
+            "digest": message.digest,
+        },
     )

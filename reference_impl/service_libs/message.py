@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -36,7 +36,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Message:
-    """A delivery with its identity. ``event`` is None if, and only if, the record is malformed."""
+    """A delivery with its identity. ``event`` is None if it is malformed, or of a version not known here."""
 
     consumer: str
     event_id: str
@@ -45,10 +45,19 @@ class Message:
     event: EventEnvelope[Any] | None = None
 
 
-def read(delivery: Delivery, consumer: str, accepts: Iterable[type[EventData]]) -> Message | None:
+class UnknownVersion(Exception):
+    """An event is of a type that is accepted, and of a version that is not: newer than this service, or gone."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__("a version of this type that is not known here")
+        self.message = message
+
+
+def read(delivery: Delivery, consumer: str, accepts: Mapping[str, type[EventData]]) -> Message | None:
     """The message in a delivery; None for an event of a type that this consumer does not apply.
 
-    Raises ``Malformed`` for what is no event in the standard envelope, or not of the form its type promises.
+    Raises ``Malformed`` for what is no event in the standard envelope, or lacks what its type promises, and
+    ``UnknownVersion``. Fields that are not known here are passed over; the digest is over them too.
     """
     for name, _ in delivery.headers:
         if any("\udc80" <= character <= "\udcff" for character in name):
@@ -57,16 +66,20 @@ def read(delivery: Delivery, consumer: str, accepts: Iterable[type[EventData]]) 
         document = orjson.loads(delivery.value or b"")
     except orjson.JSONDecodeError as error:
         raise Malformed(f"not JSON: {error}") from None
-    envelope = _validated(EventEnvelope[dict[str, Any]], delivery.value)
-    model = next((each for each in accepts if envelope.event_type == each.EVENT_TYPE), None)
-    if model is None:
+    event_type = document.get("event_type") if isinstance(document, dict) else None
+    model = accepts.get(event_type) if isinstance(event_type, str) else None
+    event = _validated(EventEnvelope[model] if model else EventEnvelope[dict[str, Any]], document)  # type: ignore[valid-type]
+    unknown = model is None and _kind(event.event_type) in map(_kind, accepts)
+    if model is None and not unknown:
         return None
-    event = _validated(EventEnvelope[model], delivery.value)  # type: ignore[valid-type]
     try:
         digest = event_ids.digest(document["data"])
     except rfc8785.CanonicalizationError as error:
         raise Malformed(f"data has no canonical form: {error}") from None
-    return Message(consumer, str(event.event_id), digest, delivery, event)
+    message = Message(consumer, str(event.event_id), digest, delivery, None if unknown else event)
+    if unknown:
+        raise UnknownVersion(message)
+    return message
 
 
 def malformed(delivery: Delivery, consumer: str) -> Message:
@@ -75,9 +88,14 @@ def malformed(delivery: Delivery, consumer: str) -> Message:
     return Message(consumer, identity, hashlib.sha256(delivery.value or b"").hexdigest(), delivery)
 
 
-def _validated(model: type[M], value: bytes | None) -> M:
+def _kind(event_type: str) -> str:
+    """A type without its version."""
+    return event_type.rpartition(".v")[0]
+
+
+def _validated(model: type[M], document: object) -> M:
     try:
-        return model.model_validate_json(value or b"")
+        return model.model_validate(document)
     except ValidationError as error:
         found = [f"{'.'.join(map(str, each['loc'])) or 'event'}: {each['msg']}" for each in error.errors()]
         raise Malformed("; ".join(found)) from None

@@ -6,14 +6,17 @@ They leave at least once and in order per key. A relay that dies at any line los
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 
 import structlog
 from sqlalchemy import (
     Column,
+    Connection,
     DateTime,
     Index,
     Integer,
@@ -22,18 +25,18 @@ from sqlalchemy import (
     String,
     Table,
     and_,
+    bindparam,
+    insert,
     or_,
     select,
     update,
 )
-from sqlalchemy import insert as sql_insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from reference_impl.service_libs.backoff import Backoff, until_set
 from reference_impl.service_libs.clock import Clock
 from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
-from reference_impl.service_libs.errors import KafkaRefused, KafkaUnavailable
+from reference_impl.service_libs.errors import KafkaRefused, is_dependency_error
 from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.protocols import KafkaBusProtocol
 from reference_impl.service_libs.settings import OutboxSettings
@@ -55,6 +58,7 @@ OUTBOX = Table(
 
 _OPEN = and_(OUTBOX.c.sent_at.is_(None), OUTBOX.c.refused.is_(None))
 _UNSENT = Index("outbox_unsent", OUTBOX.c.entry, sqlite_where=_OPEN, postgresql_where=_OPEN)
+_SENT = Index("outbox_sent", OUTBOX.c.sent_at)
 
 RELAY_TURN = Table(
     "relay_turn",
@@ -65,7 +69,14 @@ RELAY_TURN = Table(
 )
 """One row: whose turn it is to publish. It spares needless second copies; no correctness rests on it."""
 
-MIGRATION = Migration("outbox", (CreateTable(OUTBOX), CreateIndex(_UNSENT), CreateTable(RELAY_TURN)))
+MIGRATION = Migration(
+    "outbox",
+    (CreateTable(OUTBOX), CreateIndex(_UNSENT), CreateIndex(_SENT), CreateTable(RELAY_TURN)),
+    ages=(OUTBOX.c.sent_at,),
+)
+
+_ADD = insert(OUTBOX)
+_MARK = update(OUTBOX).where(OUTBOX.c.entry == bindparam("sent"), _OPEN).values(sent_at=bindparam("at"))
 
 
 class Outbox:
@@ -75,15 +86,19 @@ class Outbox:
         self.added = asyncio.Event()
         self._database = database
 
-    async def add(self, transaction: AsyncConnection, topic: str, key: str, value: bytes) -> None:
+    def add(self, transaction: Connection, topic: str, key: str, value: bytes) -> None:
         """Leave one event; it is published if, and only if, the transaction commits."""
-        await transaction.execute(sql_insert(OUTBOX).values(topic=topic, key=key, value=value))
+        transaction.execute(_ADD, {"topic": topic, "key": key, "value": value})
         self._database.on_commit(transaction, self.added.set)
+
+
+Unsent = Row[int, str, str, bytes]
+"""Entry, topic, key, value."""
 
 
 @dataclass
 class Relay:
-    """Publishes what is in the outbox, for ever."""
+    """Publishes what is in the outbox, for ever; each topic by itself, so that none waits for another's outage."""
 
     settings: OutboxSettings
     database: Database
@@ -94,6 +109,8 @@ class Relay:
     random: Random
     metrics: Metrics
     _turn_until: datetime | None = field(default=None, init=False)
+    _busy: dict[str, asyncio.Task[None]] = field(default_factory=dict, init=False)
+    _failures: Counter[str] = field(default_factory=Counter, init=False)
 
     def __post_init__(self) -> None:
         self._holder = f"{self.random.getrandbits(128):032x}"
@@ -101,43 +118,71 @@ class Relay:
 
     async def run(self) -> None:
         """Publish until cancelled: at once what this process adds, within a poll what others left."""
-        while True:
-            # Each time: after a failure it connects anew, also with nothing to send.
-            await self.backoff.persist(self.bus.start, "connect to Kafka")
-            self.outbox.added.clear()
-            if not await self.backoff.persist(self.publish_unsent, "publish the outbox"):
+        try:
+            while True:
+                # Each time: after a failure it connects anew, also with nothing to send.
+                await self.backoff.persist(self.bus.start, "connect to Kafka")
+                self.outbox.added.clear()
+                await self.backoff.persist(self.publish_unsent, "read the outbox")
                 await until_set(self.outbox.added, self.settings.relay_poll_seconds)
+        finally:
+            for task in self._busy.values():
+                task.cancel()
+            await asyncio.gather(*self._busy.values(), return_exceptions=True)
 
-    async def publish_unsent(self) -> int:
-        """Publish one batch of unsent rows; how many were sent. Raises ``KafkaUnavailable`` if one was not."""
-        rows = await self._unsent()
-        if not rows or not await self._is_our_turn():
-            return 0
-        by_key: dict[tuple[str, str], list[Row[int, str, str, bytes]]] = {}
+    async def publish_unsent(self) -> None:
+        """Begin to publish what is unsent, one batch of each topic that is not being published to already."""
+        while True:
+            rows = await self.database.read(partial(self._unsent, busy=tuple(self._busy)))
+            if not rows or not await self._is_our_turn():
+                return
+            by_topic: dict[str, list[Unsent]] = {}
+            for row in rows:
+                by_topic.setdefault(row.topic, []).append(row)
+            for topic, some in by_topic.items():
+                self._busy[topic] = asyncio.create_task(self._publish(topic, some))
+                self._busy[topic].add_done_callback(partial(self._is_free, topic))
+            if len(rows) < self.settings.relay_batch:
+                return  # and else other topics may have rows behind those
+
+    def _is_free(self, topic: str, _task: asyncio.Task[None]) -> None:
+        del self._busy[topic]
+        self.outbox.added.set()
+
+    async def _publish(self, topic: str, rows: Sequence[Unsent]) -> None:
+        """Publish a topic's rows; after a failure the topic waits, and no other one."""
+        try:
+            complete = await self._sent(rows) == len(rows)
+        except Exception as error:  # noqa: BLE001 - whatever it was, what is not marked must be tried again
+            _log.warning(
+                "not marked as sent", topic=topic, error=repr(error), exc_info=not is_dependency_error(error)
+            )
+            complete = False
+        if complete:
+            self._failures.pop(topic, None)
+        else:
+            self._failures[topic] += 1
+            await self.backoff.wait(self._failures[topic])
+
+    async def _sent(self, rows: Sequence[Unsent]) -> int:
+        """Publish, and mark what was acknowledged; how many rows that was."""
+        by_key: dict[str, list[Unsent]] = {}
         for row in rows:
-            by_key.setdefault((row.topic, row.key), []).append(row)
+            by_key.setdefault(row.key, []).append(row)
         sent = [entry for some in await asyncio.gather(*map(self._in_order, by_key.values())) for entry in some]
         if sent:
-            async with self.database.transaction() as transaction:
-                await transaction.execute(
-                    update(OUTBOX).where(OUTBOX.c.entry.in_(sent), _OPEN).values(sent_at=self.clock.now())
-                )
-        if len(sent) < len(rows):
-            raise KafkaUnavailable(f"{len(rows) - len(sent)} of {len(rows)} rows were not acknowledged")
+            marks = [{"sent": entry, "at": self.clock.now()} for entry in sent]
+            await self.database.write(lambda transaction: transaction.execute(_MARK, marks))
         return len(sent)
 
-    async def _unsent(self) -> Sequence[Row[int, str, str, bytes]]:
+    def _unsent(self, connection: Connection, busy: Sequence[str]) -> Sequence[Unsent]:
         # All that is unsent, never "after the last id seen": ids are given out in another order than commits happen.
-        query = (
-            select(OUTBOX.c.entry, OUTBOX.c.topic, OUTBOX.c.key, OUTBOX.c.value)
-            .where(_OPEN)
-            .order_by(OUTBOX.c.entry)
-            .limit(self.settings.relay_batch)
+        query = select(OUTBOX.c.entry, OUTBOX.c.topic, OUTBOX.c.key, OUTBOX.c.value).where(
+            _OPEN, OUTBOX.c.topic.not_in(busy)
         )
-        async with self.database.reading() as connection:
-            return (await connection.execute(query)).all()
+        return connection.execute(query.order_by(OUTBOX.c.entry).limit(self.settings.relay_batch)).all()
 
-    async def _in_order(self, rows: Sequence[Row[int, str, str, bytes]]) -> list[int]:
+    async def _in_order(self, rows: Sequence[Unsent]) -> list[int]:
         """Publish the rows of one key, each after the one before was acknowledged; stop at the first that was not.
 
         A row that is refused for good is passed over; it is among those given back.
@@ -145,31 +190,39 @@ class Relay:
         sent: list[int] = []
         for row in rows:
             try:
-                await self.bus.publish(row.topic, row.key, row.value)
-            except KafkaUnavailable as error:
-                _log.warning("not published", topic=row.topic, key=row.key, entry=row.entry, error=str(error))
+                await self._publish_or_refuse(row)
+            except Exception as error:  # noqa: BLE001 - whatever it was, it is no reason to forget the other keys
+                ours = not is_dependency_error(error)
+                _log.warning("not published", topic=row.topic, key=row.key, error=repr(error), exc_info=ours)
                 break
-            except KafkaRefused as error:
-                await self._refuse(row, str(error))
             sent.append(row.entry)
         return sent
 
-    async def _refuse(self, row: Row[int, str, str, bytes], why: str) -> None:
+    async def _publish_or_refuse(self, row: Unsent) -> None:
+        try:
+            await self.bus.publish(row.topic, row.key, row.value)
+        except KafkaRefused as error:
+            await self._refuse(row, str(error))
+
+    async def _refuse(self, row: Unsent, why: str) -> None:
         _log.error("refused for good", topic=row.topic, key=row.key, entry=row.entry, size=len(row.value), error=why)
         self.metrics.refused.inc()
-        async with self.database.transaction() as transaction:
-            await transaction.execute(update(OUTBOX).where(OUTBOX.c.entry == row.entry).values(refused=why))
+        refused = update(OUTBOX).where(OUTBOX.c.entry == row.entry).values(refused=why)
+        await self.database.write(lambda transaction: transaction.execute(refused))
 
     async def _is_our_turn(self) -> bool:
         now = self.clock.now()
-        if self._turn_until is not None and now < self._turn_until - self._turn / 2:
+        if self._turn_until is not None and self._turn / 2 < self._turn_until - now <= self._turn:
             return True
-        until = now + self._turn
-        async with self.database.transaction() as transaction:
-            ours = await insert_if_absent(transaction, RELAY_TURN, relay="relay", holder=self._holder, until=until)
-            if not ours:
-                free = or_(RELAY_TURN.c.holder == self._holder, RELAY_TURN.c.until < now)
-                taken = update(RELAY_TURN).where(free).values(holder=self._holder, until=until)
-                ours = (await transaction.execute(taken)).rowcount == 1
-        self._turn_until = until if ours else None
+        ours = await self.database.write(partial(self._take_turn, now=now))
+        self._turn_until = now + self._turn if ours else None
         return ours
+
+    def _take_turn(self, transaction: Connection, now: datetime) -> bool:
+        turn = {"holder": self._holder, "until": now + self._turn}
+        if insert_if_absent(transaction, RELAY_TURN, relay="relay", **turn):
+            return True
+        # A turn that lasts longer than any can was taken before the clock stepped back.
+        over = or_(RELAY_TURN.c.until < now, RELAY_TURN.c.until > now + self._turn)
+        taken = update(RELAY_TURN).where(or_(RELAY_TURN.c.holder == self._holder, over)).values(**turn)
+        return transaction.execute(taken).rowcount == 1

@@ -1,14 +1,18 @@
-"""Postgres through asyncpg: several transactions at once, each wait bounded, each commit synced."""
+"""Postgres through psycopg: several transactions at once, each wait bounded, each commit synced."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import select
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, event
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+
+T = TypeVar("T")
 
 _MIGRATING = 7_063_101_951_422_170_989
 """Key of the advisory lock that whoever migrates holds."""
@@ -24,58 +28,74 @@ class Postgres:
     """Implements ``database.Store`` on a server.
 
     ``busy_seconds`` bounds the wait for a connection and for a lock; a statement, and a transaction that stands idle,
-    may take twice as long. Whatever takes longer is an error, and its connection is closed, never used again: asyncpg
-    waits that long once more for the server to say that it has stopped, and then ends the connection.
+    may take twice as long. Whatever takes longer is an error, and its connection is closed, never used again.
     """
 
+    writers = 8
+
     def __init__(self, url: URL, busy_seconds: float) -> None:
-        bound = f"{int(2000 * busy_seconds)}ms"
-        self._engine = create_async_engine(
-            url.set(drivername="postgresql+asyncpg"),
+        bound = int(2000 * busy_seconds)
+        longest = 2 * busy_seconds + _ANSWER_SECONDS
+        settings = {
+            "lock_timeout": int(1000 * busy_seconds),
+            "statement_timeout": bound,
+            "idle_in_transaction_session_timeout": bound,
+        }
+
+        def connect(_dialect: object, _record: object, arguments: list[Any], named: dict[str, Any]) -> _Connection:
+            connection = _Connection.connect(*arguments, **named)
+            connection.longest = longest
+            return connection
+
+        self.writing = create_engine(
+            url.set(drivername="postgresql+psycopg"),
             connect_args={
-                "timeout": busy_seconds,
-                "command_timeout": 2 * busy_seconds + _ANSWER_SECONDS,
-                "server_settings": {
-                    "lock_timeout": f"{int(1000 * busy_seconds)}ms",
-                    "statement_timeout": bound,
-                    "idle_in_transaction_session_timeout": bound,
-                },
+                "connect_timeout": max(1, round(busy_seconds)),
+                "tcp_user_timeout": int(1000 * longest),
+                "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
             },
+            pool_size=self.writers,
             pool_timeout=busy_seconds,
             pool_recycle=_RECYCLE_SECONDS,
             hide_parameters=True,  # they are essays' data, and errors go into logs
         )
-        event.listen(self._engine.sync_engine, "checkout", _on_checkout)
+        event.listen(self.writing, "do_connect", connect)
+        event.listen(self.writing, "checkout", _on_checkout)
+        self.reading: Engine = self.writing.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
 
-    @asynccontextmanager
-    async def transaction(self, *, durable: bool) -> AsyncIterator[AsyncConnection]:
-        async with self._engine.begin() as connection:
-            if not durable:
-                await connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-            yield connection
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        async with self._engine.connect() as connection:
-            yield await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-
-    @asynccontextmanager
-    async def migrating(self) -> AsyncIterator[AsyncConnection]:
-        async with self.transaction(durable=True) as connection:
-            for setting in ("fsync", "synchronous_commit"):
-                if (await connection.exec_driver_sql(f"SHOW {setting}")).scalar() == "off":
-                    raise ValueError(f"DATABASE_URL: {setting} is off there, so a commit may be lost; turn it on")
-            await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
-            yield connection
-
-    async def stop(self) -> None:
-        await self._engine.dispose()
+    def begin_migrating(self, transaction: Connection) -> None:
+        """Whoever comes second waits until the first has migrated."""
+        for setting in ("fsync", "synchronous_commit"):
+            if transaction.exec_driver_sql(f"SHOW {setting}").scalar() == "off":
+                raise ValueError(f"DATABASE_URL: {setting} is off there, so a commit may be lost; turn it on")
+        transaction.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
 
 
 def _on_checkout(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """Replace a connection known to be dead, without the round trip of a ping.
+    """Replace a connection that has ended meanwhile, without the round trip of a ping: idle, it had nothing to say.
 
-    One that died unheard costs its user an error, and whoever meets one asks again.
+    One whose end has not been heard of costs its user an error, and whoever meets one asks again.
     """
-    if record.driver_connection is None or record.driver_connection.is_closed():
+    driver, idle = record.driver_connection, select.poll()
+    if driver is None or driver.closed:
         raise DisconnectionError
+    idle.register(driver.fileno(), select.POLLIN)
+    if idle.poll(0):
+        raise DisconnectionError
+
+
+class _Connection(psycopg.Connection[Any]):
+    """One whose waits end: the server's own bounds do not help where its word does not come through."""
+
+    longest: float
+    """Seconds."""
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        try:
+            return super().wait(gen, interval, self.longest if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:  # in the middle of an answer: never again
+                self.close()
+            raise

@@ -20,7 +20,7 @@ def publisher_checks(database: Database, bus: KafkaBus, content: ContentClient) 
     """The database is migrated, the producer connected, and the content service answered once."""
 
     async def migrated() -> bool:
-        return bool(database.epoch)
+        return database.started
 
     async def connected() -> bool:
         return bus.connected

@@ -36,6 +36,8 @@ class DatabaseSettings(Settings):
     database_url: str = Field(description="sqlite:///PATH, or postgresql://USER@HOST:PORT/NAME")
     database_busy_seconds: PositiveFloat = 5.0
     """Longest wait for a connection or a lock."""
+    retention_hours: PositiveInt = 14 * 24
+    """How long sent events, and the memory of applied ones, are kept; longer than any topic keeps its records."""
 
 
 class ContentSettings(Settings):
@@ -96,7 +98,7 @@ class RedisSettings(Settings):
     redis_retry_after_seconds: PositiveFloat = 1.0
     """How long Redis is left alone after a failure."""
     ttl_seconds: PositiveInt = 86_400
-    """How long Redis remembers that an event is done; the inbox does for ever."""
+    """How long Redis remembers that an event is done."""
     lease_seconds: PositiveInt = 30
     """How long a lease on an event in work lives."""
 
@@ -117,7 +119,7 @@ class ConsumerSettings(
     max_poll_records: PositiveInt = 50
     """Most records of a partition taken at once."""
     max_attempts: PositiveInt = 8
-    """Failures of the handler's own after which an event is set aside."""
+    """Failures of the handler's own, or ends of the process over it, after which an event is set aside."""
 
 
 def load(settings: type[S]) -> S:

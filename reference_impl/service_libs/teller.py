@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from reference_impl.common_core.events import EventData, fact
 from reference_impl.service_libs.clock import Clock
@@ -20,9 +20,7 @@ class Teller:
     clock: Clock
     source: str
 
-    async def tell(
-        self, transaction: AsyncConnection, because: Message, data: EventData, *, topic: str, key: str
-    ) -> None:
+    def tell(self, transaction: Connection, because: Message, data: EventData, *, topic: str, key: str) -> None:
         """Tell ``data`` if the transaction commits; the event names its cause and keeps its correlation."""
         event = fact(
             data,
@@ -31,4 +29,4 @@ class Teller:
             correlation_id=because.event.correlation_id if because.event else because.event_id,
             causation_id=because.event_id,
         )
-        await self.outbox.add(transaction, topic, key, event.model_dump_json().encode())
+        self.outbox.add(transaction, topic, key, event.model_dump_json().encode())

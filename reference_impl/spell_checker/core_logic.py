@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sqlalchemy import Column, Integer, String, Table, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Column, Connection, Integer, String, Table, insert
 from sqlalchemy.schema import CreateTable
 
 from reference_impl.common_core.enums import ContentType
@@ -14,8 +13,8 @@ from reference_impl.service_libs import ledger
 from reference_impl.service_libs.database import METADATA, Migration
 from reference_impl.service_libs.idempotency import Apply, Consume, Idempotency, idempotent_consumer
 from reference_impl.service_libs.message import Message
+from reference_impl.service_libs.protocols import ContentServiceClientProtocol
 from reference_impl.service_libs.teller import Teller
-from reference_impl.spell_checker.protocols import ContentServiceClientProtocol
 from reference_impl.spell_checker.spelling import Spelling
 
 CONSUMER = "spell_checker"
@@ -52,11 +51,11 @@ def spelling_consumer(  # noqa: PLR0913 - all that the handler needs
     async def handle(message: Message) -> Apply:
         completed = await _prepare(message, content, spelling)
 
-        async def apply(transaction: AsyncConnection) -> None:
+        def apply(transaction: Connection) -> None:
             row = completed.model_dump(include=set(SPELLCHECK.c.keys()))
-            await transaction.execute(insert(SPELLCHECK).values(**row))
-            await ledger.record(transaction, message, completed.business_key)
-            await teller.tell(transaction, message, completed, topic=topic, key=completed.essay_id)
+            transaction.execute(insert(SPELLCHECK), row)
+            ledger.record(transaction, message, completed.business_key)
+            teller.tell(transaction, message, completed, topic=topic, key=completed.essay_id)
 
         return apply
 

@@ -7,11 +7,11 @@ from dishka import Provider, Scope, provide
 from reference_impl.service_libs.consumer import Subscription
 from reference_impl.service_libs.di import consumer_providers
 from reference_impl.service_libs.idempotency import Idempotency
+from reference_impl.service_libs.protocols import ContentServiceClientProtocol
 from reference_impl.service_libs.teller import Teller
 from reference_impl.spell_checker import core_logic
 from reference_impl.spell_checker.config import SpellCheckerSettings
 from reference_impl.spell_checker.core_logic import spelling_consumer
-from reference_impl.spell_checker.protocols import ContentServiceClientProtocol
 from reference_impl.spell_checker.spelling import Spelling
 
 

@@ -30,8 +30,7 @@ class SetnxGuard:
                 return
         try:
             await work.prepare()
-            async with self._database.transaction() as transaction:
-                await work.apply(transaction)
+            await self._database.write(work.apply)
         except BaseException:
             with suppress(RedisUnavailable):
                 await self._redis.delete_key(claim)

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-import asyncpg
+import psycopg
 import pytest
 
 from harness.stacks.native.install import install
@@ -32,7 +32,7 @@ from reference_impl.essay_lifecycle import core_logic as essays
 from reference_impl.file_service import store
 from reference_impl.file_service.extractor import Extraction, Extractor
 from reference_impl.service_libs import inbox as inboxes
-from reference_impl.service_libs import ledger, outbox
+from reference_impl.service_libs import ledger, outbox, suspects
 from reference_impl.service_libs.backoff import Backoff
 from reference_impl.service_libs.database import Database
 from reference_impl.service_libs.errors import ContentMissing, ContentUnavailable, KafkaUnavailable, RedisUnavailable
@@ -44,11 +44,12 @@ from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.outbox import Outbox, Relay
 from reference_impl.service_libs.protocols import Claim
 from reference_impl.service_libs.settings import OutboxSettings
+from reference_impl.service_libs.suspects import Suspects
 from reference_impl.service_libs.teller import Teller
 from reference_impl.spell_checker import core_logic as spellchecks
 
 SERVICES = (store, essays, pipelines, spellchecks, assessments)
-MIGRATIONS = [part.MIGRATION for part in (outbox, inboxes, ledger, *SERVICES)]
+MIGRATIONS = [part.MIGRATION for part in (outbox, inboxes, ledger, suspects, *SERVICES)]
 
 
 class FakeClock:
@@ -213,11 +214,11 @@ def serve_postgres(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., An
         )
         numbers = count()
 
-        async def new(name: str) -> str:
+        def new() -> str:
             # A role with a schema of its own serves as a database, and costs next to nothing.
-            connection = await asyncpg.connect(f"postgresql://{USER}@{address}/postgres")
-            await connection.execute(f"CREATE ROLE {name} LOGIN; CREATE SCHEMA AUTHORIZATION {name}")
-            await connection.close()
+            name = f"test{next(numbers)}"
+            with psycopg.connect(f"postgresql://{USER}@{address}/postgres") as connection:
+                connection.execute(f"CREATE ROLE {name} LOGIN; CREATE SCHEMA AUTHORIZATION {name}")
             return f"postgresql://{name}@{address}/postgres"
 
         async def start() -> None:
@@ -226,7 +227,7 @@ def serve_postgres(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., An
 
         try:
             asyncio.run(start())
-            yield lambda: asyncio.run(new(f"test{next(numbers)}"))
+            yield new
             asyncio.run(server.stop())
         finally:
             keeper.close()
@@ -256,7 +257,7 @@ async def open_database(database_url: str) -> AsyncIterator[Callable[[], Databas
     opened: list[Database] = []
 
     def connect() -> Database:
-        opened.append(Database(database_url, MIGRATIONS, Random(len(opened)), busy_seconds=30))
+        opened.append(Database(database_url, MIGRATIONS, busy_seconds=30))
         return opened[-1]
 
     yield connect
@@ -277,13 +278,13 @@ def the_outbox(database: Database) -> Outbox:
 
 
 @pytest.fixture
-def inbox(database: Database, the_outbox: Outbox) -> Inbox:
-    return Inbox(database, the_outbox, "dead-letters")
+def inbox(the_outbox: Outbox, clock: FakeClock) -> Inbox:
+    return Inbox(the_outbox, clock, "dead-letters")
 
 
 @pytest.fixture
-def hints(database: Database, redis: FakeRedis) -> Hints:
-    return Hints(redis, Random(2), lambda: database.epoch, lease_seconds=2, retry_after=0.0)
+def hints(redis: FakeRedis) -> Hints:
+    return Hints(redis, Random(2), lease_seconds=2, retry_after=0.0)
 
 
 @pytest.fixture
@@ -292,8 +293,15 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def idempotency(database: Database, inbox: Inbox, hints: Hints, backoff: Backoff, metrics: Metrics) -> Idempotency:
-    return Idempotency(InboxGuard(database, inbox, hints, metrics), inbox, backoff, metrics)
+def suspects(database: Database, backoff: Backoff) -> Suspects:
+    return Suspects(database, backoff, Random(4), group="group", most=8)
+
+
+@pytest.fixture
+def idempotency(  # noqa: PLR0917 - what a consumer needs
+    database: Database, inbox: Inbox, hints: Hints, suspects: Suspects, backoff: Backoff, metrics: Metrics
+) -> Idempotency:
+    return Idempotency(InboxGuard(database, inbox, hints, metrics), database, inbox, suspects, backoff, metrics)
 
 
 @pytest.fixture
@@ -308,8 +316,7 @@ def rows(database: Database) -> Callable[[str], Any]:
     """Rows of a query, as tuples."""
 
     async def ask(query: str) -> list[tuple[Any, ...]]:
-        async with database.reading() as connection:
-            return [tuple(row) for row in await connection.exec_driver_sql(query)]
+        return await database.read(lambda connection: [tuple(row) for row in connection.exec_driver_sql(query)])
 
     return ask
 
@@ -374,8 +381,8 @@ class Interrupted:
     def cut_off_next(self) -> None:
         self._next = True
 
-    async def tell(self, transaction: Any, because: Any, data: EventData, *, topic: str, key: str) -> None:
-        await self._teller.tell(transaction, because, data, topic=topic, key=key)
+    def tell(self, transaction: Any, because: Any, data: EventData, *, topic: str, key: str) -> None:
+        self._teller.tell(transaction, because, data, topic=topic, key=key)
         self._clock.pass_seconds(60)
         if self._next:
             self._next = False
@@ -415,11 +422,13 @@ def replicas(
             own = open_database()
             await own.start()
             outbox = Outbox(own)
-            inbox = Inbox(own, outbox, "dead-letters")
-            hints = Hints(redis, Random(each), lambda: database.epoch, lease_seconds=2, retry_after=0.0)
+            inbox = Inbox(outbox, clock, "dead-letters")
+            hints = Hints(redis, Random(each), lease_seconds=2, retry_after=0.0)
             metrics = Metrics()
             guard = InboxGuard(own, inbox, hints, metrics)
-            made.append(Replica(own, Idempotency(guard, inbox, backoff, metrics), Teller(outbox, clock, source)))
+            suspects = Suspects(own, backoff, Random(each), group="group", most=8)
+            idempotency = Idempotency(guard, own, inbox, suspects, backoff, metrics)
+            made.append(Replica(own, idempotency, Teller(outbox, clock, source)))
         return made
 
     return make

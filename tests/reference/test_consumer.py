@@ -11,7 +11,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaConnectionError, KafkaError
 
 from reference_impl.service_libs import consumer as consumers
-from reference_impl.service_libs.consumer import Consumer, Membership, Subscription
+from reference_impl.service_libs.consumer import Consumer, Subscription
+from reference_impl.service_libs.settings import ConsumerSettings
 
 P0, P1 = TopicPartition("essays", 0), TopicPartition("essays", 1)
 
@@ -112,16 +113,46 @@ async def broker(monkeypatch):
     return broker
 
 
-MEMBERSHIP = Membership("127.0.0.1:1", "group", 1500, 300, 2000, 100, 1000, 50, 50)
+SETTINGS = ConsumerSettings(
+    port=1,
+    kafka="127.0.0.1:1",
+    group="group",
+    database_url="sqlite://",
+    content_url="http://127.0.0.1:1",
+    session_timeout_ms=1500,
+    kafka_request_timeout_ms=2000,
+)
+
+
+class Suspects:
+    """Notes what is held, and can be away."""
+
+    def __init__(self) -> None:
+        self.held, self.let_go_of = [], 0
+        self.there = asyncio.Event()
+        self.there.set()
+
+    async def hold(self, partitions):
+        await self.there.wait()
+        self.held.append(sorted(partitions))
+
+    async def let_go(self):
+        await self.there.wait()
+        self.let_go_of += 1
 
 
 @pytest.fixture
-async def start(broker, backoff, metrics):
+async def suspects():
+    return Suspects()
+
+
+@pytest.fixture
+async def start(broker, backoff, metrics, suspects):
     """Starts a consumer over a handler of deliveries; stops it in the end."""
     tasks = []
 
     def run(consume):
-        consumer = Consumer(MEMBERSHIP, Subscription(["essays"], consume), backoff, metrics)
+        consumer = Consumer(SETTINGS, Subscription(["essays"], consume), suspects, backoff, metrics)
         tasks.append(asyncio.create_task(consumer.run()))
         consumer.task = tasks[-1]
         return consumer
@@ -312,3 +343,72 @@ async def test_the_lag_is_from_what_is_finished_not_from_what_is_fetched(
     await until(lambda: lag(0) == 8)
     await broker.listener.on_partitions_revoked({P0, P1})
     assert metrics._registry.get_sample_value("deliveries_total", {"topic": "essays"}) == 2
+
+
+async def test_nothing_is_handled_before_it_is_noted_what_is_held(*, start, broker, handle, handled, suspects, until):
+    suspects.there.clear()
+    start(handle)
+    await until(lambda: broker.listener)
+    await broker.listener.on_partitions_assigned({P0, P1})
+    broker.batches.put_nowait({P0: records(P0, 0)})
+    await until(lambda: P0 in broker.paused)
+    assert handled == []
+    suspects.there.set()
+    await until(lambda: handled == [(0, 0)])
+    assert suspects.held == [[("essays", 0), ("essays", 1)]]
+
+
+async def test_what_is_held_is_let_go_of_when_it_is_taken_away_and_at_the_end(
+    *, start, broker, handle, suspects, until
+):
+    consumer = start(handle)
+    await until(lambda: broker.listener)
+    await broker.listener.on_partitions_assigned({P0, P1})
+    await broker.listener.on_partitions_revoked({P0, P1})
+    assert suspects.let_go_of == 1
+    await broker.listener.on_partitions_assigned({P0, P1})
+    consumer.task.cancel()
+    await asyncio.wait([consumer.task])
+    assert suspects.let_go_of == 2
+
+
+async def test_a_database_that_is_away_does_not_keep_it_from_leaving(*, start, broker, handle, suspects, until):
+    suspects.there.clear()
+    consumer = start(handle)
+    await until(lambda: broker.listener)
+    await broker.listener.on_partitions_assigned({P0, P1})
+    consumer.task.cancel()
+    await asyncio.wait([consumer.task])
+    assert broker.stopped == 1
+
+
+@pytest.mark.parametrize("part", ["_commit_progress", "_watch_lag", "_work"])
+async def test_a_part_that_dies_ends_the_session_and_another_begins(
+    *, start, broker, handle, until, part, monkeypatch
+):
+    real, deaths = getattr(consumers._Session, part), [ZeroDivisionError()]
+
+    async def dies(*arguments):
+        if deaths:
+            raise deaths.pop()
+        await real(*arguments)
+
+    monkeypatch.setattr(consumers._Session, part, dies)
+    start(handle)
+    await until(lambda: broker.started)
+    broker.batches.put_nowait({P0: records(P0, 0)})
+    await until(lambda: broker.started == 2)
+    broker.batches.put_nowait({P0: records(P0, 0)})
+    await until(lambda: broker.committed.get(P0) == 1)
+
+
+async def test_after_a_record_that_the_client_cannot_decode_the_next_session_reads_leniently(
+    start, broker, handle, until, monkeypatch
+):
+    lenient = []
+    monkeypatch.setattr(consumers, "read_leniently", lambda: lenient.append(broker.started))
+    start(handle)
+    broker.batches.put_nowait(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"))
+    broker.batches.put_nowait({P0: records(P0, 0)})
+    await until(lambda: broker.committed.get(P0) == 1)
+    assert lenient == [1]

@@ -1,28 +1,62 @@
 from __future__ import annotations
 
 import asyncio
+import selectors
 import sqlite3
+import threading
+import time
 import traceback
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from random import Random
 
 import pytest
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
+from reference_impl.common_core.enums import DeadLetterKind
 from reference_impl.common_core.events import UPLOAD_OUTCOMES
+from reference_impl.service_libs import database as databases
 from reference_impl.service_libs import inbox as inboxes
 from reference_impl.service_libs import outbox
 from reference_impl.service_libs.database import Database, insert_if_absent
 from reference_impl.service_libs.errors import is_dependency_error
-from reference_impl.service_libs.inbox import ATTEMPT, QUARANTINE, Closing, Inbox
+from reference_impl.service_libs.inbox import APPLIED, INBOX, QUARANTINE, Closing, Inbox
 from reference_impl.service_libs.message import read
 from reference_impl.service_libs.outbox import OUTBOX, Outbox
 
 MIGRATIONS = [outbox.MIGRATION, inboxes.MIGRATION]
 
 ROW = {"consumer": "c", "event_id": "e", "digest": "d"}
+SEEN = "SELECT event_id FROM quarantine ORDER BY 1"
+
+
+def put(transaction, event_id="e"):
+    transaction.execute(insert(QUARANTINE).values(**{**ROW, "event_id": event_id}))
+
+
+def ask(connection):
+    return connection.execute(text("SELECT 1")).scalar()
+
+
+class Standing:
+    """A function for a transaction that inserts a row, and stands in its thread until it is let go."""
+
+    def __init__(self, event_id="e"):
+        self.begun = False
+        self.event_id = event_id
+        self._entered, self._go = threading.Event(), threading.Event()
+
+    def __call__(self, transaction):
+        self.begun = True
+        put(transaction, self.event_id)
+        self._entered.set()
+        assert self._go.wait(30)
+
+    async def entered(self):
+        assert await asyncio.to_thread(self._entered.wait, 30)
+
+    def go(self):
+        self._go.set()
 
 
 @pytest.fixture
@@ -43,7 +77,7 @@ async def on_postgres(postgres_url):
 
     def connect(address=None, *, migrations=(), **options):
         there = url if address is None else f"{url.partition('@')[0]}@{address}/postgres"
-        opened.append(Database(there, migrations, Random(len(opened)), **options))
+        opened.append(Database(there, migrations, **options))
         return opened[-1]
 
     connect.url = url
@@ -52,195 +86,293 @@ async def on_postgres(postgres_url):
         await database.stop()
 
 
-async def setting(database, on, *, durable):
-    async with database.transaction(durable=durable) as connection:
-        ask = "PRAGMA synchronous" if on == "sqlite" else "SHOW synchronous_commit"
-        return (await connection.exec_driver_sql(ask)).scalar()
-
-
 async def test_it_keeps_what_is_committed_through_a_loss_of_power(database, on):
-    full, not_full = {"sqlite": (2, 1), "postgresql": ("on", "off")}[on]  # 1 is NORMAL
-    assert await setting(database, on, durable=True) == full
-    assert await setting(database, on, durable=False) == not_full
-    assert await setting(database, on, durable=True) == full
+    asked, full = {"sqlite": ("PRAGMA synchronous", 2), "postgresql": ("SHOW synchronous_commit", "on")}[on]
+    assert await database.write(lambda transaction: transaction.exec_driver_sql(asked).scalar()) == full
 
 
 async def test_sqlite_writes_ahead(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/db", [], Random(1))
-    async with database.transaction() as connection:
-        assert (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar() == "wal"
+    database = Database(f"sqlite:///{tmp_path}/db", [])
+    mode = await database.write(lambda transaction: transaction.exec_driver_sql("PRAGMA journal_mode").scalar())
+    assert mode == "wal"
     await database.stop()
-
-
-async def test_what_is_not_durable_is_there_all_the_same(database, rows):
-    async with database.transaction(durable=False) as transaction:
-        await transaction.execute(insert(QUARANTINE).values(**ROW))
-    assert len(await rows("SELECT * FROM quarantine")) == 1
 
 
 async def test_replicas_that_start_at_the_same_time_migrate_once(open_database, backoff):
     replicas = [open_database() for _ in range(5)]
     # As services do: only one may turn a new file to WAL, and the others are told at once that it is locked.
     await asyncio.gather(*(backoff.persist(replica.start, "migrate") for replica in replicas))
-    assert len({replica.epoch for replica in replicas}) == 1
+    names = [
+        await replica.read(lambda connection: connection.exec_driver_sql("SELECT name FROM migration").all())
+        for replica in replicas
+    ]
+    assert names == [names[0]] * 5
+    assert len(names[0]) > len(MIGRATIONS)
 
 
-async def test_a_restart_keeps_the_epoch(database, open_database):
-    again = open_database()
-    await again.start()
-    assert again.epoch == database.epoch != ""
+async def test_a_restart_migrates_no_more_and_keeps_what_is_there(database, open_database, rows):
+    await database.write(put)
+    await open_database().start()
+    assert await rows(SEEN) == [("e",)]
 
 
-async def test_a_new_database_has_another_epoch(database, tmp_path):
-    other = Database(f"sqlite:///{tmp_path}/other", [], Random(99))
-    await other.start()
-    assert other.epoch != database.epoch
-    await other.stop()
-
-
-async def fail_after_inserting(database, rows=1):
-    async with database.transaction() as transaction:
-        for _ in range(rows):
-            await transaction.execute(insert(QUARANTINE).values(**ROW))
-        raise ZeroDivisionError
+def fail(transaction):
+    put(transaction)
+    raise ZeroDivisionError
 
 
 async def test_a_transaction_that_fails_leaves_nothing(database, rows):
     with pytest.raises(ZeroDivisionError):
-        await fail_after_inserting(database)
-    assert await rows("SELECT * FROM quarantine") == []
+        await database.write(fail)
+    assert await rows(SEEN) == []
+    await database.write(put)  # and the lock is free again
 
 
-async def test_a_transaction_that_is_cancelled_leaves_nothing(database, rows):
-    entered = asyncio.Event()
+async def test_a_task_that_is_cancelled_ends_at_once_and_its_transaction_comes_to_its_own_end(database, rows):
+    standing, called = Standing(), []
 
-    async def hang():
-        async with database.transaction() as transaction:
-            await transaction.execute(insert(QUARANTINE).values(**ROW))
-            entered.set()
-            await asyncio.Event().wait()
+    def work(transaction):
+        database.on_commit(transaction, lambda: called.append(1))
+        standing(transaction)
 
-    task = asyncio.create_task(hang())
-    await entered.wait()
+    task = asyncio.create_task(database.write(work))
+    await standing.entered()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await rows("SELECT * FROM quarantine") == []
-    async with database.transaction() as transaction:  # and the lock is free again
-        await transaction.execute(insert(QUARANTINE).values(**ROW))
+    assert await rows(SEEN) == []
+    standing.go()
+    await database.write(lambda transaction: put(transaction, "next"))
+    await database.stop()
+    assert called == [1]
+
+
+async def test_one_that_is_cancelled_before_its_turn_is_never_begun(database, rows):
+    before = [Standing(f"e{number}") for number in range(database._store.writers)]
+    working = [asyncio.create_task(database.write(each)) for each in before]
+    for each in before:
+        await each.entered()
+    never = Standing("never")
+    queued = asyncio.create_task(database.write(never))
+    await asyncio.sleep(0)
+    queued.cancel()
+    for each in before:
+        each.go()
+    await asyncio.gather(*working)
+    with pytest.raises(asyncio.CancelledError):
+        await queued
+    await database.write(ask)
+    assert not never.begun
+
+
+async def test_it_stops_only_when_what_is_under_way_has_come_to_its_end(database, open_database):
+    standing = Standing()
+    task = asyncio.create_task(database.write(standing))
+    await standing.entered()
+    stopping = asyncio.create_task(database.stop())
+    await asyncio.wait([stopping], timeout=0.05)
+    assert not stopping.done()
+    standing.go()
+    await asyncio.gather(task, stopping)
+    other = open_database()
+    assert await other.read(lambda connection: connection.exec_driver_sql(SEEN).all()) == [("e",)]
+
+
+async def test_the_loop_goes_on_while_a_transaction_is_under_way(database):
+    standing = Standing()
+    task = asyncio.create_task(database.write(standing))
+    await standing.entered()  # and here the loop runs
+    assert not task.done()
+    standing.go()
+    await task
 
 
 async def test_a_transaction_that_reads_first_can_write_after_another_has_written(database, open_database):
     """A deferred transaction of SQLite would fail with BUSY_SNAPSHOT here."""
     other = open_database()
     await other.start()
-    read = asyncio.Event()
+    has_read, written = threading.Event(), threading.Event()
 
-    async def read_then_write():
-        async with database.transaction() as transaction:
-            await transaction.execute(select(QUARANTINE))
-            read.set()
-            await asyncio.sleep(0)
-            await transaction.execute(insert(QUARANTINE).values(**ROW))
+    def read_then_write(transaction):
+        transaction.execute(select(QUARANTINE)).all()
+        has_read.set()
+        written.wait(0.05)  # on SQLite it waits for this one instead
+        put(transaction)
 
     async def write():
-        await read.wait()
-        async with other.transaction() as transaction:
-            await transaction.execute(insert(QUARANTINE).values(**{**ROW, "event_id": "other"}))
+        assert await asyncio.to_thread(has_read.wait, 30)
+        await other.write(lambda transaction: put(transaction, "other"))
+        written.set()
 
-    await asyncio.gather(read_then_write(), write())
+    await asyncio.gather(database.write(read_then_write), write())
 
 
 async def test_reading_does_not_wait_for_a_writer(database, rows):
-    async with database.transaction() as transaction:
-        await transaction.execute(insert(QUARANTINE).values(**ROW))
-        assert await rows("SELECT * FROM quarantine") == []
+    standing = Standing()
+    task = asyncio.create_task(database.write(standing))
+    await standing.entered()
+    assert await rows(SEEN) == []
+    standing.go()
+    await task
 
 
 async def test_what_is_read_is_of_one_moment(database):
-    async with database.reading() as connection:
-        before = (await connection.execute(select(func.count()).select_from(QUARANTINE))).scalar()
-        async with database.transaction() as transaction:
-            await transaction.execute(insert(QUARANTINE).values(**ROW))
-        assert (await connection.execute(select(func.count()).select_from(QUARANTINE))).scalar() == before
+    read_once, written = threading.Event(), threading.Event()
+    number = select(func.count()).select_from(QUARANTINE)
+
+    def read_twice(connection):
+        before = connection.execute(number).scalar()
+        read_once.set()
+        assert written.wait(30)
+        return before, connection.execute(number).scalar()
+
+    reading = asyncio.create_task(database.read(read_twice))
+    assert await asyncio.to_thread(read_once.wait, 30)
+    await database.write(put)
+    written.set()
+    assert await reading == (0, 0)
+
+
+async def test_what_is_only_read_cannot_be_written(on_postgres):
+    database = on_postgres(migrations=MIGRATIONS)
+    await database.start()
+    with pytest.raises(DBAPIError, match="read-only"):
+        await database.read(put)
 
 
 async def test_of_two_that_insert_the_same_row_at_once_one_does(database, open_database):
     other = open_database()
     await other.start()
 
-    async def close(one):
-        async with one.transaction() as transaction:
-            inserted = await insert_if_absent(transaction, QUARANTINE, **ROW)
-            await asyncio.sleep(0.02)  # no wait for anything: it makes the two overlap
-            return inserted
+    def close(transaction):
+        inserted = insert_if_absent(transaction, QUARANTINE, **ROW)
+        time.sleep(0.02)  # no wait for anything: it makes the two overlap
+        return inserted
 
-    assert sorted(await asyncio.gather(close(database), close(other))) == [False, True]
+    assert sorted(await asyncio.gather(database.write(close), other.write(close))) == [False, True]
 
 
 async def test_a_lock_that_stays_is_a_dependencys_error(tmp_path):
-    hurried = Database(f"sqlite:///{tmp_path}/db", [], Random(5), busy_seconds=0.01)
+    hurried = Database(f"sqlite:///{tmp_path}/db", [], busy_seconds=0.01)
     locker = sqlite3.connect(tmp_path / "db", isolation_level=None)
     locker.execute("BEGIN IMMEDIATE")
     with pytest.raises(Exception, match="locked") as raised:
-        async with hurried.transaction():
-            pass
+        await hurried.write(ask)
     assert is_dependency_error(raised.value)
     locker.close()
     await hurried.stop()
 
 
 async def test_a_broken_constraint_is_the_handlers_error(database):
+    await database.write(put)
     with pytest.raises(Exception, match=r"(?i)unique") as raised:
-        await fail_after_inserting(database, rows=2)
+        await database.write(put)
     assert not is_dependency_error(raised.value)
 
 
 async def test_insert_if_absent_says_whether_it_did(database):
-    async with database.transaction() as transaction:
-        assert await insert_if_absent(transaction, QUARANTINE, **ROW)
-        assert not await insert_if_absent(transaction, QUARANTINE, **ROW)
+    def twice(transaction):
+        return [insert_if_absent(transaction, QUARANTINE, **ROW) for _ in range(2)]
+
+    assert await database.write(twice) == [True, False]
 
 
 async def test_moments_compare_as_they_are(database, clock):
     """Also across the zones that one moment is written in, on a database that keeps none."""
     sent = {"topic": "t", "key": "k", "value": b""}
     moments = [clock.now() + timedelta(microseconds=step) for step in (0, 1, 999_999, 1_000_000)]
-    async with database.transaction() as transaction:
-        for moment in moments:
-            await transaction.execute(insert(OUTBOX).values(**sent, sent_at=moment))
+    rows = [{**sent, "sent_at": moment} for moment in moments]
+    await database.write(lambda transaction: transaction.execute(insert(OUTBOX), rows))
     for number, moment in enumerate(moments):
-        async with database.reading() as connection:
-            earlier = select(func.count()).select_from(OUTBOX).where(OUTBOX.c.sent_at < moment)
-            assert (await connection.execute(earlier)).scalar() == number
+        earlier = select(func.count()).select_from(OUTBOX).where(OUTBOX.c.sent_at < moment)
+        found = await database.read(lambda connection, query=earlier: connection.execute(query).scalar())
+        assert found == number
 
 
 async def test_what_is_called_on_commit_is_not_called_on_rollback(database):
-    calls = []
+    calls, main = [], threading.current_thread()
 
-    async def commit_or_not(name, *, error):
-        async with database.transaction() as transaction:
-            database.on_commit(transaction, lambda: calls.append(name))
-            await transaction.execute(select(QUARANTINE))
+    def call(name):
+        assert threading.current_thread() is main
+        calls.append(name)
+
+    def commit_or_not(name, *, error):
+        def work(transaction):
+            database.on_commit(transaction, lambda: call(name))
+            transaction.execute(select(QUARANTINE))
             assert name not in calls
             if error:
                 raise ZeroDivisionError
 
+        return work
+
     with pytest.raises(ZeroDivisionError):
-        await commit_or_not("rolled back", error=True)
-    await asyncio.gather(commit_or_not("one", error=False), commit_or_not("two", error=False))
+        await database.write(commit_or_not("rolled back", error=True))
+    await asyncio.gather(*(database.write(commit_or_not(name, error=False)) for name in ("one", "two")))
     assert sorted(calls) == ["one", "two"]
+
+
+@pytest.fixture
+async def old_rows(database, clock):
+    """Rows of each kind, ten seconds and no seconds old; none of them is as old as the clock."""
+    young = clock.now()
+    old = young - timedelta(seconds=10)
+    left = {"topic": "t", "key": "k"}
+    outbox_rows = [
+        {**left, "value": value, "sent_at": at, "refused": why}
+        for value, at, why in [
+            *((b"old", old, None) for _ in range(5)),
+            (b"young", young, None),
+            (b"unsent", None, None),
+            (b"refused", None, "too large"),
+        ]
+    ]
+    inbox_rows = [
+        {"consumer": "c", "event_id": event_id, "digest": "d", "closed_as": closed_as, "applied_at": at}
+        for event_id, closed_as, at in [
+            *((f"old{number}", APPLIED, old) for number in range(5)),
+            ("young", APPLIED, young),
+            ("set aside", DeadLetterKind.POISON, None),
+        ]
+    ]
+
+    def fill(transaction):
+        transaction.execute(insert(OUTBOX), outbox_rows)
+        transaction.execute(insert(INBOX), inbox_rows)
+
+    await database.write(fill)
+
+
+async def test_what_is_too_old_is_forgotten_and_what_has_yet_to_serve_stays(*, database, old_rows, clock, rows):
+    assert await database.forget(clock.now() - timedelta(seconds=10)) == 0
+    assert await database.forget(clock.now()) == 10
+    assert {bytes(value) for (value,) in await rows("SELECT value FROM outbox")} == {b"young", b"unsent", b"refused"}
+    assert await rows("SELECT event_id FROM inbox ORDER BY 1") == [("set aside",), ("young",)]
+
+
+async def test_many_are_forgotten_in_several_transactions(*, database, old_rows, clock, monkeypatch, rows):
+    monkeypatch.setattr(databases, "_AT_ONCE", 2)
+    real, deleted = database.write, []
+
+    async def write(work):
+        result = await real(work)
+        deleted.append(result.rowcount)
+        return result
+
+    monkeypatch.setattr(database, "write", write)
+    assert await database.forget(clock.now()) == sum(deleted) == 10
+    assert max(deleted) == 2
 
 
 def test_another_database_is_refused_by_name():
     with pytest.raises(ValueError, match="DATABASE_URL: mysql is not supported"):
-        Database("mysql://x/y", [], Random(1))
+        Database("mysql://x/y", [])
 
 
 @pytest.mark.parametrize("lost", ["fsync", "synchronous_commit"])
 def test_a_server_that_would_lose_a_commit_is_refused(serve_postgres, lost):
     async def start(url):
-        database = Database(url, [], Random(1))
+        database = Database(url, [])
         try:
             await database.start()
         finally:
@@ -251,32 +383,45 @@ def test_a_server_that_would_lose_a_commit_is_refused(serve_postgres, lost):
 
 
 async def test_a_lock_that_stays_on_postgres_is_a_dependencys_error(on_postgres):
-    holder, hurried = on_postgres(), on_postgres(busy_seconds=0.1)
-    async with holder.transaction() as transaction:
-        await transaction.exec_driver_sql("CREATE TABLE held (n int)")
-        await transaction.exec_driver_sql("SELECT pg_advisory_xact_lock(7063101951422170989)")
-        with pytest.raises(Exception, match="lock timeout") as raised:
-            await hurried.start()
+    holder, hurried = on_postgres(migrations=MIGRATIONS), on_postgres(busy_seconds=0.1)
+    await holder.start()
+    standing = Standing()
+
+    def hold(transaction):
+        transaction.exec_driver_sql("SELECT pg_advisory_xact_lock(7063101951422170989)")
+        standing(transaction)
+
+    holding = asyncio.create_task(holder.write(hold))
+    await standing.entered()
+    with pytest.raises(Exception, match="lock timeout") as raised:
+        await hurried.start()
     assert is_dependency_error(raised.value)
+    standing.go()
+    await holding
     await hurried.start()
 
 
 async def test_a_transaction_that_stands_idle_is_ended_by_the_server(on_postgres):
     hurried, other = on_postgres(busy_seconds=0.1), on_postgres(busy_seconds=20)
+    held, ended = threading.Event(), threading.Event()
 
-    async def stand_idle():
-        async with hurried.transaction() as transaction:
-            await transaction.exec_driver_sql("SELECT pg_advisory_xact_lock(1)")
-            async with other.transaction() as waiting:
-                await waiting.exec_driver_sql("SELECT pg_advisory_xact_lock(1)")
-            await transaction.execute(text("SELECT 1"))
+    def lock(transaction):
+        transaction.exec_driver_sql("SELECT pg_advisory_xact_lock(1)")
 
-    # Which it is depends on how far the driver has come with the news.
-    with pytest.raises(DBAPIError, match=r"idle-in-transaction|closed|in progress") as raised:
-        await stand_idle()
+    def stand_idle(transaction):
+        lock(transaction)
+        held.set()
+        assert ended.wait(30)
+        ask(transaction)
+
+    standing = asyncio.create_task(hurried.write(stand_idle))
+    assert await asyncio.to_thread(held.wait, 30)
+    await other.write(lock)
+    ended.set()
+    with pytest.raises(DBAPIError, match=r"idle-in-transaction|closed") as raised:
+        await standing
     assert is_dependency_error(raised.value)
-    async with hurried.transaction() as transaction:
-        await transaction.execute(text("SELECT 1"))
+    assert await hurried.write(ask) == 1
 
 
 class Link:
@@ -340,86 +485,146 @@ async def link(on_postgres):
         yield made
 
 
-async def test_a_commit_whose_answer_is_lost_is_asked_for_again_and_the_inbox_tells(on_postgres, link, delivered):
+def driver_of(transaction):
+    return transaction.connection.driver_connection
+
+
+async def test_a_commit_whose_answer_is_lost_is_asked_for_again_and_the_inbox_tells(
+    on_postgres, link, delivered, clock
+):
     database = on_postgres(link.address, migrations=MIGRATIONS)
     await database.start()
-    inbox = Inbox(database, Outbox(database), "dead-letters")
-    message = read(delivered(), "c", UPLOAD_OUTCOMES)
+    inbox = Inbox(Outbox(database), clock, "dead-letters")
+    message = read(delivered(), "c", {each.EVENT_TYPE: each for each in UPLOAD_OUTCOMES})
+    closings = []
+
+    def close(transaction):
+        closings.append(inbox.close(transaction, message))
+
     link.lose = b"COMMIT"
-    with pytest.raises(Exception, match="closed") as raised:
-        async with database.transaction() as transaction:
-            assert await inbox.close(transaction, message) == Closing.NEW
+    with pytest.raises(DBAPIError) as raised:
+        await database.write(close)
     assert is_dependency_error(raised.value)
     link.lose = None
-    async with database.transaction() as transaction:
-        assert await inbox.close(transaction, message) == Closing.DUPLICATE
+    await database.write(close)
+    assert closings == [Closing.NEW, Closing.DUPLICATE]
 
 
 async def test_a_link_that_hangs_ends_the_wait_and_the_connection(on_postgres, link):
     database = on_postgres(link.address, busy_seconds=0.1)
-    async with database.transaction() as transaction:
-        driver = (await transaction.get_raw_connection()).driver_connection
+    driver = await database.write(driver_of)
 
-    async def ask():
-        async with database.transaction() as transaction:
-            await transaction.execute(text("SELECT 1"))
-            link.hangs = True
-            await transaction.execute(text("SELECT 1"))
+    def hang(transaction):
+        ask(transaction)
+        link.hangs = True
+        ask(transaction)
 
     for _ in ("on a connection that is there", "on one that is to be made"):
-        asked = asyncio.create_task(ask())
+        asked = asyncio.create_task(database.write(hang))
         await asyncio.wait([asked], timeout=30)
         assert asked.done(), "the wait is not bounded"
-        with pytest.raises(TimeoutError) as raised:
+        with pytest.raises(DBAPIError) as raised:
             await asked
         assert is_dependency_error(raised.value)
-        assert driver.is_closed()
+        assert driver.closed
     link.hangs = False
-    async with database.transaction() as transaction:
-        assert (await transaction.execute(text("SELECT 1"))).scalar() == 1
+    assert await database.write(ask) == 1
+
+
+async def test_a_commit_over_a_link_that_hangs_ends_within_the_bound(on_postgres, link):
+    database = on_postgres(link.address, busy_seconds=0.1)
+
+    def hang(transaction):
+        ask(transaction)
+        link.hangs = True
+
+    asked = asyncio.create_task(database.write(hang))
+    await asyncio.wait([asked], timeout=30)
+    assert asked.done(), "the wait is not bounded"
+    with pytest.raises(DBAPIError) as raised:
+        await asked
+    assert is_dependency_error(raised.value)
+
+
+async def test_reading_over_a_link_that_hangs_ends_within_the_bound(on_postgres, link):
+    database = on_postgres(link.address, busy_seconds=0.1)
+
+    def hang(connection):
+        ask(connection)
+        link.hangs = True
+        return 1  # it ends well, and then the view has to be let go of
+
+    asked = asyncio.create_task(database.read(hang))
+    await asyncio.wait([asked], timeout=30)
+    assert asked.done(), "the wait is not bounded"
+    await asyncio.gather(asked, return_exceptions=True)
+    link.hangs = False
+    assert await database.read(ask) == 1
 
 
 async def test_a_task_that_is_cancelled_over_a_link_that_hangs_ends(on_postgres, link):
-    database, asked = on_postgres(link.address, busy_seconds=60), asyncio.Event()
+    database, asked = on_postgres(link.address, busy_seconds=60), threading.Event()
 
-    async def hang():
-        async with database.transaction() as transaction:
-            await transaction.execute(text("SELECT 1"))
-            link.hangs = True
-            asked.set()
-            await transaction.execute(text("SELECT 1"))
+    def hang(transaction):
+        ask(transaction)
+        link.hangs = True
+        asked.set()
+        ask(transaction)
 
-    task = asyncio.create_task(hang())
-    await asked.wait()
-    await asyncio.sleep(0)
+    task = asyncio.create_task(database.write(hang))
+    assert await asyncio.to_thread(asked.wait, 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         async with asyncio.timeout(30):
             await task
 
 
+async def test_stopping_over_a_link_that_hangs_ends_within_the_bound(on_postgres, link):
+    database, asked = on_postgres(link.address, busy_seconds=0.1), threading.Event()
+
+    def hang(transaction):
+        ask(transaction)
+        link.hangs = True
+        asked.set()
+        ask(transaction)
+
+    tasks = [asyncio.create_task(work) for work in (database.write(hang), database.read(hang))]
+    assert await asyncio.to_thread(asked.wait, 30)
+    for task in tasks:
+        task.cancel()
+    async with asyncio.timeout(30):
+        await database.stop()
+    assert link.hangs
+    await asyncio.wait(tasks)
+
+
 async def test_a_connection_that_ended_meanwhile_is_replaced(on_postgres, link, until):
     database = on_postgres(link.address)
-    async with database.transaction() as transaction:
-        driver = (await transaction.get_raw_connection()).driver_connection
+    driver = await database.write(driver_of)
     link.end()
-    await until(driver.is_closed)
-    async with database.transaction() as transaction:
-        assert (await transaction.execute(text("SELECT 1"))).scalar() == 1
+    await until(lambda: _has_ended(driver))
+    assert await database.write(ask) == 1
+
+
+def _has_ended(driver):
+    """Whether the news of it has come to this machine, though nobody has read it yet."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(driver.fileno(), selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 @pytest.mark.parametrize("url", ["postgresql://one:secret@127.0.0.1:1/x", "postgresql://one:secret@here:there/x"])
 async def test_a_password_is_in_no_error(url):
-    with pytest.raises((OSError, ValueError)) as raised:
-        await Database(url, [], Random(1)).start()
+    with pytest.raises((DBAPIError, OSError, ValueError)) as raised:
+        await Database(url, []).start()
     assert "secret" not in "".join(traceback.format_exception(raised.value))
 
 
-@pytest.mark.parametrize("row", [{"event_id": "a\0b"}, {"started": 2**40}])
-async def test_a_value_that_postgres_cannot_hold_is_the_handlers_error(on_postgres, row):
+@pytest.mark.parametrize(("table", "row"), [(QUARANTINE, {**ROW, "event_id": "a\0b"}), (OUTBOX, {"entry": 2**40})])
+async def test_a_value_that_postgres_cannot_hold_is_the_handlers_error(on_postgres, table, row):
     database = on_postgres(migrations=MIGRATIONS)
     await database.start()
-    with pytest.raises(Exception, match=r"(?i)invalid") as raised:
-        async with database.transaction() as transaction:
-            await transaction.execute(insert(ATTEMPT).values(**{**ROW, "started": 1, **row}))
+    values = row if table is QUARANTINE else {"topic": "t", "key": "k", "value": b"", **row}
+    with pytest.raises(DBAPIError, match=r"(?i)cannot contain NUL|out of range") as raised:
+        await database.write(lambda transaction: transaction.execute(insert(table).values(**values)))
     assert not is_dependency_error(raised.value)

@@ -8,7 +8,7 @@ import pytest
 
 from reference_impl import dead_letters
 from reference_impl.common_core.events import UPLOAD_OUTCOMES, EssayContentProvisionedV1
-from reference_impl.dead_letters import Letter, NotReplayed, chosen, main, replay, whole_payload
+from reference_impl.dead_letters import Letter, NotReplayed, Record, chosen, main, replay, whole_record
 from reference_impl.service_libs import ledger
 from reference_impl.service_libs.idempotency import idempotent_consumer
 from reference_impl.service_libs.message import Delivery
@@ -29,10 +29,7 @@ def consume(idempotency, broken):
         if broken:
             raise broken[0]
 
-        async def apply(transaction):
-            await ledger.record(transaction, message, "u1")
-
-        return apply
+        return lambda transaction: ledger.record(transaction, message, "u1")
 
     return handle
 
@@ -53,7 +50,7 @@ async def test_a_poison_event_is_processed_again_and_has_one_effect(
     first = delivered()
     await consume(first)
     letter = chosen(await found(), "c", json.loads(first.value)["event_id"])
-    await replay(database, letter, await whole_payload("nowhere", letter))
+    await replay(database, letter, await whole_record("nowhere", letter))
     ((topic, key, value),) = await rows("SELECT topic, key, value FROM outbox WHERE topic != 'dead-letters'")
     assert (topic, key, value) == ("essays", "u1", first.value)
     broken.clear()
@@ -61,7 +58,7 @@ async def test_a_poison_event_is_processed_again_and_has_one_effect(
         await consume(replace(first, offset=offset))
     assert len(await rows(EFFECTS)) == 1
     with pytest.raises(NotReplayed, match="has been applied since"):
-        await replay(database, letter, first.value)
+        await replay(database, letter, Record(first.key, first.value))
     assert len(await rows("SELECT * FROM outbox WHERE topic != 'dead-letters'")) == 1
 
 
@@ -71,9 +68,9 @@ async def test_it_cannot_be_replayed_twice_at_once_and_may_be_set_aside_again(
     first = delivered()
     await consume(first)
     (letter,) = await found()
-    await replay(database, letter, first.value)
+    await replay(database, letter, Record(first.key, first.value))
     with pytest.raises(NotReplayed, match="not set aside now"):
-        await replay(database, letter, first.value)
+        await replay(database, letter, Record(first.key, first.value))
     await consume(first)
     assert len(await found()) == 2
     assert await rows(EFFECTS) == []
@@ -86,7 +83,7 @@ async def test_another_payload_than_the_one_that_was_set_aside_is_refused(consum
     other = json.loads(first.value)
     other["data"]["file_name"] = "other.txt"
     with pytest.raises(NotReplayed, match="another payload"):
-        await replay(database, letter, json.dumps(other).encode())
+        await replay(database, letter, Record(first.key, json.dumps(other).encode()))
     assert await rows("SELECT closed_as FROM inbox") == [("poison",)]
 
 
@@ -115,23 +112,25 @@ async def test_a_record_without_a_key_goes_under_its_events_id_and_one_that_is_n
     (letter,) = await found()
     if sent_as is None:
         with pytest.raises(NotReplayed, match="no UTF-8"):
-            await replay(database, letter, first.value)
+            await replay(database, letter, Record(first.key, first.value))
         return
-    await replay(database, letter, first.value)
+    await replay(database, letter, Record(first.key, first.value))
     assert await rows("SELECT key FROM outbox WHERE topic = 'essays'") == [(letter.event_id,)]
 
 
-async def test_a_cut_payload_is_read_where_it_came_from(consume, monkeypatch, found):
-    whole = b"x" * 2_000_000
-    await consume(Delivery("essays", 3, 9, b"k", whole))
+@pytest.mark.parametrize(
+    ("key", "value"), [(b"k", b"x" * 2_000_000), (b"k" * 20_000, b"x"), (None, b"x" * 2_000_000)]
+)
+async def test_what_was_cut_is_read_where_it_came_from(consume, monkeypatch, found, key, value):
+    await consume(Delivery("essays", 3, 9, key, value))
     (letter,) = await found()
+    there = []
 
     class Reader:
         def __init__(self, *_, **__) -> None:
             self.at = None
 
         start = stop = lambda self: _nothing()
-        _fetcher = type("F", (), {"_proc_fetch_request": lambda self: None})()
 
         def assign(self, partitions):
             self.partitions = partitions
@@ -141,14 +140,34 @@ async def test_a_cut_payload_is_read_where_it_came_from(consume, monkeypatch, fo
 
         async def getone(self, _partition):
             topic, partition, offset = self.at
-            return Delivery(topic, partition, offset + missing, None, whole)
+            there.append((topic, partition))
+            return Delivery(topic, partition, offset + missing, held, value)
 
     monkeypatch.setattr(dead_letters, "AIOKafkaConsumer", Reader)
-    missing = 0
-    assert await whole_payload("nowhere", letter) == whole
+    missing, held = 0, key
+    assert await whole_record("nowhere", letter) == Record(key, value)
+    assert there == [("essays", 3)]
     missing = 1
     with pytest.raises(NotReplayed, match="no longer at essays, partition 3, offset 9"):
-        await whole_payload("nowhere", letter)
+        await whole_record("nowhere", letter)
+    missing, held = 0, b"another"
+    with pytest.raises(NotReplayed, match="no longer at essays"):
+        await whole_record("nowhere", letter)
+
+
+async def test_an_event_of_an_unknown_version_is_processed_once_it_is_known(
+    *, consume, delivered, found, broken, database, rows
+):
+    broken.clear()
+    first = delivered()
+    document = json.loads(first.value)
+    newer = json.dumps(document | {"event_type": document["event_type"].replace(".v1", ".v2")}).encode()
+    await consume(replace(first, value=newer))
+    letter = chosen(await found(), "c", document["event_id"])
+    assert letter.kind == "unknown_version"
+    await replay(database, letter, Record(first.key, newer))
+    assert await rows("SELECT * FROM inbox") == []
+    assert await rows("SELECT key, value FROM outbox WHERE topic = 'essays'") == [("u1", newer)]
 
 
 async def _nothing(): ...
@@ -174,6 +193,7 @@ LETTER = Letter.model_validate(
         "kind": "poison",
         "reason": "ValueError()",
         "attempts": 8,
+        "key_bytes": None,
         "key_base64": None,
         "payload_bytes": 1,
         "payload_base64": base64.b64encode(b"x").decode(),

@@ -59,6 +59,5 @@ def test_what_stays_is_the_handlers_own(error):
 @pytest.mark.parametrize("query", ["SELECT * FROM nowhere", "SELEKT", "SELECT nothing FROM inbox"])
 async def test_a_query_that_is_wrong_spends_attempts(database, query):
     with pytest.raises(DBAPIError) as raised:
-        async with database.transaction() as transaction:
-            await transaction.exec_driver_sql(query)
+        await database.write(lambda transaction: transaction.exec_driver_sql(query))
     assert not is_dependency_error(raised.value)

@@ -13,6 +13,7 @@ from reference_impl.common_core.events import (
     ReadyEssay,
     fact,
 )
+from reference_impl.dead_letters import Letter, Record, replay
 from reference_impl.essay_lifecycle.core_logic import CONSUMER, essay_consumer
 from reference_impl.essay_lifecycle.state_machine import EssayState, IllegalTransition, check
 from reference_impl.service_libs.teller import Teller
@@ -23,7 +24,7 @@ ESSAYS = "SELECT essay_id, state, characters, words, reason FROM essay ORDER BY 
 BATCHES = "SELECT batch_id, size, settled, revision FROM essay_batch"
 
 
-def provisioned(upload_id="u1", *, text=TEXT, size=1):
+def provisioned(upload_id="u1", *, text=TEXT, size=1, occurrence=1):
     return EssayContentProvisionedV1(
         upload_id=upload_id,
         batch_id="b",
@@ -32,10 +33,11 @@ def provisioned(upload_id="u1", *, text=TEXT, size=1):
         raw_file_storage_id="a" * 64,
         text_storage_id=hashlib.sha256(text).hexdigest(),
         extractor_version=2,
+        occurrence=occurrence,
     )
 
 
-def failed(upload_id="u1", *, size=1):
+def failed(upload_id="u1", *, size=1, occurrence=1):
     return EssayValidationFailedV1(
         upload_id=upload_id,
         batch_id="b",
@@ -45,6 +47,7 @@ def failed(upload_id="u1", *, size=1):
         reason=ValidationFailure.NO_TEXT,
         detail="space",
         extractor_version=2,
+        occurrence=occurrence,
     )
 
 
@@ -170,6 +173,36 @@ async def test_an_outcome_that_changes_nothing_starts_no_pass(consume, delivered
     assert len(await rows("SELECT 1 FROM effect_ledger")) == 2
 
 
+@pytest.mark.parametrize("older", [provisioned(), failed()], ids=["another text", "a rejection"])
+async def test_an_older_outcome_that_comes_later_leaves_the_newer_state(
+    *, consume, delivered, letters, rows, told, older
+):
+    await consume(delivered(provisioned(text=OTHER_TEXT, occurrence=2), occurrence=2))
+    before = await rows(ESSAYS), await rows(BATCHES), await told("batches")
+    await consume(delivered(older))
+    assert (await rows(ESSAYS), await rows(BATCHES), await told("batches")) == before
+    assert await letters() == []
+    assert len(await rows("SELECT 1 FROM effect_ledger")) == 2
+
+
+async def test_a_dead_letter_that_is_replayed_after_a_newer_outcome_changes_nothing(
+    *, consume, content, database, delivered, letters, rows, told_data
+):
+    first, newer = delivered(provisioned()), delivered(provisioned(text=OTHER_TEXT, occurrence=2), occurrence=2)
+    text = content.blobs.pop(provisioned().text_storage_id)
+    await consume(first)
+    content.blobs[provisioned().text_storage_id] = text
+    await consume(newer)
+    (letter,) = map(Letter.model_validate, await letters())
+    await replay(database, letter, Record(first.key, first.value))
+    await consume(first)
+    assert await rows("SELECT occurrence, text_storage_id FROM essay") == [
+        (2, hashlib.sha256(OTHER_TEXT).hexdigest())
+    ]
+    assert await told_data() == [ready(1, u1=OTHER_TEXT)]
+    assert len(await rows("SELECT 1 FROM effect_ledger")) == 2
+
+
 async def test_a_change_before_the_batch_is_complete_changes_the_essay_alone(consume, delivered, told_data, rows):
     await consume(delivered(provisioned("u1", size=2)))
     await consume(delivered(provisioned("u1", text=OTHER_TEXT, size=2), occurrence=2))
@@ -215,10 +248,8 @@ async def test_the_ledger_could_show_a_duplicate(consume, delivered, database, r
     """Nothing but its entry is unique in it."""
     await consume(delivered(provisioned()))
     columns = "consumer, event_id, business_key, digest"
-    async with database.transaction() as transaction:
-        await transaction.exec_driver_sql(
-            f"INSERT INTO effect_ledger ({columns}) SELECT {columns} FROM effect_ledger"
-        )
+    again = f"INSERT INTO effect_ledger ({columns}) SELECT {columns} FROM effect_ledger"
+    await database.write(lambda transaction: transaction.exec_driver_sql(again))
     one, other = await rows(f"SELECT {columns} FROM effect_ledger")
     assert one == other
 

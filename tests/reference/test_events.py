@@ -53,7 +53,6 @@ def test_an_envelope_is_frozen():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"extra": 1},
         {"event_timestamp": datetime(2024, 1, 1)},  # noqa: DTZ001 - the point
         {"event_type": "file.essay.v1"},
         {"event_type": "huleedu.file.essay_content.provisioned.v0"},
@@ -64,6 +63,11 @@ def test_an_envelope_is_frozen():
 def test_an_envelope_refuses(wrong):
     with pytest.raises(ValidationError):
         EventEnvelope[EssayContentProvisionedV1](**fields(**wrong))
+
+
+def test_what_a_newer_producer_adds_is_passed_over():
+    told = fields(another=1, data={**PROVISIONED.model_dump(), "another": 1})
+    assert EventEnvelope[EssayContentProvisionedV1](**told).data == PROVISIONED
 
 
 @pytest.mark.parametrize("event", [EssayContentProvisionedV1, EssayValidationFailedV1])

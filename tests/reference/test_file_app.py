@@ -453,8 +453,8 @@ def reprocess(http):
 async def test_an_upload_with_its_outcome_is_extracted_anew_when_asked(*, post, reprocess, uploads, rows):
     await post()
     await post(key="u2")
-    async with uploads._database.transaction() as transaction:
-        await transaction.execute(text("UPDATE upload SET status = 'provisioned'"))
+    provisioned = text("UPDATE upload SET status = 'provisioned'")
+    await uploads._database.write(lambda transaction: transaction.execute(provisioned))
     uploads.recorded.clear()
     answer = await reprocess("u1")
     assert (answer.status_code, answer.json()) == (202, {"upload_id": "u1"})

@@ -12,7 +12,7 @@ MESSAGE = Message("c", "id", "digest", Delivery("essays", 0, 0, None, b""))
 
 @pytest.fixture
 def cautious(redis):
-    return Hints(redis, Random(2), lambda: "epoch", lease_seconds=2, retry_after=1000.0)
+    return Hints(redis, Random(2), lease_seconds=2, retry_after=1000.0)
 
 
 async def test_after_a_failure_redis_is_left_alone_for_a_while(cautious, redis):
@@ -38,10 +38,10 @@ async def test_releasing_late_does_not_release_anothers_lease(hints, redis):
     assert redis.keys["lease:c:id"] == "another's"
 
 
-async def test_the_hint_names_database_consumer_and_event(hints, redis, database):
+async def test_the_hint_names_consumer_and_event(hints, redis):
     await hints.settle(MESSAGE, 10, None)
-    assert redis.keys == {f"done:{database.epoch}:c:id": "digest"}
-    assert redis.ttl == {f"done:{database.epoch}:c:id": 10}
+    assert redis.keys == {"done:c:id": "digest"}
+    assert redis.ttl == {"done:c:id": 10}
 
 
 async def test_a_claim_and_what_settles_it_cost_a_round_trip_each(hints, redis):

@@ -11,12 +11,11 @@ from sqlalchemy.exc import OperationalError
 from reference_impl.common_core.events import UPLOAD_OUTCOMES, EssayContentProvisionedV1
 from reference_impl.service_libs import ledger
 from reference_impl.service_libs.errors import ContentUnavailable
-from reference_impl.service_libs.hints import Hints
-from reference_impl.service_libs.idempotency import Idempotency, InboxGuard, idempotent_consumer
-from reference_impl.service_libs.inbox import Inbox
-from reference_impl.service_libs.message import Delivery
-from reference_impl.service_libs.outbox import Outbox
+from reference_impl.service_libs.idempotency import idempotent_consumer
+from reference_impl.service_libs.inbox import Closing
+from reference_impl.service_libs.message import Delivery, read
 
+ACCEPTED = {each.EVENT_TYPE: each for each in UPLOAD_OUTCOMES}
 EFFECTS = "SELECT event_id, business_key FROM effect_ledger"
 
 
@@ -25,15 +24,15 @@ class Handler:
 
     def __init__(self) -> None:
         self.prepared = 0
-        self.before = self.within = _nothing
+        self.before, self.within = _nothing, lambda: None
 
     async def __call__(self, message):
         self.prepared += 1
         await self.before()
 
-        async def apply(transaction):
-            await ledger.record(transaction, message, message.event.data.upload_id)
-            await self.within()
+        def apply(transaction):
+            ledger.record(transaction, message, message.event.data.upload_id)
+            self.within()
 
         return apply
 
@@ -64,11 +63,9 @@ def consume(idempotency, handler):
 
 
 @pytest.fixture
-def hint(database):
+def hint():
     """The key of the hint of a delivery's event."""
-    from reference_impl.service_libs.message import read
-
-    return lambda delivery: f"done:{database.epoch}:c:{read(delivery, 'c', UPLOAD_OUTCOMES).event_id}"
+    return lambda delivery: f"done:c:{first_id(delivery)}"
 
 
 OTHER = EssayContentProvisionedV1(
@@ -122,44 +119,32 @@ async def test_a_hint_with_another_digest_says_nothing(consume, delivered, rows,
     assert len(await rows(EFFECTS)) == 1
 
 
-async def test_hints_of_an_older_database_do_not_count(*, consume, delivered, rows, redis, hint, database):
-    await consume(delivered())
-    async with database.transaction() as transaction:  # the store went back to an older state: a new database
-        await transaction.exec_driver_sql("DELETE FROM inbox")
-        await transaction.exec_driver_sql("DELETE FROM effect_ledger")
-    database.epoch = "another"
-    await consume(delivered())
-    assert len(await rows(EFFECTS)) == 1
-
-
 async def test_an_error_in_apply_leaves_neither_effect_nor_inbox_row(consume, delivered, rows, handler):
-    handler.within = raising(ValueError("once"))
+    errors = [ValueError("once")]
+
+    def fail():
+        if errors:
+            raise errors.pop()
+
+    handler.within = fail
     await consume(delivered())
     assert len(await rows(EFFECTS)) == 1
     assert handler.prepared == 2
 
 
 async def test_a_commit_without_an_answer_is_asked_about_again(*, consume, delivered, rows, database, monkeypatch):
-    real = database.transaction
-    answers = iter([True, False])
+    real, lost = database.write, []
 
-    class Ambiguous:
-        """Commits, and then the answer is lost: once, at the effect's transaction."""
+    async def write(work):
+        done = await real(work)
+        if not lost:
+            lost.append(done)
+            raise OperationalError("COMMIT", {}, Exception("no answer"))
+        return done
 
-        def __init__(self, **options) -> None:
-            self.options = options
-
-        async def __aenter__(self):
-            self.inner = real(**self.options)
-            return await self.inner.__aenter__()
-
-        async def __aexit__(self, *error):
-            await self.inner.__aexit__(*error)
-            if error[0] is None and not next(answers, True):
-                raise OperationalError("COMMIT", {}, Exception("no answer"))
-
-    monkeypatch.setattr(database, "transaction", Ambiguous)
+    monkeypatch.setattr(database, "write", write)
     await consume(delivered())
+    assert lost == [Closing.NEW]
     assert len(await rows(EFFECTS)) == 1
 
 
@@ -176,8 +161,6 @@ async def test_another_payload_under_the_same_id_is_quarantined_once(consume, de
 
 
 def first_id(delivery):
-    import json
-
     return json.loads(delivery.value)["event_id"]
 
 
@@ -210,7 +193,6 @@ async def test_a_poison_event_is_set_aside_after_its_attempts(*, consume, delive
     assert (letter["kind"], letter["attempts"], letter["reason"]) == ("poison", 3, "ValueError('no 2')")
     assert await rows(EFFECTS) == []
     assert redis.keys == {}  # no hint: it may be replayed
-    assert await rows("SELECT * FROM attempt") == []
 
 
 async def test_a_poison_event_delivered_again_gets_neither_effect_nor_hint_nor_second_letter(
@@ -232,52 +214,6 @@ async def test_errors_of_dependencies_spend_no_attempts(consume, delivered, rows
     assert await letters() == []
 
 
-async def test_an_event_that_kills_the_process_is_bounded(
-    *, consume, delivered, rows, letters, handler, idempotency, open_database
-):
-    """The attempt is counted before it starts: here each one ends without a word, as by SIGKILL."""
-    started = asyncio.Event()
-
-    async def dies():
-        started.set()
-        await asyncio.Event().wait()
-
-    handler.before = dies
-    for _ in range(3):
-        started.clear()
-        task = asyncio.create_task(consume(delivered()))
-        await started.wait()
-        idempotency.inbox.end_attempt = _refused  # a killed process gives nothing back
-        task.cancel()
-        await asyncio.wait([task])
-        del idempotency.inbox.end_attempt
-    await consume(delivered())
-    (letter,) = await letters()
-    assert (letter["kind"], letter["attempts"]) == ("poison", 3)
-    assert "the process ended" in letter["reason"]
-
-
-async def _refused(*_):
-    return None
-
-
-async def test_an_attempt_that_is_cancelled_is_given_back(consume, delivered, rows, handler):
-    started = asyncio.Event()
-
-    async def hang():
-        started.set()
-        await asyncio.Event().wait()
-
-    handler.before = hang
-    task = asyncio.create_task(consume(delivered()))
-    await started.wait()
-    assert await rows("SELECT started FROM attempt") == [(1,)]
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert await rows("SELECT * FROM attempt") == []
-
-
 async def test_a_lease_held_by_another_is_waited_for(*, idempotency, delivered, redis, handler, rows, until):
     consume = idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES)(handler)
     lease = f"lease:c:{first_id(delivered())}"
@@ -291,14 +227,14 @@ async def test_a_lease_held_by_another_is_waited_for(*, idempotency, delivered, 
 
 
 async def test_when_the_holder_finishes_the_event_is_skipped(
-    *, consume, delivered, redis, handler, hint, rows, until
+    *, consume, delivered, redis, handler, hint, rows, until, database, inbox
 ):
     redis.keys[f"lease:c:{first_id(delivered())}"] = "another's token"
     task = asyncio.create_task(consume(delivered()))
     await until(lambda: redis.commands >= 6)
-    from reference_impl.service_libs.message import read
-
-    redis.keys[hint(delivered())] = read(delivered(), "c", UPLOAD_OUTCOMES).digest
+    message = read(delivered(), "c", ACCEPTED)
+    assert await database.write(lambda transaction: inbox.close(transaction, message)) is Closing.NEW
+    redis.keys[hint(delivered())] = message.digest
     await task
     assert handler.prepared == 0
     assert await rows(EFFECTS) == []
@@ -312,22 +248,14 @@ async def test_when_the_lease_outlives_its_life_the_event_is_applied_all_the_sam
     assert "a dead holder's token" in redis.keys.values()  # another's lease is never released
 
 
-async def test_two_replicas_with_the_same_event_at_once_have_one_effect(
-    *, open_database, delivered, redis, backoff, rows, metrics
-):
+async def test_two_replicas_with_the_same_event_at_once_have_one_effect(*, replicas, delivered, redis, rows):
     """Redis is down, so nothing but the inbox stands between them."""
-    from random import Random
-
     redis.down = True
     handlers = [Handler(), Handler()]
-    consumers = []
-    for handler in handlers:
-        database = open_database()
-        await database.start()
-        inbox = Inbox(database, Outbox(database), "dead-letters")
-        hints = Hints(redis, Random(1), lambda: "epoch", lease_seconds=2, retry_after=0.0)
-        idempotency = Idempotency(InboxGuard(database, inbox, hints, metrics), inbox, backoff, metrics)
-        consumers.append(idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES)(handler))
+    consumers = [
+        idempotent_consumer(replica.idempotency, consumer="c", accepts=UPLOAD_OUTCOMES)(handler)
+        for replica, handler in zip(await replicas("source", 2), handlers, strict=True)
+    ]
     await asyncio.gather(*(consume(delivered()) for consume in consumers))
     assert [handler.prepared for handler in handlers] == [1, 1]
     assert len(await rows(EFFECTS)) == 1
@@ -379,34 +307,52 @@ async def test_a_header_whose_name_is_no_utf8_makes_a_record_malformed(consume, 
     assert await rows(EFFECTS) == []
 
 
-async def test_a_cancellation_stays_one_though_the_attempt_cannot_be_given_back(
-    consume, delivered, handler, idempotency
-):
-    started = asyncio.Event()
-
-    async def hang():
-        started.set()
-        await asyncio.Event().wait()
-
-    async def broken(*_):
-        raise OperationalError("UPDATE", {}, Exception("locked"))
-
-    handler.before = hang
-    task = asyncio.create_task(consume(delivered()))
-    await started.wait()
-    idempotency.inbox.end_attempt = broken
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def test_an_attempt_waits_for_no_disk_and_the_effect_does(consume, delivered, database, monkeypatch):
-    asked, real = [], database.transaction
-
-    def noted(*, durable=True):
-        asked.append(durable)
-        return real(durable=durable)
-
-    monkeypatch.setattr(database, "transaction", noted)
+async def test_a_hint_that_the_database_does_not_bear_out_says_nothing(consume, delivered, rows, redis, hint):
+    redis.keys[hint(delivered())] = read(delivered(), "c", ACCEPTED).digest
     await consume(delivered())
-    assert asked == [False, True]
+    assert len(await rows(EFFECTS)) == 1
+
+
+async def test_an_event_costs_one_transaction(consume, delivered, database, monkeypatch):
+    asked, write, look = [], database.write, database.read
+
+    def noted(what, real):
+        async def call(work):
+            asked.append(what)
+            return await real(work)
+
+        return call
+
+    monkeypatch.setattr(database, "write", noted("write", write))
+    monkeypatch.setattr(database, "read", noted("read", look))
+    await consume(delivered())
+    assert asked == ["write"]
+
+
+async def test_what_a_dependency_ended_spends_no_attempt_however_often(*, consume, delivered, rows, letters, handler):
+    """Also when the database itself is away: nothing is written down that would have to be taken back."""
+    broken = OperationalError("COMMIT", {}, Exception("away"))
+    handler.before = raising(*(error for _ in range(8) for error in (broken, ContentUnavailable("down"))))
+    await consume(delivered())
+    assert handler.prepared == 17
+    assert len(await rows(EFFECTS)) == 1
+    assert await letters() == []
+
+
+async def test_a_version_not_known_here_is_set_aside_under_its_own_id(consume, delivered, letters, handler, redis):
+    document = json.loads(delivered().value)
+    newer = document | {"event_type": document["event_type"].replace(".v1", ".v2"), "data": {"anything": 1}}
+    for offset in range(2):
+        await consume(replace(delivered(offset=offset), value=json.dumps(newer).encode()))
+    (letter,) = await letters()
+    assert (letter["kind"], letter["event_id"], letter["attempts"]) == ("unknown_version", document["event_id"], 0)
+    assert handler.prepared == 0
+    assert redis.keys == {}
+
+
+async def test_a_field_that_a_newer_producer_adds_is_passed_over(consume, delivered, rows, letters):
+    document = json.loads(delivered().value)
+    newer = document | {"added": 1, "data": document["data"] | {"added": {"also": "this"}}}
+    await consume(replace(delivered(), value=json.dumps(newer).encode()))
+    assert len(await rows(EFFECTS)) == 1
+    assert await letters() == []

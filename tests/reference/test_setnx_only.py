@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from dishka import make_async_container
@@ -10,7 +11,7 @@ from dishka import make_async_container
 from reference_impl.common_core.events import UPLOAD_OUTCOMES
 from reference_impl.service_libs import ledger
 from reference_impl.service_libs.errors import ContentUnavailable
-from reference_impl.service_libs.idempotency import Idempotency, idempotent_consumer
+from reference_impl.service_libs.idempotency import idempotent_consumer
 from reference_impl.variants.__main__ import providers
 from reference_impl.variants.setnx_only import SetnxGuard
 
@@ -26,15 +27,15 @@ def waits():
 
 
 @pytest.fixture
-def consume(*, database, inbox, redis, backoff, waits, metrics):
-    idempotency = Idempotency(SetnxGuard(database, redis), inbox, backoff, metrics)
+def consume(idempotency, database, redis, waits):
+    idempotency = replace(idempotency, guard=SetnxGuard(database, redis))
 
     @idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES)
     async def handle(message):
         await waits.wait()
 
-        async def apply(transaction):
-            await ledger.record(transaction, message, "u1")
+        def apply(transaction):
+            ledger.record(transaction, message, "u1")
 
         return apply
 

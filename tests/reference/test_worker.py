@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 
@@ -90,8 +92,7 @@ async def test_an_upload_has_one_outcome_however_often_it_is_worked_on(take, wor
 async def test_work_done_again_gives_the_same_event(take, worker, outcomes, database):
     upload = await take()
     await worker.finish(upload)
-    async with database.transaction() as transaction:
-        await transaction.exec_driver_sql("UPDATE upload SET status = 'received'")
+    await database.write(lambda transaction: transaction.exec_driver_sql("UPDATE upload SET status = 'received'"))
     await worker.finish(upload)
     first, second = await outcomes()
     assert (first["event_id"], first["data"]) == (second["event_id"], second["data"])
@@ -132,6 +133,24 @@ async def test_what_a_dead_replica_claimed_is_claimed_again_when_its_time_is_ove
     assert len(await worker.uploads.claim(10, 10)) == 1
 
 
+async def test_a_claim_made_before_the_clock_stepped_back_is_free_at_once(take, worker, clock):
+    await take()
+    assert len(await worker.uploads.claim(10, 10)) == 1
+    await take(key="recorded")
+    clock.time -= timedelta(minutes=30)
+    assert {upload.upload_id for upload in await worker.uploads.claim(10, 10)} == {"u1", "recorded"}
+    assert await worker.uploads.claim(10, 10) == []
+
+
+async def test_a_release_made_before_the_clock_stepped_back_delays_nothing(take, worker, clock):
+    await take()
+    (claimed,) = await worker.uploads.claim(10, 10)
+    await worker.uploads.release(claimed, 10)
+    assert await worker.uploads.claim(10, 10) == []
+    clock.time -= timedelta(minutes=30)
+    assert len(await worker.uploads.claim(10, 10)) == 1
+
+
 async def test_it_works_at_once_on_what_is_recorded(take, worker, database, the_outbox, until):
     worker.settings = worker.settings.model_copy(update={"worker_poll_seconds": 1000})
     task = asyncio.create_task(worker.run())
@@ -158,26 +177,66 @@ async def test_an_outage_of_the_content_service_is_never_a_failed_validation(
     assert event["event_type"] == PROVISIONED
 
 
-async def test_a_worker_that_is_stopped_in_the_middle_leaves_the_upload_to_the_next(
-    *, take, worker, content, clock, until, outcomes, monkeypatch
+@pytest.fixture
+def stuck(content, monkeypatch):
+    """Has the worker's calls of the content service hang, as long as the context lasts; gives what says that one does."""
+
+    @contextmanager
+    def hanging():
+        entered = asyncio.Event()
+
+        async def hang(_):
+            entered.set()
+            await asyncio.Event().wait()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(content, "fetch_content", hang)
+            yield entered
+
+    return hanging
+
+
+async def test_however_often_a_worker_is_stopped_in_order_each_claim_is_given_back(
+    *, take, worker, stuck, clock, outcomes, rows
 ):
     await take()
-    entered = asyncio.Event()
-
-    async def hang(_):
-        entered.set()
-        await asyncio.Event().wait()
-
-    with monkeypatch.context() as patched:
-        patched.setattr(content, "fetch_content", hang)
-        task = asyncio.create_task(worker.run())
-        await entered.wait()
-        task.cancel()
-        await asyncio.wait([task])
-    clock.pass_seconds(1000)
+    for _ in range(worker.settings.max_claims + 5):
+        with stuck() as entered:
+            task = asyncio.create_task(worker.run())
+            async with asyncio.timeout(30):
+                await entered.wait()
+            task.cancel()
+            await asyncio.wait([task])
+        clock.pass_seconds(11)  # a claim that was not given back would run out
+    assert await rows("SELECT claims, status FROM upload") == [(0, "received")]
     (upload,) = await worker.uploads.claim(10, 10)
     await worker.finish(upload)
-    assert len(await outcomes()) == 1
+    (event,) = await outcomes()
+    assert event["event_type"] == PROVISIONED
+
+
+@pytest.mark.parametrize("where", ["claim", "release"])
+async def test_a_claim_is_given_back_also_by_a_worker_that_is_stopped_while_the_database_is_at_it(
+    *, take, worker, content, rows, monkeypatch, where
+):
+    await take()
+    content.down = True  # so that it is released
+    entered, go, real = asyncio.Event(), asyncio.Event(), getattr(worker.uploads, where)
+
+    async def slow(*arguments, **options):
+        result = await real(*arguments, **options) if where == "claim" else None
+        entered.set()
+        await go.wait()
+        return result if where == "claim" else await real(*arguments, **options)
+
+    monkeypatch.setattr(worker.uploads, where, slow)
+    task = asyncio.create_task(worker.run())
+    await entered.wait()
+    task.cancel()
+    await asyncio.wait([task], timeout=0.02)
+    go.set()
+    await asyncio.wait([task])
+    assert await rows("SELECT claims, status FROM upload") == [(0, "received")]
 
 
 async def test_each_upload_is_extracted_by_the_version_it_was_recorded_with(take, worker, outcomes, content):
@@ -262,6 +321,6 @@ async def test_what_is_in_hand_is_not_claimed_again_by_the_same_worker(*, take, 
     clock.pass_seconds(1000)
     so_far = len(polled)
     await until(lambda: len(polled) > so_far + 3)
+    assert await rows("SELECT claims FROM upload") == [(1,)]
     task.cancel()
     await asyncio.wait([task])
-    assert await rows("SELECT claims FROM upload") == [(1,)]

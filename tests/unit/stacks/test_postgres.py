@@ -10,15 +10,20 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import psutil
 import pytest
 
-from harness.clients import sql
+from harness.clients import postgres, sql
 from harness.clients.probes import Prober
 from harness.errors import StackError
 from harness.stacks.native import parts
@@ -183,6 +188,122 @@ async def test_an_observer_cannot_write(server) -> None:
         await sql.rows(url, "CREATE TABLE x ()")
 
 
+async def test_a_query_goes_out_as_it_is_written(server) -> None:
+    url = await started(server)
+    query = "SELECT 'a%sb' AS id, '100%' AS effect, '$1' AS carries, 5 % 3 AS rest WHERE 'abc' LIKE '%b%'"
+    assert await sql.rows(url, query) == [{"id": "a%sb", "effect": "100%", "carries": "$1", "rest": 2}]
+
+
+async def test_values_are_the_same_whatever_the_server_is_set_to(server) -> None:
+    """Their text is an effect's name: it must not depend on where the harness, or the server, stands."""
+    url = await started(server)
+    await sql.create(url, "shop")
+    shop = url.replace("/postgres", "/shop")
+    postgres.execute(shop, "ALTER DATABASE shop SET timezone = 'Europe/Stockholm'")
+    [row] = await sql.rows(
+        shop,
+        """
+        SELECT '{"b": 1.10, "a": [1]}'::json AS json, '{"b": 1.10, "a": [1]}'::jsonb AS jsonb, 1.10::numeric AS numeric,
+          'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'::uuid AS uuid, decode('00ff', 'hex') AS bytes, true AS bool, 7 AS whole,
+          '2026-07-01 12:00:00.5+02'::timestamptz AS at, '2026-07-01 12:00:00'::timestamp AS local,
+          '2026-07-01'::date AS day, 'infinity'::timestamptz AS never, '-infinity'::date AS ever,
+          '1 day 2 hours'::interval AS long, ARRAY['x', 'y'] AS many, NULL AS nothing
+        """,
+    )
+    assert row == {
+        "json": '{"b": 1.10, "a": [1]}',
+        "jsonb": '{"a": [1], "b": 1.10}',
+        "numeric": Decimal("1.10"),
+        "uuid": UUID("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+        "bytes": b"\x00\xff",
+        "bool": True,
+        "whole": 7,
+        "at": datetime(2026, 7, 1, 10, 0, 0, 500_000, tzinfo=UTC),
+        "local": datetime(2026, 7, 1, 12),  # noqa: DTZ001 - as Postgres has it
+        "day": date(2026, 7, 1),
+        "never": "infinity",
+        "ever": "-infinity",
+        "long": timedelta(days=1, hours=2),
+        "many": ["x", "y"],
+        "nothing": None,
+    }
+    assert str(row["at"]) == "2026-07-01 10:00:00.500000+00:00"
+
+
+async def test_every_row_is_of_one_moment(server) -> None:
+    url = await started(server)
+    postgres.execute(url, "CREATE TABLE n AS SELECT generate_series(1, 2000) AS x")
+    given: list[int] = []
+
+    def take(some) -> None:
+        given.extend(row["x"] for row in some)
+        postgres.execute(url, "INSERT INTO n VALUES (0)")
+
+    await sql.each(url, "SELECT x, pg_sleep(0) FROM n", take)
+    assert given == list(range(1, 2001))
+
+
+async def test_who_takes_the_rows_may_refuse_them(server) -> None:
+    def refuse(some) -> None:
+        raise StackError(f"not {some[0]['x']}")
+
+    with pytest.raises(StackError, match=r"^not 1$"):
+        await sql.each(await started(server), "SELECT generate_series(1, 100000) AS x", refuse)
+
+
+async def test_what_is_wrong_with_a_query_is_said_in_one_line(server) -> None:
+    url = await started(server)
+    postgres.execute(url, "CREATE TABLE shop (total int)")
+    with pytest.raises(StackError) as refused:
+        await sql.rows(url, "SELECT totl AS id FROM shop")
+    assert str(refused.value) == (
+        f'{server.address}/postgres: column "totl" does not exist; '
+        'Perhaps you meant to reference the column "shop.total".'
+    )
+    with pytest.raises(StackError, match="cannot insert multiple commands"):
+        await sql.rows(url, "SELECT 1; COMMIT; DROP TABLE shop")
+
+
+async def test_a_server_that_says_nothing_is_not_waited_for_for_ever(server, monkeypatch) -> None:
+    """Nor does it go on with what nobody waits for."""
+    url = await started(server)
+    monkeypatch.setattr(postgres, "_TIMEOUT", 1)
+    with pytest.raises(StackError, match=f"{server.address}/postgres: no answer in time"):
+        await sql.rows(url, "SELECT 'here', pg_sleep(3600)")
+    here = "SELECT count(*) AS n FROM pg_stat_activity WHERE query LIKE '%''here''%' AND pid <> pg_backend_pid()"
+    async with asyncio.timeout(20):
+        while (await sql.rows(url, here))[0]["n"]:
+            await asyncio.sleep(0.05)
+    asked = asyncio.create_task(sql.rows(url, "SELECT pg_sleep(0.5)"))
+    await server.pause()
+    with pytest.raises(StackError, match=server.address):
+        await asked
+    await server.resume()
+
+
+async def test_who_no_longer_asks_is_given_no_more(tmp_path) -> None:
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("CREATE TABLE n (x)")
+        made.executemany("INSERT INTO n VALUES (?)", [(one,) for one in range(5000)])
+        made.commit()
+    given, begun, go_on = [], threading.Event(), threading.Event()
+
+    def take(some) -> None:
+        given.append(len(some))
+        begun.set()
+        go_on.wait(20)
+
+    asked = asyncio.create_task(sql.each(f"sqlite:///{path}", "SELECT x FROM n", take))
+    await asyncio.to_thread(begun.wait, 20)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    go_on.set()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert given == [1000]
+
+
 async def test_many_rows_are_read_some_at_a_time(server, tmp_path) -> None:
     path = tmp_path / "shop.db"
     with closing(sqlite3.connect(path)) as made:
@@ -204,6 +325,15 @@ async def test_what_cannot_be_read_is_said_without_the_password(ports) -> None:
     with pytest.raises(StackError, match=address) as refused:
         await sql.rows(f"postgresql://one:secret@{address}/shop", "SELECT 1")
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("password", ["sec/ret", "sec@ret", "sec%ret"])
+async def test_a_url_that_cannot_be_read_is_not_repeated(password: str) -> None:
+    with pytest.raises(StackError, match="percent-encoded") as refused:
+        await sql.rows(f"postgresql://one:{password}@127.0.0.1/shop", "SELECT 1")
+    told = "".join(traceback.format_exception(refused.value))
+    assert "sec" not in told.replace("secrets", "")
+    assert "ret@" not in told
 
 
 def test_its_programs_may_lie_where_only_root_can_go(tmp_path) -> None:

@@ -1,0 +1,184 @@
+"""An event that ends the process each time it is handled is found out, and costs no other event anything.
+
+Nothing is written for an event in the ordinary way. A member of the group notes which partitions it holds, and takes
+the note away when it lets go of them. A note that is found there was left by a process that ended without a word; then
+the first event of that partition, which was in its hands, is a suspect. Suspects are handled one at a time, with
+nothing else in work beside them, and each handling is noted before it begins: a note whose process ended counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from functools import partial
+from random import Random
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Delete,
+    Integer,
+    String,
+    Table,
+    and_,
+    delete,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.schema import CreateTable
+
+from reference_impl.service_libs.backoff import Backoff
+from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
+from reference_impl.service_libs.message import Message
+
+_log = structlog.get_logger()
+
+T = TypeVar("T")
+
+HOLDING = Table(
+    "holding",
+    METADATA,
+    Column("consumer_group", String, primary_key=True),
+    Column("topic", String, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("holder", String, nullable=False),
+)
+"""Which process holds which partition; ``holder`` is a random id that a process draws."""
+
+SUSPECT = Table(
+    "suspect",
+    METADATA,
+    Column("consumer", String, primary_key=True),
+    Column("event_id", String, primary_key=True),
+    Column("digest", String, primary_key=True),
+    Column("holder", String, primary_key=True),
+    Column("ended", Boolean, nullable=False),
+)
+"""Handlings of suspects that have not ended well; ``ended``: their process has ended."""
+
+MIGRATION = Migration("suspects", (CreateTable(HOLDING), CreateTable(SUSPECT)))
+
+Partition = tuple[str, int]
+"""Topic and number."""
+
+
+class ProcessEnded(Exception):
+    """The process ended in the middle of each handling of an event."""
+
+
+class Suspects:
+    """One process's part in it."""
+
+    def __init__(self, database: Database, backoff: Backoff, random: Random, *, group: str, most: int) -> None:
+        self._database = database
+        self._backoff = backoff
+        self._group = group
+        self._most = most
+        self._me = f"{random.getrandbits(128):032x}"
+        self._doubtful: set[Partition] = set()
+        self._one_suspect = asyncio.Lock()
+        self._in_work = 0
+        self._none_in_work = asyncio.Event()
+        self._no_suspect = asyncio.Event()
+        self._none_in_work.set()
+        self._no_suspect.set()
+
+    async def hold(self, partitions: Collection[Partition]) -> None:
+        """Note what this process holds, before it handles anything of it; waits for the database."""
+        self._doubtful = await self._persist("note the partitions held", partial(self._take, partitions=partitions))
+        if self._doubtful:
+            _log.warning("held by a process that ended without a word", partitions=sorted(self._doubtful))
+
+    async def let_go(self) -> None:
+        """Take the note away. Raises what the database raises; then whoever comes next is careful in vain."""
+        ours = and_(HOLDING.c.consumer_group == self._group, HOLDING.c.holder == self._me)
+        await self._database.write(lambda transaction: transaction.execute(delete(HOLDING).where(ours)))
+
+    @asynccontextmanager
+    async def handling(self, message: Message) -> AsyncIterator[None]:
+        """Around each handling of a message. Raises ``ProcessEnded`` if it has ended too many processes."""
+        if _partition(message) in self._doubtful:
+            async with self._one_suspect, self._alone(), self._noted(message):
+                yield
+            return
+        await self._no_suspect.wait()
+        self._in_work += 1
+        self._none_in_work.clear()
+        try:
+            yield
+        finally:
+            self._in_work -= 1
+            if not self._in_work:
+                self._none_in_work.set()
+
+    async def clear(self, message: Message) -> None:
+        """The message is closed, by this very handling: no suspect of its partition is left, and it was none."""
+        if _partition(message) in self._doubtful:
+            self._doubtful.discard(_partition(message))
+            await self._persist("clear a suspect", lambda transaction: transaction.execute(_forget(message)))
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        self._no_suspect.clear()
+        try:
+            await self._none_in_work.wait()
+            yield
+        finally:
+            self._no_suspect.set()
+
+    @asynccontextmanager
+    async def _noted(self, message: Message) -> AsyncIterator[None]:
+        ends = await self._persist("note a suspect", partial(self._note, message=message))
+        if ends >= self._most:
+            raise ProcessEnded(f"each of {ends} handlings ended the process")
+        try:
+            yield
+        finally:
+            ours = _forget(message).where(SUSPECT.c.holder == self._me)
+            # Also when this task is cancelled, and for as long as the process lives: it has not ended.
+            await asyncio.shield(self._persist("note that it ended", lambda transaction: transaction.execute(ours)))
+
+    async def _persist(self, what: str, work: Callable[[Connection], T]) -> T:
+        return await self._backoff.persist(lambda: self._database.write(work), what)
+
+    def _take(self, transaction: Connection, partitions: Collection[Partition]) -> set[Partition]:
+        """The partitions whose holders never let go; of those that they had in hand, the noted ones count from now."""
+        left: dict[Partition, str] = {}
+        for topic, number in sorted(partitions):
+            key = {"consumer_group": self._group, "topic": topic, "partition": number}
+            if not insert_if_absent(transaction, HOLDING, **key, holder=self._me):
+                same = and_(*(HOLDING.c[name] == value for name, value in key.items()))
+                left[topic, number] = transaction.execute(select(HOLDING.c.holder).where(same)).scalar_one()
+                transaction.execute(update(HOLDING).where(same).values(holder=self._me))
+        others = set(left.values()) - {self._me}
+        transaction.execute(update(SUSPECT).where(SUSPECT.c.holder.in_(others)).values(ended=True))
+        return {partition for partition, holder in left.items() if holder in others}
+
+    def _note(self, transaction: Connection, message: Message) -> int:
+        """How many processes ended over it."""
+        key = {"consumer": message.consumer, "event_id": message.event_id, "digest": message.digest}
+        insert_if_absent(transaction, SUSPECT, **key, holder=self._me, ended=False)
+        ended = select(func.count()).where(*_same(message), SUSPECT.c.ended)
+        return int(transaction.execute(ended).scalar_one())
+
+
+def _partition(message: Message) -> Partition:
+    return message.delivery.topic, message.delivery.partition
+
+
+def _same(message: Message) -> tuple[ColumnElement[bool], ...]:
+    return (
+        SUSPECT.c.consumer == message.consumer,
+        SUSPECT.c.event_id == message.event_id,
+        SUSPECT.c.digest == message.digest,
+    )
+
+
+def _forget(message: Message) -> Delete:
+    return delete(SUSPECT).where(*_same(message))
