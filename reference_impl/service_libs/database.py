@@ -6,6 +6,7 @@ The function is given the transaction and cannot await, so nothing can be called
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -62,6 +63,10 @@ class Store(Protocol):
     reading: Engine
     writers: int
     """Transactions that may run at once."""
+    readers: int
+    """Views that may be read at once."""
+    queue_seconds: float
+    """Longest wait for one of them to end."""
 
     def begin_migrating(self, transaction: Connection) -> None:
         """Have one process at a time migrate. Raises ``ValueError`` for a server that would lose commits."""
@@ -77,7 +82,7 @@ class Database:
         self._migrations = migrations
         self._store = _store(url, busy_seconds)
         self._writers = ThreadPoolExecutor(self._store.writers, "writer")
-        self._readers = ThreadPoolExecutor(2, "reader")
+        self._readers = ThreadPoolExecutor(self._store.readers, "reader")
         self._on_commit: dict[Connection, list[Callable[[], object]]] = {}
         self.started = False
 
@@ -99,15 +104,16 @@ class Database:
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run a function in a transaction that commits when it returns, and rolls back if it raises.
 
-        An error out of the commit itself leaves it open whether it was done, and so does a cancellation: the thread
-        goes on. Whoever asks again must look.
+        Raises what the function raises, and what ``errors.is_dependency_error`` knows. An error out of the commit
+        itself leaves it open whether it was done, and so does a cancellation: the thread goes on. Whoever asks again
+        must look.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writers, self._write, work, loop)
+        return await loop.run_in_executor(self._writers, self._write, work, loop, time.monotonic())
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a function over a consistent view, without the write lock."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, time.monotonic())
 
     def on_commit(self, transaction: Connection, call: Callable[[], object]) -> None:
         """Have ``call`` called in the loop if and when this transaction has committed."""
@@ -124,7 +130,8 @@ class Database:
                 forgotten += found
         return forgotten
 
-    def _write(self, work: Callable[[Connection], T], loop: asyncio.AbstractEventLoop) -> T:
+    def _write(self, work: Callable[[Connection], T], loop: asyncio.AbstractEventLoop, asked: float) -> T:
+        self._in_time(asked)
         with self._store.writing.connect() as connection:
             try:
                 with connection.begin():
@@ -135,9 +142,15 @@ class Database:
             loop.call_soon_threadsafe(call)
         return result
 
-    def _read(self, work: Callable[[Connection], T]) -> T:
+    def _read(self, work: Callable[[Connection], T], asked: float) -> T:
+        self._in_time(asked)
         with self._store.reading.connect() as connection:
             return work(connection)
+
+    def _in_time(self, asked: float) -> None:
+        """Behind others whose link hung, this one would hang as long: it is refused, as a pool of connections does."""
+        if time.monotonic() - asked > self._store.queue_seconds:
+            raise TimeoutError(f"waited for longer than {self._store.queue_seconds} s to begin")
 
     def _migrate(self, transaction: Connection) -> None:
         self._store.begin_migrating(transaction)

@@ -27,13 +27,16 @@ _RECYCLE_SECONDS = 300
 class Postgres:
     """Implements ``database.Store`` on a server.
 
-    ``busy_seconds`` bounds the wait for a connection and for a lock; a statement, and a transaction that stands idle,
-    may take twice as long. Whatever takes longer is an error, and its connection is closed, never used again.
+    ``busy_seconds`` bounds the wait for a turn, for a connection and for a lock; a statement, and a transaction that
+    stands idle, may take twice as long. Whatever takes longer is an error, and its connection is closed, never used
+    again.
     """
 
     writers = 8
+    readers = 2
 
     def __init__(self, url: URL, busy_seconds: float) -> None:
+        self.queue_seconds = busy_seconds
         bound = int(2000 * busy_seconds)
         longest = 2 * busy_seconds + _ANSWER_SECONDS
         settings = {
@@ -54,8 +57,7 @@ class Postgres:
                 "tcp_user_timeout": int(1000 * longest),
                 "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
             },
-            pool_size=self.writers,
-            pool_timeout=busy_seconds,
+            pool_size=self.writers + self.readers,
             pool_recycle=_RECYCLE_SECONDS,
             hide_parameters=True,  # they are essays' data, and errors go into logs
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
@@ -13,6 +15,9 @@ class Sqlite:
 
     writers = 1
     """One process's transactions queue for their one thread, fairly, and not by polling the file's lock."""
+    readers = 2
+    queue_seconds = math.inf
+    """The lock is what may be held for long, and the wait for it is bounded."""
 
     def __init__(self, url: URL, busy_seconds: float) -> None:
         def on_connect(connection: DBAPIConnection, _record: object) -> None:

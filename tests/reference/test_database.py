@@ -562,6 +562,25 @@ async def test_reading_over_a_link_that_hangs_ends_within_the_bound(on_postgres,
     assert await database.read(ask) == 1
 
 
+async def test_those_who_wait_behind_a_link_that_hangs_do_not_wait_for_it_one_after_another(on_postgres, link):
+    database = on_postgres(link.address, busy_seconds=0.1)
+
+    def hang(transaction):
+        link.hangs = True
+        ask(transaction)
+
+    asked = await asyncio.gather(
+        *(database.write(hang) for _ in range(5 * database._store.writers)),
+        *(database.read(hang) for _ in range(5 * database._store.readers)),
+        return_exceptions=True,
+    )
+    assert all(map(is_dependency_error, asked))
+    at_once = [error for error in asked if isinstance(error, TimeoutError) and "to begin" in str(error)]
+    assert len(at_once) > len(asked) / 2
+    link.hangs = False
+    assert await database.write(ask) == 1
+
+
 async def test_a_task_that_is_cancelled_over_a_link_that_hangs_ends(on_postgres, link):
     database, asked = on_postgres(link.address, busy_seconds=60), threading.Event()
 
