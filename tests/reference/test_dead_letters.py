@@ -118,41 +118,54 @@ async def test_a_record_without_a_key_goes_under_its_events_id_and_one_that_is_n
     assert await rows("SELECT key FROM outbox WHERE topic = 'essays'") == [(letter.event_id,)]
 
 
+@pytest.fixture
+def lies(monkeypatch):
+    """Has a record lie at an offset of a partition, and only that one there."""
+
+    def at(offset, key, value):
+        class Reader:
+            def __init__(self, *_, **__): ...
+
+            start = stop = lambda self: _nothing()
+
+            def assign(self, partitions):
+                (self.assigned,) = partitions
+
+            def seek(self, partition, sought):
+                assert (partition, sought) == (self.assigned, 9)
+
+            async def getone(self, partition):
+                return Delivery(partition.topic, partition.partition, offset, key, value)
+
+        monkeypatch.setattr(dead_letters, "AIOKafkaConsumer", Reader)
+
+    return at
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [(b"k", b"x" * 2_000_000), (b"k" * 20_000, b"x"), (None, b"x" * 2_000_000)]
 )
-async def test_what_was_cut_is_read_where_it_came_from(consume, monkeypatch, found, key, value):
+async def test_what_was_cut_is_read_where_it_came_from(consume, lies, found, key, value):
     await consume(Delivery("essays", 3, 9, key, value))
     (letter,) = await found()
-    there = []
-
-    class Reader:
-        def __init__(self, *_, **__) -> None:
-            self.at = None
-
-        start = stop = lambda self: _nothing()
-
-        def assign(self, partitions):
-            self.partitions = partitions
-
-        def seek(self, partition, offset):
-            self.at = (partition.topic, partition.partition, offset)
-
-        async def getone(self, _partition):
-            topic, partition, offset = self.at
-            there.append((topic, partition))
-            return Delivery(topic, partition, offset + missing, held, value)
-
-    monkeypatch.setattr(dead_letters, "AIOKafkaConsumer", Reader)
-    missing, held = 0, key
+    lies(9, key, value)
     assert await whole_record("nowhere", letter) == Record(key, value)
-    assert there == [("essays", 3)]
-    missing = 1
-    with pytest.raises(NotReplayed, match="no longer at essays, partition 3, offset 9"):
-        await whole_record("nowhere", letter)
-    missing, held = 0, b"another"
-    with pytest.raises(NotReplayed, match="no longer at essays"):
-        await whole_record("nowhere", letter)
+    for offset, another in ((10, key), (9, b"another")):
+        lies(offset, another, value)
+        with pytest.raises(NotReplayed, match="no longer at essays, partition 3, offset 9"):
+            await whole_record("nowhere", letter)
+
+
+async def test_an_event_with_a_long_key_is_sent_again_under_all_of_it(
+    *, consume, lies, delivered, found, database, rows
+):
+    first = replace(delivered(), key=b"k" * 20_000, offset=9)
+    await consume(first)
+    (letter,) = await found()
+    assert "key cut from 20000 to 16384 bytes" in letter.reason
+    lies(9, first.key, first.value)
+    await replay(database, letter, await whole_record("nowhere", letter))
+    assert await rows("SELECT key, value FROM outbox WHERE topic = 'essays'") == [("k" * 20_000, first.value)]
 
 
 async def test_an_event_of_an_unknown_version_is_processed_once_it_is_known(

@@ -173,18 +173,6 @@ async def test_an_outcome_that_changes_nothing_starts_no_pass(consume, delivered
     assert len(await rows("SELECT 1 FROM effect_ledger")) == 2
 
 
-@pytest.mark.parametrize("older", [provisioned(), failed()], ids=["another text", "a rejection"])
-async def test_an_older_outcome_that_comes_later_leaves_the_newer_state(
-    *, consume, delivered, letters, rows, told, older
-):
-    await consume(delivered(provisioned(text=OTHER_TEXT, occurrence=2), occurrence=2))
-    before = await rows(ESSAYS), await rows(BATCHES), await told("batches")
-    await consume(delivered(older))
-    assert (await rows(ESSAYS), await rows(BATCHES), await told("batches")) == before
-    assert await letters() == []
-    assert len(await rows("SELECT 1 FROM effect_ledger")) == 2
-
-
 async def test_a_dead_letter_that_is_replayed_after_a_newer_outcome_changes_nothing(
     *, consume, content, database, delivered, letters, rows, told_data
 ):
