@@ -20,6 +20,8 @@ _MIGRATING = 7_063_101_951_422_170_989
 _ANSWER_SECONDS = 1.0
 """How much longer than the server's own bound its answer is waited for."""
 
+_LENT = "was lent before"
+
 _RECYCLE_SECONDS = 300
 """Age at which a connection is made anew: what lies between may have forgotten one that was idle for longer."""
 
@@ -80,6 +82,9 @@ def _on_checkout(_connection: object, record: ConnectionPoolEntry, _proxy: objec
 
     One whose end has not been heard of costs its user an error, and whoever meets one asks again.
     """
+    if not record.info.get(_LENT):  # made for this very user; whoever refuses several gets no DBAPI error
+        record.info[_LENT] = True
+        return
     driver, idle = record.driver_connection, select.poll()
     if driver is None or driver.closed:
         raise DisconnectionError

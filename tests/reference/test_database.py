@@ -8,6 +8,7 @@ import time
 import traceback
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import func, insert, select, text
@@ -18,6 +19,7 @@ from reference_impl.common_core.events import UPLOAD_OUTCOMES
 from reference_impl.service_libs import database as databases
 from reference_impl.service_libs import inbox as inboxes
 from reference_impl.service_libs import outbox
+from reference_impl.service_libs import postgres as postgreses
 from reference_impl.service_libs.database import Database, insert_if_absent
 from reference_impl.service_libs.errors import is_dependency_error
 from reference_impl.service_libs.inbox import APPLIED, INBOX, QUARANTINE, Closing, Inbox
@@ -623,6 +625,20 @@ async def test_a_connection_that_ended_meanwhile_is_replaced(on_postgres, link, 
     link.end()
     await until(lambda: _has_ended(driver))
     assert await database.write(ask) == 1
+
+
+async def test_a_connection_made_for_its_very_user_is_not_taken_for_one_that_ended(on_postgres, monkeypatch):
+    class Ended:
+        def register(self, *_): ...
+
+        def poll(self, _):
+            return [1]
+
+    database = on_postgres()
+    await database.write(ask)
+    monkeypatch.setattr(postgreses, "select", SimpleNamespace(poll=Ended, POLLIN=1))
+    drivers = {await database.write(driver_of) for _ in range(3)}
+    assert len(drivers) == 3
 
 
 def _has_ended(driver):
