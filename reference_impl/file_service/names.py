@@ -26,9 +26,8 @@ _UNASSIGNED_INVISIBLE = "\u2065\ufff0-\ufff8\U000e0000-\U000e00ff\U000e01f0-\U00
 """Unicode promises that these will never be seen."""
 
 _ORDINARY = re.compile(f"[{_SHAPING}{_SIGNS}]")
-_HIDDEN = re.compile(
-    f"[{_UNASSIGNED_INVISIBLE}]|[{_SHAPING}]{{3}}"
-)  # three in a row spell nothing, but can carry bytes
+# Three in a row spell nothing, but can carry bytes.
+_HIDDEN = re.compile(f"[{_UNASSIGNED_INVISIBLE}]|[{_SHAPING}]{{3}}")
 _BLANK = re.compile(f"[\\s\u2800{_SHAPING}]*")
 
 

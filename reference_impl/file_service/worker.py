@@ -12,7 +12,7 @@ from reference_impl.common_core.events import EssayContentProvisionedV1, EssayVa
 from reference_impl.file_service.config import FileServiceSettings
 from reference_impl.file_service.protocols import ContentServiceClientProtocol, ExtractorProtocol
 from reference_impl.file_service.store import Upload, UploadStore
-from reference_impl.service_libs.backoff import Backoff, until_set
+from reference_impl.service_libs.backoff import Backoff, to_its_end, until_set
 from reference_impl.service_libs.clock import Clock
 
 _log = structlog.get_logger()
@@ -61,9 +61,9 @@ class Worker:
         claim = self.uploads.claim(most, self.settings.claim_seconds, besides=self._in_hand)
         claiming = asyncio.create_task(claim)
         try:
-            return await asyncio.shield(claiming)
+            return await to_its_end(claiming)
         except asyncio.CancelledError:
-            for upload in await claiming:  # the transaction goes on all the same
+            for upload in claiming.result():  # the transaction went on all the same
                 await self._release(upload, 0)
             raise
 
@@ -89,13 +89,7 @@ class Worker:
 
     async def _release(self, upload: Upload, seconds: float) -> None:
         """Also if this task is cancelled meanwhile: a claim that is not given back is one of a process that died."""
-        release = self.backoff.persist(lambda: self.uploads.release(upload, seconds), "release an upload")
-        releasing = asyncio.create_task(release)
-        try:
-            await asyncio.shield(releasing)
-        except asyncio.CancelledError:
-            await releasing
-            raise
+        await to_its_end(self.backoff.persist(lambda: self.uploads.release(upload, seconds), "release an upload"))
 
     async def finish(self, upload: Upload) -> None:
         """Extract, validate, store the text, close the upload with its outcome."""

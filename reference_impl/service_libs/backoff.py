@@ -52,6 +52,16 @@ class Backoff:
                 await self.wait(failures)
 
 
+async def to_its_end(step: Awaitable[T]) -> T:
+    """Wait for a step that must not be left half done: a cancellation is raised after it has ended."""
+    doing = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait([doing])
+        raise
+
+
 async def until_set(event: asyncio.Event, seconds: float) -> None:
     """Wait for an event, at most so long.
 

@@ -41,7 +41,7 @@ class Subscription:
 class Consumer:
     """Reads topics as a member of a group, for ever; joins again with a new client whenever the old one breaks."""
 
-    def __init__(  # what it reads, how, and what it does with it
+    def __init__(
         self,
         settings: ConsumerSettings,
         subscription: Subscription,

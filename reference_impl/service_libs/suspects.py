@@ -107,7 +107,8 @@ class Suspects:
             async with self._one_suspect, self._alone(), self._noted(message):
                 yield
             return
-        await self._no_suspect.wait()
+        while not self._no_suspect.is_set():  # between its being set and this task's turn another may have come
+            await self._no_suspect.wait()
         self._in_work += 1
         self._none_in_work.clear()
         try:
@@ -134,10 +135,10 @@ class Suspects:
 
     @asynccontextmanager
     async def _noted(self, message: Message) -> AsyncIterator[None]:
-        ends = await self._persist("note a suspect", partial(self._note, message=message))
-        if ends >= self._most:
-            raise ProcessEnded(f"each of {ends} handlings ended the process")
         try:
+            ends = await self._persist("note a suspect", partial(self._note, message=message))
+            if ends >= self._most:
+                raise ProcessEnded(f"each of {ends} handlings ended the process")
             yield
         finally:
             ours = _forget(message).where(SUSPECT.c.holder == self._me)

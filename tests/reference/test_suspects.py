@@ -222,3 +222,42 @@ async def test_an_outage_of_the_database_does_not_leave_a_note_behind(*, process
     assert failures == []
     assert await rows(NOTES) == []
     assert len(await rows(EFFECTS)) == 1
+
+
+async def test_who_is_stopped_while_a_suspect_is_noted_leaves_no_note(
+    *, process, event, rows, database, monkeypatch, until
+):
+    dying = await process(P0)
+    dying.deliver(event(KILLS, P0))
+    await dying.die()
+    careful = await process(P0)
+    real, written = database.write, []
+
+    async def write(work):
+        done = await real(work)
+        written.append(work)
+        if len(written) == 1:
+            await asyncio.Event().wait()  # the answer does not come
+        return done
+
+    monkeypatch.setattr(database, "write", write)
+    careful.deliver(event(INNOCENT, P0))
+    await until(lambda: written)
+    assert len(await rows(NOTES)) == 1
+    careful.deliveries[0].cancel()
+    await asyncio.wait(careful.deliveries)
+    assert await rows(NOTES) == []
+
+
+async def test_what_waits_for_a_suspect_waits_for_the_next_one_too(process, event):
+    one = await process(P0)
+    one.suspects._no_suspect.clear()
+    one.deliver(event(INNOCENT, P0))
+    await asyncio.sleep(0)
+    one.suspects._no_suspect.set()
+    one.suspects._no_suspect.clear()
+    await asyncio.sleep(0.05)  # no wait for anything: it had its chance
+    assert one.prepared == []
+    one.suspects._no_suspect.set()
+    await one.end()
+    assert one.prepared == [INNOCENT]
