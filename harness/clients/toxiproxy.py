@@ -16,8 +16,9 @@ from harness.errors import FaultError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TIMEOUT = 2.0
-"""Seconds. The API can hang on a proxy whose peer does not read; healing must then go another way."""
+TIMEOUT = 10.0
+"""Seconds: long enough for a busy machine. The API can hang on a proxy whose peer does not read; healing must then go
+another way."""
 
 
 class ToxiproxyClient:

@@ -12,7 +12,7 @@ from harness.faults.base import HEADER
 from harness.faults.work import ENOUGH, Work
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from contextlib import AbstractAsyncContextManager as Scope
 
     from harness.faults.base import Arena, Evidence, Injected, Look
@@ -106,20 +106,33 @@ class _Application:
         async with asyncio.TaskGroup() as looks:
             tasks = [looks.create_task(self._watch(one)) for one in (injected.armed, injected.bit)]
             tasks.append(looks.create_task(self._until_enough()))
-            vain = looks.create_task(self._until_vain(injected))
+            ends = [looks.create_task(self._until_vain(injected))]
             try:
                 await self._arena.sleep(lasts)
-                every = asyncio.ensure_future(asyncio.wait(tasks))
-                await asyncio.wait([every, vain], timeout=self._arena.patience, return_when=asyncio.FIRST_COMPLETED)
-                every.cancel()
+                ends += [looks.create_task(self._out_of_patience()), looks.create_task(_all_of(tasks))]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in (*tasks, vain):
+                for task in (*tasks, *ends):
                     task.cancel()
 
     async def _until_enough(self) -> None:
         """Wait for as much to be done under the fault as a window must see."""
         while (done := await self._most()) is not None and done < ENOUGH:
             await self._arena.sleep(5 * EVERY)
+
+    async def _out_of_patience(self) -> None:
+        """Wait for ``arena.patience`` to pass while the replica at the link's start runs.
+
+        Another fault may have stopped that replica, and starts it again: meanwhile nothing can meet this one.
+        """
+        start, arrow, _ = self._planned.target.partition("->")
+        replica = self._arena.stack.services.get(start) if arrow else None
+        left = self._arena.patience
+        while left > 0:
+            step = min(left, EVERY)
+            await self._arena.sleep(step)
+            if replica is None or not replica.ended_on_purpose:
+                left -= step
 
     async def _until_vain(self, injected: Injected) -> None:
         """Wait for a reason why it will not bite, though the system has work: staying longer would not help."""
@@ -213,6 +226,11 @@ class _Application:
             taken = await self._publisher.publish(record, headers=[(HEADER, self._fault.name.encode())])
             operation.ok(offset=taken.offset)
         return taken
+
+
+async def _all_of(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Wait for all of them, and leave them alone if this wait is cancelled."""
+    await asyncio.wait(tasks)
 
 
 @asynccontextmanager

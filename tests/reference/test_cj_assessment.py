@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_impl.cj_assessment.core_logic import CONSUMER, assessment_consumer
@@ -191,7 +191,6 @@ some_features = st.builds(
 some_essays = st.dictionaries(st.text(min_size=1, max_size=5), some_features, min_size=1, max_size=60)
 
 
-@settings(deadline=None)
 @given(some_essays, st.randoms(use_true_random=False))
 def test_a_better_essay_is_first_and_the_order_of_the_input_does_not_matter(essays, random):
     given_so = {**essays, "the best": GOOD}

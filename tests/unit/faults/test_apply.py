@@ -235,6 +235,25 @@ async def test_a_window_holds_until_enough_was_given_to_the_consumer_that_is_hit
     assert notes[-1][1]["given"] == 5
 
 
+async def test_patience_does_not_run_out_while_another_fault_has_stopped_the_replica(fault, system) -> None:
+    looks, replica = [], SimpleNamespace(ended_on_purpose=True)
+
+    async def bit():
+        looks.append(len(looks))
+        return None if replica.ended_on_purpose else await found("bit")()
+
+    fault.bit = staticmethod(bit)
+    notes, world = Notes(), arena(broker=Group(owed=7), patience=0.1)
+    world.stack.services["essay_lifecycle#1"] = replica
+    task = asyncio.create_task(apply(on_a_consumer(fault, system, lasts=0.01), world, notes))
+    while len(looks) < 30 and not task.done():
+        await asyncio.sleep(0.01)
+    assert notes.phases() == ["injected", "armed"]
+    replica.ended_on_purpose = False
+    await task
+    assert notes.phases() == ["injected", "armed", "bit", "healed"]
+
+
 async def test_what_cannot_bite_does_not_stay_until_patience_ends(fault, system) -> None:
     async def vain() -> str:
         return "the service has no connection here"
