@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from harness.load.locust_load import LocustLoad
     from harness.load.uploads import Load
 
-HEALTHY_WITHIN = 10.0
+HEALTHY_WITHIN = 30.0
 """Seconds that a service or dependency may take to answer the harness past the proxies."""
 
 

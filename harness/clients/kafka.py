@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from harness.stack import RunNames
     from harness.stack import TopicPartition as Named
 
-_REQUEST_MS = 5_000
+_REQUEST_MS = 15_000
 _T = TypeVar("_T")
-_PATIENCE = 15.0
+_PATIENCE = 30.0
 """Seconds until an answer that the broker owes is given up on."""
 
 

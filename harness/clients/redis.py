@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.clients.login import Login
     from harness.stack import Fields
 
-_TIMEOUT = 2.0
+_TIMEOUT = 10.0
 """Seconds that one answer may take."""
 
 _AGAIN = 0.05

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from harness.faults.process import Leaving
 
-_MEMBERS_GONE = 15.0
+_MEMBERS_GONE = 30.0
 """Seconds until a group whose replicas have left or were killed is rid of them: longer than a session."""
 
-_PASSED = 5.0
+_PASSED = 15.0
 """Seconds that a group without a committed offset is given to make one."""
 
 _AGAIN = 0.1

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PROBE = 0.5
 """Seconds until a probe that should not be answered is given up on."""
 
-_PATIENCE = 5.0
+_PATIENCE = 10.0
 """The same for one that should be: a machine may be busy, and a link that never answered could not be found silent."""
 
 Direction = Literal["upstream", "downstream", "both"]

@@ -15,7 +15,7 @@ from harness.units import Duration
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-_PATIENCE = 5.0
+_PATIENCE = 10.0
 """Seconds that a probe waits beyond the latency."""
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from harness.faults.base import Arena
     from harness.stack import Record
 
-_WAIT = 5.0
+_WAIT = 15.0
 """Seconds that a topic is given to hold as many records as a fault wants to publish again."""
 
 _AGAIN = 0.25

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.system import System
 
 
-_SHARED = 20.0
+_SHARED = 30.0
 """Seconds that a group is given to come out of a rebalance: longer than the session of a member that was killed."""
 
 _AGAIN = 0.1

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from harness.stack import Fields, RunNames
     from harness.system import System
 
-ANSWERS_WITHIN = 5.0
+ANSWERS_WITHIN = 10.0
 """Seconds until what does not answer is given up on: it runs already."""
 
 _SUCCESS = 2
