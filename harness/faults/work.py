@@ -21,6 +21,9 @@ ENOUGH: Final = 5
 _AGAIN: Final = 0.02
 """Seconds between two looks for something in hand."""
 
+_BETTER: Final = 100
+"""Looks for a request under way when records are all that is in hand: a record that was given may not be begun yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -127,7 +130,8 @@ def _owed(
 class InHand:
     """What a replica was at when something was done to it.
 
-    ``what`` is a request under way over one of its links, or an upload, or records given to each member of its group.
+    ``what`` is a request under way over one of its links, or an upload, or records given to each member of its group. A
+    request is waited for a while where records are there: it shows that one of them was begun.
     ``gone`` finds, afterwards, records of the member that is no more.
     """
 
@@ -151,11 +155,17 @@ class InHand:
 
     async def _look(self) -> bool:
         self.what = await self._requests() or self._uploads()
-        if not self.what:
-            await self._records()
-            # The records' look takes a while: what stands on the links is what was there last.
-            self.what = self.what or await self._requests()
+        if not self.what and await self._records():
+            self.what = await self._begun() or await self._records()
         return bool(self.what)
+
+    async def _begun(self) -> str:
+        """A request that comes within some looks."""
+        for _ in range(_BETTER if self._links else 0):
+            if request := await self._requests():
+                return request
+            await self._arena.sleep(_AGAIN)
+        return ""
 
     async def _requests(self) -> str:
         for link in self._links:
@@ -169,18 +179,19 @@ class InHand:
         count = self._arena.under_way()
         return f"{count} uploads were under way" if count else ""
 
-    async def _records(self) -> None:
+    async def _records(self) -> str:
         """Which records the group has not passed, and which member each of their partitions is given to."""
         broker = self._arena.broker
         if broker is None or self._service not in _consumers(self._arena.needed_system()):
-            return
+            return ""
         self._owners = await broker.assigned(self._service) or {}
         committed, ends = await broker.committed(self._service), await broker.ends(self._arena.topics)
         self._owed = {at for at in self._owners if at in committed and committed[at] < ends.get(at, 0)}
         members, at_work = set(self._owners.values()), {self._owners[at] for at in self._owed}
         # Nobody says which member is which replica: where each has records, this one has.
-        if members and members == at_work and len(members) >= len(self._arena.replicas_of(self._service)):
-            self.what = f"each of the {len(members)} members of {self._service} had records that it had not passed"
+        if not members or members != at_work or len(members) < len(self._arena.replicas_of(self._service)):
+            return ""
+        return f"each of the {len(members)} members of {self._service} had records that it had not passed"
 
     async def gone(self) -> str:
         """Records given to a member of the group that is no more, as far as can be seen."""
