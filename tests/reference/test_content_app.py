@@ -5,11 +5,8 @@ import hashlib
 import httpx
 import pytest
 
-from reference_impl.common_core.enums import ContentType
 from reference_impl.content_service.app import build_app
 from reference_impl.content_service.core_logic import BlobStore
-from reference_impl.service_libs.content_client import ContentClient
-from reference_impl.service_libs.errors import ContentMissing, ContentUnavailable
 
 
 @pytest.fixture
@@ -61,48 +58,3 @@ async def test_a_full_disk_is_no_client_error(http, monkeypatch):
 
 async def test_it_is_alive_and_ready(http):
     assert (await http.get("/healthz")).status_code == (await http.get("/readyz")).status_code == 200
-
-
-@pytest.fixture
-async def client(app):
-    client = ContentClient("http://content", timeout_seconds=5)
-    await client.stop()
-    client._http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://content")
-    yield client
-    await client.stop()
-
-
-async def test_the_client_stores_and_fetches(client):
-    await client.start()
-    assert client.reached
-    storage_id = await client.store_content(b"text", ContentType.EXTRACTED_PLAINTEXT)
-    assert await client.fetch_content(storage_id) == b"text"
-
-
-async def test_the_client_says_that_a_blob_is_missing(client):
-    with pytest.raises(ContentMissing):
-        await client.fetch_content("0" * 64)
-
-
-async def test_the_client_notices_rotten_bytes(client, tmp_path):
-    storage_id = await client.store_content(b"text", ContentType.EXTRACTED_PLAINTEXT)
-    (tmp_path / storage_id).write_bytes(b"tExt")
-    with pytest.raises(ContentMissing, match="other bytes"):
-        await client.fetch_content(storage_id)
-
-
-async def test_a_refusal_by_the_disk_is_no_verdict_on_the_bytes(client, monkeypatch):
-    async def refuse(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(BlobStore, "put", refuse)
-    with pytest.raises(ContentUnavailable, match="507"):
-        await client.store_content(b"text", ContentType.RAW_UPLOAD_BLOB)
-
-
-async def test_a_service_that_is_not_there_is_unavailable():
-    client = ContentClient("http://127.0.0.1:1", timeout_seconds=5)
-    with pytest.raises(ContentUnavailable):
-        await client.start()
-    assert not client.reached
-    await client.stop()
