@@ -1,11 +1,16 @@
 """Events a second through one consumer process: all of it, without deduplication, and with SET NX alone.
 
-Real Kafka, Redis, SQLite with its syncs, content service; the three take turns, each time with a topic and a database
-of its own. Then uploads a second through the file service, and each service's resident memory.
+Real Kafka, Redis, SQLite with its syncs, content service; all take turns, each time with a topic and a database of its
+own. Then uploads a second through the file service, and each service's resident memory. What a service takes of a core
+is with all its processes, an upload's until it has its outcome.
+
+``python -m benchmarks.consumer --base DIR`` has the services of another checkout, with their own packages, take their
+turns on the same stack, and prints both side by side.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import sqlite3
@@ -13,11 +18,15 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
+from operator import truediv
 from pathlib import Path
 
 import httpx
+import psutil
 from aiokafka import AIOKafkaProducer
 from dishka import Provider, Scope, provide
 
@@ -72,26 +81,54 @@ def run_consumer(kind: str) -> None:
     serve(*providers(), *over)
 
 
+@dataclass
+class Checkout:
+    """One state of the sources. ``figures`` holds the values of each row, one a round."""
+
+    name: str
+    folder: Path
+    python: str
+    common: dict[str, str] = field(default_factory=dict)
+    figures: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that is ready, with the processes that it started."""
+
+    address: str
+    root: psutil.Process
+
+    def cpu_ms(self) -> float:
+        """What all took so far, ended ones included."""
+        return 1000 * sum(sum(process.cpu_times()[:4]) for process in self._processes())
+
+    def mebibytes(self) -> float:
+        """What all hold of the machine's memory."""
+        return sum(process.memory_info().rss for process in self._processes()) / 2**20
+
+    def _processes(self) -> list[psutil.Process]:
+        return [self.root, *self.root.children(recursive=True)]
+
+
 @asynccontextmanager
-async def process(port: int, *command: str, **environment: str) -> AsyncIterator[str]:
-    """A service's address, once it is ready; it is asked to stop in the end."""
+async def process(checkout: Checkout, port: int, *command: str, **environment: str) -> AsyncIterator[Running]:
+    """A service, once it is ready; it is asked to stop in the end."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable,
+        checkout.python,
         *command,
-        env={**os.environ, "PORT": str(port), "LOG_LEVEL": "ERROR", **environment},
-        cwd=Path(__file__).parents[1],
+        env={**os.environ, **checkout.common, "PORT": str(port), "LOG_LEVEL": "ERROR", **environment},
+        cwd=checkout.folder,
     )
     address = f"http://127.0.0.1:{port}"
     try:
         async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(60):
             while True:
-                try:
+                with suppress(httpx.ConnectError):
                     if (await http.get(f"{address}/readyz")).is_success:
                         break
-                except httpx.ConnectError:
-                    pass
                 await asyncio.sleep(0.05)
-        yield address
+        yield Running(address, psutil.Process(child.pid))
     finally:
         child.terminate()
         await child.wait()
@@ -116,20 +153,20 @@ async def publish(kafka: str, topic: str, storage_id: str) -> None:
     await producer.stop()
 
 
-async def consumed_a_second(database: Path) -> float:
-    """Effects a second, from the first that is seen to the last."""
+async def a_second(database: Path, count: str, most: int) -> float:
+    """How many a second the database comes to hold, from the first that is seen to the last."""
 
-    def effects() -> int:
+    def held() -> int:
         with closing(sqlite3.connect(database)) as connection:
-            return int(connection.execute("SELECT count(*) FROM effect_ledger").fetchone()[0])
+            return int(connection.execute(count).fetchone()[0])
 
     begun, at = 0.0, 0
-    async with asyncio.timeout(60):
-        while (now := effects()) < EVENTS:
+    async with asyncio.timeout(120):
+        while (now := held()) < most:
             if now and not begun:
                 begun, at = time.perf_counter(), now
             await asyncio.sleep(0.05)
-    return (EVENTS - at) / (time.perf_counter() - begun)
+    return (most - at) / (time.perf_counter() - begun)
 
 
 async def uploaded_a_second(address: str) -> float:
@@ -148,52 +185,54 @@ async def uploaded_a_second(address: str) -> float:
         return UPLOADS / (time.perf_counter() - begun)
 
 
-async def shown(address: str, name: str) -> float:
-    """A figure of the process, as the service itself shows it."""
-    async with httpx.AsyncClient(trust_env=False) as http:
-        lines = (await http.get(f"{address}/metrics")).text.splitlines()
-    (value,) = [line.split()[1] for line in lines if line.startswith(f"process_{name} ")]
-    return float(value)
+async def measure(checkouts: list[Checkout], kafka: str, redis: str, folder: Path) -> None:
+    """Fill the tables of figures."""
+    async with AsyncExitStack() as contents:
+        for number, checkout in enumerate(checkouts):
+            command = ("-m", "reference_impl.content_service")
+            started = process(checkout, FIRST_PORT + number, *command, BLOB_DIR=str(folder / f"{number}-blobs"))
+            content = await contents.enter_async_context(started)
+            client = ContentClient(content.address, timeout_seconds=10)
+            storage_id = await client.store_content(b"An essay. " * 200, ContentType.EXTRACTED_PLAINTEXT)
+            await client.stop()
+            checkout.common = {"KAFKA": kafka, "REDIS_URL": f"redis://{redis}/0", "CONTENT_URL": content.address}
+        for turn in range(ROUNDS):
+            for kind in KINDS:
+                for number, checkout in enumerate(checkouts):
+                    await consume(checkout, kind, f"{KINDS.index(kind)}-{turn}-{number}", folder, storage_id)
+            for number, checkout in enumerate(checkouts):
+                await upload(checkout, f"file_service-{turn}-{number}", folder)
+        for number, checkout in enumerate(checkouts):
+            for service in ("batch_orchestrator", "spell_checker", "cj_assessment"):
+                own = await surroundings(kafka, f"{service}-{number}", folder)
+                async with process(checkout, FIRST_PORT + 9, "-m", f"reference_impl.{service}", **own) as running:
+                    checkout.figures[f"MiB of memory, {service}"].append(running.mebibytes())
 
 
-async def resident_mebibytes(address: str) -> float:
-    """What the service holds of the machine's memory."""
-    return await shown(address, "resident_memory_bytes") / 2**20
+async def consume(checkout: Checkout, kind: str, name: str, folder: Path, storage_id: str) -> None:
+    """One turn of a consumer."""
+    own = await surroundings(checkout.common["KAFKA"], f"bench-{name}", folder)
+    await publish(checkout.common["KAFKA"], own["TOPIC_ESSAYS"], storage_id)
+    command = ("-c", f"from benchmarks.consumer import run_consumer; run_consumer({kind!r})")
+    figures = checkout.figures
+    async with process(checkout, FIRST_PORT + 9, *command, **own) as running:
+        idle = running.cpu_ms()
+        rate = await a_second(folder / own["GROUP"], "SELECT count(*) FROM effect_ledger", EVENTS)
+        figures[f"events a second, {kind}"].append(rate)
+        figures[f"ms of a core an event, {kind}"].append((running.cpu_ms() - idle) / EVENTS)
+        figures["MiB of memory, essay_lifecycle"].append(running.mebibytes())
 
 
-async def measure(kafka: str, redis: str, folder: Path) -> None:
-    """Print every figure."""
-    memory: dict[str, float] = {}
-    rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    cpu: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    content_command = ("-m", "reference_impl.content_service")
-    async with process(FIRST_PORT, *content_command, BLOB_DIR=str(folder / "blobs")) as content:
-        client = ContentClient(content, timeout_seconds=10)
-        storage_id = await client.store_content(b"An essay. " * 200, ContentType.EXTRACTED_PLAINTEXT)
-        await client.stop()
-        common = {"KAFKA": kafka, "REDIS_URL": f"redis://{redis}/0", "CONTENT_URL": content}
-        for turn in range(ROUNDS * len(KINDS)):
-            kind = KINDS[turn % len(KINDS)]
-            own = await surroundings(kafka, f"bench-{turn}", folder)
-            await publish(kafka, own["TOPIC_ESSAYS"], storage_id)
-            command = ("-c", f"from benchmarks.consumer import run_consumer; run_consumer({kind!r})")
-            async with process(FIRST_PORT + 1, *command, **common, **own) as address:
-                idle = await shown(address, "cpu_seconds_total")
-                rates[kind].append(await consumed_a_second(folder / own["GROUP"]))
-                cpu[kind].append((await shown(address, "cpu_seconds_total") - idle) / EVENTS * 1000)
-                memory["essay_lifecycle"] = await resident_mebibytes(address)
-        await others(common, folder, memory)
-        memory["content_service"] = await resident_mebibytes(content)
-    for kind, values in rates.items():
-        share = statistics.median(a / b for a, b in zip(values, rates["no deduplication"], strict=True))
-        print(
-            f"one consumer, {kind}: {statistics.median(values):.0f} events a second (min {min(values):.0f}, "
-            f"max {max(values):.0f}, {ROUNDS} rounds of {EVENTS}), {share:.2f} of no deduplication in the same round; "
-            f"{statistics.median(cpu[kind]):.1f} ms of a core an event",
-            flush=True,
-        )
-    for service, mebibytes in memory.items():
-        print(f"resident memory, {service}: {mebibytes:.0f} MiB", flush=True)
+async def upload(checkout: Checkout, name: str, folder: Path) -> None:
+    """One turn of the file service."""
+    own = await surroundings(checkout.common["KAFKA"], name, folder)
+    figures = checkout.figures
+    async with process(checkout, FIRST_PORT + 9, "-m", "reference_impl.file_service", **own) as running:
+        idle = running.cpu_ms()
+        figures[f"uploads a second, {AT_ONCE} at once"].append(await uploaded_a_second(running.address))
+        await a_second(folder / name, "SELECT count(*) FROM upload WHERE status != 'received'", UPLOADS)
+        figures["ms of a core an upload"].append((running.cpu_ms() - idle) / UPLOADS)
+        figures["MiB of memory, file_service"].append(running.mebibytes())
 
 
 async def surroundings(kafka: str, name: str, folder: Path) -> Mapping[str, str]:
@@ -207,18 +246,26 @@ async def surroundings(kafka: str, name: str, folder: Path) -> Mapping[str, str]
     return own | {"GROUP": name, "DATABASE_URL": f"sqlite:///{folder}/{name}"}
 
 
-async def others(common: Mapping[str, str], folder: Path, memory: dict[str, float]) -> None:
-    """The file service under its load; the other consumers as they are once they have started."""
-    for service in ("file_service", "batch_orchestrator", "spell_checker", "cj_assessment"):
-        own = await surroundings(common["KAFKA"], service, folder)
-        async with process(FIRST_PORT + 1, "-m", f"reference_impl.{service}", **common, **own) as address:
-            if service == "file_service":
-                rate = await uploaded_a_second(address)
-                print(f"file service: {rate:.0f} uploads a second, {AT_ONCE} at once", flush=True)
-            memory[service] = await resident_mebibytes(address)
+def show(checkouts: list[Checkout]) -> None:
+    """Medians, with the least and the most of the rounds; the ratio is the median of the rounds' own."""
+    for checkout in checkouts:
+        without = checkout.figures[f"events a second, {KINDS[1]}"]
+        for kind in (KINDS[0], KINDS[2]):
+            rates = zip(checkout.figures[f"events a second, {kind}"], without, strict=True)
+            checkout.figures[f"of no deduplication, {kind}"] = [rate / most for rate, most in rates]
+    print(f"{f'medians of {ROUNDS} rounds':<40}", *(f"{checkout.name:<24}" for checkout in checkouts), sep="")
+    first, *others = checkouts
+    for row, values in first.figures.items():
+        cells = [_cell(checkout.figures[row]) for checkout in checkouts]
+        ratios = [statistics.median(map(truediv, values, other.figures[row])) for other in others]
+        print(f"{row:<40}", *(f"{cell:<24}" for cell in cells), *(f"{ratio:.2f}" for ratio in ratios), sep="")
 
 
-async def on_a_stack() -> None:
+def _cell(values: list[float]) -> str:
+    return f"{statistics.median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
+
+
+async def on_a_stack(checkouts: list[Checkout]) -> None:
     """Kafka and Redis as the scenarios have them, without any fault or proxy between."""
     scenario = Path(__file__).parents[1] / "scenarios" / "control.yaml"
     plan = make_plan(scenario, system_path=None, variant=None, seed=1, stack="native")
@@ -226,11 +273,21 @@ async def on_a_stack() -> None:
         stack = open_stack(plan, Path(folder) / "logs")
         try:
             await stack.start()
-            await measure(stack.direct("kafka"), stack.direct("redis"), Path(folder))
+            await measure(checkouts, stack.direct("kafka"), stack.direct("redis"), Path(folder))
         finally:
             await stack.stop()
+    show(checkouts)
 
 
-def main() -> None:
-    """Run it all once."""
-    asyncio.run(on_a_stack())
+def main(base: Path | None = None) -> None:
+    """Run it all once, beside another checkout if one is given."""
+    checkouts = [Checkout("here", Path(__file__).parents[1], sys.executable)]
+    if base is not None:
+        checkouts.append(Checkout("base", base, str(base / ".venv" / "bin" / "python")))
+    asyncio.run(on_a_stack(checkouts))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--base", type=Path, metavar="DIR", help="another checkout, with packages in its .venv")
+    main(parser.parse_args().base)
