@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import asdict
 
 import rfc8785
-from sqlalchemy import Column, Connection, Index, Integer, String, Table, insert, select, update
+from sqlalchemy import Column, Connection, Index, Integer, String, Table, bindparam, insert, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from reference_impl.cj_assessment.features import Features, measure
@@ -64,6 +64,13 @@ MIGRATION = Migration(
     "cj_assessment", (*(CreateTable(table) for table in (ASSESSMENT, ADMISSION, RANKING)), CreateIndex(_OF_PASS))
 )
 
+_COUNT = (
+    update(ASSESSMENT)
+    .where(ASSESSMENT.c.pipeline_id == bindparam("passed"))
+    .values(admitted=ASSESSMENT.c.admitted + 1)
+    .returning(ASSESSMENT.c.size, ASSESSMENT.c.admitted)
+)
+
 
 class PassContradiction(Exception):
     """An event does not fit what earlier ones said of its pass."""
@@ -119,13 +126,7 @@ def _admit(transaction: Connection, data: EssaySpellcheckCompletedV1, features: 
     transaction.execute(insert(ADMISSION), {**same, "essay_id": data.essay_id, **asdict(features)})
     new = {"batch_id": data.batch_id, "size": data.pipeline_size, "admitted": 0}
     insert_if_absent(transaction, ASSESSMENT, **same, **new)
-    counted = transaction.execute(
-        update(ASSESSMENT)
-        .where(ASSESSMENT.c.pipeline_id == data.pipeline_id)
-        .values(admitted=ASSESSMENT.c.admitted + 1)
-        .returning(ASSESSMENT.c.size, ASSESSMENT.c.admitted)
-    )
-    size, admitted = counted.one()
+    size, admitted = transaction.execute(_COUNT, {"passed": data.pipeline_id}).one()
     if size != data.pipeline_size or admitted > size:
         told = f"{data.essay_id} says it has {data.pipeline_size}"
         raise PassContradiction(f"pass {data.pipeline_id} has {admitted} of {size} essays, and {told}")

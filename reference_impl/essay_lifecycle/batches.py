@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, Integer, String, Table, update
+from sqlalchemy import Column, Connection, Integer, String, Table, bindparam, update
 
 from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1
 from reference_impl.service_libs.database import METADATA, insert_if_absent
@@ -14,6 +14,13 @@ BATCH = Table(
     Column("size", Integer, nullable=False),
     Column("settled", Integer, nullable=False),
     Column("revision", Integer, nullable=False),
+)
+
+_COUNT = (
+    update(BATCH)
+    .where(BATCH.c.batch_id == bindparam("batch"))
+    .values(settled=BATCH.c.settled + bindparam("more"))
+    .returning(BATCH.c.size, BATCH.c.settled)
 )
 
 Outcome = EssayContentProvisionedV1 | EssayValidationFailedV1
@@ -32,13 +39,7 @@ def count(transaction: Connection, outcome: Outcome, *, first: bool) -> bool:
     """
     new = {"batch_id": outcome.batch_id, "size": outcome.batch_size, "settled": 0, "revision": 0}
     insert_if_absent(transaction, BATCH, **new)
-    counted = transaction.execute(
-        update(BATCH)
-        .where(BATCH.c.batch_id == outcome.batch_id)
-        .values(settled=BATCH.c.settled + int(first))
-        .returning(BATCH.c.size, BATCH.c.settled)
-    )
-    size, settled = counted.one()
+    size, settled = transaction.execute(_COUNT, {"batch": outcome.batch_id, "more": int(first)}).one()
     if size != outcome.batch_size or settled > size:
         told = f"{outcome.upload_id} says it has {outcome.batch_size}"
         raise BatchContradiction(f"batch {outcome.batch_id} has {settled} of {size} essays, and {told}")

@@ -87,7 +87,37 @@ class Upload:
 
 
 _FIELDS = tuple(UPLOAD.c[field.name] for field in fields(Upload))
+# Made once: to make a statement takes several times as long as to run it.
 _FIND = select(*_FIELDS).where(UPLOAD.c.upload_id == bindparam("known"))
+_OLDEST = (
+    select(UPLOAD.c.upload_id)
+    .where(
+        UPLOAD.c.status == "received",
+        # A claim that lasts longer than any can was made before the clock stepped back.
+        or_(UPLOAD.c.claimed_until <= bindparam("now"), UPLOAD.c.claimed_until > bindparam("until")),
+        UPLOAD.c.upload_id.not_in(bindparam("besides", expanding=True)),
+    )
+    .order_by(UPLOAD.c.received_at)
+    .limit(bindparam("most", type_=Integer))
+)
+_CLAIM = (
+    update(UPLOAD)
+    .where(UPLOAD.c.upload_id.in_(_OLDEST.with_for_update(skip_locked=True)))
+    .values(claimed_until=bindparam("until"), claims=UPLOAD.c.claims + 1)
+    .returning(*_FIELDS)
+)
+_OPEN_STILL = (
+    UPLOAD.c.upload_id == bindparam("known"),
+    UPLOAD.c.occurrence == bindparam("told"),
+    UPLOAD.c.status == "received",
+)
+_FINISH = update(UPLOAD).where(*_OPEN_STILL).values(status=bindparam("ended_as"))
+_SAME = BATCH.c.batch_id == bindparam("batch")
+_JOIN = (
+    update(BATCH)
+    .where(_SAME, BATCH.c.size == bindparam("told_size"), BATCH.c.uploads < BATCH.c.size)
+    .values(uploads=BATCH.c.uploads + 1)
+)
 
 
 class UploadStore:
@@ -132,20 +162,12 @@ class UploadStore:
     async def claim(self, most: int, seconds: float, besides: Collection[str] = ()) -> list[Upload]:
         """Unfinished uploads that nobody has claimed, oldest first, claimed and counted for so long from now on."""
         now = self._clock.now()
-        until = now + timedelta(seconds=seconds)
-        # A claim that lasts longer than any can was made before the clock stepped back.
-        free = or_(UPLOAD.c.claimed_until <= now, UPLOAD.c.claimed_until > until)
-        unclaimed = UPLOAD.c.status == "received", free, UPLOAD.c.upload_id.not_in(besides)
-        oldest = select(UPLOAD.c.upload_id).where(*unclaimed).order_by(UPLOAD.c.received_at).limit(most)
-        claimed = (
-            update(UPLOAD)
-            .where(UPLOAD.c.upload_id.in_(oldest.with_for_update(skip_locked=True)))
-            .values(claimed_until=until, claims=UPLOAD.c.claims + 1)
-            .returning(*_FIELDS)
-        )
-        if not await self._database.read(lambda connection: connection.execute(oldest.limit(1)).all()):
+        asked = {"now": now, "until": now + timedelta(seconds=seconds), "besides": tuple(besides), "most": most}
+        if not await self._database.read(lambda connection: connection.execute(_OLDEST, asked | {"most": 1}).all()):
             return []
-        return await self._database.write(lambda transaction: [Upload(*row) for row in transaction.execute(claimed)])
+        return await self._database.write(
+            lambda transaction: [Upload(*row) for row in transaction.execute(_CLAIM, asked)]
+        )
 
     async def release(self, upload: Upload, seconds: float) -> None:
         """Give a claim back: it no longer counts, and if nobody else has one by now, the next may follow after so long.
@@ -154,17 +176,19 @@ class UploadStore:
         """
         until = self._clock.now() + timedelta(seconds=seconds)
         ours = UPLOAD.c.claimed_until == upload.claimed_until
-        given_back = update(UPLOAD).values(
-            claims=UPLOAD.c.claims - 1, claimed_until=case((ours, until), else_=UPLOAD.c.claimed_until)
+        given_back = (
+            update(UPLOAD)
+            .where(*_OPEN_STILL)
+            .values(claims=UPLOAD.c.claims - 1, claimed_until=case((ours, until), else_=UPLOAD.c.claimed_until))
         )
-        await self._database.write(lambda transaction: transaction.execute(given_back.where(*_open_still(upload))))
+        await self._database.write(lambda transaction: transaction.execute(given_back, _named(upload)))
 
     async def finish(self, upload: Upload, status: str, event: EventEnvelope[EventData]) -> bool:
         """Close an upload and leave its outcome event, in one transaction; False if it was closed before."""
         value = event.model_dump_json().encode()
 
         def finish(transaction: Connection) -> bool:
-            closed = transaction.execute(update(UPLOAD).where(*_open_still(upload)).values(status=status))
+            closed = transaction.execute(_FINISH, {**_named(upload), "ended_as": status})
             if closed.rowcount == 1:
                 self._outbox.add(transaction, self._topic, upload.upload_id, value)
             return closed.rowcount == 1
@@ -203,23 +227,18 @@ def _found(connection: Connection, upload_id: str) -> Upload | None:
     return Upload(*row) if row is not None else None
 
 
-def _open_still(upload: Upload) -> tuple[ColumnElement[bool], ...]:
-    return (
-        UPLOAD.c.upload_id == upload.upload_id,
-        UPLOAD.c.occurrence == upload.occurrence,
-        UPLOAD.c.status == "received",
-    )
+def _named(upload: Upload) -> dict[str, object]:
+    """What ``_OPEN_STILL`` asks for."""
+    return {"known": upload.upload_id, "told": upload.occurrence}
 
 
 def _join(transaction: Connection, upload: Upload) -> None:
     """Take a place in the upload's batch, which begins with its first upload."""
-    same = BATCH.c.batch_id == upload.batch_id
     insert_if_absent(transaction, BATCH, batch_id=upload.batch_id, size=upload.batch_size, uploads=0)
-    room = BATCH.c.size == upload.batch_size, BATCH.c.uploads < BATCH.c.size
-    joined = update(BATCH).where(same, *room).values(uploads=BATCH.c.uploads + 1)
-    if transaction.execute(joined).rowcount == 1:
+    asked = {"batch": upload.batch_id, "told_size": upload.batch_size}
+    if transaction.execute(_JOIN, asked).rowcount == 1:
         return
-    size = transaction.execute(select(BATCH.c.size).where(same)).scalar_one()
+    size = transaction.execute(select(BATCH.c.size).where(_SAME), asked).scalar_one()
     if size != upload.batch_size:
         raise BatchRefused("batch_size_differs", f"this batch has {size} uploads, not {upload.batch_size}")
     raise BatchRefused("batch_full", f"this batch has its {size} uploads already")

@@ -75,7 +75,15 @@ MIGRATION = Migration(
     ages=(OUTBOX.c.sent_at,),
 )
 
+# Made once: to make a statement takes several times as long as to run it.
 _ADD = insert(OUTBOX)
+# All that is unsent, never "after the last id seen": ids are given out in another order than commits happen.
+_UNSENT_ROWS = (
+    select(OUTBOX.c.entry, OUTBOX.c.topic, OUTBOX.c.key, OUTBOX.c.value)
+    .where(_OPEN, OUTBOX.c.topic.not_in(bindparam("busy", expanding=True)))
+    .order_by(OUTBOX.c.entry)
+    .limit(bindparam("most", type_=Integer))
+)
 _MARK = update(OUTBOX).where(OUTBOX.c.entry == bindparam("sent"), _OPEN).values(sent_at=bindparam("at"))
 
 
@@ -176,11 +184,7 @@ class Relay:
         return len(sent)
 
     def _unsent(self, connection: Connection, busy: Sequence[str]) -> Sequence[Unsent]:
-        # All that is unsent, never "after the last id seen": ids are given out in another order than commits happen.
-        query = select(OUTBOX.c.entry, OUTBOX.c.topic, OUTBOX.c.key, OUTBOX.c.value).where(
-            _OPEN, OUTBOX.c.topic.not_in(busy)
-        )
-        return connection.execute(query.order_by(OUTBOX.c.entry).limit(self.settings.relay_batch)).all()
+        return connection.execute(_UNSENT_ROWS, {"busy": busy, "most": self.settings.relay_batch}).all()
 
     async def _in_order(self, rows: Sequence[Unsent]) -> list[int]:
         """Publish the rows of one key, each after the one before was acknowledged; stop at the first that was not.
