@@ -200,6 +200,18 @@ async def test_a_delivery_is_committed_after_it_was_handled(start, broker, handl
     assert handled == [(0, 0), (0, 1), (0, 2)]
 
 
+async def test_what_is_finished_soon_after_is_committed_with_it(start, broker, until, monkeypatch):
+    monkeypatch.setattr(consumers, "_COMMIT_SECONDS", 0.5)
+
+    async def handle(_delivery):
+        await asyncio.sleep(0)
+
+    start(handle)
+    broker.batches.put_nowait({P0: records(P0, *range(100))})
+    await until(lambda: broker.committed.get(P0) == 100)
+    assert len(broker.commits) <= 3
+
+
 async def test_nothing_is_committed_past_an_unfinished_delivery(*, start, broker, handle, handled, gates, until):
     gates[(0, 1)] = asyncio.Event()
     start(handle)
