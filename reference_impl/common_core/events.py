@@ -164,6 +164,10 @@ EVENTS: tuple[type[EventData], ...] = (
 """Every event there is."""
 
 
+_FACT = EventEnvelope[SerializeAsAny[EventData]]
+"""Made once: pydantic takes each writing of it for another class, which takes milliseconds to make."""
+
+
 def fact(  # noqa: PLR0913 - what an envelope consists of
     data: EventData,
     *,
@@ -174,7 +178,7 @@ def fact(  # noqa: PLR0913 - what an envelope consists of
     occurrence: int = 1,
 ) -> EventEnvelope[EventData]:
     """The event that tells ``data``; its id depends on type, source, business key and occurrence alone."""
-    return EventEnvelope[SerializeAsAny[EventData]](
+    return _FACT(
         event_id=event_id(data.EVENT_TYPE, source, data.business_key, occurrence),
         event_type=data.EVENT_TYPE,
         event_timestamp=now,

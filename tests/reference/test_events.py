@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from reference_impl.common_core.enums import ContentType, ValidationFailure
 from reference_impl.common_core.envelope import EventEnvelope
-from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1
+from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1, fact
 
 PROVISIONED = EssayContentProvisionedV1(
     upload_id="u1",
@@ -88,3 +88,12 @@ def test_a_rejection_says_why():
         extractor_version=1,
     )
     assert event.reason is ValidationFailure.DAMAGED
+
+
+def test_no_event_makes_a_class_of_its_own():
+    # Milliseconds of a core for each event that is told, and classes that wait for the garbage collector.
+    told = [
+        fact(PROVISIONED, source="file_service", now=datetime.now(UTC), correlation_id="u1", occurrence=occurrence)
+        for occurrence in (1, 2)
+    ]
+    assert type(told[0]) is type(told[1])
