@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -159,6 +159,10 @@ class Link(Protocol):
 
     def refuse(self) -> Scope[None]:
         """The proxy is off while the scope lasts: open connections end, new ones are refused."""
+        ...
+
+    async def toxics(self) -> Collection[str]:
+        """Types of the toxics that the proxy says are on it now; ``down`` if it says that it is off."""
         ...
 
     async def probe(self, timeout: float, size: int = 0) -> Probe:

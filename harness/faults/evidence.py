@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from harness.faults.base import Arena
-    from harness.stack import Link, ServiceHandle, Traffic
+    from harness.stack import Link, Probe, ServiceHandle, Traffic
 
 _AGAIN = 0.05
 """Seconds between looks."""
 
 STANDSTILL = 0.6
 """Seconds without an answer that no healthy link shows: a Kafka client's usual longest wait is half a second."""
+
+PROBES = 3
+"""Probes before a fault, of which the quickest counts: a busy machine makes any one of them late."""
 
 ANSWERED = 0.1
 """Seconds within which a request is answered that a client does not give up."""
@@ -179,6 +182,15 @@ class Unanswered:
                 what = f"{link.name}: a request of the service's reached the proxy and was not answered"
                 return Evidence("bit", what, {}, {"seconds": longest, "connections": len(now.unanswered)})
         return None
+
+
+async def late(link: Link, toxic: str, seconds: float, *, patience: float, size: int = 0) -> Probe | None:
+    """A probe that took at least so many seconds, if the proxy says itself that the toxic is on it.
+
+    Late alone proves nothing: on a busy machine everything is.
+    """
+    probe = await link.probe(patience, size)
+    return probe if probe.answered and probe.seconds >= seconds and toxic in await link.toxics() else None
 
 
 class Moved:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
-from harness.faults.evidence import Moved
+from harness.faults.evidence import PROBES, Moved, late
 from harness.faults.work import never_connected
 from harness.stack import Link
 from harness.units import Bandwidth
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _PROBED = 0.3
 """Seconds that the probe's answer takes at the throttled rate."""
+
+_PATIENCE = 10.0
+"""Seconds that a probe waits beyond what the throttle takes."""
 
 _LARGEST = 256 * 1024
 """Bytes; a probe larger than this would itself be load."""
@@ -44,12 +47,11 @@ class NetBandwidth(Fault):
         (link,) = arena.links(on)
         size = min(round(self.rate * _PROBED), _LARGEST)
         least = size / self.rate / 2
-        # The quickest of a few: a busy machine makes any one of them slow.
-        before = min([await link.probe(5.0, size) for _ in range(3)], key=lambda probe: probe.seconds)
+        before = min([await link.probe(_PATIENCE, size) for _ in range(PROBES)], key=lambda probe: probe.seconds)
 
         async def armed() -> Evidence | None:
-            probe = await link.probe(10 * least + 5.0, size)
-            if not probe.answered or probe.seconds < before.seconds + least:
+            probe = await late(link, "bandwidth", before.seconds + least, patience=10 * least + _PATIENCE, size=size)
+            if probe is None:
                 return None
             return Evidence(
                 "armed",

@@ -34,7 +34,7 @@ class NetDown(Fault):
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """The proxy refuses, once there is a connection to end: an attempt that is refused leaves no trace here."""
         links = arena.links(on)
-        armed = await silent(links)
+        armed = await silent(links, "down")
         await in_use(links, arena, await Work.since_now(on, arena))
         ended = await Ended.since_now(links, f"{on}: connections of the service's were ended")
         async with links[0].refuse():

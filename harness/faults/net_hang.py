@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from harness.faults.base import Look
     from harness.stack import Probe
 
+HANGING = "timeout"
+"""Toxiproxy's toxic that passes nothing on."""
+
 PROBE = 0.5
 """Seconds until a probe that should not be answered is given up on."""
 
@@ -52,7 +55,7 @@ class NetHang(Fault):
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """A timeout toxic without an end, in each direction."""
         links = arena.links(on)
-        armed = await silent(links)
+        armed = await silent(links, HANGING)
         before = [await link.traffic() for link in links]
         async with AsyncExitStack() as toxics:
             await hang(links, self.direction, toxics)
@@ -64,18 +67,24 @@ async def hang(links: Sequence[Link], direction: Direction, toxics: AsyncExitSta
     """Hang every link until ``toxics`` is left."""
     for link in links:
         if direction != "downstream":
-            await toxics.enter_async_context(link.disturb("timeout", stream="upstream", timeout=0))
+            await toxics.enter_async_context(link.disturb(HANGING, stream="upstream", timeout=0))
         if direction != "upstream":
-            await toxics.enter_async_context(link.disturb("timeout", stream="downstream", timeout=0))
+            await toxics.enter_async_context(link.disturb(HANGING, stream="downstream", timeout=0))
 
 
-async def silent(links: Sequence[Link]) -> Look:
-    """A look that finds every link silent which answers now; links that another fault has silenced say nothing."""
+async def silent(links: Sequence[Link], toxic: str) -> Look:
+    """A look that finds every link silent which answers now, and the toxic on its proxy, as that says itself.
+
+    Links that another fault has silenced say nothing. Silence alone proves nothing: a busy machine may be as slow.
+    """
     before = {name: probe for name, probe in (await _probed(links, _PATIENCE)).items() if probe.answered}
 
     async def armed() -> Evidence | None:
-        after = await _probed([link for link in links if link.name in before], PROBE)
+        probed = [link for link in links if link.name in before]
+        after = await _probed(probed, PROBE)
         if not before or any(probe.answered for probe in after.values()):
+            return None
+        if not all([toxic in await link.toxics() for link in probed]):
             return None
         return Evidence(
             "armed",

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
-from harness.faults.evidence import Moved
+from harness.faults.evidence import PROBES, Moved, late
 from harness.faults.work import never_connected
 from harness.stack import Link
 from harness.units import Duration
@@ -39,12 +39,12 @@ class NetLatency(Fault):
         """A latency toxic downstream."""
         (link,) = arena.links(on)
         least = max(self.latency - self.jitter, 0.0) * 0.9
-        # The quickest of a few: a busy machine makes any one of them late.
-        before = min([await link.probe(_PATIENCE) for _ in range(3)], key=lambda probe: probe.seconds)
+        before = min([await link.probe(_PATIENCE) for _ in range(PROBES)], key=lambda probe: probe.seconds)
+        patience = self.latency + self.jitter + _PATIENCE
 
         async def armed() -> Evidence | None:
-            probe = await link.probe(self.latency + self.jitter + _PATIENCE)
-            if not probe.answered or probe.seconds < before.seconds + least:
+            probe = await late(link, "latency", before.seconds + least, patience=patience)
+            if probe is None:
                 return None
             return Evidence(
                 "armed", f"{on}: a probe came late", {"seconds": before.seconds}, {"seconds": probe.seconds}

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from harness.faults.base import Arena, Fault, Injected
 from harness.faults.evidence import Unanswered
-from harness.faults.net_hang import hang, silent
+from harness.faults.net_hang import HANGING, hang, silent
 from harness.faults.targets import cut_off
 from harness.faults.work import never_connected
 from harness.stack import Link
@@ -59,7 +59,7 @@ class NetPartition(Fault):
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """Every link that is cut hangs in both directions."""
         links = self._cut(on, arena)
-        armed = await silent(links)
+        armed = await silent(links, HANGING)
         before = [await link.traffic() for link in links]
         async with AsyncExitStack() as toxics:
             await hang(links, "both", toxics)

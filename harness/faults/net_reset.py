@@ -36,7 +36,7 @@ class NetReset(Fault):
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
         """A reset_peer toxic downstream."""
         links = arena.links(on)
-        armed = await silent(links)
+        armed = await silent(links, "reset_peer")
         owner = arena.stack.services.get(links[0].service)
         reset = await Reset.since_now(links[0], owner, f"{on}: connections of the service's were reset")
         async with links[0].disturb("reset_peer", timeout=0):

@@ -11,7 +11,7 @@ from harness.clients.toxiproxy import ToxiproxyClient
 from harness.errors import OneffectError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 
 PREFIX: Final = "oneffect-"
 """Names of the harness's toxics begin so: what a harness that was killed left on a proxy is known by it."""
@@ -42,6 +42,11 @@ class Toxics:
     def refuses(self, proxy: str) -> bool:
         """Whether a scope keeps a proxy off now."""
         return proxy in self._refusing
+
+    async def types(self, proxy: str) -> Collection[str]:
+        """What the server itself says is on a proxy, ``down`` if it is off; FaultError, OSError or TimeoutError."""
+        told = (await self._api.proxies())[proxy]
+        return {toxic["type"] for toxic in told["toxics"]} | (set() if told["enabled"] else {"down"})
 
     @asynccontextmanager
     async def toxic(self, proxy: str, kind: str, stream: str, attributes: Mapping[str, int]) -> AsyncIterator[None]:

@@ -48,6 +48,7 @@ async def test_a_refusing_link_ends_connections_and_comes_back(stack, dependency
     link = link_to(stack, dependency)
     async with dial(link.address) as (reader, _):
         async with link.refuse():
+            assert set(await link.toxics()) == {"down"}
             assert await asyncio.wait_for(reader.read(), 5) == b""
             assert not (await link.probe(1)).answered
             assert (await link.traffic()).connections == {}
@@ -69,7 +70,9 @@ async def test_a_toxic_lasts_as_long_as_its_scope(stack, dependency) -> None:
     link = link_to(stack, dependency)
     async with link.disturb("timeout", timeout=0):
         assert not (await link.probe(0.5)).answered
+        assert set(await link.toxics()) == {"timeout"}
     assert (await link.probe(5)).answered
+    assert not await link.toxics()
 
 
 @KINDS

@@ -10,6 +10,7 @@ from harness.clients.sockets import connections
 from harness.stack import Probe, Traffic
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from contextlib import AbstractAsyncContextManager as Scope
 
     from harness.clients.probes import Prober
@@ -57,6 +58,10 @@ class ExternalLink:
     def refuse(self) -> Scope[None]:
         """The proxy is off while the scope lasts."""
         return self._toxics.refusing(self.proxy)
+
+    async def toxics(self) -> Collection[str]:
+        """Types of the toxics that the proxy says are on it now; ``down`` if it says that it is off."""
+        return await self._toxics.types(self.proxy)
 
     async def probe(self, timeout: float, size: int = 0) -> Probe:
         """Requests of the harness's own through the proxy, until the answers make up ``size`` bytes."""

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.faults.base import Arena
-from harness.faults.evidence import STANDSTILL, Ended, Moved, Reset, Unanswered
+from harness.faults.evidence import STANDSTILL, Ended, Moved, Reset, Unanswered, late
 from harness.faults.net_hang import silent
 from harness.faults.net_reset import NetReset
 from harness.stack import Probe, Traffic
@@ -111,6 +111,11 @@ class LinkToBreak(Link):
     async def probe(self, timeout: float, size: int = 0) -> Probe:
         return Probe(answered=True, seconds=0.001)
 
+    on: tuple[str, ...] = ()
+
+    async def toxics(self) -> tuple[str, ...]:
+        return self.on
+
     @asynccontextmanager
     async def disturb(self, toxic: str, **attributes: int):
         yield
@@ -140,9 +145,25 @@ async def test_a_link_of_a_busy_machine_is_found_silent_too() -> None:
             return Probe(answered=timeout > 1 and not self.broken, seconds=min(timeout, 1.0))
 
     link = Slow(IDLE)
-    armed = await silent([link])
+    armed = await silent([link], "timeout")
     link.broken = True
+    assert await armed() is None, "nothing is on it: the machine is as slow as that"
+    link.on = ("timeout",)
     assert (await armed()).level == "armed"
+
+
+@pytest.mark.parametrize(
+    ("on", "seconds", "is_late"),
+    [(("latency",), 0.3, True), (("latency",), 0.1, False), (("bandwidth",), 0.3, False), ((), 0.3, False)],
+)
+async def test_late_is_what_its_toxic_makes_late(on, seconds, is_late) -> None:
+    class Late(LinkToBreak):
+        async def probe(self, timeout: float, size: int = 0) -> Probe:
+            return Probe(answered=True, seconds=seconds)
+
+    link = Late(IDLE)
+    link.on = on
+    assert (await late(link, "latency", 0.2, patience=5) is not None) == is_late
 
 
 async def test_a_process_whose_connections_go_a_moment_before_it_is_not_reset() -> None:
