@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -22,7 +23,7 @@ _AGAIN: Final = 0.02
 """Seconds between two looks for something in hand."""
 
 _BETTER: Final = 100
-"""Looks for a request under way when records are all that is in hand: a record that was given may not be begun yet."""
+"""Looks for a request under way before records will do: one that was given may not be begun yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class InHand:
     """What a replica was at when something was done to it.
 
     ``what`` is a request under way over one of its links, or an upload, or records given to each member of its group. A
-    request is waited for a while where records are there: it shows that one of them was begun.
+    request is waited for a while first: it shows that a record was begun.
     ``gone`` finds, afterwards, records of the member that is no more.
     """
 
@@ -145,27 +146,20 @@ class InHand:
 
     @classmethod
     async def of(cls, replica: str, arena: Arena) -> InHand:
-        """Wait for the replica to have something in hand, at most as long as ``arena.patience``."""
-        found = cls(arena, replica)
-        left = round(arena.patience / _AGAIN)
-        while not await found._look() and left > 0:
-            left -= 1
+        """Wait for the replica to have something in hand, at most as long as ``arena.patience``.
+
+        For the first part of that time records alone will not do where a request could be seen.
+        """
+        found, clock, looks = cls(arena, replica), asyncio.get_running_loop(), 0
+        begun = clock.time()
+        while True:
+            waited, looks = clock.time() - begun, looks + 1
+            found.what = await found._requests() or found._uploads()
+            if not found.what and (not found._links or looks > _BETTER or waited >= arena.patience / 3):
+                found.what = await found._records()
+            if found.what or waited >= arena.patience:
+                return found
             await arena.sleep(_AGAIN)
-        return found
-
-    async def _look(self) -> bool:
-        self.what = await self._requests() or self._uploads()
-        if not self.what and await self._records():
-            self.what = await self._begun() or await self._records()
-        return bool(self.what)
-
-    async def _begun(self) -> str:
-        """A request that comes within some looks."""
-        for _ in range(_BETTER if self._links else 0):
-            if request := await self._requests():
-                return request
-            await self._arena.sleep(_AGAIN)
-        return ""
 
     async def _requests(self) -> str:
         for link in self._links:

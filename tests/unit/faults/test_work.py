@@ -160,30 +160,26 @@ async def test_something_in_hand_is_waited_for() -> None:
     assert looks == 3
 
 
-async def test_a_request_is_waited_for_where_records_are_there_but_may_not_be_begun() -> None:
+async def test_a_request_is_waited_for_before_records_will_do() -> None:
     link = Link("desk#1", "blobs")
 
     async def begins(_: float) -> None:
         link.seen = Traffic({1: (9, 3)}, {1: 0.01}, 1)
 
-    world = arena([link], broker=Broker((9, 9), 10))
+    world = arena([link], broker=Broker((9, 9), 10), patience=60.0)
     assert "desk#1->blobs" in (await InHand.of("desk#1", replace(world, sleep=begins))).what
 
 
-async def test_records_are_enough_where_no_request_is_seen_and_are_looked_at_again() -> None:
-    broker, looks = Broker((9, 9), 10), []
+async def test_records_will_do_where_no_request_is_seen_for_a_while() -> None:
+    looks = []
 
     async def sleep(_: float) -> None:
         looks.append(_)
 
-    world = replace(arena([Link("desk#1", "blobs")], broker=broker), sleep=sleep)
-    assert "each of the 2 members" in (await InHand.of("desk#1", world)).what
+    world = arena([Link("desk#1", "blobs")], broker=Broker((9, 9), 10), patience=60.0)
+    assert "each of the 2 members" in (await InHand.of("desk#1", replace(world, sleep=sleep))).what
     assert looks
-
-    async def passes(_: float) -> None:
-        broker.passed = (10, 10)
-
-    assert not (await InHand.of("desk#1", replace(world, sleep=passes))).what
+    assert "each of the 2 members" in (await InHand.of("desk#1", replace(world, patience=0.0))).what
 
 
 @pytest.mark.parametrize(
