@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sqlalchemy import Column, Connection, Integer, String, Table, update
-from sqlalchemy.schema import CreateTable
+import sqlalchemy as sa
 
 from reference_impl.common_core.events import (
     BatchAssessmentCompletedV1,
@@ -20,16 +19,16 @@ from reference_impl.service_libs.teller import Teller
 
 CONSUMER = "batch_orchestrator"
 
-PIPELINE = Table(
+PIPELINE = sa.Table(
     "pipeline",
     METADATA,
-    Column("pipeline_id", String, primary_key=True),
-    Column("batch_id", String, nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("state", String, nullable=False),
+    sa.Column("pipeline_id", sa.String, primary_key=True),
+    sa.Column("batch_id", sa.String, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
 )
 
-MIGRATION = Migration("batch_orchestrator", (CreateTable(PIPELINE),))
+MIGRATION = Migration("batch_orchestrator", [PIPELINE])
 
 
 class PipelineState(StrEnum):
@@ -55,7 +54,7 @@ def batch_consumer(idempotency: Idempotency, teller: Teller, topic: str, ttl_sec
     async def handle(message: Message) -> Apply:
         data = message.event.data if message.event else None
 
-        def apply(transaction: Connection) -> None:
+        def apply(transaction: sa.Connection) -> None:
             match data:
                 case BatchEssaysReadyV1():
                     _begin(transaction, data)
@@ -86,14 +85,14 @@ def _requests(data: BatchEssaysReadyV1) -> list[EssaySpellcheckRequestedV1]:
     ]
 
 
-def _begin(transaction: Connection, data: BatchEssaysReadyV1) -> None:
+def _begin(transaction: sa.Connection, data: BatchEssaysReadyV1) -> None:
     """What was begun before stays as it is: that it came twice is the inbox's to prevent, and the ledger's to show."""
     new = {"pipeline_id": data.pipeline_id, "batch_id": data.batch_id, "size": len(data.essays)}
     insert_if_absent(transaction, PIPELINE, **new, state=PipelineState.REQUESTED)
 
 
-def _end(transaction: Connection, pipeline_id: str) -> None:
+def _end(transaction: sa.Connection, pipeline_id: str) -> None:
     same = PIPELINE.c.pipeline_id == pipeline_id
-    ended = transaction.execute(update(PIPELINE).where(same).values(state=PipelineState.ASSESSED))
+    ended = transaction.execute(sa.update(PIPELINE).where(same).values(state=PipelineState.ASSESSED))
     if ended.rowcount != 1:
         raise IllegalTransition(f"pass {pipeline_id} was never {PipelineState.REQUESTED} and cannot become assessed")

@@ -6,8 +6,7 @@ import asyncio
 from dataclasses import asdict
 
 import rfc8785
-from sqlalchemy import Column, Connection, Index, Integer, String, Table, bindparam, insert, select, update
-from sqlalchemy.schema import CreateIndex, CreateTable
+import sqlalchemy as sa
 
 from reference_impl.cj_assessment.features import Features, measure
 from reference_impl.cj_assessment.ranking import rank
@@ -26,47 +25,45 @@ from reference_impl.service_libs.teller import Teller
 
 CONSUMER = "cj_assessment"
 
-ASSESSMENT = Table(
+ASSESSMENT = sa.Table(
     "assessment",
     METADATA,
-    Column("pipeline_id", String, primary_key=True),
-    Column("batch_id", String, nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("admitted", Integer, nullable=False),
-    Column("result_storage_id", String),
+    sa.Column("pipeline_id", sa.String, primary_key=True),
+    sa.Column("batch_id", sa.String, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("admitted", sa.Integer, nullable=False),
+    sa.Column("result_storage_id", sa.String),
 )
 
-ADMISSION = Table(
+ADMISSION = sa.Table(
     "admission",
     METADATA,
-    Column("entry", Integer, primary_key=True, autoincrement=True),
-    Column("pipeline_id", String, nullable=False),
-    Column("essay_id", String, nullable=False),
-    Column("words", Integer, nullable=False),
-    Column("distinct_words", Integer, nullable=False),
-    Column("sentences", Integer, nullable=False),
-    Column("corrections", Integer, nullable=False),
+    sa.Column("entry", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("pipeline_id", sa.String, nullable=False),
+    sa.Column("essay_id", sa.String, nullable=False),
+    sa.Column("words", sa.Integer, nullable=False),
+    sa.Column("distinct_words", sa.Integer, nullable=False),
+    sa.Column("sentences", sa.Integer, nullable=False),
+    sa.Column("corrections", sa.Integer, nullable=False),
+    sa.Index("admission_of_pass", "pipeline_id"),
 )
 """Nothing but its entry is unique in it, nor in the next: a constraint would hide what was applied twice."""
-_OF_PASS = Index("admission_of_pass", ADMISSION.c.pipeline_id)
 
-RANKING = Table(
+RANKING = sa.Table(
     "ranking",
     METADATA,
-    Column("entry", Integer, primary_key=True, autoincrement=True),
-    Column("pipeline_id", String, nullable=False),
-    Column("essay_id", String, nullable=False),
-    Column("rank", Integer, nullable=False),
-    Column("strength_ppm", Integer, nullable=False),
+    sa.Column("entry", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("pipeline_id", sa.String, nullable=False),
+    sa.Column("essay_id", sa.String, nullable=False),
+    sa.Column("rank", sa.Integer, nullable=False),
+    sa.Column("strength_ppm", sa.Integer, nullable=False),
 )
 
-MIGRATION = Migration(
-    "cj_assessment", (*(CreateTable(table) for table in (ASSESSMENT, ADMISSION, RANKING)), CreateIndex(_OF_PASS))
-)
+MIGRATION = Migration("cj_assessment", [ASSESSMENT, ADMISSION, RANKING])
 
 _COUNT = (
-    update(ASSESSMENT)
-    .where(ASSESSMENT.c.pipeline_id == bindparam("passed"))
+    sa.update(ASSESSMENT)
+    .where(ASSESSMENT.c.pipeline_id == sa.bindparam("passed"))
     .values(admitted=ASSESSMENT.c.admitted + 1)
     .returning(ASSESSMENT.c.size, ASSESSMENT.c.admitted)
 )
@@ -110,7 +107,7 @@ def assessment_consumer(  # noqa: PLR0913 - all that the two handlers need
 def _admitting(
     message: Message, data: EssaySpellcheckCompletedV1, features: Features, teller: Teller, topic: str
 ) -> Apply:
-    def apply(transaction: Connection) -> None:
+    def apply(transaction: sa.Connection) -> None:
         complete = _admit(transaction, data, features)
         ledger.record(transaction, message, data.business_key)
         if complete:
@@ -120,10 +117,10 @@ def _admitting(
     return apply
 
 
-def _admit(transaction: Connection, data: EssaySpellcheckCompletedV1, features: Features) -> bool:
+def _admit(transaction: sa.Connection, data: EssaySpellcheckCompletedV1, features: Features) -> bool:
     """Admit an essay; whether it was the last of its pass."""
     same = {"pipeline_id": data.pipeline_id}
-    transaction.execute(insert(ADMISSION), {**same, "essay_id": data.essay_id, **asdict(features)})
+    transaction.execute(sa.insert(ADMISSION), {**same, "essay_id": data.essay_id, **asdict(features)})
     new = {"batch_id": data.batch_id, "size": data.pipeline_size, "admitted": 0}
     insert_if_absent(transaction, ASSESSMENT, **same, **new)
     size, admitted = transaction.execute(_COUNT, {"passed": data.pipeline_id}).one()
@@ -137,7 +134,7 @@ async def _assess(
     data: BatchAssessmentRequestedV1, content: ContentServiceClientProtocol, database: Database
 ) -> BatchAssessmentCompletedV1:
     """Rank the admitted essays, and store the result."""
-    query = select(ADMISSION).where(ADMISSION.c.pipeline_id == data.pipeline_id)
+    query = sa.select(ADMISSION).where(ADMISSION.c.pipeline_id == data.pipeline_id)
     rows = await database.read(lambda connection: connection.execute(query).all())
     ranking = await asyncio.to_thread(
         rank, {row.essay_id: Features(row.words, row.distinct_words, row.sentences, row.corrections) for row in rows}
@@ -153,11 +150,11 @@ async def _assess(
 
 
 def _concluding(message: Message, completed: BatchAssessmentCompletedV1, teller: Teller, topic: str) -> Apply:
-    def apply(transaction: Connection) -> None:
+    def apply(transaction: sa.Connection) -> None:
         same = ASSESSMENT.c.pipeline_id == completed.pipeline_id
-        transaction.execute(update(ASSESSMENT).where(same).values(result_storage_id=completed.result_storage_id))
+        transaction.execute(sa.update(ASSESSMENT).where(same).values(result_storage_id=completed.result_storage_id))
         rows = [{"pipeline_id": completed.pipeline_id, **essay.model_dump()} for essay in completed.ranking]
-        transaction.execute(insert(RANKING), rows)
+        transaction.execute(sa.insert(RANKING), rows)
         ledger.record(transaction, message, completed.business_key)
         teller.tell(transaction, message, completed, topic=topic, key=completed.batch_id)
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, Integer, String, Table, bindparam, update
+import sqlalchemy as sa
 
 from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1
 from reference_impl.service_libs.database import METADATA, insert_if_absent
 
-BATCH = Table(
+BATCH = sa.Table(
     "essay_batch",
     METADATA,
-    Column("batch_id", String, primary_key=True),
-    Column("size", Integer, nullable=False),
-    Column("settled", Integer, nullable=False),
-    Column("revision", Integer, nullable=False),
+    sa.Column("batch_id", sa.String, primary_key=True),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("settled", sa.Integer, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
 )
 
 _COUNT = (
-    update(BATCH)
-    .where(BATCH.c.batch_id == bindparam("batch"))
-    .values(settled=BATCH.c.settled + bindparam("more"))
+    sa.update(BATCH)
+    .where(BATCH.c.batch_id == sa.bindparam("batch"))
+    .values(settled=BATCH.c.settled + sa.bindparam("more"))
     .returning(BATCH.c.size, BATCH.c.settled)
 )
 
@@ -31,7 +31,7 @@ class BatchContradiction(Exception):
     """An outcome does not fit what earlier ones said of its batch."""
 
 
-def count(transaction: Connection, outcome: Outcome, *, first: bool) -> bool:
+def count(transaction: sa.Connection, outcome: Outcome, *, first: bool) -> bool:
     """Count an essay's ``first`` outcome; whether every essay of the batch has one now.
 
     From here to its end the transaction holds the batch's row, so of two that settle the last essays at the same time
@@ -46,10 +46,10 @@ def count(transaction: Connection, outcome: Outcome, *, first: bool) -> bool:
     return bool(settled == size)
 
 
-def next_pass(transaction: Connection, batch_id: str) -> str:
+def next_pass(transaction: sa.Connection, batch_id: str) -> str:
     """The ``pipeline_id`` of the batch's next pass, which is its latest from now on."""
     passed = transaction.execute(
-        update(BATCH)
+        sa.update(BATCH)
         .where(BATCH.c.batch_id == batch_id)
         .values(revision=BATCH.c.revision + 1)
         .returning(BATCH.c.revision)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, Index, Integer, String, Table, select, update
-from sqlalchemy.schema import CreateIndex, CreateTable
+import sqlalchemy as sa
 
 from reference_impl.common_core.events import (
     UPLOAD_OUTCOMES,
@@ -24,22 +23,22 @@ from reference_impl.service_libs.teller import Teller
 
 CONSUMER = "essay_lifecycle"
 
-ESSAY = Table(
+ESSAY = sa.Table(
     "essay",
     METADATA,
-    Column("essay_id", String, primary_key=True),
-    Column("batch_id", String, nullable=False),
-    Column("state", String, nullable=False),
-    Column("occurrence", Integer, nullable=False),
-    Column("raw_file_storage_id", String, nullable=False),
-    Column("text_storage_id", String),
-    Column("characters", Integer),
-    Column("words", Integer),
-    Column("reason", String),
+    sa.Column("essay_id", sa.String, primary_key=True),
+    sa.Column("batch_id", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("occurrence", sa.Integer, nullable=False),
+    sa.Column("raw_file_storage_id", sa.String, nullable=False),
+    sa.Column("text_storage_id", sa.String),
+    sa.Column("characters", sa.Integer),
+    sa.Column("words", sa.Integer),
+    sa.Column("reason", sa.String),
+    sa.Index("essay_of_batch", "batch_id"),
 )
-_OF_BATCH = Index("essay_of_batch", ESSAY.c.batch_id)
 
-MIGRATION = Migration("essay", (CreateTable(ESSAY), CreateIndex(_OF_BATCH), CreateTable(BATCH)))
+MIGRATION = Migration("essay", [ESSAY, BATCH])
 
 
 def essay_consumer(
@@ -51,7 +50,7 @@ def essay_consumer(
     async def handle(message: Message) -> Apply:
         outcome, values = await _prepare(message, content)
 
-        def apply(transaction: Connection) -> None:
+        def apply(transaction: sa.Connection) -> None:
             ready = _settle(transaction, outcome, values)
             ledger.record(transaction, message, outcome.upload_id)
             if ready is not None:
@@ -86,7 +85,7 @@ async def _prepare(message: Message, content: ContentServiceClientProtocol) -> t
             raise TypeError(f"no outcome of an upload: {type(other).__name__}")
 
 
-def _settle(transaction: Connection, outcome: Outcome, values: dict[str, object]) -> BatchEssaysReadyV1 | None:
+def _settle(transaction: sa.Connection, outcome: Outcome, values: dict[str, object]) -> BatchEssaysReadyV1 | None:
     """Set the essay's state; what to tell, if that completes its batch, or changes a complete one."""
     values = values | {"occurrence": outcome.occurrence}
     first = insert_if_absent(transaction, ESSAY, essay_id=outcome.upload_id, batch_id=outcome.batch_id, **values)
@@ -101,23 +100,23 @@ def _settle(transaction: Connection, outcome: Outcome, values: dict[str, object]
     return BatchEssaysReadyV1(batch_id=outcome.batch_id, pipeline_id=pipeline_id, essays=essays)
 
 
-def _change(transaction: Connection, essay_id: str, values: dict[str, object]) -> bool:
+def _change(transaction: sa.Connection, essay_id: str, values: dict[str, object]) -> bool:
     """Set the state of an essay that had an outcome before; whether state or text are others now.
 
     An older outcome that comes later, as a replayed dead letter does, changes nothing.
     """
     same = ESSAY.c.essay_id == essay_id
-    present = select(ESSAY.c.state, ESSAY.c.text_storage_id, ESSAY.c.occurrence).where(same).with_for_update()
+    present = sa.select(ESSAY.c.state, ESSAY.c.text_storage_id, ESSAY.c.occurrence).where(same).with_for_update()
     state, text, occurrence = transaction.execute(present).one()
     if occurrence > values["occurrence"]:
         return False
     check(essay_id, EssayState(state), EssayState(str(values["state"])))
-    transaction.execute(update(ESSAY).where(same).values(**values))
+    transaction.execute(sa.update(ESSAY).where(same).values(**values))
     return (state, text) != (values["state"], values["text_storage_id"])
 
 
-def _ready(transaction: Connection, batch_id: str) -> tuple[ReadyEssay, ...]:
-    query = select(ESSAY.c.essay_id, ESSAY.c.text_storage_id).where(
+def _ready(transaction: sa.Connection, batch_id: str) -> tuple[ReadyEssay, ...]:
+    query = sa.select(ESSAY.c.essay_id, ESSAY.c.text_storage_id).where(
         ESSAY.c.batch_id == batch_id, ESSAY.c.state == EssayState.READY
     )
     found = transaction.execute(query).all()

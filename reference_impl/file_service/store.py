@@ -7,22 +7,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    DateTime,
-    Index,
-    Integer,
-    String,
-    Table,
-    bindparam,
-    case,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.schema import CreateIndex, CreateTable
+import sqlalchemy as sa
 
 from reference_impl.common_core.envelope import EventEnvelope
 from reference_impl.common_core.events import EventData
@@ -30,37 +15,37 @@ from reference_impl.service_libs.clock import Clock
 from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
 from reference_impl.service_libs.outbox import Outbox
 
-UPLOAD = Table(
+UPLOAD = sa.Table(
     "upload",
     METADATA,
-    Column("upload_id", String, primary_key=True),
-    Column("file_name", String, nullable=False),
-    Column("raw_file_storage_id", String, nullable=False),
-    Column("batch_id", String, nullable=False),
-    Column("batch_size", Integer, nullable=False),
-    Column("extractor_version", Integer, nullable=False),
-    Column("occurrence", Integer, nullable=False),
-    Column("status", String, nullable=False),
-    Column("received_at", DateTime(timezone=True), nullable=False),
-    Column("claimed_until", DateTime(timezone=True), nullable=False),
-    Column("claims", Integer, nullable=False),
+    sa.Column("upload_id", sa.String, primary_key=True),
+    sa.Column("file_name", sa.String, nullable=False),
+    sa.Column("raw_file_storage_id", sa.String, nullable=False),
+    sa.Column("batch_id", sa.String, nullable=False),
+    sa.Column("batch_size", sa.Integer, nullable=False),
+    sa.Column("extractor_version", sa.Integer, nullable=False),
+    sa.Column("occurrence", sa.Integer, nullable=False),
+    sa.Column("status", sa.String, nullable=False),
+    sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("claimed_until", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("claims", sa.Integer, nullable=False),
 )
-_UNFINISHED = Index(
+sa.Index(
     "upload_unfinished",
     UPLOAD.c.received_at,
     sqlite_where=UPLOAD.c.status == "received",
     postgresql_where=UPLOAD.c.status == "received",
 )
 
-BATCH = Table(
+BATCH = sa.Table(
     "upload_batch",
     METADATA,
-    Column("batch_id", String, primary_key=True),
-    Column("size", Integer, nullable=False),
-    Column("uploads", Integer, nullable=False),
+    sa.Column("batch_id", sa.String, primary_key=True),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("uploads", sa.Integer, nullable=False),
 )
 
-MIGRATION = Migration("upload", (CreateTable(UPLOAD), CreateIndex(_UNFINISHED), CreateTable(BATCH)))
+MIGRATION = Migration("upload", [UPLOAD, BATCH])
 
 
 class BatchRefused(Exception):
@@ -88,34 +73,34 @@ class Upload:
 
 _FIELDS = tuple(UPLOAD.c[field.name] for field in fields(Upload))
 # Made once: to make a statement takes several times as long as to run it.
-_FIND = select(*_FIELDS).where(UPLOAD.c.upload_id == bindparam("known"))
+_FIND = sa.select(*_FIELDS).where(UPLOAD.c.upload_id == sa.bindparam("known"))
 _OLDEST = (
-    select(UPLOAD.c.upload_id)
+    sa.select(UPLOAD.c.upload_id)
     .where(
         UPLOAD.c.status == "received",
         # A claim that lasts longer than any can was made before the clock stepped back.
-        or_(UPLOAD.c.claimed_until <= bindparam("now"), UPLOAD.c.claimed_until > bindparam("until")),
-        UPLOAD.c.upload_id.not_in(bindparam("besides", expanding=True)),
+        sa.or_(UPLOAD.c.claimed_until <= sa.bindparam("now"), UPLOAD.c.claimed_until > sa.bindparam("until")),
+        UPLOAD.c.upload_id.not_in(sa.bindparam("besides", expanding=True)),
     )
     .order_by(UPLOAD.c.received_at)
-    .limit(bindparam("most", type_=Integer))
+    .limit(sa.bindparam("most", type_=sa.Integer))
 )
 _CLAIM = (
-    update(UPLOAD)
+    sa.update(UPLOAD)
     .where(UPLOAD.c.upload_id.in_(_OLDEST.with_for_update(skip_locked=True)))
-    .values(claimed_until=bindparam("until"), claims=UPLOAD.c.claims + 1)
+    .values(claimed_until=sa.bindparam("until"), claims=UPLOAD.c.claims + 1)
     .returning(*_FIELDS)
 )
 _OPEN_STILL = (
-    UPLOAD.c.upload_id == bindparam("known"),
-    UPLOAD.c.occurrence == bindparam("told"),
+    UPLOAD.c.upload_id == sa.bindparam("known"),
+    UPLOAD.c.occurrence == sa.bindparam("told"),
     UPLOAD.c.status == "received",
 )
-_FINISH = update(UPLOAD).where(*_OPEN_STILL).values(status=bindparam("ended_as"))
-_SAME = BATCH.c.batch_id == bindparam("batch")
+_FINISH = sa.update(UPLOAD).where(*_OPEN_STILL).values(status=sa.bindparam("ended_as"))
+_SAME = BATCH.c.batch_id == sa.bindparam("batch")
 _JOIN = (
-    update(BATCH)
-    .where(_SAME, BATCH.c.size == bindparam("told_size"), BATCH.c.uploads < BATCH.c.size)
+    sa.update(BATCH)
+    .where(_SAME, BATCH.c.size == sa.bindparam("told_size"), BATCH.c.uploads < BATCH.c.size)
     .values(uploads=BATCH.c.uploads + 1)
 )
 
@@ -143,7 +128,7 @@ class UploadStore:
         now = self._clock.now()
         row = asdict(upload) | {"status": "received", "received_at": now, "claimed_until": now}
 
-        def record(transaction: Connection) -> Upload | None:
+        def record(transaction: sa.Connection) -> Upload | None:
             if insert_if_absent(transaction, UPLOAD, **row):
                 _join(transaction, upload)
                 return upload
@@ -177,9 +162,9 @@ class UploadStore:
         until = self._clock.now() + timedelta(seconds=seconds)
         ours = UPLOAD.c.claimed_until == upload.claimed_until
         given_back = (
-            update(UPLOAD)
+            sa.update(UPLOAD)
             .where(*_OPEN_STILL)
-            .values(claims=UPLOAD.c.claims - 1, claimed_until=case((ours, until), else_=UPLOAD.c.claimed_until))
+            .values(claims=UPLOAD.c.claims - 1, claimed_until=sa.case((ours, until), else_=UPLOAD.c.claimed_until))
         )
         await self._database.write(lambda transaction: transaction.execute(given_back, _named(upload)))
 
@@ -187,7 +172,7 @@ class UploadStore:
         """Close an upload and leave its outcome event, in one transaction; False if it was closed before."""
         value = event.model_dump_json().encode()
 
-        def finish(transaction: Connection) -> bool:
+        def finish(transaction: sa.Connection) -> bool:
             closed = transaction.execute(_FINISH, {**_named(upload), "ended_as": status})
             if closed.rowcount == 1:
                 self._outbox.add(transaction, self._topic, upload.upload_id, value)
@@ -197,7 +182,7 @@ class UploadStore:
 
 
 async def reprocess(
-    database: Database, clock: Clock, which: ColumnElement[bool], extractor_version: int
+    database: Database, clock: Clock, which: sa.ColumnElement[bool], extractor_version: int
 ) -> dict[str, bool]:
     """For each upload of ``which``, whether it had its outcome and is now to be extracted anew, as another occurrence.
 
@@ -211,18 +196,18 @@ async def reprocess(
         "claimed_until": clock.now(),
     }
     finished = UPLOAD.c.status != "received"
-    chosen = select(UPLOAD.c.upload_id, finished.label("finished")).where(which).order_by(UPLOAD.c.upload_id)
+    chosen = sa.select(UPLOAD.c.upload_id, finished.label("finished")).where(which).order_by(UPLOAD.c.upload_id)
 
-    def reprocess(transaction: Connection) -> dict[str, bool]:
+    def reprocess(transaction: sa.Connection) -> dict[str, bool]:
         # Locked from here on, where there are such locks: what is reported is what is done.
         found = {row.upload_id: row.finished for row in transaction.execute(chosen.with_for_update())}
-        transaction.execute(update(UPLOAD).where(which, finished).values(again))
+        transaction.execute(sa.update(UPLOAD).where(which, finished).values(again))
         return found
 
     return await database.write(reprocess)
 
 
-def _found(connection: Connection, upload_id: str) -> Upload | None:
+def _found(connection: sa.Connection, upload_id: str) -> Upload | None:
     row = connection.execute(_FIND, {"known": upload_id}).one_or_none()
     return Upload(*row) if row is not None else None
 
@@ -232,13 +217,13 @@ def _named(upload: Upload) -> dict[str, object]:
     return {"known": upload.upload_id, "told": upload.occurrence}
 
 
-def _join(transaction: Connection, upload: Upload) -> None:
+def _join(transaction: sa.Connection, upload: Upload) -> None:
     """Take a place in the upload's batch, which begins with its first upload."""
     insert_if_absent(transaction, BATCH, batch_id=upload.batch_id, size=upload.batch_size, uploads=0)
     asked = {"batch": upload.batch_id, "told_size": upload.batch_size}
     if transaction.execute(_JOIN, asked).rowcount == 1:
         return
-    size = transaction.execute(select(BATCH.c.size).where(_SAME), asked).scalar_one()
+    size = transaction.execute(sa.select(BATCH.c.size).where(_SAME), asked).scalar_one()
     if size != upload.batch_size:
         raise BatchRefused("batch_size_differs", f"this batch has {size} uploads, not {upload.batch_size}")
     raise BatchRefused("batch_full", f"this batch has its {size} uploads already")

@@ -14,23 +14,9 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Protocol, TypeVar
 
+import sqlalchemy as sa
 import structlog
-from sqlalchemy import (
-    Column,
-    Connection,
-    Engine,
-    Insert,
-    MetaData,
-    String,
-    Table,
-    delete,
-    insert,
-    make_url,
-    select,
-    tuple_,
-)
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.schema import CreateTable, ExecutableDDLElement
 
 from reference_impl.service_libs.postgres import Postgres
 from reference_impl.service_libs.sqlite import Sqlite
@@ -39,28 +25,28 @@ _log = structlog.get_logger()
 
 T = TypeVar("T")
 
-METADATA = MetaData()
+METADATA = sa.MetaData()
 """Where every service's tables are described."""
 
-_MIGRATION = Table("migration", METADATA, Column("name", String, primary_key=True))
+_MIGRATION = sa.Table("migration", METADATA, sa.Column("name", sa.String, primary_key=True))
 _AT_ONCE = 1_000
 """Rows deleted in one transaction, so that nobody waits for long behind it."""
 
 
 @dataclass(frozen=True)
 class Migration:
-    """A named step that runs once in a database's life. A row goes once what stands in one of ``ages`` is too old."""
+    """Tables that are made once in a database's life, with their indexes; a row goes once one of its ``ages`` is too old."""
 
     name: str
-    statements: Sequence[ExecutableDDLElement]
-    ages: Sequence[Column[datetime]] = ()
+    tables: Sequence[sa.Table]
+    ages: Sequence[sa.Column[datetime]] = ()
 
 
 class Store(Protocol):
     """What differs from one kind of database to another."""
 
-    writing: Engine
-    reading: Engine
+    writing: sa.Engine
+    reading: sa.Engine
     writers: int
     """Transactions that may run at once."""
     readers: int
@@ -68,7 +54,7 @@ class Store(Protocol):
     queue_seconds: float
     """Longest wait for one of them to end."""
 
-    def begin_migrating(self, transaction: Connection) -> None:
+    def begin_migrating(self, transaction: sa.Connection) -> None:
         """Have one process at a time migrate. Raises ``ValueError`` for a server that would lose commits."""
 
 
@@ -83,7 +69,7 @@ class Database:
         self._store = _store(url, busy_seconds)
         self._writers = ThreadPoolExecutor(self._store.writers, "writer")
         self._readers = ThreadPoolExecutor(self._store.readers, "reader")
-        self._on_commit: dict[Connection, list[Callable[[], object]]] = {}
+        self._on_commit: dict[sa.Connection, list[Callable[[], object]]] = {}
         self.started = False
 
     async def start(self) -> None:
@@ -101,7 +87,7 @@ class Database:
             await asyncio.to_thread(threads.shutdown, cancel_futures=True)
         self._store.writing.dispose()
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run a function in a transaction that commits when it returns, and rolls back if it raises.
 
         Raises what the function raises, and what ``errors.is_dependency_error`` knows. An error out of the commit
@@ -111,11 +97,11 @@ class Database:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writers, self._write, work, loop, time.monotonic())
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, work: Callable[[sa.Connection], T]) -> T:
         """Run a function over a consistent view, without the write lock."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, time.monotonic())
 
-    def on_commit(self, transaction: Connection, call: Callable[[], object]) -> None:
+    def on_commit(self, transaction: sa.Connection, call: Callable[[], object]) -> None:
         """Have ``call`` called in the loop if and when this transaction has committed."""
         self._on_commit.setdefault(transaction, []).append(call)
 
@@ -123,14 +109,14 @@ class Database:
         """Delete rows that may go and are older, a little at a time; how many it was."""
         forgotten = 0
         for age in (age for migration in self._migrations for age in migration.ages):
-            key = tuple_(*age.table.primary_key.columns)
-            old = select(*age.table.primary_key.columns).where(age < before).limit(_AT_ONCE)
-            gone = delete(age.table).where(key.in_(old))
-            while found := (await self.write(partial(Connection.execute, statement=gone))).rowcount:
+            key = sa.tuple_(*age.table.primary_key.columns)
+            old = sa.select(*age.table.primary_key.columns).where(age < before).limit(_AT_ONCE)
+            gone = sa.delete(age.table).where(key.in_(old))
+            while found := (await self.write(partial(sa.Connection.execute, statement=gone))).rowcount:
                 forgotten += found
         return forgotten
 
-    def _write(self, work: Callable[[Connection], T], loop: asyncio.AbstractEventLoop, asked: float) -> T:
+    def _write(self, work: Callable[[sa.Connection], T], loop: asyncio.AbstractEventLoop, asked: float) -> T:
         self._in_time(asked)
         with self._store.writing.connect() as connection:
             try:
@@ -142,7 +128,7 @@ class Database:
             loop.call_soon_threadsafe(call)
         return result
 
-    def _read(self, work: Callable[[Connection], T], asked: float) -> T:
+    def _read(self, work: Callable[[sa.Connection], T], asked: float) -> T:
         self._in_time(asked)
         with self._store.reading.connect() as connection:
             return work(connection)
@@ -152,25 +138,25 @@ class Database:
         if time.monotonic() - asked > self._store.queue_seconds:
             raise TimeoutError(f"waited for longer than {self._store.queue_seconds} s to begin")
 
-    def _migrate(self, transaction: Connection) -> None:
+    def _migrate(self, transaction: sa.Connection) -> None:
         self._store.begin_migrating(transaction)
-        transaction.execute(CreateTable(_MIGRATION, if_not_exists=True))
-        done = set(transaction.execute(select(_MIGRATION.c.name)).scalars())
+        _MIGRATION.create(transaction, checkfirst=True)
+        done = set(transaction.execute(sa.select(_MIGRATION.c.name)).scalars())
         for migration in self._migrations:
             if migration.name not in done:
-                for statement in migration.statements:
-                    transaction.execute(statement)
-                transaction.execute(insert(_MIGRATION).values(name=migration.name))
+                for table in migration.tables:
+                    table.create(transaction, checkfirst=False)
+                transaction.execute(sa.insert(_MIGRATION).values(name=migration.name))
                 _log.info("migrated", migration=migration.name)
 
 
-def insert_if_absent(transaction: Connection, table: Table, **values: object) -> bool:
+def insert_if_absent(transaction: sa.Connection, table: sa.Table, **values: object) -> bool:
     """Insert a row unless its key is there already; whether it was inserted."""
     return transaction.execute(_unless_there(transaction.dialect.name, table), values).rowcount == 1
 
 
 @cache
-def _unless_there(dialect: str, table: Table) -> Insert:
+def _unless_there(dialect: str, table: sa.Table) -> sa.Insert:
     """Each dialect has its own INSERT that may say ON CONFLICT; made once, as making one takes longer than running it."""
     made = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
     # Of an INSERT SQLAlchemy does not promise to keep the count unless it is told to; psycopg's is gone by then.
@@ -178,7 +164,7 @@ def _unless_there(dialect: str, table: Table) -> Insert:
 
 
 def _store(url: str, busy_seconds: float) -> Store:
-    where = make_url(url)
+    where = sa.make_url(url)
     match where.get_backend_name():
         case "sqlite":
             return Sqlite(where, busy_seconds)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 import orjson
-from sqlalchemy import Column, Connection, DateTime, String, Table, bindparam, select
-from sqlalchemy.schema import CreateIndex, CreateTable
+import sqlalchemy as sa
 
 from reference_impl.common_core.enums import DeadLetterKind
 from reference_impl.service_libs.clock import Clock
@@ -15,37 +14,33 @@ from reference_impl.service_libs.dead_letter import dead_letter
 from reference_impl.service_libs.message import Message
 from reference_impl.service_libs.outbox import Outbox
 
-INBOX = Table(
+INBOX = sa.Table(
     "inbox",
     METADATA,
-    Column("consumer", String, primary_key=True),
-    Column("event_id", String, primary_key=True),
-    Column("digest", String, nullable=False),
-    Column("closed_as", String, nullable=False),
-    Column("applied_at", DateTime(timezone=True), index=True),
+    sa.Column("consumer", sa.String, primary_key=True),
+    sa.Column("event_id", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, nullable=False),
+    sa.Column("closed_as", sa.String, nullable=False),
+    sa.Column("applied_at", sa.DateTime(timezone=True), index=True),
 )
 """One row a consumer and event: the row that makes its effect the only one. What was set aside is kept for ever."""
 
-QUARANTINE = Table(
+QUARANTINE = sa.Table(
     "quarantine",
     METADATA,
-    Column("consumer", String, primary_key=True),
-    Column("event_id", String, primary_key=True),
-    Column("digest", String, primary_key=True),
+    sa.Column("consumer", sa.String, primary_key=True),
+    sa.Column("event_id", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, primary_key=True),
 )
 """Other payloads that came under the id of a closed event, each reported once."""
 
 APPLIED = "applied"
 """``closed_as`` of a message that had its effect; the others are kinds of dead letters."""
 
-MIGRATION = Migration(
-    "inbox",
-    (CreateTable(INBOX), *map(CreateIndex, INBOX.indexes), CreateTable(QUARANTINE)),
-    ages=(INBOX.c.applied_at,),
-)
+MIGRATION = Migration("inbox", [INBOX, QUARANTINE], ages=[INBOX.c.applied_at])
 
-_KNOWN = select(INBOX.c.digest, INBOX.c.closed_as).where(
-    INBOX.c.consumer == bindparam("consumer"), INBOX.c.event_id == bindparam("event_id")
+_KNOWN = sa.select(INBOX.c.digest, INBOX.c.closed_as).where(
+    INBOX.c.consumer == sa.bindparam("consumer"), INBOX.c.event_id == sa.bindparam("event_id")
 )
 
 
@@ -66,7 +61,7 @@ class Inbox:
         self._clock = clock
         self._dead_letter_topic = dead_letter_topic
 
-    def look(self, transaction: Connection, message: Message) -> Closing:
+    def look(self, transaction: sa.Connection, message: Message) -> Closing:
         """What closing the message would come to."""
         key = {"consumer": message.consumer, "event_id": message.event_id}
         known = transaction.execute(_KNOWN, key).one_or_none()
@@ -76,7 +71,7 @@ class Inbox:
             return Closing.CONFLICT
         return Closing.DUPLICATE if known.closed_as == APPLIED else Closing.SET_ASIDE
 
-    def close(self, transaction: Connection, message: Message, closed_as: str = APPLIED) -> Closing:
+    def close(self, transaction: sa.Connection, message: Message, closed_as: str = APPLIED) -> Closing:
         """Insert the message's row, first thing in its transaction, and say what was there."""
         closed = {"closed_as": closed_as, "applied_at": self._clock.now() if closed_as == APPLIED else None}
         key = {"consumer": message.consumer, "event_id": message.event_id}
@@ -89,7 +84,7 @@ class Inbox:
         return closing
 
     def set_aside(
-        self, transaction: Connection, message: Message, kind: DeadLetterKind, reason: str, attempts: int
+        self, transaction: sa.Connection, message: Message, kind: DeadLetterKind, reason: str, attempts: int
     ) -> Closing:
         """Close a message by a dead letter; nothing if it was closed before."""
         closing = self.close(transaction, message, closed_as=kind)
@@ -98,7 +93,7 @@ class Inbox:
         return closing
 
     def _report(
-        self, transaction: Connection, message: Message, kind: DeadLetterKind, reason: str, attempts: int
+        self, transaction: sa.Connection, message: Message, kind: DeadLetterKind, reason: str, attempts: int
     ) -> None:
         letter = orjson.dumps(dead_letter(message, kind, reason, attempts))
         self._outbox.add(transaction, self._dead_letter_topic, message.event_id, letter)

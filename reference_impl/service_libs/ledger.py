@@ -5,30 +5,29 @@ It has no unique constraint, on purpose: only the inbox prevents a second row, s
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, Integer, String, Table, insert
-from sqlalchemy.schema import CreateTable
+import sqlalchemy as sa
 
 from reference_impl.service_libs.database import METADATA, Migration
 from reference_impl.service_libs.message import Message
 
-EFFECT_LEDGER = Table(
+EFFECT_LEDGER = sa.Table(
     "effect_ledger",
     METADATA,
-    Column("entry", Integer, primary_key=True, autoincrement=True),
-    Column("consumer", String, nullable=False),
-    Column("event_id", String, nullable=False, index=True),
-    Column("business_key", String, nullable=False),
-    Column("digest", String, nullable=False),
+    sa.Column("entry", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("consumer", sa.String, nullable=False),
+    sa.Column("event_id", sa.String, nullable=False),
+    sa.Column("business_key", sa.String, nullable=False),
+    sa.Column("digest", sa.String, nullable=False),
     sqlite_autoincrement=True,
 )
 
-MIGRATION = Migration("effect_ledger", (CreateTable(EFFECT_LEDGER),))
+MIGRATION = Migration("effect_ledger", [EFFECT_LEDGER])
 
 
-_RECORD = insert(EFFECT_LEDGER)
+_RECORD = sa.insert(EFFECT_LEDGER)
 
 
-def record(transaction: Connection, message: Message, business_key: str) -> None:
+def record(transaction: sa.Connection, message: Message, business_key: str) -> None:
     """Write down that a message was applied, in the transaction that applies it."""
     transaction.execute(
         _RECORD,

@@ -13,25 +13,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from random import Random
 
+import sqlalchemy as sa
 import structlog
-from sqlalchemy import (
-    Column,
-    Connection,
-    DateTime,
-    Index,
-    Integer,
-    LargeBinary,
-    Row,
-    String,
-    Table,
-    and_,
-    bindparam,
-    insert,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from reference_impl.service_libs.backoff import Backoff, until_set
 from reference_impl.service_libs.clock import Clock
@@ -43,48 +26,44 @@ from reference_impl.service_libs.settings import OutboxSettings
 
 _log = structlog.get_logger()
 
-OUTBOX = Table(
+OUTBOX = sa.Table(
     "outbox",
     METADATA,
-    Column("entry", Integer, primary_key=True, autoincrement=True),
-    Column("topic", String, nullable=False),
-    Column("key", String, nullable=False),
-    Column("value", LargeBinary, nullable=False),
-    Column("sent_at", DateTime(timezone=True)),
-    Column("refused", String),
+    sa.Column("entry", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("topic", sa.String, nullable=False),
+    sa.Column("key", sa.String, nullable=False),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+    sa.Column("sent_at", sa.DateTime(timezone=True)),
+    sa.Column("refused", sa.String),
     sqlite_autoincrement=True,
 )
 """``refused`` says why the broker will never take a row: it stays, is logged and counted, and stalls nothing."""
 
-_OPEN = and_(OUTBOX.c.sent_at.is_(None), OUTBOX.c.refused.is_(None))
-_UNSENT = Index("outbox_unsent", OUTBOX.c.entry, sqlite_where=_OPEN, postgresql_where=_OPEN)
-_SENT = Index("outbox_sent", OUTBOX.c.sent_at)
+_OPEN = sa.and_(OUTBOX.c.sent_at.is_(None), OUTBOX.c.refused.is_(None))
+sa.Index("outbox_unsent", OUTBOX.c.entry, sqlite_where=_OPEN, postgresql_where=_OPEN)
+sa.Index("outbox_sent", OUTBOX.c.sent_at)
 
-RELAY_TURN = Table(
+RELAY_TURN = sa.Table(
     "relay_turn",
     METADATA,
-    Column("relay", String, primary_key=True),
-    Column("holder", String, nullable=False),
-    Column("until", DateTime(timezone=True), nullable=False),
+    sa.Column("relay", sa.String, primary_key=True),
+    sa.Column("holder", sa.String, nullable=False),
+    sa.Column("until", sa.DateTime(timezone=True), nullable=False),
 )
 """One row: whose turn it is to publish. It spares needless second copies; no correctness rests on it."""
 
-MIGRATION = Migration(
-    "outbox",
-    (CreateTable(OUTBOX), CreateIndex(_UNSENT), CreateIndex(_SENT), CreateTable(RELAY_TURN)),
-    ages=(OUTBOX.c.sent_at,),
-)
+MIGRATION = Migration("outbox", [OUTBOX, RELAY_TURN], ages=[OUTBOX.c.sent_at])
 
 # Made once: to make a statement takes several times as long as to run it.
-_ADD = insert(OUTBOX)
+_ADD = sa.insert(OUTBOX)
 # All that is unsent, never "after the last id seen": ids are given out in another order than commits happen.
 _UNSENT_ROWS = (
-    select(OUTBOX.c.entry, OUTBOX.c.topic, OUTBOX.c.key, OUTBOX.c.value)
-    .where(_OPEN, OUTBOX.c.topic.not_in(bindparam("busy", expanding=True)))
+    sa.select(OUTBOX.c.entry, OUTBOX.c.topic, OUTBOX.c.key, OUTBOX.c.value)
+    .where(_OPEN, OUTBOX.c.topic.not_in(sa.bindparam("busy", expanding=True)))
     .order_by(OUTBOX.c.entry)
-    .limit(bindparam("most", type_=Integer))
+    .limit(sa.bindparam("most", type_=sa.Integer))
 )
-_MARK = update(OUTBOX).where(OUTBOX.c.entry == bindparam("sent"), _OPEN).values(sent_at=bindparam("at"))
+_MARK = sa.update(OUTBOX).where(OUTBOX.c.entry == sa.bindparam("sent"), _OPEN).values(sent_at=sa.bindparam("at"))
 
 
 class Outbox:
@@ -94,13 +73,13 @@ class Outbox:
         self.added = asyncio.Event()
         self._database = database
 
-    def add(self, transaction: Connection, topic: str, key: str, value: bytes) -> None:
+    def add(self, transaction: sa.Connection, topic: str, key: str, value: bytes) -> None:
         """Leave one event; it is published if, and only if, the transaction commits."""
         transaction.execute(_ADD, {"topic": topic, "key": key, "value": value})
         self._database.on_commit(transaction, self.added.set)
 
 
-Unsent = Row[int, str, str, bytes]
+Unsent = sa.Row[int, str, str, bytes]
 """Entry, topic, key, value."""
 
 
@@ -183,7 +162,7 @@ class Relay:
             await self.database.write(lambda transaction: transaction.execute(_MARK, marks))
         return len(sent)
 
-    def _unsent(self, connection: Connection, busy: Sequence[str]) -> Sequence[Unsent]:
+    def _unsent(self, connection: sa.Connection, busy: Sequence[str]) -> Sequence[Unsent]:
         return connection.execute(_UNSENT_ROWS, {"busy": busy, "most": self.settings.relay_batch}).all()
 
     async def _in_order(self, rows: Sequence[Unsent]) -> list[int]:
@@ -211,7 +190,7 @@ class Relay:
     async def _refuse(self, row: Unsent, why: str) -> None:
         _log.error("refused for good", topic=row.topic, key=row.key, entry=row.entry, size=len(row.value), error=why)
         self.metrics.refused.inc()
-        refused = update(OUTBOX).where(OUTBOX.c.entry == row.entry).values(refused=why)
+        refused = sa.update(OUTBOX).where(OUTBOX.c.entry == row.entry).values(refused=why)
         await self.database.write(lambda transaction: transaction.execute(refused))
 
     async def _is_our_turn(self) -> bool:
@@ -222,11 +201,11 @@ class Relay:
         self._turn_until = now + self._turn if ours else None
         return ours
 
-    def _take_turn(self, transaction: Connection, now: datetime) -> bool:
+    def _take_turn(self, transaction: sa.Connection, now: datetime) -> bool:
         turn = {"holder": self._holder, "until": now + self._turn}
         if insert_if_absent(transaction, RELAY_TURN, relay="relay", **turn):
             return True
         # A turn that lasts longer than any can was taken before the clock stepped back.
-        over = or_(RELAY_TURN.c.until < now, RELAY_TURN.c.until > now + self._turn)
-        taken = update(RELAY_TURN).where(or_(RELAY_TURN.c.holder == self._holder, over)).values(**turn)
+        over = sa.or_(RELAY_TURN.c.until < now, RELAY_TURN.c.until > now + self._turn)
+        taken = sa.update(RELAY_TURN).where(sa.or_(RELAY_TURN.c.holder == self._holder, over)).values(**turn)
         return transaction.execute(taken).rowcount == 1

@@ -15,23 +15,8 @@ from functools import partial
 from random import Random
 from typing import TypeVar
 
+import sqlalchemy as sa
 import structlog
-from sqlalchemy import (
-    Boolean,
-    Column,
-    ColumnElement,
-    Connection,
-    Delete,
-    Integer,
-    String,
-    Table,
-    and_,
-    delete,
-    func,
-    select,
-    update,
-)
-from sqlalchemy.schema import CreateTable
 
 from reference_impl.service_libs.backoff import Backoff
 from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
@@ -41,28 +26,28 @@ _log = structlog.get_logger()
 
 T = TypeVar("T")
 
-HOLDING = Table(
+HOLDING = sa.Table(
     "holding",
     METADATA,
-    Column("consumer_group", String, primary_key=True),
-    Column("topic", String, primary_key=True),
-    Column("partition", Integer, primary_key=True),
-    Column("holder", String, nullable=False),
+    sa.Column("consumer_group", sa.String, primary_key=True),
+    sa.Column("topic", sa.String, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("holder", sa.String, nullable=False),
 )
 """Which process holds which partition; ``holder`` is a random id that a process draws."""
 
-SUSPECT = Table(
+SUSPECT = sa.Table(
     "suspect",
     METADATA,
-    Column("consumer", String, primary_key=True),
-    Column("event_id", String, primary_key=True),
-    Column("digest", String, primary_key=True),
-    Column("holder", String, primary_key=True),
-    Column("ended", Boolean, nullable=False),
+    sa.Column("consumer", sa.String, primary_key=True),
+    sa.Column("event_id", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, primary_key=True),
+    sa.Column("holder", sa.String, primary_key=True),
+    sa.Column("ended", sa.Boolean, nullable=False),
 )
 """Handlings of suspects that have not ended well; ``ended``: their process has ended."""
 
-MIGRATION = Migration("suspects", (CreateTable(HOLDING), CreateTable(SUSPECT)))
+MIGRATION = Migration("suspects", [HOLDING, SUSPECT])
 
 Partition = tuple[str, int]
 """Topic and number."""
@@ -97,8 +82,8 @@ class Suspects:
 
     async def let_go(self) -> None:
         """Take the note away. Raises what the database raises; then whoever comes next is careful in vain."""
-        ours = and_(HOLDING.c.consumer_group == self._group, HOLDING.c.holder == self._me)
-        await self._database.write(lambda transaction: transaction.execute(delete(HOLDING).where(ours)))
+        ours = sa.and_(HOLDING.c.consumer_group == self._group, HOLDING.c.holder == self._me)
+        await self._database.write(lambda transaction: transaction.execute(sa.delete(HOLDING).where(ours)))
 
     @asynccontextmanager
     async def handling(self, message: Message) -> AsyncIterator[None]:
@@ -145,27 +130,27 @@ class Suspects:
             # Also when this task is cancelled, and for as long as the process lives: it has not ended.
             await asyncio.shield(self._persist("note that it ended", lambda transaction: transaction.execute(ours)))
 
-    async def _persist(self, what: str, work: Callable[[Connection], T]) -> T:
+    async def _persist(self, what: str, work: Callable[[sa.Connection], T]) -> T:
         return await self._backoff.persist(lambda: self._database.write(work), what)
 
-    def _take(self, transaction: Connection, partitions: Collection[Partition]) -> set[Partition]:
+    def _take(self, transaction: sa.Connection, partitions: Collection[Partition]) -> set[Partition]:
         """The partitions whose holders never let go; of those that they had in hand, the noted ones count from now."""
         left: dict[Partition, str] = {}
         for topic, number in sorted(partitions):
             key = {"consumer_group": self._group, "topic": topic, "partition": number}
             if not insert_if_absent(transaction, HOLDING, **key, holder=self._me):
-                same = and_(*(HOLDING.c[name] == value for name, value in key.items()))
-                left[topic, number] = transaction.execute(select(HOLDING.c.holder).where(same)).scalar_one()
-                transaction.execute(update(HOLDING).where(same).values(holder=self._me))
+                same = sa.and_(*(HOLDING.c[name] == value for name, value in key.items()))
+                left[topic, number] = transaction.execute(sa.select(HOLDING.c.holder).where(same)).scalar_one()
+                transaction.execute(sa.update(HOLDING).where(same).values(holder=self._me))
         others = set(left.values()) - {self._me}
-        transaction.execute(update(SUSPECT).where(SUSPECT.c.holder.in_(others)).values(ended=True))
+        transaction.execute(sa.update(SUSPECT).where(SUSPECT.c.holder.in_(others)).values(ended=True))
         return {partition for partition, holder in left.items() if holder in others}
 
-    def _note(self, transaction: Connection, message: Message) -> int:
+    def _note(self, transaction: sa.Connection, message: Message) -> int:
         """How many processes ended over it."""
         key = {"consumer": message.consumer, "event_id": message.event_id, "digest": message.digest}
         insert_if_absent(transaction, SUSPECT, **key, holder=self._me, ended=False)
-        ended = select(func.count()).where(*_same(message), SUSPECT.c.ended)
+        ended = sa.select(sa.func.count()).where(*_same(message), SUSPECT.c.ended)
         return int(transaction.execute(ended).scalar_one())
 
 
@@ -173,7 +158,7 @@ def _partition(message: Message) -> Partition:
     return message.delivery.topic, message.delivery.partition
 
 
-def _same(message: Message) -> tuple[ColumnElement[bool], ...]:
+def _same(message: Message) -> tuple[sa.ColumnElement[bool], ...]:
     return (
         SUSPECT.c.consumer == message.consumer,
         SUSPECT.c.event_id == message.event_id,
@@ -181,5 +166,5 @@ def _same(message: Message) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _forget(message: Message) -> Delete:
-    return delete(SUSPECT).where(*_same(message))
+def _forget(message: Message) -> sa.Delete:
+    return sa.delete(SUSPECT).where(*_same(message))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sqlalchemy import Column, Connection, Integer, String, Table, insert
-from sqlalchemy.schema import CreateTable
+import sqlalchemy as sa
 
 from reference_impl.common_core.enums import ContentType
 from reference_impl.common_core.events import EssaySpellcheckCompletedV1, EssaySpellcheckRequestedV1
@@ -19,19 +18,19 @@ from reference_impl.spell_checker.spelling import Spelling
 
 CONSUMER = "spell_checker"
 
-SPELLCHECK = Table(
+SPELLCHECK = sa.Table(
     "spellcheck",
     METADATA,
-    Column("entry", Integer, primary_key=True, autoincrement=True),
-    Column("pipeline_id", String, nullable=False),
-    Column("essay_id", String, nullable=False),
-    Column("corrected_text_storage_id", String, nullable=False),
-    Column("words", Integer, nullable=False),
-    Column("corrections", Integer, nullable=False),
+    sa.Column("entry", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("pipeline_id", sa.String, nullable=False),
+    sa.Column("essay_id", sa.String, nullable=False),
+    sa.Column("corrected_text_storage_id", sa.String, nullable=False),
+    sa.Column("words", sa.Integer, nullable=False),
+    sa.Column("corrections", sa.Integer, nullable=False),
 )
 """Nothing else is unique in it, as in the ledger: a constraint would make a dead letter of what was applied twice."""
 
-MIGRATION = Migration("spell_checker", (CreateTable(SPELLCHECK),))
+MIGRATION = Migration("spell_checker", [SPELLCHECK])
 
 
 def spelling_consumer(  # noqa: PLR0913 - all that the handler needs
@@ -51,9 +50,9 @@ def spelling_consumer(  # noqa: PLR0913 - all that the handler needs
     async def handle(message: Message) -> Apply:
         completed = await _prepare(message, content, spelling)
 
-        def apply(transaction: Connection) -> None:
+        def apply(transaction: sa.Connection) -> None:
             row = completed.model_dump(include=set(SPELLCHECK.c.keys()))
-            transaction.execute(insert(SPELLCHECK), row)
+            transaction.execute(sa.insert(SPELLCHECK), row)
             ledger.record(transaction, message, completed.business_key)
             teller.tell(transaction, message, completed, topic=topic, key=completed.essay_id)
 
