@@ -12,9 +12,11 @@ from reference_impl.common_core.events import (
     EssaySpellcheckRequestedV1,
 )
 from reference_impl.service_libs import ledger
+from reference_impl.service_libs.consumer import Subscription
 from reference_impl.service_libs.database import METADATA, Migration, insert_if_absent
-from reference_impl.service_libs.idempotency import Apply, Consume, Idempotency, idempotent_consumer
+from reference_impl.service_libs.idempotency import Apply, Idempotency, idempotent_consumer
 from reference_impl.service_libs.message import Message
+from reference_impl.service_libs.settings import ConsumerSettings
 from reference_impl.service_libs.teller import Teller
 
 CONSUMER = "batch_orchestrator"
@@ -42,14 +44,14 @@ class IllegalTransition(Exception):
     """An event asks for a state that cannot follow the present one."""
 
 
-def batch_consumer(idempotency: Idempotency, teller: Teller, topic: str, ttl_seconds: int) -> Consume:
-    """The consumer of a pass's beginning and end; ``topic`` is told the spellcheck requests."""
+def batch_consumer(settings: ConsumerSettings, idempotency: Idempotency, teller: Teller) -> Subscription:
+    """The consumer of a pass's beginning and end: complete batches, and their rankings."""
 
     @idempotent_consumer(
         idempotency,
         consumer=CONSUMER,
         accepts=(BatchEssaysReadyV1, BatchAssessmentCompletedV1),
-        ttl_seconds=ttl_seconds,
+        ttl_seconds=settings.ttl_seconds,
     )
     async def handle(message: Message) -> Apply:
         data = message.event.data if message.event else None
@@ -59,7 +61,9 @@ def batch_consumer(idempotency: Idempotency, teller: Teller, topic: str, ttl_sec
                 case BatchEssaysReadyV1():
                     _begin(transaction, data)
                     for request in _requests(data):
-                        teller.tell(transaction, message, request, topic=topic, key=request.essay_id)
+                        teller.tell(
+                            transaction, message, request, topic=settings.topic_spelling, key=request.essay_id
+                        )
                 case BatchAssessmentCompletedV1():
                     _end(transaction, data.pipeline_id)
                 case other:
@@ -68,7 +72,7 @@ def batch_consumer(idempotency: Idempotency, teller: Teller, topic: str, ttl_sec
 
         return apply
 
-    return handle
+    return Subscription([settings.topic_batches, settings.topic_rankings], handle)
 
 
 def _requests(data: BatchEssaysReadyV1) -> list[EssaySpellcheckRequestedV1]:

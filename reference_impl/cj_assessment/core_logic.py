@@ -17,10 +17,12 @@ from reference_impl.common_core.events import (
     EssaySpellcheckCompletedV1,
 )
 from reference_impl.service_libs import ledger
+from reference_impl.service_libs.consumer import Subscription
 from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
-from reference_impl.service_libs.idempotency import Apply, Consume, Idempotency, idempotent_consumer
+from reference_impl.service_libs.idempotency import Apply, Idempotency, idempotent_consumer
 from reference_impl.service_libs.message import Message
 from reference_impl.service_libs.protocols import ContentServiceClientProtocol
+from reference_impl.service_libs.settings import ConsumerSettings
 from reference_impl.service_libs.teller import Teller
 
 CONSUMER = "cj_assessment"
@@ -73,22 +75,21 @@ class PassContradiction(Exception):
     """An event does not fit what earlier ones said of its pass."""
 
 
-def assessment_consumer(  # noqa: PLR0913 - all that the two handlers need
+def assessment_consumer(
+    settings: ConsumerSettings,
     idempotency: Idempotency,
-    *,
     content: ContentServiceClientProtocol,
     database: Database,
     teller: Teller,
-    topic: str,
-    ttl_seconds: int,
-) -> Consume:
-    """The consumer of corrected essays and of the requests it makes itself; ``topic`` is told both and results."""
+) -> Subscription:
+    """The consumer of corrected essays, and of its own requests to rank them, which share a topic with the rankings."""
+    topic = settings.topic_rankings
 
     @idempotent_consumer(
         idempotency,
         consumer=CONSUMER,
         accepts=(EssaySpellcheckCompletedV1, BatchAssessmentRequestedV1),
-        ttl_seconds=ttl_seconds,
+        ttl_seconds=settings.ttl_seconds,
     )
     async def handle(message: Message) -> Apply:
         match message.event.data if message.event else None:
@@ -101,7 +102,7 @@ def assessment_consumer(  # noqa: PLR0913 - all that the two handlers need
             case other:
                 raise TypeError(f"neither a corrected essay nor a request: {type(other).__name__}")
 
-    return handle
+    return Subscription([settings.topic_spelling, topic], handle)
 
 
 def _admitting(

@@ -1,9 +1,6 @@
 """``python -m reference_impl.content_service``."""
 
-from __future__ import annotations
-
 from reference_impl.content_service.di import providers
 from reference_impl.service_libs.serving import main
 
-if __name__ == "__main__":
-    main(*providers())
+main(*providers())

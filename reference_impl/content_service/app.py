@@ -7,22 +7,22 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from reference_impl.common_core.enums import ContentType
-from reference_impl.content_service.protocols import BlobStoreProtocol
+from reference_impl.content_service.core_logic import BlobStore
 from reference_impl.service_libs.health import health_routes
 from reference_impl.service_libs.http_errors import Refused, read_body, refuse_in_json
 
 _log = structlog.get_logger()
 
 
-def build_app(blobs: BlobStoreProtocol, *, max_blob_bytes: int) -> FastAPI:
+def build_app(blobs: BlobStore, *, max_blob_bytes: int) -> FastAPI:
     """``POST /v1/content?content_type=…`` stores a body, ``GET /v1/content/{id}`` gives it back."""
     app = FastAPI(title="content_service", openapi_url=None)
     refuse_in_json(app)
 
-    async def ready() -> bool:
-        return True  # the folder was made before the app was
+    async def needed() -> dict[str, bool]:
+        return {"blobs": True}  # the folder was made before the app was
 
-    app.include_router(health_routes({"blobs": ready}))
+    app.include_router(health_routes(needed))
 
     @app.post("/v1/content")
     async def store(request: Request, content_type: ContentType) -> JSONResponse:

@@ -15,10 +15,12 @@ from reference_impl.essay_lifecycle import batches
 from reference_impl.essay_lifecycle.batches import BATCH, Outcome
 from reference_impl.essay_lifecycle.state_machine import EssayState, check
 from reference_impl.service_libs import ledger
+from reference_impl.service_libs.consumer import Subscription
 from reference_impl.service_libs.database import METADATA, Migration, insert_if_absent
-from reference_impl.service_libs.idempotency import Apply, Consume, Idempotency, idempotent_consumer
+from reference_impl.service_libs.idempotency import Apply, Idempotency, idempotent_consumer
 from reference_impl.service_libs.message import Message
 from reference_impl.service_libs.protocols import ContentServiceClientProtocol
+from reference_impl.service_libs.settings import ConsumerSettings
 from reference_impl.service_libs.teller import Teller
 
 CONSUMER = "essay_lifecycle"
@@ -42,11 +44,11 @@ MIGRATION = Migration("essay", [ESSAY, BATCH])
 
 
 def essay_consumer(
-    idempotency: Idempotency, content: ContentServiceClientProtocol, teller: Teller, topic: str, ttl_seconds: int
-) -> Consume:
-    """The consumer of both outcomes; ``topic`` is told of complete batches. An essay is known by its upload's id."""
+    settings: ConsumerSettings, idempotency: Idempotency, content: ContentServiceClientProtocol, teller: Teller
+) -> Subscription:
+    """The consumer of the uploads' outcomes. An essay is known by its upload's id."""
 
-    @idempotent_consumer(idempotency, consumer=CONSUMER, accepts=UPLOAD_OUTCOMES, ttl_seconds=ttl_seconds)
+    @idempotent_consumer(idempotency, consumer=CONSUMER, accepts=UPLOAD_OUTCOMES, ttl_seconds=settings.ttl_seconds)
     async def handle(message: Message) -> Apply:
         outcome, values = await _prepare(message, content)
 
@@ -54,11 +56,11 @@ def essay_consumer(
             ready = _settle(transaction, outcome, values)
             ledger.record(transaction, message, outcome.upload_id)
             if ready is not None:
-                teller.tell(transaction, message, ready, topic=topic, key=ready.batch_id)
+                teller.tell(transaction, message, ready, topic=settings.topic_batches, key=ready.batch_id)
 
         return apply
 
-    return handle
+    return Subscription([settings.topic_essays], handle)
 
 
 async def _prepare(message: Message, content: ContentServiceClientProtocol) -> tuple[Outcome, dict[str, object]]:

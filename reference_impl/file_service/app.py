@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Request
@@ -17,7 +16,7 @@ _FRAME_BYTES = 64 * 1024
 """What a multipart body may hold around the file itself."""
 
 
-def build_app(desk: UploadDesk, *, max_upload_bytes: int, needed: Mapping[str, Check]) -> FastAPI:
+def build_app(desk: UploadDesk, needed: Check) -> FastAPI:
     """``POST /v1/files``: multipart field ``file``, header ``Idempotency-Key``; 202 when the raw blob is durable.
 
     The fields ``batch_id`` and ``batch_size``, both or neither, make the upload one of a batch of so many.
@@ -30,7 +29,7 @@ def build_app(desk: UploadDesk, *, max_upload_bytes: int, needed: Mapping[str, C
 
     @app.post("/v1/files")
     async def upload(request: Request, idempotency_key: Annotated[str | None, Header()] = None) -> JSONResponse:
-        taken = await desk.take(idempotency_key, await _sent(request, max_upload_bytes))
+        taken = await desk.take(idempotency_key, await _sent(request, desk.settings.max_upload_bytes))
         answer = {"upload_id": taken.upload_id, "raw_file_storage_id": taken.raw_file_storage_id}
         return JSONResponse(answer, status_code=202)
 

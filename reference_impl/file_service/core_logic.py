@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import structlog
 
 from reference_impl.common_core.enums import ContentType
+from reference_impl.file_service.config import FileServiceSettings
 from reference_impl.file_service.extractor import extension, zip_bomb
 from reference_impl.file_service.names import check_name
-from reference_impl.file_service.protocols import ContentServiceClientProtocol
 from reference_impl.file_service.store import BatchRefused, Upload, UploadStore
 from reference_impl.service_libs.errors import is_dependency_error
 from reference_impl.service_libs.http_errors import Refused
+from reference_impl.service_libs.protocols import ContentServiceClientProtocol
 
 _log = structlog.get_logger()
 
@@ -33,23 +34,13 @@ class Sent:
     batch_size: str | None = None
 
 
+@dataclass(frozen=True)
 class UploadDesk:
     """Takes uploads: steps 1 and 2."""
 
-    def __init__(
-        self,
-        content: ContentServiceClientProtocol,
-        uploads: UploadStore,
-        *,
-        max_bytes: int,
-        max_unpacked_bytes: int,
-        extractor_version: int,
-    ) -> None:
-        self._content = content
-        self._uploads = uploads
-        self._max_bytes = max_bytes
-        self._max_unpacked_bytes = max_unpacked_bytes
-        self._extractor_version = extractor_version
+    settings: FileServiceSettings
+    content: ContentServiceClientProtocol
+    uploads: UploadStore
 
     async def take(self, key: str | None, sent: Sent) -> Upload:
         """The recorded upload. Raises ``Refused``: 4xx for what no second try mends, 503 for what one may.
@@ -61,12 +52,12 @@ class UploadDesk:
         batch = _checked_batch(sent, upload_id)
         await self._check_content(sent.file_name, sent.content)
         raw = hashlib.sha256(sent.content).hexdigest()
-        upload = Upload(upload_id, sent.file_name, raw, *batch, self._extractor_version)
+        upload = Upload(upload_id, sent.file_name, raw, *batch, self.settings.extractor_version)
         try:
-            known = await self._uploads.find(upload_id)
+            known = await self.uploads.find(upload_id)
             if known is None:
-                await self._content.store_content(sent.content, ContentType.RAW_UPLOAD_BLOB)
-                known = await self._uploads.record(upload)
+                await self.content.store_content(sent.content, ContentType.RAW_UPLOAD_BLOB)
+                known = await self.uploads.record(upload)
         except BatchRefused as refused:
             raise Refused(422, refused.error, str(refused)) from refused
         except Exception as error:
@@ -84,7 +75,7 @@ class UploadDesk:
         After a 503 it may have been asked for all the same; each time that it is, there is one more outcome.
         """
         try:
-            finished = await self._uploads.again(upload_id, self._extractor_version)
+            finished = await self.uploads.again(upload_id, self.settings.extractor_version)
         except Exception as error:
             _refuse_outage(error, upload_id, "it may have been asked for, or not")
             raise
@@ -96,10 +87,12 @@ class UploadDesk:
     async def _check_content(self, file_name: str, content: bytes) -> None:
         if not content:
             raise Refused(400, "empty", "the file has no bytes")
-        if len(content) > self._max_bytes:
-            raise Refused(413, "too_large", f"{len(content)} bytes; at most {self._max_bytes} are taken")
+        if len(content) > self.settings.max_upload_bytes:
+            raise Refused(
+                413, "too_large", f"{len(content)} bytes; at most {self.settings.max_upload_bytes} are taken"
+            )
         if extension(file_name) == ".docx":
-            reason = await asyncio.to_thread(zip_bomb, content, self._max_unpacked_bytes)
+            reason = await asyncio.to_thread(zip_bomb, content, self.settings.max_unpacked_bytes)
             if reason is not None:
                 raise Refused(413, "zip_bomb", reason)
 

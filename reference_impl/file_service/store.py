@@ -14,6 +14,7 @@ from reference_impl.common_core.events import EventData
 from reference_impl.service_libs.clock import Clock
 from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
 from reference_impl.service_libs.outbox import Outbox
+from reference_impl.service_libs.settings import KafkaSettings
 
 UPLOAD = sa.Table(
     "upload",
@@ -108,11 +109,11 @@ _JOIN = (
 class UploadStore:
     """The upload table. Methods raise what the database raises."""
 
-    def __init__(self, database: Database, outbox: Outbox, clock: Clock, topic: str) -> None:
+    def __init__(self, settings: KafkaSettings, database: Database, outbox: Outbox, clock: Clock) -> None:
         self._database = database
         self._outbox = outbox
         self._clock = clock
-        self._topic = topic
+        self._topic = settings.topic_essays
         self.recorded = asyncio.Event()
         """Wakes the worker."""
 

@@ -10,10 +10,11 @@ import structlog
 from reference_impl.common_core.enums import ContentType, ValidationFailure
 from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1, EventData, fact
 from reference_impl.file_service.config import FileServiceSettings
-from reference_impl.file_service.protocols import ContentServiceClientProtocol, ExtractorProtocol
+from reference_impl.file_service.extraction import IsolatedExtractor
 from reference_impl.file_service.store import Upload, UploadStore
 from reference_impl.service_libs.backoff import Backoff, to_its_end, until_set
 from reference_impl.service_libs.clock import Clock
+from reference_impl.service_libs.protocols import ContentServiceClientProtocol
 
 _log = structlog.get_logger()
 
@@ -27,7 +28,7 @@ class Worker:
     settings: FileServiceSettings
     uploads: UploadStore
     content: ContentServiceClientProtocol
-    extractor: ExtractorProtocol
+    extractor: IsolatedExtractor
     clock: Clock
     backoff: Backoff
     _failures: dict[str, int] = field(default_factory=dict, init=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random, SystemRandom
+from typing import Any, NewType
 
 import structlog
-from dishka import AnyOf, Provider, Scope, provide
+from dishka import AnyOf, Provider, Scope, WithParents, provide, provide_all
 from fastapi import FastAPI
 
 from reference_impl.service_libs import inbox, ledger, outbox, suspects
@@ -16,15 +17,14 @@ from reference_impl.service_libs.consumer import Consumer
 from reference_impl.service_libs.content_client import ContentClient
 from reference_impl.service_libs.database import Database, Migration
 from reference_impl.service_libs.errors import RedisUnavailable
-from reference_impl.service_libs.health import health_routes
+from reference_impl.service_libs.health import Reached, health_routes
 from reference_impl.service_libs.hints import Hints
-from reference_impl.service_libs.idempotency import Idempotency, IdempotencyGuard, InboxGuard, MaxAttempts
+from reference_impl.service_libs.idempotency import Idempotency, IdempotencyGuard, InboxGuard
 from reference_impl.service_libs.inbox import Inbox
 from reference_impl.service_libs.kafka_bus import KafkaBus
 from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.outbox import Outbox, Relay
 from reference_impl.service_libs.protocols import ContentServiceClientProtocol, KafkaBusProtocol, RedisClientProtocol
-from reference_impl.service_libs.readiness import PublisherChecks, group_joined, publisher_checks, redis_answers
 from reference_impl.service_libs.redis_client import RedisClient
 from reference_impl.service_libs.retention import Retention
 from reference_impl.service_libs.serving import Service
@@ -43,62 +43,51 @@ from reference_impl.service_libs.teller import Teller
 
 _log = structlog.get_logger()
 
+Migrations = NewType("Migrations", Sequence[Migration])
+"""Of a service's database."""
 
-CONSUMER_MIGRATIONS = (outbox.MIGRATION, inbox.MIGRATION, ledger.MIGRATION, suspects.MIGRATION)
-"""The tables that every consumer has."""
 
+class OutboxProvider(Provider):
+    """A database with an outbox, the relay that empties it, and the content client.
 
-class SurroundingsProvider(Provider):
-    """Time and chance: the only place where they come from the machine."""
+    Time and chance come from the machine here, and nowhere else.
+    """
 
-    @provide(scope=Scope.APP)
-    def clock(self) -> Clock:
-        """The machine's clock."""
-        return SystemClock()
+    scope = Scope.APP
 
-    @provide(scope=Scope.APP)
+    parts = provide_all(Metrics, Outbox, Relay, Retention, Reached)
+    clock = provide(SystemClock, provides=Clock)
+
+    @provide
     def random(self) -> Random:
         """The machine's randomness, so that two replicas never draw the same."""
         return SystemRandom()
 
-    metrics = provide(Metrics, scope=Scope.APP)
-
-
-class OutboxProvider(Provider):
-    """A database with an outbox, the relay that empties it, and the content client."""
-
-    def __init__(self, migrations: Sequence[Migration]) -> None:
-        super().__init__()
-        self._migrations = migrations
-
-    @provide(scope=Scope.APP)
+    @provide
     def backoff(self, settings: OutboxSettings, random: Random) -> Backoff:
         """How everything is tried again."""
         return Backoff(settings.retry_first_seconds, settings.retry_longest_seconds, random)
 
-    @provide(scope=Scope.APP)
-    async def database(self, settings: DatabaseSettings, backoff: Backoff) -> AsyncIterator[Database]:
+    @provide
+    async def database(
+        self, settings: DatabaseSettings, migrations: Migrations, backoff: Backoff
+    ) -> AsyncIterator[Database]:
         """The service's database, migrated."""
-        database = Database(settings.database_url, self._migrations, busy_seconds=settings.database_busy_seconds)
+        database = Database(settings.database_url, migrations, busy_seconds=settings.database_busy_seconds)
         try:
             await backoff.persist(database.start, "migrate the database")
             yield database
         finally:
             await database.stop()
 
-    @provide(scope=Scope.APP)
+    @provide
     async def bus(self, settings: KafkaSettings) -> AsyncIterator[AnyOf[KafkaBus, KafkaBusProtocol]]:
         """Kafka; the relay connects it, as often as it takes."""
-        bus = KafkaBus(
-            settings.kafka,
-            request_timeout_ms=settings.kafka_request_timeout_ms,
-            backoff_ms=settings.kafka_backoff_ms,
-            metadata_max_age_ms=settings.kafka_metadata_max_age_ms,
-        )
+        bus = KafkaBus(settings)
         yield bus
         await bus.stop()
 
-    @provide(scope=Scope.APP)
+    @provide
     async def content(
         self, settings: ContentSettings
     ) -> AsyncIterator[AnyOf[ContentClient, ContentServiceClientProtocol]]:
@@ -107,41 +96,17 @@ class OutboxProvider(Provider):
         yield client
         await client.stop()
 
-    @provide(scope=Scope.APP)
-    def outbox(self, database: Database) -> Outbox:
-        """The outbox table."""
-        return Outbox(database)
-
-    relay = provide(Relay, scope=Scope.APP)
-    retention = provide(Retention, scope=Scope.APP)
-
-    @provide(scope=Scope.APP)
-    def needed(self, database: Database, bus: KafkaBus, content: ContentClient) -> PublisherChecks:
-        """What must have been reached."""
-        return publisher_checks(database, bus, content)
-
 
 class ConsumerProvider(Provider):
     """What a consumer of events has besides, all but its ``Subscription``."""
 
-    def __init__(self, settings: type[ConsumerSettings]) -> None:
-        super().__init__()
-        self.provide(
-            lambda: load(settings),
-            scope=Scope.APP,
-            provides=AnyOf[
-                settings,
-                ConsumerSettings,
-                ServiceSettings,
-                DatabaseSettings,
-                ContentSettings,
-                KafkaSettings,
-                OutboxSettings,
-                RedisSettings,
-            ],
-        )
+    scope = Scope.APP
 
-    @provide(scope=Scope.APP)
+    parts = provide_all(Inbox, Suspects, Idempotency, Consumer)
+    guard = provide(InboxGuard, provides=IdempotencyGuard)
+    """What makes an effect the only one. Variants put another in its place."""
+
+    @provide
     async def redis(
         self, settings: RedisSettings, metrics: Metrics
     ) -> AsyncIterator[AnyOf[RedisClient, RedisClientProtocol]]:
@@ -159,72 +124,58 @@ class ConsumerProvider(Provider):
         yield client
         await client.stop()
 
-    @provide(scope=Scope.APP)
-    def inbox(self, settings: KafkaSettings, outbox: Outbox, clock: Clock) -> Inbox:
-        """What was closed."""
-        return Inbox(outbox, clock, settings.topic_dead_letters)
+    @provide
+    def hints(self, settings: RedisSettings, redis: RedisClientProtocol, random: Random) -> Hints:
+        """What the guard asks Redis."""
+        wait = settings.redis_retry_after_seconds
+        return Hints(redis, random, lease_seconds=settings.lease_seconds, retry_after=wait)
 
-    @provide(scope=Scope.APP)
-    def suspects(self, settings: ConsumerSettings, database: Database, backoff: Backoff, random: Random) -> Suspects:
-        """What may have ended a process."""
-        return Suspects(database, backoff, random, group=settings.group, most=settings.max_attempts)
-
-    @provide(scope=Scope.APP)
-    def guard(  # noqa: PLR0913, PLR0917 - what the guard and its hints are made of
-        self,
-        settings: RedisSettings,
-        database: Database,
-        inbox: Inbox,
-        redis: RedisClientProtocol,
-        random: Random,
-        metrics: Metrics,
-    ) -> IdempotencyGuard:
-        """What makes an effect the only one. Variants put another in its place."""
-        hints = Hints(
-            redis,
-            random,
-            lease_seconds=settings.lease_seconds,
-            retry_after=settings.redis_retry_after_seconds,
-        )
-        return InboxGuard(database, inbox, hints, metrics)
-
-    @provide(scope=Scope.APP)
-    def max_attempts(self, settings: ConsumerSettings) -> MaxAttempts:
-        """Of a handler at an event."""
-        return MaxAttempts(settings.max_attempts)
-
-    idempotency = provide(Idempotency, scope=Scope.APP)
-
-    @provide(scope=Scope.APP)
+    @provide
     def teller(self, settings: ConsumerSettings, outbox: Outbox, clock: Clock) -> Teller:
         """What tells follow-up events."""
         return Teller(outbox, clock, settings.SERVICE)
 
-    consumer = provide(Consumer, scope=Scope.APP)
-
-    @provide(scope=Scope.APP)
+    @provide
     def service(  # noqa: PLR0913, PLR0917 - what the service is made of
         self,
         settings: ServiceSettings,
         consumer: Consumer,
         relay: Relay,
         retention: Retention,
-        needed: PublisherChecks,
+        reached: Reached,
         redis: RedisClient,
         metrics: Metrics,
     ) -> Service:
         """The whole: a consumer, the relay, and no more HTTP than its health."""
+
+        async def needed() -> dict[str, bool]:
+            return {**await reached.check(), "group": consumer.assigned}
+
         app = FastAPI(title=settings.SERVICE, openapi_url=None)
-        checks = {**needed, "group": group_joined(consumer)}
-        app.include_router(health_routes(checks, {"redis": redis_answers(redis)}))
+        app.include_router(health_routes(needed, lambda: {"redis": bool(redis.available)}))
         return Service(app, (consumer.run, relay.run, retention.run), metrics)
 
 
-def consumer_providers(settings: type[ConsumerSettings], migration: Migration, own: Provider) -> list[Provider]:
-    """All that a consumer needs; ``own`` provides its ``Subscription`` and what that is made of."""
-    return [
-        SurroundingsProvider(),
-        OutboxProvider([*CONSUMER_MIGRATIONS, migration]),
-        ConsumerProvider(settings),
-        own,
-    ]
+def own_provider(settings: type[ServiceSettings], *sources: Callable[..., Any]) -> Provider:
+    """A service's settings, also as each of the kinds of settings that they are, and what is made by its own sources."""
+    provider = Provider(scope=Scope.APP)
+    provider.provide(lambda: load(settings), provides=WithParents[settings])  # type: ignore[misc, valid-type]
+    provider.provide_all(*sources)
+    return provider
+
+
+def publisher_providers(
+    settings: type[ServiceSettings], migrations: Sequence[Migration], *sources: Callable[..., Any]
+) -> list[Provider]:
+    """All that a service with an outbox needs; ``sources`` make its ``Service`` and what that is made of."""
+    own = own_provider(settings, *sources)
+    own.provide(lambda: migrations, provides=Migrations)
+    return [OutboxProvider(), own]
+
+
+def consumer_providers(
+    settings: type[ConsumerSettings], migration: Migration, *sources: Callable[..., Any]
+) -> list[Provider]:
+    """All that a consumer needs; ``sources`` make its ``Subscription`` and what that is made of."""
+    shared = (outbox.MIGRATION, inbox.MIGRATION, ledger.MIGRATION, suspects.MIGRATION)
+    return [ConsumerProvider(), *publisher_providers(settings, [*shared, migration], *sources)]

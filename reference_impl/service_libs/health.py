@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-Check = Callable[[], Awaitable[bool]]
+from reference_impl.service_libs.content_client import ContentClient
+from reference_impl.service_libs.database import Database
+from reference_impl.service_libs.errors import ContentUnavailable
+from reference_impl.service_libs.kafka_bus import KafkaBus
+
+Check = Callable[[], Awaitable[Mapping[str, bool]]]
+"""Says of each dependency, by its name, whether it was reached."""
 
 
-def health_routes(needed: Mapping[str, Check], reported: Mapping[str, Check] | None = None) -> APIRouter:
-    """Routes over named checks; those in ``reported`` are shown, and do not make a service unready."""
+@dataclass(frozen=True)
+class Reached:
+    """What a service with an outbox must have reached; a dependency that was reached once is not asked again."""
+
+    database: Database
+    bus: KafkaBus
+    content: ContentClient
+
+    async def check(self) -> dict[str, bool]:
+        """The database is migrated, the producer connected, and the content service answered once."""
+        if not self.content.reached:
+            with suppress(ContentUnavailable):
+                await self.content.start()
+        return {
+            "database": self.database.started,
+            "kafka": self.bus.connected,
+            "content_service": self.content.reached,
+        }
+
+
+def health_routes(needed: Check, reported: Callable[[], Mapping[str, bool]] = dict) -> APIRouter:
+    """Routes over what is needed; what is only ``reported`` does not make a service unready."""
     router = APIRouter()
 
     @router.get("/healthz")
@@ -20,10 +48,9 @@ def health_routes(needed: Mapping[str, Check], reported: Mapping[str, Check] | N
 
     @router.get("/readyz")
     async def readyz() -> JSONResponse:
-        found = {name: await check() for name, check in needed.items()}
-        shown = {name: await check() for name, check in (reported or {}).items()}
+        found = await needed()
         ready = all(found.values())
-        body = {"status": "ready" if ready else "not ready", "needed": found, "reported": shown}
+        body = {"status": "ready" if ready else "not ready", "needed": found, "reported": reported()}
         return JSONResponse(body, status_code=200 if ready else 503)
 
     return router

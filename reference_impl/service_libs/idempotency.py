@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import NewType, Protocol
+from typing import Protocol
 
 import structlog
 from sqlalchemy import Connection
@@ -31,6 +31,7 @@ from reference_impl.service_libs.hints import Hints
 from reference_impl.service_libs.inbox import Closing, Inbox
 from reference_impl.service_libs.message import Delivery, Malformed, Message, UnknownVersion
 from reference_impl.service_libs.metrics import Metrics
+from reference_impl.service_libs.settings import ConsumerSettings
 from reference_impl.service_libs.suspects import ProcessEnded, Suspects
 
 _log = structlog.get_logger()
@@ -45,22 +46,22 @@ Consume = Callable[[Delivery], Awaitable[None]]
 """Returns when a delivery is finished for good, so that its offset may be committed."""
 
 
+@dataclass
 class Work:
     """One message and its handler."""
 
-    def __init__(self, message: Message, handler: Handler, metrics: Metrics, ttl_seconds: int) -> None:
-        self.message = message
-        self.ttl_seconds = ttl_seconds
-        self.applied = False
-        """Whether it was, the last time it was tried."""
-        self._handler = handler
-        self._metrics = metrics
-        self._apply: Apply | None = None
+    message: Message
+    handler: Handler
+    metrics: Metrics
+    ttl_seconds: int
+    applied: bool = False
+    """Whether it was, the last time it was tried."""
+    _apply: Apply | None = None
 
     async def prepare(self) -> None:
         """Step 4."""
-        with self._metrics.handler_seconds.time():
-            self._apply = await self._handler(self.message)
+        with self.metrics.handler_seconds.time():
+            self._apply = await self.handler(self.message)
 
     def apply(self, transaction: Connection) -> None:
         """The effect, in the transaction that closes the message."""
@@ -78,35 +79,35 @@ class IdempotencyGuard(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class InboxGuard:
     """Steps 2 to 6."""
 
-    def __init__(self, database: Database, inbox: Inbox, hints: Hints, metrics: Metrics) -> None:
-        self._database = database
-        self._inbox = inbox
-        self._hints = hints
-        self._metrics = metrics
+    database: Database
+    inbox: Inbox
+    hints: Hints
+    metrics: Metrics
 
     async def once(self, work: Work) -> None:
         """The hint says that it is worth looking; the inbox row decides."""
-        hinted, token = await self._hints.claim(work.message)
+        hinted, token = await self.hints.claim(work.message)
         # Redis may remember what the database does not: it was restored, or is another.
-        if hinted and await self._database.read(partial(self._inbox.look, message=work.message)) is Closing.DUPLICATE:
-            self._metrics.duplicates.labels("redis").inc()
+        if hinted and await self.database.read(partial(self.inbox.look, message=work.message)) is Closing.DUPLICATE:
+            self.metrics.duplicates.labels("redis").inc()
             return
         try:
             await work.prepare()
-            closing = await self._database.write(partial(self._close, work=work))
+            closing = await self.database.write(partial(self._close, work=work))
             self._tell(closing)
             if closing in {Closing.NEW, Closing.DUPLICATE}:  # what was set aside may yet be replayed
-                await self._hints.settle(work.message, work.ttl_seconds, token)
+                await self.hints.settle(work.message, work.ttl_seconds, token)
                 token = None
         finally:
             if token is not None:
-                await self._hints.release(work.message, token)
+                await self.hints.release(work.message, token)
 
     def _close(self, transaction: Connection, work: Work) -> Closing:
-        closing = self._inbox.close(transaction, work.message)
+        closing = self.inbox.close(transaction, work.message)
         if closing is Closing.NEW:
             work.apply(transaction)
         return closing
@@ -115,26 +116,22 @@ class InboxGuard:
         if closing is not Closing.NEW:
             _log.info("not applied", because=closing.value)
         if closing in {Closing.DUPLICATE, Closing.SET_ASIDE}:
-            self._metrics.duplicates.labels("inbox").inc()
+            self.metrics.duplicates.labels("inbox").inc()
         elif closing is Closing.CONFLICT:
-            self._metrics.conflicts.inc()
-
-
-MaxAttempts = NewType("MaxAttempts", int)
-"""Failures of a handler's own at an event after which it is set aside."""
+            self.metrics.conflicts.inc()
 
 
 @dataclass(frozen=True)
 class Idempotency:
     """What ``idempotent_consumer`` needs of its surroundings."""
 
+    settings: ConsumerSettings
     guard: IdempotencyGuard
     database: Database
     inbox: Inbox
     suspects: Suspects
     backoff: Backoff
     metrics: Metrics
-    max_attempts: MaxAttempts = MaxAttempts(8)
 
 
 def idempotent_consumer(
@@ -146,7 +143,7 @@ def idempotent_consumer(
 ) -> Callable[[Handler], Consume]:
     """Make a handler of messages a consumer of deliveries that applies each event once.
 
-    Errors of dependencies are tried again for ever. After ``max_attempts`` errors of the handler's own, or ends of the
+    Errors of dependencies are tried again for ever. After ``MAX_ATTEMPTS`` errors of the handler's own, or ends of the
     process in the middle of it, the message is set aside as a dead letter. What is no event, or a version of an
     accepted type that is not known here, is set aside at once; other types are somebody else's. ``ttl_seconds`` is how
     long Redis remembers that an event is done.
@@ -192,12 +189,12 @@ async def _until_closed(idempotency: Idempotency, work: Work) -> None:
             async with idempotency.suspects.handling(work.message):
                 await idempotency.guard.once(work)
         except ProcessEnded as error:
-            raise _Poison(error, idempotency.max_attempts) from error
+            raise _Poison(error, idempotency.settings.max_attempts) from error
         except Exception as error:  # whatever a handler raises is one of two things
             failures += 1
             own += not is_dependency_error(error)
             _log.warning("tried again", failures=failures, attempts=own, error=repr(error))
-            if own >= idempotency.max_attempts:
+            if own >= idempotency.settings.max_attempts:
                 raise _Poison(error, own) from error
             await idempotency.backoff.wait(failures)
         else:

@@ -13,6 +13,7 @@ from reference_impl.service_libs.database import METADATA, Migration, insert_if_
 from reference_impl.service_libs.dead_letter import dead_letter
 from reference_impl.service_libs.message import Message
 from reference_impl.service_libs.outbox import Outbox
+from reference_impl.service_libs.settings import KafkaSettings
 
 INBOX = sa.Table(
     "inbox",
@@ -56,10 +57,10 @@ class Closing(StrEnum):
 class Inbox:
     """The tables above, and the dead letters that leave with them. Every method is part of a transaction."""
 
-    def __init__(self, outbox: Outbox, clock: Clock, dead_letter_topic: str) -> None:
+    def __init__(self, settings: KafkaSettings, outbox: Outbox, clock: Clock) -> None:
         self._outbox = outbox
         self._clock = clock
-        self._dead_letter_topic = dead_letter_topic
+        self._dead_letter_topic = settings.topic_dead_letters
 
     def look(self, transaction: sa.Connection, message: Message) -> Closing:
         """What closing the message would come to."""

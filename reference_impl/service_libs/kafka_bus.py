@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidTopicError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from reference_impl.service_libs.errors import KafkaRefused, KafkaUnavailable
+from reference_impl.service_libs.settings import KafkaSettings
 
 _log = structlog.get_logger()
 
@@ -23,13 +24,10 @@ class KafkaBus:
     might be fenced. What it still sends may be written a second time, which consumers bear.
     """
 
-    def __init__(self, bootstrap: str, *, request_timeout_ms: int, backoff_ms: int, metadata_max_age_ms: int) -> None:
-        self._bootstrap = bootstrap
-        self._request_timeout_ms = request_timeout_ms
-        self._backoff_ms = backoff_ms
-        self._metadata_max_age_ms = metadata_max_age_ms
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
         # A try may begin just before the time-out of the one before ends it, hence twice.
-        self._longest = 2 * request_timeout_ms / 1000
+        self._longest = 2 * settings.kafka_request_timeout_ms / 1000
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._retired: set[asyncio.Task[None]] = set()
@@ -45,12 +43,12 @@ class KafkaBus:
             if self._producer is not None:
                 return
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
+                bootstrap_servers=self._settings.kafka,
                 enable_idempotence=True,
                 acks="all",
-                request_timeout_ms=self._request_timeout_ms,
-                retry_backoff_ms=self._backoff_ms,
-                metadata_max_age_ms=self._metadata_max_age_ms,
+                request_timeout_ms=self._settings.kafka_request_timeout_ms,
+                retry_backoff_ms=self._settings.kafka_backoff_ms,
+                metadata_max_age_ms=self._settings.kafka_metadata_max_age_ms,
             )
             try:
                 async with asyncio.timeout(self._longest):

@@ -21,6 +21,7 @@ import structlog
 from reference_impl.service_libs.backoff import Backoff
 from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
 from reference_impl.service_libs.message import Message
+from reference_impl.service_libs.settings import ConsumerSettings
 
 _log = structlog.get_logger()
 
@@ -60,11 +61,11 @@ class ProcessEnded(Exception):
 class Suspects:
     """One process's part in it."""
 
-    def __init__(self, database: Database, backoff: Backoff, random: Random, *, group: str, most: int) -> None:
+    def __init__(self, settings: ConsumerSettings, database: Database, backoff: Backoff, random: Random) -> None:
         self._database = database
         self._backoff = backoff
-        self._group = group
-        self._most = most
+        self._group = settings.group
+        self._most = settings.max_attempts
         self._me = f"{random.getrandbits(128):032x}"
         self._doubtful: set[Partition] = set()
         self._one_suspect = asyncio.Lock()

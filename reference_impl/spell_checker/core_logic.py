@@ -9,10 +9,12 @@ import sqlalchemy as sa
 from reference_impl.common_core.enums import ContentType
 from reference_impl.common_core.events import EssaySpellcheckCompletedV1, EssaySpellcheckRequestedV1
 from reference_impl.service_libs import ledger
+from reference_impl.service_libs.consumer import Subscription
 from reference_impl.service_libs.database import METADATA, Migration
-from reference_impl.service_libs.idempotency import Apply, Consume, Idempotency, idempotent_consumer
+from reference_impl.service_libs.idempotency import Apply, Idempotency, idempotent_consumer
 from reference_impl.service_libs.message import Message
 from reference_impl.service_libs.protocols import ContentServiceClientProtocol
+from reference_impl.service_libs.settings import ConsumerSettings
 from reference_impl.service_libs.teller import Teller
 from reference_impl.spell_checker.spelling import Spelling
 
@@ -33,19 +35,17 @@ SPELLCHECK = sa.Table(
 MIGRATION = Migration("spell_checker", [SPELLCHECK])
 
 
-def spelling_consumer(  # noqa: PLR0913 - all that the handler needs
+def spelling_consumer(
+    settings: ConsumerSettings,
     idempotency: Idempotency,
-    *,
     content: ContentServiceClientProtocol,
     spelling: Spelling,
     teller: Teller,
-    topic: str,
-    ttl_seconds: int,
-) -> Consume:
-    """The consumer of requests; ``topic`` is told the results."""
+) -> Subscription:
+    """The consumer of requests; the results share their topic, and are passed over."""
 
     @idempotent_consumer(
-        idempotency, consumer=CONSUMER, accepts=[EssaySpellcheckRequestedV1], ttl_seconds=ttl_seconds
+        idempotency, consumer=CONSUMER, accepts=[EssaySpellcheckRequestedV1], ttl_seconds=settings.ttl_seconds
     )
     async def handle(message: Message) -> Apply:
         completed = await _prepare(message, content, spelling)
@@ -54,11 +54,11 @@ def spelling_consumer(  # noqa: PLR0913 - all that the handler needs
             row = completed.model_dump(include=set(SPELLCHECK.c.keys()))
             transaction.execute(sa.insert(SPELLCHECK), row)
             ledger.record(transaction, message, completed.business_key)
-            teller.tell(transaction, message, completed, topic=topic, key=completed.essay_id)
+            teller.tell(transaction, message, completed, topic=settings.topic_spelling, key=completed.essay_id)
 
         return apply
 
-    return handle
+    return Subscription([settings.topic_spelling], handle)
 
 
 async def _prepare(

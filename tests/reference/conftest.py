@@ -43,7 +43,7 @@ from reference_impl.service_libs.message import Delivery
 from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.outbox import Outbox, Relay
 from reference_impl.service_libs.protocols import Claim
-from reference_impl.service_libs.settings import OutboxSettings
+from reference_impl.service_libs.settings import ConsumerSettings, OutboxSettings
 from reference_impl.service_libs.suspects import Suspects
 from reference_impl.service_libs.teller import Teller
 from reference_impl.spell_checker import core_logic as spellchecks
@@ -173,6 +173,14 @@ def extractor() -> FakeExtractor:
 
 
 @pytest.fixture
+def consumer_settings() -> ConsumerSettings:
+    """The defaults, but for what has none."""
+    return ConsumerSettings(
+        port=1, kafka="127.0.0.1:1", group="group", database_url="sqlite://", content_url="http://127.0.0.1:1"
+    )
+
+
+@pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
 
@@ -278,8 +286,8 @@ def the_outbox(database: Database) -> Outbox:
 
 
 @pytest.fixture
-def inbox(the_outbox: Outbox, clock: FakeClock) -> Inbox:
-    return Inbox(the_outbox, clock, "dead-letters")
+def inbox(consumer_settings: ConsumerSettings, the_outbox: Outbox, clock: FakeClock) -> Inbox:
+    return Inbox(consumer_settings, the_outbox, clock)
 
 
 @pytest.fixture
@@ -293,15 +301,22 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def suspects(database: Database, backoff: Backoff) -> Suspects:
-    return Suspects(database, backoff, Random(4), group="group", most=8)
+def suspects(consumer_settings: ConsumerSettings, database: Database, backoff: Backoff) -> Suspects:
+    return Suspects(consumer_settings, database, backoff, Random(4))
 
 
 @pytest.fixture
 def idempotency(  # noqa: PLR0917 - what a consumer needs
-    database: Database, inbox: Inbox, hints: Hints, suspects: Suspects, backoff: Backoff, metrics: Metrics
+    consumer_settings: ConsumerSettings,
+    database: Database,
+    inbox: Inbox,
+    hints: Hints,
+    suspects: Suspects,
+    backoff: Backoff,
+    metrics: Metrics,
 ) -> Idempotency:
-    return Idempotency(InboxGuard(database, inbox, hints, metrics), database, inbox, suspects, backoff, metrics)
+    guard = InboxGuard(database, inbox, hints, metrics)
+    return Idempotency(consumer_settings, guard, database, inbox, suspects, backoff, metrics)
 
 
 @pytest.fixture
@@ -407,7 +422,8 @@ class Replica:
 
 
 @pytest.fixture
-def replicas(
+def replicas(  # noqa: PLR0917 - what they share
+    consumer_settings: ConsumerSettings,
     database: Database,
     open_database: Callable[[], Database],
     redis: FakeRedis,
@@ -422,12 +438,12 @@ def replicas(
             own = open_database()
             await own.start()
             outbox = Outbox(own)
-            inbox = Inbox(outbox, clock, "dead-letters")
+            inbox = Inbox(consumer_settings, outbox, clock)
             hints = Hints(redis, Random(each), lease_seconds=2, retry_after=0.0)
             metrics = Metrics()
             guard = InboxGuard(own, inbox, hints, metrics)
-            suspects = Suspects(own, backoff, Random(each), group="group", most=8)
-            idempotency = Idempotency(guard, own, inbox, suspects, backoff, metrics)
+            suspects = Suspects(consumer_settings, own, backoff, Random(each))
+            idempotency = Idempotency(consumer_settings, guard, own, inbox, suspects, backoff, metrics)
             made.append(Replica(own, idempotency, Teller(outbox, clock, source)))
         return made
 

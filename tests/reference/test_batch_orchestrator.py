@@ -33,7 +33,7 @@ ASSESSED = BatchAssessmentCompletedV1(
 
 @pytest.fixture
 def consume(idempotency, the_outbox, clock):
-    return batch_consumer(idempotency, Teller(the_outbox, clock, CONSUMER), "spelling", ttl_seconds=86_400)
+    return batch_consumer(idempotency.settings, idempotency, Teller(the_outbox, clock, CONSUMER)).consume
 
 
 async def test_a_complete_batch_asks_once_for_each_essay(consume, delivered, told, rows, clock):
@@ -60,7 +60,7 @@ async def test_a_complete_batch_asks_once_for_each_essay(consume, delivered, tol
 
 async def test_work_done_again_tells_the_same_facts(idempotency, interrupted, delivered, told, rows):
     teller = interrupted(CONSUMER)
-    await batch_consumer(idempotency, teller, "spelling", ttl_seconds=86_400)(delivered(READY))
+    await batch_consumer(idempotency.settings, idempotency, teller).consume(delivered(READY))
     events = await told("spelling")
     assert len(events) == 2
     assert teller.cut_off == [(events[0]["event_id"], events[0]["data"])]

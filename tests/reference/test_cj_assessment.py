@@ -46,9 +46,7 @@ async def completed(content):
 
 
 def consumer(idempotency, content, database, teller):
-    return assessment_consumer(
-        idempotency, content=content, database=database, teller=teller, topic="rankings", ttl_seconds=86_400
-    )
+    return assessment_consumer(idempotency.settings, idempotency, content, database, teller).consume
 
 
 @pytest.fixture

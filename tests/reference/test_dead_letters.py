@@ -23,8 +23,10 @@ def broken():
 
 
 @pytest.fixture
-def consume(idempotency, broken):
-    @idempotent_consumer(replace(idempotency, max_attempts=2), consumer="c", accepts=UPLOAD_OUTCOMES)
+def consume(consumer_settings, idempotency, broken):
+    settings = consumer_settings.model_copy(update={"max_attempts": 2})
+
+    @idempotent_consumer(replace(idempotency, settings=settings), consumer="c", accepts=UPLOAD_OUTCOMES)
     async def handle(message):
         if broken:
             raise broken[0]

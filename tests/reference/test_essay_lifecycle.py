@@ -67,7 +67,7 @@ def texts(content):
 
 @pytest.fixture
 def consume(idempotency, content, the_outbox, clock, texts):
-    return essay_consumer(idempotency, content, Teller(the_outbox, clock, CONSUMER), "batches", ttl_seconds=86_400)
+    return essay_consumer(idempotency.settings, idempotency, content, Teller(the_outbox, clock, CONSUMER)).consume
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ async def test_of_two_replicas_that_settle_the_last_essays_at_once_one_tells(
     *, replicas, content, texts, delivered, told_data, rows
 ):
     two = [
-        essay_consumer(each.idempotency, content, each.teller, "batches", ttl_seconds=86_400)
+        essay_consumer(each.idempotency.settings, each.idempotency, content, each.teller).consume
         for each in await replicas(CONSUMER, 2)
     ]
     for settled in range(0, 20, 2):
@@ -203,7 +203,7 @@ async def test_work_done_again_tells_the_same_fact(
     *, idempotency, content, texts, interrupted, delivered, told, told_data, rows, clock
 ):
     teller = interrupted(CONSUMER)
-    await essay_consumer(idempotency, content, teller, "batches", ttl_seconds=86_400)(delivered(provisioned()))
+    await essay_consumer(idempotency.settings, idempotency, content, teller).consume(delivered(provisioned()))
     (event,) = await told("batches")
     assert teller.cut_off == [(event["event_id"], event["data"])]
     expected = fact(ready(1, u1=TEXT), source=CONSUMER, now=clock.now(), correlation_id="any")

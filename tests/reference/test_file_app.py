@@ -11,21 +11,36 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from reference_impl.file_service.app import build_app
+from reference_impl.file_service.config import FileServiceSettings
 from reference_impl.file_service.core_logic import UploadDesk
 from reference_impl.file_service.store import UploadStore
 
 LIMIT = 10_000
 
 
+SETTINGS = FileServiceSettings(
+    port=1,
+    kafka="127.0.0.1:1",
+    content_url="http://content",
+    database_url="sqlite://",
+    max_upload_bytes=LIMIT,
+    max_unpacked_bytes=100_000,
+    extractor_version=2,
+)
+
+
+async def nothing_needed():
+    return {}
+
+
 @pytest.fixture
 def uploads(database, the_outbox, clock):
-    return UploadStore(database, the_outbox, clock, "essays")
+    return UploadStore(SETTINGS, database, the_outbox, clock)
 
 
 @pytest.fixture
 async def http(content, uploads):
-    desk = UploadDesk(content, uploads, max_bytes=LIMIT, max_unpacked_bytes=100_000, extractor_version=2)
-    app = build_app(desk, max_upload_bytes=LIMIT, needed={})
+    app = build_app(UploadDesk(SETTINGS, content, uploads), nothing_needed)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://file") as client:
         yield client
 
@@ -487,8 +502,8 @@ async def test_a_defect_of_ours_is_a_500_in_json(content, uploads, monkeypatch):
         raise KeyError("a defect")
 
     monkeypatch.setattr(uploads, "find", broken)
-    desk = UploadDesk(content, uploads, max_bytes=LIMIT, max_unpacked_bytes=100_000, extractor_version=2)
-    transport = httpx.ASGITransport(build_app(desk, max_upload_bytes=LIMIT, needed={}), raise_app_exceptions=False)
+    app = build_app(UploadDesk(SETTINGS, content, uploads), nothing_needed)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://file") as http:
         answer = await http.post("/v1/files", files={"file": ("a.txt", b"hej")}, headers={"Idempotency-Key": "u1"})
     assert (answer.status_code, answer.json()["error"]) == (500, "internal")

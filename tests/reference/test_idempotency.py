@@ -57,8 +57,8 @@ def handler():
 
 
 @pytest.fixture
-def consume(idempotency, handler):
-    idempotency = replace(idempotency, max_attempts=3)
+def consume(consumer_settings, idempotency, handler):
+    idempotency = replace(idempotency, settings=consumer_settings.model_copy(update={"max_attempts": 3}))
     return idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES)(handler)
 
 

@@ -14,6 +14,7 @@ from aiokafka.errors import (
 from reference_impl.service_libs import kafka_bus
 from reference_impl.service_libs.errors import KafkaRefused, KafkaUnavailable
 from reference_impl.service_libs.kafka_bus import KafkaBus
+from reference_impl.service_libs.settings import KafkaSettings
 
 
 class FakeProducer:
@@ -53,7 +54,7 @@ def producers(monkeypatch):
 
 @pytest.fixture
 async def kafka(producers):
-    bus = KafkaBus("127.0.0.1:1", request_timeout_ms=50, backoff_ms=10, metadata_max_age_ms=1000)
+    bus = KafkaBus(KafkaSettings(kafka="127.0.0.1:1", kafka_request_timeout_ms=50, kafka_backoff_ms=10))
     yield bus
     await bus.stop()
 

@@ -186,11 +186,11 @@ def driver_of(transaction):
 
 
 async def test_a_commit_whose_answer_is_lost_is_asked_for_again_and_the_inbox_tells(
-    on_postgres, link, delivered, clock
+    *, on_postgres, link, delivered, clock, consumer_settings
 ):
     database = on_postgres(link.address, migrations=MIGRATIONS)
     await database.start()
-    inbox = Inbox(Outbox(database), clock, "dead-letters")
+    inbox = Inbox(consumer_settings, Outbox(database), clock)
     message = read(delivered(), "c", {each.EVENT_TYPE: each for each in UPLOAD_OUTCOMES})
     closings = []
 

@@ -33,7 +33,8 @@ def worker(*, database, the_outbox, content, clock, backoff, extractor):
     settings = FileServiceSettings(
         port=1, kafka="127.0.0.1:1", content_url="http://content", database_url="sqlite:///db"
     )
-    return Worker(settings, UploadStore(database, the_outbox, clock, "essays"), content, extractor, clock, backoff)
+    uploads = UploadStore(settings, database, the_outbox, clock)
+    return Worker(settings, uploads, content, extractor, clock, backoff)
 
 
 @pytest.fixture

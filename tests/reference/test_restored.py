@@ -24,13 +24,13 @@ def database_url(tmp_path):
 
 
 @pytest.fixture
-def consumer(idempotency, hints, clock, metrics, backoff):
+def consumer(*, consumer_settings, idempotency, hints, clock, metrics, backoff):
     """A consumer of the uploads' outcomes, as a process that has opened this database has it."""
 
     def on(database):
-        inbox = Inbox(Outbox(database), clock, "dead-letters")
+        inbox = Inbox(consumer_settings, Outbox(database), clock)
         guard = InboxGuard(database, inbox, hints, metrics)
-        suspects = Suspects(database, backoff, Random(5), group="group", most=8)
+        suspects = Suspects(consumer_settings, database, backoff, Random(5))
         surroundings = replace(idempotency, guard=guard, database=database, inbox=inbox, suspects=suspects)
 
         @idempotent_consumer(surroundings, consumer="c", accepts=UPLOAD_OUTCOMES)

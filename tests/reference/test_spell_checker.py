@@ -33,9 +33,7 @@ async def requested(content):
 @pytest.fixture
 def consumer(idempotency, content, english):
     def make(teller):
-        return spelling_consumer(
-            idempotency, content=content, spelling=english, teller=teller, topic="spelling", ttl_seconds=86_400
-        )
+        return spelling_consumer(idempotency.settings, idempotency, content, english, teller).consume
 
     return make
 

@@ -43,14 +43,14 @@ def event(delivered):
 class Process:
     """A consumer; its handler hangs on ``KILLS``, and then ``die`` is what a SIGKILL is."""
 
-    def __init__(self, idempotency, suspects) -> None:
+    def __init__(self, settings, idempotency, suspects) -> None:
         self.suspects = suspects
         self.in_work, self.most_in_work, self.prepared = 0, 0, []
         self.killed = asyncio.Event()
         self.deliveries = []
 
         @idempotent_consumer(
-            replace(idempotency, suspects=suspects, max_attempts=MOST), consumer="c", accepts=UPLOAD_OUTCOMES
+            replace(idempotency, suspects=suspects, settings=settings), consumer="c", accepts=UPLOAD_OUTCOMES
         )
         async def consume(message):
             name = message.event.data.upload_id
@@ -97,14 +97,15 @@ class Process:
 
 
 @pytest.fixture
-def process(idempotency, database, backoff):
+def process(consumer_settings, idempotency, database, backoff):
     """A new process that holds these partitions."""
     seeds = count(100)
+    settings = consumer_settings.model_copy(update={"max_attempts": MOST})
 
     async def start(*partitions):
-        suspects = Suspects(database, backoff, Random(next(seeds)), group="group", most=MOST)
+        suspects = Suspects(settings, database, backoff, Random(next(seeds)))
         await suspects.hold(partitions)
-        return Process(idempotency, suspects)
+        return Process(settings, idempotency, suspects)
 
     return start
 

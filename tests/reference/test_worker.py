@@ -28,7 +28,7 @@ def settings():
 @pytest.fixture
 def make_worker(settings, content, clock, backoff, extractor):
     def make(database):
-        uploads = UploadStore(database, Outbox(database), clock, "essays")
+        uploads = UploadStore(settings, database, Outbox(database), clock)
         return Worker(settings, uploads, content, extractor, clock, backoff)
 
     return make
