@@ -41,37 +41,35 @@ class EventData(Part):
         return rfc8785.dumps([getattr(self, name) for name in self.KEY]).decode()
 
 
-class EssayContentProvisionedV1(EventData):
+class UploadOutcome(EventData):
+    """What both outcomes of an upload tell."""
+
+    KEY = ("upload_id",)
+
+    upload_id: Name
+    batch_id: Name
+    batch_size: int = Field(ge=1)
+    file_name: str
+    raw_file_storage_id: StorageId
+    extractor_version: int = Field(ge=1)
+    occurrence: int = Field(1, ge=1, description="How often the upload was extracted, with this time")
+
+
+class EssayContentProvisionedV1(UploadOutcome):
     """An upload passed validation; its text is stored. ``upload_id`` is the essay's id from here on."""
 
     EVENT_TYPE = "huleedu.file.essay_content.provisioned.v1"
-    KEY = ("upload_id",)
 
-    upload_id: Name
-    batch_id: Name
-    batch_size: int = Field(ge=1)
-    file_name: str
-    raw_file_storage_id: StorageId
     text_storage_id: StorageId
-    extractor_version: int = Field(ge=1)
-    occurrence: int = Field(1, ge=1, description="How often the upload was extracted, with this time")
 
 
-class EssayValidationFailedV1(EventData):
+class EssayValidationFailedV1(UploadOutcome):
     """An upload was rejected; its raw blob is kept all the same."""
 
     EVENT_TYPE = "huleedu.file.essay_validation.failed.v1"
-    KEY = ("upload_id",)
 
-    upload_id: Name
-    batch_id: Name
-    batch_size: int = Field(ge=1)
-    file_name: str
-    raw_file_storage_id: StorageId
     reason: ValidationFailure
     detail: str
-    extractor_version: int = Field(ge=1)
-    occurrence: int = Field(1, ge=1, description="How often the upload was extracted, with this time")
 
 
 class ReadyEssay(Part):
@@ -150,7 +148,7 @@ class BatchAssessmentCompletedV1(EventData):
     ranking: tuple[RankedEssay, ...] = Field(min_length=1)
 
 
-UPLOAD_OUTCOMES: tuple[type[EventData], ...] = (EssayContentProvisionedV1, EssayValidationFailedV1)
+UPLOAD_OUTCOMES: tuple[type[UploadOutcome], ...] = (EssayContentProvisionedV1, EssayValidationFailedV1)
 """Exactly one of these follows each acknowledged upload."""
 
 EVENTS: tuple[type[EventData], ...] = (

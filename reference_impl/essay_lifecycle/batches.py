@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1
+from reference_impl.common_core.events import UploadOutcome
 from reference_impl.service_libs.database import METADATA, insert_if_absent
 
 BATCH = sa.Table(
@@ -23,15 +23,12 @@ _COUNT = (
     .returning(BATCH.c.size, BATCH.c.settled)
 )
 
-Outcome = EssayContentProvisionedV1 | EssayValidationFailedV1
-"""Of one upload."""
-
 
 class BatchContradiction(Exception):
     """An outcome does not fit what earlier ones said of its batch."""
 
 
-def count(transaction: sa.Connection, outcome: Outcome, *, first: bool) -> bool:
+def count(transaction: sa.Connection, outcome: UploadOutcome, *, first: bool) -> bool:
     """Count an essay's ``first`` outcome; whether every essay of the batch has one now.
 
     From here to its end the transaction holds the batch's row, so of two that settle the last essays at the same time

@@ -10,9 +10,10 @@ from reference_impl.common_core.events import (
     EssayContentProvisionedV1,
     EssayValidationFailedV1,
     ReadyEssay,
+    UploadOutcome,
 )
 from reference_impl.essay_lifecycle import batches
-from reference_impl.essay_lifecycle.batches import BATCH, Outcome
+from reference_impl.essay_lifecycle.batches import BATCH
 from reference_impl.essay_lifecycle.state_machine import EssayState, check
 from reference_impl.service_libs import ledger
 from reference_impl.service_libs.consumer import Subscription
@@ -63,7 +64,9 @@ def essay_consumer(
     return Subscription([settings.topic_essays], handle)
 
 
-async def _prepare(message: Message, content: ContentServiceClientProtocol) -> tuple[Outcome, dict[str, object]]:
+async def _prepare(
+    message: Message, content: ContentServiceClientProtocol
+) -> tuple[UploadOutcome, dict[str, object]]:
     """The outcome and the columns that it sets."""
     match message.event.data if message.event else None:
         case EssayContentProvisionedV1() as data:
@@ -87,7 +90,9 @@ async def _prepare(message: Message, content: ContentServiceClientProtocol) -> t
             raise TypeError(f"no outcome of an upload: {type(other).__name__}")
 
 
-def _settle(transaction: sa.Connection, outcome: Outcome, values: dict[str, object]) -> BatchEssaysReadyV1 | None:
+def _settle(
+    transaction: sa.Connection, outcome: UploadOutcome, values: dict[str, object]
+) -> BatchEssaysReadyV1 | None:
     """Set the essay's state; what to tell, if that completes its batch, or changes a complete one."""
     values = values | {"occurrence": outcome.occurrence}
     first = insert_if_absent(transaction, ESSAY, essay_id=outcome.upload_id, batch_id=outcome.batch_id, **values)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
 from reference_impl.common_core.enums import ContentType, ValidationFailure
-from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1, EventData, fact
+from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1, UploadOutcome, fact
 from reference_impl.file_service.config import FileServiceSettings
 from reference_impl.file_service.extraction import IsolatedExtractor
 from reference_impl.file_service.store import Upload, UploadStore
@@ -108,42 +109,19 @@ class Worker:
         else:
             _log.info("finished by another")
 
-    async def _outcome(self, upload: Upload) -> EventData:
+    async def _outcome(self, upload: Upload) -> UploadOutcome:
         if upload.claims > self.settings.max_claims:
             detail = f"given up: {self.settings.max_claims} claims ended with neither an outcome nor an error"
-            return failed(upload, ValidationFailure.DAMAGED, detail)
+            return EssayValidationFailedV1(**_told(upload), reason=ValidationFailure.DAMAGED, detail=detail)
         raw = await self.content.fetch_content(upload.raw_file_storage_id)
         found = await self.extractor.extract(raw, upload.file_name, upload.extractor_version)
         if found.failure is not None:
-            return failed(upload, found.failure, found.detail)
+            return EssayValidationFailedV1(**_told(upload), reason=found.failure, detail=found.detail)
         text = found.text.encode("utf-8", "replace")
-        return provisioned(upload, await self.content.store_content(text, ContentType.EXTRACTED_PLAINTEXT))
+        storage_id = await self.content.store_content(text, ContentType.EXTRACTED_PLAINTEXT)
+        return EssayContentProvisionedV1(**_told(upload), text_storage_id=storage_id)
 
 
-def provisioned(upload: Upload, text_storage_id: str) -> EssayContentProvisionedV1:
-    """The outcome of an upload that passed."""
-    return EssayContentProvisionedV1(
-        upload_id=upload.upload_id,
-        batch_id=upload.batch_id,
-        batch_size=upload.batch_size,
-        file_name=upload.file_name,
-        raw_file_storage_id=upload.raw_file_storage_id,
-        text_storage_id=text_storage_id,
-        extractor_version=upload.extractor_version,
-        occurrence=upload.occurrence,
-    )
-
-
-def failed(upload: Upload, reason: ValidationFailure, detail: str) -> EssayValidationFailedV1:
-    """The outcome of an upload that did not."""
-    return EssayValidationFailedV1(
-        upload_id=upload.upload_id,
-        batch_id=upload.batch_id,
-        batch_size=upload.batch_size,
-        file_name=upload.file_name,
-        raw_file_storage_id=upload.raw_file_storage_id,
-        reason=reason,
-        detail=detail,
-        extractor_version=upload.extractor_version,
-        occurrence=upload.occurrence,
-    )
+def _told(upload: Upload) -> dict[str, Any]:
+    """What both outcomes tell of an upload."""
+    return {name: getattr(upload, name) for name in UploadOutcome.model_fields}
