@@ -19,13 +19,14 @@ from dataclasses import dataclass
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.exc import DBAPIError
 
 from reference_impl.common_core import event_ids
 from reference_impl.common_core.enums import DeadLetterKind
 from reference_impl.service_libs.database import Database
+from reference_impl.service_libs.dead_letter import Letter
 from reference_impl.service_libs.inbox import APPLIED, INBOX
 from reference_impl.service_libs.kafka_internals import read_leniently
 from reference_impl.service_libs.outbox import Outbox
@@ -49,29 +50,6 @@ REPLAYED = frozenset({DeadLetterKind.POISON, DeadLetterKind.UNKNOWN_VERSION})
 
 class NotReplayed(Exception):
     """Why an event stays set aside."""
-
-
-class Source(BaseModel):
-    """Where a record lies."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
-class Letter(BaseModel):
-    """A dead letter, as far as it is needed here; ``service_libs.dead_letter`` says what it holds."""
-
-    event_id: str
-    consumer: str
-    source: Source
-    kind: DeadLetterKind
-    reason: str
-    attempts: int
-    key_bytes: int | None
-    key_base64: str | None
-    payload_bytes: int
-    payload_base64: str
 
 
 async def letters(kafka: str, topic: str) -> list[Letter]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import orjson
+from pydantic import BaseModel
 
 from reference_impl.common_core.enums import DeadLetterKind
 from reference_impl.service_libs.message import Delivery, Message
@@ -15,11 +16,35 @@ LARGEST_HEADERS = 48 * 1024
 """Bytes: together as base64, in JSON, still below Kafka's default limit of 1 MiB for a record."""
 
 
-def dead_letter(message: Message, kind: DeadLetterKind, reason: str, attempts: int) -> dict[str, object]:
-    """The JSON value of a dead letter.
+class Source(BaseModel):
+    """Where a record lies."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Letter(BaseModel):
+    """A dead letter, in JSON the value of its record. Payload, key and headers' values are base64."""
+
+    event_id: str
+    consumer: str
+    source: Source
+    kind: DeadLetterKind
+    reason: str
+    attempts: int
+    key_bytes: int | None
+    key_base64: str | None
+    payload_bytes: int
+    payload_base64: str
+    headers: dict[str, str] = {}
+
+
+def dead_letter(message: Message, kind: DeadLetterKind, reason: str, attempts: int) -> Letter:
+    """The letter about a message.
 
     A longer payload or key is cut, headers beyond the limit are left out, and ``reason`` says so: ``source`` tells
-    where all of it lies. Payload, key and headers' values are base64.
+    where all of it lies.
     """
     delivery = message.delivery
     payload, key = delivery.value or b"", delivery.key
@@ -31,19 +56,19 @@ def dead_letter(message: Message, kind: DeadLetterKind, reason: str, attempts: i
         reason += f" (key cut from {len(key)} to {LARGEST_KEY} bytes)"
     if len(headers) < len({name for name, _ in delivery.headers}):
         reason += f" (headers cut to {LARGEST_HEADERS} bytes)"
-    return {
-        "event_id": message.event_id,
-        "consumer": message.consumer,
-        "source": {"topic": delivery.topic, "partition": delivery.partition, "offset": delivery.offset},
-        "kind": kind.value,
-        "reason": reason,
-        "attempts": attempts,
-        "key_bytes": None if key is None else len(key),
-        "key_base64": None if key is None else base64.b64encode(key[:LARGEST_KEY]).decode(),
-        "payload_bytes": len(payload),
-        "payload_base64": base64.b64encode(payload[:LARGEST_PAYLOAD]).decode(),
-        "headers": headers,
-    }
+    return Letter(
+        event_id=message.event_id,
+        consumer=message.consumer,
+        source=Source(topic=delivery.topic, partition=delivery.partition, offset=delivery.offset),
+        kind=kind,
+        reason=reason,
+        attempts=attempts,
+        key_bytes=None if key is None else len(key),
+        key_base64=None if key is None else base64.b64encode(key[:LARGEST_KEY]).decode(),
+        payload_bytes=len(payload),
+        payload_base64=base64.b64encode(payload[:LARGEST_PAYLOAD]).decode(),
+        headers=headers,
+    )
 
 
 def _headers(delivery: Delivery) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-import orjson
 import sqlalchemy as sa
 
 from reference_impl.common_core.enums import DeadLetterKind
@@ -96,5 +95,5 @@ class Inbox:
     def _report(
         self, transaction: sa.Connection, message: Message, kind: DeadLetterKind, reason: str, attempts: int
     ) -> None:
-        letter = orjson.dumps(dead_letter(message, kind, reason, attempts))
+        letter = dead_letter(message, kind, reason, attempts).model_dump_json().encode()
         self._outbox.add(transaction, self._dead_letter_topic, message.event_id, letter)
