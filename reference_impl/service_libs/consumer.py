@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -39,23 +39,16 @@ class Subscription:
     consume: Consume
 
 
+@dataclass
 class Consumer:
     """Reads topics as a member of a group, for ever; joins again with a new client whenever the old one breaks."""
 
-    def __init__(
-        self,
-        settings: ConsumerSettings,
-        subscription: Subscription,
-        suspects: Suspects,
-        backoff: Backoff,
-        metrics: Metrics,
-    ) -> None:
-        self._metrics = metrics
-        self._settings = settings
-        self._subscription = subscription
-        self._suspects = suspects
-        self._backoff = backoff
-        self._session: _Session | None = None
+    settings: ConsumerSettings
+    subscription: Subscription
+    suspects: Suspects
+    backoff: Backoff
+    metrics: Metrics
+    _session: _Session | None = field(default=None, init=False)
 
     @property
     def assigned(self) -> bool:
@@ -66,34 +59,25 @@ class Consumer:
         """Consume until cancelled; then finish or abandon what is in work, commit, and leave the group."""
         failures = 0
         while True:
-            self._session = _Session(self._settings, self._subscription, self._suspects, self._backoff, self._metrics)
+            self._session = _Session(self)
             try:
                 await self._session.run()
             except Exception as error:  # noqa: BLE001 - whatever broke, a consumer that stands still is worse
                 failures = 1 if self._session.joined else failures + 1
                 ours = not isinstance(error, KafkaError | OSError)
                 _log.warning("joining anew", failures=failures, error=repr(error), exc_info=ours)
-                await self._backoff.wait(failures)
+                await self.backoff.wait(failures)
 
 
 class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """One client, from joining to leaving."""
 
-    def __init__(
-        self,
-        settings: ConsumerSettings,
-        subscription: Subscription,
-        suspects: Suspects,
-        backoff: Backoff,
-        metrics: Metrics,
-    ) -> None:
-        self._metrics = metrics
-        self._suspects = suspects
+    def __init__(self, consumer: Consumer) -> None:
+        settings = consumer.settings
+        self._consumer = consumer
         self._held: asyncio.Task[None] | None = None
         self.assigned = False
         self.joined = False
-        self._subscription = subscription
-        self._backoff = backoff
         self._batch = settings.max_poll_records
         self._request_seconds = settings.kafka_request_timeout_ms / 1000
         # Less than the session's time-out, which is also how long the group waits for a member in a rebalance, and
@@ -113,7 +97,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             fetch_max_wait_ms=settings.fetch_max_wait_ms,
         )
         self._workers: dict[TopicPartition, asyncio.Task[None]] = {}
-        self._stopping: set[TopicPartition] = set()
+        self._stopping = False
         self._finished: dict[TopicPartition, int] = {}
         self._reached: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
@@ -124,7 +108,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         try:
             async with asyncio.timeout(2 * self._request_seconds):
                 await self._client.start()
-            self._client.subscribe(list(self._subscription.topics), listener=self)
+            self._client.subscribe(list(self._consumer.subscription.topics), listener=self)
             while True:
                 batches = await self._client.getmany(timeout_ms=_POLL_MS, max_records=self._batch)
                 for partition, records in batches.items():
@@ -140,24 +124,24 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         finally:
             for task in beside:
                 task.cancel()
-            await self._stop_workers(list(self._workers))
+            await self._stop_workers()
             await self._leave()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self.assigned = self.joined = True
         ours = [(partition.topic, partition.partition) for partition in assigned]
-        self._held = asyncio.create_task(self._suspects.hold(ours))
+        self._held = asyncio.create_task(self._consumer.suspects.hold(ours))
         _log.info("assigned", partitions=sorted(ours))
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - always all
         """Hand over with nothing in work: two members must not work on one partition, nor one member twice."""
         self.assigned = False
-        await self._stop_workers(list(self._workers))
+        await self._stop_workers()
         await self._hand_over()
         self._finished.clear()
         self._reached.clear()
         self._committed.clear()
-        self._metrics.lag.clear()
+        self._consumer.metrics.lag.clear()
 
     async def _hand_over(self) -> None:
         """Commit, and let go: both within the time that the group waits."""
@@ -168,7 +152,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         self._held = None
         try:
             async with asyncio.timeout(self._grace_seconds):
-                await self._suspects.let_go()
+                await self._consumer.suspects.let_go()
         except Exception as error:  # noqa: BLE001 - whoever comes next is careful in vain, no more
             _log.warning("partitions not let go", error=repr(error))
 
@@ -185,14 +169,14 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         if self._held is not None:
             await asyncio.shield(self._held)
         for record in records:
-            if partition in self._stopping:
+            if self._stopping:
                 return
             delivery = Delivery(
                 record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)
             )
-            self._metrics.deliveries.labels(delivery.topic).inc()
+            self._consumer.metrics.deliveries.labels(delivery.topic).inc()
             await self._until_finished(delivery)
-            if self._workers.get(partition) is not asyncio.current_task() and partition not in self._stopping:
+            if self._workers.get(partition) is not asyncio.current_task() and not self._stopping:
                 return  # outlived its time: the partition is another's, and so is its offset
             self._finished[partition] = self._reached[partition] = record.offset + 1
             self._progress.set()
@@ -203,26 +187,27 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         failures = 0
         while True:
             try:
-                await self._subscription.consume(delivery)
+                await self._consumer.subscription.consume(delivery)
             except Exception:  # noqa: BLE001 - whatever it was, to go on would lose the delivery
                 failures += 1
                 _log.exception("delivery not finished", partition=delivery.partition, offset=delivery.offset)
-                await self._backoff.wait(failures)
+                await self._consumer.backoff.wait(failures)
             else:
                 return
 
-    async def _stop_workers(self, partitions: Sequence[TopicPartition]) -> None:
+    async def _stop_workers(self) -> None:
         """Let each finish the delivery in hand, for a short while; what is abandoned will be delivered again."""
-        tasks = [self._workers.pop(partition) for partition in partitions]
+        tasks = [*self._workers.values()]
+        self._workers.clear()
         if not tasks:
             return
-        self._stopping.update(partitions)
+        self._stopping = True
         _, late = await asyncio.wait(tasks, timeout=self._grace_seconds)
         for task in late:
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=self._grace_seconds)
-        self._stopping.difference_update(partitions)
+        self._stopping = False
 
     async def _commit_progress(self) -> None:
         failures = 0
@@ -234,7 +219,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                 failures = 0
             else:
                 failures += 1
-                await self._backoff.wait(failures)
+                await self._consumer.backoff.wait(failures)
                 self._progress.set()
 
     async def _commit(self, seconds: float) -> bool:
@@ -263,7 +248,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                         at = self._reached.get(partition)
                         if at is None:
                             at = await self._client.position(partition)
-                        self._metrics.lag.labels(partition.topic, partition.partition).set(end - at)
+                        self._consumer.metrics.lag.labels(partition.topic, partition.partition).set(end - at)
 
     async def _leave(self) -> None:
         await self._hand_over()
