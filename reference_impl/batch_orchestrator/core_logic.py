@@ -54,17 +54,15 @@ def batch_consumer(settings: ConsumerSettings, idempotency: Idempotency, teller:
         ttl_seconds=settings.ttl_seconds,
     )
     async def handle(message: Message) -> Apply:
-        data = message.event.data if message.event else None
-
         def apply(transaction: sa.Connection) -> None:
-            match data:
-                case BatchEssaysReadyV1():
+            match message.data:
+                case BatchEssaysReadyV1() as data:
                     _begin(transaction, data)
                     for request in _requests(data):
                         teller.tell(
                             transaction, message, request, topic=settings.topic_spelling, key=request.essay_id
                         )
-                case BatchAssessmentCompletedV1():
+                case BatchAssessmentCompletedV1() as data:
                     _end(transaction, data.pipeline_id)
                 case other:
                     raise TypeError(f"neither beginning nor end of a pass: {type(other).__name__}")
@@ -79,11 +77,10 @@ def _requests(data: BatchEssaysReadyV1) -> list[EssaySpellcheckRequestedV1]:
     """One an essay."""
     return [
         EssaySpellcheckRequestedV1(
-            essay_id=essay.essay_id,
+            **essay.model_dump(),
             batch_id=data.batch_id,
             pipeline_id=data.pipeline_id,
             pipeline_size=len(data.essays),
-            text_storage_id=essay.text_storage_id,
         )
         for essay in data.essays
     ]

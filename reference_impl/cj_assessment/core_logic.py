@@ -92,7 +92,7 @@ def assessment_consumer(
         ttl_seconds=settings.ttl_seconds,
     )
     async def handle(message: Message) -> Apply:
-        match message.event.data if message.event else None:
+        match message.data:
             case EssaySpellcheckCompletedV1() as data:
                 text = (await content.fetch_content(data.corrected_text_storage_id)).decode()
                 return _admitting(message, data, measure(text, data.corrections), teller, topic)
@@ -143,8 +143,7 @@ async def _assess(
     essays = [essay.model_dump() for essay in ranking.essays]
     result = data.model_dump() | {"essays": essays, "comparisons": ranking.comparisons}
     return BatchAssessmentCompletedV1(
-        batch_id=data.batch_id,
-        pipeline_id=data.pipeline_id,
+        **data.model_dump(),
         result_storage_id=await content.store_content(rfc8785.dumps(result), ContentType.ASSESSMENT_RESULT),
         ranking=ranking.essays,
     )

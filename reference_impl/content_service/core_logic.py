@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from reference_impl.service_libs.clock import Clock
@@ -19,12 +20,12 @@ LONGEST_WRITE_SECONDS = 3600
 """A temporary file older than this was left by a process that died: no writer takes so long."""
 
 
+@dataclass(frozen=True)
 class BlobStore:
     """A folder of blobs, each in a file named by the SHA-256, in hex, of its bytes."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
-        self._folder = folder
-        self._clock = clock
+    folder: Path
+    clock: Clock
 
     async def start(self) -> None:
         """Make the folder, or clear it of what a process that died was writing. Raises OSError if that cannot be."""
@@ -41,12 +42,12 @@ class BlobStore:
         return await asyncio.to_thread(self._get, storage_id)
 
     def _start(self) -> None:
-        made = [folder for folder in (self._folder, *self._folder.parents) if not folder.exists()]
-        self._folder.mkdir(parents=True, exist_ok=True)
+        made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
+        self.folder.mkdir(parents=True, exist_ok=True)
         for folder in made:
             _sync_folder(folder.parent)
-        oldest = self._clock.now().timestamp() - LONGEST_WRITE_SECONDS
-        for path in self._folder.glob(f"{_INCOMING}*"):
+        oldest = self.clock.now().timestamp() - LONGEST_WRITE_SECONDS
+        for path in self.folder.glob(f"{_INCOMING}*"):
             with contextlib.suppress(FileNotFoundError):  # another replica's clearing
                 if path.stat().st_mtime < oldest:
                     path.unlink()
@@ -56,19 +57,19 @@ class BlobStore:
         if not self._holds(storage_id, len(content)):
             self._write(storage_id, content)
         # Also when it was there: whoever renamed it may have died before this line.
-        _sync_folder(self._folder)
+        _sync_folder(self.folder)
         return storage_id
 
     def _get(self, storage_id: str) -> bytes | None:
         try:
-            return (self._folder / storage_id).read_bytes()
+            return (self.folder / storage_id).read_bytes()
         except FileNotFoundError:
             return None
 
     def _holds(self, storage_id: str, size: int) -> bool:
         """An existing name says nothing by itself: a half-written or rotten file may bear it."""
         try:
-            with (self._folder / storage_id).open("rb") as file:
+            with (self.folder / storage_id).open("rb") as file:
                 return (
                     os.fstat(file.fileno()).st_size == size
                     and hashlib.file_digest(file, "sha256").hexdigest() == storage_id
@@ -78,13 +79,13 @@ class BlobStore:
 
     def _write(self, storage_id: str, content: bytes) -> None:
         # In the same folder: a rename is atomic only within one file system.
-        handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=_INCOMING)
+        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=_INCOMING)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).replace(self._folder / storage_id)
+            Path(temporary).replace(self.folder / storage_id)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise

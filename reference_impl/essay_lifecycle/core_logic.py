@@ -68,7 +68,7 @@ async def _prepare(
     message: Message, content: ContentServiceClientProtocol
 ) -> tuple[UploadOutcome, dict[str, object]]:
     """The outcome and the columns that it sets."""
-    match message.event.data if message.event else None:
+    match message.data:
         case EssayContentProvisionedV1() as data:
             text = (await content.fetch_content(data.text_storage_id)).decode()
             return data, {

@@ -7,16 +7,10 @@ from typing import ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from reference_impl.file_service.extractor import NEWEST
-from reference_impl.service_libs.settings import (
-    ContentSettings,
-    DatabaseSettings,
-    KafkaSettings,
-    OutboxSettings,
-    ServiceSettings,
-)
+from reference_impl.service_libs.settings import PublisherSettings
 
 
-class FileServiceSettings(ServiceSettings, DatabaseSettings, ContentSettings, KafkaSettings, OutboxSettings):
+class FileServiceSettings(PublisherSettings):
     """Limits of an upload, and how the worker claims."""
 
     SERVICE: ClassVar[str] = "file_service"

@@ -94,12 +94,12 @@ _FAILURES: dict[type[Exception], ValidationFailure] = {
 """What an error says about a file; any other that it is damaged."""
 
 
+@dataclass(frozen=True)
 class Extractor:
     """Text from .txt, .docx and .pdf, within limits. What time and memory that takes, an ``IsolatedExtractor`` bounds."""
 
-    def __init__(self, *, max_characters: int, max_unpacked_bytes: int) -> None:
-        self._max_characters = max_characters
-        self._max_unpacked_bytes = max_unpacked_bytes
+    max_characters: int
+    max_unpacked_bytes: int
 
     def extract(self, content: bytes, file_name: str, version: int) -> Extraction:
         """The text, or the reason why the file is rejected. Whatever else a parser raises, the file is damaged.
@@ -125,8 +125,8 @@ class Extractor:
     def _checked(self, text: str) -> str:
         if "\0" in text:
             raise ValueError("holds NUL")
-        if len(text) > self._max_characters:
-            raise _TooLong(f"more than {self._max_characters} characters")
+        if len(text) > self.max_characters:
+            raise _TooLong(f"more than {self.max_characters} characters")
         return text
 
     def _txt(self, content: bytes) -> str:
@@ -168,7 +168,7 @@ class Extractor:
         )
         lines: list[list[str]] = []
         around: list[list[str]] = [[]]  # what stands in no paragraph is seen by nobody
-        left = self._max_characters
+        left = self.max_characters
         for event, element in walk:
             tag = element.tag
             if tag == paragraph:
@@ -196,7 +196,7 @@ class Extractor:
         if len(pages) > MOST_PAGES:
             raise _TooLong(f"more than {MOST_PAGES} pages")
         texts: list[str] = []
-        left = self._max_characters
+        left = self.max_characters
         for page in pages:
             texts.append(page.extract_text().replace("\0", "\N{REPLACEMENT CHARACTER}"))  # a glyph without a meaning
             left -= len(texts[-1])
@@ -206,7 +206,7 @@ class Extractor:
 
     def _unpack(self, content: bytes) -> None:
         """Unpack everything once, keeping nothing: a directory may say less than what comes out."""
-        left, left_to_parse = self._max_unpacked_bytes, MOST_XML
+        left, left_to_parse = self.max_unpacked_bytes, MOST_XML
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for entry in archive.infolist():
                 with archive.open(entry) as file:
@@ -214,7 +214,7 @@ class Extractor:
                         left -= len(chunk)
                         left_to_parse -= len(chunk) if entry.filename.endswith((".xml", ".rels")) else 0
                         if left < 0:
-                            raise _TooLong(f"unpacks to more than {self._max_unpacked_bytes} bytes")
+                            raise _TooLong(f"unpacks to more than {self.max_unpacked_bytes} bytes")
                         if left_to_parse < 0:
                             raise _TooLong(f"has more than {MOST_XML} bytes of XML")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -106,27 +106,27 @@ _JOIN = (
 )
 
 
+@dataclass
 class UploadStore:
     """The upload table. Methods raise what the database raises."""
 
-    def __init__(self, settings: KafkaSettings, database: Database, outbox: Outbox, clock: Clock) -> None:
-        self._database = database
-        self._outbox = outbox
-        self._clock = clock
-        self._topic = settings.topic_essays
-        self.recorded = asyncio.Event()
-        """Wakes the worker."""
+    settings: KafkaSettings
+    database: Database
+    outbox: Outbox
+    clock: Clock
+    recorded: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    """Wakes the worker."""
 
     async def find(self, upload_id: str) -> Upload | None:
         """A recorded upload, if there is one."""
-        return await self._database.read(lambda connection: _found(connection, upload_id))
+        return await self.database.read(lambda connection: _found(connection, upload_id))
 
     async def record(self, upload: Upload) -> Upload:
         """Record an upload unless its id is known; what is recorded now.
 
         Raises ``BatchRefused``, and then nothing is recorded.
         """
-        now = self._clock.now()
+        now = self.clock.now()
         row = asdict(upload) | {"status": "received", "received_at": now, "claimed_until": now}
 
         def record(transaction: sa.Connection) -> Upload | None:
@@ -135,23 +135,23 @@ class UploadStore:
                 return upload
             return _found(transaction, upload.upload_id)
 
-        recorded = await self._database.write(record)
+        recorded = await self.database.write(record)
         self.recorded.set()
         return recorded or upload
 
     async def again(self, upload_id: str, extractor_version: int) -> bool | None:
         """Have an upload extracted anew; False if it has no outcome yet, None if it is not known: then it is left."""
-        found = await reprocess(self._database, self._clock, UPLOAD.c.upload_id == upload_id, extractor_version)
+        found = await reprocess(self.database, self.clock, UPLOAD.c.upload_id == upload_id, extractor_version)
         self.recorded.set()
         return found.get(upload_id)
 
     async def claim(self, most: int, seconds: float, besides: Collection[str] = ()) -> list[Upload]:
         """Unfinished uploads that nobody has claimed, oldest first, claimed and counted for so long from now on."""
-        now = self._clock.now()
+        now = self.clock.now()
         asked = {"now": now, "until": now + timedelta(seconds=seconds), "besides": tuple(besides), "most": most}
-        if not await self._database.read(lambda connection: connection.execute(_OLDEST, asked | {"most": 1}).all()):
+        if not await self.database.read(lambda connection: connection.execute(_OLDEST, asked | {"most": 1}).all()):
             return []
-        return await self._database.write(
+        return await self.database.write(
             lambda transaction: [Upload(*row) for row in transaction.execute(_CLAIM, asked)]
         )
 
@@ -160,14 +160,14 @@ class UploadStore:
 
         ``seconds`` are no more than a claim lasts.
         """
-        until = self._clock.now() + timedelta(seconds=seconds)
+        until = self.clock.now() + timedelta(seconds=seconds)
         ours = UPLOAD.c.claimed_until == upload.claimed_until
         given_back = (
             sa.update(UPLOAD)
             .where(*_OPEN_STILL)
             .values(claims=UPLOAD.c.claims - 1, claimed_until=sa.case((ours, until), else_=UPLOAD.c.claimed_until))
         )
-        await self._database.write(lambda transaction: transaction.execute(given_back, _named(upload)))
+        await self.database.write(lambda transaction: transaction.execute(given_back, _named(upload)))
 
     async def finish(self, upload: Upload, status: str, event: EventEnvelope[EventData]) -> bool:
         """Close an upload and leave its outcome event, in one transaction; False if it was closed before."""
@@ -176,10 +176,10 @@ class UploadStore:
         def finish(transaction: sa.Connection) -> bool:
             closed = transaction.execute(_FINISH, {**_named(upload), "ended_as": status})
             if closed.rowcount == 1:
-                self._outbox.add(transaction, self._topic, upload.upload_id, value)
+                self.outbox.add(transaction, self.settings.topic_essays, upload.upload_id, value)
             return closed.rowcount == 1
 
-        return await self._database.write(finish)
+        return await self.database.write(finish)
 
 
 async def reprocess(

@@ -28,16 +28,7 @@ from reference_impl.service_libs.protocols import ContentServiceClientProtocol, 
 from reference_impl.service_libs.redis_client import RedisClient
 from reference_impl.service_libs.retention import Retention
 from reference_impl.service_libs.serving import Service
-from reference_impl.service_libs.settings import (
-    ConsumerSettings,
-    ContentSettings,
-    DatabaseSettings,
-    KafkaSettings,
-    OutboxSettings,
-    RedisSettings,
-    ServiceSettings,
-    load,
-)
+from reference_impl.service_libs.settings import ConsumerSettings, PublisherSettings, ServiceSettings, load
 from reference_impl.service_libs.suspects import Suspects
 from reference_impl.service_libs.teller import Teller
 
@@ -47,8 +38,8 @@ Migrations = NewType("Migrations", Sequence[Migration])
 """Of a service's database."""
 
 
-class OutboxProvider(Provider):
-    """A database with an outbox, the relay that empties it, and the content client.
+class PublisherProvider(Provider):
+    """What a service that tells events has: a database with an outbox, its relay, and the content client.
 
     Time and chance come from the machine here, and nowhere else.
     """
@@ -64,13 +55,13 @@ class OutboxProvider(Provider):
         return SystemRandom()
 
     @provide
-    def backoff(self, settings: OutboxSettings, random: Random) -> Backoff:
+    def backoff(self, settings: PublisherSettings, random: Random) -> Backoff:
         """How everything is tried again."""
         return Backoff(settings.retry_first_seconds, settings.retry_longest_seconds, random)
 
     @provide
     async def database(
-        self, settings: DatabaseSettings, migrations: Migrations, backoff: Backoff
+        self, settings: PublisherSettings, migrations: Migrations, backoff: Backoff
     ) -> AsyncIterator[Database]:
         """The service's database, migrated."""
         database = Database(settings.database_url, migrations, busy_seconds=settings.database_busy_seconds)
@@ -81,7 +72,7 @@ class OutboxProvider(Provider):
             await database.stop()
 
     @provide
-    async def bus(self, settings: KafkaSettings) -> AsyncIterator[AnyOf[KafkaBus, KafkaBusProtocol]]:
+    async def bus(self, settings: PublisherSettings) -> AsyncIterator[AnyOf[KafkaBus, KafkaBusProtocol]]:
         """Kafka; the relay connects it, as often as it takes."""
         bus = KafkaBus(settings)
         yield bus
@@ -89,7 +80,7 @@ class OutboxProvider(Provider):
 
     @provide
     async def content(
-        self, settings: ContentSettings
+        self, settings: PublisherSettings
     ) -> AsyncIterator[AnyOf[ContentClient, ContentServiceClientProtocol]]:
         """The content service's client."""
         client = ContentClient(settings.content_url, timeout_seconds=settings.http_timeout_seconds)
@@ -108,7 +99,7 @@ class ConsumerProvider(Provider):
 
     @provide
     async def redis(
-        self, settings: RedisSettings, metrics: Metrics
+        self, settings: ConsumerSettings, metrics: Metrics
     ) -> AsyncIterator[AnyOf[RedisClient, RedisClientProtocol]]:
         """Redis; a consumer starts without it too."""
         client = RedisClient(
@@ -125,7 +116,7 @@ class ConsumerProvider(Provider):
         await client.stop()
 
     @provide
-    def hints(self, settings: RedisSettings, redis: RedisClientProtocol, random: Random) -> Hints:
+    def hints(self, settings: ConsumerSettings, redis: RedisClientProtocol, random: Random) -> Hints:
         """What the guard asks Redis."""
         wait = settings.redis_retry_after_seconds
         return Hints(redis, random, lease_seconds=settings.lease_seconds, retry_after=wait)
@@ -138,7 +129,7 @@ class ConsumerProvider(Provider):
     @provide
     def service(  # noqa: PLR0913, PLR0917 - what the service is made of
         self,
-        settings: ServiceSettings,
+        settings: ConsumerSettings,
         consumer: Consumer,
         relay: Relay,
         retention: Retention,
@@ -165,12 +156,12 @@ def own_provider(settings: type[ServiceSettings], *sources: Callable[..., Any]) 
 
 
 def publisher_providers(
-    settings: type[ServiceSettings], migrations: Sequence[Migration], *sources: Callable[..., Any]
+    settings: type[PublisherSettings], migrations: Sequence[Migration], *sources: Callable[..., Any]
 ) -> list[Provider]:
-    """All that a service with an outbox needs; ``sources`` make its ``Service`` and what that is made of."""
+    """All that a service that tells events needs; ``sources`` make its ``Service`` and what that is made of."""
     own = own_provider(settings, *sources)
     own.provide(lambda: migrations, provides=Migrations)
-    return [OutboxProvider(), own]
+    return [PublisherProvider(), own]
 
 
 def consumer_providers(

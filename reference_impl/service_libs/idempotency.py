@@ -133,6 +133,38 @@ class Idempotency:
     backoff: Backoff
     metrics: Metrics
 
+    async def finish(self, work: Work) -> None:
+        """Try until the message is closed: by its work, or after too many attempts by a dead letter."""
+        most = self.settings.max_attempts
+        failures = own = 0
+        while True:
+            try:
+                async with self.suspects.handling(work.message):
+                    await self.guard.once(work)
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises is one of two things
+                failures += 1
+                own = most if isinstance(error, ProcessEnded) else own + (not is_dependency_error(error))
+                _log.warning("tried again", failures=failures, attempts=own, error=repr(error))
+                if own >= most:
+                    await self.set_aside(work.message, DeadLetterKind.POISON, repr(error), own)
+                    await self.suspects.clear(work.message)
+                    return
+                await self.backoff.wait(failures)
+            else:
+                if work.applied:
+                    await self.suspects.clear(work.message)
+                return
+
+    async def set_aside(self, message: Message, kind: DeadLetterKind, reason: str, attempts: int) -> None:
+        """Close a message by a dead letter, however long that takes."""
+        delivery = message.delivery
+        _log.warning(
+            kind.value, reason=reason, topic=delivery.topic, partition=delivery.partition, offset=delivery.offset
+        )
+        close = partial(self.inbox.set_aside, message=message, kind=kind, reason=reason, attempts=attempts)
+        if await self.backoff.persist(lambda: self.database.write(close), "set aside") is Closing.NEW:
+            self.metrics.dead_letters.labels(kind.value).inc()
+
 
 def idempotent_consumer(
     idempotency: Idempotency,
@@ -156,60 +188,14 @@ def idempotent_consumer(
                 message = messages.read(delivery, consumer, accepted)
             except Malformed as error:
                 message = messages.malformed(delivery, consumer)
-                await _set_aside(idempotency, message, DeadLetterKind.MALFORMED, str(error), 0)
-                return
+                await idempotency.set_aside(message, DeadLetterKind.MALFORMED, str(error), 0)
             except UnknownVersion as error:
-                await _set_aside(idempotency, error.message, DeadLetterKind.UNKNOWN_VERSION, str(error), 0)
-                return
-            if message is None:
-                return
-            with structlog.contextvars.bound_contextvars(event_id=message.event_id):
-                work = Work(message, handler, idempotency.metrics, ttl_seconds)
-                try:
-                    await _until_closed(idempotency, work)
-                except _Poison as poison:
-                    await _set_aside(idempotency, message, DeadLetterKind.POISON, str(poison), poison.attempts)
-                    await idempotency.suspects.clear(message)
+                await idempotency.set_aside(error.message, DeadLetterKind.UNKNOWN_VERSION, str(error), 0)
+            else:
+                if message is not None:
+                    with structlog.contextvars.bound_contextvars(event_id=message.event_id):
+                        await idempotency.finish(Work(message, handler, idempotency.metrics, ttl_seconds))
 
         return consume
 
     return decorate
-
-
-class _Poison(Exception):
-    def __init__(self, why: Exception, attempts: int) -> None:
-        super().__init__(repr(why))
-        self.attempts = attempts
-
-
-async def _until_closed(idempotency: Idempotency, work: Work) -> None:
-    failures = own = 0
-    while True:
-        try:
-            async with idempotency.suspects.handling(work.message):
-                await idempotency.guard.once(work)
-        except ProcessEnded as error:
-            raise _Poison(error, idempotency.settings.max_attempts) from error
-        except Exception as error:  # whatever a handler raises is one of two things
-            failures += 1
-            own += not is_dependency_error(error)
-            _log.warning("tried again", failures=failures, attempts=own, error=repr(error))
-            if own >= idempotency.settings.max_attempts:
-                raise _Poison(error, own) from error
-            await idempotency.backoff.wait(failures)
-        else:
-            if work.applied:
-                await idempotency.suspects.clear(work.message)
-            return
-
-
-async def _set_aside(
-    idempotency: Idempotency, message: Message, kind: DeadLetterKind, reason: str, attempts: int
-) -> None:
-    delivery = message.delivery
-    _log.warning(
-        kind.value, reason=reason, topic=delivery.topic, partition=delivery.partition, offset=delivery.offset
-    )
-    close = partial(idempotency.inbox.set_aside, message=message, kind=kind, reason=reason, attempts=attempts)
-    if await idempotency.backoff.persist(lambda: idempotency.database.write(close), "set aside") is Closing.NEW:
-        idempotency.metrics.dead_letters.labels(kind.value).inc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 import sqlalchemy as sa
@@ -53,13 +54,13 @@ class Closing(StrEnum):
     CONFLICT = "conflict"
 
 
+@dataclass(frozen=True)
 class Inbox:
     """The tables above, and the dead letters that leave with them. Every method is part of a transaction."""
 
-    def __init__(self, settings: KafkaSettings, outbox: Outbox, clock: Clock) -> None:
-        self._outbox = outbox
-        self._clock = clock
-        self._dead_letter_topic = settings.topic_dead_letters
+    settings: KafkaSettings
+    outbox: Outbox
+    clock: Clock
 
     def look(self, transaction: sa.Connection, message: Message) -> Closing:
         """What closing the message would come to."""
@@ -73,7 +74,7 @@ class Inbox:
 
     def close(self, transaction: sa.Connection, message: Message, closed_as: str = APPLIED) -> Closing:
         """Insert the message's row, first thing in its transaction, and say what was there."""
-        closed = {"closed_as": closed_as, "applied_at": self._clock.now() if closed_as == APPLIED else None}
+        closed = {"closed_as": closed_as, "applied_at": self.clock.now() if closed_as == APPLIED else None}
         key = {"consumer": message.consumer, "event_id": message.event_id}
         if insert_if_absent(transaction, INBOX, **key, digest=message.digest, **closed):
             return Closing.NEW
@@ -96,4 +97,4 @@ class Inbox:
         self, transaction: sa.Connection, message: Message, kind: DeadLetterKind, reason: str, attempts: int
     ) -> None:
         letter = dead_letter(message, kind, reason, attempts).model_dump_json().encode()
-        self._outbox.add(transaction, self._dead_letter_topic, message.event_id, letter)
+        self.outbox.add(transaction, self.settings.topic_dead_letters, message.event_id, letter)

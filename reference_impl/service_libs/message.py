@@ -44,6 +44,13 @@ class Message:
     delivery: Delivery
     event: EventEnvelope[Any] | None = None
 
+    @property
+    def data(self) -> Any:  # noqa: ANN401 - one of the types that its consumer accepts
+        """The event's ``data``. Raises ``ValueError`` if there is none to read."""
+        if self.event is None:
+            raise ValueError(f"no event that {self.consumer} can read")
+        return self.event.data
+
 
 class UnknownVersion(Exception):
     """An event is of a type that is accepted, and of a version that is not: newer than this service, or gone."""

@@ -66,17 +66,17 @@ _UNSENT_ROWS = (
 _MARK = sa.update(OUTBOX).where(OUTBOX.c.entry == sa.bindparam("sent"), _OPEN).values(sent_at=sa.bindparam("at"))
 
 
+@dataclass(frozen=True)
 class Outbox:
     """Where a transaction leaves its events."""
 
-    def __init__(self, database: Database) -> None:
-        self.added = asyncio.Event()
-        self._database = database
+    database: Database
+    added: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def add(self, transaction: sa.Connection, topic: str, key: str, value: bytes) -> None:
         """Leave one event; it is published if, and only if, the transaction commits."""
         transaction.execute(_ADD, {"topic": topic, "key": key, "value": value})
-        self._database.on_commit(transaction, self.added.set)
+        self.database.on_commit(transaction, self.added.set)
 
 
 Unsent = sa.Row[int, str, str, bytes]

@@ -86,6 +86,10 @@ class OutboxSettings(Settings):
     """Longest such pause."""
 
 
+class PublisherSettings(ServiceSettings, DatabaseSettings, ContentSettings, KafkaSettings, OutboxSettings):
+    """What every service has that tells events."""
+
+
 class RedisSettings(Settings):
     """How Redis is reached; it is never needed for an answer to be right."""
 
@@ -103,9 +107,7 @@ class RedisSettings(Settings):
     """How long a lease on an event in work lives."""
 
 
-class ConsumerSettings(
-    ServiceSettings, DatabaseSettings, ContentSettings, KafkaSettings, OutboxSettings, RedisSettings
-):
+class ConsumerSettings(PublisherSettings, RedisSettings):
     """What every consumer of events has."""
 
     group: str

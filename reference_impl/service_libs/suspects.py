@@ -108,7 +108,9 @@ class Suspects:
         """The message is closed, by this very handling: no suspect of its partition is left, and it was none."""
         if _partition(message) in self._doubtful:
             self._doubtful.discard(_partition(message))
-            await self._persist("clear a suspect", lambda transaction: transaction.execute(_forget(message)))
+            await self._persist(
+                "clear a suspect", lambda transaction: transaction.execute(sa.delete(SUSPECT).where(_same(message)))
+            )
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -127,7 +129,7 @@ class Suspects:
                 raise ProcessEnded(f"each of {ends} handlings ended the process")
             yield
         finally:
-            ours = _forget(message).where(SUSPECT.c.holder == self._me)
+            ours = sa.delete(SUSPECT).where(_same(message), SUSPECT.c.holder == self._me)
             # Also when this task is cancelled, and for as long as the process lives: it has not ended.
             await asyncio.shield(self._persist("note that it ended", lambda transaction: transaction.execute(ours)))
 
@@ -151,7 +153,7 @@ class Suspects:
         """How many processes ended over it."""
         key = {"consumer": message.consumer, "event_id": message.event_id, "digest": message.digest}
         insert_if_absent(transaction, SUSPECT, **key, holder=self._me, ended=False)
-        ended = sa.select(sa.func.count()).where(*_same(message), SUSPECT.c.ended)
+        ended = sa.select(sa.func.count()).where(_same(message), SUSPECT.c.ended)
         return int(transaction.execute(ended).scalar_one())
 
 
@@ -159,13 +161,9 @@ def _partition(message: Message) -> Partition:
     return message.delivery.topic, message.delivery.partition
 
 
-def _same(message: Message) -> tuple[sa.ColumnElement[bool], ...]:
-    return (
+def _same(message: Message) -> sa.ColumnElement[bool]:
+    return sa.and_(
         SUSPECT.c.consumer == message.consumer,
         SUSPECT.c.event_id == message.event_id,
         SUSPECT.c.digest == message.digest,
     )
-
-
-def _forget(message: Message) -> sa.Delete:
-    return sa.delete(SUSPECT).where(*_same(message))

@@ -65,16 +65,11 @@ async def _prepare(
     message: Message, content: ContentServiceClientProtocol, spelling: Spelling
 ) -> EssaySpellcheckCompletedV1:
     """Correct the text and store it."""
-    data = message.event.data if message.event else None
-    if not isinstance(data, EssaySpellcheckRequestedV1):
-        raise TypeError(f"no request to correct an essay: {type(data).__name__}")
+    data: EssaySpellcheckRequestedV1 = message.data
     text = (await content.fetch_content(data.text_storage_id)).decode()
     corrected = await asyncio.to_thread(spelling.correct, text)
     return EssaySpellcheckCompletedV1(
-        essay_id=data.essay_id,
-        batch_id=data.batch_id,
-        pipeline_id=data.pipeline_id,
-        pipeline_size=data.pipeline_size,
+        **data.model_dump(exclude={"text_storage_id"}),
         corrected_text_storage_id=await content.store_content(corrected.text.encode(), ContentType.CORRECTED_TEXT),
         words=corrected.words,
         corrections=corrected.corrections,

@@ -6,6 +6,7 @@ It loses the event of a consumer that dies after the claim, and doubles the effe
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 
 from dishka import Provider, Scope, provide
 
@@ -15,32 +16,29 @@ from reference_impl.service_libs.idempotency import IdempotencyGuard, Work
 from reference_impl.service_libs.protocols import RedisClientProtocol
 
 
+@dataclass(frozen=True)
 class SetnxGuard:
     """The claim in Redis alone decides."""
 
-    def __init__(self, database: Database, redis: RedisClientProtocol) -> None:
-        self._database = database
-        self._redis = redis
+    database: Database
+    redis: RedisClientProtocol
 
     async def once(self, work: Work) -> None:
         """Claim, process, and take the claim back on an error."""
         claim = f"claim:{work.message.consumer}:{work.message.event_id}"
         with suppress(RedisUnavailable):
-            if not await self._redis.set_if_not_exists(claim, "1", work.ttl_seconds):
+            if not await self.redis.set_if_not_exists(claim, "1", work.ttl_seconds):
                 return
         try:
             await work.prepare()
-            await self._database.write(work.apply)
+            await self.database.write(work.apply)
         except BaseException:
             with suppress(RedisUnavailable):
-                await self._redis.delete_key(claim)
+                await self.redis.delete_key(claim)
             raise
 
 
 class SetnxOnly(Provider):
     """Swaps the guard and touches nothing else."""
 
-    @provide(scope=Scope.APP, override=True)
-    def guard(self, database: Database, redis: RedisClientProtocol) -> IdempotencyGuard:
-        """SET NX EX, and nothing behind it."""
-        return SetnxGuard(database, redis)
+    guard = provide(SetnxGuard, scope=Scope.APP, provides=IdempotencyGuard, override=True)

@@ -469,7 +469,7 @@ async def test_an_upload_with_its_outcome_is_extracted_anew_when_asked(*, post, 
     await post()
     await post(key="u2")
     provisioned = text("UPDATE upload SET status = 'provisioned'")
-    await uploads._database.write(lambda transaction: transaction.execute(provisioned))
+    await uploads.database.write(lambda transaction: transaction.execute(provisioned))
     uploads.recorded.clear()
     answer = await reprocess("u1")
     assert (answer.status_code, answer.json()) == (202, {"upload_id": "u1"})

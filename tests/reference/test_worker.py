@@ -155,7 +155,7 @@ async def test_it_works_at_once_on_what_is_recorded(take, worker, database, the_
     worker.settings = worker.settings.model_copy(update={"worker_poll_seconds": 1000})
     task = asyncio.create_task(worker.run())
     await take()
-    await until(worker.uploads._outbox.added.is_set)
+    await until(worker.uploads.outbox.added.is_set)
     task.cancel()
     await asyncio.wait([task])
 
@@ -170,7 +170,7 @@ async def test_an_outage_of_the_content_service_is_never_a_failed_validation(
     assert await outcomes() == []
     content.down = False
     clock.pass_seconds(1000)
-    await until(worker.uploads._outbox.added.is_set)
+    await until(worker.uploads.outbox.added.is_set)
     task.cancel()
     await asyncio.wait([task])
     (event,) = await outcomes()
