@@ -1,4 +1,6 @@
-"""The facts that services tell each other. No field holds a clock's or a random value: digests rest on it.
+"""The facts that services tell each other, and the one form in which they travel.
+
+No field of a fact holds a clock's or a random value: digests rest on it.
 
 A batch goes through the pipeline once, and once more each time that one of its essays is extracted anew; such a pass
 has a ``pipeline_id``, and every event of the pass carries it.
@@ -7,14 +9,19 @@ has a ``pipeline_id``, and every event of the pass carries it.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Generic, TypeVar
+from uuid import UUID
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints
 
 from reference_impl.common_core.enums import ValidationFailure
-from reference_impl.common_core.envelope import EventEnvelope
 from reference_impl.common_core.event_ids import event_id
+
+T = TypeVar("T")
+
+EventType = Annotated[str, StringConstraints(pattern=r"^huleedu(\.[a-z][a-z0-9_]*){3}\.v[1-9][0-9]*$")]
+"""``huleedu.<domain>.<entity>.<action>.v<n>``."""
 
 StorageId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A blob's name: the SHA-256 of its bytes, and nothing else that a path could be made of."""
@@ -23,9 +30,25 @@ Name = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class Part(BaseModel):
-    """A piece of an event's ``data``: frozen; a newer producer may add fields, and what they mean is not needed here."""
+    """An event, or a piece of its ``data``: frozen; a newer producer may add fields, and what they mean is not needed here."""
 
     model_config = ConfigDict(frozen=True)
+
+
+class EventEnvelope(Part, Generic[T]):
+    """An event: who says what about which fact.
+
+    ``event_id`` is deterministic (see ``event_ids``); ``event_timestamp`` and all else outside ``data`` may
+    differ between two publications of the same fact.
+    """
+
+    event_id: UUID
+    event_type: EventType
+    event_timestamp: AwareDatetime
+    source_service: str
+    correlation_id: str
+    causation_id: str | None
+    data: T
 
 
 class EventData(Part):

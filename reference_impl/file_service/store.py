@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from reference_impl.common_core.envelope import EventEnvelope
-from reference_impl.common_core.events import EventData
+from reference_impl.common_core.events import EventData, EventEnvelope
 from reference_impl.service_libs.clock import Clock
 from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
 from reference_impl.service_libs.outbox import Outbox

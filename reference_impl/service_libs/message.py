@@ -12,8 +12,7 @@ import rfc8785
 from pydantic import BaseModel, ValidationError
 
 from reference_impl.common_core import event_ids
-from reference_impl.common_core.envelope import EventEnvelope
-from reference_impl.common_core.events import EventData
+from reference_impl.common_core.events import EventData, EventEnvelope
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -7,8 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from reference_impl.common_core.enums import ContentType, ValidationFailure
-from reference_impl.common_core.envelope import EventEnvelope
-from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1, fact
+from reference_impl.common_core.events import EssayContentProvisionedV1, EssayValidationFailedV1, EventEnvelope, fact
 
 PROVISIONED = EssayContentProvisionedV1(
     upload_id="u1",

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from reference_impl.common_core import schemas
-from reference_impl.common_core.envelope import EventEnvelope
-from reference_impl.common_core.events import EVENTS
+from reference_impl.common_core.events import EVENTS, EventEnvelope
 from reference_impl.common_core.schemas import __main__ as command
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from reference_impl.common_core.envelope import EventEnvelope
-from reference_impl.common_core.events import EVENTS, EventData
+from reference_impl.common_core.events import EVENTS, EventData, EventEnvelope
 
 FOLDER = Path(__file__).parent
 
