@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -28,7 +30,7 @@ def build_app(blobs: BlobStore, *, max_blob_bytes: int) -> FastAPI:
     async def store(request: Request, content_type: ContentType) -> JSONResponse:
         content = await read_body(request, max_blob_bytes)
         try:
-            storage_id = await blobs.put(content)
+            storage_id = await asyncio.to_thread(blobs.put, content)
         except OSError as error:
             _log.exception("blob not written", size=len(content))
             raise Refused(507, "not_stored", f"the disk did not take the blob: {error.strerror}") from error
@@ -37,7 +39,7 @@ def build_app(blobs: BlobStore, *, max_blob_bytes: int) -> FastAPI:
 
     @app.get("/v1/content/{storage_id}")
     async def fetch(storage_id: str) -> Response:
-        content = await blobs.get(storage_id)
+        content = await asyncio.to_thread(blobs.get, storage_id)
         if content is None:
             raise Refused(404, "not_found", "no blob of that name")
         return Response(content, media_type="application/octet-stream")

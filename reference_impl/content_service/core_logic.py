@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import os
@@ -22,26 +21,16 @@ LONGEST_WRITE_SECONDS = 3600
 
 @dataclass(frozen=True)
 class BlobStore:
-    """A folder of blobs, each in a file named by the SHA-256, in hex, of its bytes."""
+    """A folder of blobs, each in a file named by the SHA-256, in hex, of its bytes.
+
+    It waits for the disk: call it in a thread.
+    """
 
     folder: Path
     clock: Clock
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Make the folder, or clear it of what a process that died was writing. Raises OSError if that cannot be."""
-        await asyncio.to_thread(self._start)
-
-    async def put(self, content: bytes) -> str:
-        """Store bytes; on return they survive a loss of power. Raises OSError, and then nothing was stored."""
-        return await asyncio.to_thread(self._put, content)
-
-    async def get(self, storage_id: str) -> bytes | None:
-        """The bytes as they are on disk; None if there are none of that name."""
-        if not _STORAGE_ID.fullmatch(storage_id):
-            return None
-        return await asyncio.to_thread(self._get, storage_id)
-
-    def _start(self) -> None:
         made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
         for folder in made:
@@ -52,7 +41,8 @@ class BlobStore:
                 if path.stat().st_mtime < oldest:
                     path.unlink()
 
-    def _put(self, content: bytes) -> str:
+    def put(self, content: bytes) -> str:
+        """Store bytes; on return they survive a loss of power. Raises OSError, and then nothing was stored."""
         storage_id = hashlib.sha256(content).hexdigest()
         if not self._holds(storage_id, len(content)):
             self._write(storage_id, content)
@@ -60,7 +50,10 @@ class BlobStore:
         _sync_folder(self.folder)
         return storage_id
 
-    def _get(self, storage_id: str) -> bytes | None:
+    def get(self, storage_id: str) -> bytes | None:
+        """The bytes as they are on disk; None if there are none of that name."""
+        if not _STORAGE_ID.fullmatch(storage_id):
+            return None
         try:
             return (self.folder / storage_id).read_bytes()
         except FileNotFoundError:

@@ -12,10 +12,10 @@ from reference_impl.service_libs.di import own_provider
 from reference_impl.service_libs.serving import Service
 
 
-async def service(settings: ContentServiceSettings) -> Service:
+def service(settings: ContentServiceSettings) -> Service:
     """The whole, on a folder that is there."""
     blobs = BlobStore(settings.blob_dir, SystemClock())
-    await blobs.start()
+    blobs.start()
     return Service(build_app(blobs, max_blob_bytes=settings.max_blob_bytes))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from reference_impl.service_libs.errors import IllegalTransition
+
 
 class EssayState(StrEnum):
     """Where an essay stands."""
@@ -16,10 +18,6 @@ _MAY_FOLLOW: dict[EssayState, frozenset[EssayState]] = {
     EssayState.READY: frozenset({EssayState.READY}),  # extracted again: the text may be another
     EssayState.REJECTED: frozenset(EssayState),  # a better extractor may make it ready
 }
-
-
-class IllegalTransition(Exception):
-    """An event asks for a state that cannot follow the present one."""
 
 
 def check(essay_id: str, present: EssayState, wanted: EssayState) -> None:

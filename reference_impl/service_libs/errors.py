@@ -32,6 +32,10 @@ class ContentMissing(Exception):
     """The content service answered that it has no such blob, or its bytes are not those its name says."""
 
 
+class IllegalTransition(Exception):
+    """An event asks for a state that cannot follow the present one."""
+
+
 _SQLITE_HANDLERS_OWN = frozenset(
     {
         sqlite3.SQLITE_ERROR,  # no such table or column, a query that cannot be read

@@ -14,9 +14,9 @@ NAME = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
-async def blobs(tmp_path, clock):
+def blobs(tmp_path, clock):
     store = BlobStore(tmp_path / "blobs", clock)
-    await store.start()
+    store.start()
     return store
 
 
@@ -26,38 +26,38 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", CONTENT, b"\r\n\xff\xfe\x00" * 100_000])
-async def test_what_is_stored_comes_back_byte_for_byte(blobs, content):
-    storage_id = await blobs.put(content)
+def test_what_is_stored_comes_back_byte_for_byte(blobs, content):
+    storage_id = blobs.put(content)
     assert storage_id == hashlib.sha256(content).hexdigest()
-    assert await blobs.get(storage_id) == content
+    assert blobs.get(storage_id) == content
 
 
-async def test_what_was_never_stored_is_not_there(blobs):
-    assert await blobs.get("0" * 64) is None
+def test_what_was_never_stored_is_not_there(blobs):
+    assert blobs.get("0" * 64) is None
 
 
 @pytest.mark.parametrize("name", ["", "../secret", "a" * 63, "A" * 64, NAME + "\n", f"{NAME}/.."])
-async def test_a_name_that_is_no_storage_id_is_not_there(blobs, folder, name):
+def test_a_name_that_is_no_storage_id_is_not_there(blobs, folder, name):
     (folder.parent / "secret").write_bytes(b"secret")
-    assert await blobs.get(name) is None
+    assert blobs.get(name) is None
 
 
 @pytest.mark.parametrize("found", [b"", CONTENT[:4], CONTENT + b"x", b"Some bytes"])
-async def test_a_half_written_or_rotten_file_under_the_name_is_replaced(blobs, folder, found):
+def test_a_half_written_or_rotten_file_under_the_name_is_replaced(blobs, folder, found):
     (folder / NAME).write_bytes(found)
-    await blobs.put(CONTENT)
+    blobs.put(CONTENT)
     assert (folder / NAME).read_bytes() == CONTENT
 
 
-async def test_a_blob_that_is_there_is_not_written_again(blobs, folder):
-    await blobs.put(CONTENT)
+def test_a_blob_that_is_there_is_not_written_again(blobs, folder):
+    blobs.put(CONTENT)
     before = (folder / NAME).stat().st_ino
-    await blobs.put(CONTENT)
+    blobs.put(CONTENT)
     assert (folder / NAME).stat().st_ino == before
 
 
 async def test_many_at_once_store_one(blobs, folder):
-    await asyncio.gather(*(blobs.put(CONTENT) for _ in range(20)))
+    await asyncio.gather(*(asyncio.to_thread(blobs.put, CONTENT) for _ in range(20)))
     assert [path.name for path in folder.iterdir()] == [NAME]
 
 
@@ -82,39 +82,39 @@ def steps(monkeypatch):
     return done
 
 
-async def test_it_syncs_the_file_then_renames_then_syncs_the_folder(blobs, steps):
-    await blobs.put(CONTENT)
+def test_it_syncs_the_file_then_renames_then_syncs_the_folder(blobs, steps):
+    blobs.put(CONTENT)
     assert steps == ["fsync", "replace", "fsync"]
 
 
-async def test_a_blob_that_was_there_is_synced_with_its_folder_too(blobs, steps):
-    await blobs.put(CONTENT)
+def test_a_blob_that_was_there_is_synced_with_its_folder_too(blobs, steps):
+    blobs.put(CONTENT)
     steps.clear()
-    await blobs.put(CONTENT)
+    blobs.put(CONTENT)
     assert steps == ["fsync"]  # whoever wrote it may have died before
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-async def test_a_disk_that_refuses_leaves_nothing(blobs, folder, steps, call):
+def test_a_disk_that_refuses_leaves_nothing(blobs, folder, steps, call):
     steps.fails = call
     with pytest.raises(OSError, match="No space"):
-        await blobs.put(CONTENT)
+        blobs.put(CONTENT)
     assert list(folder.iterdir()) == []
 
 
-async def test_what_a_killed_process_was_writing_is_cleared_at_the_next_start_but_not_what_may_still_be_written(
+def test_what_a_killed_process_was_writing_is_cleared_at_the_next_start_but_not_what_may_still_be_written(
     blobs, folder, clock
 ):
-    stored = await blobs.put(CONTENT)
+    stored = blobs.put(CONTENT)
     now = clock.now().timestamp()
     for name, age in ((".incoming-dead", 3601), (".incoming-busy", 3599), (stored, 10**6), ("other", 10**6)):
         (folder / name).touch()
         os.utime(folder / name, (now - age, now - age))
-    await blobs.start()
+    blobs.start()
     assert {path.name for path in folder.iterdir()} == {".incoming-busy", stored, "other"}
 
 
-async def test_a_folder_that_was_made_is_synced_into_its_parents(tmp_path, clock, monkeypatch):
+def test_a_folder_that_was_made_is_synced_into_its_parents(tmp_path, clock, monkeypatch):
     synced = []
     real = os.fsync
 
@@ -124,8 +124,8 @@ async def test_a_folder_that_was_made_is_synced_into_its_parents(tmp_path, clock
 
     monkeypatch.setattr(os, "fsync", fsync)
     store = BlobStore(tmp_path / "a" / "b", clock)
-    await store.start()
+    store.start()
     assert set(synced) == {tmp_path, tmp_path / "a"}
     synced.clear()
-    await store.start()
+    store.start()
     assert synced == []

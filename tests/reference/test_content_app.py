@@ -12,7 +12,7 @@ from reference_impl.content_service.core_logic import BlobStore
 @pytest.fixture
 async def app(tmp_path, clock):
     blobs = BlobStore(tmp_path, clock)
-    await blobs.start()
+    blobs.start()
     return build_app(blobs, max_blob_bytes=1000)
 
 
@@ -48,7 +48,7 @@ async def test_a_bad_store_is_refused_in_json(http, tmp_path, query, content, st
 
 
 async def test_a_full_disk_is_no_client_error(http, monkeypatch):
-    async def refuse(*_):
+    def refuse(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(BlobStore, "put", refuse)

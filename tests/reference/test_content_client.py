@@ -22,7 +22,7 @@ SILENT = b""
 @pytest.fixture
 async def url(tmp_path, clock, until):
     blobs = BlobStore(tmp_path, clock)
-    await blobs.start()
+    blobs.start()
     app = build_app(blobs, max_blob_bytes=1000)
     server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", ws="none", log_config=None))
     serving = asyncio.create_task(server.serve())
@@ -59,7 +59,7 @@ async def test_it_notices_rotten_bytes(client, tmp_path):
 
 
 async def test_a_refusal_by_the_disk_is_no_verdict_on_the_bytes(client, monkeypatch):
-    async def refuse(*_):
+    def refuse(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(BlobStore, "put", refuse)
