@@ -10,21 +10,19 @@ from fastapi.responses import JSONResponse
 
 from reference_impl.common_core.enums import ContentType
 from reference_impl.content_service.core_logic import BlobStore
-from reference_impl.service_libs.health import health_routes
-from reference_impl.service_libs.http_errors import Refused, read_body, refuse_in_json
+from reference_impl.service_libs.health import healthy_app
+from reference_impl.service_libs.http_errors import Refused, read_body
 
 _log = structlog.get_logger()
 
 
 def build_app(blobs: BlobStore, *, max_blob_bytes: int) -> FastAPI:
     """``POST /v1/content?content_type=…`` stores a body, ``GET /v1/content/{id}`` gives it back."""
-    app = FastAPI(title="content_service", openapi_url=None)
-    refuse_in_json(app)
 
     async def needed() -> dict[str, bool]:
         return {"blobs": True}  # the folder was made before the app was
 
-    app.include_router(health_routes(needed))
+    app = healthy_app("content_service", needed)
 
     @app.post("/v1/content")
     async def store(request: Request, content_type: ContentType) -> JSONResponse:

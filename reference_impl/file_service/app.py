@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse
 
 from reference_impl.file_service.core_logic import Sent, UploadDesk
 from reference_impl.file_service.form import read_form
-from reference_impl.service_libs.health import Check, health_routes
-from reference_impl.service_libs.http_errors import Refused, read_body, refuse_in_json
+from reference_impl.service_libs.health import Check, healthy_app
+from reference_impl.service_libs.http_errors import Refused, read_body
 
 _FRAME_BYTES = 64 * 1024
 """What a multipart body may hold around the file itself."""
@@ -23,9 +23,7 @@ def build_app(desk: UploadDesk, needed: Check) -> FastAPI:
     ``POST /v1/files/{upload_id}/reprocess``: 202 when it is to be extracted anew; 404 without such an upload, 409 without
     an outcome yet.
     """
-    app = FastAPI(title="file_service", openapi_url=None)
-    refuse_in_json(app)
-    app.include_router(health_routes(needed))
+    app = healthy_app("file_service", needed)
 
     @app.post("/v1/files")
     async def upload(request: Request, idempotency_key: Annotated[str | None, Header()] = None) -> JSONResponse:

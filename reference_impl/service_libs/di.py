@@ -8,7 +8,6 @@ from typing import Any, NewType
 
 import structlog
 from dishka import AnyOf, Provider, Scope, WithParents, provide, provide_all
-from fastapi import FastAPI
 
 from reference_impl.service_libs import inbox, ledger, outbox, suspects
 from reference_impl.service_libs.backoff import Backoff
@@ -17,7 +16,7 @@ from reference_impl.service_libs.consumer import Consumer
 from reference_impl.service_libs.content_client import ContentClient
 from reference_impl.service_libs.database import Database, Migration
 from reference_impl.service_libs.errors import RedisUnavailable
-from reference_impl.service_libs.health import Reached, health_routes
+from reference_impl.service_libs.health import Reached, healthy_app
 from reference_impl.service_libs.hints import Hints
 from reference_impl.service_libs.idempotency import Idempotency, IdempotencyGuard, InboxGuard
 from reference_impl.service_libs.inbox import Inbox
@@ -142,8 +141,7 @@ class ConsumerProvider(Provider):
         async def needed() -> dict[str, bool]:
             return {**await reached.check(), "group": consumer.assigned}
 
-        app = FastAPI(title=settings.SERVICE, openapi_url=None)
-        app.include_router(health_routes(needed, lambda: {"redis": bool(redis.available)}))
+        app = healthy_app(settings.SERVICE, needed, lambda: {"redis": bool(redis.available)})
         return Service(app, (consumer.run, relay.run, retention.run), metrics)
 
 

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from fastapi import APIRouter
+from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from reference_impl.service_libs.content_client import ContentClient
 from reference_impl.service_libs.database import Database
 from reference_impl.service_libs.errors import ContentUnavailable
+from reference_impl.service_libs.http_errors import refuse_in_json
 from reference_impl.service_libs.kafka_bus import KafkaBus
 
 Check = Callable[[], Awaitable[Mapping[str, bool]]]
@@ -38,19 +39,20 @@ class Reached:
         }
 
 
-def health_routes(needed: Check, reported: Callable[[], Mapping[str, bool]] = dict) -> APIRouter:
-    """Routes over what is needed; what is only ``reported`` does not make a service unready."""
-    router = APIRouter()
+def healthy_app(title: str, needed: Check, reported: Callable[[], Mapping[str, bool]] = dict) -> FastAPI:
+    """An app that tells its health, and refuses in JSON; what is only ``reported`` does not make it unready."""
+    app = FastAPI(title=title, openapi_url=None)
+    refuse_in_json(app)
 
-    @router.get("/healthz")
+    @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
-    @router.get("/readyz")
+    @app.get("/readyz")
     async def readyz() -> JSONResponse:
         found = await needed()
         ready = all(found.values())
         body = {"status": "ready" if ready else "not ready", "needed": found, "reported": reported()}
         return JSONResponse(body, status_code=200 if ready else 503)
 
-    return router
+    return app

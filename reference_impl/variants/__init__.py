@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 CONSUMERS = frozenset({"essay_lifecycle", "batch_orchestrator", "spell_checker", "cj_assessment"})
 
-VARIANTS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
-    {
-        "setnx_only": ("reference_impl.variants.setnx_only:SetnxOnly", CONSUMERS),
-    }
-)
+VARIANTS: Mapping[str, tuple[str, frozenset[str]]] = {
+    "setnx_only": ("reference_impl.variants.setnx_only:SetnxOnly", CONSUMERS),
+}
 """Name to the provider that is put over the service's own, as ``"module:Name"``, and the services it is put over."""
