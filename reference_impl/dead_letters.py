@@ -5,8 +5,6 @@ the outbox, from where the running service's relay sends it to the topic it came
 have closed the event and skip it.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import base64

@@ -1,7 +1,5 @@
 """The batch orchestrator's settings."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from reference_impl.service_libs.settings import ConsumerSettings

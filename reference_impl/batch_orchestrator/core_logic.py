@@ -1,7 +1,5 @@
 """What a complete batch sets going, and what ends it: a pass is requested, then assessed."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 import sqlalchemy as sa

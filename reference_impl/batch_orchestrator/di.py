@@ -1,7 +1,5 @@
 """What the batch orchestrator is made of."""
 
-from __future__ import annotations
-
 from dishka import Provider
 
 from reference_impl.batch_orchestrator.config import BatchOrchestratorSettings

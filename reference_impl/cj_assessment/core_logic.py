@@ -1,7 +1,5 @@
 """Essays are admitted one by one; the last one of a pass requests its assessment."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import asdict
 

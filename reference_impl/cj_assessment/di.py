@@ -1,7 +1,5 @@
 """What the comparative judgement is made of."""
 
-from __future__ import annotations
-
 from dishka import Provider
 
 from reference_impl.cj_assessment.config import CjAssessmentSettings

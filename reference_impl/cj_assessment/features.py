@@ -1,7 +1,5 @@
 """What the judge looks at in an essay."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

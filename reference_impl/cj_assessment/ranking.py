@@ -3,8 +3,6 @@
 Only additions in a fixed order, multiplications and divisions: any machine comes to the same ranking, to the last bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum

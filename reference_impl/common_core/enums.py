@@ -1,7 +1,5 @@
 """The closed sets of words that services exchange."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 

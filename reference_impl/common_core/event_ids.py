@@ -4,8 +4,6 @@ An id comes from type, source service, business key and occurrence alone. Clocks
 part in it, so a publish tried again, or work done again after a crash, keeps its id.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from uuid import UUID, uuid5

@@ -6,8 +6,6 @@ A batch goes through the pipeline once, and once more each time that one of its 
 has a ``pipeline_id``, and every event of the pass carries it.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Annotated, ClassVar, Generic, TypeVar
 from uuid import UUID

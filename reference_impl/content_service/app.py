@@ -1,7 +1,5 @@
 """The content service's HTTP side."""
 
-from __future__ import annotations
-
 import asyncio
 
 import structlog

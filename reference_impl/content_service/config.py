@@ -1,7 +1,5 @@
 """The content service's settings."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Blobs on disk: there under their name wholly, or not at all."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

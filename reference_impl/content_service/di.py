@@ -1,7 +1,5 @@
 """What the content service is made of."""
 
-from __future__ import annotations
-
 from dishka import Provider
 
 from reference_impl.content_service.app import build_app

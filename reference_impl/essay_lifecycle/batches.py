@@ -1,7 +1,5 @@
 """Batches: how many of a batch's essays have their outcome, and which pass through the pipeline is the latest."""
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 
 from reference_impl.common_core.events import UploadOutcome

@@ -1,7 +1,5 @@
 """What the outcomes of uploads do to an essay, and to its batch."""
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 
 from reference_impl.common_core.events import (

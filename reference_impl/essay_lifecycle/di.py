@@ -1,7 +1,5 @@
 """What the essay lifecycle is made of."""
 
-from __future__ import annotations
-
 from dishka import Provider
 
 from reference_impl.essay_lifecycle.config import EssayLifecycleSettings

@@ -1,7 +1,5 @@
 """An essay's states, and which may follow which."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from reference_impl.service_libs.errors import IllegalTransition

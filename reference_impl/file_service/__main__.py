@@ -1,7 +1,5 @@
 """``python -m reference_impl.file_service``: the service; with ``reprocess``, the command of that name."""
 
-from __future__ import annotations
-
 import sys
 
 from reference_impl.file_service import reprocess

@@ -1,7 +1,5 @@
 """The file service's HTTP side: the front door."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Request

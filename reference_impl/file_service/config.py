@@ -1,7 +1,5 @@
 """The file service's settings."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt

@@ -1,7 +1,5 @@
 """Raw first: an upload's bytes are durable, and then it is recorded, before anything reads them."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """What the file service is made of."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 
 from dishka import Provider

@@ -3,8 +3,6 @@
 Time is the process's CPU time, so a busy machine changes no outcome. Memory is what the process may map.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -4,8 +4,6 @@ What an upload's version fixes is how its text is finished. A mend of the readin
 kept the old reading would give new uploads a text with words missing. So "the same" holds within a release.
 """
 
-from __future__ import annotations
-
 import codecs
 import io
 import posixpath

@@ -1,7 +1,5 @@
 """A form as a client posts it: ``multipart/form-data`` by RFC 7578, RFC 2046 and RFC 2183, from a body in memory."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

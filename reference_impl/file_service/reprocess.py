@@ -1,7 +1,5 @@
 """``python -m reference_impl.file_service reprocess``: a deliberate second fact about uploads that have their outcome."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import sys

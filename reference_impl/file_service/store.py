@@ -1,7 +1,5 @@
 """Uploads in the database: recorded once, in a batch with room, claimed by one worker at a time, finished once."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields

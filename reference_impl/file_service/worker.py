@@ -1,7 +1,5 @@
 """Steps 3 to 5: what was recorded is extracted, validated, stored and told, also after a restart."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Trying again, ever more slowly, and not all at the same moment."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable

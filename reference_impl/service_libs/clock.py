@@ -1,7 +1,5 @@
 """The one place that knows what time it is; everything else is given a ``Clock``."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Protocol
 

@@ -4,8 +4,6 @@ Each partition has at most one delivery in work; partitions go on beside each ot
 batch is in work. Offsets are committed last, and never past a delivery that is not finished.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
@@ -48,7 +46,7 @@ class Consumer:
     suspects: Suspects
     backoff: Backoff
     metrics: Metrics
-    _session: _Session | None = field(default=None, init=False)
+    _session: "_Session | None" = field(default=None, init=False)
 
     @property
     def assigned(self) -> bool:

@@ -3,8 +3,6 @@
 The function is given the transaction and cannot await, so nothing can be called over the network inside it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The form of a dead letter: what was set aside, by whom, from where, why, and its bytes."""
 
-from __future__ import annotations
-
 import base64
 
 import orjson

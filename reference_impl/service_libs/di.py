@@ -1,7 +1,5 @@
 """Providers of what services share. dishka ends what it started in the opposite order, also when one fails."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random, SystemRandom
 from typing import Any, NewType

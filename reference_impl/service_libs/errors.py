@@ -1,7 +1,5 @@
 """Whose fault an error is: a dependency's, tried again for ever, or the handler's own, which spends attempts."""
 
-from __future__ import annotations
-
 import sqlite3
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError

@@ -1,7 +1,5 @@
 """``/healthz`` says that the process lives, ``/readyz`` that what it needs was reached."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass

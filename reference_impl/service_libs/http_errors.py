@@ -1,7 +1,5 @@
 """Refusals over HTTP: always JSON, ``{"error": a word, "detail": a sentence}``."""
 
-from __future__ import annotations
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse

@@ -11,8 +11,6 @@
 Safety rests on step 5 alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """A consumer's durable memory: which messages it has closed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

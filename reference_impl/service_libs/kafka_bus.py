@@ -1,7 +1,5 @@
 """Publishing to Kafka: idempotent producer, acks=all, bounded waits."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 

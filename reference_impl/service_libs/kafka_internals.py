@@ -7,8 +7,6 @@ then on: such a name gets surrogates, and the record is malformed (see ``message
 
 # ruff: noqa: SLF001
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from typing import Any

@@ -3,8 +3,6 @@
 It has no unique constraint, on purpose: only the inbox prevents a second row, so a duplicate can be seen.
 """
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 
 from reference_impl.service_libs.database import METADATA, Migration

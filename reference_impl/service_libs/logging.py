@@ -1,7 +1,5 @@
 """Structured logs: one JSON object a line on stderr, with an aware ISO time. Settings are never logged."""
 
-from __future__ import annotations
-
 import logging
 import sys
 

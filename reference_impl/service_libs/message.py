@@ -1,7 +1,5 @@
 """What a consumer is handed, and what it makes of it: a delivery is read into a message with an identity."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a service counts, for Prometheus. Each service has a registry of its own; nothing is counted globally."""
 
-from __future__ import annotations
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 

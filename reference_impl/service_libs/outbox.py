@@ -3,8 +3,6 @@
 They leave at least once and in order per key. A relay that dies at any line loses nothing; it may publish twice.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Postgres through psycopg: several transactions at once, each wait bounded, each commit synced."""
 
-from __future__ import annotations
-
 import select
 from typing import Any, TypeVar
 

@@ -1,7 +1,5 @@
 """What the shared parts are to one another: small protocols, so that each can be tested against a fake."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple, Protocol
 
 from reference_impl.common_core.enums import ContentType

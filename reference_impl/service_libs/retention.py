@@ -1,7 +1,5 @@
 """What has served its purpose goes: events that were sent, and the memory of events that no topic holds any more."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """One service process: its HTTP side, what runs beside it, and an orderly end."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """Settings from environment variables: safe defaults, clear errors. The defaults are meant for production."""
 
-from __future__ import annotations
-
 import sys
 from typing import ClassVar, TypeVar
 

@@ -1,7 +1,5 @@
 """SQLite in WAL: one writer at a time, each commit synced."""
 
-from __future__ import annotations
-
 import math
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event

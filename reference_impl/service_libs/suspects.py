@@ -6,8 +6,6 @@ the first event of that partition, which was in its hands, is a suspect. Suspect
 nothing else in work beside them, and each handling is noted before it begins: a note whose process ended counts.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager

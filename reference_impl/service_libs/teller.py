@@ -1,7 +1,5 @@
 """Follow-up events: what a consumer tells because of what it was told."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sqlalchemy import Connection

@@ -1,7 +1,5 @@
 """What a request to correct an essay comes to."""
 
-from __future__ import annotations
-
 import asyncio
 
 import sqlalchemy as sa

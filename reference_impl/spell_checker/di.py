@@ -1,7 +1,5 @@
 """What the spell checker is made of."""
 
-from __future__ import annotations
-
 from dishka import Provider
 
 from reference_impl.service_libs.di import consumer_providers

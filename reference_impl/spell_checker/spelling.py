@@ -1,12 +1,11 @@
 """Corrects English words that are one edit away from a known one."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from string import ascii_lowercase
+from typing import Self
 
 from spellchecker import SpellChecker
 
@@ -35,7 +34,7 @@ class Spelling:
         self._correction = lru_cache(_REMEMBERED)(self._find)
 
     @classmethod
-    def english(cls) -> Spelling:
+    def english(cls) -> Self:
         """With the dictionary that pyspellchecker brings; reading it takes part of a second."""
         # Its own search tries 70 letters, not 26, and leaves ties to the order of a set.
         return cls(dict(SpellChecker(language="en").word_frequency.dictionary))

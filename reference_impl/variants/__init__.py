@@ -1,7 +1,5 @@
 """The reference with one deliberate flaw each, to prove that the harness sees it. One flaw, one file, one row."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 CONSUMERS = frozenset({"essay_lifecycle", "batch_orchestrator", "spell_checker", "cj_assessment"})

@@ -1,7 +1,5 @@
 """``python -m reference_impl.variants VARIANT SERVICE``: a service of the reference, with one provider swapped."""
 
-from __future__ import annotations
-
 import sys
 from importlib import import_module
 

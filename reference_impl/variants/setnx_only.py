@@ -3,8 +3,6 @@
 It loses the event of a consumer that dies after the claim, and doubles the effect once Redis has forgotten it.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import dataclass
 

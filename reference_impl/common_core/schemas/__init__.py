@@ -1,7 +1,5 @@
 """The JSON Schema of each event, in a file beside this one: what a service in another language is written against."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``python -m reference_impl.common_core.schemas [--check]``."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence
