@@ -10,7 +10,7 @@ S = TypeVar("S", bound="ServiceSettings")
 
 
 class Settings(BaseSettings):
-    """Frozen; what stands below a field is its meaning in the generated table."""
+    """Frozen; what stands below a field is its meaning in the generated table. What may hold a password is in no repr."""
 
     model_config = SettingsConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -31,7 +31,7 @@ class ServiceSettings(Settings):
 class DatabaseSettings(Settings):
     """Where a service keeps what it must not forget."""
 
-    database_url: str = Field(description="sqlite:///PATH, or postgresql://USER@HOST:PORT/NAME")
+    database_url: str = Field(description="sqlite:///PATH, or postgresql://USER@HOST:PORT/NAME", repr=False)
     database_busy_seconds: PositiveFloat = 5.0
     """Longest wait for a connection or a lock."""
     retention_hours: PositiveInt = 14 * 24
@@ -91,7 +91,7 @@ class PublisherSettings(ServiceSettings, DatabaseSettings, ContentSettings, Kafk
 class RedisSettings(Settings):
     """How Redis is reached; it is never needed for an answer to be right."""
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
     """Redis's address."""
     redis_connect_timeout_seconds: PositiveFloat = 0.5
     """Longest wait for a connection to Redis."""

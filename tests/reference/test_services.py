@@ -167,3 +167,12 @@ def test_an_unknown_variant_is_refused():
     )
     assert asked.returncode == 1
     assert b"variants: setnx_only" in asked.stderr
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_no_password_is_in_the_repr_of_a_part(service_environment, monkeypatch, name):
+    monkeypatch.setenv("REDIS_URL", "redis://:secret@127.0.0.1:1/0")
+    monkeypatch.setenv("DATABASE_URL", f"{service_environment['DATABASE_URL']}-secret")
+    container, service = await built(name)
+    await container.close()
+    assert "secret" not in repr(service)
