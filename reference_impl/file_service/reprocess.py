@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
 from sqlalchemy import ColumnElement
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,7 +14,7 @@ from reference_impl.file_service.extractor import NEWEST
 from reference_impl.file_service.store import UPLOAD, reprocess
 from reference_impl.service_libs.clock import SystemClock
 from reference_impl.service_libs.database import Database
-from reference_impl.service_libs.settings import DatabaseSettings
+from reference_impl.service_libs.settings import DatabaseSettings, load
 
 _EPILOG = """\
 The running service does the work; this only asks for it, in one transaction. It needs DATABASE_URL, nothing else.
@@ -37,11 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("--all and --since go together")
     which = UPLOAD.c.upload_id == asked.upload if asked.upload is not None else UPLOAD.c.received_at >= asked.since
     try:
-        found = asyncio.run(_reprocess(DatabaseSettings(), which, asked.extractor_version))
-    except ValidationError as error:
-        for each in error.errors():
-            _say(f"environment variable {'_'.join(map(str, each['loc'])).upper()}: {each['msg']}")
-        return 2
+        found = asyncio.run(_reprocess(load(DatabaseSettings, "reprocess"), which, asked.extractor_version))
     except (SQLAlchemyError, OSError, ValueError) as error:
         _say(f"the database at DATABASE_URL could not be used, and nothing was changed: {error}")
         return 2

@@ -146,7 +146,7 @@ class ConsumerProvider(Provider):
 def own_provider(settings: type[ServiceSettings], *sources: Callable[..., Any]) -> Provider:
     """A service's settings, also as each of the kinds of settings that they are, and what is made by its own sources."""
     provider = Provider(scope=Scope.APP)
-    provider.provide(lambda: load(settings), provides=WithParents[settings])  # type: ignore[misc, valid-type]
+    provider.provide(lambda: load(settings, settings.SERVICE), provides=WithParents[settings])  # type: ignore[misc, valid-type]
     provider.provide_all(*sources)
     return provider
 

@@ -6,7 +6,7 @@ from typing import ClassVar, TypeVar
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-S = TypeVar("S", bound="ServiceSettings")
+S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseSettings):
@@ -122,12 +122,12 @@ class ConsumerSettings(PublisherSettings, RedisSettings):
     """Failures of the handler's own, or ends of the process over it, after which an event is set aside."""
 
 
-def load(settings: type[S]) -> S:
-    """Read the environment; on a wrong or missing variable say which and why, and end with status 2."""
+def load(settings: type[S], who: str) -> S:
+    """Read the environment; on a wrong or missing variable say ``who`` needs which and why, and end with status 2."""
     try:
         return settings()
     except ValidationError as error:
         for found in error.errors():
             name = "_".join(str(part) for part in found["loc"]).upper()
-            sys.stderr.write(f"{settings.SERVICE}: environment variable {name}: {found['msg']}\n")
+            sys.stderr.write(f"{who}: environment variable {name}: {found['msg']}\n")
         raise SystemExit(2) from None

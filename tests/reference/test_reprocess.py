@@ -236,8 +236,10 @@ def test_wrong_usage_is_status_2_and_changes_nothing(uploads_at, arguments):
 
 def test_without_a_database_it_is_status_2_and_says_which_variable(monkeypatch, capsys):
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    assert main(["--upload", "u1"]) == 2
-    assert "environment variable DATABASE_URL: Field required" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["--upload", "u1"])
+    assert ended.value.code == 2
+    assert "reprocess: environment variable DATABASE_URL: Field required" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("url", ["oracle://somewhere", "no url"])

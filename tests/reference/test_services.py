@@ -107,7 +107,7 @@ def test_a_missing_variable_ends_the_start_and_is_named(monkeypatch, capsys):
     monkeypatch.delenv("BLOB_DIR", raising=False)
     monkeypatch.setenv("PORT", "no number")
     with pytest.raises(SystemExit) as ended:
-        load(ContentServiceSettings)
+        load(ContentServiceSettings, "content_service")
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert "content_service: environment variable PORT: " in said
@@ -115,7 +115,7 @@ def test_a_missing_variable_ends_the_start_and_is_named(monkeypatch, capsys):
 
 
 def test_a_consumers_defaults_are_safe(service_environment):
-    settings = load(EssayLifecycleSettings)
+    settings = load(EssayLifecycleSettings, "essay_lifecycle")
     assert settings.ttl_seconds == 86_400
     assert settings.group == "essay_lifecycle"
     assert settings.listen_host == "127.0.0.1"
