@@ -71,19 +71,13 @@ async def _prepare(
             text = (await content.fetch_content(data.text_storage_id)).decode()
             return data, {
                 "state": EssayState.READY,
-                "raw_file_storage_id": data.raw_file_storage_id,
                 "text_storage_id": data.text_storage_id,
                 "characters": len(text),
                 "words": len(text.split()),
                 "reason": None,
             }
         case EssayValidationFailedV1() as data:
-            return data, {
-                "state": EssayState.REJECTED,
-                "raw_file_storage_id": data.raw_file_storage_id,
-                "text_storage_id": None,
-                "reason": data.reason.value,
-            }
+            return data, {"state": EssayState.REJECTED, "text_storage_id": None, "reason": data.reason.value}
         case other:
             raise TypeError(f"no outcome of an upload: {type(other).__name__}")
 
@@ -92,7 +86,7 @@ def _settle(
     transaction: sa.Connection, outcome: UploadOutcome, values: dict[str, object]
 ) -> BatchEssaysReadyV1 | None:
     """Set the essay's state; what to tell, if that completes its batch, or changes a complete one."""
-    values = values | {"occurrence": outcome.occurrence}
+    values = values | outcome.model_dump(include={"raw_file_storage_id", "occurrence"})
     first = insert_if_absent(transaction, ESSAY, essay_id=outcome.upload_id, batch_id=outcome.batch_id, **values)
     complete = batches.count(transaction, outcome, first=first)
     changed = first or _change(transaction, outcome.upload_id, values)

@@ -183,13 +183,11 @@ class Relay:
         try:
             await self.bus.publish(row.topic, row.key, row.value)
         except KafkaRefused as error:
-            await self._refuse(row, str(error))
-
-    async def _refuse(self, row: Unsent, why: str) -> None:
-        _log.error("refused for good", topic=row.topic, key=row.key, entry=row.entry, size=len(row.value), error=why)
-        self.metrics.refused.inc()
-        refused = sa.update(OUTBOX).where(OUTBOX.c.entry == row.entry).values(refused=why)
-        await self.database.write(lambda transaction: transaction.execute(refused))
+            size = len(row.value)
+            _log.error("refused for good", topic=row.topic, key=row.key, entry=row.entry, size=size, error=str(error))
+            self.metrics.refused.inc()
+            refused = sa.update(OUTBOX).where(OUTBOX.c.entry == row.entry).values(refused=str(error))
+            await self.database.write(lambda transaction: transaction.execute(refused))
 
     async def _is_our_turn(self) -> bool:
         now = self.clock.now()
