@@ -221,12 +221,8 @@ def main(arguments: list[str] | None = None) -> int:
     if parsed.run is _replay and "DATABASE_URL" not in os.environ:
         parser.error("set DATABASE_URL to the consumer's database")
 
-    async def bounded() -> None:
-        async with asyncio.timeout(_LONGEST_SECONDS):
-            await parsed.run(parsed)
-
     try:
-        asyncio.run(bounded())
+        asyncio.run(asyncio.wait_for(parsed.run(parsed), _LONGEST_SECONDS))
     except (NotReplayed, KafkaError, DBAPIError, OSError, ValueError) as error:
         sys.stderr.write(f"{error if isinstance(error, NotReplayed) else repr(error)}\n")
         return 2 if isinstance(error, NotReplayed) else 1
