@@ -36,17 +36,18 @@ class Backoff:
             raise asyncio.CancelledError
         await asyncio.sleep(self.delay(failures))
 
-    async def persist(self, step: Callable[[], Awaitable[T]], what: str) -> T:
-        """Try a step again for as long as it fails by a dependency's fault; other errors go through."""
+    async def persist(self, step: Callable[[], Awaitable[T]], what: str, *, whatever: bool = False) -> T:
+        """Try a step again for as long as it fails by a dependency's fault, or ``whatever`` its error is."""
         failures = 0
         while True:
             try:
                 return await step()
             except Exception as error:
-                if not is_dependency_error(error):
+                ours = not is_dependency_error(error)
+                if ours and not whatever:
                     raise
                 failures += 1
-                _log.warning("tried again", what=what, failures=failures, error=repr(error))
+                _log.warning("tried again", what=what, failures=failures, error=repr(error), exc_info=ours)
                 await self.wait(failures)
 
 

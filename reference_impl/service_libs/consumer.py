@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -173,25 +174,16 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                 record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)
             )
             self._consumer.metrics.deliveries.labels(delivery.topic).inc()
-            await self._until_finished(delivery)
+            what = f"consume {delivery.topic}:{delivery.partition}:{delivery.offset}"
+            consume = partial(self._consumer.subscription.consume, delivery)
+            # Whatever an error says, to go on would lose the delivery.
+            await self._consumer.backoff.persist(consume, what, whatever=True)
             if self._workers.get(partition) is not asyncio.current_task() and not self._stopping:
                 return  # outlived its time: the partition is another's, and so is its offset
             self._finished[partition] = self._reached[partition] = record.offset + 1
             self._progress.set()
         if partition in self._client.assignment():
             self._client.resume(partition)
-
-    async def _until_finished(self, delivery: Delivery) -> None:
-        failures = 0
-        while True:
-            try:
-                await self._consumer.subscription.consume(delivery)
-            except Exception:  # noqa: BLE001 - whatever it was, to go on would lose the delivery
-                failures += 1
-                _log.exception("delivery not finished", partition=delivery.partition, offset=delivery.offset)
-                await self._consumer.backoff.wait(failures)
-            else:
-                return
 
     async def _stop_workers(self) -> None:
         """Let each finish the delivery in hand, for a short while; what is abandoned will be delivered again."""
