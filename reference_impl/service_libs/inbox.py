@@ -62,8 +62,7 @@ class Inbox:
 
     def look(self, transaction: sa.Connection, message: Message) -> Closing:
         """What closing the message would come to."""
-        key = {"consumer": message.consumer, "event_id": message.event_id}
-        known = transaction.execute(_KNOWN, key).one_or_none()
+        known = transaction.execute(_KNOWN, message.key).one_or_none()
         if known is None:
             return Closing.NEW
         if known.digest != message.digest:
@@ -73,11 +72,10 @@ class Inbox:
     def close(self, transaction: sa.Connection, message: Message, closed_as: str = APPLIED) -> Closing:
         """Insert the message's row, first thing in its transaction, and say what was there."""
         closed = {"closed_as": closed_as, "applied_at": self.clock.now() if closed_as == APPLIED else None}
-        key = {"consumer": message.consumer, "event_id": message.event_id}
-        if insert_if_absent(transaction, INBOX, **key, digest=message.digest, **closed):
+        if insert_if_absent(transaction, INBOX, **message.key, **closed):
             return Closing.NEW
         closing = self.look(transaction, message)
-        if closing is Closing.CONFLICT and insert_if_absent(transaction, QUARANTINE, **key, digest=message.digest):
+        if closing is Closing.CONFLICT and insert_if_absent(transaction, QUARANTINE, **message.key):
             reason = "another payload was delivered under this event id before"
             self._report(transaction, message, DeadLetterKind.CONFLICT, reason, 0)
         return closing

@@ -27,12 +27,4 @@ _RECORD = sa.insert(EFFECT_LEDGER)
 
 def record(transaction: sa.Connection, message: Message, business_key: str) -> None:
     """Write down that a message was applied, in the transaction that applies it."""
-    transaction.execute(
-        _RECORD,
-        {
-            "consumer": message.consumer,
-            "event_id": message.event_id,
-            "business_key": business_key,
-            "digest": message.digest,
-        },
-    )
+    transaction.execute(_RECORD, {**message.key, "business_key": business_key})

@@ -42,6 +42,11 @@ class Message:
     event: EventEnvelope[Any] | None = None
 
     @property
+    def key(self) -> dict[str, str]:
+        """What it is remembered by, and of which payload: values of the columns of these names."""
+        return {"consumer": self.consumer, "event_id": self.event_id, "digest": self.digest}
+
+    @property
     def data(self) -> Any:  # noqa: ANN401 - one of the types that its consumer accepts
         """The event's ``data``. Raises ``ValueError`` if there is none to read."""
         if self.event is None:

@@ -149,8 +149,7 @@ class Suspects:
 
     def _note(self, transaction: sa.Connection, message: Message) -> int:
         """How many processes ended over it."""
-        key = {"consumer": message.consumer, "event_id": message.event_id, "digest": message.digest}
-        insert_if_absent(transaction, SUSPECT, **key, holder=self._me, ended=False)
+        insert_if_absent(transaction, SUSPECT, **message.key, holder=self._me, ended=False)
         ended = sa.select(sa.func.count()).where(_same(message), SUSPECT.c.ended)
         return int(transaction.execute(ended).scalar_one())
 
@@ -160,8 +159,4 @@ def _partition(message: Message) -> Partition:
 
 
 def _same(message: Message) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        SUSPECT.c.consumer == message.consumer,
-        SUSPECT.c.event_id == message.event_id,
-        SUSPECT.c.digest == message.digest,
-    )
+    return sa.and_(*(SUSPECT.c[name] == value for name, value in message.key.items()))
