@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint unit real scenarios docker test-docker pulled busy postgres bench soak docs readme lock image clean help
+.PHONY: setup demo test lint unit real scenarios docker test-docker pulled busy postgres bench soak docs readme lock image dist dist-demo clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -91,5 +91,15 @@ image:  ## the images of the reference's services and of its load, for Docker
 	@docker build --quiet --target services --tag oneffect-reference:0.1.0 .
 	@docker build --quiet --target load --tag oneffect-load:0.1.0 .
 
+dist:  ## the sdist and the wheel, built as a user's pip would build them, and checked; nothing is published
+	@rm -rf dist; tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv $$tools && \
+	  $$tools/bin/python -m pip install --quiet --disable-pip-version-check build==1.6.1 twine==7.0.0 && \
+	  $$tools/bin/python -m build --outdir dist . && $$tools/bin/python -m twine check --strict dist/*
+
+dist-demo: dist  ## the demo out of that wheel, in an environment of its own and outside of the repository
+	@user=$$(mktemp -d) && trap 'rm -rf "$$user"' EXIT && $(PYTHON) -m venv $$user/venv && \
+	  $$user/venv/bin/python -m pip install --quiet --disable-pip-version-check "$$(echo dist/*.whl)[native,reference]" && \
+	  cd $$user && venv/bin/oneffect setup && venv/bin/oneffect demo
+
 clean:  ## what was built and recorded here
-	rm -rf $(VENV) .oneffect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist .oneffect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from harness.commands.options import Out, Seed
-from harness.commands.places import out_folder, scenario_folder
+from harness.commands.places import out_folder, own_scenarios, scenario_folder
 from harness.commands.run import drawn
-from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.plan import Plan
@@ -30,6 +29,8 @@ RUNS: Final = (*((name, None) for name in SCENARIOS), *((name, VARIANT) for name
 def demo(seed: Seed = None, out: Out = None) -> None:
     """Run the scenarios on the reference, and on a variant that is wrong on purpose and must be found out.
 
+    Outside of a checkout they are the ones that were installed. The reference needs oneffect[native,reference].
+
     Exit status: 0 if every verdict is the one its scenario expects, 1 if not, 4 the stack could not start,
     130 interrupted.
 
@@ -40,26 +41,17 @@ def demo(seed: Seed = None, out: Out = None) -> None:
       oneffect demo --seed 41
     """
     from harness.commands.interrupt import until_interrupted
-    from harness.plan import make_plan
     from harness.reports.progress import Board
     from harness.reports.terminal import console
 
-    folder = scenario_folder(Path.cwd())
-    if folder is None or not all((folder / f"{name}.yaml").is_file() for name, _ in RUNS):
-        raise UsageError(
-            "the demo needs the project's own scenarios/ folder, here or above; go to a checkout of the project"
-        )
     seed = drawn(seed)
-    plans = [
-        make_plan(folder / f"{name}.yaml", system_path=None, variant=variant, seed=seed, stack="auto")
-        for name, variant in RUNS
-    ]
+    made = plans(seed)
     printer = console()
     printer.print(f"seed {seed}")
     runs_folder = out_folder(out)
     begun = time.monotonic()
     with Board(console(stderr=True), time.monotonic) as board:
-        cases = until_interrupted(_all(plans, runs_folder, board), runs_folder)
+        cases = until_interrupted(_all(made, runs_folder, board), runs_folder)
     _tell(cases)
     as_expected = all(case.as_expected for case in cases)
     printer.print(
@@ -67,6 +59,19 @@ def demo(seed: Seed = None, out: Out = None) -> None:
         f"seed {seed}, {time.monotonic() - begun:.0f} s"
     )
     raise typer.Exit(0 if as_expected else 1)
+
+
+def plans(seed: int) -> list[Plan]:
+    """Every run of the demo, of the nearest ``scenarios/`` that has them all, else of those that came with the harness."""
+    from harness.plan import make_plan
+
+    near = scenario_folder(Path.cwd())
+    complete = near is not None and all((near / f"{name}.yaml").is_file() for name, _ in RUNS)
+    folder = near if near is not None and complete else own_scenarios()
+    return [
+        make_plan(folder / f"{name}.yaml", system_path=None, variant=variant, seed=seed, stack="auto")
+        for name, variant in RUNS
+    ]
 
 
 async def _all(plans: Sequence[Plan], out: Path, board: Board) -> list[Case]:

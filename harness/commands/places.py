@@ -21,12 +21,24 @@ def scenario_folder(start: Path) -> Path | None:
     return None
 
 
+def own_scenarios() -> Path:
+    """The scenarios that came with the harness: as installed, or those of the checkout."""
+    beside = Path(__file__).parents[2]
+    installed = beside / "oneffect_scenarios"
+    return installed if installed.is_dir() else beside / "scenarios"
+
+
 def scenario(name: str, start: Path) -> Path:
-    """The file of a scenario given by path or by name; UsageError with the nearest names."""
+    """The file of a scenario given by path or by name; UsageError with the nearest names.
+
+    Where there is no ``scenarios/``, names are those of the demo's scenarios, so that its runs can be made again.
+    """
     path = Path(name)
     if path.suffix == ".yaml" or "/" in name or there(path):
         return path
     folder = scenario_folder(start)
+    if folder is None and there(own_scenarios() / f"{name}.yaml"):
+        folder = own_scenarios()
     if folder is None:
         raise UsageError(f"no scenario {name!r}: it is no file, and there is no scenarios/ folder here or above")
     found = folder / f"{name}.yaml"

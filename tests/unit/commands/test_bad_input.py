@@ -182,9 +182,8 @@ def test_out_that_cannot_be_made(project: Path, lab, say) -> None:
     assert not lab.started
 
 
-def test_no_project_for_the_demo(tmp_path: Path, lab, say, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_project(tmp_path: Path, lab, say, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    refused(say("demo"), "scenarios/", "checkout")
-    refused(say("run", "control"), "control", "scenarios/")
+    refused(say("run", "nightly"), "nightly", "scenarios/")
     refused(say("list", "scenarios"), "scenarios/")
     assert not lab.started

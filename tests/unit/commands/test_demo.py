@@ -27,6 +27,13 @@ def test_every_run_is_made_on_two_stacks_at_once(project: Path, lab, say) -> Non
     assert len(set(lab.stacks)) == 2
 
 
+def test_where_a_project_lacks_one_of_them_all_are_those_that_came_with_the_harness(project: Path, lab, say) -> None:
+    (project / "scenarios" / "network.yaml").unlink()
+    assert say("demo", "--seed", "7").exit_code == 0
+    assert {plan.label for plan in lab.plans} == LABELS
+    assert {plan.system.name for plan in lab.plans} == {"reference-lifecycle"}
+
+
 def test_each_anomaly_has_its_story(project: Path, lab, say) -> None:
     said = say("demo").stdout
     assert "event 7f3a… ledger  redelivery setnx_only" in said
