@@ -5,18 +5,17 @@ Run as ``python docs/generate.py``; ``pages()`` gives the same texts to the test
 
 from __future__ import annotations
 
-import ast
 import inspect
+import json
 from collections.abc import Iterator
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import click
 import typer
-from pydantic import BaseModel
 
+from harness.commands.schema import File, fault_parameters, json_schema
 from harness.files import load
 from harness.system import System
 
@@ -85,7 +84,19 @@ def _faults() -> str:
         parameters = ", ".join(_field(field, info) for field, info in kind.model_fields.items()) or "none"
         heals = "yes: give `for:`" if kind.heals else "no: refuses `for:`"
         lines.append(f"| `{name}` | {kind.target} | {heals} | {parameters} | {kind.summary} |")
-    return "\n".join([*lines, "", *_bites(), "", *_stacks()]) + "\n"
+    return "\n".join([*lines, "", *_parameters(), "", *_bites(), "", *_stacks()]) + "\n"
+
+
+def _parameters() -> Iterator[str]:
+    """How the parameters of each fault are written."""
+    from harness.faults import TABLE
+
+    yield "# Parameters\n"
+    yield "| fault | parameter | written | default | meaning |"
+    yield "|---|---|---|---|---|"
+    for name in sorted(TABLE):
+        for row in _rows(fault_parameters(name)):
+            yield f"| `{name}` {row}"
 
 
 def _bites() -> Iterator[str]:
@@ -161,26 +172,31 @@ def _comments(source: str) -> dict[str, str]:
     return found
 
 
-def _scenario_file() -> str:
-    from harness import scenario
+def _file(file: File, title: str, *names: str) -> str:
+    """The page of one file: the whole, then each of its parts in the order of ``names``."""
+    schema = json_schema(file)
+    whole = schema.get("else", schema)
+    parts = {"The whole": whole, **{name: schema["$defs"][name] for name in names}}
+    kinds = {part for part in schema["$defs"] if not part.startswith("Extending")}
+    if missing := kinds - set(names):
+        raise LookupError(f"{file}: {', '.join(sorted(missing))} has no section")
+    schema_line = f"`oneffect schema {file}` prints all of it as JSON Schema.\n"
+    return f"# {title}\n\n{schema_line}\n" + "\n".join(_part(name, part) for name, part in parts.items())
 
-    models = [scenario.Scenario, scenario.LoadShape, scenario.FaultLine, scenario.AgainLine, scenario.Expected]
-    return "# The scenario file\n\n" + "\n".join(_model(model) for model in models)
+
+def _scenario_file() -> str:
+    names = ("LoadShape", "FaultLine", "AgainLine", "Expected")
+    return _file(File.SCENARIO, "The scenario file", *names)
 
 
 def _system_file() -> str:
-    from harness import system
-
-    names = ["System", "Dependency", "Service", "Load", "UploadLoad", "Events", "Where", "Outcome", "Effects", "Sql"]
-    models = [getattr(system, name) for name in [*names, "Blobs", "DeadLetters", "Request", "Variants"]]
-    return "# The system file\n\n" + "\n".join(_model(model) for model in models)
+    names = ("Dependency", "Service", "Load", "UploadLoad", "PublishLoad", "Events", "Where", "Outcome", "Effects")
+    more = ("Sql", "Blobs", "DeadLetters", "Request", "Variants")
+    return _file(File.SYSTEM, "The system file", *names, *more)
 
 
 def _addresses_file() -> str:
-    from harness import addresses
-
-    models = [addresses.Addresses, addresses.LinkAddress, addresses.LoginAs, addresses.Names, addresses.Commands]
-    return "# The addresses file\n\n" + "\n".join(_model(model) for model in models)
+    return _file(File.ADDRESSES, "The addresses file", "LinkAddress", "LoginAs", "Names", "Commands")
 
 
 def _settings() -> str:
@@ -215,33 +231,59 @@ def _leaves(kind: type[Any]) -> Iterator[type[Any]]:
         yield from _leaves(each)
 
 
-def _model(model: type[BaseModel]) -> str:
-    meanings = _meanings(model)
-    more, rule = (" meaning |", "---|") if meanings else ("", "")
-    lines = [
-        f"## {model.__name__}\n",
-        inspect.getdoc(model) or "",
-        "",
-        f"| field | default |{more}",
-        f"|---|---|{rule}",
-    ]
-    for name, info in model.model_fields.items():
-        default = "needed" if info.is_required() else f"`{info.get_default(call_default_factory=True)!r}`"
-        meaning = f" {meanings.get(name, '')} |" if meanings else ""
-        lines.append(f"| `{info.alias or name}` | {default} |{meaning}")
-    return "\n".join(lines) + "\n"
+def _part(name: str, part: dict[str, Any]) -> str:
+    lines = [f"## {name}\n", part["description"], "", "| field | written | default | meaning |", "|---|---|---|---|"]
+    return "\n".join([*lines, *_rows(part)]) + "\n"
 
 
-def _meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Field -> the docstring below it."""
-    (definition,) = ast.parse(inspect.getsource(model)).body
-    assert isinstance(definition, ast.ClassDef)  # noqa: S101 - a model is a class
-    return {
-        field.target.id: " ".join(said.value.value.split()).replace("``", "`")
-        for field, said in pairwise(definition.body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant) and isinstance(said.value.value, str)
-    }
+def _rows(part: dict[str, Any]) -> Iterator[str]:
+    for field, schema in part["properties"].items():
+        needed = field in part.get("required", ())
+        default = "needed" if needed else f"`{_yaml(schema['default'])}`" if "default" in schema else ""
+        meaning = " ".join(schema.get("description", "").split())
+        yield f"| `{field}` | {_cell(_form(schema, needed or 'default' in schema))} | {default} | {_cell(meaning)} |"
+
+
+def _form(schema: dict[str, Any], nullable: bool = True) -> str:  # noqa: C901, FBT001, FBT002, PLR0911, PLR0912 - one a kind
+    """How a value is written: its unit by examples, its bounds, or what may stand there."""
+    match schema:
+        case {"$ref": reference}:
+            name = reference.rpartition("/")[2]
+            return f"[{name}](#{name.lower()})"
+        case {"anyOf": kinds}:
+            forms = [_form(kind) for kind in kinds if kind != {"type": "null"}]
+            return " or ".join(forms + (["`null`"] if nullable and {"type": "null"} in kinds else []))
+        case {"const": value}:
+            return f"`{_yaml(value)}`"
+        case {"enum": values}:
+            return " or ".join(f"`{_yaml(value)}`" for value in values)
+        case {"oneOf": _}:
+            return "a [fault](faults.md)"
+        case {"examples": examples}:
+            return ", ".join(f"`{example}`" for example in examples)
+        case {"type": "array", "items": items}:
+            return f"list of {_form(items)}"
+        case {"patternProperties": values}:
+            return f"name: {_form(next(iter(values.values())))}"
+        case {"additionalProperties": values}:
+            return f"text: {_form(values)}"
+        case {"type": "integer", "minimum": least, "maximum": most}:
+            return f"{least:,} to {most:,}"
+        case {"title": title}:
+            return str(title)
+        case {"pattern": pattern}:
+            return f"text like `{pattern}`"
+        case {"type": kind}:
+            return {"string": "text", "integer": "number", "boolean": "`true` or `false`"}[kind]
+    raise LookupError(f"no words for {schema}")
+
+
+def _yaml(value: object) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _field(name: str, info: Any) -> str:  # noqa: ANN401 - pydantic's FieldInfo

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from harness.errors import FileError
 from harness.files import line_of, load
@@ -33,7 +33,13 @@ def _host_port(value: object) -> object:
     return value
 
 
-Address = Annotated[str, BeforeValidator(_host_port)]
+Address = Annotated[
+    str,
+    BeforeValidator(_host_port),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^{_HOST_PORT.pattern}$", "title": "host:port", "examples": ["127.0.0.1:9092"]}
+    ),
+]
 
 
 def _words(value: str) -> str:
@@ -64,14 +70,20 @@ class LinkAddress(Model):
 class Commands(Model):
     """The user's own commands for one replica or dependency; each runs without a shell and ends within a minute.
 
-    Without ``start`` what was killed or stopped must come back by itself.
+    For example ``kill: kubectl delete pod billing-0 --grace-period=0 --force``. Without ``start`` what was killed or
+    stopped must come back by itself.
     """
 
     kill: Command | None = Field(default=None, repr=False)
+    """Ends it at once, as SIGKILL does."""
     stop: Command | None = Field(default=None, repr=False)
+    """Asks it to end, as SIGTERM does."""
     start: Command | None = Field(default=None, repr=False)
+    """Starts it again after ``kill`` or ``stop``."""
     pause: Command | None = Field(default=None, repr=False)
+    """Holds it where it is, as SIGSTOP does."""
     resume: Command | None = Field(default=None, repr=False)
+    """Lets it go on after ``pause``, as SIGCONT does."""
     forget: Command | None = Field(default=None, repr=False)
     """Takes a store's files away while it is down."""
 
@@ -84,6 +96,7 @@ class LoginAs(Model):
     """How the harness logs in at a Redis."""
 
     password: Annotated[str, Field(min_length=1, repr=False)]
+    """It is left out of all that is written."""
     user: Annotated[str, Field(min_length=1)] | None = None
     """Whose password it is; without one that of the user whom every connection begins as."""
 
@@ -98,31 +111,40 @@ class Names(Model):
     """What the running system calls things, where it is not as the system file (a group: as its service)."""
 
     topics: dict[Name, str] = {}
+    """By topic of the system file, for example ``{orders: prod.orders}``."""
     groups: dict[Name, str] = {}
+    """Consumer groups by service, for example ``{billing: billing-v2}``."""
     databases: dict[Name, str] = {}
+    """What ``{database}`` is by service, for example ``{billing: billing_prod}``."""
 
 
 class Addresses(Model):
     """A whole addresses file. Dependencies and services are host:port that no fault touches."""
 
     oneffect: Literal[1]
+    """The version of this format: 1."""
     toxiproxy: Address | None = None
+    """The API of the Toxiproxy that holds every proxy which names no other, for example ``10.0.0.5:8474``."""
     dependencies: dict[Name, Address]
+    """By dependency, for example ``{kafka: "10.0.0.6:9092", redis: "10.0.0.7:6379"}``."""
     logins: dict[Name, LoginAs] = Field(default={}, repr=False)
     """By dependency of kind redis, where it is not the system file's ``requirepass``."""
     services: dict[str, Address]
     """By replica (``essay_lifecycle#1``), or by service where one address serves all of its replicas."""
     links: dict[str, LinkAddress]
+    """By replica and dependency, for example ``billing#1->redis: {listen: "10.0.0.5:9102"}``."""
     names: Names = Names()
+    """Where the running system has other names than the system file."""
     data: dict[Name, str] = {}
-    """What ``{data}`` is in a service's ``effects.sql.url``."""
+    """What ``{data}`` is in a service's ``effects.sql.url``, for example ``{billing: /srv/billing}``."""
     effects: dict[Name, str] = Field(default={}, repr=False)
-    """URLs to read effects at, in place of the system file's."""
+    """URLs to read effects at, in place of the system file's, for example ``{billing: "postgresql://reader@10.0.0.11/billing"}``."""
     blobs: str | None = None
-    """In place of the system file's ``blobs.get``."""
+    """In place of the system file's ``blobs.get``, for example ``http://10.0.0.8:8000/blobs/{id}``."""
     commands: dict[str, Commands] = {}
+    """By replica or dependency: how it is broken."""
     versions: dict[str, str] = {}
-    """Of the parts, for the history's header."""
+    """Of the parts, for the history's header, for example ``{kafka: 4.1.0}``."""
 
     def laid_over(self, system: System) -> System:
         """The system, read where this file says."""

@@ -21,6 +21,7 @@ from harness.commands.listing import listing
 from harness.commands.load import load
 from harness.commands.merge import merge
 from harness.commands.run import run
+from harness.commands.schema import schema
 from harness.commands.setup import setup
 from harness.commands.show import show
 from harness.commands.up import up
@@ -90,6 +91,7 @@ app.command("merge")(_said(merge))
 app.command("check")(_said(check))
 app.command("show")(_said(show))
 app.command("list")(_said(listing))
+app.command("schema")(_said(schema))
 app.command("demo")(_said(demo))
 app.command("gate")(_said(gate))
 app.command("up")(_said(up))

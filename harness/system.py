@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from harness.units import Duration
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-Pointer = Annotated[str, StringConstraints(pattern=r"^(/[^/]*)+$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$"), Field(title="name")]
+Pointer = Annotated[str, StringConstraints(pattern=r"^(/[^/]*)+$"), Field(title="JSON pointer")]
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_-]*(?::[a-z0-9_.-]+)?)\}")
 """``{redis}``, ``{port}``, ``{topic:essays}`` in a command or an environment value."""
@@ -26,16 +26,18 @@ REPLAYED = frozenset({"consumer", "event_id", "topic", "partition", "offset"})
 
 
 class Model(BaseModel):
-    """Frozen; a field that is not known is refused."""
+    """Frozen; a field that is not known is refused. A field's docstring is what reference pages and schemas say of it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Where(Model):
     """Where a field of an event stands, if not at a JSON pointer: a header, or the record's key."""
 
     header: str | None = None
+    """The header that holds it, for example ``x-event-id``."""
     key: bool = False
+    """``true``: it is the record's key."""
 
     @model_validator(mode="after")
     def _one(self) -> Where:
@@ -49,8 +51,11 @@ class Dependency(Model):
     """A broker or store; its kind is its name unless ``kind`` says otherwise."""
 
     kind: Literal["kafka", "redis", "postgres"] | None = None
+    """What it is, where its name does not say so, for example ``redis`` of ``cache: {kind: redis}``."""
     topics: dict[Name, Annotated[int, Field(ge=1, le=256)]] = {}
+    """A broker's topics, each with its number of partitions, for example ``{orders: 4, dead-letters: 1}``."""
     config: dict[str, str] = Field(default={}, repr=False)
+    """The server's own settings, as text, for example ``{appendonly: "yes", maxmemory: 256mb}``."""
 
 
 class Service(Model):
@@ -61,14 +66,23 @@ class Service(Model):
     """
 
     command: str | None = Field(default=None, repr=False)
-    """Runs in the system file's folder, without a shell; ``python`` is the one that the harness runs in."""
+    """Runs in the system file's folder, without a shell; ``python`` is the one that the harness runs in.
+
+    For example ``python -m shop --port {port}``.
+    """
     image: str | None = None
+    """The image that its containers are made of, on the docker stack, for example ``shop:1.4``."""
     replicas: Annotated[int, Field(ge=1, le=16)] = 1
+    """How many processes or containers run, all in one consumer group."""
     env: dict[str, str] = Field(default={}, repr=False)
-    """All that it gets besides PATH, HOME, LANG, LC_ALL and TZ; like all that may hold a secret it is not printed."""
-    ready: Annotated[str, StringConstraints(pattern=r"^/")] = "/readyz"
+    """All that it gets besides PATH, HOME, LANG, LC_ALL and TZ, for example ``{REDIS_URL: "redis://{redis}/0"}``.
+
+    Like all that may hold a secret it is not printed.
+    """
+    ready: Annotated[str, StringConstraints(pattern=r"^/"), Field(title="path")] = "/readyz"
+    """The path that answers 2xx, on ``{port}``, once a replica can work."""
     reads: list[Name] | None = None
-    """Topics whose events it must apply; left out: those that its consumer group is assigned."""
+    """Topics whose events it must apply, for example ``[orders]``; left out: those that its consumer group is assigned."""
 
     @model_validator(mode="after")
     def _starts(self) -> Service:
@@ -87,13 +101,19 @@ class UploadLoad(Model):
     """The front door: a multipart POST with the upload's id in a header."""
 
     to: Name
+    """The service that is the front door, for example ``shop``."""
     post: str
+    """The path that takes an upload, for example ``/orders``."""
     field: str = "file"
+    """The form field that holds the file."""
     id_header: str = "Idempotency-Key"
+    """The request header that holds the upload's id, which is the same whenever the upload is sent again."""
     ok: int = 202
+    """The HTTP status that acknowledges an upload."""
     blob: Pointer | None = None
+    """Where the answer names the raw blob, for example ``/raw_file_storage_id``; left out: it does not."""
     fields: dict[str, str] = Field(default={}, repr=False)
-    """Further form fields; ``{batch}`` and ``{batch_size}`` in a value are filled in."""
+    """Further form fields, for example ``{batch_id: "{batch}", size: "{batch_size}"}``, which are filled in."""
 
     @model_validator(mode="after")
     def _filled_in(self) -> UploadLoad:
@@ -123,15 +143,20 @@ class PublishLoad(Model):
     """Events that the harness publishes itself, made from a template file."""
 
     topic: Name
+    """The topic that they are published on, for example ``orders``."""
     key: Pointer | None = None
+    """Where an event holds its record's key, for example ``/data/order_id``; left out: records have none."""
     value: str
+    """The template file, from the system file's folder, for example ``order.json``."""
 
 
 class Load(Model):
     """How work gets in: uploads to a front door, or events on a topic."""
 
     upload: UploadLoad | None = None
+    """A front door that takes files over HTTP, for example ``{to: shop, post: /orders}``."""
     publish: PublishLoad | None = None
+    """A topic in place of a front door."""
 
     @model_validator(mode="after")
     def _one(self) -> Load:
@@ -145,12 +170,17 @@ class Events(Model):
     """How an event is read from a record."""
 
     id: Pointer | Where
+    """Where the event's id stands: a JSON pointer into the value, for example ``/event_id``, a header or the key."""
     type: Pointer | Where
+    """Where its type stands, for example ``/event_type`` or ``{header: ce_type}``."""
     cause: Pointer | Where | None = None
+    """Where the id of the event that caused it stands, for example ``/causation_id``; left out: nowhere."""
     data: Pointer | None = "/data"
     """What the digest is taken over; null: the whole value."""
     raw: Pointer | None = "/data/raw_file_storage_id"
+    """Where the raw blob that it is about is named; null: events name none."""
     topics: list[Name]
+    """The topics that hold events, for example ``[orders]``; dead letters are no events."""
 
 
 class Outcome(Model):
@@ -161,8 +191,11 @@ class Outcome(Model):
     """
 
     of: str
+    """``upload``, ``batch``, or an event type, for example ``order.placed``."""
     by: Pointer | Annotated[list[Pointer], Field(min_length=1)]
+    """Where the outcome, and an ``of`` that is an event, hold what joins them, for example ``/data/order_id``."""
     then: list[str] | dict[Literal["accepted", "rejected"], list[str]]
+    """Event types of which exactly one must follow, for example ``[order.billed, order.refused]``."""
 
     @model_validator(mode="after")
     def _countable(self) -> Outcome:
@@ -188,30 +221,40 @@ class Sql(Model):
     """
 
     url: str = Field(repr=False)
+    """Where the effects are, for example ``sqlite:///{data}/db``."""
     query: str
+    """For example ``SELECT event_id AS id, entry AS effect, digest AS carries FROM ledger``; it goes out as it is written."""
 
 
 class Effects(Model):
     """What a service changes for good, in a form that can be counted."""
 
     applies: list[str]
+    """Event types each of which must have exactly one effect, for example ``[order.placed]``."""
     sql: Sql
+    """How the effects are read, past the proxies and in a read-only transaction."""
 
 
 class Blobs(Model):
     """How a raw blob is read past the proxies: ``http://{content_service}/v1/content/{id}``."""
 
     get: str
+    """The URL of a blob, with ``{id}`` for what names it."""
 
 
 class DeadLetters(Model):
-    """How a dead letter names what it is about."""
+    """How a dead letter, whose value is JSON, names what it is about."""
 
     topic: Name
+    """The topic that dead letters are on, for example ``dead-letters``."""
     id: Pointer
+    """Where the id of the event that was set aside stands, for example ``/event_id``."""
     consumer: Pointer
+    """Where the service that set it aside is named, for example ``/consumer``."""
     source: Pointer
+    """Where the record's place stands, an object with ``topic``, ``partition`` and ``offset``, for example ``/source``."""
     kind: Pointer
+    """Where it says why, ``poison``, ``conflict`` or ``malformed``, for example ``/kind``."""
 
 
 class Request(Model):
@@ -221,11 +264,18 @@ class Request(Model):
     lead past the proxies. Without ``service`` that is the front door, or the consumer of the dead letter.
     """
 
-    post: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = Field(default=None, repr=False)
+    post: Annotated[str, StringConstraints(pattern=r"^https?://"), Field(title="URL")] | None = Field(
+        default=None, repr=False
+    )
+    """The URL, for example ``http://{shop}/orders/{upload_id}/reprocess``."""
     ok: int = 202
-    """The status that says yes; of a command it is 0."""
-    command: Annotated[str, StringConstraints(pattern=r"\S")] | None = Field(default=None, repr=False)
+    """The HTTP status that says yes; of a command it is 0."""
+    command: Annotated[str, StringConstraints(pattern=r"\S"), Field(title="command")] | None = Field(
+        default=None, repr=False
+    )
+    """The program and its words, for example ``python -m billing replay --event {event_id}``."""
     service: Name | None = None
+    """Whose environment a command has, for example ``billing``."""
 
     @model_validator(mode="after")
     def _one(self) -> Request:
@@ -246,7 +296,9 @@ class Variants(Model):
     """How a variant's services start, and what must be found in each."""
 
     command: str
+    """In place of each service's own, for example ``python -m variants {variant} {service}``."""
     find: dict[Name, list[str]]
+    """Each variant with the anomalies that must be found in it, for example ``{setnx_only: [lost, duplicate]}``."""
 
 
 class System(Model):
@@ -256,15 +308,25 @@ class System(Model):
     """
 
     oneffect: Literal[1]
+    """The version of this format: 1."""
     name: Name
+    """What the system is called in reports, for example ``shop``."""
     dependencies: dict[Name, Dependency]
+    """Brokers and stores by name, for example ``{kafka: {topics: {orders: 4}}, redis: {}}``."""
     services: dict[Name, Service]
+    """The services under test by name; a name is also the placeholder that leads to it, for example ``{shop}``."""
     load: Load
+    """How work gets in."""
     events: Events
+    """The topics that hold events, and how one is read from a record."""
     outcomes: list[Outcome] = []
+    """What must follow what; exactly once each."""
     effects: dict[Name, Effects] = {}
+    """By service, what it changes for good; a service that is not here is not asked for effects."""
     blobs: Blobs | None = None
+    """How raw blobs are read; left out: there are none, and nothing is judged of them."""
     dead_letters: DeadLetters | None = None
+    """How dead letters are read; left out: the system has none."""
     reprocess: Request | None = None
     """Has an upload processed once more, from its raw blob: one new outcome, a fact of its own."""
     replay: Request | None = None
@@ -275,6 +337,7 @@ class System(Model):
     What is not there so long after its offset was passed is lost; where nothing moved for three times as long, it is stuck.
     """
     variants: Variants | None = None
+    """The system with deliberate flaws, which show that they are found."""
 
     @model_validator(mode="after")
     def _joined(self) -> System:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +61,15 @@ def parse_moment(text: object) -> float | str:
         raise ValueError(message) from None
 
 
+def written(value: float, like: str) -> str:
+    """A parsed value as people write it, in the form of an example: ``written(0.5, "3s")`` is ``"500ms"``."""
+    if like.endswith("%"):
+        return f"{value * 100:g}%"
+    if like.endswith("/s"):
+        return f"{value:g}/s"
+    return f"{value:g}s" if value >= 1 or not value else f"{value * 1000:g}ms"
+
+
 def _parse(text: object, units: dict[str, float] | dict[str, int], allowed: str) -> float:
     if isinstance(text, str):
         names = "|".join(sorted(map(re.escape, units), key=len, reverse=True))
@@ -70,14 +79,27 @@ def _parse(text: object, units: dict[str, float] | dict[str, int], allowed: str)
     raise ValueError(message)
 
 
-def _unless_number(parse: Callable[[object], float]) -> BeforeValidator:
+def _text(units: str, *examples: str) -> object:
+    """What a schema says of such words: a number, one of ``units`` (a pattern), and how it may look."""
+    return Annotated[
+        str, WithJsonSchema({"type": "string", "pattern": rf"^\s*{_NUMBER}\s*({units})\s*$", "examples": [*examples]})
+    ]
+
+
+def _unless_number(parse: Callable[[object], float | str], form: object) -> BeforeValidator:
     """Lets a value that is already parsed pass, so that a model made from its own dump is the same model."""
-    return BeforeValidator(lambda value: value if isinstance(value, float) else parse(value))
+    return BeforeValidator(
+        lambda value: value if isinstance(value, float) else parse(value), json_schema_input_type=form
+    )
 
 
-Duration = Annotated[float, _unless_number(parse_duration)]
-Size = Annotated[int, BeforeValidator(parse_size)]
-Rate = Annotated[float, _unless_number(parse_rate)]
-Bandwidth = Annotated[int, BeforeValidator(parse_bandwidth)]
-Share = Annotated[float, _unless_number(parse_share)]
-Moment = Annotated[float | str, BeforeValidator(lambda v: v if isinstance(v, float) else parse_moment(v))]
+_SIZES = "B|KiB|MiB|GiB"
+
+Duration = Annotated[float, _unless_number(parse_duration, _text("ms|s|m|h", "3s", "250ms", "2m"))]
+Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=_text(_SIZES, "64KiB", "5MiB"))]
+Rate = Annotated[float, _unless_number(parse_rate, _text("/s", "15/s"))]
+Bandwidth = Annotated[
+    int, BeforeValidator(parse_bandwidth, json_schema_input_type=_text(f"({_SIZES})/s", "64KiB/s", "1MiB/s"))
+]
+Share = Annotated[float, _unless_number(parse_share, _text("%", "20%"))]
+Moment = Annotated[float | str, _unless_number(parse_moment, _text("ms|s|m|h|%", "25%", "3s"))]
