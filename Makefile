@@ -26,7 +26,7 @@ demo: setup  ## the main job: three scenarios on the reference and on a wrong va
 
 test: setup lint unit real scenarios docker  ## what CI runs
 
-lint: $(STAMP)  ## ruff, mypy --strict, import-linter
+lint: $(STAMP)  ## ruff, mypy --strict (tests without types of their own), import-linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from operator import truediv
@@ -77,8 +77,11 @@ class NoDeduplication(Provider):
 
 def run_consumer(kind: str) -> None:
     """What the consumer's process does."""
-    over = {"no deduplication": [NoDeduplication()], "SET NX alone": [SetnxOnly()]}.get(kind, [])
-    serve(*providers(), *over)
+    swapped: Mapping[str, Sequence[Provider]] = {
+        "no deduplication": [NoDeduplication()],
+        "SET NX alone": [SetnxOnly()],
+    }
+    serve(*providers(), *swapped.get(kind, []))
 
 
 @dataclass

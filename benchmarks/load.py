@@ -100,7 +100,7 @@ def drive(folder: Path, text: str, url: str) -> float:
     (folder / "target.json").write_text(target.model_dump_json())
     users = Users(USERS, USERS, SECONDS, file, options=("--run-time", f"{SECONDS}s"))
     env = {**environment(), VARIABLE: str(folder / "target.json")}
-    subprocess.run(command(users, folder), env=env, check=True, capture_output=True, timeout=60 + SECONDS)
+    subprocess.run(command(users, folder, url), env=env, check=True, capture_output=True, timeout=60 + SECONDS)
     written = sum(len(path.read_bytes().splitlines()) - 2 for path in (folder / "parts").glob("*"))
     figures = read_figures(folder)
     if figures is None:

@@ -124,7 +124,8 @@ def main() -> None:
     words = ["load", str(scenario), "--users", str(users), "--duration", f"{wanted.minutes:g}m"]
     words += ["--locustfile", str(locustfile), "--seed", str(wanted.seed)]
     run = subprocess.Popen([sys.executable, "-m", "harness.cli", *words])
-    harness, seen, begun = psutil.Process(run.pid), {}, time.monotonic()
+    harness, begun = psutil.Process(run.pid), time.monotonic()
+    seen: dict[int, Samples] = {}
     while run.poll() is None:
         look(harness, seen, time.monotonic() - begun)
         try:

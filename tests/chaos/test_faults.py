@@ -15,6 +15,7 @@ from harness.faults import TABLE, fault_type
 from harness.faults.apply import apply
 from harness.faults.base import Arena
 from harness.faults.plan import PlannedFault
+from tests.standin import StandIn
 
 on_the_rig = pytest.mark.asyncio(loop_scope="session")
 
@@ -56,7 +57,7 @@ CASES = [
 ALL = pytest.mark.parametrize("case", CASES, ids=str)
 
 
-class Notes:
+class Notes(StandIn):
     """A recorder that keeps what it is told."""
 
     def __init__(self) -> None:

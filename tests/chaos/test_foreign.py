@@ -184,8 +184,8 @@ def runs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Case, Future[Ran]]]:
     """The runs of all cases that were asked for, some at a time."""
-    mine = [one for one in request.session.items if getattr(one, "module", None) is request.module]
-    asked = dict.fromkeys(one.callspec.params["case"] for one in mine)
+    mine = [one for one in request.session.items if isinstance(one, pytest.Function) and one.module is request.module]
+    asked: dict[Any, None] = dict.fromkeys(one.callspec.params["case"] for one in mine)
     with ThreadPoolExecutor(LANES) as lanes:
         yield {case: lanes.submit(whole, case, tmp_path_factory.mktemp(case.name)) for case in asked}
         lanes.shutdown(cancel_futures=True)

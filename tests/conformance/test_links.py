@@ -117,6 +117,7 @@ async def test_traffic_counts_the_service_s_bytes_and_leaves_the_probes_out(stac
         seen = await link.traffic()
         assert set(seen.connections) == {port}
         assert port not in seen.unanswered
+        assert before is not None
         assert seen.accepted == before + 1
 
 

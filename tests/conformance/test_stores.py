@@ -119,7 +119,7 @@ async def test_claims_are_heard_on_each(live: LiveSystem) -> None:
     """Past a value that is longer than the longest line asyncio reads."""
     heard: set[str] = set()
     recorder = SimpleNamespace(now=lambda: 0, record=lambda *_, key, **__: heard.add(key))
-    looks = [asyncio.create_task(listen(store, recorder)) for store in live.redis.values()]  # type: ignore[arg-type]
+    looks = [asyncio.create_task(listen(store, recorder)) for store in live.redis.values()]
     services = {name: client(live, name) for name in STORES}
     try:
 

@@ -3,6 +3,7 @@
 import json
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_a_link_leads_through_its_proxy(stack: DockerCompose) -> None:
 
 
 def set_proxy(name: str, *, enabled: bool) -> None:
-    address = f"{ITS_PROXIES}/proxies/{urllib.request.quote(name)}"
+    address = f"{ITS_PROXIES}/proxies/{urllib.parse.quote(name)}"
     urllib.request.urlopen(urllib.request.Request(address, json.dumps({"enabled": enabled}).encode())).close()
 
 

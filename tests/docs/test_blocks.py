@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from harness.addresses import Addresses
 from harness.files import load
@@ -59,4 +60,5 @@ def test_commands(block: Block) -> None:
 def test_files(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "block.yaml"
     path.write_text(block.text, encoding="utf-8")
-    load(path, {"scenario": Scenario, "system": System, "addresses": Addresses}[block.words])
+    models: dict[str, type[BaseModel]] = {"scenario": Scenario, "system": System, "addresses": Addresses}
+    load(path, models[block.words])

@@ -11,6 +11,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def module(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
     return made

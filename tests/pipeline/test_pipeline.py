@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from random import Random
+from typing import Any
 
 from harness.load.documents import make
 
@@ -26,7 +27,7 @@ async def test_thirty_essays_make_thirty_effects_thirty_texts_and_one_ranking(pi
 
     first = await upload_all()
 
-    async def corrected() -> list[object]:
+    async def corrected() -> list[Any]:
         return await pipeline.told(CORRECTED)
 
     async def begun() -> list[str]:
@@ -39,7 +40,7 @@ async def test_thirty_essays_make_thirty_effects_thirty_texts_and_one_ranking(pi
     await pipeline.kill("spell_checker#1")
     await pipeline.kill("cj_assessment#2")
 
-    async def ranked() -> list[object]:
+    async def ranked() -> list[Any]:
         return await pipeline.told(COMPLETED)
 
     await pipeline.until(ranked)
@@ -67,7 +68,7 @@ async def test_a_rejected_essay_is_left_out_of_the_ranking_and_kept(pipeline) ->
         assert answer.status_code == 202
         kept[key] = answer.json()["raw_file_storage_id"]
 
-    async def ranked() -> list[object]:
+    async def ranked() -> list[Any]:
         return await pipeline.told(COMPLETED)
 
     await pipeline.until(ranked)

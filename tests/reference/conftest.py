@@ -32,7 +32,8 @@ from reference_impl.essay_lifecycle import core_logic as essays
 from reference_impl.file_service import store
 from reference_impl.file_service.extractor import Extraction, Extractor
 from reference_impl.service_libs import inbox as inboxes
-from reference_impl.service_libs import ledger, outbox, suspects
+from reference_impl.service_libs import ledger, outbox
+from reference_impl.service_libs import suspects as suspicions
 from reference_impl.service_libs.backoff import Backoff
 from reference_impl.service_libs.database import Database
 from reference_impl.service_libs.errors import ContentMissing, ContentUnavailable, KafkaUnavailable, RedisUnavailable
@@ -49,7 +50,7 @@ from reference_impl.service_libs.teller import Teller
 from reference_impl.spell_checker import core_logic as spellchecks
 
 SERVICES = (store, essays, pipelines, spellchecks, assessments)
-MIGRATIONS = [part.MIGRATION for part in (outbox, inboxes, ledger, suspects, *SERVICES)]
+MIGRATIONS = [part.MIGRATION for part in (outbox, inboxes, ledger, suspicions, *SERVICES)]
 
 
 class FakeClock:

@@ -218,7 +218,9 @@ def test_fewer_corrections_decide_between_otherwise_equal_essays():
 @pytest.mark.parametrize("essays", [2, 5, 40, 41, 64, 65, 300])
 def test_bradley_terry_finds_the_order_that_the_outcomes_came_from(essays):
     true = np.exp(np.linspace(-2, 2, essays))
-    Random(essays).shuffle(true)
+    order = list(true)
+    Random(essays).shuffle(order)
+    true = np.array(order)
     first, second = pairs(essays)
     won = 1e6 * true[first] / (true[first] + true[second])
     found = strengths(essays, first, second, won, 1e6 - won)

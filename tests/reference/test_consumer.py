@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -152,7 +153,7 @@ async def start(broker, backoff, metrics, suspects):
     tasks = []
 
     def run(consume):
-        consumer = Consumer(SETTINGS, Subscription(["essays"], consume), suspects, backoff, metrics)
+        consumer: Any = Consumer(SETTINGS, Subscription(["essays"], consume), suspects, backoff, metrics)
         tasks.append(asyncio.create_task(consumer.run()))
         consumer.task = tasks[-1]
         return consumer

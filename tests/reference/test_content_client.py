@@ -90,6 +90,8 @@ async def test_a_service_that_is_not_there_is_unavailable():
 class Server:
     """Answers each request with the next of ``answers`` or else that it is ready; None closes the connection."""
 
+    url: str
+
     def __init__(self) -> None:
         self.answers: list[bytes | None] = []
         self.connections = 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, ProgrammingError, StatementError
@@ -16,7 +17,7 @@ def sqlite(code):
 
 
 def postgres(sqlstate, kind=DBAPIError):
-    error = Exception("x")
+    error: Any = Exception("x")
     error.sqlstate = sqlstate
     return kind("q", {}, error)
 

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -43,7 +44,7 @@ def told(*, metadata: Mapping[str, object] = MappingProxyType({}), **changed: ob
         "text_storage_id": "b" * 64,
         "extractor_version": 2,
     }
-    around = {"source": "file_service", "now": NOW, "correlation_id": "u1"} | dict(metadata)
+    around: dict[str, Any] = {"source": "file_service", "now": NOW, "correlation_id": "u1"} | dict(metadata)
     return fact(EssayContentProvisionedV1(**fields | changed), **around)
 
 
@@ -60,7 +61,7 @@ def of(event) -> str:
     return digest(json.loads(event.model_dump_json())["data"])
 
 
-def backwards(value: object) -> object:
+def backwards(value: Any) -> Any:
     """The same JSON, every object's keys in the opposite order."""
     if isinstance(value, dict):
         return {key: backwards(value[key]) for key in reversed(list(value))}

@@ -12,6 +12,7 @@ import time
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -107,7 +108,7 @@ async def text(extractor, content=b"hej"):
 def busy(until):
     """Has an extractor begin a document that takes longer than any test; gives the task and the process."""
 
-    async def begin(extractor, *, without=()):
+    async def begun(extractor, *, without=()):
         task = asyncio.create_task(extractor.extract(pages_that_share_a_stream(1_000), "a.pdf", NEWEST))
         return task, await another(without)
 
@@ -117,6 +118,7 @@ def busy(until):
         await until(lambda: process.cpu_times().user > 0)
         return process
 
+    begin: Any = begun
     begin.another = another
     return begin
 

@@ -326,8 +326,8 @@ def test_exactly_the_limit_is_not_too_long(extractor):
 
 
 def test_a_bomb_shows_in_its_directory():
-    assert "unpacks to 2000001 bytes" in zip_bomb(zip_of(a=b"0" * (LIMIT + 1)), LIMIT)
-    assert "2001 entries" in zip_bomb(zip_of(**{f"e{n}": b"" for n in range(2001)}), LIMIT)
+    assert "unpacks to 2000001 bytes" in (zip_bomb(zip_of(a=b"0" * (LIMIT + 1)), LIMIT) or "")
+    assert "2001 entries" in (zip_bomb(zip_of(**{f"e{n}": b"" for n in range(2001)}), LIMIT) or "")
 
 
 @pytest.mark.parametrize("content", [docx_of("text"), b"no zip", docx_of("text")[:2000], b""])

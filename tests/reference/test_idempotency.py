@@ -218,7 +218,7 @@ async def test_a_lease_held_by_another_is_waited_for(*, idempotency, delivered, 
     consume = idempotent_consumer(idempotency, consumer="c", accepts=UPLOAD_OUTCOMES)(handler)
     lease = f"lease:c:{first_id(delivered())}"
     redis.keys[lease] = "another's token"
-    task = asyncio.create_task(consume(delivered()))
+    task = asyncio.ensure_future(consume(delivered()))
     await until(lambda: redis.commands >= 6)
     assert handler.prepared == 0
     del redis.keys[lease]
@@ -230,7 +230,7 @@ async def test_when_the_holder_finishes_the_event_is_skipped(
     *, consume, delivered, redis, handler, hint, rows, until, database, inbox
 ):
     redis.keys[f"lease:c:{first_id(delivered())}"] = "another's token"
-    task = asyncio.create_task(consume(delivered()))
+    task = asyncio.ensure_future(consume(delivered()))
     await until(lambda: redis.commands >= 6)
     message = read(delivered(), "c", ACCEPTED)
     assert await database.write(lambda transaction: inbox.close(transaction, message)) is Closing.NEW

@@ -75,6 +75,8 @@ main(*providers())
 class Content:
     """A content service that lets a fetch wait until it is told to answer."""
 
+    url: str
+
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.answer = asyncio.Event()

@@ -8,6 +8,7 @@ import threading
 import traceback
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
@@ -33,11 +34,12 @@ async def on_postgres(postgres_url):
     """Opens one empty Postgres database, also through another address."""
     url, opened = postgres_url, []
 
-    def connect(address=None, *, migrations=(), **options):
+    def opened_at(address=None, *, migrations=(), **options):
         there = url if address is None else f"{url.partition('@')[0]}@{address}/postgres"
         opened.append(Database(there, migrations, **options))
         return opened[-1]
 
+    connect: Any = opened_at
     connect.url = url
     yield connect
     for database in opened:
@@ -108,6 +110,8 @@ async def test_a_transaction_that_stands_idle_is_ended_by_the_server(on_postgres
 
 class Link:
     """Between a client and a server; it can hold up what either says, and lose one answer."""
+
+    address: str
 
     def __init__(self):
         self.hangs = False
@@ -192,6 +196,7 @@ async def test_a_commit_whose_answer_is_lost_is_asked_for_again_and_the_inbox_te
     await database.start()
     inbox = Inbox(consumer_settings, Outbox(database), clock)
     message = read(delivered(), "c", {each.EVENT_TYPE: each for each in UPLOAD_OUTCOMES})
+    assert message is not None
     closings = []
 
     def close(transaction):

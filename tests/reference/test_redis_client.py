@@ -14,6 +14,8 @@ from reference_impl.service_libs.redis_client import RedisClient
 class Server:
     """Speaks just enough RESP to answer, to be silent, or to answer late."""
 
+    port: int
+
     def __init__(self) -> None:
         self.received: list[bytes] = []
         self.connections = 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,9 @@ def test_a_schema_that_differs_is_missing_or_is_no_events_any_more_is_drift(fold
 
 
 def test_a_change_of_an_event_is_drift(folder, monkeypatch):
-    class Changed(EVENTS[0]):
+    first: Any = EVENTS[0]
+
+    class Changed(first):
         another: int
 
     monkeypatch.setattr(schemas, "EVENTS", (Changed, *EVENTS[1:]))

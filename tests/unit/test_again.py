@@ -275,6 +275,6 @@ async def test_the_load_goes_on_until_all_was_asked_for_again(
 
     monkeypatch.setattr("harness.run._Stage.play", under_load)
     with pytest.raises(StackError, match="enough"):
-        await run(plan, out=tmp_path / "runs", stack=Stack(), progress=Progress())  # type: ignore[arg-type]
+        await run(plan, out=tmp_path / "runs", stack=Stack(), progress=Progress())
     assert sorted(map(str, told[:4])) == ["100%", "5.0", "asked 0", "asked 1"]
     assert told[4:] == ["load over"]

@@ -5,7 +5,7 @@ import json
 import socket
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -14,6 +14,7 @@ from harness.faults.base import Evidence, Fault, Injected
 from harness.injections import Injections
 from harness.stack import Killable
 from harness.system import System
+from tests.standin import StandIn
 
 PATIENCE = 20.0
 
@@ -55,7 +56,7 @@ class Needy(Told):
     needs: ClassVar[tuple[type, ...]] = (Killable,)
 
 
-class Notes(list):
+class Notes(list, StandIn):
     def record(self, op, phase, actor, **fields):
         self.append((op, phase, fields))
         return len(self)
@@ -101,7 +102,7 @@ async def desk(tmp_path, monkeypatch):
         turn=lambda name: locks.setdefault(name, asyncio.Lock()),
         lacks=lambda need, on: f"{on} cannot die" if need is Killable else None,
     )
-    live = SimpleNamespace(system=system, stack=stack, kafka=None, redis={})
+    live: Any = SimpleNamespace(system=system, stack=stack, kafka=None, redis={})
     said, notes = [], Notes()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "s"))

@@ -236,7 +236,7 @@ def test_hiding_twice_is_hiding_once(text: str) -> None:
 
 
 def test_records_lose_them(redaction: Redaction, tmp_path: Path) -> None:
-    header = dict.fromkeys(["plan", "plan_digest", "seed", "versions", "started", "run"], "x")
+    header: dict[str, object] = dict.fromkeys(["plan", "plan_digest", "seed", "versions", "started", "run"], "x")
     path = tmp_path / "history.jsonl"
     with HistoryRecorder(path, header, clock=lambda: 0, hide=redaction.value) as recorder:
         with recorder.operation("upload", "client", upload_id="u") as operation:
@@ -269,8 +269,8 @@ def test_parts_of_a_history_lose_them_and_are_found_again(redaction: Redaction, 
         operation.unknown(status=500, error="in-the-url refused")
     part.end()
     history = tmp_path / "history.jsonl"
-    header = dict.fromkeys(["plan", "plan_digest", "seed", "versions", "started"], "x") | {"run": "r1"}
-    header["clock"] = Clock.now().document()
+    texts = dict.fromkeys(["plan", "plan_digest", "seed", "versions", "started"], "x") | {"run": "r1"}
+    header = {**texts, "clock": Clock.now().document()}
     with HistoryRecorder(history, header, clock=lambda: 0) as recorder:
         recorder.record("run", "finished", "run")
     assert merge(history, [part.path], redaction.value) == (2, 0)

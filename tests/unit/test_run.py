@@ -15,6 +15,7 @@ from harness.plan import make_plan
 from harness.redaction import Redaction
 from harness.run import run
 from harness.stack import RunNames
+from tests.standin import StandIn
 
 SYSTEM = """
 oneffect: 1
@@ -48,7 +49,7 @@ class Progress:
         self.notes.append(text)
 
 
-class Stack:
+class Stack(StandIn):
     """Runs already, as far as this goes."""
 
     name = "native"
@@ -108,7 +109,8 @@ async def test_an_outcome_that_is_seen_closes_a_batch_whose_upload_had_no_answer
     from harness.observers.watch import Watch
     from harness.run import _Stage
 
-    tally, topics = Tally(1), SimpleNamespace(on_outcome=None, awaited=Awaited([]))
+    tally = Tally(1)
+    topics: Any = SimpleNamespace(on_outcome=None, awaited=Awaited([]))
     watch = Watch.__new__(Watch)
     watch._topics = topics
     asked: list[tuple[str, str]] = []
@@ -133,12 +135,17 @@ class Load:
         return self.at
 
 
+class Moment(StandIn):
+    """A planned fault, of which only its moment counts."""
+
+    def __init__(self, name: str, at: float | str) -> None:
+        self.id, self.at = name, at
+
+
 async def test_a_fault_that_waits_for_its_turn_keeps_those_after_it_at_their_distance() -> None:
     from harness.run import _Stage, _Turn
 
-    first, second, other = (
-        SimpleNamespace(id=name, at=at) for name, at in (("f1", "20%"), ("f2", "30%"), ("f3", 1.0))
-    )
+    first, second, other = (Moment(name, at) for name, at in (("f1", "20%"), ("f2", "30%"), ("f3", 1.0)))
     stage: Any = SimpleNamespace(
         _plan=SimpleNamespace(faults=[second, first, other]),
         _turns={name: _Turn() for name in ("f1", "f2", "f3")},
@@ -159,7 +166,7 @@ async def test_a_fault_that_waits_for_its_turn_keeps_those_after_it_at_their_dis
 async def test_nobody_waits_for_a_load_that_is_over() -> None:
     from harness.run import _Stage, _Turn
 
-    first, second = SimpleNamespace(id="f1", at=1.0), SimpleNamespace(id="f2", at=90.0)
+    first, second = Moment("f1", 1.0), Moment("f2", 90.0)
     stage: Any = SimpleNamespace(
         _plan=SimpleNamespace(faults=[first, second]), _turns={"f1": _Turn(), "f2": _Turn()}, _load=Load(), _over=True
     )

@@ -32,7 +32,8 @@ def test_a_second_broker_is_refused() -> None:
 def test_stores_are_known_by_name() -> None:
     system = System.model_validate(SYSTEM)
     assert system.of_kind("redis") == ["cache", "redis"]
-    arena = Arena(stack=SimpleNamespace(), random=Random(1), redis={"cache": "a", "redis": "b"})  # type: ignore[arg-type, dict-item]
-    assert (arena.redis_of("cache"), arena.redis_of("redis")) == ("a", "b")
+    arena = Arena(stack=SimpleNamespace(), random=Random(1), redis={"cache": "a", "redis": "b"})  # type: ignore[dict-item]
+    found: object = (arena.redis_of("cache"), arena.redis_of("redis"))
+    assert found == ("a", "b")
     with pytest.raises(FaultError, match="no client of other; it has cache, redis"):
         arena.redis_of("other")

@@ -58,11 +58,13 @@ async def test_what_a_fault_is_just_ending_is_not_said_to_have_ended_by_itself(
     try:
         killing = asyncio.ensure_future(killed.kill())
         await until(lambda: killed.pid is None)
+        assert crashed.pid is not None
         os.kill(crashed.pid, signal.SIGKILL)
         await until(lambda: said)
         killed.known.set()
         assert await killing == -signal.SIGKILL
         await killed.start()
+        assert killed.pid is not None
         os.kill(killed.pid, signal.SIGKILL)
         await until(lambda: len(said) > 1)
     finally:

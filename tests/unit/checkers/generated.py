@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -163,7 +164,7 @@ def add_effect(tape: Tape, random: Random) -> None:
         return
     new = {name: effect[name] for name in ("consumer", "event_id", "effect", "digest")}
     what = random.choice(["again", "again", "same", "phantom", "nameless", "corrupt", "other consumer", "undigested"])
-    new |= {
+    changes: dict[str, dict[str, Any]] = {
         "again": {"effect": "again"},
         "same": {},
         "phantom": {"event_id": "placed-99"},
@@ -171,7 +172,8 @@ def add_effect(tape: Tape, random: Random) -> None:
         "corrupt": {"digest": "other", "effect": random.choice(["again", effect["effect"]])},
         "other consumer": {"consumer": random.choice(["shop", "desk"])},
         "undigested": {"digest": None, "event_id": random.choice(["placed-98", effect["event_id"]])},
-    }[what]
+    }
+    new |= changes[what]
     for read in random.sample(reads, random.randint(1, len(reads))):
         tape.seen(read, "effect", new)
 
@@ -265,8 +267,8 @@ def conflict_with_letters(tape: Tape, random: Random) -> None:
         )
         _passed(tape, event["topic"], event["partition"], offset)
     for consumer in ("shop", "desk"):
-        for fact in facts if letters is not None else ():
-            if random.random() < 0.5:
+        for fact in facts:
+            if letters is not None and random.random() < 0.5:
                 kind = random.choice(["conflict", "conflict", "poison"])
                 tape.letter(letters, len(tape.find("dead_letter")), consumer, kind, fact)
         if random.random() < 0.4:
@@ -398,11 +400,11 @@ def load_of_its_own(tape: Tape, random: Random) -> None:
         records = tape.find("upload", upload_id=upload)
         if random.random() < 0.2:
             tape.drop(records)
-        worker = random.choice(["w1", "w2", "w3", None])
+        by = random.choice(["w1", "w2", "w3", None])
         for record in records:
             record["placed"] = True
-            if worker is not None:
-                record["worker"] = worker
+            if by is not None:
+                record["worker"] = by
 
 
 def acknowledged_late(tape: Tape, random: Random) -> None:
@@ -602,11 +604,12 @@ def names(tape: Tape, random: Random) -> None:
 def replay(tape: Tape, random: Random) -> None:
     """A dead letter is taken back."""
     event = some(tape, random, "event", malformed=None)
-    if event is None or final(tape, "dead_letters") is None:
+    last = final(tape, "dead_letters")
+    if event is None or last is None:
         return
     place = {f"source_{name}": event[name] for name in ("topic", "partition", "offset")}
     letter = {"consumer": random.choice(["shop", "desk"]), "event_id": event["event_id"]}
-    for read in (tape.look(440, "dead_letters"), final(tape, "dead_letters")):
+    for read in (tape.look(440, "dead_letters"), last):
         tape.letter(read, 40, letter["consumer"], random.choice(["poison", "conflict"]), event)
     invoke = tape.add(random.choice([430, 450]), "replay", "invoke", **letter, **place)
     phase = random.choice(["ok", "ok", "fail", "unknown", "none"])

@@ -303,9 +303,9 @@ class EffectOracle:
             return "silent"
         if self._rows is None:
             self._rows = {}
-            for row in self.run.offsets:
-                if row["read"] == read["read"]:
-                    self._rows.setdefault((row["consumer"], row["topic"], row["partition"]), row)
+            for one in self.run.offsets:
+                if one["read"] == read["read"]:
+                    self._rows.setdefault((one["consumer"], one["topic"], one["partition"]), one)
         row = self._rows.get((consumer, record["topic"], record["partition"]))
         if row is not None:
             if row.get("committed") is not None and row["committed"] > record["offset"]:
@@ -819,8 +819,8 @@ class EvidenceOracle:
             yield "not_at_rest", ()
         for op in ("reprocess", "replay"):
             rows = [row[op] for row in self.run.plan.get("scenario", {}).get("again", []) if row.get(op) is not None]
-            wanted = sum(n if isinstance(n, int) else 1 for n in rows)
-            if rows and (len(self.run.of(op, "invoke")) < wanted or not self.run.of(op, "ok")):
+            least = sum(n if isinstance(n, int) else 1 for n in rows)
+            if rows and (len(self.run.of(op, "invoke")) < least or not self.run.of(op, "ok")):
                 yield "asked_too_little", (op,)
         yield from (("record_unreadable", where) for where in self.run.unreadable)
 

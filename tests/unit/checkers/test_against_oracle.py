@@ -10,6 +10,7 @@ from functools import partial
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -93,7 +94,8 @@ def judged(histories: Sequence[Recorded], file: Path) -> list[Found]:
         assert not finding.error, finding.error
         for name, rows in (*finding.anomalies.items(), *finding.warnings.items()):
             columns = KEYS.get(f"{finding.checker} {name}") or KEYS[name]
-            for row in rows:
+            given: Sequence[Mapping[str, Any]] = rows
+            for row in given:
                 if table[finding.checker].applies(histories[row["h"]][0]):
                     hits = found[row["h"]].setdefault((finding.checker, name), set())
                     hits.add(tuple(row[column] for column in columns))

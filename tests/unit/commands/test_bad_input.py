@@ -1,5 +1,6 @@
 """Whatever is wrong with what was given: one clear message, exit 2, nothing started."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def refused(said, *words: str) -> None:
 
 
 @pytest.fixture
-def here(project: Path, lab) -> Path:
+def here(project: Path, lab) -> Iterator[Path]:
     yield project
     assert not lab.plans
     assert not lab.started

@@ -41,7 +41,9 @@ def test_the_project_has_scenarios_for_the_gate() -> None:
 
 
 def understood(words: list[str]) -> None:
-    typer.main.get_command(app).commands["gate"].make_context("gate", list(words))
+    command = typer.main.get_command(app)
+    assert isinstance(command, typer.core.TyperGroup)
+    command.commands["gate"].make_context("gate", list(words))
 
 
 def step(name: str) -> dict:

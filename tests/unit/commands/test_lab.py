@@ -110,7 +110,8 @@ def test_a_run_that_a_signal_breaks_off_has_ended_before_the_next(
         lab.run(plan, Silent())
     assert happened == ["started", "begun", "ended", "stopped"]
     monkeypatch.setattr(harness.run, "run", quick)
-    assert lab.run(plan, Silent()) == "done"
+    said: object = lab.run(plan, Silent())
+    assert said == "done"
     assert happened[4:] == ["started"]
     lab.close()
     assert happened[4:] == ["started", "stopped"]
@@ -184,4 +185,5 @@ def test_what_asyncio_lets_through_its_loop_does_not_end_the_loop(
     with pytest.raises(error):
         lab.run(plan, Silent())
     monkeypatch.setattr(harness.run, "run", quick)
-    assert lab.run(plan, Silent()) == "done"
+    said: object = lab.run(plan, Silent())
+    assert said == "done"

@@ -16,9 +16,10 @@ from harness.faults.apply import apply
 from harness.faults.base import Arena, Evidence, Fault, Injected, nothing
 from harness.faults.plan import PlannedFault
 from harness.stacks.external import handle
+from tests.standin import StandIn
 
 
-class Notes(list):
+class Notes(list, StandIn):
     def record(self, op, phase, actor, **fields):
         self.append((phase, fields))
         return len(self)

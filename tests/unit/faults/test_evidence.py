@@ -12,9 +12,10 @@ from harness.faults.evidence import STANDSTILL, Ended, Moved, Reset, Unanswered,
 from harness.faults.net_hang import silent
 from harness.faults.net_reset import NetReset
 from harness.stack import Probe, Traffic
+from tests.standin import StandIn
 
 
-class Link:
+class Link(StandIn):
     name = "a#1->b"
 
     def __init__(self, *looks: Traffic) -> None:

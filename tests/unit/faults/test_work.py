@@ -10,6 +10,7 @@ from harness.faults.base import Arena
 from harness.faults.work import Hit, InHand, Work, never_connected
 from harness.stack import Traffic
 from harness.system import System
+from tests.standin import StandIn
 
 SYSTEM = System.model_validate(
     {
@@ -32,7 +33,7 @@ SYSTEM = System.model_validate(
 )
 
 
-class Link:
+class Link(StandIn):
     def __init__(self, service, dependency, traffic=None) -> None:
         self.name, self.service, self.dependency = f"{service}->{dependency}", service, dependency
         self.seen = traffic or Traffic({}, {}, 0)

@@ -188,7 +188,7 @@ def test_two_tables_of_one_name_are_refused(path: Path) -> None:
 
 def test_where_no_copy_may_be_written_it_is_made_elsewhere(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "CACHE_FROM", 0)
-    monkeypatch.setattr(reader.os, "access", lambda *_: False)
+    monkeypatch.setattr("harness.history.reader.os.access", lambda *_: False)
     whole = len(path.read_bytes().splitlines()) - 1
     assert records(path) == whole
     assert [file.name for file in path.parent.iterdir()] == ["history.jsonl"]

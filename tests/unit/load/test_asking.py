@@ -11,9 +11,10 @@ from harness.clients import commands
 from harness.clients.http import Answer
 from harness.load.asking import Asking
 from harness.system import Request
+from tests.standin import StandIn
 
 
-class Http:
+class Http(StandIn):
     """Answers with one status, and keeps where it was asked."""
 
     def __init__(self, status: int | None = 202) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import orjson
 import psutil
@@ -25,6 +26,7 @@ from harness.load.target import VARIABLE
 from harness.scenario import LoadShape
 from harness.standing import Post
 from harness.system import UploadLoad
+from tests.standin import StandIn
 from tests.unit.load.door import Door
 
 DOOR = UploadLoad(to="front", post="/v1/files", blob="/raw")
@@ -65,7 +67,7 @@ class Bench:
         file.write_text(dedent(text))
         wanted = Users(users, 50, duration, file, options=options)
         load = LocustLoad(wanted, SHAPE, DOOR, run="r1", seed=1, recorder=self.recorder, folder=self.folder / "load")
-        load.open(None, door.url)
+        load.open(StandIn(), door.url)
         load.prepare()
         return load
 
@@ -83,12 +85,12 @@ class Bench:
     def missing(self) -> list[str]:
         return [str(row["why"]) for row in self.against("load_incomplete")]
 
-    def against(self, anomaly: str) -> list[dict]:
+    def against(self, anomaly: str) -> list[Any]:
         """What the evidence says against the run."""
         self.recorder.close()
         with History(self.path) as history:
             (evidence,) = (one for one in judge(history) if one.checker == "evidence")
-        return evidence.anomalies.get(anomaly, [])
+        return list(evidence.anomalies.get(anomaly, []))
 
 
 @pytest.fixture
@@ -214,7 +216,7 @@ async def test_workers_elsewhere_make_the_load_and_their_parts_are_merged(bench:
     (far / "target.json").write_bytes(
         orjson.dumps(orjson.loads(target.read_bytes()) | {"owner": 2**22, "machine": "far"})
     )
-    words = ["-m", "locust", "-f", bench.folder / "locustfile.py", "--worker", "--master-port", str(port)]
+    words: list[Any] = ["-m", "locust", "-f", bench.folder / "locustfile.py", "--worker", "--master-port", str(port)]
     workers = [
         await asyncio.create_subprocess_exec(
             sys.executable,
@@ -310,7 +312,7 @@ async def test_a_worker_goes_to_the_front_door_that_it_was_told(bench: Bench, do
     running = asyncio.create_task(load.run())
     target = bench.folder / "load" / "target.json"
     await until((bench.folder / "load" / "locust.log").is_file)
-    words = ["-m", "locust", "-f", bench.folder / "locustfile.py", "--worker", "--master-port", str(port)]
+    words: list[Any] = ["-m", "locust", "-f", bench.folder / "locustfile.py", "--worker", "--master-port", str(port)]
     worker = await asyncio.create_subprocess_exec(
         sys.executable,
         *words,
@@ -372,7 +374,7 @@ async def test_locust_alone_uploads_to_what_is_up(tmp_path: Path, door: Door) ->
     """With the project's own locustfile, whose users upload what must be taken and what must not."""
     file = Path(__file__).parents[3] / "scenarios" / "locustfile.py"
     told = {"run": "r1", "front_door": door.url, "upload": DOOR.model_dump(mode="json"), "format": 1, "links": {}}
-    words = ["-m", "locust", "-f", file, "--headless", "--users", "40", "--spawn-rate", "40"]
+    words: list[Any] = ["-m", "locust", "-f", file, "--headless", "--users", "40", "--spawn-rate", "40"]
     env = {name: value for name, value in os.environ.items() if name != VARIABLE}
     with Post(tmp_path):
         (tmp_path / ".oneffect" / "up.json").write_bytes(orjson.dumps(told))

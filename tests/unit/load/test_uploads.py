@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,17 +12,18 @@ from harness.clients.http import Answer
 from harness.load.uploads import Load
 from harness.scenario import LoadShape
 from harness.system import UploadLoad
+from tests.standin import StandIn
 
 DOOR = UploadLoad(to="front", post="/v1/files", blob="/raw")
 BATCHES = UploadLoad(to="front", post="/v1/files", fields={"batch_id": "{batch}", "batch_size": "of {batch_size}"})
 
 
-class Tape:
+class Tape(StandIn):
     """A recorder that keeps how each operation ended."""
 
     def __init__(self) -> None:
         self.ends: list[tuple[str, str]] = []
-        self.batches: list[object] = []
+        self.batches: list[Any] = []
 
     @contextmanager
     def operation(self, op: str, actor: str, **fields: object) -> Iterator[SimpleNamespace]:
@@ -34,7 +36,7 @@ class Tape:
         yield SimpleNamespace(ok=end("ok"), fail=end("fail"), unknown=end("unknown"))
 
 
-class Door:
+class Door(StandIn):
     """Answers with the next of a list, the last one for ever."""
 
     def __init__(self, *answers: Answer) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,9 @@ async def test_passes_give_what_a_count_of_rows_would() -> None:
             random.shuffle(table.rows)
             if random.random() < 0.2:
                 table.rows.pop()
-            there = Counter((row["id"], None if row["effect"] is None else str(row["effect"])) for row in table.rows)
+            there = Counter[tuple[object, object]](
+                (row["id"], None if row["effect"] is None else str(row["effect"])) for row in table.rows
+            )
             new = Counter(await one_pass(effects))
             assert new == there - given
             given |= there
@@ -90,7 +93,7 @@ async def test_what_a_pass_that_was_cut_short_did_not_give_is_given_by_the_next(
     table = Table()
     effects = observer(table)
     table.rows = [{"id": "e1", "effect": 1}, {"id": "e2", "effect": 2}]
-    reading = effects.read(final=False)
+    reading: Any = effects.read(final=False)
     assert (await anext(reading))["event_id"] == "e1"
     await reading.aclose()
     assert await one_pass(effects) == [("e1", "1"), ("e2", "2")]

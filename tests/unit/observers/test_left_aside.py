@@ -9,6 +9,7 @@ from harness.observers.watch import Watch
 from harness.stack import Record, RunNames
 from harness.stacks.external.names import FixedNames
 from harness.system import System
+from tests.standin import StandIn
 
 SYSTEM = System.model_validate(
     {
@@ -25,7 +26,7 @@ SYSTEM = System.model_validate(
 ORDERS = ("orders", 0)
 
 
-class Broker:
+class Broker(StandIn):
     """Moves on by the numbers it is given, one a look, and then rests."""
 
     def __init__(self, ends: list[int], committed: list[int]) -> None:
@@ -58,7 +59,7 @@ class Broker:
 
 
 async def opened(broker: Broker, names: RunNames) -> None:
-    await Watch(SYSTEM, None, kafka=broker, http=None, names=names).open({"ledger": "sqlite:////x"}, None)
+    await Watch(SYSTEM, StandIn(), kafka=broker, http=StandIn(), names=names).open({"ledger": "sqlite:////x"}, None)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def event(**changes: object) -> dict[str, object]:
     } | changes
 
 
-def seen(value: object, *, headers: tuple[tuple[str, bytes], ...] = ()) -> dict[str, object]:
+def seen(value: object, *, headers: tuple[tuple[str, bytes], ...] = ()) -> dict[str, Any]:
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()
     return dict(event_fields(Record("orders", 1, 7, None, raw, headers), SYSTEM))
 
@@ -152,7 +153,7 @@ async def test_a_record_that_cannot_be_read_is_told_and_the_others_are_read(odd:
 
 async def test_what_a_pass_that_was_cut_short_did_not_give_is_given_by_the_next() -> None:
     topics = Topics(Passes([json.dumps(event()).encode()] * 3), SYSTEM)
-    reading = topics.read(final=False)
+    reading: Any = topics.read(final=False)
     assert [(await anext(reading))["offset"] for _ in range(2)] == [0, 1]
     await reading.aclose()
     # The second was handed out, and nobody said that it was taken.

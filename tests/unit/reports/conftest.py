@@ -1,7 +1,9 @@
 """A small recorded run in which one event is lost and one is applied twice."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +60,7 @@ def claim(t: float, event_id: str) -> dict[str, object]:
 PUBLISHED = {"topic": "essays", "partition": 0, "offset": 2}
 """Where the broker put the copy. Its records stand at the end: others are referred to by their number."""
 
-RECORDS = [
+RECORDS: list[dict[str, Any]] = [
     {
         "t": 11.0,
         "op": "upload",
@@ -106,7 +108,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def history(directory: Path) -> History:
+def history(directory: Path) -> Iterator[History]:
     with History(directory / "history.jsonl") as opened:
         yield opened
 

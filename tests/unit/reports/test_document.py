@@ -22,7 +22,7 @@ def written(directory: Path, history: History, findings: list[Finding], verdict:
 
 
 def test_what_stands_in_it(directory: Path, history: History, lost: str) -> None:
-    rows = [{"event_id": lost, "consumer": "essay_lifecycle"}] * 150
+    rows: list[dict[str, object]] = [{"event_id": lost, "consumer": "essay_lifecycle"}] * 150
     made = written(directory, history, [finding(rows)])
     assert (made["verdict"], made["seed"], made["plan_digest"]) == ("invalid", 41, "d" * 64)
     assert made["expected"] == {"verdict": "invalid", "find": ["lost"]}

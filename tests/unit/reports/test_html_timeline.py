@@ -28,7 +28,13 @@ def recorded(folder: Path, uploads: list[tuple[float, float, str]], *more: dict[
 
 
 def test_rates_and_latencies(tmp_path: Path) -> None:
-    uploads = [(5.0, 100, "ok"), (5.1, 200, "ok"), (5.2, 300, "ok"), (5.3, 650, "fail"), (5.9, 2000, "unknown")]
+    uploads = [
+        (5.0, 100.0, "ok"),
+        (5.1, 200.0, "ok"),
+        (5.2, 300.0, "ok"),
+        (5.3, 650.0, "fail"),
+        (5.9, 2e3, "unknown"),
+    ]
     with recorded(tmp_path, uploads) as history:
         found = answers(history)
     assert (found.begin, found.wide) == (5, 1)

@@ -1,6 +1,7 @@
 """Enough of an id is printed to be the only one that begins so."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_an_effect_of_an_event_that_nobody_saw_counts(tmp_path: Path) -> None:
 
 
 def test_uploads_and_places_are_whole(history: History) -> None:
-    about = [("upload", "r1-0000000"), ("event", "essays:0:12")]
+    about: list[tuple[Literal["event", "upload"], str]] = [("upload", "r1-0000000"), ("event", "essays:0:12")]
     assert shorts(history, about) == {one: one[1] for one in about}
 
 

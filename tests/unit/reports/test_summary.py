@@ -17,7 +17,7 @@ def line(history: History, row: dict[str, object]) -> str:
 
 
 def test_a_lost_event_in_one_line(history: History, lost: str) -> None:
-    row = {"event_id": lost, "consumer": "essay_lifecycle"}
+    row: dict[str, object] = {"event_id": lost, "consumer": "essay_lifecycle"}
     assert line(history, row) == (
         "event 7f3a1111… essay_lifecycle  published 12.000 s, SET NX asked 12.031 s, killed 12.034 s, "
         "offset passed 14.200 s, no effect by 31.000 s"
@@ -25,7 +25,7 @@ def test_a_lost_event_in_one_line(history: History, lost: str) -> None:
 
 
 def test_a_duplicate_in_one_line(history: History, twice: str) -> None:
-    row = {"event_id": twice, "consumer": "essay_lifecycle"}
+    row: dict[str, object] = {"event_id": twice, "consumer": "essay_lifecycle"}
     assert line(history, row) == (
         "event 9b2c2222… essay_lifecycle  published 12.600 s, SET NX asked 12.700 s, effect 15.100 s, "
         "published again 16.000 s, offset passed 18.000 s, second effect 31.100 s"

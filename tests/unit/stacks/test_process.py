@@ -2,6 +2,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -119,7 +120,7 @@ async def test_that_it_ends_on_purpose_is_known_before_its_end_can_be_seen(tmp_p
     seen = []
     signal = one._signal
 
-    def signalled(number: int) -> None:
+    def signalled(number: Any) -> None:
         signal(number)
         while one.pid is not None:
             pass
