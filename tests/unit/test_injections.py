@@ -99,6 +99,7 @@ async def desk(tmp_path, monkeypatch):
     locks = {}
     stack = SimpleNamespace(
         name="small",
+        services={},
         turn=lambda name: locks.setdefault(name, asyncio.Lock()),
         lacks=lambda need, on: f"{on} cannot die" if need is Killable else None,
     )
