@@ -32,8 +32,8 @@ lint: $(STAMP)  ## ruff, mypy --strict (tests without types of their own), impor
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-unit: $(STAMP)  ## tests that start no stack
-	@$(BIN)/pytest tests/unit tests/histories tests/reference tests/plugin
+unit: $(STAMP)  ## tests that start no stack, a file at a time on each core (WORKERS= processes)
+	@$(BIN)/pytest -n $(or $(WORKERS),logical) --dist loadfile --no-loadscope-reorder tests/unit tests/histories tests/reference tests/plugin
 
 real: setup  ## tests on the real stack, the documents' commands among them
 	@$(BIN)/pytest tests/chaos tests/conformance tests/docs tests/pipeline tests/browser
