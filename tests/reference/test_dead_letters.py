@@ -8,8 +8,9 @@ import pytest
 
 from reference_impl import dead_letters
 from reference_impl.common_core.events import UPLOAD_OUTCOMES, EssayContentProvisionedV1
-from reference_impl.dead_letters import Letter, NotReplayed, Record, chosen, main, replay, whole_record
+from reference_impl.dead_letters import NotReplayed, Record, chosen, main, replay, whole_record
 from reference_impl.service_libs import ledger
+from reference_impl.service_libs.dead_letter import Letter
 from reference_impl.service_libs.idempotency import idempotent_consumer
 from reference_impl.service_libs.message import Delivery
 

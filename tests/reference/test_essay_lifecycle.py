@@ -13,9 +13,11 @@ from reference_impl.common_core.events import (
     ReadyEssay,
     fact,
 )
-from reference_impl.dead_letters import Letter, Record, replay
+from reference_impl.dead_letters import Record, replay
 from reference_impl.essay_lifecycle.core_logic import CONSUMER, essay_consumer
-from reference_impl.essay_lifecycle.state_machine import EssayState, IllegalTransition, check
+from reference_impl.essay_lifecycle.state_machine import EssayState, check
+from reference_impl.service_libs.dead_letter import Letter
+from reference_impl.service_libs.errors import IllegalTransition
 from reference_impl.service_libs.teller import Teller
 
 TEXT = "Räksmörgås på väg\n".encode()
