@@ -21,6 +21,7 @@ from reference_impl.content_service.config import ContentServiceSettings
 from reference_impl.essay_lifecycle import di as essay_lifecycle
 from reference_impl.essay_lifecycle.config import EssayLifecycleSettings
 from reference_impl.file_service import di as file_service
+from reference_impl.service_libs.outbox import Relay
 from reference_impl.service_libs.serving import Service
 from reference_impl.service_libs.settings import load
 from reference_impl.spell_checker import di as spell_checker
@@ -65,6 +66,16 @@ async def test_a_service_shows_its_figures(service_environment, name):
     assert "process_resident_memory_bytes" in answer.text
     assert "redis_errors_total " in answer.text
     assert shown is not (await _another(name)), "one service's figures are its own"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_a_service_shows_what_its_relay_counts(service_environment, name):
+    container, service = await built(name)
+    (await container.get(Relay)).metrics.refused.inc()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://service") as http:
+        answer = await http.get("/metrics")
+    await container.close()
+    assert "outbox_refused_total 1.0" in answer.text
 
 
 async def _another(name):
