@@ -127,12 +127,12 @@ class _Application:
         """
         start, arrow, _ = self._planned.target.partition("->")
         replica = self._arena.stack.services.get(start) if arrow else None
-        left = self._arena.patience
+        clock, left = asyncio.get_running_loop(), self._arena.patience
         while left > 0:
-            step = min(left, EVERY)
-            await self._arena.sleep(step)
+            since = clock.time()
+            await self._arena.sleep(min(left, EVERY))
             if replica is None or not replica.ended_on_purpose:
-                left -= step
+                left -= clock.time() - since
 
     async def _until_vain(self, injected: Injected) -> None:
         """Wait for a reason why it will not bite, though the system has work: staying longer would not help."""

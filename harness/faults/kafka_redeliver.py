@@ -80,8 +80,9 @@ class KafkaRedeliver(Fault):
 
 async def _committed(broker: Broker, service: str, arena: Arena) -> None:
     """Wait a while for the group to have passed something: what has no offset cannot go back."""
-    looks = round(_PASSED / _AGAIN)
-    while not any((await broker.committed(service)).values()) and (looks := looks - 1) > 0:
+    clock = asyncio.get_running_loop()
+    deadline = clock.time() + _PASSED
+    while not any((await broker.committed(service)).values()) and clock.time() < deadline:
         await arena.sleep(_AGAIN)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from harness.faults.base import Evidence
@@ -56,7 +57,8 @@ class Published:
 async def enough(arena: Arena, topic: str, count: int) -> Sequence[Record]:
     """The last ``count`` records of a topic; a topic that has fewer is waited for, for a while."""
     broker = arena.needed_broker()
-    looks = round(_WAIT / _AGAIN)
-    while len(found := await broker.tail(topic, count)) < count and (looks := looks - 1) > 0:
+    clock = asyncio.get_running_loop()
+    deadline = clock.time() + _WAIT
+    while len(found := await broker.tail(topic, count)) < count and clock.time() < deadline:
         await arena.sleep(_AGAIN)
     return found

@@ -94,8 +94,9 @@ class ServiceScale(Fault):
 
 async def _shared(broker: Broker, service: str, arena: Arena, to: int) -> Mapping[TopicPartition, str]:
     """Wait a while for more than ``to`` members to have partitions: what has none leaves nothing to others."""
-    looks = round(_SHARED / _AGAIN)
-    while len(set((owners := await broker.owners(service)).values())) <= to and (looks := looks - 1) > 0:
+    clock = asyncio.get_running_loop()
+    deadline = clock.time() + _SHARED
+    while len(set((owners := await broker.owners(service)).values())) <= to and clock.time() < deadline:
         await arena.sleep(_AGAIN)
     return owners
 

@@ -155,7 +155,7 @@ class InHand:
         while True:
             waited, looks = clock.time() - begun, looks + 1
             found.what = await found._requests() or found._uploads()
-            if not found.what and (not found._links or looks > _BETTER or waited >= arena.patience / 3):
+            if not found.what and (not found._links or looks > _BETTER or waited >= arena.patience / 6):
                 found.what = await found._records()
             if found.what or waited >= arena.patience:
                 return found
