@@ -21,9 +21,6 @@ _AGAIN = 0.05
 STANDSTILL = 0.6
 """Seconds without an answer that no healthy link shows: a Kafka client's usual longest wait is half a second."""
 
-PROBES = 3
-"""Probes before a fault, of which the quickest counts: a busy machine makes any one of them late."""
-
 ANSWERED = 0.1
 """Seconds within which a request is answered that a client does not give up."""
 
@@ -187,7 +184,8 @@ class Unanswered:
 async def late(link: Link, toxic: str, seconds: float, *, patience: float, size: int = 0) -> Probe | None:
     """A probe that took at least so many seconds, if the proxy says itself that the toxic is on it.
 
-    Late alone proves nothing: on a busy machine everything is.
+    Late alone proves nothing: on a busy machine everything is. Nor is it compared with a probe of before, for that one
+    may have been slow, or have met another fault on the same link.
     """
     probe = await link.probe(patience, size)
     return probe if probe.answered and probe.seconds >= seconds and toxic in await link.toxics() else None

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
-from harness.faults.evidence import PROBES, Moved, late
+from harness.faults.evidence import Moved, late
 from harness.faults.work import never_connected
 from harness.stack import Link
 from harness.units import Duration
@@ -39,15 +39,14 @@ class NetLatency(Fault):
         """A latency toxic downstream."""
         (link,) = arena.links(on)
         least = max(self.latency - self.jitter, 0.0) * 0.9
-        before = min([await link.probe(_PATIENCE) for _ in range(PROBES)], key=lambda probe: probe.seconds)
         patience = self.latency + self.jitter + _PATIENCE
 
         async def armed() -> Evidence | None:
-            probe = await late(link, "latency", before.seconds + least, patience=patience)
+            probe = await late(link, "latency", least, patience=patience)
             if probe is None:
                 return None
             return Evidence(
-                "armed", f"{on}: a probe came late", {"seconds": before.seconds}, {"seconds": probe.seconds}
+                "armed", f"{on}: a probe came late", {"seconds_at_least": least}, {"seconds": probe.seconds}
             )
 
         async with link.disturb("latency", latency=round(self.latency * 1000), jitter=round(self.jitter * 1000)):
