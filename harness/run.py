@@ -35,7 +35,7 @@ HEALTHY_WITHIN = 30.0
 """Seconds that a service or dependency may take to answer the harness past the proxies."""
 
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds more that a fault waits for a first acknowledged operation before it comes, and stays in place if nothing of
 the system's has met it yet: machines are busy at times."""
 
