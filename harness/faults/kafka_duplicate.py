@@ -29,7 +29,9 @@ class KafkaDuplicate(Fault):
     heals = False
 
     count: Annotated[int, Field(ge=1, le=100_000)]
+    """How many records, the latest of the topic, for example ``20``."""
     to: Literal["same", "other"] = "same"
+    """The partition they are published on: the one where they are, or another, drawn from the seed."""
 
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:

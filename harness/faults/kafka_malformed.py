@@ -48,6 +48,7 @@ class KafkaMalformed(Fault):
     heals = False
 
     count: Annotated[int, Field(ge=1, le=100_000)]
+    """How many records are published, for example ``6``."""
     kinds: Annotated[tuple[Kind, ...] | None, Field(min_length=1)] = None
     """Left out: those by which an event of the topic's can be spoiled."""
 

@@ -39,6 +39,7 @@ class KafkaRedeliver(Fault):
     heals = False
 
     count: Annotated[int, Field(ge=1, le=1_000_000)]
+    """By how many records the offset of each partition goes back, at most, for example ``50``."""
 
     def takes(self, on: str, arena: Arena) -> list[str]:
         """Every replica of the service."""

@@ -40,6 +40,7 @@ class NetBandwidth(Fault):
     heals = True
 
     rate: Annotated[Bandwidth, Field(ge=1000)]
+    """The most that goes to the service on each connection, at least 1000 bytes a second."""
 
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:

@@ -46,6 +46,7 @@ class NetHang(Fault):
     heals = True
 
     direction: Direction = "both"
+    """What is dropped: requests (``upstream``), answers (``downstream``) or both."""
 
     def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - what it is on is all
         """The link: where nothing gets through, a second fault of this kind would meet nothing."""

@@ -32,7 +32,9 @@ class NetLatency(Fault):
     heals = True
 
     latency: Duration
+    """How much later answers arrive."""
     jitter: Duration = 0.0
+    """How much more or less than ``latency`` it may be, at random."""
 
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:

@@ -39,6 +39,7 @@ class NetPartition(Fault):
     heals = True
 
     off: Annotated[tuple[str, ...], Field(alias="from")] = ()
+    """Of a replica: the dependencies that it is cut off, for example ``[kafka, redis]``; left out: all."""
 
     def check(self, on: str, system: System) -> None:
         """It must have what it is cut off from."""

@@ -41,6 +41,7 @@ class ServiceScale(Fault):
     heals = True
 
     to: Annotated[int, Field(ge=1)]
+    """How many replicas stay; less than the service has, for example ``1``."""
 
     def check(self, on: str, system: System) -> None:
         """There must be some to leave."""
