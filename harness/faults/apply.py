@@ -12,7 +12,7 @@ from harness.faults.base import HEADER
 from harness.faults.work import ENOUGH, Work
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager as Scope
 
     from harness.faults.base import Arena, Evidence, Injected, Look
@@ -106,10 +106,10 @@ class _Application:
         async with asyncio.TaskGroup() as looks:
             tasks = [looks.create_task(self._watch(one)) for one in (injected.armed, injected.bit)]
             tasks.append(looks.create_task(self._until_enough()))
-            ends = [looks.create_task(self._until_vain(injected))]
+            ends: list[asyncio.Task[object]] = [looks.create_task(self._until_vain(injected))]
             try:
                 await self._arena.sleep(lasts)
-                ends += [looks.create_task(self._out_of_patience()), looks.create_task(_all_of(tasks))]
+                ends += [looks.create_task(self._out_of_patience()), looks.create_task(asyncio.wait(tasks))]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for task in (*tasks, *ends):
@@ -226,11 +226,6 @@ class _Application:
             taken = await self._publisher.publish(record, headers=[(HEADER, self._fault.name.encode())])
             operation.ok(offset=taken.offset)
         return taken
-
-
-async def _all_of(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Wait for all of them, and leave them alone if this wait is cancelled."""
-    await asyncio.wait(tasks)
 
 
 @asynccontextmanager

@@ -255,6 +255,18 @@ async def test_patience_does_not_run_out_while_another_fault_has_stopped_the_rep
     assert notes.phases() == ["injected", "armed", "bit", "healed"]
 
 
+async def test_patience_is_time_where_each_look_takes_long(fault, system) -> None:
+    steps = []
+
+    async def sleep(seconds: float) -> None:
+        steps.extend([seconds] if seconds <= wrapper.EVERY else [])
+        await asyncio.sleep(4 * seconds)
+
+    world = arena(broker=Group(owed=1), patience=0.6, sleep=sleep)
+    await apply(on_a_consumer(fault, system, lasts=0.0), world, Notes())
+    assert len(steps) < 12
+
+
 async def test_what_cannot_bite_does_not_stay_until_patience_ends(fault, system) -> None:
     async def vain() -> str:
         return "the service has no connection here"

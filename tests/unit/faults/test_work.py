@@ -1,5 +1,6 @@
 """Whom a fault hits, what a replica has in hand, and links that nobody uses."""
 
+import asyncio
 from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
@@ -181,6 +182,18 @@ async def test_records_will_do_where_no_request_is_seen_for_a_while() -> None:
     assert "each of the 2 members" in (await InHand.of("desk#1", replace(world, sleep=sleep))).what
     assert looks
     assert "each of the 2 members" in (await InHand.of("desk#1", replace(world, patience=0.0))).what
+
+
+async def test_the_wait_is_bounded_by_time_where_each_look_takes_long() -> None:
+    sleeps = []
+
+    async def sleep(_: float) -> None:
+        sleeps.append(_)
+        await asyncio.sleep(0.1)
+
+    world = replace(arena([Link("desk#1", "blobs")], broker=Broker(), patience=0.4), sleep=sleep)
+    assert not (await InHand.of("desk#1", world)).what
+    assert len(sleeps) < 10
 
 
 @pytest.mark.parametrize(
