@@ -96,7 +96,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             fetch_max_wait_ms=settings.fetch_max_wait_ms,
         )
         self._workers: dict[TopicPartition, asyncio.Task[None]] = {}
-        self._stopping = False
+        self._stopping: set[asyncio.Task[None]] = set()
         self._finished: dict[TopicPartition, int] = {}
         self._reached: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
@@ -167,8 +167,9 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
     async def _work(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
         if self._held is not None:
             await asyncio.shield(self._held)
+        me = asyncio.current_task()
         for record in records:
-            if self._stopping:
+            if me in self._stopping:
                 return
             delivery = Delivery(
                 record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)
@@ -178,7 +179,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             consume = partial(self._consumer.subscription.consume, delivery)
             # Whatever an error says, to go on would lose the delivery.
             await self._consumer.backoff.persist(consume, what, whatever=True)
-            if self._workers.get(partition) is not asyncio.current_task() and not self._stopping:
+            if self._workers.get(partition) is not me and me not in self._stopping:
                 return  # outlived its time: the partition is another's, and so is its offset
             self._finished[partition] = self._reached[partition] = record.offset + 1
             self._progress.set()
@@ -187,17 +188,16 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
 
     async def _stop_workers(self) -> None:
         """Let each finish the delivery in hand, for a short while; what is abandoned will be delivered again."""
-        tasks = [*self._workers.values()]
+        self._stopping = {*self._workers.values()}
         self._workers.clear()
-        if not tasks:
+        if not self._stopping:
             return
-        self._stopping = True
-        _, late = await asyncio.wait(tasks, timeout=self._grace_seconds)
+        _, late = await asyncio.wait(self._stopping, timeout=self._grace_seconds)
         for task in late:
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=self._grace_seconds)
-        self._stopping = False
+        self._stopping = set()
 
     async def _commit_progress(self) -> None:
         failures = 0

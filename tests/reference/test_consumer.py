@@ -283,6 +283,34 @@ async def test_the_delivery_in_hand_may_finish_before_the_partition_goes(
     assert broker.committed == {P0: 1}
 
 
+async def test_what_outlived_its_partition_commits_nothing_not_even_as_another_is_handed_over(start, broker, until):
+    gates, ended = {0: asyncio.Event(), 1: asyncio.Event()}, []
+
+    async def consume(delivery):
+        while not gates[delivery.partition].is_set():
+            try:
+                await gates[delivery.partition].wait()
+            except asyncio.CancelledError:  # as a thread does
+                if delivery.partition:
+                    raise
+        ended.append(delivery.partition)
+
+    start(consume)
+    broker.batches.put_nowait({P0: records(P0, 0)})
+    await until(lambda: P0 in broker.paused)
+    await broker.listener.on_partitions_revoked({P0, P1})
+    await broker.listener.on_partitions_assigned({P1})
+    broker.batches.put_nowait({P1: records(P1, 5)})
+    await until(lambda: P1 in broker.paused)
+    revoking = asyncio.create_task(broker.listener.on_partitions_revoked({P1}))
+    await until(lambda: broker.listener._stopping)
+    gates[0].set()
+    await until(lambda: ended == [0])
+    gates[1].set()
+    await revoking
+    assert P0 not in broker.committed
+
+
 async def test_what_is_handed_over_in_the_middle_of_a_rebalance_is_neither_begun_nor_skipped(
     start, broker, handle, handled, until
 ):
