@@ -60,6 +60,18 @@ def _handle(arena: Arena, on: str, *capabilities: type) -> ServiceHandle:
     return known[on]
 
 
+async def pause(arena: Arena, replica: Freezing) -> None:
+    """Stop it where it is."""
+    await replica.pause()
+    arena.note("paused", replica.name, replica.pid)
+
+
+async def resume(arena: Arena, replica: Freezing) -> None:
+    """Let it go on."""
+    await replica.resume()
+    arena.note("resumed", replica.name, replica.pid)
+
+
 async def revive(arena: Arena, dead: Mortal) -> None:
     """Start it unless it runs, and wait until it answers."""
     if dead.pid is None:

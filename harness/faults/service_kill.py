@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
-from harness.faults.process import mortal, revive
+from harness.faults.process import freezing, mortal, pause, resume, revive
 from harness.faults.work import InHand
-from harness.stack import Killable
+from harness.stack import Killable, Pausable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,12 +34,23 @@ class ServiceKill(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
-        """It is dead once the scope is entered; it dies with something in hand, if it has something for a while."""
+        """It is dead once the scope is entered, and died with something in hand if it had something within the patience."""
         replica = mortal(arena, on)
-        hand = await InHand.of(on, arena)
-        pid = replica.pid
-        try:
+        pid, status = replica.pid, 0
+
+        async def kill() -> None:
+            nonlocal status
             status = await replica.kill()
+
+        # Whether it is at work is certain only while it stands still, and death is final: where this machine can hold it, it
+        # is held first. Elsewhere a pause is a command of the user's, which takes its time.
+        held = freezing(arena, on) if pid is not None and isinstance(replica, Pausable) else None
+        try:
+            if held is not None:
+                hand = await InHand.at(on, arena, partial(pause, arena, held), partial(resume, arena, held))
+                await kill()
+            else:
+                hand = await InHand.at(on, arena, kill)
             arena.note("killed", on, pid, status)
 
             async def armed() -> Evidence | None:
@@ -55,4 +67,6 @@ class ServiceKill(Fault):
 
             yield Injected(armed, bit, after=bit, aftermath=aftermath)
         finally:
+            if held is not None and held.pid is not None:
+                await resume(arena, held)
             await revive(arena, replica)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Arena, Evidence, Fault, Injected
 from harness.faults.evidence import total_received
-from harness.faults.process import freezing
+from harness.faults.process import freezing, pause, resume
 from harness.faults.work import InHand
 from harness.stack import Pausable
 
@@ -39,10 +40,8 @@ class ServicePause(Fault):
         """It stands still once the scope is entered; with something in hand, if it has something for a while."""
         replica = freezing(arena, on)
         links = [link for link in arena.stack.links.values() if link.service == on]
-        hand = await InHand.of(on, arena)
         try:
-            await replica.pause()
-            arena.note("paused", on, replica.pid)
+            hand = await InHand.at(on, arena, partial(pause, arena, replica), partial(resume, arena, replica))
             still = await total_received(links)
             looks = 0
 
@@ -61,5 +60,4 @@ class ServicePause(Fault):
 
             yield Injected(armed, bit)
         finally:
-            await replica.resume()
-            arena.note("resumed", on, replica.pid)
+            await resume(arena, replica)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from harness.faults.base import Arena
 from harness.stack import TopicPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from harness.stack import Link
     from harness.system import System
 
 ENOUGH: Final = 5
 """Records or operations that a window must see; ``evidence.ENOUGH_IN_WINDOW`` asks the same."""
+
+Step: TypeAlias = "Callable[[], Awaitable[None]]"
+"""One thing done to a replica."""
 
 _AGAIN: Final = 0.02
 """Seconds between two looks for something in hand."""
@@ -129,11 +132,11 @@ def _owed(
 
 
 class InHand:
-    """What a replica was at when something was done to it.
+    """What a replica was at when it was stopped.
 
-    ``what`` is a request under way over one of its links, or an upload, or records given to each member of its group. A
-    request is waited for a while first: it shows that a record was begun.
-    ``gone`` finds, afterwards, records of the member that is no more.
+    ``what`` is a request under way over one of its links, or an upload, or records given to each member of its group: ones
+    that were there before it was stopped, and that the group had not passed once it stood still.
+    ``gone`` finds, afterwards, such records of the member that is no more.
     """
 
     def __init__(self, arena: Arena, replica: str) -> None:
@@ -142,23 +145,35 @@ class InHand:
         self._links = [link for link in arena.links_of(replica) if not _is_broker(link, arena)]
         self.what = ""
         self._owners: Mapping[TopicPartition, str] = {}
+        self._ends: Mapping[TopicPartition, int] = {}
         self._owed: set[TopicPartition] = set()
 
     @classmethod
-    async def of(cls, replica: str, arena: Arena) -> InHand:
-        """Wait for the replica to have something in hand, at most as long as ``arena.patience``.
+    async def at(cls, replica: str, arena: Arena, stop: Step, go_on: Step | None = None) -> InHand:
+        """Stop the replica, with ``stop``, once it has something in hand; at the latest after ``arena.patience``.
 
-        For the first part of that time records alone will not do where a request could be seen.
+        Records may be passed between the look at them and the stop. They are counted again behind it, and what turns out
+        to have been idle is let ``go_on`` for another try, where that is possible. A request under way is waited for
+        first: it shows that a record was begun.
         """
-        found, clock, looks = cls(arena, replica), asyncio.get_running_loop(), 0
+        hand, clock, looks = cls(arena, replica), asyncio.get_running_loop(), 0
         begun = clock.time()
         while True:
             waited, looks = clock.time() - begun, looks + 1
-            found.what = await found._requests() or found._uploads()
-            if not found.what and (not found._links or looks > _BETTER or waited >= arena.patience / 6):
-                found.what = await found._records()
-            if found.what or waited >= arena.patience:
-                return found
+            late = waited >= arena.patience
+            begun_on = await hand._requests() or hand._uploads()
+            records = not hand._links or looks > _BETTER or waited >= arena.patience / 6
+            if begun_on or (records and await hand._has_records()) or late:
+                await stop()
+                try:
+                    hand.what = begun_on or await hand._kept_records()
+                except BaseException:
+                    if go_on is not None:
+                        await go_on()
+                    raise
+                if hand.what or late or go_on is None:
+                    return hand
+                await go_on()
             await arena.sleep(_AGAIN)
 
     async def _requests(self) -> str:
@@ -173,14 +188,23 @@ class InHand:
         count = self._arena.under_way()
         return f"{count} uploads were under way" if count else ""
 
-    async def _records(self) -> str:
-        """Which records the group has not passed, and which member each of their partitions is given to."""
+    async def _has_records(self) -> bool:
+        """Whether the group has records to pass at each of its members; asked before the stop."""
         broker = self._arena.broker
         if broker is None or self._service not in _consumers(self._arena.needed_system()):
-            return ""
+            return False
         self._owners = await broker.assigned(self._service) or {}
-        committed, ends = await broker.committed(self._service), await broker.ends(self._arena.topics)
-        self._owed = {at for at in self._owners if at in committed and committed[at] < ends.get(at, 0)}
+        self._ends = await broker.ends(self._arena.topics)
+        return await self._look() != ""
+
+    async def _kept_records(self) -> str:
+        """The same behind the stop, of the records that were there before it."""
+        return await self._look() if self._owners else ""
+
+    async def _look(self) -> str:
+        broker = self._arena.needed_broker()
+        committed = await broker.committed(self._service)
+        self._owed = {at for at in self._owners if at in committed and committed[at] < self._ends.get(at, 0)}
         members, at_work = set(self._owners.values()), {self._owners[at] for at in self._owed}
         # Nobody says which member is which replica: where each has records, this one has.
         if not members or members != at_work or len(members) < len(self._arena.replicas_of(self._service)):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.errors import StackError
 from harness.faults.base import Arena
 from harness.faults.work import Hit, InHand, Work, never_connected
 from harness.stack import Traffic
@@ -60,10 +61,26 @@ class Broker:
         return {("orders", n): self.end for n in (0, 1)}
 
 
+class Unheard:
+    """The broker does not answer."""
+
+    async def __call__(self, _service):
+        raise StackError("Kafka does not answer")
+
+
 def arena(links=(), **more) -> Arena:
     replicas = dict.fromkeys(SYSTEM.replicas())
     stack = SimpleNamespace(links={link.name: link for link in links}, services=replicas)
     return Arena(stack=stack, random=Random(1), system=SYSTEM, **more)
+
+
+async def nothing() -> None:
+    pass
+
+
+async def in_hand(replica: str, world: Arena) -> InHand:
+    """What it has in hand when it is killed, and nothing could be undone."""
+    return await InHand.at(replica, world, nothing)
 
 
 @pytest.mark.parametrize(
@@ -113,23 +130,23 @@ async def test_where_nobody_counts_nothing_is_said() -> None:
 
 async def test_a_request_under_way_is_in_hand() -> None:
     asked = Link("desk#1", "blobs", Traffic({1: (9, 3)}, {1: 0.01}, 1))
-    assert "desk#1->blobs" in (await InHand.of("desk#1", arena([asked]))).what
+    assert "desk#1->blobs" in (await in_hand("desk#1", arena([asked]))).what
 
 
 async def test_a_poll_of_the_broker_is_not() -> None:
     polls = Link("desk#1", "kafka", Traffic({1: (9, 3)}, {1: 0.4}, 1))
-    assert not (await InHand.of("desk#1", arena([polls], broker=Broker()))).what
+    assert not (await in_hand("desk#1", arena([polls], broker=Broker()))).what
 
 
 async def test_records_are_in_hand_where_each_member_has_some() -> None:
-    assert "each of the 2 members" in (await InHand.of("desk#1", arena(broker=Broker((9, 9), 10)))).what
-    one = await InHand.of("desk#1", arena(broker=Broker((9, 10), 10)))
+    assert "each of the 2 members" in (await in_hand("desk#1", arena(broker=Broker((9, 9), 10)))).what
+    one = await in_hand("desk#1", arena(broker=Broker((9, 10), 10)))
     assert not one.what, "they may be the other replica's"
 
 
 async def test_they_were_the_dead_members_if_it_is_gone_afterwards() -> None:
     broker = Broker((9, 10), 10)
-    hand = await InHand.of("desk#1", arena(broker=broker))
+    hand = await in_hand("desk#1", arena(broker=broker))
     assert not await hand.gone()
     broker.members = {("orders", 0): "two", ("orders", 1): "two"}
     assert "1 partitions" in await hand.gone()
@@ -137,15 +154,68 @@ async def test_they_were_the_dead_members_if_it_is_gone_afterwards() -> None:
 
 async def test_they_were_not_if_the_other_one_is_gone() -> None:
     broker = Broker((9, 10), 10)
-    hand = await InHand.of("desk#1", arena(broker=broker))
+    hand = await in_hand("desk#1", arena(broker=broker))
     broker.members = {("orders", 0): "one", ("orders", 1): "one"}
     assert not await hand.gone()
 
 
+async def test_records_that_were_passed_before_it_stood_still_were_not_in_hand() -> None:
+    broker = Broker((9, 9), 10)
+
+    async def kill() -> None:
+        broker.passed = (10, 10)
+
+    hand = await InHand.at("desk#1", arena(broker=broker, patience=60.0), kill)
+    assert not hand.what
+    broker.members = {("orders", 0): "two", ("orders", 1): "two"}
+    assert not await hand.gone(), "the dead member's were passed too"
+
+
+async def test_records_that_came_only_once_it_stood_still_were_not_in_hand() -> None:
+    broker = Broker((10, 10), 10)
+
+    async def kill() -> None:
+        broker.end = 11
+
+    assert not (await InHand.at("desk#1", arena(broker=broker), kill)).what
+
+
+async def test_what_turns_out_to_have_been_idle_goes_on_and_is_stopped_again_at_work() -> None:
+    broker, steps = Broker((9, 9), 10), []
+
+    async def stop() -> None:
+        steps.append("stop")
+        if len(steps) == 1:
+            broker.passed = (10, 10)
+
+    async def go_on() -> None:
+        steps.append("go on")
+        broker.end = 11
+
+    hand = await InHand.at("desk#1", arena(broker=broker, patience=60.0), stop, go_on)
+    assert steps == ["stop", "go on", "stop"]
+    assert "each of the 2 members" in hand.what
+
+
+async def test_it_goes_on_if_it_cannot_be_seen_what_it_had() -> None:
+    broker, steps = Broker((9, 9), 10), []
+
+    async def stop() -> None:
+        steps.append("stop")
+        broker.committed = Unheard()
+
+    async def go_on() -> None:
+        steps.append("go on")
+
+    with pytest.raises(StackError):
+        await InHand.at("desk#1", arena(broker=broker), stop, go_on)
+    assert steps == ["stop", "go on"]
+
+
 async def test_uploads_are_in_hand_at_the_front_door_alone() -> None:
     busy = arena(under_way=lambda: 3)
-    assert "3 uploads" in (await InHand.of("front#1", busy)).what
-    assert not (await InHand.of("desk#1", busy)).what
+    assert "3 uploads" in (await in_hand("front#1", busy)).what
+    assert not (await in_hand("desk#1", busy)).what
 
 
 async def test_something_in_hand_is_waited_for() -> None:
@@ -158,7 +228,7 @@ async def test_something_in_hand_is_waited_for() -> None:
         if looks == 3:
             broker.end = 11
 
-    assert (await InHand.of("desk#1", replace(arena(broker=broker, patience=60.0), sleep=sleep))).what
+    assert (await in_hand("desk#1", replace(arena(broker=broker, patience=60.0), sleep=sleep))).what
     assert looks == 3
 
 
@@ -169,7 +239,7 @@ async def test_a_request_is_waited_for_before_records_will_do() -> None:
         link.seen = Traffic({1: (9, 3)}, {1: 0.01}, 1)
 
     world = arena([link], broker=Broker((9, 9), 10), patience=60.0)
-    assert "desk#1->blobs" in (await InHand.of("desk#1", replace(world, sleep=begins))).what
+    assert "desk#1->blobs" in (await in_hand("desk#1", replace(world, sleep=begins))).what
 
 
 async def test_records_will_do_where_no_request_is_seen_for_a_while() -> None:
@@ -179,9 +249,9 @@ async def test_records_will_do_where_no_request_is_seen_for_a_while() -> None:
         looks.append(_)
 
     world = arena([Link("desk#1", "blobs")], broker=Broker((9, 9), 10), patience=60.0)
-    assert "each of the 2 members" in (await InHand.of("desk#1", replace(world, sleep=sleep))).what
+    assert "each of the 2 members" in (await in_hand("desk#1", replace(world, sleep=sleep))).what
     assert looks
-    assert "each of the 2 members" in (await InHand.of("desk#1", replace(world, patience=0.0))).what
+    assert "each of the 2 members" in (await in_hand("desk#1", replace(world, patience=0.0))).what
 
 
 async def test_the_wait_is_bounded_by_time_where_each_look_takes_long() -> None:
@@ -192,7 +262,7 @@ async def test_the_wait_is_bounded_by_time_where_each_look_takes_long() -> None:
         await asyncio.sleep(0.1)
 
     world = replace(arena([Link("desk#1", "blobs")], broker=Broker(), patience=0.4), sleep=sleep)
-    assert not (await InHand.of("desk#1", world)).what
+    assert not (await in_hand("desk#1", world)).what
     assert len(sleeps) < 10
 
 
