@@ -35,7 +35,8 @@ and a client that polls moves bytes. So a fault that heals has not bitten while 
 hits, and no operation begun where it hits the front door. It hits the service whose link or replica it is on; on a store, or on
 a service that neither consumes nor is the front door, it hits the services that use it.
 
-In a run a fault waits twenty seconds at most for something to meet: `service.kill` and `service.pause` for something in hand,
+In a run a fault waits a minute at most for something to meet: `service.kill` and `service.pause` for something in hand (where
+they meet no request for a while, they hold back the answers on one of the replica's links until one waits for its answer),
 `net.down` for a connection to end, and each of those that heal, after its `for:`, until it has bitten and five records were
 given to those whom it hits, or five operations begun. Where they go on with their work and have never connected on that link,
 so that nothing will meet it, it says so and is healed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -27,6 +28,12 @@ _AGAIN: Final = 0.02
 
 _BETTER: Final = 100
 """Looks for a request under way before records will do: one that was given may not be begun yet."""
+
+_HELD: Final = 5.0
+"""Seconds for which answers are held back on one link before another is tried."""
+
+_HELD_MS: Final = 10_000
+"""Milliseconds that an answer is held back, if nobody lets it go before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,29 +159,36 @@ class InHand:
     async def at(cls, replica: str, arena: Arena, stop: Step, go_on: Step | None = None) -> InHand:
         """Stop the replica, with ``stop``, once it has something in hand; at the latest after ``arena.patience``.
 
+        A request under way is waited for first: it shows that a record was begun. Where none is met, for it takes less
+        time than a look, answers are held back on one link after the other until one waits for its answer.
+
         Records may be passed between the look at them and the stop. They are counted again behind it, and what turns out
-        to have been idle is let ``go_on`` for another try, where that is possible. A request under way is waited for
-        first: it shows that a record was begun.
+        to have been idle is let ``go_on`` for another try, where that is possible.
         """
-        hand, clock, looks = cls(arena, replica), asyncio.get_running_loop(), 0
+        hand, clock, looks, next_link = cls(arena, replica), asyncio.get_running_loop(), 0, 0.0
         begun = clock.time()
-        while True:
-            waited, looks = clock.time() - begun, looks + 1
-            late = waited >= arena.patience
-            begun_on = await hand._requests() or hand._uploads()
-            records = not hand._links or looks > _BETTER or waited >= arena.patience / 6
-            if begun_on or (records and await hand._has_records()) or late:
-                await stop()
-                try:
-                    hand.what = begun_on or await hand._kept_records()
-                except BaseException:
-                    if go_on is not None:
-                        await go_on()
-                    raise
-                if hand.what or late or go_on is None:
-                    return hand
-                await go_on()
-            await arena.sleep(_AGAIN)
+        async with AsyncExitStack() as held:
+            while True:
+                waited, looks = clock.time() - begun, looks + 1
+                late, unmet = waited >= arena.patience, looks > _BETTER or waited >= arena.patience / 6
+                at_work = await hand._requests() or hand._uploads()
+                if at_work or ((unmet or not hand._links) and await hand._has_records()) or late:
+                    await stop()
+                    try:
+                        hand.what = at_work or await hand._kept_records()
+                    except BaseException:
+                        if go_on is not None:
+                            await go_on()
+                        raise
+                    if hand.what or late or go_on is None:
+                        return hand
+                    await go_on()
+                if unmet and hand._links and waited >= next_link:
+                    await held.aclose()
+                    link = hand._links[looks % len(hand._links)]
+                    await held.enter_async_context(link.disturb("latency", latency=_HELD_MS))
+                    next_link = waited + _HELD
+                await arena.sleep(_AGAIN)
 
     async def _requests(self) -> str:
         for link in self._links:

@@ -1,6 +1,7 @@
 """Whom a fault hits, what a replica has in hand, and links that nobody uses."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
@@ -42,6 +43,10 @@ class Link(StandIn):
 
     async def traffic(self) -> Traffic:
         return self.seen
+
+    @asynccontextmanager
+    async def disturb(self, toxic, *, stream="downstream", **attributes):
+        yield
 
 
 class Broker:
@@ -240,6 +245,41 @@ async def test_a_request_is_waited_for_before_records_will_do() -> None:
 
     world = arena([link], broker=Broker((9, 9), 10), patience=60.0)
     assert "desk#1->blobs" in (await in_hand("desk#1", replace(world, sleep=begins))).what
+
+
+async def test_answers_are_held_back_where_no_request_lasts_long_enough_to_be_met() -> None:
+    """One link after the other, until a request waits for its answer; then they are let go."""
+    held = []
+
+    class Quick(Link):
+        @asynccontextmanager
+        async def disturb(self, toxic, *, stream="downstream", **attributes):
+            held.append(self.name)
+            if self.dependency == "redis":
+                self.seen = Traffic({1: (9, 3)}, {1: 0.01}, 1)
+            yield
+            held.remove(self.name)
+
+    async def stop() -> None:
+        assert held == ["desk#1->redis"]
+
+    now = 0.0
+
+    class Clock(asyncio.AbstractEventLoop):
+        def time(self) -> float:
+            return now
+
+    async def sleep(_: float) -> None:
+        nonlocal now
+        now += 1.0
+
+    links = [Quick("desk#1", "blobs"), Quick("desk#1", "redis")]
+    world = replace(arena(links, patience=60.0), sleep=sleep)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.faults.work.asyncio.get_running_loop", Clock)
+        hand = await InHand.at("desk#1", world, stop)
+    assert "desk#1->redis" in hand.what
+    assert not held
 
 
 async def test_records_will_do_where_no_request_is_seen_for_a_while() -> None:
