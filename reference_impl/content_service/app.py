@@ -3,8 +3,10 @@
 import asyncio
 
 import structlog
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from reference_impl.common_core.enums import ContentType
 from reference_impl.content_service.core_logic import BlobStore
@@ -14,16 +16,14 @@ from reference_impl.service_libs.http_errors import Refused, read_body
 _log = structlog.get_logger()
 
 
-def build_app(blobs: BlobStore, *, max_blob_bytes: int) -> FastAPI:
+def build_app(blobs: BlobStore, *, max_blob_bytes: int) -> Starlette:
     """``POST /v1/content?content_type=…`` stores a body, ``GET /v1/content/{id}`` gives it back."""
 
     async def needed() -> dict[str, bool]:
         return {"blobs": True}  # the folder was made before the app was
 
-    app = healthy_app("content_service", needed)
-
-    @app.post("/v1/content")
-    async def store(request: Request, content_type: ContentType) -> JSONResponse:
+    async def store(request: Request) -> JSONResponse:
+        content_type = _content_type(request.query_params.get("content_type", ""))
         content = await read_body(request, max_blob_bytes)
         try:
             storage_id = await asyncio.to_thread(blobs.put, content)
@@ -33,11 +33,20 @@ def build_app(blobs: BlobStore, *, max_blob_bytes: int) -> FastAPI:
         _log.info("stored", storage_id=storage_id, size=len(content), content_type=content_type.value)
         return JSONResponse({"storage_id": storage_id})
 
-    @app.get("/v1/content/{storage_id}")
-    async def fetch(storage_id: str) -> Response:
-        content = await asyncio.to_thread(blobs.get, storage_id)
+    async def fetch(request: Request) -> Response:
+        content = await asyncio.to_thread(blobs.get, request.path_params["storage_id"])
         if content is None:
             raise Refused(404, "not_found", "no blob of that name")
         return Response(content, media_type="application/octet-stream")
 
-    return app
+    return healthy_app(
+        needed,
+        [Route("/v1/content", store, methods=["POST"]), Route("/v1/content/{storage_id}", fetch, methods=["GET"])],
+    )
+
+
+def _content_type(text: str) -> ContentType:
+    try:
+        return ContentType(text)
+    except ValueError as error:
+        raise Refused(400, "invalid_request", f"content_type is one of {', '.join(ContentType)}") from error

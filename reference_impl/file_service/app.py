@@ -1,9 +1,9 @@
 """The file service's HTTP side: the front door."""
 
-from typing import Annotated
-
-from fastapi import FastAPI, Header, Request
-from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from reference_impl.file_service.core_logic import Sent, UploadDesk
 from reference_impl.file_service.form import read_form
@@ -14,27 +14,32 @@ _FRAME_BYTES = 64 * 1024
 """What a multipart body may hold around the file itself."""
 
 
-def build_app(desk: UploadDesk, needed: Check) -> FastAPI:
+def build_app(desk: UploadDesk, needed: Check) -> Starlette:
     """``POST /v1/files``: multipart field ``file``, header ``Idempotency-Key``; 202 when the raw blob is durable.
 
     The fields ``batch_id`` and ``batch_size``, both or neither, make the upload one of a batch of so many.
     ``POST /v1/files/{upload_id}/reprocess``: 202 when it is to be extracted anew; 404 without such an upload, 409 without
     an outcome yet.
     """
-    app = healthy_app("file_service", needed)
 
-    @app.post("/v1/files")
-    async def upload(request: Request, idempotency_key: Annotated[str | None, Header()] = None) -> JSONResponse:
-        taken = await desk.take(idempotency_key, await _sent(request, desk.settings.max_upload_bytes))
+    async def upload(request: Request) -> JSONResponse:
+        sent = await _sent(request, desk.settings.max_upload_bytes)
+        taken = await desk.take(request.headers.get("idempotency-key"), sent)
         answer = {"upload_id": taken.upload_id, "raw_file_storage_id": taken.raw_file_storage_id}
         return JSONResponse(answer, status_code=202)
 
-    @app.post("/v1/files/{upload_id}/reprocess")
-    async def reprocess(upload_id: str) -> JSONResponse:
+    async def reprocess(request: Request) -> JSONResponse:
+        upload_id = request.path_params["upload_id"]
         await desk.again(upload_id)
         return JSONResponse({"upload_id": upload_id}, status_code=202)
 
-    return app
+    return healthy_app(
+        needed,
+        [
+            Route("/v1/files", upload, methods=["POST"]),
+            Route("/v1/files/{upload_id}/reprocess", reprocess, methods=["POST"]),
+        ],
+    )
 
 
 async def _sent(request: Request, limit: int) -> Sent:

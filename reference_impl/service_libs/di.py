@@ -126,7 +126,6 @@ class ConsumerProvider(Provider):
     @provide
     def service(  # noqa: PLR0913, PLR0917 - what the service is made of
         self,
-        settings: ConsumerSettings,
         consumer: Consumer,
         relay: Relay,
         retention: Retention,
@@ -139,7 +138,7 @@ class ConsumerProvider(Provider):
         async def needed() -> dict[str, bool]:
             return {**await reached.check(), "group": consumer.assigned}
 
-        app = healthy_app(settings.SERVICE, needed, lambda: {"redis": bool(redis.available)})
+        app = healthy_app(needed, reported=lambda: {"redis": bool(redis.available)})
         return Service(app, (consumer.run, relay.run, retention.run), metrics)
 
 

@@ -1,16 +1,18 @@
 """``/healthz`` says that the process lives, ``/readyz`` that what it needs was reached."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from reference_impl.service_libs.content_client import ContentClient
 from reference_impl.service_libs.database import Database
 from reference_impl.service_libs.errors import ContentUnavailable
-from reference_impl.service_libs.http_errors import refuse_in_json
+from reference_impl.service_libs.http_errors import REFUSALS
 from reference_impl.service_libs.kafka_bus import KafkaBus
 
 Check = Callable[[], Awaitable[Mapping[str, bool]]]
@@ -37,20 +39,19 @@ class Reached:
         }
 
 
-def healthy_app(title: str, needed: Check, reported: Callable[[], Mapping[str, bool]] = dict) -> FastAPI:
-    """An app that tells its health, and refuses in JSON; what is only ``reported`` does not make it unready."""
-    app = FastAPI(title=title, openapi_url=None)
-    refuse_in_json(app)
+def healthy_app(
+    needed: Check, routes: Sequence[Route] = (), *, reported: Callable[[], Mapping[str, bool]] = dict
+) -> Starlette:
+    """An app of ``routes`` that tells its health, and refuses in JSON; what is only ``reported`` leaves it ready."""
 
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        return {"status": "alive"}
+    async def healthz(_: Request) -> JSONResponse:
+        return JSONResponse({"status": "alive"})
 
-    @app.get("/readyz")
-    async def readyz() -> JSONResponse:
+    async def readyz(_: Request) -> JSONResponse:
         found = await needed()
         ready = all(found.values())
         body = {"status": "ready" if ready else "not ready", "needed": found, "reported": reported()}
         return JSONResponse(body, status_code=200 if ready else 503)
 
-    return app
+    health = (Route("/healthz", healthz), Route("/readyz", readyz))
+    return Starlette(routes=[*health, *routes], exception_handlers=REFUSALS)

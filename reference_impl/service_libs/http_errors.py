@@ -1,10 +1,11 @@
 """Refusals over HTTP: always JSON, ``{"error": a word, "detail": a sentence}``."""
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 
 
 class Refused(Exception):
@@ -17,29 +18,31 @@ class Refused(Exception):
         self.detail = detail
 
 
-def refuse_in_json(app: FastAPI) -> None:
-    """Answer ``Refused`` and the framework's own refusals in the one form."""
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)  # noqa: S101 - what it is registered for
+    return _answer(error.status, error.error, error.detail)
 
-    @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> JSONResponse:
-        return _answer(error.status, error.error, error.detail)
 
-    @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
-        return _answer(error.status_code, "http_error", error.detail)
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    return _answer(error.status_code, "http_error", error.detail)
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        found = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        return _answer(400, "invalid_request", found)
 
-    @app.exception_handler(Exception)
-    async def broken(_: Request, _error: Exception) -> JSONResponse:
-        return _answer(500, "internal", "a defect of the service; its log says more")
+async def _gone(_: Request, _error: Exception) -> Response:
+    return _answer(400, "incomplete", "the client hung up in the middle of the body")
 
-    @app.exception_handler(ClientDisconnect)
-    async def gone(_: Request, _error: ClientDisconnect) -> JSONResponse:
-        return _answer(400, "incomplete", "the client hung up in the middle of the body")
+
+async def _broken(_: Request, _error: Exception) -> Response:
+    return _answer(500, "internal", "a defect of the service; its log says more")
+
+
+REFUSALS: Mapping[Any, Callable[[Request, Exception], Coroutine[None, None, Response]]] = {
+    Refused: _refused,
+    HTTPException: _http,
+    ClientDisconnect: _gone,
+    Exception: _broken,
+}
+"""Exception -> the answer to it: ``Refused`` and the framework's own refusals in the one form."""
 
 
 async def read_body(request: Request, limit: int) -> bytes:

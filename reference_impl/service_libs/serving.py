@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import structlog
 import uvicorn
 from dishka import Provider, make_async_container
-from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 
 from reference_impl.service_libs import logging
 from reference_impl.service_libs.metrics import Metrics
@@ -27,14 +29,14 @@ LONGEST_END_SECONDS = 4.5
 class Service:
     """What a service's providers come to. Each of ``background`` runs until it is cancelled."""
 
-    app: FastAPI
+    app: Starlette
     background: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
-        self.app.add_api_route("/metrics", self._exposition)
+        self.app.add_route("/metrics", self._exposition)
 
-    async def _exposition(self) -> Response:
+    async def _exposition(self, _: Request) -> Response:
         return Response(self.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
