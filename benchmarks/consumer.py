@@ -32,7 +32,7 @@ from dishka import Provider, Scope, provide
 
 from harness.clients.kafka import KafkaClient
 from harness.plan import make_plan
-from harness.run import open_stack
+from harness.session.stacks import open_stack
 from harness.stack import RunNames
 from reference_impl.common_core.enums import ContentType
 from reference_impl.common_core.events import EssayContentProvisionedV1, fact

@@ -8,8 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness.plan import make_plan
-from harness.run import run
+from harness.plan import Plan, make_plan
+from harness.reports.case import Case
+from harness.run import execute
+from harness.session.stacks import Stacks
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 
@@ -30,7 +32,12 @@ def main() -> None:
         plan = make_plan(path, system_path=None, variant=None, seed=1, stack="native")
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
-            result = asyncio.run(run(plan, out=Path(folder), progress=Silent()))
+            case = asyncio.run(_run(plan, Path(folder)))
             seconds = time.perf_counter() - begun
-            figures = json.loads((result.directory / "verdict.json").read_text())["figures"]
-        print(f"{plan.label}: {result.verdict.word} in {seconds:.1f} s; {json.dumps(figures)}", flush=True)
+        figures = case.document["figures"] if case.document is not None else {}
+        print(f"{plan.label}: {case.verdict} in {seconds:.1f} s; {json.dumps(figures)}", flush=True)
+
+
+async def _run(plan: Plan, folder: Path) -> Case:
+    async with Stacks(folder) as stacks:
+        return await execute(plan, stacks, progress=Silent())

@@ -13,7 +13,7 @@ import httpx
 from harness.clients.kafka import KafkaClient
 from harness.load.documents import make
 from harness.plan import Plan, make_plan
-from harness.run import open_stack
+from harness.session.stacks import open_stack
 from harness.stack import RunNames, Stack
 
 ROUNDS = 5

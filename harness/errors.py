@@ -13,6 +13,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -52,3 +54,19 @@ class FaultError(OneffectError):
     """A fault could not be injected or healed."""
 
     exit_code = 4
+
+
+@contextmanager
+def first_on_purpose() -> Iterator[None]:
+    """Of errors raised together, raises the first that the harness raised on purpose; other groups pass."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        on_purpose, _ = group.split(OneffectError)
+        if on_purpose is None:
+            raise
+        raise _first(on_purpose) from group
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

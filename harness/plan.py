@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import rfc8785
 
 from harness.addresses import load_addresses
-from harness.errors import FileError, PlanRefused
+from harness.errors import FileError, PlanRefused, UsageError
 from harness.faults.plan import PlannedFault, plan_faults
 from harness.files import line_of, load
 from harness.load.locust_load import Users
@@ -26,26 +27,51 @@ LARGEST_SEED = 2**53 - 1
 """Canonical JSON has no larger integers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What will happen. ``document`` is all of it as JSON values, ``digest`` its SHA-256: what "same seed" means."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemPlan:
+    """A system that will be up, resolved and checked: a plan without a scenario.
 
-    scenario: Scenario
+    ``document`` is all of the plan as JSON values, without secrets. ``seed`` is what faults draw from.
+    """
+
+    runs: ClassVar[bool] = False
+    """Whether it ends by itself, and is judged."""
     system: System
     system_path: Path
-    system_given: bool
-    """Whether the system file was named beside the scenario, and must be to repeat the run."""
-    scenario_path: Path
     variant: str | None
     seed: int
     stack: str
-    users: Users | None
-    """Who makes the load in place of the scenario's own uploads."""
-    faults: tuple[PlannedFault, ...]
     document: Mapping[str, Any]
-    digest: str
     addresses: Path | None = None
     """The addresses file of the external stack."""
+    faults: tuple[PlannedFault, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the document: what "same seed" means."""
+        return hashlib.sha256(rfc8785.dumps(dict(self.document))).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """What its directory is named after."""
+        return "up"
+
+    def about(self) -> dict[str, object]:
+        """What the history's header says of it besides."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(SystemPlan):
+    """What will happen in a run."""
+
+    runs = True
+    scenario: Scenario
+    system_given: bool
+    """Whether the system file was named beside the scenario, and must be to repeat the run."""
+    scenario_path: Path
+    users: Users | None
+    """Who makes the load in place of the scenario's own uploads."""
 
     @property
     def expected(self) -> Expected:
@@ -64,6 +90,33 @@ class Plan:
         """``redis-outage``, or ``redis-outage setnx_only``."""
         return f"{self.scenario.name} {self.variant}" if self.variant else self.scenario.name
 
+    def about(self) -> dict[str, object]:
+        """What the history's header says of it besides."""
+        return {
+            "expected": self.expected.model_dump(),
+            "system_given": self.system_given,
+            "scenario_path": os.path.relpath(self.scenario_path),
+        }
+
+
+def plan_system(  # noqa: PLR0913 - what a command's words are
+    path: Path | None, here: Path, *, variant: str | None, stack: str, seed: int, addresses: Path | None = None
+) -> SystemPlan:
+    """The plan to have a system up, without a path the nearest to ``here``; UsageError, FileError or PlanRefused."""
+    path = path or nearest_system(here)
+    if path is None:
+        raise UsageError("no system.yaml is here or above; name one: --system FILE")
+    system, chosen = _resolved(path, variant, stack, addresses)
+    return SystemPlan(
+        system=system,
+        system_path=path,
+        variant=variant,
+        seed=seed,
+        stack=chosen,
+        document=_document(system, variant, seed, chosen),
+        addresses=addresses,
+    )
+
 
 def make_plan(  # noqa: PLR0913 - what a run consists of
     scenario_path: Path,
@@ -81,8 +134,7 @@ def make_plan(  # noqa: PLR0913 - what a run consists of
     scenario = load(scenario_path, Scenario)
     given = system_path is not None
     system_path = system_path or find_system(scenario, scenario_path)
-    system = load(system_path, System)
-    check_variant(system, system_path, variant)
+    system, chosen = _resolved(system_path, variant, stack, addresses)
     _check_expectations(scenario, scenario_path, system)
     if system.load.upload is None:
         raise PlanRefused(f"{system_path}: load: only upload: can be driven; give it a front door")
@@ -92,26 +144,10 @@ def make_plan(  # noqa: PLR0913 - what a run consists of
             f'"{{batch}}"}}` under load.upload in {system_path}'
         )
     _check_again(scenario, scenario_path, system, system_path)
-    chosen = choose_stack(system, stack, addresses)
-    system = where_it_runs(system, addresses, variant)
     faults = tuple(plan_faults(scenario, system, seed, str(scenario_path)))
     if variant is not None and variant not in scenario.variants:
         # Without an expectation of its own a variant is held to what the system must do.
         scenario = scenario.model_copy(update={"variants": {**scenario.variants, variant: scenario.expect}})
-    document: dict[str, Any] = {
-        "format": 1,
-        "stack": chosen,
-        "seed": seed,
-        "variant": variant,
-        "scenario": scenario.model_dump(mode="json", exclude={"system"}),
-        "system": system.model_dump(mode="json"),
-        "faults": [fault.document() for fault in faults],
-        "checks": checks(system),
-        **({"users": users.document()} if users is not None else {}),
-    }
-    # Before the digest: it can be compared with what is recorded, tells nothing of a password, and outlives a new one.
-    document = Redaction(system).plan(document)
-    digest = hashlib.sha256(rfc8785.dumps(document)).hexdigest()
     return Plan(
         scenario=scenario,
         system=system,
@@ -123,10 +159,42 @@ def make_plan(  # noqa: PLR0913 - what a run consists of
         stack=chosen,
         users=users,
         faults=faults,
-        document=document,
-        digest=digest,
+        document=_document(system, variant, seed, chosen, scenario=scenario, faults=faults, users=users),
         addresses=addresses,
     )
+
+
+def _resolved(path: Path, variant: str | None, stack: str, addresses: Path | None) -> tuple[System, str]:
+    """The system as it is read where it runs, and the name of the stack."""
+    system = load(path, System)
+    check_variant(system, path, variant)
+    chosen = choose_stack(system, stack, addresses)
+    return where_it_runs(system, addresses, variant), chosen
+
+
+def _document(  # noqa: PLR0913 - what a plan consists of
+    system: System,
+    variant: str | None,
+    seed: int,
+    stack: str,
+    *,
+    scenario: Scenario | None = None,
+    faults: Sequence[PlannedFault] = (),
+    users: Users | None = None,
+) -> Mapping[str, Any]:
+    document = {
+        "format": 1,
+        "stack": stack,
+        "seed": seed,
+        "variant": variant,
+        "scenario": scenario.model_dump(mode="json", exclude={"system"}) if scenario is not None else None,
+        "system": system.model_dump(mode="json"),
+        "faults": [fault.document() for fault in faults],
+        "checks": checks(system),
+        **({"users": users.document()} if users is not None else {}),
+    }
+    # Before the digest: it can be compared with what is recorded, tells nothing of a password, and outlives a new one.
+    return Redaction(system).plan(document)
 
 
 def refuse_what_lacks(plan: Plan, stack: Stack) -> None:
@@ -242,18 +310,3 @@ def where_it_runs(system: System, addresses: Path | None, variant: str | None) -
             f"variant {variant}: the external stack starts nothing; start it so yourself, and give none"
         )
     return load_addresses(addresses, system).laid_over(system)
-
-
-__all__ = [
-    "Plan",
-    "PlannedFault",
-    "check_variant",
-    "choose_stack",
-    "find_system",
-    "make_plan",
-    "nearest",
-    "nearest_system",
-    "refuse_fault",
-    "refuse_what_lacks",
-    "where_it_runs",
-]

@@ -18,8 +18,8 @@ import pytest
 from harness.errors import OneffectError
 
 if TYPE_CHECKING:
-    from harness.commands.lab import Lab
     from harness.plan import Plan
+    from harness.session.thread import LoopThread
 
     ExceptionInfo = pytest.ExceptionInfo[BaseException]
 
@@ -31,7 +31,7 @@ _IS_SYSTEM: Final = re.compile(rb"^services:", re.MULTILINE)
 _LOOKED_AT: Final = 1024 * 1024
 """Bytes; a longer file is no scenario."""
 
-_LAB: Final = pytest.StashKey["Lab"]()
+_LOOP: Final = pytest.StashKey["LoopThread"]()
 
 _FAILED: Final = pytest.StashKey[dict[str, str]]()
 """Id of an item -> the report of the run that failed; it is not run again."""
@@ -73,9 +73,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop the stacks; a session that tried something again has failed, whatever came of it."""
     if session.stash.get(_REFUSED, False) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    if (lab := session.stash.get(_LAB, None)) is not None:
-        del session.stash[_LAB]
-        lab.close()
+    if (loop := session.stash.get(_LOOP, None)) is not None:
+        del session.stash[_LOOP]
+        loop.close()
 
 
 def is_scenario(path: Path) -> bool:
@@ -155,18 +155,18 @@ class ScenarioItem(pytest.Item):
 
     def _run(self) -> None:
         from harness.plan import make_plan
-        from harness.reports import document, terminal
+        from harness.run import execute
 
         self._plan = plan = make_plan(
             self.path, system_path=None, variant=self._variant, seed=self.config.option.oneffect_seed, stack="auto"
         )
         try:
-            result = _lab(self.session).run(plan, self)
+            case = _loop(self.session).run(lambda stacks: execute(plan, stacks, progress=self))
         finally:
             self.add_report_section("call", "oneffect", "\n".join(self._steps))
-        self.user_properties += [("verdict", result.verdict.word), ("run_directory", str(result.directory))]
-        if not result.as_expected:
-            raise NotAsExpectedError(terminal.text(document.read(result.directory), result.directory))
+        self.user_properties += [("verdict", case.verdict), ("run_directory", str(case.directory))]
+        if not case.as_expected:
+            raise NotAsExpectedError(case.story)
 
     def step(self, text: str) -> None:
         """A run's stage, kept for the report."""
@@ -199,13 +199,14 @@ class ScenarioItem(pytest.Item):
         return self.path, None, f"{self.path.stem} {self.name}"
 
 
-def _lab(session: pytest.Session) -> Lab:
-    from harness.commands.lab import Lab
+def _loop(session: pytest.Session) -> LoopThread:
+    from harness.session.directory import RUNS
+    from harness.session.thread import LoopThread
 
-    if _LAB not in session.stash:
+    if _LOOP not in session.stash:
         given = session.config.option.oneffect_out
-        session.stash[_LAB] = Lab(Path(given) if given else session.config.rootpath / ".oneffect" / "runs")
-    return session.stash[_LAB]
+        session.stash[_LOOP] = LoopThread(Path(given) if given else session.config.rootpath / RUNS)
+    return session.stash[_LOOP]
 
 
 def _plain(text: object) -> str:

@@ -1,35 +1,29 @@
-"""One run, top to bottom: plan -> stack -> load, faults and observers -> drain -> final read -> verdict."""
+"""One run, top to bottom: plan -> session -> load, faults and observers -> drain -> final read -> verdict."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
-import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Protocol
-
-import orjson
+from typing import TYPE_CHECKING
 
 from harness.errors import FaultError, FileError, OneffectError
-from harness.history.part import Clock
-from harness.history.recorder import HistoryRecorder
-from harness.log import NAME, logged
-from harness.plan import Plan, PlannedFault, refuse_what_lacks
-from harness.redaction import Redaction
-from harness.stack import RunNames, Stack
-from harness.verdict import Finding, Verdict
+from harness.reports.document import Document
+from harness.session.session import Session, opened
 
 if TYPE_CHECKING:
+    from harness.faults.plan import PlannedFault
+    from harness.history.recorder import HistoryRecorder
     from harness.load.locust_load import LocustLoad
     from harness.load.uploads import Load
+    from harness.plan import Plan
+    from harness.reports.case import Case
+    from harness.session.stacks import Progress, Stacks
+    from harness.stack import RunNames, Stack
 
 HEALTHY_WITHIN = 30.0
 """Seconds that a service or dependency may take to answer the harness past the proxies."""
@@ -44,72 +38,43 @@ SEVERAL = 3
 """So many times the system's ``settle`` without a movement: what has not come by then is stuck, and not slow."""
 
 
-class Progress(Protocol):
-    """Where a run says how far it is."""
-
-    def step(self, text: str) -> None:
-        """A new stage."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something that happened within it."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A judged run."""
+    """A judged run: its directory, and what its verdict.json says."""
 
     directory: Path
-    verdict: Verdict
-    findings: Sequence[Finding]
-    as_expected: bool
+    document: Document
 
 
-def open_stack(plan: Plan, folder: Path) -> Stack:
-    """The plan's stack, not started; ``folder`` is for its logs. Refuses faults that it cannot perform."""
-    from harness.stacks import make_stack
+async def execute(plan: Plan, stacks: Stacks, *, progress: Progress) -> Case:
+    """One run on the plan's warm stack, judged; after whatever ended it early the next run gets a new stack."""
+    from harness.reports.case import Case
 
-    stack = make_stack(
-        plan.stack, plan.system, folder, working_directory=plan.system_path.parent, addresses=plan.addresses
+    try:
+        stack = await stacks.of(plan, progress)
+        begun = time.monotonic()
+        result = await run(plan, out=stacks.out, stack=stack, progress=progress)
+    except BaseException:
+        await stacks.drop(plan)
+        raise
+    seconds = time.monotonic() - begun
+    return Case(
+        plan.scenario.name,
+        plan.variant,
+        plan.scenario_path,
+        seconds,
+        directory=result.directory,
+        document=result.document,
     )
-    refuse_what_lacks(plan, stack)
-    return stack
 
 
-async def run(plan: Plan, *, out: Path, stack: Stack | None = None, progress: Progress) -> Result:
-    """Execute a plan and judge it. A ``stack`` that is given is running already, and is left running.
-
-    The run directory is made under ``out``. Whatever ends the run early (an error, a signal) leaves a history
-    that can be read, and nothing running that this call started.
-    """
-    run_id = f"r{secrets.token_hex(4)}"
-    directory = _new_directory(out, plan, run_id)
-    redaction = Redaction(plan.system, os.environ)
-    async with AsyncExitStack() as cleanup:
-        cleanup.enter_context(redaction.messages())
-        cleanup.enter_context(logged(directory / "logs" / NAME, redaction.text))
-        # Services and Locust write for themselves: what they wrote of secrets goes once they are down.
-        for written in ("logs", "load"):
-            cleanup.push_async_callback(asyncio.to_thread, redaction.folder, directory / written)
-        if stack is None:
-            stack = open_stack(plan, directory / "logs" / "stack")
-            cleanup.push_async_callback(stack.stop)
-            progress.step("starting brokers, stores and proxies")
-            await stack.start()
-        names = stack.names(run_id)
-        header = _header(plan, stack, names)
-        recorder = HistoryRecorder(directory / "history.jsonl", header, clock=time.monotonic_ns, hide=redaction.value)
-        cleanup.callback(recorder.close)
-        try:
-            await _Stage(plan, stack, names, directory, recorder, progress, redaction).play()
-        except BaseException as error:
-            recorder.record("run", "interrupted", "run", error=f"{type(error).__name__}: {error}")
-            raise
-        recorder.record("run", "finished", "run")
+async def run(plan: Plan, *, out: Path, stack: Stack, progress: Progress) -> Result:
+    """Execute a plan on a stack that runs, and runs on afterwards, and judge it; its directory is made under ``out``."""
+    async with opened(plan, stack, out) as session:
+        await _Stage(plan, session, progress).play()
     progress.step("judging")
     # In a thread: another run may be under way on this loop, and its load keeps its times.
-    return await asyncio.to_thread(judge_directory, directory)
+    return await asyncio.to_thread(judge_directory, session.directory)
 
 
 def judge_directory(directory: Path) -> Result:
@@ -117,18 +82,17 @@ def judge_directory(directory: Path) -> Result:
     from harness.checkers.judge import explained, judge, overall
     from harness.history.reader import History
     from harness.reports import html
-    from harness.reports.document import as_expected, read, write
+    from harness.reports.document import write
 
     path = directory / "history.jsonl"
     if not path.is_file():
         raise FileError("there is no history.jsonl here; name a run directory", path=str(directory))
     with History(path) as history:
         findings = judge(history)
-        verdict = overall(findings)
         templates = explained(findings)
-        write(directory / "verdict.json", history, findings, verdict, templates)
-        html.write(directory / "report.html", history, read(directory), templates)
-        return Result(directory, verdict, findings, as_expected(history, findings, verdict))
+        document = write(directory / "verdict.json", history, findings, overall(findings), templates)
+        html.write(directory / "report.html", history, document, templates)
+    return Result(directory, document)
 
 
 @dataclass(slots=True)
@@ -142,44 +106,30 @@ class _Turn:
 class _Stage:
     """One run's moving parts, on a stack that runs."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what one run consists of
-        self,
-        plan: Plan,
-        stack: Stack,
-        names: RunNames,
-        directory: Path,
-        recorder: HistoryRecorder,
-        progress: Progress,
-        redaction: Redaction,
-    ) -> None:
-        from harness.again import Again
+    def __init__(self, plan: Plan, session: Session, progress: Progress) -> None:
         from harness.clients.http import HttpClient
-        from harness.live import LiveSystem
         from harness.observers.watch import Watch
+        from harness.session.again import Again
 
-        self._plan, self._stack, self._names, self._directory = plan, stack, names, directory
-        self._recorder, self._progress, self._redaction = recorder, progress, redaction
+        self._plan, self._session, self._progress = plan, session, progress
+        self._live, self._recorder = session.live, session.recorder
+        self._stack = self._live.stack
         self._to_come = {planned.id for planned in plan.faults if planned.fault.heals}
         self._to_come |= {f"again[{row}]" for row in range(len(plan.scenario.again))}
         """Why the load goes on: faults that are to come or in place, and what is to be asked for again."""
         self._turns = {planned.id: _Turn() for planned in plan.faults}
         self._over = False
         """Whether the load has ended."""
-        system = plan.system
-        self._live = LiveSystem(system, stack, names)
-        self._kafka, self._redis = self._live.kafka, self._live.redis
+        names = self._live.names
         self._http = HttpClient()
-        self._load = _load(plan, names, directory, recorder)
-        self._watch = Watch(system, recorder, kafka=self._kafka, http=self._http, names=names)
-        self._again = Again(plan, self._live, self._watch, recorder, self._http, patience=PATIENCE)
+        self._load = _load(plan, names, session.directory, self._recorder)
+        self._watch = Watch(plan.system, self._recorder, kafka=self._live.kafka, http=self._http, names=names)
+        self._again = Again(plan, self._live, self._watch, self._recorder, self._http, patience=PATIENCE)
 
     async def play(self) -> None:
-        """Services up, load under faults, drain, final read, services down."""
+        """Services up, load under faults, drain, final read."""
         async with AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self._http.close)
-            cleanup.push_async_callback(self._live.close)
-            await self._live.connect()
-            cleanup.push_async_callback(self._stack.stop_services)
             cleanup.push_async_callback(self._watch.close)
             self._progress.step("starting services")
             await self._start()
@@ -194,7 +144,7 @@ class _Stage:
 
     async def _start(self) -> None:
         async with asyncio.TaskGroup() as starting:
-            starting.create_task(self._live.start_services(self._directory, self._plan.variant))
+            starting.create_task(self._live.start_services(self._session.directory, self._plan.variant))
             starting.create_task(asyncio.to_thread(self._load.prepare))
         system, filled = self._plan.system, self._live.filled
         self._load.open(self._http, filled(f"http://{{{self._plan.front_door.to}}}{self._plan.front_door.post}"))
@@ -217,7 +167,7 @@ class _Stage:
         from harness.observers.claims import listen
 
         looks = [self._watch.keep_looking(), self._watch.keep_reading_blobs()]
-        return [*looks, *(listen(store, self._recorder) for store in self._redis.values())]
+        return [*looks, *(listen(store, self._recorder) for store in self._live.redis.values())]
 
     async def _load_under_faults(self) -> None:
         """The load, with each fault, and each thing asked for again, at its moment; returns when all is over and healed."""
@@ -242,8 +192,8 @@ class _Stage:
         arena = Arena(
             stack=self._stack,
             random=Random(planned.seed),
-            broker=self._kafka,
-            redis=self._redis,
+            broker=self._live.kafka,
+            redis=self._live.redis,
             deadline=self._plan.scenario.drain,
             patience=PATIENCE,
             spoil=self._watch.spoiled.note,
@@ -252,7 +202,7 @@ class _Stage:
         )
         self._progress.note(f"{planned.fault.name} on {planned.target}")
         try:
-            with self._redaction.messages():
+            with self._session.redaction.messages():
                 await apply(planned, arena, self._recorder, begun=lambda: self._begins(planned))
         except FaultError as error:
             # It is in the history as failed. The run goes on: a system that does not come back has a verdict too.
@@ -400,32 +350,3 @@ async def _background(*works: Coroutine[object, object, None]) -> AsyncIterator[
         finally:
             for task in running:
                 task.cancel()
-
-
-def _new_directory(out: Path, plan: Plan, run_id: str) -> Path:
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    directory = out / f"{stamp}-{plan.label.replace(' ', '-')}-{plan.seed}-{run_id}"
-    directory.mkdir(parents=True)
-    (directory / "plan.json").write_bytes(orjson.dumps(plan.document, option=orjson.OPT_INDENT_2))
-    link = out / f".latest-{run_id}"
-    link.symlink_to(directory.name)
-    link.replace(out / "latest")
-    return directory
-
-
-def _header(plan: Plan, stack: Stack, names: RunNames) -> dict[str, object]:
-    return {
-        "run": names.run,
-        "plan": plan.document,
-        "plan_digest": plan.digest,
-        "seed": plan.seed,
-        "label": plan.label,
-        "expected": plan.expected.model_dump(),
-        "system_given": plan.system_given,
-        "scenario_path": os.path.relpath(plan.scenario_path),
-        "system_path": os.path.relpath(plan.system_path),
-        **({"addresses_path": os.path.relpath(plan.addresses)} if plan.addresses is not None else {}),
-        "versions": {"oneffect": version("oneffect"), "python": platform.python_version(), **stack.versions()},
-        "started": datetime.now(UTC).isoformat(),
-        "clock": Clock.now().document(),
-    }

@@ -22,12 +22,10 @@ def check(run_dir: RunDirectory = None) -> None:
 
       oneffect check .oneffect/runs/latest
     """
-    from harness.reports import document, terminal
+    from harness.reports import terminal
     from harness.run import judge_directory
 
     directory = run_directory(run_dir, Path.cwd())
     result = judge_directory(directory)
-    printer = terminal.console()
-    for text in terminal.report(document.read(directory), directory):
-        printer.print(text)
-    raise typer.Exit(EXIT[result.verdict])
+    terminal.tell(terminal.report(result.document, directory))
+    raise typer.Exit(EXIT[result.document["verdict"]])

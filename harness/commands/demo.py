@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from harness.commands.options import Out, Seed
-from harness.commands.places import out_folder, own_scenarios, scenario_folder
+from harness.commands.places import own_scenarios, scenario_folder
 from harness.commands.run import drawn
+from harness.session.directory import out_folder
 
 if TYPE_CHECKING:
     from harness.plan import Plan
@@ -77,21 +78,18 @@ def plans(seed: int) -> list[Plan]:
 async def _all(plans: Sequence[Plan], out: Path, board: Board) -> list[Case]:
     from harness.commands.lanes import in_lanes, run_case
 
-    return await in_lanes(plans, out, lambda plan, stacks: run_case(plan, stacks, out, board))
+    return await in_lanes(plans, out, lambda plan, stacks: run_case(plan, stacks, board))
 
 
 def _tell(cases: Sequence[Case]) -> None:
     from harness.reports.case import COLUMNS
-    from harness.reports.terminal import console, in_all, report, stories, table
+    from harness.reports.terminal import console, stories, table, tell
 
-    printer = console()
-    printer.print(table("", COLUMNS, [case.cells() for case in cases]))
+    console().print(table("", COLUMNS, [case.cells() for case in cases]))
     for case in cases:
         if case.document is None:
             continue
         if not case.as_expected:
-            for text in report(case.document, case.directory, in_all(case.seconds)):
-                printer.print(text)
+            tell(case.report())
         elif case.verdict == "invalid":
-            for text in stories(case.document, case.directory):
-                printer.print(text)
+            tell(stories(case.document, case.directory))

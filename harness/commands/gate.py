@@ -13,17 +13,18 @@ import typer
 
 from harness.commands.options import Out, Seed, StackName
 from harness.commands.outputs import Outputs
-from harness.commands.places import out_folder, scenario, scenario_folder, shown, there
+from harness.commands.places import scenario, scenario_folder, shown, there
 from harness.commands.run import drawn
-from harness.errors import FileError, OneffectError, PlanRefused, UsageError
+from harness.errors import FileError, OneffectError, PlanRefused, UsageError, first_on_purpose
+from harness.session.directory import out_folder
 
 if TYPE_CHECKING:
     from harness.commands.made import Made
-    from harness.commands.warm import WarmStacks
     from harness.plan import Plan
     from harness.reports.case import Case
     from harness.reports.progress import Board
     from harness.scenario import Scenario
+    from harness.session.stacks import Stacks
 
 TAG: Final = "gate"
 
@@ -171,8 +172,8 @@ def _run(made: Made, out: Path) -> BaseException | None:
     from harness.reports.progress import Board
     from harness.reports.terminal import console
 
-    async def one(plan: Plan, stacks: WarmStacks) -> Case:
-        case = await _attempt(plan, stacks, out, board)
+    async def one(plan: Plan, stacks: Stacks) -> Case:
+        case = await _attempt(plan, stacks, board)
         await made.add(case)
         return case
 
@@ -185,21 +186,19 @@ def _run(made: Made, out: Path) -> BaseException | None:
     return None
 
 
-async def _attempt(plan: Plan, stacks: WarmStacks, out: Path, board: Board) -> Case:
+async def _attempt(plan: Plan, stacks: Stacks, board: Board) -> Case:
     """One run; an error is a case too, and the next run gets a new stack."""
-    from harness.commands.interrupt import of_our_own
     from harness.commands.lanes import run_case
     from harness.reports.case import Case
 
     begun = time.monotonic()
     try:
-        with of_our_own():
-            return await run_case(plan, stacks, out, board)
+        with first_on_purpose():
+            return await run_case(plan, stacks, board)
     except PlanRefused:
         raise
     except OneffectError as error:
         board.say(f"{plan.label}: could not be run")
-        await stacks.drop(plan)
         seconds = time.monotonic() - begun
         return Case(plan.scenario.name, plan.variant, plan.scenario_path, seconds, error=str(error))
 

@@ -6,12 +6,11 @@ import asyncio
 import os
 import shlex
 import signal
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from harness.errors import OneffectError
+from harness.errors import first_on_purpose
 
 T = TypeVar("T")
 
@@ -36,24 +35,8 @@ def until_interrupted(work: Coroutine[Any, Any, T], out: Path | None) -> T:
     Raises Interrupted once all is stopped. Leaving at once is safe too: each stack has a reaper of its own, which
     ends what its harness left. Of errors raised together the first that the harness raised on purpose is raised.
     """
-    with of_our_own():
+    with first_on_purpose():
         return asyncio.run(_listening(work, out))
-
-
-@contextmanager
-def of_our_own() -> Iterator[None]:
-    """Of errors raised together, raises the first that the harness raised on purpose; other groups pass."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        purposely, _ = group.split(OneffectError)
-        if purposely is None:
-            raise
-        raise _first(purposely) from group
-
-
-def _first(error: BaseException) -> BaseException:
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def _listening(work: Coroutine[Any, Any, T], out: Path | None) -> T:

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from harness.commands.warm import WarmStacks
     from harness.plan import Plan
     from harness.reports.case import Case
     from harness.reports.progress import Board
+    from harness.session.stacks import Stacks
 
 LANES: Final = 2
 
 
-async def in_lanes(
-    plans: Sequence[Plan], out: Path, one: Callable[[Plan, WarmStacks], Awaitable[Case]]
-) -> list[Case]:
+async def in_lanes(plans: Sequence[Plan], out: Path, one: Callable[[Plan, Stacks], Awaitable[Case]]) -> list[Case]:
     """``one`` of each plan, in the plans' order; each lane takes the next plan that none has begun.
 
     What the stacks cannot do is refused before anything starts.
     """
-    from harness.commands.warm import WarmStacks
+    from harness.session.stacks import Stacks
 
     waiting = iter(list(enumerate(plans)))
     cases: dict[int, Case] = {}
+    admitted: set[str] = set()
 
     async def lane() -> None:
-        async with WarmStacks(out) as stacks:
+        async with Stacks(out, admitted) as stacks:
             for plan in plans:
                 stacks.admit(plan)
             for place, plan in waiting:
@@ -42,26 +40,14 @@ async def in_lanes(
     return [cases[place] for place in range(len(plans))]
 
 
-async def run_case(plan: Plan, stacks: WarmStacks, out: Path, board: Board) -> Case:
-    """One run on a warm stack, and what its verdict.json says."""
-    from harness.reports import document
-    from harness.reports.case import Case
-    from harness.run import run
+async def run_case(plan: Plan, stacks: Stacks, board: Board) -> Case:
+    """One run on a warm stack, with a line of the board for it."""
+    from harness.run import execute
 
     line = board.line(plan.label)
     try:
-        stack = await stacks.of(plan, line)
-        begun = time.monotonic()
-        result = await run(plan, out=out, stack=stack, progress=line)
+        case = await execute(plan, stacks, progress=line)
     finally:
         line.done()
-    found = document.read(result.directory)
-    board.say(f"{plan.label}: {found['verdict']}{'' if found['as_expected'] else ', NOT as expected'}")
-    return Case(
-        plan.scenario.name,
-        plan.variant,
-        plan.scenario_path,
-        time.monotonic() - begun,
-        directory=result.directory,
-        document=found,
-    )
+    board.say(f"{plan.label}: {case.verdict}{'' if case.as_expected else ', NOT as expected'}")
+    return case

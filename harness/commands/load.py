@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from harness.commands.options import Addresses, Out, Seed, StackName, SystemFile
-from harness.commands.places import out_folder, scenario, shown, there
-from harness.commands.run import EXIT, drawn
+from harness.commands.places import scenario, shown, there
+from harness.commands.run import EXIT, drawn, reported
 from harness.errors import FileError, UsageError
+from harness.session.directory import out_folder
 
 if TYPE_CHECKING:
     from harness.load.locust_load import Users
     from harness.plan import Plan
+    from harness.reports.case import Case
     from harness.reports.progress import Board
-    from harness.run import Result
 
 _LISTING: Final = 60.0
 """Seconds that Locust may take to read a locustfile."""
@@ -85,8 +86,8 @@ def load(  # noqa: PLR0913, PLR0917 - one parameter an option
     console().print(f"seed {seed}")
     folder = out_folder(out)
     with Board(console(stderr=True), time.monotonic) as board:
-        result = until_interrupted(_run(plan, folder, board), folder)
-    raise typer.Exit(EXIT[result.verdict])
+        case = until_interrupted(_run(plan, folder, board), folder)
+    raise typer.Exit(EXIT[case.verdict])
 
 
 def _users(  # noqa: PLR0913, PLR0917 - the same
@@ -148,16 +149,8 @@ def _try(users: Users) -> None:
         )
 
 
-async def _run(plan: Plan, out: Path, board: Board) -> Result:
-    from harness.reports import document, terminal
-    from harness.run import run as execute
+async def _run(plan: Plan, out: Path, board: Board) -> Case:
+    from harness.session.stacks import Stacks
 
-    line = board.line(plan.label)
-    begun = time.monotonic()
-    result = await execute(plan, out=out, progress=line)
-    line.done()
-    took = terminal.in_all(time.monotonic() - begun)
-    with board.aside():
-        for text in terminal.report(document.read(result.directory), result.directory, took):
-            terminal.console().print(text)
-    return result
+    async with Stacks(out) as stacks:
+        return await reported(plan, stacks, board)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
 
-from harness.errors import FileError, UsageError
-
-RUNS: Final = Path(".oneffect", "runs")
-"""Where run directories go, from the current folder."""
+from harness.errors import UsageError
+from harness.session.directory import LATEST, RUNS
 
 
 def scenario_folder(start: Path) -> Path | None:
@@ -60,21 +56,9 @@ def run_directory(given: str | None, start: Path) -> Path:
             if there(path) and path.is_dir():
                 return path
         raise UsageError(f"no run directory {given!r}; name one, or leave it out for the latest")
-    if runs is None or not (runs / "latest").exists():
+    if runs is None or not (runs / LATEST).exists():
         raise UsageError("there is no run yet, here or above; make one: oneffect run SCENARIO")
-    return shown((runs / "latest").resolve())
-
-
-def out_folder(given: Path | None) -> Path:
-    """The folder that run directories go to, made if it is not there; FileError if that cannot be."""
-    folder = given or RUNS
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot be made: {error.strerror}; give another --out DIR", path=str(folder)) from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise FileError("may not be written to; give another --out DIR", path=str(folder))
-    return folder
+    return shown((runs / LATEST).resolve())
 
 
 def there(path: Path) -> bool:

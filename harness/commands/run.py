@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from harness.commands.options import Addresses, Out, Seed, StackName, SystemFile
-from harness.commands.places import out_folder, scenario
+from harness.commands.places import scenario
 from harness.errors import UsageError
+from harness.session.directory import out_folder
 from harness.stack import Keeping
-from harness.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.plan import Plan
+    from harness.reports.case import Case
     from harness.reports.progress import Board
-    from harness.run import Result
+    from harness.session.stacks import Stacks
     from harness.stack import Stack
 
-EXIT: Final = {Verdict.VALID: 0, Verdict.UNKNOWN: 3, Verdict.INVALID: 1}
-"""Exit codes; of several runs the worst verdict's."""
+EXIT: Final = {"valid": 0, "unknown": 3, "invalid": 1}
+"""Verdict -> exit code, the worst last: of several runs it is that one's."""
 
 
 def run(  # noqa: PLR0913, PLR0917 - one parameter an option
@@ -81,8 +82,8 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     console().print(f"seed {seed}")
     folder = out_folder(out)
     with Board(console(stderr=True), time.monotonic) as board:
-        results = until_interrupted(_all(plans, folder, board, keep=keep), folder)
-    raise typer.Exit(EXIT[max(result.verdict for result in results)])
+        cases = until_interrupted(_all(plans, folder, board, keep=keep), folder)
+    raise typer.Exit(EXIT[max((case.verdict for case in cases), key=list(EXIT).index)])
 
 
 def drawn(seed: int | None) -> int:
@@ -90,40 +91,44 @@ def drawn(seed: int | None) -> int:
     return SystemRandom().randrange(1, 1_000_000) if seed is None else seed
 
 
-async def _all(plans: Sequence[Plan], out: Path, board: Board, *, keep: bool) -> list[Result]:
-    from harness.commands.warm import WarmStacks
-    from harness.reports import document, terminal
+async def _all(plans: Sequence[Plan], out: Path, board: Board, *, keep: bool) -> list[Case]:
+    from harness.reports.terminal import console
     from harness.reports.untrusted import shown
-    from harness.run import run as execute
+    from harness.session.stacks import Stacks
 
-    results = []
-    printer = terminal.console()
-    async with WarmStacks(out) as stacks:
+    cases = []
+    async with Stacks(out) as stacks:
         for plan in plans:
             stack = stacks.admit(plan)
             if keep:
                 _keeping(stack)
         for plan in plans:
-            line = board.line(plan.label)
-            begun = time.monotonic()
-            stack = await stacks.of(plan, line)
+            stack = stacks.admit(plan)
             if keep:
                 _keeping(stack).keeps = True
-            result = await execute(plan, out=out, stack=stack, progress=line)
+            cases.append(case := await reported(plan, stacks, board))
             if keep:
                 # Its stores' files are the run's as well, and whole once they have left.
                 await stacks.drop(plan)
-            line.done()
-            took = terminal.in_all(time.monotonic() - begun)
-            with board.aside():
-                for text in terminal.report(document.read(result.directory), result.directory, took):
-                    printer.print(text)
-                if keep:
-                    printer.print(f"data: {result.directory / 'data'}")
+                with board.aside():
+                    console().print(f"data: {case.directory / 'data'}")
                     for what in _keeping(stack).unkept:
-                        printer.print(f"  not kept: {shown(what)}")
-            results.append(result)
-    return results
+                        console().print(f"  not kept: {shown(what)}")
+    return cases
+
+
+async def reported(plan: Plan, stacks: Stacks, board: Board) -> Case:
+    """One run, and its report on the terminal."""
+    from harness.reports import terminal
+    from harness.run import execute
+
+    line = board.line(plan.label)
+    begun = time.monotonic()
+    case = await execute(plan, stacks, progress=line)
+    line.done()
+    with board.aside():
+        terminal.tell(case.report(terminal.in_all(time.monotonic() - begun)))
+    return case
 
 
 def _keeping(stack: Stack) -> Keeping:

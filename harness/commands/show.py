@@ -32,12 +32,10 @@ def show(
     if event is not None and upload is not None:
         raise UsageError("give --event or --upload, not both")
     directory = run_directory(run_dir, Path.cwd())
-    printer = terminal.console()
     if event is None and upload is None:
         if not (directory / "verdict.json").is_file():
             raise FileError("this run is not judged yet; run: oneffect check", path=str(directory))
-        for text in terminal.report(document.read(directory), directory):
-            printer.print(text)
+        terminal.tell(terminal.report(document.read(directory), directory))
         return
     from harness.history.reader import History
     from harness.reports.story import find, tell
@@ -51,5 +49,4 @@ def show(
             if event is not None
             else tell(history, "upload", find(history, "upload", upload or ""))
         )
-    for text in terminal.story(told):
-        printer.print(text)
+    terminal.tell(terminal.story(told))

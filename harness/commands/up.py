@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.options import Addresses, Out, Seed, StackName
-from harness.commands.places import out_folder
 from harness.commands.run import drawn
+from harness.session.directory import out_folder
 
 if TYPE_CHECKING:
     from harness.reports.progress import Line
@@ -46,19 +46,19 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter an option
       oneffect up --system reference_impl/system.yaml --variant setnx_only
     """
     from harness.commands.interrupt import Interrupted, until_interrupted
+    from harness.hold.up import up as hold
+    from harness.plan import plan_system
     from harness.reports.progress import Board
     from harness.reports.terminal import console
-    from harness.up import up as hold
-    from harness.up import want
 
     here = Path.cwd()
-    wanted = want(system, here, variant=variant, stack=stack, seed=drawn(seed), addresses=addresses)
+    plan = plan_system(system, here, variant=variant, stack=stack, seed=drawn(seed), addresses=addresses)
     folder = out_folder(out)
     with ExitStack() as starting:
-        line = starting.enter_context(Board(console(stderr=True), time.monotonic)).line(wanted.system.name)
+        line = starting.enter_context(Board(console(stderr=True), time.monotonic)).line(plan.system.name)
         terminal = _Terminal(line, starting)
         try:
-            until_interrupted(hold(wanted, here=here, out=folder, terminal=terminal), None)
+            until_interrupted(hold(plan, here=here, out=folder, terminal=terminal), None)
         except Interrupted:
             if not terminal.is_up:
                 raise

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rich.text import Text
+
 from harness.reports.document import Document
-from harness.reports.terminal import in_all, text
+from harness.reports.terminal import in_all, report, text
 
 COLUMNS: Final = (
     "scenario",
@@ -87,6 +89,11 @@ class Case:
         wanted = " with ".join(filter(None, [expected["verdict"], ", ".join(expected["find"])]))
         unexpected = [] if self.as_expected else [f"{self._came_out()}, expected {wanted}"]
         return "; ".join([*unexpected, *self.regressions])
+
+    def report(self, took: str = "") -> Iterator[Text]:
+        """The lines of its report; none of a run that could not be made."""
+        if self.document is not None:
+            yield from report(self.document, self.directory, took or in_all(self.seconds))
 
     @property
     def story(self) -> str:

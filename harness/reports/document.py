@@ -40,8 +40,8 @@ def as_expected(history: History, findings: Sequence[Finding], verdict: Verdict)
 
 def write(
     path: Path, history: History, findings: Sequence[Finding], verdict: Verdict, templates: Templates | None = None
-) -> None:
-    """Write a run's verdict.json, in one piece."""
+) -> Document:
+    """Write a run's verdict.json, in one piece; what stands in it."""
     text = orjson.dumps(
         document(history, findings, verdict, templates or {}), default=str, option=orjson.OPT_INDENT_2
     )
@@ -51,6 +51,8 @@ def write(
         partial.replace(path)
     except OSError as error:
         raise FileError(f"cannot be written: {error.strerror}", path=str(path)) from error
+    made: Document = orjson.loads(text)
+    return made
 
 
 def read(directory: Path) -> Document:

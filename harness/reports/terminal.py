@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,6 +53,13 @@ def report(document: Document, directory: Path, took: str = "") -> Iterator[Text
             "dim",
         )
     yield _line(f"  run: {directory}    again: {document['again']}", "dim")
+
+
+def tell(lines: Iterable[Text]) -> None:
+    """Print lines."""
+    printer = console()
+    for line in lines:
+        printer.print(line)
 
 
 def stories(document: Document, directory: Path) -> Iterator[Text]:

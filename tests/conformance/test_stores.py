@@ -19,8 +19,8 @@ from harness.clients.login import Login
 from harness.clients.probes import Prober
 from harness.faults.base import Arena
 from harness.faults.redis_lose import RedisLose
-from harness.live import LiveSystem
 from harness.observers.claims import listen
+from harness.session.live import LiveSystem
 from harness.stack import RunNames
 from harness.system import System
 

@@ -26,7 +26,6 @@ MADE_UP = """
 import asyncio, json, os, pytest, secrets, signal
 from harness.errors import StackError
 from harness.run import Result
-from harness.verdict import Verdict
 
 class Stack:
     name = "native"
@@ -71,7 +70,7 @@ async def run(plan, *, out, stack, progress):
         ],
     }
     (directory / "verdict.json").write_text(json.dumps(document))
-    return Result(directory, Verdict[said.upper()], [], document["as_expected"])
+    return Result(directory, document)
 """
 
 
@@ -82,7 +81,7 @@ def made_up(project: pytest.Pytester, verdicts: str = "{}", others: str = "") ->
         "def pytest_configure(config):\n"
         "    patch = pytest.MonkeyPatch()\n"
         "    patch.setattr('harness.run.run', run)\n"
-        "    patch.setattr('harness.run.open_stack', lambda plan, folder: Stack())\n"
+        "    patch.setattr('harness.session.stacks.open_stack', lambda plan, folder: Stack())\n"
         "    config.add_cleanup(patch.undo)\n"
         f"{others}"
     )

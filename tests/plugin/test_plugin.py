@@ -8,11 +8,6 @@ from pathlib import Path
 import pytest
 
 # Loaded here once: pytester forgets after each session what that session was the first to load.
-import harness.commands.warm
-import harness.faults.net_hang
-import harness.files
-import harness.reports.document
-import harness.reports.terminal  # noqa: F401
 from tests.plugin.made_up import SCENARIO, made_up
 
 pytest_plugins = ["pytester"]

@@ -63,6 +63,13 @@ class Stack(StandIn):
     def versions(self) -> dict[str, str]:
         return {}
 
+    async def stop_services(self) -> None:
+        pass
+
+
+async def connected(_: object) -> None:
+    """No broker is there to connect to."""
+
 
 async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -84,15 +91,15 @@ async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
         stage._over = True
         for planned in plan.faults:
             await stage._fault(planned)
-        await stage._live.close()
         await stage._http.close()
         raise StackError("all faults were tried")
 
     async def fails(*_: object, **__: object) -> None:
         raise FaultError("AUTH in-the-config was refused")
 
-    monkeypatch.setattr("harness.run.Redaction", counted)
+    monkeypatch.setattr("harness.session.session.Redaction", counted)
     monkeypatch.setattr("harness.run._Stage.play", only_faults)
+    monkeypatch.setattr("harness.session.live.LiveSystem.connect", connected)
     monkeypatch.setattr("harness.load.uploads.Load.reached", at_once)
     monkeypatch.setattr("harness.faults.apply.apply", fails)
     progress = Progress()

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.plan import Plan
-from harness.run import Progress, Result
+from harness.run import Result
+from harness.session.stacks import Progress
 from harness.stack import Stack
 from harness.verdict import Verdict
 
@@ -97,7 +98,7 @@ def recorded(directory: Path, plan: Plan, verdict: Verdict) -> Result:
         "findings": [{**finding, "anomalies": anomalies, "warnings": {}}],
     }
     (directory / "verdict.json").write_text(json.dumps(document))
-    return Result(directory, verdict, [], as_expected)
+    return Result(directory, document)
 
 
 class FakeStack:
@@ -139,7 +140,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
         return FakeStack(made)
 
     monkeypatch.setattr("harness.run.run", made.run)
-    monkeypatch.setattr("harness.run.open_stack", opened)
+    monkeypatch.setattr("harness.session.stacks.open_stack", opened)
     return made
 
 

@@ -6,9 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness import run
 from harness.errors import PlanRefused, StackError
 from harness.plan import Plan
+from harness.session import stacks
 from harness.verdict import Verdict
 
 
@@ -232,14 +232,14 @@ def test_what_a_stack_cannot_do_is_refused_before_any_starts(
     (gated / "other.yaml").write_text("extends: system.yaml\nname: other\n")
     path = gated / "scenarios" / "redelivery.yaml"
     path.write_text(path.read_text().replace("../system.yaml", "../other.yaml"))
-    opened = run.open_stack
+    opened = stacks.open_stack
 
     def refused(plan: Plan, folder: Path) -> object:
         if plan.system.name == "other":
             raise PlanRefused("content.full on x: the native stack cannot: y")
         return opened(plan, folder)
 
-    monkeypatch.setattr("harness.run.open_stack", refused)
+    monkeypatch.setattr("harness.session.stacks.open_stack", refused)
     assert say("gate").exit_code == 2
     assert not lab.started
 

@@ -20,7 +20,7 @@ STALE = "of an earlier gate"
 WORK = """
 import asyncio, sys
 from tests.unit.commands.conftest import FakeStack, Lab
-import harness.run
+import harness.run, harness.session.stacks
 from harness.cli import main
 
 lab = Lab()
@@ -34,7 +34,7 @@ async def run(plan, **words):
     return result
 
 harness.run.run = run
-harness.run.open_stack = lambda plan, folder: FakeStack(lab)
+harness.session.stacks.open_stack = lambda plan, folder: FakeStack(lab)
 sys.argv[0] = "oneffect"
 main()
 """
@@ -126,7 +126,7 @@ def test_refused_before_anything_starts(gated: Path, lab, say, monkeypatch: pyte
     def refused(plan, folder) -> None:
         raise PlanRefused("content.full on x: the native stack cannot: y")
 
-    monkeypatch.setattr("harness.run.open_stack", refused)
+    monkeypatch.setattr("harness.session.stacks.open_stack", refused)
     assert say("gate", *WORDS).exit_code == 2
     what = "broken off (content.full on x: the native stack cannot: y): 4 of 4 runs were not made"
     assert ET.parse(gated / "junit.xml").find(".//property[@name='broken off']").get("value") == what

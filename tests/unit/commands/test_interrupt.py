@@ -14,7 +14,7 @@ from harness.errors import FaultError, StackError
 WORK = """
 import asyncio, os, sys
 from pathlib import Path
-import harness.run
+import harness.run, harness.session.stacks
 from harness.cli import main
 
 class Stack:
@@ -31,7 +31,7 @@ async def run(plan, *, out, stack, progress):
     await asyncio.sleep(3600)
 
 harness.run.run = run
-harness.run.open_stack = lambda plan, folder: Stack()
+harness.session.stacks.open_stack = lambda plan, folder: Stack()
 sys.argv[0] = "oneffect"
 main()
 """

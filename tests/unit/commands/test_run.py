@@ -138,7 +138,7 @@ def test_what_the_stack_cannot_do_is_refused_before_it_starts(
     def refused(plan: object, folder: object) -> None:
         raise PlanRefused("content.full on x: the native stack cannot: y")
 
-    monkeypatch.setattr("harness.run.open_stack", refused)
+    monkeypatch.setattr("harness.session.stacks.open_stack", refused)
     said = say("run", "control")
     assert said.exit_code == 2
     assert "the native stack cannot" in said.stderr
@@ -161,7 +161,7 @@ class KeepingStack(FakeStack):
 def test_kept_data_are_each_run_s_own_and_it_is_said_where(
     project: Path, lab, say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.run.open_stack", lambda plan, folder: KeepingStack(lab))
+    monkeypatch.setattr("harness.session.stacks.open_stack", lambda plan, folder: KeepingStack(lab))
     said = say("run", "control", "network", "--keep", "--out", "there")
     assert said.exit_code == 0
     assert (lab.started, lab.stopped, len(set(lab.stacks))) == (2, 2, 2)
@@ -170,7 +170,7 @@ def test_kept_data_are_each_run_s_own_and_it_is_said_where(
 
 
 def test_nothing_is_kept_that_nobody_asked_for(project: Path, lab, say, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.run.open_stack", lambda plan, folder: KeepingStack(lab))
+    monkeypatch.setattr("harness.session.stacks.open_stack", lambda plan, folder: KeepingStack(lab))
     said = say("run", "control")
     assert [stack.keeps for stack in lab.stacks] == [False]
     assert "data:" not in said.stdout

@@ -13,11 +13,11 @@ from harness.load.drawn import Drawn
 if TYPE_CHECKING:
     from harness.clients.http import HttpClient
     from harness.history.recorder import Recorder
-    from harness.live import LiveSystem
     from harness.load.drawn import Taken
     from harness.observers.set_aside import SetAside
     from harness.observers.watch import Watch
     from harness.plan import Plan
+    from harness.session.live import LiveSystem
     from harness.system import Request
 
 AT_ONCE: Final = 4

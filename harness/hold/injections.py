@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from harness.faults.plan import PlannedFault
     from harness.history.recorder import Recorder, Scope
-    from harness.live import LiveSystem
+    from harness.session.live import LiveSystem
 
 LONGEST: Final = 64 * 1024
 """Bytes of a line."""

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from harness.again import AT_ONCE, Again
 from harness.clients.http import Answer
 from harness.errors import StackError
 from harness.observers.set_aside import SetAside
 from harness.plan import make_plan
 from harness.run import run
+from harness.session.again import AT_ONCE, Again
 from harness.stack import RunNames
-from tests.unit.test_run import Progress, Stack
+from tests.unit.test_run import Progress, Stack, connected
 
 SYSTEM = """
 oneffect: 1
@@ -269,11 +269,11 @@ async def test_the_load_goes_on_until_all_was_asked_for_again(
 
         monkeypatch.setattr(stage._again, "ask", ask)
         await stage._load_under_faults()
-        await stage._live.close()
         await stage._http.close()
         raise StackError("enough")
 
     monkeypatch.setattr("harness.run._Stage.play", under_load)
+    monkeypatch.setattr("harness.session.live.LiveSystem.connect", connected)
     with pytest.raises(StackError, match="enough"):
         await run(plan, out=tmp_path / "runs", stack=Stack(), progress=Progress())
     assert sorted(map(str, told[:4])) == ["100%", "5.0", "asked 0", "asked 1"]

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 import harness.run
-from harness.commands import lab as labs
-from harness.commands.lab import Lab
 from harness.errors import StackError
 from harness.plan import Plan, make_plan
+from harness.run import Result, execute
+from harness.session import thread
+from harness.session.thread import LoopThread
 
 DEADLINE = 60.0
 
@@ -58,13 +59,13 @@ def plan(project: Path) -> Plan:
 @pytest.fixture
 def happened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
-    monkeypatch.setattr("harness.run.open_stack", lambda plan, folder: Stack(found))
+    monkeypatch.setattr("harness.session.stacks.open_stack", lambda plan, folder: Stack(found))
     return found
 
 
 @pytest.fixture
-def lab(project: Path, happened: list[str]):
-    made = Lab(project / "runs")
+def loop(project: Path, happened: list[str]):
+    made = LoopThread(project / "runs")
     yield made
     made.close()
 
@@ -98,27 +99,33 @@ def under_way(happened: list[str], *, for_good: threading.Event | None = None):
     return run
 
 
-async def quick(*args: object, **words: object) -> str:
-    return "done"
+DONE = Path("done")
+
+
+async def quick(*args: object, **words: object) -> Result:
+    return Result(DONE, {})
+
+
+def run_on(loop: LoopThread, plan: Plan) -> Path:
+    return loop.run(lambda stacks: execute(plan, stacks, progress=Silent())).directory
 
 
 def test_a_run_that_a_signal_breaks_off_has_ended_before_the_next(
-    lab: Lab, plan: Plan, happened: list[str], handler: None, monkeypatch: pytest.MonkeyPatch
+    loop: LoopThread, plan: Plan, happened: list[str], handler: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(harness.run, "run", under_way(happened))
     with pytest.raises(BrokenOff):
-        lab.run(plan, Silent())
+        run_on(loop, plan)
     assert happened == ["started", "begun", "ended", "stopped"]
     monkeypatch.setattr(harness.run, "run", quick)
-    said: object = lab.run(plan, Silent())
-    assert said == "done"
+    assert run_on(loop, plan) == DONE
     assert happened[4:] == ["started"]
-    lab.close()
+    loop.close()
     assert happened[4:] == ["started", "stopped"]
 
 
 def test_what_a_handler_raises_lands_in_no_task_of_the_run(
-    lab: Lab, plan: Plan, happened: list[str], handler: None, monkeypatch: pytest.MonkeyPatch
+    loop: LoopThread, plan: Plan, happened: list[str], handler: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A task beside the run that computes when the signal comes would keep the time-out to itself."""
 
@@ -137,43 +144,43 @@ def test_what_a_handler_raises_lands_in_no_task_of_the_run(
 
     monkeypatch.setattr(harness.run, "run", run)
     with pytest.raises(BrokenOff):
-        lab.run(plan, Silent())
+        run_on(loop, plan)
     assert happened == ["started", "cancelled", "stopped"]
 
 
 def test_a_run_that_does_not_end_is_waited_for_so_long_and_nothing_runs_beside_it(
-    lab: Lab, plan: Plan, happened: list[str], handler: None, monkeypatch: pytest.MonkeyPatch
+    loop: LoopThread, plan: Plan, happened: list[str], handler: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
-    monkeypatch.setattr(labs, "PATIENCE", 0.2)
+    monkeypatch.setattr(thread, "PATIENCE", 0.2)
     monkeypatch.setattr(harness.run, "run", under_way(happened, for_good=over))
     with pytest.raises(BrokenOff) as broken:
-        lab.run(plan, Silent())
+        run_on(loop, plan)
     assert "has not come to its end within 0.2 s" in broken.value.__notes__[0]
     with pytest.raises(StackError, match="nothing runs beside it"):
-        lab.run(plan, Silent())
+        run_on(loop, plan)
     assert "stopped" not in happened
     over.set()
-    monkeypatch.setattr(labs, "PATIENCE", DEADLINE)
-    lab.close()
+    monkeypatch.setattr(thread, "PATIENCE", DEADLINE)
+    loop.close()
     assert happened == ["started", "begun", "ended", "stopped"]
 
 
 def test_an_error_is_raised_where_the_run_was_asked_for(
-    lab: Lab, plan: Plan, happened: list[str], monkeypatch: pytest.MonkeyPatch
+    loop: LoopThread, plan: Plan, happened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run(*args: object, **words: object) -> None:
         raise ExceptionGroup("a", [ValueError("x"), StackError("kafka died")])
 
     monkeypatch.setattr(harness.run, "run", run)
     with pytest.raises(StackError, match="kafka died"):
-        lab.run(plan, Silent())
+        run_on(loop, plan)
     assert happened == ["started", "stopped"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
 def test_what_asyncio_lets_through_its_loop_does_not_end_the_loop(
-    lab: Lab, plan: Plan, happened: list[str], monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+    loop: LoopThread, plan: Plan, happened: list[str], monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     async def raises() -> None:
         raise error
@@ -183,7 +190,6 @@ def test_what_asyncio_lets_through_its_loop_does_not_end_the_loop(
 
     monkeypatch.setattr(harness.run, "run", run)
     with pytest.raises(error):
-        lab.run(plan, Silent())
+        run_on(loop, plan)
     monkeypatch.setattr(harness.run, "run", quick)
-    said: object = lab.run(plan, Silent())
-    assert said == "done"
+    assert run_on(loop, plan) == DONE

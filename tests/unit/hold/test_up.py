@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import up
+from harness.hold import up
 from harness.stacks.native.process import Launch, Process
 
 PATIENCE = 20.0

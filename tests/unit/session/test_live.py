@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.live import LiveSystem
+from harness.session.live import LiveSystem
 from harness.stack import RunNames
 from harness.system import System
 

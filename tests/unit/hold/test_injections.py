@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import FaultError
 from harness.faults.base import Evidence, Fault, Injected
-from harness.injections import Injections
+from harness.hold.injections import Injections
 from harness.stack import Killable
 from harness.system import System
 from tests.standin import StandIn

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.warm import WarmStacks
 from harness.errors import StackError
 from harness.plan import Plan, make_plan
+from harness.session.stacks import Stacks
 
 LOG = "refused AUTH in-the-config\n"
 
@@ -51,11 +51,11 @@ def plan(project: Path) -> Plan:
     return make_plan(path, system_path=None, variant=None, seed=1, stack="auto")
 
 
-async def stopped(stacks: WarmStacks, plan: Plan) -> None:
+async def stopped(stacks: Stacks, plan: Plan) -> None:
     await stacks.stop()
 
 
-async def dropped(stacks: WarmStacks, plan: Plan) -> None:
+async def dropped(stacks: Stacks, plan: Plan) -> None:
     await stacks.drop(plan)
 
 
@@ -66,12 +66,12 @@ async def test_their_logs_lose_secrets(
     project: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    end: Callable[[WarmStacks, Plan], Awaitable[None]],
+    end: Callable[[Stacks, Plan], Awaitable[None]],
     *,
     stuck: bool,
 ) -> None:
-    monkeypatch.setattr("harness.run.open_stack", lambda plan, folder: LoggingStack(folder, stuck=stuck))
-    stacks = WarmStacks(project / "runs")
+    monkeypatch.setattr("harness.session.stacks.open_stack", lambda plan, folder: LoggingStack(folder, stuck=stuck))
+    stacks = Stacks(project / "runs")
     await stacks.of(plan, Progress())
     try:
         await end(stacks, plan)
@@ -82,3 +82,25 @@ async def test_their_logs_lose_secrets(
     said = log.with_name("harness.log").read_text().splitlines()
     assert [line.partition("aiokafka: ")[2] for line in said] == ["started, AUTH ***", "stopped, AUTH ***"]
     assert not caplog.records
+
+
+async def test_a_plan_is_refused_or_not_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where several lanes, and what a broken stack was followed by, have a stack each."""
+    path = project / "scenarios" / "control.yaml"
+    path.write_text(path.read_text() + "faults: [{fault: service.kill, on: shop, at: 1s, for: 1s}]\n")
+    plan = make_plan(path, system_path=None, variant=None, seed=1, stack="auto")
+    asked: list[tuple[str, str | None]] = []
+
+    class Asked(LoggingStack):
+        def lacks(self, need: type, on: str | None = None) -> None:
+            asked.append((need.__name__, on))
+
+    monkeypatch.setattr("harness.session.stacks.open_stack", lambda plan, folder: Asked(folder, stuck=False))
+    admitted: set[str] = set()
+    for _ in range(2):
+        async with Stacks(project / "runs", admitted) as stacks:
+            stacks.admit(plan)
+            await stacks.of(plan, Progress())
+            await stacks.drop(plan)
+            await stacks.of(plan, Progress())
+    assert asked == [("Killable", "shop#1")]

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, TypeVar
 
-from harness.commands.interrupt import of_our_own
-from harness.commands.places import out_folder
-from harness.commands.warm import WarmStacks
-from harness.errors import StackError
+from harness.errors import StackError, first_on_purpose
+from harness.session.stacks import Stacks
 
-if TYPE_CHECKING:
-    from harness.plan import Plan
-    from harness.run import Progress, Result
+T = TypeVar("T")
 
 PATIENCE: Final = 120.0
 """Seconds that a run which was cancelled may take to heal its faults and to stop its services and its stack."""
 
 
-class Lab:
+class LoopThread:
     """A loop and its warm stacks, one for each system file; run directories go to ``out``.
 
     Python handles signals in the main thread. What a handler raises there (the time-out of pytest-timeout, Ctrl-C) so
@@ -30,8 +26,7 @@ class Lab:
     """
 
     def __init__(self, out: Path) -> None:
-        self._out = out_folder(out)
-        self._stacks = WarmStacks(self._out)
+        self._stacks = Stacks(out)
         # Never the thread's current loop: that belongs to whichever asyncio plugin there is.
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[None] | None = None
@@ -41,16 +36,16 @@ class Lab:
         self._thread = threading.Thread(target=self._serve, name="oneffect", daemon=True)
         self._thread.start()
 
-    def run(self, plan: Plan, progress: Progress) -> Result:
-        """One run on the plan's warm stack; after an error the next run gets a new one.
+    def run(self, work: Callable[[Stacks], Coroutine[Any, Any, T]]) -> T:
+        """``work``, to its end, on the stacks.
 
-        Whatever ends the wait for it, the run is cancelled and its stack stopped before this returns, unless that takes
-        longer than PATIENCE: then StackError is all that later runs get, for two at once would disturb each other.
+        Whatever ends the wait for it, the work is cancelled and has cleaned up before this returns, unless that takes
+        longer than PATIENCE: then StackError is all that later ones get, for two at once would disturb each other.
         """
         if not self._over.done():
             raise StackError("a run before this one was stopped and has not come to its end; nothing runs beside it")
-        with of_our_own():
-            result: Result = self._wait_for(self._one(plan, progress))
+        with first_on_purpose():
+            result: T = self._wait_for(work(self._stacks))
         return result
 
     def close(self) -> None:
@@ -62,16 +57,6 @@ class Lab:
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(PATIENCE)
-
-    async def _one(self, plan: Plan, progress: Progress) -> Result:
-        from harness import run as running
-
-        try:
-            stack = await self._stacks.of(plan, progress)
-            return await running.run(plan, out=self._out, stack=stack, progress=progress)
-        except BaseException:
-            await self._stacks.drop(plan)
-            raise
 
     def _wait_for(self, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - what the work gives
         self._over = over = Future[Any]()

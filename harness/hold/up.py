@@ -1,0 +1,92 @@
+"""A system that is up: announced to other terminals, broken on request, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from harness.addresses import described, written
+from harness.hold.injections import Injections
+from harness.session.session import opened
+from harness.session.stacks import Progress, Stacks
+from harness.standing import FOLDER, Post, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.history.recorder import Recorder
+    from harness.plan import SystemPlan
+    from harness.session.live import LiveSystem
+    from harness.stack import Stack
+
+LOOK_EVERY = 0.5
+"""Seconds between looks at whether every service is still there."""
+
+
+class Terminal(Progress, Protocol):
+    """Where the one who waits is told."""
+
+    def up(self, standing: Standing, directory: Path) -> None:
+        """All of it is up; its history and logs are in ``directory``."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something that happened since it is up."""
+        ...
+
+
+async def up(plan: SystemPlan, *, here: Path, out: Path, terminal: Terminal) -> None:
+    """Start it all, announce it in ``here``, and take faults until this is cancelled; then end everything.
+
+    A run directory, for the history and the logs, is made under ``out``. StackError if another one is up in ``here``,
+    or this one could not start.
+    """
+    async with AsyncExitStack() as cleanup:
+        post = cleanup.enter_context(Post(here))
+        stacks = await cleanup.enter_async_context(Stacks(out))
+        stack = await stacks.of(plan, terminal)
+        session = await cleanup.enter_async_context(opened(plan, stack, out))
+        live, recorder, hide = session.live, session.recorder, session.redaction
+        cleanup.push_async_callback(asyncio.to_thread, hide.folder, here / FOLDER / "parts" / live.names.run)
+        terminal.step("starting services")
+        await live.start_services(session.directory, plan.variant)
+        injections = Injections(live, recorder, seed=plan.seed, say=terminal.say, hide=hide.text)
+        cleanup.push_async_callback(injections.close)
+        await injections.open(post.listening())
+        standing = _standing(live, plan, post)
+        post.tell(standing, written(described(plan.system, stack, live.names)) if plan.addresses is None else None)
+        terminal.up(standing, session.directory)
+        await _watch(stack, recorder, terminal.say)
+
+
+def _standing(live: LiveSystem, plan: SystemPlan, post: Post) -> Standing:
+    stack = live.stack
+    return Standing(
+        run=live.names.run,
+        pid=os.getpid(),
+        stack=stack.name,
+        system=str(plan.system_path.absolute()),
+        front_door=live.front_door(),
+        upload=plan.system.load.upload,
+        services={name: stack.direct(name) for name in stack.services},
+        dependencies={name: stack.direct(name) for name in stack.dependencies},
+        links={name: link.address for name, link in stack.links.items()},
+        socket=post.address,
+    )
+
+
+async def _watch(stack: Stack, recorder: Recorder, say: Callable[[str], None]) -> None:
+    """Say, until cancelled, what has ended by itself."""
+    # What runs elsewhere has no process here.
+    handles = {name: one for name, one in {**stack.dependencies, **stack.services}.items() if one.pid is not None}
+    gone: set[str] = set()
+    while True:
+        ended = {name for name, handle in handles.items() if handle.pid is None and not handle.ended_on_purpose}
+        for name in sorted(ended - gone):
+            recorder.record("service", "exited", "run", name=name)
+            say(f"{name} has ended by itself\n{handles[name].log_tail()}".rstrip())
+        gone = ended
+        await asyncio.sleep(LOOK_EVERY)

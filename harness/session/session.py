@@ -1,0 +1,99 @@
+"""One system on a stack that runs: recorded from here on, and connected to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from harness.history.part import Clock
+from harness.history.recorder import HistoryRecorder
+from harness.log import NAME, logged
+from harness.redaction import Redaction
+from harness.session.directory import new_directory
+from harness.session.live import LiveSystem
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from harness.plan import SystemPlan
+    from harness.stack import RunNames, Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What whoever runs something has: the system's clients, its history, and where its files go."""
+
+    live: LiveSystem
+    recorder: HistoryRecorder
+    redaction: Redaction
+    directory: Path
+
+
+@asynccontextmanager
+async def opened(plan: SystemPlan, stack: Stack, out: Path) -> AsyncIterator[Session]:
+    """A session of ``plan`` on a stack that runs, and runs on afterwards; its directory is made under ``out``.
+
+    Services may be started within, and are ended with it. Whatever ends it early (an error, a signal) leaves a history
+    that can be read.
+    """
+    run = f"r{token_hex(4)}"
+    directory = new_directory(out, plan, run)
+    redaction = Redaction(plan.system, os.environ)
+    async with AsyncExitStack() as cleanup:
+        cleanup.enter_context(redaction.messages())
+        cleanup.enter_context(logged(directory / "logs" / NAME, redaction.text))
+        # Services and Locust write for themselves: what they wrote of secrets goes once they are down.
+        for written in ("logs", "load"):
+            cleanup.push_async_callback(asyncio.to_thread, redaction.folder, directory / written)
+        names = stack.names(run)
+        recorder = HistoryRecorder(
+            directory / "history.jsonl", _header(plan, stack, names), clock=time.monotonic_ns, hide=redaction.value
+        )
+        cleanup.callback(recorder.close)
+        cleanup.push(partial(_ended, recorder, plan))
+        live = LiveSystem(plan.system, stack, names)
+        cleanup.push_async_callback(live.close)
+        await live.connect()
+        cleanup.push_async_callback(stack.stop_services)
+        yield Session(live, recorder, redaction, directory)
+
+
+def _ended(
+    recorder: HistoryRecorder,
+    plan: SystemPlan,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    _: TracebackType | None,
+) -> None:
+    """What is only held ends by being cancelled; a run was broken off by that."""
+    if kind is None or (issubclass(kind, asyncio.CancelledError) and not plan.runs):
+        recorder.record("run", "finished", "run")
+    else:
+        recorder.record("run", "interrupted", "run", error=f"{kind.__name__}: {error}")
+
+
+def _header(plan: SystemPlan, stack: Stack, names: RunNames) -> dict[str, object]:
+    return {
+        "run": names.run,
+        "plan": plan.document,
+        "plan_digest": plan.digest,
+        "seed": plan.seed,
+        "label": plan.label,
+        **plan.about(),
+        "system_path": os.path.relpath(plan.system_path),
+        **({"addresses_path": os.path.relpath(plan.addresses)} if plan.addresses is not None else {}),
+        "versions": {"oneffect": version("oneffect"), "python": platform.python_version(), **stack.versions()},
+        "started": datetime.now(UTC).isoformat(),
+        "clock": Clock.now().document(),
+    }

@@ -1,0 +1,132 @@
+"""Stacks that stay up from run to run: one for each system file, started when it is first needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from harness.log import NAME, logged
+from harness.plan import refuse_fault
+from harness.redaction import Redaction
+from harness.session.directory import out_folder
+from harness.stack import Stack
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from harness.plan import SystemPlan
+
+
+class Progress(Protocol):
+    """Where a start, or a run, says how far it is."""
+
+    def step(self, text: str) -> None:
+        """A new stage."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something that happened within it."""
+        ...
+
+
+def open_stack(plan: SystemPlan, folder: Path) -> Stack:
+    """The plan's stack, not started; ``folder`` is for its logs."""
+    from harness.stacks import make_stack
+
+    return make_stack(
+        plan.stack, plan.system, folder, working_directory=plan.system_path.parent, addresses=plan.addresses
+    )
+
+
+@dataclass(slots=True)
+class _Warm:
+    """A stack, the folder of its logs, what is hidden in them, and whether it was started."""
+
+    stack: Stack
+    folder: Path
+    redaction: Redaction
+    started: bool = False
+
+    def logged(self) -> AbstractContextManager[None]:
+        return logged(self.folder / NAME, self.redaction.text)
+
+    async def start(self) -> None:
+        # Noted first: a start that is cancelled half-way has things to stop.
+        self.started = True
+        with self.redaction.messages(), self.logged():
+            await self.stack.start()
+
+    async def stop(self) -> None:
+        try:
+            with self.logged():
+                await self.stack.stop()
+        finally:
+            # Brokers, stores and proxies write for themselves: what they wrote of secrets goes once they are down.
+            # Where nothing runs here, none is written.
+            if self.folder.exists():
+                await asyncio.to_thread(self.redaction.folder, self.folder)
+
+
+class Stacks:
+    """``async with`` ends every stack that was started. Run directories go to ``out``, the stacks' logs to a folder there.
+
+    ``admitted`` are the digests of plans that another one has asked its stack about.
+    """
+
+    def __init__(self, out: Path | None, admitted: set[str] | None = None) -> None:
+        self.out = out_folder(out)
+        self._stacks: dict[Path, _Warm] = {}
+        self._admitted = admitted if admitted is not None else set()
+
+    def admit(self, plan: SystemPlan) -> Stack:
+        """The stack of a plan, maybe not running yet; PlanRefused says what it cannot do."""
+        return self._warm(plan).stack
+
+    def _warm(self, plan: SystemPlan) -> _Warm:
+        key = plan.system_path.resolve()
+        if key not in self._stacks:
+            folder = self.out / "stacks" / f"{plan.system.name}-{token_hex(4)}"
+            self._stacks[key] = _Warm(open_stack(plan, folder), folder, Redaction(plan.system, os.environ))
+        if plan.digest not in self._admitted:
+            for planned in plan.faults:
+                refuse_fault(planned, self._stacks[key].stack)
+            self._admitted.add(plan.digest)
+        return self._stacks[key]
+
+    async def of(self, plan: SystemPlan, progress: Progress) -> Stack:
+        """The stack of a plan, running."""
+        warm = self._warm(plan)
+        if not warm.started:
+            progress.step("starting brokers, stores and proxies")
+            await warm.start()
+        return warm.stack
+
+    async def drop(self, plan: SystemPlan) -> None:
+        """End the stack of a plan, which may be broken; the next run gets a new one."""
+        warm = self._stacks.pop(plan.system_path.resolve(), None)
+        if warm is not None and warm.started:
+            await warm.stop()
+
+    async def stop(self) -> None:
+        """End what was started, each of it, whatever happens to the others."""
+        try:
+            while self._stacks:
+                _, warm = self._stacks.popitem()
+                if warm.started:
+                    await warm.stop()
+        finally:
+            if self._stacks:
+                await self.stop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
