@@ -28,6 +28,9 @@ _STARTUP = b"\0\3\0\0user\0oneffect\0database\0postgres\0\0"
 LOGIN = "write its password as requirepass under its config, or under logins in the addresses file"
 """What to do about a Redis that asks for a password."""
 
+_SUCCESS = 2
+"""The first digit of an HTTP status."""
+
 _LINGER = 5.0
 """Seconds that a port stays known as the harness's own: the proxy may close its side of a connection later."""
 
@@ -71,6 +74,10 @@ class Prober:
         except (OSError, EOFError, ValueError) as problem:
             error = f"{type(problem).__name__}: {problem}"
         return Probe(not error, time.monotonic() - begun, error)
+
+    async def answers(self, timeout: float) -> bool:
+        """Whether it is there."""
+        return (await self.probe(timeout)).answered
 
     async def _http(self, size: int, connected: Connected) -> None:
         if not size:
@@ -119,6 +126,19 @@ class Prober:
                 query = b"SELECT repeat('x', %d)\0" % size
                 writer.write(b"Q" + struct.pack(">i", len(query) + 4) + query)
                 await _until_ready(reader)
+
+
+async def readiness(address: str, path: str, timeout: float) -> Probe:
+    """One look at a service; only 2xx is an answer."""
+    begun = time.monotonic()
+    try:
+        reply = await exchange(address, "GET", path, timeout=timeout)
+        error = "" if reply.status // 100 == _SUCCESS else f"GET {path} was answered with {reply.status}"
+    except TimeoutError:
+        error = f"no answer within {timeout:g} s"
+    except (OSError, EOFError, ValueError) as problem:
+        error = f"{type(problem).__name__}: {problem}"
+    return Probe(not error, time.monotonic() - begun, error)
 
 
 def prober_of(system: System, target: str, address: str) -> Prober:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.errors import PlanRefused
-from harness.system import PLACEHOLDER
+from harness.wiring import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from harness.stack import RunNames, Stack
@@ -68,30 +67,13 @@ class LiveSystem:
 
         StackError for a ``{data}`` that is nowhere.
         """
-        return PLACEHOLDER.sub(lambda found: self._word(found[1], service) or found[0], text)
+        own = {
+            "data": lambda: str(self.stack.data(service or "")),
+            "port": lambda: self.stack.direct(service or "").rpartition(":")[2],
+        }
+        replica = f"{service}#1" if service is not None else ""
+        return Words(self.system, self.names, self.stack.direct, replica, own).filled(text)
 
     def environment(self, service: str) -> dict[str, str]:
         """What the system file gives a service, filled in."""
         return {name: self.filled(text, service) for name, text in self.system.services[service].env.items()}
-
-    def _word(self, name: str, service: str | None) -> str | None:
-        """What stands for a placeholder; None: it is not known here."""
-        kind, _, topic = name.partition(":")
-        if kind == "topic" and topic in self.system.topics():
-            return self.names.topic(topic)
-        if name in self.system.dependencies or name in self.system.services:
-            return self.stack.direct(name)
-        if name == "run":
-            return self.names.run
-        return self._of_service(name, service) if service is not None else None
-
-    def _of_service(self, name: str, service: str) -> str | None:
-        ways: dict[str, Callable[[], str]] = {
-            "data": lambda: str(self.stack.data(service)),
-            "database": lambda: self.names.database(service),
-            "group": lambda: self.names.group(service),
-            "port": lambda: self.stack.direct(service).rpartition(":")[2],
-            "replica": lambda: "1",
-            "service": lambda: service,
-        }
-        return ways[name]() if name in ways else None

@@ -13,7 +13,7 @@ from harness.stack import RunNames
 from harness.stacks.native.parts import Postgres, require
 from harness.stacks.native.ports import Ports
 from harness.stacks.native.postgres import USER, PostgresServer
-from harness.stacks.native.process import Launch
+from harness.stacks.process import Launch
 
 ROOT = Path(__file__).parents[2]
 ONEFFECT = str(Path(sys.executable).with_name("oneffect"))

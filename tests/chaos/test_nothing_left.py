@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.stacks.native.keeper import Keeper
-from harness.stacks.native.reaper import LABEL
+from harness.stacks.keeper import Keeper
+from harness.stacks.reaper import LABEL
 
 GENEROUS = 120.0
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}

@@ -18,13 +18,13 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from harness.stacks.keeper import Keeper
 from harness.stacks.native.install import install
-from harness.stacks.native.keeper import Keeper
 from harness.stacks.native.parts import require
 from harness.stacks.native.ports import Ports
 from harness.stacks.native.postgres import USER, PostgresServer
-from harness.stacks.native.process import Launch
-from harness.stacks.native.reaper import VARIABLE
+from harness.stacks.process import Launch
+from harness.stacks.reaper import VARIABLE
 from reference_impl.batch_orchestrator import core_logic as pipelines
 from reference_impl.cj_assessment import core_logic as assessments
 from reference_impl.common_core.events import EssayContentProvisionedV1, EventData, fact

@@ -12,9 +12,10 @@ import orjson
 
 from harness.stack import RunNames
 from harness.stacks.docker.stack import IMAGES
-from harness.stacks.native.kafka import SETTINGS
+from harness.stacks.native.kafka import settings
 from harness.stacks.native.postgres import USER
-from harness.system import PLACEHOLDER, System
+from harness.system import System
+from harness.wiring import Words, is_broker, upstream
 
 Document = dict[str, Any]
 
@@ -106,20 +107,12 @@ class Compose:
     def _kafka(self, name: str) -> Document:
         """The broker, with a listener a link, and a container that makes the topics and is done."""
         inside = f"{name}:{KAFKA_INSIDE}"
-        listeners = {
-            "CONTROLLER": (":9093", None),
+        mine = [link for link in self._links if link[1] == name]
+        named = {
+            "CONTROLLER": (":9093", "localhost:9093"),
             "ADMIN": (f":{KAFKA_INSIDE}", inside),
             "OUTSIDE": (f":{KAFKA_OUTSIDE}", f"127.0.0.1:{KAFKA_OUTSIDE}"),
-        }
-        mine = [link for link in self._links if link[1] == name]
-        for number, link in enumerate(mine):
-            listeners[f"LINK{number + 1}"] = (f":{KAFKA_LINK + number}", self._address(*link))
-        settings = {
-            **SETTINGS,
-            "controller.quorum.voters": "1@localhost:9093",
-            "listeners": ",".join(f"{one}://{own}" for one, (own, _) in listeners.items()),
-            "advertised.listeners": ",".join(f"{one}://{seen}" for one, (_, seen) in listeners.items() if seen),
-            "listener.security.protocol.map": ",".join(f"{one}:PLAINTEXT" for one in listeners),
+            **{f"LINK{n + 1}": (f":{KAFKA_LINK + n}", self._address(*link)) for n, link in enumerate(mine)},
         }
         topics = " && ".join(
             f"/opt/kafka/bin/kafka-topics.sh --bootstrap-server {inside} --create --if-not-exists "
@@ -131,7 +124,7 @@ class Compose:
             name: {
                 "image": IMAGES["kafka"],
                 "environment": {
-                    **{f"KAFKA_{key.replace('.', '_').upper()}": str(value) for key, value in settings.items()},
+                    **{f"KAFKA_{key.replace('.', '_').upper()}": str(one) for key, one in settings(named).items()},
                     "KAFKA_LOG_DIRS": "/var/lib/kafka/data",
                     "KAFKA_HEAP_OPTS": "-Xms256m -Xmx512m",
                 },
@@ -182,20 +175,9 @@ class Compose:
         }
 
     def _filled(self, text: str, replica: str) -> str:
-        service, _, number = replica.partition("#")
-        known = {
-            "port": str(SERVICE_PORT),
-            "service": service,
-            "replica": number,
-            "data": "/data",
-            "run": self._names.run,
-            "group": self._names.group(service),
-            "database": self._names.database(service),
-            "variant": "",
-            **{f"topic:{topic}": self._names.topic(topic) for topic in self._system.topics()},
-            **{used: self._address(source, used) for source, used in self._links if source == replica},
-        }
-        return PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), text)
+        addresses = {used: self._address(source, used) for source, used in self._links if source == replica}
+        own = {"data": lambda: "/data", "port": lambda: str(SERVICE_PORT), "variant": lambda: ""}
+        return Words(self._system, self._names, addresses.get, replica, own).filled(text)
 
     def _address(self, replica: str, used: str) -> str:
         """Where a link's proxy listens."""
@@ -203,13 +185,13 @@ class Compose:
         return f"{_proxy(replica)}:{LINK_PORT + mine.index(used)}"
 
     def _upstream(self, replica: str, used: str) -> str:
+        end = upstream(self._system, replica, used)
         if used in self._system.services:
-            number = (int(replica.partition("#")[2]) - 1) % self._system.services[used].replicas + 1
-            return f"{_container(f'{used}#{number}')}:{SERVICE_PORT}"
-        if self._system.kind(used) == "kafka":
+            return f"{_container(end)}:{SERVICE_PORT}"
+        if is_broker(self._system, used):
             mine = [link for link in self._links if link[1] == used]
-            return f"{used}:{KAFKA_LINK + mine.index((replica, used))}"
-        return f"{used}:{STORE_PORTS[self._system.kind(used)]}"
+            return f"{end}:{KAFKA_LINK + mine.index((replica, used))}"
+        return f"{end}:{STORE_PORTS[self._system.kind(used)]}"
 
     def _content(self, source: str) -> str:
         """What stands in a file that a container is given."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from harness.errors import StackError
 from harness.stacks.docker.engine import Engine
-from harness.stacks.native.process import GRACE, POLL, Process
-from harness.stacks.native.reaper import LABEL, VARIABLE
+from harness.stacks.process import GRACE, POLL, Process
+from harness.stacks.reaper import LABEL, VARIABLE
 
 _SIGNALLED = 128
 """A container's exit status above it: its first process died of the signal whose number is the rest."""

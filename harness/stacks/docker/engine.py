@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import StackError
 from harness.redaction import anonymous
-from harness.stacks.native.reaper import CONTAINERS, LABEL
+from harness.stacks.reaper import CONTAINERS, LABEL
 
 OLDEST = (20, 10)
 """The oldest engine that this is shown on."""

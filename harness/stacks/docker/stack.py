@@ -17,15 +17,13 @@ from harness.stacks.docker.engine import Engine
 from harness.stacks.native.kafka import Kafka, listeners
 from harness.stacks.native.parts import Java, Parts, Postgres
 from harness.stacks.native.postgres import USER
-from harness.stacks.native.process import Launch, Process
 from harness.stacks.native.redis import RedisServer
 from harness.stacks.native.service import NativeService, Place
 from harness.stacks.native.stack import NativeStack
 from harness.stacks.native.toxiproxy import Proxy, Toxiproxy
+from harness.stacks.process import Launch, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from harness.system import System
 
 IMAGES = {
@@ -71,13 +69,7 @@ class ContainedPostgres(Contained):
             "POSTGRES_HOST_AUTH_METHOD": "trust",
             "LANG": "C.UTF-8",
         }
-        prober = Prober(address, "postgres")
-
-        async def answers(timeout: float) -> bool:
-            return (await prober.probe(timeout)).answered
-
-        looks: Callable[[float], Awaitable[bool]] = answers
-        super().__init__(name, Launch(words, env, launch.cwd, launch.log), looks)
+        super().__init__(name, Launch(words, env, launch.cwd, launch.log), Prober(address, "postgres").answers)
 
 
 def images(system: System) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import time
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -13,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.addresses import Commands, load_addresses
 from harness.clients.commands import execute
-from harness.clients.exchange import exchange
-from harness.clients.probes import prober_of
+from harness.clients.probes import prober_of, readiness
 from harness.clients.toxiproxy import ToxiproxyClient
 from harness.errors import FaultError, StackError
 from harness.redaction import Redaction
@@ -33,9 +31,6 @@ if TYPE_CHECKING:
 
 ANSWERS_WITHIN = 10.0
 """Seconds until what does not answer is given up on: it runs already."""
-
-_SUCCESS = 2
-"""The first digit of an HTTP status."""
 
 
 class ExternalStack:
@@ -62,7 +57,7 @@ class ExternalStack:
         self.services = {
             replica: self._handle(
                 replica,
-                partial(_readiness, self.direct(replica), system.services[replica.partition("#")[0]].ready),
+                partial(readiness, self.direct(replica), system.services[replica.partition("#")[0]].ready),
             )
             for replica in system.replicas()
         }
@@ -205,16 +200,3 @@ class ExternalStack:
     def versions(self) -> Fields:
         """What the file says, and what Toxiproxy says of itself."""
         return {**self._versions, **self._given.versions}
-
-
-async def _readiness(address: str, path: str, timeout: float) -> Probe:
-    """One look at a service; only 2xx is an answer."""
-    begun = time.monotonic()
-    try:
-        reply = await exchange(address, "GET", path, timeout=timeout)
-        error = "" if reply.status // 100 == _SUCCESS else f"GET {path} was answered with {reply.status}"
-    except TimeoutError:
-        error = f"no answer within {timeout:g} s"
-    except (OSError, EOFError, ValueError) as problem:
-        error = f"{type(problem).__name__}: {problem}"
-    return Probe(not error, time.monotonic() - begun, error)

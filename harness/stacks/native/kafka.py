@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.clients.probes import Prober
-from harness.stacks.native.process import Launch, Process
+from harness.stacks.process import Launch, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from harness.stacks.native.parts import Java
+
+    Listeners = Mapping[str, tuple[str, str]]
+    """Name -> (its own address, the address that it advertises)."""
 
 CLUSTER = "b25lZmZlY3Qtb25lZmZlY3"
 """A cluster id: 16 bytes in URL-safe Base64, as Kafka's storage tool would make."""
@@ -66,43 +69,36 @@ class Kafka(Process):
         name: str,
         java: Java,
         folder: Path,
-        listeners: Mapping[str, tuple[str, str]],
+        listeners: Listeners,
         launch: Launch,
         *,
         record: Path | None = None,
     ) -> None:
         config = folder / "server.properties"
-        config.write_text(_properties(folder / "data", listeners))
+        told = {**settings(listeners), "log.dirs": folder / "data"}
+        config.write_text("".join(f"{key}={value}\n" for key, value in told.items()))
         # What Kafka's storage tool would write, without the second and more that its virtual machine takes.
         (folder / "data").mkdir()
         (folder / "data" / "meta.properties").write_text(f"cluster.id={CLUSTER}\nnode.id=1\nversion=1\n")
         options = [*jvm_options(java), *([f"-XX:AOTCacheOutput={record}"] if record is not None else [])]
         command = [str(java.binary), *options, "-cp", java.class_path, "kafka.Kafka", str(config)]
-        self._prober = Prober(listeners["ADMIN"][0], "kafka")
-        super().__init__(name, Launch(command, launch.env, launch.cwd, launch.log), self._answering)
-
-    async def _answering(self, timeout: float) -> bool:
-        return (await self._prober.probe(timeout)).answered
+        super().__init__(name, launch.of(command), Prober(listeners["ADMIN"][0], "kafka").answers)
 
 
-def listeners(controller: str, admin: str, links: Sequence[tuple[str, str]]) -> dict[str, tuple[str, str]]:
+def listeners(controller: str, admin: str, links: Iterable[tuple[str, str]]) -> Listeners:
     """CONTROLLER, ADMIN and LINK1 …; ``links`` are (address, advertised address), one a link."""
+    named = {"CONTROLLER": (controller, controller), "ADMIN": (admin, admin)}
+    return named | {f"LINK{number}": link for number, link in enumerate(links, 1)}
+
+
+def settings(named: Listeners) -> dict[str, object]:
+    """server.properties of a broker with these listeners, but for where its files are."""
     return {
-        "CONTROLLER": (controller, controller),
-        "ADMIN": (admin, admin),
-        **{f"LINK{n}": link for n, link in enumerate(links, 1)},
-    }
-
-
-def _properties(data: Path, named: Mapping[str, tuple[str, str]]) -> str:
-    settings = {
         **SETTINGS,
-        "controller.quorum.voters": f"1@{named['CONTROLLER'][0]}",
+        "controller.quorum.voters": f"1@{named['CONTROLLER'][1]}",
         "listeners": ",".join(f"{name}://{own}" for name, (own, _) in named.items()),
         "advertised.listeners": ",".join(
             f"{name}://{seen}" for name, (_, seen) in named.items() if name != "CONTROLLER"
         ),
         "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in named),
-        "log.dirs": data,
     }
-    return "".join(f"{key}={value}\n" for key, value in settings.items())

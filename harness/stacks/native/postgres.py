@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from harness.clients.probes import Prober
 from harness.errors import StackError
-from harness.stacks.native import reaper
+from harness.stacks import reaper
 from harness.stacks.native import unprivileged as unprivileged_script
-from harness.stacks.native.process import Launch, Process
+from harness.stacks.process import Launch, Process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,11 +63,7 @@ class PostgresServer(Process):
         command = as_user(user, [str(parts.binaries / "postgres"), "-D", str(folder)])
         for key, value in settings.items():
             command += ["-c", f"{key}={value}"]
-        self._prober = Prober(address, "postgres")
-        super().__init__(name, Launch(command, launch.env, launch.cwd, launch.log), self._answering)
-
-    async def _answering(self, timeout: float) -> bool:
-        return (await self._prober.probe(timeout)).answered
+        super().__init__(name, launch.of(command), Prober(address, "postgres").answers)
 
     def _signal(self, number: signal.Signals) -> None:
         if number == signal.SIGTERM:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.clients.login import redis_login
 from harness.clients.probes import Prober
 from harness.errors import StackError
-from harness.stacks.native.process import Launch, Process
+from harness.stacks.process import Launch, Process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,11 +56,11 @@ class RedisServer(Process):
         told.touch(mode=0o600)
         told.write_text(configuration(settings))
         self._folder = folder
-        self._prober = Prober(address, "redis", login=redis_login(config))
-        super().__init__(name, Launch([str(binary), str(told)], launch.env, launch.cwd, launch.log), self._answering)
-
-    async def _answering(self, timeout: float) -> bool:
-        return (await self._prober.probe(timeout)).answered
+        super().__init__(
+            name,
+            launch.of([str(binary), str(told)]),
+            Prober(address, "redis", login=redis_login(config)).answers,
+        )
 
     async def forget(self) -> None:
         """Remove every file of the server; StackError while it runs, for it would write them again."""

@@ -9,18 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.clients.exchange import exchange
+from harness.clients.probes import readiness
 from harness.stack import RunNames
-from harness.stacks.native.process import Launch, Process
-from harness.stacks.native.reaper import VARIABLE
-from harness.system import PLACEHOLDER, System
+from harness.stacks.process import Launch, Process
+from harness.stacks.reaper import VARIABLE
+from harness.system import System
+from harness.wiring import Words
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 """Of the harness's own environment; the rest may hold secrets, and what a service needs stands in the system file."""
-
-
-_SUCCESS = 2
-"""The hundreds of an HTTP status that says yes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +66,12 @@ class Place:
 
     def filled(self, text: str) -> str:
         """``text`` with its placeholders filled in."""
-        known = {
-            **self.addresses,
-            **{f"topic:{name}": self.names.topic(name) for name in self.system.topics()},
-            "port": self.address.rpartition(":")[2],
-            "service": self.service,
-            "replica": self.replica.partition("#")[2],
-            "data": str(self.data),
-            "run": self.names.run,
-            "group": self.names.group(self.service),
-            "database": self.names.database(self.service),
-            "variant": self.variant or "",
+        own = {
+            "data": lambda: str(self.data),
+            "port": lambda: self.address.rpartition(":")[2],
+            "variant": lambda: self.variant or "",
         }
-        return PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), text)
+        return Words(self.system, self.names, self.addresses.get, self.replica, own).filled(text)
 
 
 class NativeService(Process):
@@ -95,5 +85,4 @@ class NativeService(Process):
         self._path = place.system.services[place.service].ready
 
     async def _answering(self, timeout: float) -> bool:
-        reply = await exchange(self._address, "GET", self._path, timeout=timeout)
-        return reply.status // 100 == _SUCCESS
+        return (await readiness(self._address, self._path, timeout)).answered

@@ -14,18 +14,19 @@ from harness.clients import sql
 from harness.clients.probes import prober_of
 from harness.errors import PlanRefused, StackError
 from harness.stack import Forgetful, Killable, Link, Pausable, RunNames, ServiceHandle, Stoppable
+from harness.stacks.keeper import Keeper
 from harness.stacks.native.kafka import Kafka, listeners
-from harness.stacks.native.keeper import Keeper
 from harness.stacks.native.kept import DATA, SERVICES, STORES, copy
 from harness.stacks.native.link import NativeLink
 from harness.stacks.native.parts import Parts, require
 from harness.stacks.native.ports import Ports
 from harness.stacks.native.postgres import USER, PostgresServer
-from harness.stacks.native.process import Launch, Process
-from harness.stacks.native.reaper import VARIABLE
 from harness.stacks.native.redis import RedisServer
 from harness.stacks.native.service import NativeService, Place
 from harness.stacks.native.toxiproxy import Proxy, Toxiproxy
+from harness.stacks.process import Launch, Process
+from harness.stacks.reaper import VARIABLE
+from harness.wiring import is_broker, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -94,8 +95,8 @@ class NativeStack:
         proxies: dict[tuple[str, str], str] = {}
         for link in self._system.links():
             proxies[link] = self._address()
-            kafka = link[1] in self._system.dependencies and self._system.kind(link[1]) == "kafka"
-            upstreams[link] = self._address() if kafka else self.direct(self._upstream(*link))
+            kafka = is_broker(self._system, link[1])
+            upstreams[link] = self._address() if kafka else self.direct(upstream(self._system, *link))
         for name in self._system.dependencies:
             joined = [(upstreams[link], proxies[link]) for link in proxies if link[1] == name]
             self.dependencies[name] = self._dependency(name, parts, joined)
@@ -137,13 +138,6 @@ class NativeStack:
         if kind == "postgres":
             return PostgresServer(name, parts.postgres, address, folder=files, config=config, launch=launch)
         return RedisServer(name, parts.redis, address, folder=files, config=config, launch=launch)
-
-    def _upstream(self, replica: str, target: str) -> str:
-        """Which replica a link to a service leads to: replica n of one to replica n of the other, round and round."""
-        if target in self._system.dependencies:
-            return target
-        number = (int(replica.partition("#")[2]) - 1) % self._system.services[target].replicas + 1
-        return f"{target}#{number}"
 
     def names(self, run: str) -> RunNames:
         """Of the run alone: the next one on this stack has others."""

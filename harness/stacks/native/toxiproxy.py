@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from harness.clients.toxiproxy import ToxiproxyClient
-from harness.stacks.native.process import Launch, Process
+from harness.stacks.process import Launch, Process
 from harness.stacks.toxics import Toxics
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Toxiproxy(Process):
         )
         host, _, port = address.rpartition(":")
         command = [str(binary), "-host", host, "-port", port, "-config", str(self.config)]
-        super().__init__(name, Launch(command, launch.env, launch.cwd, launch.log), self._listening)
+        super().__init__(name, launch.of(command), self._listening)
         self.address = address
         """host:port of its API."""
         self.toxics = Toxics(address, self._restart)

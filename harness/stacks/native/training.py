@@ -10,12 +10,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from harness.errors import OneffectError
+from harness.stacks.keeper import Keeper
 from harness.stacks.native import parts
 from harness.stacks.native.kafka import Kafka, listeners
-from harness.stacks.native.keeper import Keeper
 from harness.stacks.native.ports import Ports
-from harness.stacks.native.process import Launch
-from harness.stacks.native.reaper import VARIABLE
+from harness.stacks.process import Launch
+from harness.stacks.reaper import VARIABLE
 
 if TYPE_CHECKING:
     from pathlib import Path

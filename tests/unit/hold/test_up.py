@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.hold import up
-from harness.stacks.native.process import Launch, Process
+from harness.stacks.process import Launch, Process
 
 PATIENCE = 20.0
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.stacks.docker.engine import Engine
-from harness.stacks.native.keeper import Keeper, sweep
-from harness.stacks.native.reaper import CONTAINERS, VARIABLE, marked
+from harness.stacks.keeper import Keeper, sweep
+from harness.stacks.reaper import CONTAINERS, VARIABLE, marked
 
 
 @pytest.fixture(autouse=True)

@@ -26,13 +26,13 @@ import pytest
 from harness.clients import postgres, sql
 from harness.clients.probes import Prober
 from harness.errors import StackError
+from harness.stacks.keeper import Keeper
 from harness.stacks.native import parts
 from harness.stacks.native.install import install
-from harness.stacks.native.keeper import Keeper
 from harness.stacks.native.ports import Ports
 from harness.stacks.native.postgres import USER, PostgresServer, initialize
-from harness.stacks.native.process import Launch
-from harness.stacks.native.reaper import VARIABLE, servers
+from harness.stacks.process import Launch
+from harness.stacks.reaper import VARIABLE, servers
 
 
 def memory() -> set[str]:
@@ -350,7 +350,7 @@ import asyncio, sys
 sys.path.insert(0, {here!r})
 from pathlib import Path
 from harness.stacks.native import parts
-from harness.stacks.native.keeper import Keeper
+from harness.stacks.keeper import Keeper
 from harness.stacks.native.ports import Ports
 from test_postgres import make, started
 keeper = Keeper()

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from harness.errors import ServiceExited, StackError
-from harness.stacks.native.process import Launch, Process
+from harness.stacks.process import Launch, Process
 
 FAMILY = (
     "import subprocess, sys, time; c = subprocess.Popen(['sleep', '60']); print(c.pid, flush=True); time.sleep(60)"
@@ -51,7 +51,7 @@ async def test_one_that_does_not_answer_is_starting(tmp_path) -> None:
 
 
 async def test_an_answer_that_takes_longer_than_the_first_look_is_waited_for(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("harness.stacks.native.process._LOOK", 0.01)
+    monkeypatch.setattr("harness.stacks.process._LOOK", 0.01)
     slow = 0.2
 
     async def slowly(timeout: float) -> bool:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness.stacks.native import reaper
+from harness.stacks import reaper
 
 _PATIENCE = 60.0
 """Seconds that reaping may take, on a busy machine too: a reaper that is cut off leaves something running."""

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,10 @@ class Launch:
     env: Mapping[str, str]
     cwd: Path
     log: Path
+
+    def of(self, command: Sequence[str]) -> Launch:
+        """The same for a command."""
+        return replace(self, command=command)
 
 
 class Process:
