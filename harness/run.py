@@ -184,12 +184,12 @@ class _Stage:
 
     async def _fault(self, planned: PlannedFault) -> None:
         from harness.faults.apply import apply
-        from harness.faults.base import Arena
+        from harness.faults.base import FaultContext
 
         await self._load.reached(planned.at)
         await self._answered()
         await self._in_turn(planned)
-        arena = Arena(
+        context = FaultContext(
             stack=self._stack,
             random=Random(planned.seed),
             broker=self._live.kafka,
@@ -203,7 +203,7 @@ class _Stage:
         self._progress.note(f"{planned.fault.name} on {planned.target}")
         try:
             with self._session.redaction.messages():
-                await apply(planned, arena, self._recorder, begun=lambda: self._begins(planned))
+                await apply(planned, context, self._recorder, begun=lambda: self._begins(planned))
         except FaultError as error:
             # It is in the history as failed. The run goes on: a system that does not come back has a verdict too.
             self._progress.note(str(error).partition("\n")[0])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager as Scope
 
-    from harness.faults.base import Arena, Evidence, Injected, Look
+    from harness.faults.base import Evidence, FaultContext, Injected, Look
     from harness.faults.plan import PlannedFault
     from harness.history.recorder import Recorder
     from harness.stack import Fields, Record
@@ -31,29 +31,31 @@ HEALING = 150.0
 
 
 async def apply(
-    planned: PlannedFault, arena: Arena, recorder: Recorder, begun: Callable[[], object] = lambda: None
+    planned: PlannedFault, context: FaultContext, recorder: Recorder, begun: Callable[[], object] = lambda: None
 ) -> None:
-    """Inject, wait, heal; a fault that does not heal is given until ``arena.deadline`` to bite.
+    """Inject, wait, heal; a fault that does not heal is given until ``context.deadline`` to bite.
 
-    One that heals stays in place for as long as was asked, and as much longer as ``arena.patience`` allows while nothing
+    One that heals stays in place for as long as was asked, and as much longer as ``context.patience`` allows while nothing
     has met it, or too little was done meanwhile to say anything. ``begun`` is called once it has its turn.
 
     Recorded are injected (from then on it may act), armed, bit and healed, or failed. FaultError if it could not
     be injected or healed; a fault that never bit is no error here, but the checkers' matter.
     """
-    await _Application(planned, arena, recorder, begun).run()
+    await _Application(planned, context, recorder, begun).run()
 
 
 class _Application:
     """One fault under way."""
 
-    def __init__(self, planned: PlannedFault, arena: Arena, recorder: Recorder, begun: Callable[[], object]) -> None:
+    def __init__(
+        self, planned: PlannedFault, context: FaultContext, recorder: Recorder, begun: Callable[[], object]
+    ) -> None:
         self._planned = planned
         self._fault = planned.fault
         self._recorder = recorder
         self._actor = f"fault:{planned.id}"
-        self._arena = replace(arena, system=planned.system, publish=self._publish, note=self._note)
-        self._publisher = arena.broker
+        self._context = replace(context, system=planned.system, publish=self._publish, note=self._note)
+        self._publisher = context.broker
         self._found: set[str] = set()
         self._blind = ""
         self._begun = False
@@ -77,15 +79,15 @@ class _Application:
     async def _run(self) -> None:
         # The healing is recorded before whoever waits for its turn may begin.
         async with AsyncExitStack() as turns:
-            for name in sorted(self._fault.takes(self._planned.target, self._arena)):
-                await turns.enter_async_context(self._arena.stack.turn(name))
+            for name in sorted(self._fault.takes(self._planned.target, self._context)):
+                await turns.enter_async_context(self._context.stack.turn(name))
             async with AsyncExitStack() as healing:
                 self._begun = True
                 self._has_begun()
                 self._work = await self._since_now() if self._fault.heals else None
                 self._record("injected", parameters=self._fault.model_dump(mode="json", by_alias=True))
                 async with asyncio.timeout(INJECTING):
-                    scope = self._fault.inject(self._planned.target, self._arena)
+                    scope = self._fault.inject(self._planned.target, self._context)
                     injected = await healing.enter_async_context(_bounded(scope))
                 if self._planned.lasts is not None:
                     await self._window(injected, self._planned.lasts)
@@ -97,18 +99,18 @@ class _Application:
     async def _since_now(self) -> Work | None:
         """Counts from now on; None while the broker does not answer."""
         try:
-            return await Work.since_now(self._planned.target, self._arena)
+            return await Work.since_now(self._planned.target, self._context)
         except OneffectError:
             return None
 
     async def _window(self, injected: Injected, lasts: float) -> None:
-        """Look for evidence until the time is over, and for ``arena.patience`` more while there is too little of it."""
+        """Look for evidence until the time is over, and for ``context.patience`` more while there is too little of it."""
         async with asyncio.TaskGroup() as looks:
             tasks = [looks.create_task(self._watch(one)) for one in (injected.armed, injected.bit)]
             tasks.append(looks.create_task(self._until_enough()))
             ends: list[asyncio.Task[object]] = [looks.create_task(self._until_vain(injected))]
             try:
-                await self._arena.sleep(lasts)
+                await self._context.sleep(lasts)
                 ends += [looks.create_task(self._out_of_patience()), looks.create_task(asyncio.wait(tasks))]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -118,26 +120,26 @@ class _Application:
     async def _until_enough(self) -> None:
         """Wait for as much to be done under the fault as a window must see."""
         while (done := await self._most()) is not None and done < ENOUGH:
-            await self._arena.sleep(5 * EVERY)
+            await self._context.sleep(5 * EVERY)
 
     async def _out_of_patience(self) -> None:
-        """Wait for ``arena.patience`` to pass while the replica at the link's start runs.
+        """Wait for ``context.patience`` to pass while the replica at the link's start runs.
 
         Another fault may have stopped that replica, and starts it again: meanwhile nothing can meet this one.
         """
         start, arrow, _ = self._planned.target.partition("->")
-        replica = self._arena.stack.services.get(start) if arrow else None
-        clock, left = asyncio.get_running_loop(), self._arena.patience
+        replica = self._context.stack.services.get(start) if arrow else None
+        clock, left = asyncio.get_running_loop(), self._context.patience
         while left > 0:
             since = clock.time()
-            await self._arena.sleep(min(left, EVERY))
+            await self._context.sleep(min(left, EVERY))
             if replica is None or not replica.ended_on_purpose:
                 left -= clock.time() - since
 
     async def _until_vain(self, injected: Injected) -> None:
         """Wait for a reason why it will not bite, though the system has work: staying longer would not help."""
         while not (await injected.vain() and (await self._most() or 0) >= ENOUGH):
-            await self._arena.sleep(10 * EVERY)
+            await self._context.sleep(10 * EVERY)
         self._vain = f"{await injected.vain()} ({await self._most()} records or operations meanwhile)"
 
     async def _most(self) -> int | None:
@@ -159,7 +161,7 @@ class _Application:
 
     async def _until_bit(self, injected: Injected) -> None:
         try:
-            async with asyncio.timeout(self._arena.deadline):
+            async with asyncio.timeout(self._context.deadline):
                 await self._watch(injected.armed)
                 await self._watch(injected.bit)
         except TimeoutError:
@@ -168,7 +170,7 @@ class _Application:
     async def _watch(self, look: Look) -> None:
         """Look until there is evidence; a bite counts only once the fault is armed."""
         while not await self._look(look):
-            await self._arena.sleep(EVERY)
+            await self._context.sleep(EVERY)
 
     async def _look(self, look: Look) -> bool:
         try:
@@ -218,7 +220,7 @@ class _Application:
             raise FaultError("this run has no client of the broker; name a kafka dependency in the system file")
         if malformed is not None:
             # Before it is there to be seen.
-            self._arena.spoil(record.value, malformed)
+            self._context.spoil(record.value, malformed)
         fields = {"topic": record.topic, "partition": record.partition, "malformed": malformed}
         with self._recorder.operation(
             "publish", self._actor, fault=self._planned.id, injected=self._fault.name, **fields

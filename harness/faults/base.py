@@ -90,7 +90,7 @@ def _unheard(phase: str, name: str, pid: int | None, exit_status: int | None = N
 
 
 @dataclass(frozen=True, slots=True)
-class Arena:
+class FaultContext:
     """All that a fault may touch."""
 
     stack: Stack
@@ -182,10 +182,10 @@ class Fault(Model):
     def check(self, on: str, system: System) -> None:
         """PlanRefused if a system has the target and it cannot be broken so all the same."""
 
-    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - most take none
+    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - most take none
         """Replicas, dependencies and links that it has to itself: two faults on one of them take turns."""
         return []
 
     @abstractmethod
-    def inject(self, on: str, arena: Arena) -> Scope[Injected]:
+    def inject(self, on: str, context: FaultContext) -> Scope[Injected]:
         """Break ``on`` while the scope lasts; leaving heals, whatever happened inside."""

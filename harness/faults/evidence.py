@@ -12,7 +12,7 @@ from harness.faults.work import ENOUGH, Work, never_connected
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from harness.faults.base import Arena
+    from harness.faults.base import FaultContext
     from harness.stack import Link, Probe, ServiceHandle, Traffic
 
 _AGAIN = 0.05
@@ -228,17 +228,17 @@ class Moved:
         return None
 
 
-async def in_use(links: Sequence[Link], arena: Arena, work: Work) -> None:
-    """Wait for the service to have a connection open, at most as long as ``arena.patience``.
+async def in_use(links: Sequence[Link], context: FaultContext, work: Work) -> None:
+    """Wait for the service to have a connection open, at most as long as ``context.patience``.
 
     One that goes on with its work and has never connected will not do so now.
     """
     with suppress(TimeoutError):
-        async with asyncio.timeout(arena.patience):
+        async with asyncio.timeout(context.patience):
             while not any([(await link.traffic()).connections for link in links]):
                 if await never_connected(links) and (await work.passed() or 0) >= ENOUGH:
                     return
-                await arena.sleep(_AGAIN)
+                await context.sleep(_AGAIN)
 
 
 async def total_received(links: Sequence[Link]) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.faults.base import Arena, Fault, Injected
+from harness.faults.base import Fault, FaultContext, Injected
 from harness.faults.published import Published, enough
 from harness.stack import Record
 
@@ -34,17 +34,17 @@ class KafkaDuplicate(Fault):
     """The partition they are published on: the one where they are, or another, drawn from the seed."""
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """All are published once the scope is entered."""
-        publish = arena.needed_publish()
-        published = Published(arena, on)
-        for record in await enough(arena, on, self.count):
-            partition = self._partition(record, arena)
+        publish = context.needed_publish()
+        published = Published(context, on)
+        for record in await enough(context, on, self.count):
+            partition = self._partition(record, context)
             published.add(await publish(Record(on, partition, -1, record.key, record.value, record.headers)))
         yield Injected(published.armed, published.bit)
 
-    def _partition(self, record: Record, arena: Arena) -> int:
-        count = arena.topics.get(record.topic, 1)
+    def _partition(self, record: Record, context: FaultContext) -> int:
+        count = context.topics.get(record.topic, 1)
         if self.to == "same" or count == 1:
             return record.partition
-        return (record.partition + arena.random.randrange(1, count)) % count
+        return (record.partition + context.random.randrange(1, count)) % count

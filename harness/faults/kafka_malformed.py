@@ -11,7 +11,7 @@ import orjson
 from pydantic import Field
 
 from harness.errors import FaultError, PlanRefused
-from harness.faults.base import Arena, Fault, Injected
+from harness.faults.base import Fault, FaultContext, Injected
 from harness.faults.published import Published, enough
 from harness.pointer import pick
 from harness.stack import Record
@@ -60,19 +60,19 @@ class KafkaMalformed(Fault):
             )
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """All are published once the scope is entered."""
-        publish, events = arena.needed_publish(), arena.needed_system().events
-        published = Published(arena, on)
-        await enough(arena, on, 1)
-        tail = [record.value for record in await arena.needed_broker().tail(on, _TAIL)]
-        kinds = self.kinds or tuple(kind for kind in KINDS if spoiled(kind, tail, events, arena.random) is not None)
+        publish, events = context.needed_publish(), context.needed_system().events
+        published = Published(context, on)
+        await enough(context, on, 1)
+        tail = [record.value for record in await context.needed_broker().tail(on, _TAIL)]
+        kinds = self.kinds or tuple(kind for kind in KINDS if spoiled(kind, tail, events, context.random) is not None)
         for number in range(self.count):
             kind = kinds[number % len(kinds)]
-            value = spoiled(kind, tail, events, arena.random)
+            value = spoiled(kind, tail, events, context.random)
             if value is None:
                 raise FaultError(f"kinds: {kind}: none of the last records of {on} can be spoiled so; leave it out")
-            partition = arena.random.randrange(arena.topics.get(on, 1))
+            partition = context.random.randrange(context.topics.get(on, 1))
             record = Record(on, partition, -1, None, value)
             published.add(await publish(record, malformed=f"spoiled by {self.name}: {kind}"))
         yield Injected(published.armed, published.bit)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from harness.errors import FaultError
-from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.process import leaving, revive
 from harness.stack import Broker, Killable, Stoppable, TopicPartition
 
@@ -41,27 +41,27 @@ class KafkaRedeliver(Fault):
     count: Annotated[int, Field(ge=1, le=1_000_000)]
     """By how many records the offset of each partition goes back, at most, for example ``50``."""
 
-    def takes(self, on: str, arena: Arena) -> list[str]:
+    def takes(self, on: str, context: FaultContext) -> list[str]:
         """Every replica of the service."""
-        return arena.replicas_of(on)
+        return context.replicas_of(on)
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """The replicas run again once the scope is entered, and stand before what they had passed."""
-        broker = arena.needed_broker()
-        replicas = [leaving(arena, name) for name in arena.replicas_of(on)]
+        broker = context.needed_broker()
+        replicas = [leaving(context, name) for name in context.replicas_of(on)]
         before: Mapping[TopicPartition, int] = {}
         after: Mapping[TopicPartition, int] = {}
-        await _committed(broker, on, arena)
+        await _committed(broker, on, context)
         try:
-            await asyncio.gather(*(_leave(arena, replica) for replica in replicas))
+            await asyncio.gather(*(_leave(context, replica) for replica in replicas))
             before = await broker.committed(on)
             wanted = {at: max(0, offset - self.count) for at, offset in before.items()}
             if wanted:
                 await _set(broker, on, wanted)
             after = await broker.committed(on)
         finally:
-            await _return(arena, replicas)
+            await _return(context, replicas)
         back = {at: before[at] for at in before if after.get(at, before[at]) < before[at]}
 
         async def armed() -> Evidence | None:
@@ -79,21 +79,21 @@ class KafkaRedeliver(Fault):
         yield Injected(armed, bit)
 
 
-async def _committed(broker: Broker, service: str, arena: Arena) -> None:
+async def _committed(broker: Broker, service: str, context: FaultContext) -> None:
     """Wait a while for the group to have passed something: what has no offset cannot go back."""
     clock = asyncio.get_running_loop()
     deadline = clock.time() + _PASSED
     while not any((await broker.committed(service)).values()) and clock.time() < deadline:
-        await arena.sleep(_AGAIN)
+        await context.sleep(_AGAIN)
 
 
-async def _leave(arena: Arena, replica: Leaving) -> None:
+async def _leave(context: FaultContext, replica: Leaving) -> None:
     pid, status = replica.pid, await replica.stop()
-    arena.note("stopped", replica.name, pid, status)
+    context.note("stopped", replica.name, pid, status)
 
 
-async def _return(arena: Arena, replicas: Sequence[Leaving]) -> None:
-    await asyncio.gather(*(revive(arena, replica) for replica in replicas))
+async def _return(context: FaultContext, replicas: Sequence[Leaving]) -> None:
+    await asyncio.gather(*(revive(context, replica) for replica in replicas))
 
 
 async def _set(broker: Broker, service: str, offsets: Mapping[TopicPartition, int]) -> None:

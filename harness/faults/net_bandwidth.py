@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.evidence import Moved, late
 from harness.faults.work import never_connected
 from harness.stack import Link
@@ -43,9 +43,9 @@ class NetBandwidth(Fault):
     """The most that goes to the service on each connection, at least 1000 bytes a second."""
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """A bandwidth toxic downstream; Toxiproxy counts in thousands of bytes a second."""
-        (link,) = arena.links(on)
+        (link,) = context.links(on)
         size = min(round(self.rate * _PROBED), _LARGEST)
         least = size / self.rate / 2
 

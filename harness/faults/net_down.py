@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from harness.faults.base import Arena, Fault, Injected
+from harness.faults.base import Fault, FaultContext, Injected
 from harness.faults.evidence import Ended, in_use
 from harness.faults.net_hang import silent
 from harness.faults.work import Work, never_connected
@@ -26,16 +26,16 @@ class NetDown(Fault):
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True
 
-    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - what it is on is all
+    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - what it is on is all
         """The link: where nothing gets through, a second fault of this kind would meet nothing."""
         return [on]
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """The proxy refuses, once there is a connection to end: an attempt that is refused leaves no trace here."""
-        links = arena.links(on)
+        links = context.links(on)
         armed = await silent(links, "down")
-        await in_use(links, arena, await Work.since_now(on, arena))
+        await in_use(links, context, await Work.since_now(on, context))
         ended = await Ended.since_now(links, f"{on}: connections of the service's were ended")
         async with links[0].refuse():
             yield Injected(armed, ended.look, after=ended.look, vain=partial(never_connected, links))

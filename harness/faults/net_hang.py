@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.evidence import Unanswered
 from harness.faults.work import never_connected
 from harness.stack import Link
@@ -48,14 +48,14 @@ class NetHang(Fault):
     direction: Direction = "both"
     """What is dropped: requests (``upstream``), answers (``downstream``) or both."""
 
-    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - what it is on is all
+    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - what it is on is all
         """The link: where nothing gets through, a second fault of this kind would meet nothing."""
         return [on]
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """A timeout toxic without an end, in each direction."""
-        links = arena.links(on)
+        links = context.links(on)
         armed = await silent(links, HANGING)
         before = [await link.traffic() for link in links]
         async with AsyncExitStack() as toxics:

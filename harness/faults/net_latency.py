@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.evidence import Moved, late
 from harness.faults.work import never_connected
 from harness.stack import Link
@@ -37,9 +37,9 @@ class NetLatency(Fault):
     """How much more or less than ``latency`` it may be, at random."""
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """A latency toxic downstream."""
-        (link,) = arena.links(on)
+        (link,) = context.links(on)
         least = max(self.latency - self.jitter, 0.0) * 0.9
         patience = self.latency + self.jitter + _PATIENCE
 

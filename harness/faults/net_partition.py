@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from harness.faults.base import Arena, Fault, Injected
+from harness.faults.base import Fault, FaultContext, Injected
 from harness.faults.evidence import Unanswered
 from harness.faults.net_hang import HANGING, hang, silent
 from harness.faults.targets import cut_off
@@ -45,21 +45,21 @@ class NetPartition(Fault):
         """It must have what it is cut off from."""
         cut_off(on, self.off, system)
 
-    def takes(self, on: str, arena: Arena) -> list[str]:
+    def takes(self, on: str, context: FaultContext) -> list[str]:
         """Every link that it cuts."""
-        return [link.name for link in self._cut(on, arena)]
+        return [link.name for link in self._cut(on, context)]
 
-    def _cut(self, on: str, arena: Arena) -> list[Link]:
+    def _cut(self, on: str, context: FaultContext) -> list[Link]:
         return [
             link
-            for link in arena.stack.links.values()
+            for link in context.stack.links.values()
             if link.dependency == on or (link.service == on and (not self.off or link.dependency in self.off))
         ]
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """Every link that is cut hangs in both directions."""
-        links = self._cut(on, arena)
+        links = self._cut(on, context)
         armed = await silent(links, HANGING)
         before = [await link.traffic() for link in links]
         async with AsyncExitStack() as toxics:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from harness.faults.base import Arena, Fault, Injected
+from harness.faults.base import Fault, FaultContext, Injected
 from harness.faults.evidence import Reset
 from harness.faults.net_hang import silent
 from harness.faults.work import never_connected
@@ -28,16 +28,16 @@ class NetReset(Fault):
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True
 
-    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - what it is on is all
+    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - what it is on is all
         """The link: where nothing gets through, a second fault of this kind would meet nothing."""
         return [on]
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """A reset_peer toxic downstream."""
-        links = arena.links(on)
+        links = context.links(on)
         armed = await silent(links, "reset_peer")
-        owner = arena.stack.services.get(links[0].service)
+        owner = context.stack.services.get(links[0].service)
         reset = await Reset.since_now(links[0], owner, f"{on}: connections of the service's were reset")
         async with links[0].disturb("reset_peer", timeout=0):
             yield Injected(armed, reset.look, after=reset.look, vain=partial(never_connected, links))

@@ -8,7 +8,7 @@ from harness.errors import FaultError
 from harness.stack import Forgetful, Killable, Pausable, ServiceHandle, Stoppable
 
 if TYPE_CHECKING:
-    from harness.faults.base import Arena
+    from harness.faults.base import FaultContext
 
 READY = 60.0
 """Seconds until what was started again must answer."""
@@ -30,52 +30,52 @@ class Store(ServiceHandle, Killable, Stoppable, Forgetful, Protocol):
     """Can be killed and lose its files."""
 
 
-def mortal(arena: Arena, on: str) -> Mortal:
+def mortal(context: FaultContext, on: str) -> Mortal:
     """The replica or dependency ``on``; like the next three FaultError if it does not run or cannot."""
-    return cast("Mortal", _handle(arena, on, Killable))
+    return cast("Mortal", _handle(context, on, Killable))
 
 
-def leaving(arena: Arena, on: str) -> Leaving:
+def leaving(context: FaultContext, on: str) -> Leaving:
     """One that can be asked to leave."""
-    return cast("Leaving", _handle(arena, on, Killable, Stoppable))
+    return cast("Leaving", _handle(context, on, Killable, Stoppable))
 
 
-def freezing(arena: Arena, on: str) -> Freezing:
+def freezing(context: FaultContext, on: str) -> Freezing:
     """One that can be paused."""
-    return cast("Freezing", _handle(arena, on, Pausable))
+    return cast("Freezing", _handle(context, on, Pausable))
 
 
-def store(arena: Arena, on: str) -> Store:
+def store(context: FaultContext, on: str) -> Store:
     """One that can forget."""
-    return cast("Store", _handle(arena, on, Killable, Stoppable, Forgetful))
+    return cast("Store", _handle(context, on, Killable, Stoppable, Forgetful))
 
 
-def _handle(arena: Arena, on: str, *capabilities: type) -> ServiceHandle:
-    known = {**arena.stack.services, **arena.stack.dependencies}
+def _handle(context: FaultContext, on: str, *capabilities: type) -> ServiceHandle:
+    known = {**context.stack.services, **context.stack.dependencies}
     if on not in known:
         raise FaultError(f"{on} does not run; running are {', '.join(sorted(known)) or 'none'}")
     lacking = [capability.__name__ for capability in capabilities if not isinstance(known[on], capability)]
     if lacking:
-        raise FaultError(f"{on} on the {arena.stack.name} stack is not {' and '.join(lacking)}")
+        raise FaultError(f"{on} on the {context.stack.name} stack is not {' and '.join(lacking)}")
     return known[on]
 
 
-async def pause(arena: Arena, replica: Freezing) -> None:
+async def pause(context: FaultContext, replica: Freezing) -> None:
     """Stop it where it is."""
     await replica.pause()
-    arena.note("paused", replica.name, replica.pid)
+    context.note("paused", replica.name, replica.pid)
 
 
-async def resume(arena: Arena, replica: Freezing) -> None:
+async def resume(context: FaultContext, replica: Freezing) -> None:
     """Let it go on."""
     await replica.resume()
-    arena.note("resumed", replica.name, replica.pid)
+    context.note("resumed", replica.name, replica.pid)
 
 
-async def revive(arena: Arena, dead: Mortal) -> None:
+async def revive(context: FaultContext, dead: Mortal) -> None:
     """Start it unless it runs, and wait until it answers."""
     if dead.pid is None:
         await dead.start()
-        arena.note("started", dead.name, dead.pid)
+        context.note("started", dead.name, dead.pid)
     await dead.ready(READY)
-    arena.note("ready", dead.name, dead.pid)
+    context.note("ready", dead.name, dead.pid)

@@ -10,7 +10,7 @@ from harness.faults.base import Evidence
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.faults.base import Arena
+    from harness.faults.base import FaultContext
     from harness.stack import Record
 
 _WAIT = 15.0
@@ -22,8 +22,8 @@ _AGAIN = 0.25
 class Published:
     """What was published: armed when the broker gave offsets, bit when a service's group has passed one of them."""
 
-    def __init__(self, arena: Arena, topic: str) -> None:
-        self._arena = arena
+    def __init__(self, context: FaultContext, topic: str) -> None:
+        self._context = context
         self._topic = topic
         self._records: list[Record] = []
 
@@ -43,8 +43,8 @@ class Published:
 
     async def bit(self) -> Evidence | None:
         """A committed offset beyond one of them."""
-        broker = self._arena.needed_broker()
-        services = self._arena.system.services if self._arena.system is not None else {}
+        broker = self._context.needed_broker()
+        services = self._context.system.services if self._context.system is not None else {}
         for service in services:
             committed = await broker.committed(service)
             passed = [r for r in self._records if committed.get((r.topic, r.partition), 0) > r.offset]
@@ -54,11 +54,11 @@ class Published:
         return None
 
 
-async def enough(arena: Arena, topic: str, count: int) -> Sequence[Record]:
+async def enough(context: FaultContext, topic: str, count: int) -> Sequence[Record]:
     """The last ``count`` records of a topic; a topic that has fewer is waited for, for a while."""
-    broker = arena.needed_broker()
+    broker = context.needed_broker()
     clock = asyncio.get_running_loop()
     deadline = clock.time() + _WAIT
     while len(found := await broker.tail(topic, count)) < count and clock.time() < deadline:
-        await arena.sleep(_AGAIN)
+        await context.sleep(_AGAIN)
     return found

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.evidence import Sought
 from harness.faults.process import revive, store
 from harness.faults.work import never_connected
@@ -33,21 +33,21 @@ class RedisLose(Fault):
     needs: ClassVar[tuple[type, ...]] = (Killable, Forgetful)
     heals = True
 
-    def takes(self, on: str, arena: Arena) -> list[str]:
+    def takes(self, on: str, context: FaultContext) -> list[str]:
         """The process and its links: over one where nothing gets through, it would meet nothing."""
-        return [on, *(link.name for link in arena.links_to(on))]
+        return [on, *(link.name for link in context.links_to(on))]
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """It is dead and its files are gone once the scope is entered."""
-        server = store(arena, on)
-        redis = arena.redis_of(on)
+        server = store(context, on)
+        redis = context.redis_of(on)
         pid, size = server.pid, await redis.size()
-        links = arena.links_to(on)
+        links = context.links_to(on)
         sought = await Sought.since_now(links, on)
         try:
             status = await server.kill()
-            arena.note("killed", on, pid, status)
+            context.note("killed", on, pid, status)
             await server.forget()
 
             async def armed() -> Evidence | None:
@@ -67,4 +67,4 @@ class RedisLose(Fault):
                 armed, sought.look, after=sought.look, vain=partial(never_connected, links), aftermath=aftermath
             )
         finally:
-            await revive(arena, server)
+            await revive(context, server)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.evidence import Sought
 from harness.faults.process import leaving, revive
 from harness.faults.work import never_connected
@@ -30,21 +30,21 @@ class RedisRestart(Fault):
     needs: ClassVar[tuple[type, ...]] = (Stoppable,)
     heals = True
 
-    def takes(self, on: str, arena: Arena) -> list[str]:
+    def takes(self, on: str, context: FaultContext) -> list[str]:
         """The process and its links: over one where nothing gets through, it would meet nothing."""
-        return [on, *(link.name for link in arena.links_to(on))]
+        return [on, *(link.name for link in context.links_to(on))]
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """It has left once the scope is entered."""
-        server = leaving(arena, on)
-        redis = arena.redis_of(on)
+        server = leaving(context, on)
+        redis = context.redis_of(on)
         pid, before = server.pid, await _told(redis)
-        links = arena.links_to(on)
+        links = context.links_to(on)
         sought = await Sought.since_now(links, on)
         try:
             status = await server.stop()
-            arena.note("stopped", on, pid, status)
+            context.note("stopped", on, pid, status)
 
             async def armed() -> Evidence | None:
                 if (state := await server.state()) != "exited":
@@ -58,7 +58,7 @@ class RedisRestart(Fault):
                 armed, sought.look, after=sought.look, vain=partial(never_connected, links), aftermath=aftermath
             )
         finally:
-            await revive(arena, server)
+            await revive(context, server)
 
 
 async def _told(redis: Redis) -> Fields:

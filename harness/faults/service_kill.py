@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.process import freezing, mortal, pause, resume, revive
 from harness.faults.work import InHand
 from harness.stack import Killable, Pausable
@@ -28,14 +28,14 @@ class ServiceKill(Fault):
     needs: ClassVar[tuple[type, ...]] = (Killable,)
     heals = True
 
-    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - what it is on is all
+    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - what it is on is all
         """The process itself."""
         return [on]
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """It is dead once the scope is entered, and died with something in hand if it had something within the patience."""
-        replica = mortal(arena, on)
+        replica = mortal(context, on)
         pid, status = replica.pid, 0
 
         async def kill() -> None:
@@ -44,14 +44,14 @@ class ServiceKill(Fault):
 
         # Whether it is at work is certain only while it stands still, and death is final: where this machine can hold it, it
         # is held first. Elsewhere a pause is a command of the user's, which takes its time.
-        held = freezing(arena, on) if pid is not None and isinstance(replica, Pausable) else None
+        held = freezing(context, on) if pid is not None and isinstance(replica, Pausable) else None
         try:
             if held is not None:
-                hand = await InHand.at(on, arena, partial(pause, arena, held), partial(resume, arena, held))
+                hand = await InHand.at(on, context, partial(pause, context, held), partial(resume, context, held))
                 await kill()
             else:
-                hand = await InHand.at(on, arena, kill)
-            arena.note("killed", on, pid, status)
+                hand = await InHand.at(on, context, kill)
+            context.note("killed", on, pid, status)
 
             async def armed() -> Evidence | None:
                 if status != -signal.SIGKILL or (state := await replica.state()) != "exited":
@@ -68,5 +68,5 @@ class ServiceKill(Fault):
             yield Injected(armed, bit, after=bit, aftermath=aftermath)
         finally:
             if held is not None and held.pid is not None:
-                await resume(arena, held)
-            await revive(arena, replica)
+                await resume(context, held)
+            await revive(context, replica)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.evidence import total_received
 from harness.faults.process import freezing, pause, resume
 from harness.faults.work import InHand
@@ -31,17 +31,17 @@ class ServicePause(Fault):
     needs: ClassVar[tuple[type, ...]] = (Pausable,)
     heals = True
 
-    def takes(self, on: str, arena: Arena) -> list[str]:  # noqa: ARG002 - what it is on is all
+    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - what it is on is all
         """The process itself."""
         return [on]
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """It stands still once the scope is entered; with something in hand, if it has something for a while."""
-        replica = freezing(arena, on)
-        links = [link for link in arena.stack.links.values() if link.service == on]
+        replica = freezing(context, on)
+        links = [link for link in context.stack.links.values() if link.service == on]
         try:
-            hand = await InHand.at(on, arena, partial(pause, arena, replica), partial(resume, arena, replica))
+            hand = await InHand.at(on, context, partial(pause, context, replica), partial(resume, context, replica))
             still = await total_received(links)
             looks = 0
 
@@ -60,4 +60,4 @@ class ServicePause(Fault):
 
             yield Injected(armed, bit)
         finally:
-            await resume(arena, replica)
+            await resume(context, replica)

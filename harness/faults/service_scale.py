@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from harness.errors import PlanRefused
-from harness.faults.base import Arena, Evidence, Fault, Injected
+from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.process import leaving, revive
 from harness.stack import Killable, Stoppable
 
@@ -48,21 +48,21 @@ class ServiceScale(Fault):
         if (count := system.services[on].replicas) <= self.to:
             raise PlanRefused(f"to: {on} has {count} replicas; write less than that")
 
-    def takes(self, on: str, arena: Arena) -> list[str]:
+    def takes(self, on: str, context: FaultContext) -> list[str]:
         """The replicas that leave."""
-        return arena.replicas_of(on)[self.to :]
+        return context.replicas_of(on)[self.to :]
 
     @asynccontextmanager
-    async def inject(self, on: str, arena: Arena) -> AsyncIterator[Injected]:
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """They have left once the scope is entered."""
-        broker = arena.needed_broker()
-        replicas = [leaving(arena, name) for name in self.takes(on, arena)]
-        before = await _shared(broker, on, arena, self.to)
+        broker = context.needed_broker()
+        replicas = [leaving(context, name) for name in self.takes(on, context)]
+        before = await _shared(broker, on, context, self.to)
         try:
             statuses: dict[str, object] = {}
             for replica in replicas:
                 pid, statuses[replica.name] = replica.pid, await replica.stop()
-                arena.note("stopped", replica.name, pid, statuses[replica.name])  # type: ignore[arg-type]
+                context.note("stopped", replica.name, pid, statuses[replica.name])  # type: ignore[arg-type]
             passed = await broker.committed(on)
             stayed: set[str] = set()
 
@@ -90,15 +90,15 @@ class ServiceScale(Fault):
 
             yield Injected(armed, bit, after=bit)
         finally:
-            await asyncio.gather(*(revive(arena, replica) for replica in replicas))
+            await asyncio.gather(*(revive(context, replica) for replica in replicas))
 
 
-async def _shared(broker: Broker, service: str, arena: Arena, to: int) -> Mapping[TopicPartition, str]:
+async def _shared(broker: Broker, service: str, context: FaultContext, to: int) -> Mapping[TopicPartition, str]:
     """Wait a while for more than ``to`` members to have partitions: what has none leaves nothing to others."""
     clock = asyncio.get_running_loop()
     deadline = clock.time() + _SHARED
     while len(set((owners := await broker.owners(service)).values())) <= to and clock.time() < deadline:
-        await arena.sleep(_AGAIN)
+        await context.sleep(_AGAIN)
     return owners
 
 

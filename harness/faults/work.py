@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from harness.faults.base import Arena
+from harness.faults.base import FaultContext
 from harness.stack import TopicPartition
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class Hit:
     front: bool
 
     @classmethod
-    def by(cls, target: str, arena: Arena) -> Hit:
+    def by(cls, target: str, context: FaultContext) -> Hit:
         """Of a link its service, of a replica its own, of anything else those that use it; of a topic nobody in particular."""
-        system = arena.needed_system()
+        system = context.needed_system()
         start = target.partition("->")[0].partition("#")[0]
         known = {start} & system.services.keys()
         if not known & {*_consumers(system), _front(system)}:
@@ -68,38 +68,38 @@ def _consumers(system: System) -> set[str]:
 class Work:
     """Counts from one moment on. ``given`` and ``begun`` are None where nobody can count."""
 
-    arena: Arena
+    context: FaultContext
     hit: Hit
     committed: Mapping[str, Mapping[TopicPartition, int]] = field(default_factory=dict)
     ends: Mapping[TopicPartition, int] = field(default_factory=dict)
     begun_before: int = 0
 
     @classmethod
-    async def since_now(cls, target: str, arena: Arena) -> Work:
+    async def since_now(cls, target: str, context: FaultContext) -> Work:
         """Measured from now on, for what a fault on ``target`` hits."""
-        hit = Hit.by(target, arena)
-        begun = arena.begun() if arena.begun is not None else 0
-        if arena.broker is None or not hit.services:
-            return cls(arena, hit, begun_before=begun)
-        committed = {name: await arena.broker.committed(name) for name in sorted(hit.services)}
-        return cls(arena, hit, committed, await arena.broker.ends(arena.topics), begun)
+        hit = Hit.by(target, context)
+        begun = context.begun() if context.begun is not None else 0
+        if context.broker is None or not hit.services:
+            return cls(context, hit, begun_before=begun)
+        committed = {name: await context.broker.committed(name) for name in sorted(hit.services)}
+        return cls(context, hit, committed, await context.broker.ends(context.topics), begun)
 
     async def given(self) -> int | None:
         """Records that the consumers hit had not passed at the beginning, or that came since.
 
         None where no consumer is hit of which it is seen what it reads.
         """
-        if self.arena.broker is None or not self.hit.services:
+        if self.context.broker is None or not self.hit.services:
             return None
-        ends = await self.arena.broker.ends(self.arena.topics)
+        ends = await self.context.broker.ends(self.context.topics)
         every = [await self._reads(name) for name in self.committed]
         return max((_owed(reads, self.ends, ends) for reads in every if reads), default=None)
 
     async def passed(self) -> int | None:
         """Records that the consumers hit have passed since; None where nobody can count."""
-        if self.arena.broker is None or not self.hit.services:
+        if self.context.broker is None or not self.hit.services:
             return None
-        now = {name: await self.arena.broker.committed(name) for name in self.committed}
+        now = {name: await self.context.broker.committed(name) for name in self.committed}
         return sum(
             max(0, offset - before.get(at, self.ends.get(at, 0) if not before else 0))
             for name, before in self.committed.items()
@@ -108,13 +108,13 @@ class Work:
 
     async def _reads(self, service: str) -> Mapping[TopicPartition, int | None]:
         """Partition -> where its group stood at the beginning; None: it had committed nothing there."""
-        assert self.arena.broker is not None  # noqa: S101 - given() asked
-        assigned = await self.arena.broker.assigned(service) or {}
+        assert self.context.broker is not None  # noqa: S101 - given() asked
+        assigned = await self.context.broker.assigned(service) or {}
         return {at: self.committed[service].get(at) for at in {*assigned, *self.committed[service]}}
 
     def begun(self) -> int | None:
         """Operations of the load begun since; None if no load is counted."""
-        return self.arena.begun() - self.begun_before if self.arena.begun is not None else None
+        return self.context.begun() - self.begun_before if self.context.begun is not None else None
 
     async def counts(self) -> tuple[int | None, int | None]:
         """Records given and operations begun; of the load nothing where the consumers that are hit tell more."""
@@ -146,18 +146,18 @@ class InHand:
     ``gone`` finds, afterwards, such records of the member that is no more.
     """
 
-    def __init__(self, arena: Arena, replica: str) -> None:
-        self._arena = arena
+    def __init__(self, context: FaultContext, replica: str) -> None:
+        self._context = context
         self._service = replica.partition("#")[0]
-        self._links = [link for link in arena.links_of(replica) if not _is_broker(link, arena)]
+        self._links = [link for link in context.links_of(replica) if not _is_broker(link, context)]
         self.what = ""
         self._owners: Mapping[TopicPartition, str] = {}
         self._ends: Mapping[TopicPartition, int] = {}
         self._owed: set[TopicPartition] = set()
 
     @classmethod
-    async def at(cls, replica: str, arena: Arena, stop: Step, go_on: Step | None = None) -> InHand:
-        """Stop the replica, with ``stop``, once it has something in hand; at the latest after ``arena.patience``.
+    async def at(cls, replica: str, context: FaultContext, stop: Step, go_on: Step | None = None) -> InHand:
+        """Stop the replica, with ``stop``, once it has something in hand; at the latest after ``context.patience``.
 
         A request under way is waited for first: it shows that a record was begun. Where none is met, for it takes less
         time than a look, answers are held back on one link after the other until one waits for its answer.
@@ -165,12 +165,12 @@ class InHand:
         Records may be passed between the look at them and the stop. They are counted again behind it, and what turns out
         to have been idle is let ``go_on`` for another try, where that is possible.
         """
-        hand, clock, looks, next_link = cls(arena, replica), asyncio.get_running_loop(), 0, 0.0
+        hand, clock, looks, next_link = cls(context, replica), asyncio.get_running_loop(), 0, 0.0
         begun = clock.time()
         async with AsyncExitStack() as held:
             while True:
                 waited, looks = clock.time() - begun, looks + 1
-                late, unmet = waited >= arena.patience, looks > _BETTER or waited >= arena.patience / 6
+                late, unmet = waited >= context.patience, looks > _BETTER or waited >= context.patience / 6
                 at_work = await hand._requests() or hand._uploads()
                 if at_work or ((unmet or not hand._links) and await hand._has_records()) or late:
                     await stop()
@@ -188,7 +188,7 @@ class InHand:
                     link = hand._links[looks % len(hand._links)]
                     await held.enter_async_context(link.disturb("latency", latency=_HELD_MS))
                     next_link = waited + _HELD
-                await arena.sleep(_AGAIN)
+                await context.sleep(_AGAIN)
 
     async def _requests(self) -> str:
         for link in self._links:
@@ -197,18 +197,18 @@ class InHand:
         return ""
 
     def _uploads(self) -> str:
-        if self._arena.under_way is None or self._service != _front(self._arena.needed_system()):
+        if self._context.under_way is None or self._service != _front(self._context.needed_system()):
             return ""
-        count = self._arena.under_way()
+        count = self._context.under_way()
         return f"{count} uploads were under way" if count else ""
 
     async def _has_records(self) -> bool:
         """Whether the group has records to pass at each of its members; asked before the stop."""
-        broker = self._arena.broker
-        if broker is None or self._service not in _consumers(self._arena.needed_system()):
+        broker = self._context.broker
+        if broker is None or self._service not in _consumers(self._context.system):
             return False
         self._owners = await broker.assigned(self._service) or {}
-        self._ends = await broker.ends(self._arena.topics)
+        self._ends = await broker.ends(self._context.topics)
         return await self._look() != ""
 
     async def _kept_records(self) -> str:
@@ -216,18 +216,19 @@ class InHand:
         return await self._look() if self._owners else ""
 
     async def _look(self) -> str:
-        broker = self._arena.needed_broker()
+        broker = self._context.broker
+        assert broker is not None  # noqa: S101 - _has_records() asked
         committed = await broker.committed(self._service)
         self._owed = {at for at in self._owners if at in committed and committed[at] < self._ends.get(at, 0)}
         members, at_work = set(self._owners.values()), {self._owners[at] for at in self._owed}
         # Nobody says which member is which replica: where each has records, this one has.
-        if not members or members != at_work or len(members) < len(self._arena.replicas_of(self._service)):
+        if not members or members != at_work or len(members) < len(self._context.replicas_of(self._service)):
             return ""
         return f"each of the {len(members)} members of {self._service} had records that it had not passed"
 
     async def gone(self) -> str:
         """Records given to a member of the group that is no more, as far as can be seen."""
-        broker = self._arena.broker
+        broker = self._context.broker
         if broker is None or not self._owed:
             return ""
         members = set((await broker.assigned(self._service) or {}).values())
@@ -235,8 +236,8 @@ class InHand:
         return f"{len(lost)} partitions with records to pass were given to the member that is gone" if lost else ""
 
 
-def _is_broker(link: Link, arena: Arena) -> bool:
-    system = arena.needed_system()
+def _is_broker(link: Link, context: FaultContext) -> bool:
+    system = context.needed_system()
     return link.dependency in system.dependencies and system.kind(link.dependency) == "kafka"
 
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from harness.errors import FaultError, OneffectError, PlanRefused
 from harness.faults.apply import apply
-from harness.faults.base import Arena
+from harness.faults.base import FaultContext
 from harness.faults.plan import plan_line
 from harness.plan import refuse_fault
 from harness.scenario import FaultLine
@@ -137,10 +137,10 @@ class Injections:
 
     async def _one(self, planned: PlannedFault, recorder: Recorder) -> None:
         live = self._live
-        arena = Arena(stack=live.stack, random=Random(planned.seed), broker=live.kafka, redis=live.redis)
+        context = FaultContext(stack=live.stack, random=Random(planned.seed), broker=live.kafka, redis=live.redis)
         # Its failure is recorded, and told, by then.
         with suppress(FaultError):
-            await apply(planned, arena, recorder)
+            await apply(planned, context, recorder)
 
 
 class TellingRecorder:

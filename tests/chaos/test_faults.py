@@ -13,7 +13,7 @@ import pytest
 
 from harness.faults import TABLE, fault_type
 from harness.faults.apply import apply
-from harness.faults.base import Arena
+from harness.faults.base import FaultContext
 from harness.faults.plan import PlannedFault
 from tests.standin import StandIn
 
@@ -79,15 +79,17 @@ class Notes(StandIn):
         return [record["phase"] for record in self.records if record["op"] == "fault"]
 
 
-async def applied(rig: Any, case: Case, arena: Arena) -> Notes:
+async def applied(rig: Any, case: Case, context: FaultContext) -> Notes:
     fault = fault_type(case.fault).model_validate(case.parameters)
     notes = Notes()
-    await apply(PlannedFault("f1", fault, case.on, "10%", case.lasts, 1, rig.system), arena, notes)
+    await apply(PlannedFault("f1", fault, case.on, "10%", case.lasts, 1, rig.system), context, notes)
     return notes
 
 
-def arena(rig: Any, deadline: float) -> Arena:
-    return Arena(stack=rig.stack, random=Random(1), broker=rig.kafka, redis={"redis": rig.redis}, deadline=deadline)
+def context(rig: Any, deadline: float) -> FaultContext:
+    return FaultContext(
+        stack=rig.stack, random=Random(1), broker=rig.kafka, redis={"redis": rig.redis}, deadline=deadline
+    )
 
 
 def test_every_fault_has_a_case() -> None:
@@ -98,7 +100,7 @@ def test_every_fault_has_a_case() -> None:
 @on_the_rig
 async def test_it_bites_and_heals(rig, case) -> None:
     await rig.busy()
-    notes = await applied(rig, case, replace(arena(rig, deadline=30), patience=25.0))
+    notes = await applied(rig, case, replace(context(rig, deadline=30), patience=25.0))
     healed = ["healed"] if fault_type(case.fault).heals else []
     assert sorted(notes.phases()) == sorted(["injected", "armed", "bit", *healed]), notes.records
     assert notes.phases()[:2] == ["injected", "armed"]
@@ -110,7 +112,7 @@ async def test_it_bites_and_heals(rig, case) -> None:
 async def test_without_load_it_is_armed_and_never_bites(rig, case) -> None:
     await rig.busy()
     await rig.idle()
-    notes = await applied(rig, case, arena(rig, deadline=1))
+    notes = await applied(rig, case, context(rig, deadline=1))
     assert "armed" in notes.phases(), notes.records
     assert "bit" not in notes.phases(), notes.records
 
@@ -119,7 +121,7 @@ async def test_without_load_it_is_armed_and_never_bites(rig, case) -> None:
 @on_the_rig
 async def test_with_its_deed_left_out_there_is_no_evidence(rig, case) -> None:
     await rig.busy()
-    harmless = replace(arena(rig, deadline=1), stack=Harmless(rig.stack), broker=HarmlessBroker(rig.kafka))
+    harmless = replace(context(rig, deadline=1), stack=Harmless(rig.stack), broker=HarmlessBroker(rig.kafka))
     notes = await applied(rig, case, harmless)
     assert set(notes.phases()) <= {"injected", "healed"}, notes.records
 
@@ -130,7 +132,7 @@ async def test_a_link_goes_down_once_there_is_a_connection_to_end(rig) -> None:
     await rig.idle()
     notes = Notes()
     fault = PlannedFault("f1", fault_type("net.down")(), "worker#1->redis", "10%", 0.8, 1, rig.system)
-    down = asyncio.create_task(apply(fault, replace(arena(rig, deadline=1), patience=25.0), notes))
+    down = asyncio.create_task(apply(fault, replace(context(rig, deadline=1), patience=25.0), notes))
 
     async def injected() -> bool:
         return "injected" in notes.phases()
@@ -147,7 +149,7 @@ async def test_a_store_goes_after_its_links_are_healed(rig, name: str) -> None:
     """Over a link that is down nobody loses a connection to it, nor gets a new one."""
     await rig.busy()
     notes = Notes()
-    patient = replace(arena(rig, deadline=30), patience=25.0)
+    patient = replace(context(rig, deadline=30), patience=25.0)
     down = PlannedFault("f1", fault_type("net.down")(), "worker#1->redis", "10%", 1.0, 1, rig.system)
     gone = PlannedFault("f2", fault_type(name)(), "redis", "10%", 0.5, 1, rig.system)
     async with asyncio.TaskGroup() as both:
@@ -172,7 +174,7 @@ async def test_fewer_replicas_go_on_though_the_group_still_has_a_dead_member(rig
     await one.start()
     await one.ready(30)
     notes = await applied(
-        rig, Case("service.scale", "worker", 3.0, {"to": 1}), replace(arena(rig, 30), patience=25.0)
+        rig, Case("service.scale", "worker", 3.0, {"to": 1}), replace(context(rig, 30), patience=25.0)
     )
     assert sorted(notes.phases()) == ["armed", "bit", "healed", "injected"], notes.records
     await rig.working()

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from harness.clients.exchange import dial
 from harness.clients.login import Login
 from harness.clients.probes import Prober
-from harness.faults.base import Arena
+from harness.faults.base import FaultContext
 from harness.faults.redis_lose import RedisLose
 from harness.observers.claims import listen
 from harness.session.live import LiveSystem
@@ -145,8 +145,8 @@ async def test_a_fault_is_on_the_store_that_it_names(live: LiveSystem, name: str
         service = client(live, one)
         await service.set("kept", "v")
         await service.aclose()
-    arena = Arena(stack=live.stack, random=Random(1), redis=live.redis)
-    async with RedisLose().inject(name, arena) as injected:
+    context = FaultContext(stack=live.stack, random=Random(1), redis=live.redis)
+    async with RedisLose().inject(name, context) as injected:
         assert await injected.armed() is not None
     told = await injected.aftermath()
     assert told["keys"] == 0

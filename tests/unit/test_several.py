@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.errors import FaultError
-from harness.faults.base import Arena
+from harness.faults.base import FaultContext
 from harness.system import System
 
 SYSTEM: dict[str, Any] = {
@@ -32,8 +32,8 @@ def test_a_second_broker_is_refused() -> None:
 def test_stores_are_known_by_name() -> None:
     system = System.model_validate(SYSTEM)
     assert system.of_kind("redis") == ["cache", "redis"]
-    arena = Arena(stack=SimpleNamespace(), random=Random(1), redis={"cache": "a", "redis": "b"})  # type: ignore[dict-item]
-    found: object = (arena.redis_of("cache"), arena.redis_of("redis"))
+    context = FaultContext(stack=SimpleNamespace(), random=Random(1), redis={"cache": "a", "redis": "b"})  # type: ignore[dict-item]
+    found: object = (context.redis_of("cache"), context.redis_of("redis"))
     assert found == ("a", "b")
     with pytest.raises(FaultError, match="no client of other; it has cache, redis"):
-        arena.redis_of("other")
+        context.redis_of("other")

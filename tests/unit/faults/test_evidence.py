@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.faults.base import Arena
+from harness.faults.base import FaultContext
 from harness.faults.evidence import STANDSTILL, Ended, Moved, Reset, Unanswered, late
 from harness.faults.net_hang import silent
 from harness.faults.net_reset import NetReset
@@ -130,7 +130,7 @@ class LinkToBreak(Link):
 async def test_what_net_reset_takes_for_a_bite(looks, pid, bites) -> None:
     link, owner = LinkToBreak(*looks), SimpleNamespace(pid=7)
     stack = SimpleNamespace(links={link.name: link}, services={link.service: owner})
-    async with NetReset().inject(link.name, Arena(stack=stack, random=Random(1))) as injected:
+    async with NetReset().inject(link.name, FaultContext(stack=stack, random=Random(1))) as injected:
         owner.pid = pid
         assert (await injected.bit() is not None) == bites
     assert (await injected.after() is not None) == bites

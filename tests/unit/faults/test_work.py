@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.errors import StackError
-from harness.faults.base import Arena
+from harness.faults.base import FaultContext
 from harness.faults.work import Hit, InHand, Work, never_connected
 from harness.stack import Traffic
 from harness.system import System
@@ -73,17 +73,17 @@ class Unheard:
         raise StackError("Kafka does not answer")
 
 
-def arena(links=(), **more) -> Arena:
+def context(links=(), **more) -> FaultContext:
     replicas = dict.fromkeys(SYSTEM.replicas())
     stack = SimpleNamespace(links={link.name: link for link in links}, services=replicas)
-    return Arena(stack=stack, random=Random(1), system=SYSTEM, **more)
+    return FaultContext(stack=stack, random=Random(1), system=SYSTEM, **more)
 
 
 async def nothing() -> None:
     pass
 
 
-async def in_hand(replica: str, world: Arena) -> InHand:
+async def in_hand(replica: str, world: FaultContext) -> InHand:
     """What it has in hand when it is killed, and nothing could be undone."""
     return await InHand.at(replica, world, nothing)
 
@@ -101,12 +101,12 @@ async def in_hand(replica: str, world: Arena) -> InHand:
     ],
 )
 def test_a_fault_hits_those_who_use_its_target(target: str, services: set[str], front: bool) -> None:
-    assert Hit.by(target, arena()) == Hit(frozenset(services), front)
+    assert Hit.by(target, context()) == Hit(frozenset(services), front)
 
 
 async def test_what_was_owed_and_what_came_are_given_and_what_was_done_before_is_not() -> None:
     broker = Broker(passed=(8, 10), end=10)
-    work = await Work.since_now("desk#1->redis", arena(broker=broker))
+    work = await Work.since_now("desk#1->redis", context(broker=broker))
     assert await work.given() == 2
     broker.end, broker.passed = 13, (13, 13)
     assert await work.given() == 2 + 6
@@ -115,7 +115,7 @@ async def test_what_was_owed_and_what_came_are_given_and_what_was_done_before_is
 
 async def test_a_group_that_commits_nothing_is_given_what_comes() -> None:
     broker = Broker(passed=(), end=10)
-    work = await Work.since_now("desk#1", arena(broker=broker))
+    work = await Work.since_now("desk#1", context(broker=broker))
     broker.end = 12
     assert await work.given() == 4
 
@@ -125,33 +125,33 @@ async def test_a_consumer_that_shows_nothing_of_what_it_reads_leaves_it_to_the_l
     broker = Broker(passed=())
     broker.members = {}
     begun = iter([10, 13])
-    work = await Work.since_now("desk#1", arena(broker=broker, begun=lambda: next(begun)))
+    work = await Work.since_now("desk#1", context(broker=broker, begun=lambda: next(begun)))
     assert await work.counts() == (None, 3)
 
 
 async def test_where_nobody_counts_nothing_is_said() -> None:
-    assert await (await Work.since_now("front#1", arena())).most() is None
+    assert await (await Work.since_now("front#1", context())).most() is None
 
 
 async def test_a_request_under_way_is_in_hand() -> None:
     asked = Link("desk#1", "blobs", Traffic({1: (9, 3)}, {1: 0.01}, 1))
-    assert "desk#1->blobs" in (await in_hand("desk#1", arena([asked]))).what
+    assert "desk#1->blobs" in (await in_hand("desk#1", context([asked]))).what
 
 
 async def test_a_poll_of_the_broker_is_not() -> None:
     polls = Link("desk#1", "kafka", Traffic({1: (9, 3)}, {1: 0.4}, 1))
-    assert not (await in_hand("desk#1", arena([polls], broker=Broker()))).what
+    assert not (await in_hand("desk#1", context([polls], broker=Broker()))).what
 
 
 async def test_records_are_in_hand_where_each_member_has_some() -> None:
-    assert "each of the 2 members" in (await in_hand("desk#1", arena(broker=Broker((9, 9), 10)))).what
-    one = await in_hand("desk#1", arena(broker=Broker((9, 10), 10)))
+    assert "each of the 2 members" in (await in_hand("desk#1", context(broker=Broker((9, 9), 10)))).what
+    one = await in_hand("desk#1", context(broker=Broker((9, 10), 10)))
     assert not one.what, "they may be the other replica's"
 
 
 async def test_they_were_the_dead_members_if_it_is_gone_afterwards() -> None:
     broker = Broker((9, 10), 10)
-    hand = await in_hand("desk#1", arena(broker=broker))
+    hand = await in_hand("desk#1", context(broker=broker))
     assert not await hand.gone()
     broker.members = {("orders", 0): "two", ("orders", 1): "two"}
     assert "1 partitions" in await hand.gone()
@@ -159,7 +159,7 @@ async def test_they_were_the_dead_members_if_it_is_gone_afterwards() -> None:
 
 async def test_they_were_not_if_the_other_one_is_gone() -> None:
     broker = Broker((9, 10), 10)
-    hand = await in_hand("desk#1", arena(broker=broker))
+    hand = await in_hand("desk#1", context(broker=broker))
     broker.members = {("orders", 0): "one", ("orders", 1): "one"}
     assert not await hand.gone()
 
@@ -170,7 +170,7 @@ async def test_records_that_were_passed_before_it_stood_still_were_not_in_hand()
     async def kill() -> None:
         broker.passed = (10, 10)
 
-    hand = await InHand.at("desk#1", arena(broker=broker, patience=60.0), kill)
+    hand = await InHand.at("desk#1", context(broker=broker, patience=60.0), kill)
     assert not hand.what
     broker.members = {("orders", 0): "two", ("orders", 1): "two"}
     assert not await hand.gone(), "the dead member's were passed too"
@@ -182,7 +182,7 @@ async def test_records_that_came_only_once_it_stood_still_were_not_in_hand() -> 
     async def kill() -> None:
         broker.end = 11
 
-    assert not (await InHand.at("desk#1", arena(broker=broker), kill)).what
+    assert not (await InHand.at("desk#1", context(broker=broker), kill)).what
 
 
 async def test_what_turns_out_to_have_been_idle_goes_on_and_is_stopped_again_at_work() -> None:
@@ -197,7 +197,7 @@ async def test_what_turns_out_to_have_been_idle_goes_on_and_is_stopped_again_at_
         steps.append("go on")
         broker.end = 11
 
-    hand = await InHand.at("desk#1", arena(broker=broker, patience=60.0), stop, go_on)
+    hand = await InHand.at("desk#1", context(broker=broker, patience=60.0), stop, go_on)
     assert steps == ["stop", "go on", "stop"]
     assert "each of the 2 members" in hand.what
 
@@ -213,12 +213,12 @@ async def test_it_goes_on_if_it_cannot_be_seen_what_it_had() -> None:
         steps.append("go on")
 
     with pytest.raises(StackError):
-        await InHand.at("desk#1", arena(broker=broker), stop, go_on)
+        await InHand.at("desk#1", context(broker=broker), stop, go_on)
     assert steps == ["stop", "go on"]
 
 
 async def test_uploads_are_in_hand_at_the_front_door_alone() -> None:
-    busy = arena(under_way=lambda: 3)
+    busy = context(under_way=lambda: 3)
     assert "3 uploads" in (await in_hand("front#1", busy)).what
     assert not (await in_hand("desk#1", busy)).what
 
@@ -233,7 +233,7 @@ async def test_something_in_hand_is_waited_for() -> None:
         if looks == 3:
             broker.end = 11
 
-    assert (await in_hand("desk#1", replace(arena(broker=broker, patience=60.0), sleep=sleep))).what
+    assert (await in_hand("desk#1", replace(context(broker=broker, patience=60.0), sleep=sleep))).what
     assert looks == 3
 
 
@@ -243,7 +243,7 @@ async def test_a_request_is_waited_for_before_records_will_do() -> None:
     async def begins(_: float) -> None:
         link.seen = Traffic({1: (9, 3)}, {1: 0.01}, 1)
 
-    world = arena([link], broker=Broker((9, 9), 10), patience=60.0)
+    world = context([link], broker=Broker((9, 9), 10), patience=60.0)
     assert "desk#1->blobs" in (await in_hand("desk#1", replace(world, sleep=begins))).what
 
 
@@ -274,7 +274,7 @@ async def test_answers_are_held_back_where_no_request_lasts_long_enough_to_be_me
         now += 1.0
 
     links = [Quick("desk#1", "blobs"), Quick("desk#1", "redis")]
-    world = replace(arena(links, patience=60.0), sleep=sleep)
+    world = replace(context(links, patience=60.0), sleep=sleep)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.faults.work.asyncio.get_running_loop", Clock)
         hand = await InHand.at("desk#1", world, stop)
@@ -288,7 +288,7 @@ async def test_records_will_do_where_no_request_is_seen_for_a_while() -> None:
     async def sleep(_: float) -> None:
         looks.append(_)
 
-    world = arena([Link("desk#1", "blobs")], broker=Broker((9, 9), 10), patience=60.0)
+    world = context([Link("desk#1", "blobs")], broker=Broker((9, 9), 10), patience=60.0)
     assert "each of the 2 members" in (await in_hand("desk#1", replace(world, sleep=sleep))).what
     assert looks
     assert "each of the 2 members" in (await in_hand("desk#1", replace(world, patience=0.0))).what
@@ -301,7 +301,7 @@ async def test_the_wait_is_bounded_by_time_where_each_look_takes_long() -> None:
         sleeps.append(_)
         await asyncio.sleep(0.1)
 
-    world = replace(arena([Link("desk#1", "blobs")], broker=Broker(), patience=0.4), sleep=sleep)
+    world = replace(context([Link("desk#1", "blobs")], broker=Broker(), patience=0.4), sleep=sleep)
     assert not (await in_hand("desk#1", world)).what
     assert len(sleeps) < 10
 

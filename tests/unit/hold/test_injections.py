@@ -38,17 +38,17 @@ class Told(Fault):
     in_place: ClassVar[list[str]] = []
 
     @asynccontextmanager
-    async def inject(self, on, arena):
+    async def inject(self, on, context):
         if self.broken:
             raise FaultError("it is broken")
         self.in_place.append(on)
-        arena.note("killed", on.partition("->")[0], 7, -9)
+        context.note("killed", on.partition("->")[0], 7, -9)
         try:
             yield Injected(found("armed"), found("bit"))
         finally:
             await asyncio.sleep(0)
             self.in_place.remove(on)
-            arena.note("started", on.partition("->")[0], 8)
+            context.note("started", on.partition("->")[0], 8)
 
 
 class Needy(Told):
