@@ -14,7 +14,8 @@ import rfc8785
 
 from harness.addresses import load_addresses
 from harness.errors import FileError, PlanRefused, UsageError
-from harness.faults.plan import PlannedFault, plan_faults
+from harness.faults.base import PlannedFault
+from harness.faults.plan import plan_faults
 from harness.files import line_of, load
 from harness.load.locust_load import Users
 from harness.redaction import Redaction

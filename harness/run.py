@@ -16,7 +16,7 @@ from harness.reports.document import Document
 from harness.session.session import Session, opened
 
 if TYPE_CHECKING:
-    from harness.faults.plan import PlannedFault
+    from harness.faults.base import PlannedFault
     from harness.history.recorder import HistoryRecorder
     from harness.load.locust_load import LocustLoad
     from harness.load.uploads import Load
@@ -190,9 +190,11 @@ class _Stage:
         await self._answered()
         await self._in_turn(planned)
         context = FaultContext(
-            stack=self._stack,
-            random=Random(planned.seed),
-            broker=self._live.kafka,
+            planned,
+            self._recorder,
+            self._stack,
+            self._live.kafka,
+            Random(planned.seed),
             redis=self._live.redis,
             deadline=self._plan.scenario.drain,
             patience=PATIENCE,
@@ -203,7 +205,7 @@ class _Stage:
         self._progress.note(f"{planned.fault.name} on {planned.target}")
         try:
             with self._session.redaction.messages():
-                await apply(planned, context, self._recorder, begun=lambda: self._begins(planned))
+                await apply(context, begun=lambda: self._begins(planned))
         except FaultError as error:
             # It is in the history as failed. The run goes on: a system that does not come back has a verdict too.
             self._progress.note(str(error).partition("\n")[0])

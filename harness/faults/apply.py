@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.errors import FaultError, OneffectError
-from harness.faults.base import HEADER
 from harness.faults.work import ENOUGH, Work
 
 if TYPE_CHECKING:
@@ -16,9 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager as Scope
 
     from harness.faults.base import Evidence, FaultContext, Injected, Look
-    from harness.faults.plan import PlannedFault
-    from harness.history.recorder import Recorder
-    from harness.stack import Fields, Record
+    from harness.stack import Fields
 
 EVERY = 0.05
 """Seconds between looks."""
@@ -30,9 +26,7 @@ HEALING = 150.0
 """Seconds that healing may take; the slowest runs a command that starts a process, and waits until that answers."""
 
 
-async def apply(
-    planned: PlannedFault, context: FaultContext, recorder: Recorder, begun: Callable[[], object] = lambda: None
-) -> None:
+async def apply(context: FaultContext, begun: Callable[[], object] = lambda: None) -> None:
     """Inject, wait, heal; a fault that does not heal is given until ``context.deadline`` to bite.
 
     One that heals stays in place for as long as was asked, and as much longer as ``context.patience`` allows while nothing
@@ -41,21 +35,15 @@ async def apply(
     Recorded are injected (from then on it may act), armed, bit and healed, or failed. FaultError if it could not
     be injected or healed; a fault that never bit is no error here, but the checkers' matter.
     """
-    await _Application(planned, context, recorder, begun).run()
+    await _Application(context, begun).run()
 
 
 class _Application:
     """One fault under way."""
 
-    def __init__(
-        self, planned: PlannedFault, context: FaultContext, recorder: Recorder, begun: Callable[[], object]
-    ) -> None:
-        self._planned = planned
-        self._fault = planned.fault
-        self._recorder = recorder
-        self._actor = f"fault:{planned.id}"
-        self._context = replace(context, system=planned.system, publish=self._publish, note=self._note)
-        self._publisher = context.broker
+    def __init__(self, context: FaultContext, begun: Callable[[], object]) -> None:
+        self._context, self._planned, self._fault = context, context.planned, context.planned.fault
+        self._record = context.record
         self._found: set[str] = set()
         self._blind = ""
         self._begun = False
@@ -198,36 +186,6 @@ class _Application:
         if evidence.level not in self._found:
             self._found.add(evidence.level)
             self._record(evidence.level, evidence=evidence.document())
-
-    def _record(self, phase: str, **fields: object) -> None:
-        self._recorder.record(
-            "fault",
-            phase,
-            self._actor,
-            fault=self._planned.id,
-            name=self._fault.name,
-            target=self._planned.target,
-            heals=self._fault.heals,
-            **fields,
-        )
-
-    def _note(self, phase: str, name: str, pid: int | None, exit_status: int | None = None) -> None:
-        self._recorder.record("service", phase, self._actor, name=name, pid=pid, exit_status=exit_status)
-
-    async def _publish(self, record: Record, *, malformed: str | None = None) -> Record:
-        """Put a record on its topic, marked with this fault's name, as a recorded operation."""
-        if self._publisher is None:
-            raise FaultError("this run has no client of the broker; name a kafka dependency in the system file")
-        if malformed is not None:
-            # Before it is there to be seen.
-            self._context.spoil(record.value, malformed)
-        fields = {"topic": record.topic, "partition": record.partition, "malformed": malformed}
-        with self._recorder.operation(
-            "publish", self._actor, fault=self._planned.id, injected=self._fault.name, **fields
-        ) as operation:
-            taken = await self._publisher.publish(record, headers=[(HEADER, self._fault.name.encode())])
-            operation.ok(offset=taken.offset)
-        return taken
 
 
 @asynccontextmanager

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager as Scope
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.errors import FaultError
+from harness.history.recorder import Recorder
 from harness.stack import Broker, Fields, Record, Redis, Stack
 from harness.system import Model, System
 
@@ -73,42 +74,23 @@ class Injected:
     aftermath: Callable[[], Awaitable[Fields]] = no_fields
 
 
-class Note(Protocol):
-    """Records what was done to a replica or a dependency: killed, stopped, paused, resumed, started, ready."""
-
-    def __call__(self, phase: str, name: str, pid: int | None, exit_status: int | None = None) -> None: ...
-
-
-class Publish(Protocol):
-    """Puts a record on a topic, and records it. ``malformed``: why it is no event, if it is none."""
-
-    async def __call__(self, record: Record, *, malformed: str | None = None) -> Record: ...
-
-
-def _unheard(phase: str, name: str, pid: int | None, exit_status: int | None = None) -> None:
-    """Outside of a run nobody listens."""
-
-
 @dataclass(frozen=True, slots=True)
 class FaultContext:
-    """All that a fault may touch."""
+    """All that one planned fault may touch, and where what it does is recorded."""
 
+    planned: PlannedFault
+    recorder: Recorder
     stack: Stack
+    broker: Broker
     random: Random
-    broker: Broker | None = None
     redis: Mapping[str, Redis] = field(default_factory=dict)
     """Clients of the stores, by dependency."""
-    system: System | None = None
-    """Filled in by the wrapper."""
-    publish: Publish | None = None
-    """Filled in by the wrapper."""
     spoil: Callable[[bytes | None, str], None] = lambda _value, _reason: None
     """Is told of bytes that are no event, and why, before they are published."""
     begun: Callable[[], int] | None = None
     """Operations of the load begun so far; None where nobody counts them."""
     under_way: Callable[[], int] | None = None
     """Operations of the load that wait for their answer; None where nobody counts them."""
-    note: Note = _unheard
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     patience: float = 0.0
     """Seconds that a fault which has not bitten yet stays in place after its ``for:``."""
@@ -116,33 +98,49 @@ class FaultContext:
     """Seconds that a fault which does not heal is given to bite."""
 
     @property
+    def system(self) -> System:
+        """What the fault was planned for."""
+        return self.planned.system
+
+    @property
     def topics(self) -> Mapping[str, int]:
         """Topics and their numbers of partitions."""
-        return self.system.topics() if self.system is not None else {}
+        return self.system.topics()
 
-    def needed_broker(self) -> Broker:
-        """The broker's client; FaultError if the run has none."""
-        if self.broker is None:
-            raise FaultError("this run has no client of the broker; name a kafka dependency in the system file")
-        return self.broker
+    @property
+    def actor(self) -> str:
+        """Who the history says it was: ``fault:f1``."""
+        return f"fault:{self.planned.id}"
+
+    def record(self, phase: str, **fields: object) -> None:
+        """Record what became of the fault."""
+        fault = self.planned.fault
+        about = {"fault": self.planned.id, "name": fault.name, "target": self.planned.target, "heals": fault.heals}
+        self.recorder.record("fault", phase, self.actor, **about, **fields)
+
+    def note(self, phase: str, name: str, pid: int | None, exit_status: int | None = None) -> None:
+        """Record what was done to a replica or a dependency: killed, stopped, paused, resumed, started, ready."""
+        self.recorder.record("service", phase, self.actor, name=name, pid=pid, exit_status=exit_status)
+
+    async def publish(self, record: Record, *, malformed: str | None = None) -> Record:
+        """Put a record on its topic, marked with the fault's name, as an operation; ``malformed``: why it is no event."""
+        if malformed is not None:
+            # Before it is there to be seen.
+            self.spoil(record.value, malformed)
+        name = self.planned.fault.name
+        fields = {"topic": record.topic, "partition": record.partition, "malformed": malformed}
+        with self.recorder.operation(
+            "publish", self.actor, fault=self.planned.id, injected=name, **fields
+        ) as operation:
+            taken = await self.broker.publish(record, headers=[(HEADER, name.encode())])
+            operation.ok(offset=taken.offset)
+        return taken
 
     def redis_of(self, on: str) -> Redis:
         """The client of the store ``on``; FaultError if the run has none."""
         if on not in self.redis:
             raise FaultError(f"this run has no client of {on}; it has {', '.join(sorted(self.redis)) or 'none'}")
         return self.redis[on]
-
-    def needed_system(self) -> System:
-        """The system; FaultError outside of the wrapper."""
-        if self.system is None:
-            raise FaultError("no system is known here: apply the fault through harness.faults.apply")
-        return self.system
-
-    def needed_publish(self) -> Publish:
-        """The publisher; FaultError outside of the wrapper."""
-        if self.publish is None:
-            raise FaultError("nothing can be published here: apply the fault through harness.faults.apply")
-        return self.publish
 
     def replicas_of(self, service: str) -> list[str]:
         """A service's running replicas."""
@@ -189,3 +187,30 @@ class Fault(Model):
     @abstractmethod
     def inject(self, on: str, context: FaultContext) -> Scope[Injected]:
         """Break ``on`` while the scope lasts; leaving heals, whatever happened inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFault:
+    """One fault on one target. ``at`` is seconds after the load's start or a share of it, ``lasts`` seconds."""
+
+    id: str
+    """``"f1"``, by which the history knows it."""
+    fault: Fault
+    target: str
+    at: float | str
+    lasts: float | None
+    seed: int
+    system: System
+
+    def document(self) -> dict[str, Any]:
+        """As the plan's document carries it."""
+        return {
+            "id": self.id,
+            "fault": self.fault.name,
+            "target": self.target,
+            "at": self.at,
+            "for": self.lasts,
+            "heals": self.fault.heals,
+            "parameters": self.fault.model_dump(mode="json", by_alias=True),
+            "seed": self.seed,
+        }

@@ -36,11 +36,11 @@ class KafkaDuplicate(Fault):
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """All are published once the scope is entered."""
-        publish = context.needed_publish()
         published = Published(context, on)
         for record in await enough(context, on, self.count):
             partition = self._partition(record, context)
-            published.add(await publish(Record(on, partition, -1, record.key, record.value, record.headers)))
+            again = Record(on, partition, -1, record.key, record.value, record.headers)
+            published.add(await context.publish(again))
         yield Injected(published.armed, published.bit)
 
     def _partition(self, record: Record, context: FaultContext) -> int:

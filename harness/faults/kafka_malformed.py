@@ -62,10 +62,10 @@ class KafkaMalformed(Fault):
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """All are published once the scope is entered."""
-        publish, events = context.needed_publish(), context.needed_system().events
+        events = context.system.events
         published = Published(context, on)
         await enough(context, on, 1)
-        tail = [record.value for record in await context.needed_broker().tail(on, _TAIL)]
+        tail = [record.value for record in await context.broker.tail(on, _TAIL)]
         kinds = self.kinds or tuple(kind for kind in KINDS if spoiled(kind, tail, events, context.random) is not None)
         for number in range(self.count):
             kind = kinds[number % len(kinds)]
@@ -74,7 +74,7 @@ class KafkaMalformed(Fault):
                 raise FaultError(f"kinds: {kind}: none of the last records of {on} can be spoiled so; leave it out")
             partition = context.random.randrange(context.topics.get(on, 1))
             record = Record(on, partition, -1, None, value)
-            published.add(await publish(record, malformed=f"spoiled by {self.name}: {kind}"))
+            published.add(await context.publish(record, malformed=f"spoiled by {self.name}: {kind}"))
         yield Injected(published.armed, published.bit)
 
 

@@ -48,7 +48,7 @@ class KafkaRedeliver(Fault):
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """The replicas run again once the scope is entered, and stand before what they had passed."""
-        broker = context.needed_broker()
+        broker = context.broker
         replicas = [leaving(context, name) for name in context.replicas_of(on)]
         before: Mapping[TopicPartition, int] = {}
         after: Mapping[TopicPartition, int] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from pydantic import ValidationError
 
 from harness.errors import FileError, PlanRefused
 from harness.faults import fault_type
-from harness.faults.base import Fault
+from harness.faults.base import Fault, PlannedFault
 from harness.faults.targets import resolve
 from harness.files import line_of
 from harness.system import System
@@ -21,33 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.scenario import FaultLine, Scenario
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedFault:
-    """One fault on one target. ``at`` is seconds after the load's start or a share of it, ``lasts`` seconds."""
-
-    id: str
-    """``"f1"``, by which the history knows it."""
-    fault: Fault
-    target: str
-    at: float | str
-    lasts: float | None
-    seed: int
-    system: System
-
-    def document(self) -> dict[str, Any]:
-        """As the plan's document carries it."""
-        return {
-            "id": self.id,
-            "fault": self.fault.name,
-            "target": self.target,
-            "at": self.at,
-            "for": self.lasts,
-            "heals": self.fault.heals,
-            "parameters": self.fault.model_dump(mode="json", by_alias=True),
-            "seed": self.seed,
-        }
 
 
 def plan_faults(scenario: Scenario, system: System, seed: int, path: str) -> Iterator[PlannedFault]:

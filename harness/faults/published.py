@@ -43,10 +43,8 @@ class Published:
 
     async def bit(self) -> Evidence | None:
         """A committed offset beyond one of them."""
-        broker = self._context.needed_broker()
-        services = self._context.system.services if self._context.system is not None else {}
-        for service in services:
-            committed = await broker.committed(service)
+        for service in self._context.system.services:
+            committed = await self._context.broker.committed(service)
             passed = [r for r in self._records if committed.get((r.topic, r.partition), 0) > r.offset]
             if passed:
                 what = f"{service} passed {len(passed)} of them"
@@ -56,9 +54,8 @@ class Published:
 
 async def enough(context: FaultContext, topic: str, count: int) -> Sequence[Record]:
     """The last ``count`` records of a topic; a topic that has fewer is waited for, for a while."""
-    broker = context.needed_broker()
     clock = asyncio.get_running_loop()
     deadline = clock.time() + _WAIT
-    while len(found := await broker.tail(topic, count)) < count and clock.time() < deadline:
+    while len(found := await context.broker.tail(topic, count)) < count and clock.time() < deadline:
         await context.sleep(_AGAIN)
     return found

@@ -55,7 +55,7 @@ class ServiceScale(Fault):
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """They have left once the scope is entered."""
-        broker = context.needed_broker()
+        broker = context.broker
         replicas = [leaving(context, name) for name in self.takes(on, context)]
         before = await _shared(broker, on, context, self.to)
         try:

@@ -46,7 +46,7 @@ class Hit:
     @classmethod
     def by(cls, target: str, context: FaultContext) -> Hit:
         """Of a link its service, of a replica its own, of anything else those that use it; of a topic nobody in particular."""
-        system = context.needed_system()
+        system = context.system
         start = target.partition("->")[0].partition("#")[0]
         known = {start} & system.services.keys()
         if not known & {*_consumers(system), _front(system)}:
@@ -79,7 +79,7 @@ class Work:
         """Measured from now on, for what a fault on ``target`` hits."""
         hit = Hit.by(target, context)
         begun = context.begun() if context.begun is not None else 0
-        if context.broker is None or not hit.services:
+        if not hit.services:
             return cls(context, hit, begun_before=begun)
         committed = {name: await context.broker.committed(name) for name in sorted(hit.services)}
         return cls(context, hit, committed, await context.broker.ends(context.topics), begun)
@@ -89,7 +89,7 @@ class Work:
 
         None where no consumer is hit of which it is seen what it reads.
         """
-        if self.context.broker is None or not self.hit.services:
+        if not self.hit.services:
             return None
         ends = await self.context.broker.ends(self.context.topics)
         every = [await self._reads(name) for name in self.committed]
@@ -97,7 +97,7 @@ class Work:
 
     async def passed(self) -> int | None:
         """Records that the consumers hit have passed since; None where nobody can count."""
-        if self.context.broker is None or not self.hit.services:
+        if not self.hit.services:
             return None
         now = {name: await self.context.broker.committed(name) for name in self.committed}
         return sum(
@@ -108,7 +108,6 @@ class Work:
 
     async def _reads(self, service: str) -> Mapping[TopicPartition, int | None]:
         """Partition -> where its group stood at the beginning; None: it had committed nothing there."""
-        assert self.context.broker is not None  # noqa: S101 - given() asked
         assigned = await self.context.broker.assigned(service) or {}
         return {at: self.committed[service].get(at) for at in {*assigned, *self.committed[service]}}
 
@@ -197,7 +196,7 @@ class InHand:
         return ""
 
     def _uploads(self) -> str:
-        if self._context.under_way is None or self._service != _front(self._context.needed_system()):
+        if self._context.under_way is None or self._service != _front(self._context.system):
             return ""
         count = self._context.under_way()
         return f"{count} uploads were under way" if count else ""
@@ -205,7 +204,7 @@ class InHand:
     async def _has_records(self) -> bool:
         """Whether the group has records to pass at each of its members; asked before the stop."""
         broker = self._context.broker
-        if broker is None or self._service not in _consumers(self._context.system):
+        if self._service not in _consumers(self._context.system):
             return False
         self._owners = await broker.assigned(self._service) or {}
         self._ends = await broker.ends(self._context.topics)
@@ -216,9 +215,7 @@ class InHand:
         return await self._look() if self._owners else ""
 
     async def _look(self) -> str:
-        broker = self._context.broker
-        assert broker is not None  # noqa: S101 - _has_records() asked
-        committed = await broker.committed(self._service)
+        committed = await self._context.broker.committed(self._service)
         self._owed = {at for at in self._owners if at in committed and committed[at] < self._ends.get(at, 0)}
         members, at_work = set(self._owners.values()), {self._owners[at] for at in self._owed}
         # Nobody says which member is which replica: where each has records, this one has.
@@ -229,7 +226,7 @@ class InHand:
     async def gone(self) -> str:
         """Records given to a member of the group that is no more, as far as can be seen."""
         broker = self._context.broker
-        if broker is None or not self._owed:
+        if not self._owed:
             return ""
         members = set((await broker.assigned(self._service) or {}).values())
         lost = [at for at in self._owed if members and self._owners[at] not in members]
@@ -237,7 +234,7 @@ class InHand:
 
 
 def _is_broker(link: Link, context: FaultContext) -> bool:
-    system = context.needed_system()
+    system = context.system
     return link.dependency in system.dependencies and system.kind(link.dependency) == "kafka"
 
 

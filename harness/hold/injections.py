@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from harness.faults.plan import PlannedFault
+    from harness.faults.base import PlannedFault
     from harness.history.recorder import Recorder, Scope
     from harness.session.live import LiveSystem
 
@@ -137,10 +137,10 @@ class Injections:
 
     async def _one(self, planned: PlannedFault, recorder: Recorder) -> None:
         live = self._live
-        context = FaultContext(stack=live.stack, random=Random(planned.seed), broker=live.kafka, redis=live.redis)
+        context = FaultContext(planned, recorder, live.stack, live.kafka, Random(planned.seed), live.redis)
         # Its failure is recorded, and told, by then.
         with suppress(FaultError):
-            await apply(planned, context, recorder)
+            await apply(context)
 
 
 class TellingRecorder:

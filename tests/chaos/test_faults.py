@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +13,7 @@ import pytest
 
 from harness.faults import TABLE, fault_type
 from harness.faults.apply import apply
-from harness.faults.base import FaultContext
-from harness.faults.plan import PlannedFault
+from harness.faults.base import FaultContext, PlannedFault
 from tests.standin import StandIn
 
 on_the_rig = pytest.mark.asyncio(loop_scope="session")
@@ -79,17 +78,21 @@ class Notes(StandIn):
         return [record["phase"] for record in self.records if record["op"] == "fault"]
 
 
-async def applied(rig: Any, case: Case, context: FaultContext) -> Notes:
+def planned(rig: Any, case: Case, number: int = 1) -> PlannedFault:
     fault = fault_type(case.fault).model_validate(case.parameters)
+    return PlannedFault(f"f{number}", fault, case.on, "10%", case.lasts, 1, rig.system)
+
+
+def context(rig: Any, case: Case, notes: Notes, deadline: float, number: int = 1, **more: Any) -> FaultContext:
+    stack, broker = more.pop("stack", rig.stack), more.pop("broker", rig.kafka)
+    fault = planned(rig, case, number)
+    return FaultContext(fault, notes, stack, broker, Random(1), {"redis": rig.redis}, deadline=deadline, **more)
+
+
+async def applied(rig: Any, case: Case, deadline: float, **more: Any) -> Notes:
     notes = Notes()
-    await apply(PlannedFault("f1", fault, case.on, "10%", case.lasts, 1, rig.system), context, notes)
+    await apply(context(rig, case, notes, deadline, **more))
     return notes
-
-
-def context(rig: Any, deadline: float) -> FaultContext:
-    return FaultContext(
-        stack=rig.stack, random=Random(1), broker=rig.kafka, redis={"redis": rig.redis}, deadline=deadline
-    )
 
 
 def test_every_fault_has_a_case() -> None:
@@ -100,7 +103,7 @@ def test_every_fault_has_a_case() -> None:
 @on_the_rig
 async def test_it_bites_and_heals(rig, case) -> None:
     await rig.busy()
-    notes = await applied(rig, case, replace(context(rig, deadline=30), patience=25.0))
+    notes = await applied(rig, case, deadline=30, patience=25.0)
     healed = ["healed"] if fault_type(case.fault).heals else []
     assert sorted(notes.phases()) == sorted(["injected", "armed", "bit", *healed]), notes.records
     assert notes.phases()[:2] == ["injected", "armed"]
@@ -112,7 +115,7 @@ async def test_it_bites_and_heals(rig, case) -> None:
 async def test_without_load_it_is_armed_and_never_bites(rig, case) -> None:
     await rig.busy()
     await rig.idle()
-    notes = await applied(rig, case, context(rig, deadline=1))
+    notes = await applied(rig, case, deadline=1)
     assert "armed" in notes.phases(), notes.records
     assert "bit" not in notes.phases(), notes.records
 
@@ -121,8 +124,7 @@ async def test_without_load_it_is_armed_and_never_bites(rig, case) -> None:
 @on_the_rig
 async def test_with_its_deed_left_out_there_is_no_evidence(rig, case) -> None:
     await rig.busy()
-    harmless = replace(context(rig, deadline=1), stack=Harmless(rig.stack), broker=HarmlessBroker(rig.kafka))
-    notes = await applied(rig, case, harmless)
+    notes = await applied(rig, case, deadline=1, stack=Harmless(rig.stack), broker=HarmlessBroker(rig.kafka))
     assert set(notes.phases()) <= {"injected", "healed"}, notes.records
 
 
@@ -131,8 +133,8 @@ async def test_a_link_goes_down_once_there_is_a_connection_to_end(rig) -> None:
     await rig.busy()
     await rig.idle()
     notes = Notes()
-    fault = PlannedFault("f1", fault_type("net.down")(), "worker#1->redis", "10%", 0.8, 1, rig.system)
-    down = asyncio.create_task(apply(fault, replace(context(rig, deadline=1), patience=25.0), notes))
+    case = Case("net.down", "worker#1->redis", 0.8)
+    down = asyncio.create_task(apply(context(rig, case, notes, deadline=1, patience=25.0)))
 
     async def injected() -> bool:
         return "injected" in notes.phases()
@@ -149,17 +151,15 @@ async def test_a_store_goes_after_its_links_are_healed(rig, name: str) -> None:
     """Over a link that is down nobody loses a connection to it, nor gets a new one."""
     await rig.busy()
     notes = Notes()
-    patient = replace(context(rig, deadline=30), patience=25.0)
-    down = PlannedFault("f1", fault_type("net.down")(), "worker#1->redis", "10%", 1.0, 1, rig.system)
-    gone = PlannedFault("f2", fault_type(name)(), "redis", "10%", 0.5, 1, rig.system)
+    down, gone = Case("net.down", "worker#1->redis", 1.0), Case(name, "redis", 0.5)
     async with asyncio.TaskGroup() as both:
-        both.create_task(apply(down, patient, notes))
+        both.create_task(apply(context(rig, down, notes, deadline=30, patience=25.0)))
 
         async def armed() -> bool:
             return "armed" in notes.phases()
 
         await rig.until(armed)
-        both.create_task(apply(gone, patient, notes))
+        both.create_task(apply(context(rig, gone, notes, deadline=30, number=2, patience=25.0)))
     told = [(record["fault"], record["phase"]) for record in notes.records if record["op"] == "fault"]
     assert told.index(("f1", "healed")) < told.index(("f2", "injected"))
     assert ("f2", "bit") in told
@@ -173,9 +173,7 @@ async def test_fewer_replicas_go_on_though_the_group_still_has_a_dead_member(rig
     await one.kill()
     await one.start()
     await one.ready(30)
-    notes = await applied(
-        rig, Case("service.scale", "worker", 3.0, {"to": 1}), replace(context(rig, 30), patience=25.0)
-    )
+    notes = await applied(rig, Case("service.scale", "worker", 3.0, {"to": 1}), deadline=30, patience=25.0)
     assert sorted(notes.phases()) == ["armed", "bit", "healed", "injected"], notes.records
     await rig.working()
 

@@ -145,7 +145,9 @@ async def test_a_fault_is_on_the_store_that_it_names(live: LiveSystem, name: str
         service = client(live, one)
         await service.set("kept", "v")
         await service.aclose()
-    context = FaultContext(stack=live.stack, random=Random(1), redis=live.redis)
+    planned: Any = SimpleNamespace(id="f1", system=live.system)
+    recorder = SimpleNamespace(record=lambda *_, **__: 0)
+    context = FaultContext(planned, recorder, live.stack, live.kafka, Random(1), live.redis)
     async with RedisLose().inject(name, context) as injected:
         assert await injected.armed() is not None
     told = await injected.aftermath()

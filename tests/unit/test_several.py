@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,7 +31,9 @@ def test_a_second_broker_is_refused() -> None:
 def test_stores_are_known_by_name() -> None:
     system = System.model_validate(SYSTEM)
     assert system.of_kind("redis") == ["cache", "redis"]
-    context = FaultContext(stack=SimpleNamespace(), random=Random(1), redis={"cache": "a", "redis": "b"})  # type: ignore[dict-item]
+    nobody: Any = None
+    redis: Any = {"cache": "a", "redis": "b"}
+    context = FaultContext(nobody, nobody, nobody, nobody, Random(1), redis)
     found: object = (context.redis_of("cache"), context.redis_of("redis"))
     assert found == ("a", "b")
     with pytest.raises(FaultError, match="no client of other; it has cache, redis"):

@@ -13,8 +13,7 @@ from harness.errors import FaultError
 from harness.faults import apply as wrapper
 from harness.faults import process
 from harness.faults.apply import apply
-from harness.faults.base import Evidence, Fault, FaultContext, Injected, nothing
-from harness.faults.plan import PlannedFault
+from harness.faults.base import Evidence, Fault, FaultContext, Injected, PlannedFault, nothing
 from harness.stacks.external import handle
 from tests.standin import StandIn
 
@@ -64,15 +63,18 @@ def planned(fault, system, lasts=0.15):
     return PlannedFault("f1", fault(), "here", "10%", lasts, 1, system)
 
 
-def context(**more):
+def stack():
     locks = {}
-    stack = SimpleNamespace(turn=lambda name: locks.setdefault(name, asyncio.Lock()), services={}, dependencies={})
-    return FaultContext(stack=stack, random=Random(1), **more)
+    return SimpleNamespace(turn=lambda name: locks.setdefault(name, asyncio.Lock()), services={}, dependencies={})
+
+
+def context(planned, notes, *, broker=None, on=None, **more):
+    return FaultContext(planned, notes, on or stack(), broker or Group(), Random(1), **more)
 
 
 async def test_a_fault_that_bites_is_recorded_from_injection_to_heal(fault, system) -> None:
     notes = Notes()
-    await apply(planned(fault, system), context(), notes)
+    await apply(context(planned(fault, system), notes))
     assert notes.phases() == ["injected", "armed", "bit", "healed"]
     _, fields = notes[2]
     assert (fields["fault"], fields["name"], fields["target"], fields["heals"]) == ("f1", fault.name, "here", True)
@@ -81,21 +83,21 @@ async def test_a_fault_that_bites_is_recorded_from_injection_to_heal(fault, syst
 
 async def test_evidence_is_recorded_once_a_level(fault, system) -> None:
     notes = Notes()
-    await apply(planned(fault, system, lasts=0.4), context(), notes)
+    await apply(context(planned(fault, system, lasts=0.4), notes))
     assert notes.phases().count("bit") == 1
 
 
 async def test_a_bite_does_not_count_before_it_is_armed(fault, system) -> None:
     fault.armed = staticmethod(nothing)
     notes = Notes()
-    await apply(planned(fault, system), context(), notes)
+    await apply(context(planned(fault, system), notes))
     assert notes.phases() == ["injected", "healed"]
 
 
 async def test_a_bite_may_show_only_after_the_heal(fault, system) -> None:
     fault.bit, fault.after = staticmethod(nothing), staticmethod(found("bit"))
     notes = Notes()
-    await apply(planned(fault, system), context(), notes)
+    await apply(context(planned(fault, system), notes))
     assert notes.phases() == ["injected", "armed", "healed", "bit"]
 
 
@@ -105,14 +107,14 @@ async def test_a_look_that_fails_found_nothing_and_the_heal_says_so(fault, syste
 
     fault.bit = staticmethod(blind)
     notes = Notes()
-    await apply(planned(fault, system), context(), notes)
+    await apply(context(planned(fault, system), notes))
     assert notes.phases() == ["injected", "armed", "healed"]
     assert "no sight" in notes[-1][1]["evidence"]["look_failed"]
 
 
 async def test_a_cancelled_run_heals(fault, system) -> None:
     notes = Notes()
-    task = asyncio.create_task(apply(planned(fault, system, lasts=60), context(), notes))
+    task = asyncio.create_task(apply(context(planned(fault, system, lasts=60), notes)))
     while "bit" not in notes.phases():
         await asyncio.sleep(0.01)
     task.cancel()
@@ -131,7 +133,7 @@ async def test_an_injection_that_fails_is_recorded_and_said(fault, system) -> No
     fault.inject = inject
     notes = Notes()
     with pytest.raises(FaultError, match=r"test\.obedient on here .*no such luck"):
-        await apply(planned(fault, system), context(), notes)
+        await apply(context(planned(fault, system), notes))
     assert notes.phases() == ["injected", "failed"]
 
 
@@ -147,7 +149,7 @@ async def test_an_injection_that_never_ends_is_given_up(fault, system, monkeypat
     fault.inject = inject
     monkeypatch.setattr(wrapper, "INJECTING", 0.05)
     with pytest.raises(FaultError):
-        await apply(planned(fault, system), context(), Notes())
+        await apply(context(planned(fault, system), Notes()))
     assert fault.healed == ["here"]
 
 
@@ -167,28 +169,28 @@ async def test_a_heal_that_never_ends_is_given_up(fault, system, monkeypatch) ->
     monkeypatch.setattr(wrapper, "HEALING", 0.05)
     notes = Notes()
     with pytest.raises(FaultError):
-        await apply(planned(fault, system), context(), notes)
+        await apply(context(planned(fault, system), notes))
     assert notes.phases()[-1] == "failed"
 
 
 async def test_one_that_does_not_heal_is_given_until_the_deadline(fault, system) -> None:
     fault.heals = False
     notes = Notes()
-    await apply(planned(fault, system, lasts=None), context(deadline=20), notes)
+    await apply(context(planned(fault, system, lasts=None), notes, deadline=20))
     assert notes.phases() == ["injected", "armed", "bit"]
     fault.bit = staticmethod(nothing)
-    await apply(planned(fault, system, lasts=None), context(deadline=0.1), notes := Notes())
+    await apply(context(planned(fault, system, lasts=None), notes := Notes(), deadline=0.1))
     assert notes.phases() == ["injected", "armed"]
 
 
 async def test_two_faults_on_one_process_take_turns(fault, system) -> None:
     fault.takes = lambda _self, on, _context: [on]
-    shared, notes = context(), Notes()
-    await asyncio.gather(*(apply(planned(fault, system), shared, notes) for _ in range(2)))
+    shared, notes = stack(), Notes()
+    await asyncio.gather(*(apply(context(planned(fault, system), notes, on=shared)) for _ in range(2)))
     assert notes.phases() == ["injected", "armed", "bit", "healed"] * 2
 
 
-class Group:
+class Group(StandIn):
     """A broker with one group, which has so many records before it as the test says."""
 
     def __init__(self, owed=0) -> None:
@@ -214,7 +216,7 @@ def on_a_consumer(fault, system, lasts=0.15):
 async def test_what_meets_an_idle_consumer_has_not_bitten(fault, system) -> None:
     """Its client polls, and its idle connections end."""
     notes = Notes()
-    await apply(on_a_consumer(fault, system), context(broker=Group()), notes)
+    await apply(context(on_a_consumer(fault, system), notes, broker=Group()))
     assert notes.phases() == ["injected", "armed", "healed"]
     assert notes[-1][1]["given"] == 0
 
@@ -222,7 +224,7 @@ async def test_what_meets_an_idle_consumer_has_not_bitten(fault, system) -> None
 async def test_a_window_holds_until_enough_was_given_to_the_consumer_that_is_hit(fault, system) -> None:
     notes, group = Notes(), Group(owed=1)
     task = asyncio.create_task(
-        apply(on_a_consumer(fault, system, lasts=0.01), context(broker=group, patience=30.0), notes)
+        apply(context(on_a_consumer(fault, system, lasts=0.01), notes, broker=group, patience=30.0))
     )
     while "bit" not in notes.phases():
         await asyncio.sleep(0.01)
@@ -244,9 +246,10 @@ async def test_patience_does_not_run_out_while_another_fault_has_stopped_the_rep
         return None if replica.ended_on_purpose else await found("bit")()
 
     fault.bit = staticmethod(bit)
-    notes, world = Notes(), context(broker=Group(owed=7), patience=0.1)
-    world.stack.services["essay_lifecycle#1"] = replica
-    task = asyncio.create_task(apply(on_a_consumer(fault, system, lasts=0.01), world, notes))
+    notes, shared = Notes(), stack()
+    shared.services["essay_lifecycle#1"] = replica
+    world = context(on_a_consumer(fault, system, lasts=0.01), notes, broker=Group(owed=7), on=shared, patience=0.1)
+    task = asyncio.create_task(apply(world))
     while len(looks) < 30 and not task.done():
         await asyncio.sleep(0.01)
     assert notes.phases() == ["injected", "armed"]
@@ -262,8 +265,8 @@ async def test_patience_is_time_where_each_look_takes_long(fault, system) -> Non
         steps.extend([seconds] if seconds <= wrapper.EVERY else [])
         await asyncio.sleep(4 * seconds)
 
-    world = arena(broker=Group(owed=1), patience=0.6, sleep=sleep)
-    await apply(on_a_consumer(fault, system, lasts=0.0), world, Notes())
+    planned = on_a_consumer(fault, system, lasts=0.0)
+    await apply(context(planned, Notes(), broker=Group(owed=1), patience=0.6, sleep=sleep))
     assert len(steps) < 12
 
 
@@ -278,7 +281,7 @@ async def test_what_cannot_bite_does_not_stay_until_patience_ends(fault, system)
     fault.inject = inject
     notes = Notes()
     async with asyncio.timeout(20):
-        await apply(on_a_consumer(fault, system), context(broker=Group(owed=7), patience=3600.0), notes)
+        await apply(context(on_a_consumer(fault, system), notes, broker=Group(owed=7), patience=3600.0))
     assert notes.phases() == ["injected", "armed", "healed"]
     assert notes[-1][1]["evidence"]["vain"].startswith("the service has no connection here (7 records")
 
@@ -286,9 +289,9 @@ async def test_what_cannot_bite_does_not_stay_until_patience_ends(fault, system)
 async def test_the_load_counts_where_no_consumer_is_hit(fault, system) -> None:
     begun = iter(range(100, 10_000))
     notes = Notes()
-    await apply(planned(fault, system), context(begun=lambda: next(begun)), notes)
+    await apply(context(planned(fault, system), notes, begun=lambda: next(begun)))
     assert "bit" in notes.phases()
     idle = Notes()
-    await apply(planned(fault, system), context(begun=lambda: 7), idle)
+    await apply(context(planned(fault, system), idle, begun=lambda: 7))
     assert idle.phases() == ["injected", "armed", "healed"]
     assert idle[-1][1]["begun"] == 0

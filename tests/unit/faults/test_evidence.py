@@ -4,6 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from random import Random
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -130,7 +131,9 @@ class LinkToBreak(Link):
 async def test_what_net_reset_takes_for_a_bite(looks, pid, bites) -> None:
     link, owner = LinkToBreak(*looks), SimpleNamespace(pid=7)
     stack = SimpleNamespace(links={link.name: link}, services={link.service: owner})
-    async with NetReset().inject(link.name, FaultContext(stack=stack, random=Random(1))) as injected:
+    nobody: Any = None
+    context = FaultContext(nobody, nobody, stack, nobody, Random(1))
+    async with NetReset().inject(link.name, context) as injected:
         owner.pid = pid
         assert (await injected.bit() is not None) == bites
     assert (await injected.after() is not None) == bites

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ class Link(StandIn):
         yield
 
 
-class Broker:
+class Broker(StandIn):
     """Two members, a partition each."""
 
     def __init__(self, passed=(10, 10), end=10) -> None:
@@ -73,10 +74,12 @@ class Unheard:
         raise StackError("Kafka does not answer")
 
 
-def context(links=(), **more) -> FaultContext:
+def context(links=(), broker=None, **more) -> FaultContext:
     replicas = dict.fromkeys(SYSTEM.replicas())
     stack = SimpleNamespace(links={link.name: link for link in links}, services=replicas)
-    return FaultContext(stack=stack, random=Random(1), system=SYSTEM, **more)
+    planned: Any = SimpleNamespace(system=SYSTEM)
+    recorder: Any = None
+    return FaultContext(planned, recorder, stack, broker or Broker(), Random(1), **more)
 
 
 async def nothing() -> None:
