@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from harness.errors import FileError
+from harness.errors import FileError, nearest
 from harness.files import line_of, load
 from harness.system import Blobs, Model, Name, System
 
@@ -235,9 +234,7 @@ def _amiss(found: Addresses, system: System) -> Iterator[tuple[tuple[str, ...], 
 def _unknown(field: str, names: Collection[str], known: Collection[str]) -> Iterator[tuple[tuple[str, ...], str]]:
     for name in names:
         if name not in known:
-            near = get_close_matches(name, sorted(known), 1)
-            nearest = f" (nearest: {near[0]})" if near else ""
             yield (
                 (*field.split("."), name),
-                f"the system has no such one{nearest}; known are {', '.join(sorted(known)) or 'none'}",
+                f"the system has no such one{nearest(name, known)}; known are {', '.join(sorted(known)) or 'none'}",
             )

@@ -13,8 +13,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import ClassVar
 
 
@@ -54,6 +55,12 @@ class FaultError(OneffectError):
     """A fault could not be injected or healed."""
 
     exit_code = 4
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """`` (nearest: setnx_only)``, or nothing; for the end of a message."""
+    found = get_close_matches(str(name), list(known), 1)
+    return f" (nearest: {found[0]})" if found else ""
 
 
 @contextmanager

@@ -6,14 +6,13 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
 import rfc8785
 
 from harness.addresses import load_addresses
-from harness.errors import FileError, PlanRefused, UsageError
+from harness.errors import FileError, PlanRefused, UsageError, nearest
 from harness.faults.base import PlannedFault
 from harness.faults.plan import plan_faults
 from harness.files import line_of, load
@@ -198,12 +197,6 @@ def _document(  # noqa: PLR0913 - what a plan consists of
     return Redaction(system).plan(document)
 
 
-def refuse_what_lacks(plan: Plan, stack: Stack) -> None:
-    """Refuse the faults that this stack cannot perform, with its reason; asked before anything starts."""
-    for planned in plan.faults:
-        refuse_fault(planned, stack)
-
-
 def refuse_fault(planned: PlannedFault, stack: Stack) -> None:
     """Refuse one fault that this stack cannot perform on its target, with its reason."""
     for need in planned.fault.needs:
@@ -226,12 +219,6 @@ def find_system(scenario: Scenario, scenario_path: Path) -> Path:
 def nearest_system(folder: Path) -> Path | None:
     """The nearest system.yaml in ``folder`` or above it."""
     return next((at / "system.yaml" for at in (folder, *folder.parents) if (at / "system.yaml").is_file()), None)
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """`` (nearest: setnx_only)``, or nothing; for the end of a message."""
-    found = get_close_matches(name, known, 1)
-    return f" (nearest: {found[0]})" if found else ""
 
 
 def check_variant(system: System, path: Path, variant: str | None) -> None:

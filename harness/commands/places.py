@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
-from harness.errors import UsageError
+from harness.errors import UsageError, nearest
 from harness.session.directory import LATEST, RUNS
 
 
@@ -40,9 +39,7 @@ def scenario(name: str, start: Path) -> Path:
     found = folder / f"{name}.yaml"
     if not there(found):
         known = sorted(path.stem for path in folder.glob("*.yaml"))
-        near = get_close_matches(name, known, 1)
-        nearest = f" (nearest: {near[0]})" if near else ""
-        raise UsageError(f"no scenario {name!r}{nearest}; {shown(folder)} has {', '.join(known)}")
+        raise UsageError(f"no scenario {name!r}{nearest(name, known)}; {shown(folder)} has {', '.join(known)}")
     return shown(found)
 
 

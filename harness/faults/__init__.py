@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from harness.errors import PlanRefused
+from harness.errors import PlanRefused, nearest
 from harness.faults.base import Fault
 
 if TYPE_CHECKING:
@@ -34,9 +33,7 @@ TABLE: Final[Mapping[str, str]] = {
 def fault_type(name: str) -> type[Fault]:
     """The class of a fault; PlanRefused names the known ones and the nearest."""
     if name not in TABLE:
-        near = get_close_matches(name, TABLE, 1)
-        nearest = f" (nearest: {near[0]})" if near else ""
-        raise PlanRefused(f"there is no fault {name!r}{nearest}; known are {', '.join(TABLE)}")
+        raise PlanRefused(f"there is no fault {name!r}{nearest(name, TABLE)}; known are {', '.join(TABLE)}")
     module, _, attribute = TABLE[name].partition(":")
     found: type[Fault] = getattr(import_module(module), attribute)
     return found

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from harness.errors import FileError, PlanRefused
+from harness.errors import FileError, PlanRefused, nearest
 from harness.faults import fault_type
 from harness.faults.base import Fault, PlannedFault
 from harness.faults.targets import resolve
@@ -63,9 +62,7 @@ def _reason(kind: type[Fault], problem: Any) -> str:  # noqa: ANN401 - pydantic'
     name = ".".join(map(str, problem["loc"]))
     allowed = sorted(field.alias or name for name, field in kind.model_fields.items())
     if problem["type"] == "extra_forbidden":
-        near = get_close_matches(name, allowed, 1)
-        nearest = f" (nearest: {near[0]})" if near else ""
-        return f"{name}: {kind.name} has no such parameter{nearest}; it takes {', '.join(allowed) or 'none'}"
+        return f"{name}: {kind.name} has no such parameter{nearest(name, allowed)}; it takes {', '.join(allowed) or 'none'}"
     return f"{name}: {problem['msg']}"
 
 

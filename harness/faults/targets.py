@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from harness.errors import PlanRefused
+from harness.errors import PlanRefused, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -54,12 +53,12 @@ def _links(pattern: str, system: System) -> list[str]:
     source, arrow, target = pattern.partition(_ARROW)
     if not arrow:
         raise PlanRefused(
-            f"{pattern!r} is no link; write SERVICE->DEPENDENCY{_nearest(pattern, every)}{_known(every)}"
+            f"{pattern!r} is no link; write SERVICE->DEPENDENCY{nearest(pattern, every)}{_known(every)}"
         )
     found = [name for name in every if _matches(name.partition(_ARROW)[0], source) and _ends(name, target)]
     if not found:
         patterns = {*every, *(f"{name.partition('#')[0]}{_ARROW}{name.partition(_ARROW)[2]}" for name in every)}
-        raise PlanRefused(f"there is no link {pattern!r}{_nearest(pattern, patterns)}{_known(every)}")
+        raise PlanRefused(f"there is no link {pattern!r}{nearest(pattern, patterns)}{_known(every)}")
     return found
 
 
@@ -72,7 +71,7 @@ def _replicas(pattern: str, system: System, others: Collection[str] = ()) -> lis
     found = [name for name in every if _matches(name, pattern)]
     if not found:
         raise PlanRefused(
-            f"there is no replica {pattern!r}{_nearest(pattern, [*every, *system.services, *others])}"
+            f"there is no replica {pattern!r}{nearest(pattern, [*every, *system.services, *others])}"
             f"{_known([*every, *others])}"
         )
     return found
@@ -84,13 +83,8 @@ def _matches(replica: str, pattern: str) -> bool:
 
 def _one(what: str, name: str, known: Collection[str]) -> str:
     if name not in known:
-        raise PlanRefused(f"there is no {what} {name!r}{_nearest(name, known)}{_known(known)}")
+        raise PlanRefused(f"there is no {what} {name!r}{nearest(name, known)}{_known(known)}")
     return name
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    found = get_close_matches(name, sorted(known), 1)
-    return f" (nearest: {found[0]})" if found else ""
 
 
 def _known(known: Collection[str]) -> str:

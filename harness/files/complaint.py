@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from harness.errors import nearest
 from harness.redaction import anonymous
 
 if TYPE_CHECKING:
@@ -78,13 +78,11 @@ def _said(detail: ErrorDetails, model: type[BaseModel], field: Field) -> str:  #
             return "is missing"
         case "extra_forbidden":
             name, known = str(field[-1]), sorted(_names(model, field[:-1]))
-            return f"no such field; known are {', '.join(known)}{_nearest(name, known)}"
+            return f"no such field; known are {', '.join(known)}{nearest(name, known)}"
         case "literal_error":
             expected = str(context["expected"])
             known = re.findall(r"'([^']*)'", expected)
-            return (
-                f"{_shown(detail['input'], field)} is not known; write {expected}{_nearest(detail['input'], known)}"
-            )
+            return f"{_shown(detail['input'], field)} is not known; write {expected}{nearest(detail['input'], known)}"
         case "string_pattern_mismatch":
             return f"{_shown(detail['input'], field)} does not look like {_words(str(context['pattern']))}"
         case "value_error":
@@ -106,11 +104,6 @@ def _shown(value: object, field: Field) -> str:
         return "what stands there"
     text = anonymous(repr(value))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def _nearest(name: object, known: Sequence[str]) -> str:
-    found = get_close_matches(str(name), known, 1)
-    return f" (nearest: {found[0]})" if found else ""
 
 
 def _names(model: type[BaseModel], holder: Field) -> Iterator[str]:
