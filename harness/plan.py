@@ -80,9 +80,7 @@ class Plan(SystemPlan):
 
     @property
     def front_door(self) -> UploadLoad:
-        """Where the load goes; a plan without one was refused."""
-        if self.system.load.upload is None:
-            raise PlanRefused(f"{self.system_path}: load: no upload front door")
+        """Where the load goes."""
         return self.system.load.upload
 
     @property
@@ -136,8 +134,6 @@ def make_plan(  # noqa: PLR0913 - what a run consists of
     system_path = system_path or find_system(scenario, scenario_path)
     system, chosen = _resolved(system_path, variant, stack, addresses)
     _check_expectations(scenario, scenario_path, system)
-    if system.load.upload is None:
-        raise PlanRefused(f"{system_path}: load: only upload: can be driven; give it a front door")
     if scenario.load.batch > 1 and not system.load.upload.batches:
         raise PlanRefused(
             f"{scenario_path}: load.batch: the front door is not told of batches; write `fields: {{batch_id: "

@@ -83,7 +83,7 @@ class Redaction:
         if system is not None:
             variables += [service.env for service in system.services.values()]
             variables += [dependency.config for dependency in system.dependencies.values()]
-            variables += [system.load.upload.fields] if system.load.upload is not None else []
+            variables.append(system.load.upload.fields)
             texts += [service.command or "" for service in system.services.values()]
             texts += [effects.sql.url for effects in system.effects.values()]
             texts += [asked.post or asked.command or "" for asked in (system.reprocess, system.replay) if asked]
@@ -126,8 +126,7 @@ class Redaction:
         for kind, field in (("services", "env"), ("dependencies", "config")):
             for name, part in written[kind].items():
                 system[kind][name][field] = self._variables(part[field])
-        if (upload := written["load"]["upload"]) is not None:
-            system["load"]["upload"]["fields"] = self._variables(upload["fields"])
+        system["load"]["upload"]["fields"] = self._variables(written["load"]["upload"]["fields"])
         for name, service in written["services"].items():
             system["services"][name]["command"] = self._written(service["command"] or "") or None
         for name, effects in written["effects"].items():

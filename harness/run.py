@@ -147,7 +147,7 @@ class _Stage:
             starting.create_task(self._live.start_services(self._session.directory, self._plan.variant))
             starting.create_task(asyncio.to_thread(self._load.prepare))
         system, filled = self._plan.system, self._live.filled
-        self._load.open(self._http, filled(f"http://{{{self._plan.front_door.to}}}{self._plan.front_door.post}"))
+        self._load.open(self._http, self._live.front_door())
         urls = {name: filled(effects.sql.url, name) for name, effects in system.effects.items()}
         await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None)
         await self._watch.try_out()

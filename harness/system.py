@@ -139,31 +139,11 @@ class UploadLoad(Model):
         }
 
 
-class PublishLoad(Model):
-    """Events that the harness publishes itself, made from a template file."""
-
-    topic: Name
-    """The topic that they are published on, for example ``orders``."""
-    key: Pointer | None = None
-    """Where an event holds its record's key, for example ``/data/order_id``; left out: records have none."""
-    value: str
-    """The template file, from the system file's folder, for example ``order.json``."""
-
-
 class Load(Model):
-    """How work gets in: uploads to a front door, or events on a topic."""
+    """How work gets in: uploads to a front door."""
 
-    upload: UploadLoad | None = None
+    upload: UploadLoad
     """A front door that takes files over HTTP, for example ``{to: shop, post: /orders}``."""
-    publish: PublishLoad | None = None
-    """A topic in place of a front door."""
-
-    @model_validator(mode="after")
-    def _one(self) -> Load:
-        if (self.upload is None) == (self.publish is None):
-            message = "a load is either upload: or publish:"
-            raise ValueError(message)
-        return self
 
 
 class Events(Model):

@@ -49,13 +49,10 @@ class Hit:
         system = context.system
         start = target.partition("->")[0].partition("#")[0]
         known = {start} & system.services.keys()
-        if not known & {*_consumers(system), _front(system)}:
+        front = system.load.upload.to
+        if not known & {*_consumers(system), front}:
             known |= {source.partition("#")[0] for source, end in system.links() if end == start}
-        return cls(frozenset(known & _consumers(system)), _front(system) in known)
-
-
-def _front(system: System) -> str:
-    return system.load.upload.to if system.load.upload is not None else ""
+        return cls(frozenset(known & _consumers(system)), front in known)
 
 
 def _consumers(system: System) -> set[str]:
@@ -196,7 +193,7 @@ class InHand:
         return ""
 
     def _uploads(self) -> str:
-        if self._context.under_way is None or self._service != _front(self._context.system):
+        if self._context.under_way is None or self._service != self._context.system.load.upload.to:
             return ""
         count = self._context.under_way()
         return f"{count} uploads were under way" if count else ""

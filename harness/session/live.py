@@ -57,10 +57,10 @@ class LiveSystem:
         for store in self.redis.values():
             await store.close()
 
-    def front_door(self) -> str | None:
-        """The address that uploads are posted to; None if the load is no upload."""
+    def front_door(self) -> str:
+        """The address that uploads are posted to."""
         door = self.system.load.upload
-        return self.filled(f"http://{{{door.to}}}{door.post}") if door is not None else None
+        return self.filled(f"http://{{{door.to}}}{door.post}")
 
     def filled(self, text: str, service: str | None = None) -> str:
         """``text`` with direct addresses and the run's names, and those of one service: its data folder, its group ….
