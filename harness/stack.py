@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 Fields = Mapping[str, object]
 State = Literal["absent", "starting", "ready", "paused", "exited"]
+MARK = "oneffect-fault"
+"""The header, its value a fault's name, on what that fault publishes: for people. A system may forward it, so nothing is
+told by it."""
+
 TopicPartition = tuple[str, int]
 """The topic by the system file's name, and the partition."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.errors import FaultError
 from harness.history.recorder import Recorder
-from harness.stack import Broker, Fields, Record, Redis, Stack
+from harness.stack import MARK, Broker, Fields, Record, Redis, Stack
 from harness.system import Model, System
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 Target = Literal["link", "replica", "service", "topic", "redis", "cut"]
 """What ``on:`` names; ``cut`` is a replica (then ``from:`` names what it is cut off), or a dependency."""
-
-HEADER = "oneffect-fault"
-"""The header, its value the fault's name, that a fault puts on what it publishes: for people, who read a topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,7 @@ class FaultContext:
         with self.recorder.operation(
             "publish", self.actor, fault=self.planned.id, injected=name, **fields
         ) as operation:
-            taken = await self.broker.publish(record, headers=[(HEADER, name.encode())])
+            taken = await self.broker.publish(record, headers=[(MARK, name.encode())])
             operation.ok(offset=taken.offset)
         return taken
 

@@ -17,11 +17,8 @@ from harness.observers.carried import Carried
 from harness.observers.identity import identity
 from harness.observers.spoiled import Spoiled
 from harness.pointer import pick
-from harness.stack import Fields, Record
+from harness.stack import MARK, Fields, Record
 from harness.system import Outcome, System, Where
-
-MARK = "oneffect-fault"
-"""The header that faults put on what they publish: for people. A system may forward it, so nothing is told by it."""
 
 
 class Reader(Protocol):

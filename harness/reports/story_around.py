@@ -16,15 +16,18 @@ if TYPE_CHECKING:
 def around(history: History) -> list[Moment]:
     """All of a run's, oldest first."""
     rows = history.sql("""
-        SELECT t, op, phase, name, target, fault, pid, exit_status FROM history
+        WITH deeds AS (SELECT DISTINCT actor FROM history WHERE op = 'service' AND contains(name, '#'))
+        SELECT t, op, phase, name, target, fault, pid, exit_status,
+               heals AND concat('fault:', fault) IN (SELECT actor FROM deeds) AS shown_by_replica
+        FROM history
         WHERE op = 'fault' AND phase <> 'armed' OR op = 'service' AND phase <> 'started' ORDER BY t, i
     """)
     return [_fault(row) if row["op"] == "fault" else _service(row) for row in rows]
 
 
 def _fault(row: Mapping[str, Any]) -> Moment:
-    # A kill is told in brief by the one that was killed.
-    brief = row["name"] if row["phase"] == "injected" and not row["name"].startswith("service.") else ""
+    # What a fault did to a replica until its heal is told in brief by that one: killed, ready again.
+    brief = row["name"] if row["phase"] == "injected" and not row["shown_by_replica"] else ""
     target = row["target"] or ""
     owner = target.partition("->")[0].partition("#")[0] if "->" in target or "#" in target else ""
     return Moment(row["t"], target, f"fault {row['fault']} {row['name']} {row['phase']}", brief, owner)

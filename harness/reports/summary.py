@@ -74,7 +74,7 @@ def _said(moment: Moment, story: Story) -> str:
 def _deeds(moments: Sequence[Moment]) -> Sequence[Moment]:
     """A consumer's part: from the event on, and of what was done to it only what it could still feel."""
     begin = next((n for n, one in enumerate(moments) if _deed(one)), 0)
-    part = [one for one in moments[begin:] if not one.brief.startswith("blob")]
+    part = [one for one in moments[begin:] if one.kind != "blob"]
     # The store may be heard of before the event is seen, and says that it was there.
     part = [one for n, one in enumerate(part) if one.brief != "published" or n == 0]
     last = max((n for n, one in enumerate(part) if _deed(one)), default=len(part))

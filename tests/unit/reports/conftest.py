@@ -75,7 +75,8 @@ RECORDS: list[dict[str, Any]] = [
     event(12.0, LOST, 0, upload_id="r1-0000000", raw_file_storage_id="c0ffee"),
     claim(12.031, LOST),
     fault(12.033, "injected"),
-    {"t": 12.034, "op": "service", "phase": "killed", "name": "essay_lifecycle#1", "pid": 7, "exit_status": -9},
+    {"t": 12.034, "op": "service", "phase": "killed", "name": "essay_lifecycle#1", "pid": 7, "exit_status": -9}
+    | {"actor": "fault:f1"},
     fault(12.04, "bit", evidence={"what": "it died", "before": {}, "after": {}}),
     fault(12.5, "healed"),
     event(12.6, TWICE, 1),
