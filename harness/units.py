@@ -1,4 +1,4 @@
-"""Durations, sizes, rates and shares as people write them in a scenario: ``250ms``, ``64KiB``, ``15/s``, ``20%``.
+"""Durations, bandwidths, rates and shares as people write them in a scenario: ``250ms``, ``64KiB/s``, ``15/s``, ``20%``.
 
 Each ``parse_*`` returns a plain number in the base unit (seconds, bytes, per second, 0 to 1) and raises
 ``ValueError`` with what is allowed; the ``Annotated`` types below let pydantic models take the same words.
@@ -22,11 +22,6 @@ _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 def parse_duration(text: object) -> float:
     """Seconds in ``"3s"``, ``"250ms"``, ``"2m"`` or ``"1h"``; a bare number is refused, for it hides its unit."""
     return _parse(text, _SECONDS, "a duration like 250ms, 3s or 2m")
-
-
-def parse_size(text: object) -> int:
-    """Bytes in ``"64KiB"``, ``"5MiB"`` or ``"100B"``."""
-    return int(_parse(text, _BYTES, "a size like 100B, 64KiB or 5MiB"))
 
 
 def parse_rate(text: object) -> float:
@@ -96,7 +91,6 @@ def _unless_number(parse: Callable[[object], float | str], form: object) -> Befo
 _SIZES = "B|KiB|MiB|GiB"
 
 Duration = Annotated[float, _unless_number(parse_duration, _text("ms|s|m|h", "3s", "250ms", "2m"))]
-Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=_text(_SIZES, "64KiB", "5MiB"))]
 Rate = Annotated[float, _unless_number(parse_rate, _text("/s", "15/s"))]
 Bandwidth = Annotated[
     int, BeforeValidator(parse_bandwidth, json_schema_input_type=_text(f"({_SIZES})/s", "64KiB/s", "1MiB/s"))

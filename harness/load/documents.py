@@ -14,50 +14,13 @@ from random import Random
 
 Make = Callable[[Random], bytes]
 
-_WORDS = [
-    "skolan",
-    "eleven",
-    "läraren",
-    "uppsats",
-    "århundrade",
-    "naïve",
-    "façade",
-    "Zürich",
-    "smörgås",
-    "history",
-    "argument",
-    "because",
-    "although",
-    "evidence",
-    "reader",
-    "paragraph",
-    "conclusion",
-    "therefore",
-    "winter",
-    "summer",
-    "river",
-    "mountain",
-    "öga",
-    "ålder",
-    "häst",
-    "garçon",
-    "élan",
-    "über",
-    "question",
-    "answer",
-    "writing",
-    "language",
-    "story",
-    "journey",
-    "morning",
-    "evening",
-    "number",
-    "letter",
-    "island",
-    "forest",
-    "castle",
-    "market",
-]
+_SOME = (
+    "skolan eleven läraren uppsats århundrade naïve façade Zürich smörgås history argument because "
+    "although evidence reader paragraph conclusion therefore winter summer river mountain öga ålder häst "
+    "garçon élan über question answer writing language story journey morning evening number letter island "
+    "forest castle market"
+)
+_WORDS = _SOME.split()
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _TOO_LONG = 60_000
 """Characters; the reference's limit is 50,000."""

@@ -139,10 +139,10 @@ class DockerStack(NativeStack):
         made.contain(self._box(str(self._system.services[place.service].image), place.data, run=place.names.run))
         return made
 
-    async def stop_services(self, *, graceful: bool = False) -> None:
+    async def stop_services(self) -> None:
         """End the run's services and remove their containers and data."""
         runs = {service.run for service in self.services.values() if isinstance(service, ContainedService)}
-        await super().stop_services(graceful=graceful)
+        await super().stop_services()
         for run in runs:
             await asyncio.to_thread(self._engine.remove, self.kept.token, f"oneffect.run={run}")
 

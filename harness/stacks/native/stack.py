@@ -184,14 +184,14 @@ class NativeStack:
             await self.stop_services()
             raise
 
-    async def stop_services(self, *, graceful: bool = False) -> None:
-        """End the run's services, with SIGKILL, which is quick, or by asking them to leave; their data go too.
+    async def stop_services(self) -> None:
+        """End the run's services, with SIGKILL, which is quick; their data go too.
 
         Where data are kept their files are copied first, and databases stay until the stack stops.
         """
         services = list(self.services.values())
         self.services.clear()
-        await _down(services, graceful=graceful)
+        await _down(services, graceful=False)
         if self._files is not None:
             if services:
                 await self._keep(SERVICES, self._files)
