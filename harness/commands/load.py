@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from harness.commands.options import Addresses, Out, Seed, StackName, SystemFile
+from harness.commands.options import Addresses, Out, Seed, StackName, SystemFile, Variant
 from harness.commands.places import scenario, shown, there
 from harness.commands.run import EXIT, drawn, reported
 from harness.errors import FileError, UsageError
@@ -47,9 +47,7 @@ def load(  # noqa: PLR0913, PLR0917 - one parameter an option
         int | None, typer.Option(metavar="PORT", min=1, max=65535, help="Show Locust's page on 127.0.0.1:PORT.")
     ] = None,
     system: SystemFile = None,
-    variant: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Run the system with this deliberate flaw.")
-    ] = None,
+    variant: Variant = None,
     seed: Seed = None,
     stack: StackName = "auto",
     addresses: Addresses = None,

@@ -18,6 +18,9 @@ SystemFile = Annotated[
 Seed = Annotated[
     int | None, typer.Option(metavar="N", min=0, help="What the plan is drawn from; random when not given.")
 ]
+Variant = Annotated[
+    str | None, typer.Option("--variant", metavar="NAME", help="Run the system with this deliberate flaw.")
+]
 StackName = Annotated[
     str, typer.Option("--stack", metavar="NAME", help="Where it runs: auto, native, docker or external.")
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from harness.commands.options import Addresses, Out, Seed, StackName, SystemFile
+from harness.commands.options import Addresses, Out, Seed, StackName, SystemFile, Variant
 from harness.commands.places import scenario
 from harness.errors import UsageError
 from harness.session.directory import out_folder
@@ -33,9 +33,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
         list[str], typer.Argument(metavar="SCENARIO", help="Scenario files, or names of files in scenarios/.")
     ],
     system: SystemFile = None,
-    variant: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Run the system with this deliberate flaw.")
-    ] = None,
+    variant: Variant = None,
     seed: Seed = None,
     stack: StackName = "auto",
     addresses: Addresses = None,

@@ -10,6 +10,7 @@ from typing import Final
 
 from rich.text import Text
 
+from harness.reports import said
 from harness.reports.document import Document
 from harness.reports.terminal import in_all, report, text
 
@@ -85,9 +86,7 @@ class Case:
         """One line that says why it did not pass; empty if it did."""
         if self.document is None:
             return f"could not be run: {self.error.partition(chr(10))[0][:LONGEST]}"
-        expected = self.document["expected"]
-        wanted = " with ".join(filter(None, [expected["verdict"], ", ".join(expected["find"])]))
-        unexpected = [] if self.as_expected else [f"{self._came_out()}, expected {wanted}"]
+        unexpected = [] if self.as_expected else [f"{self._came_out()}, expected {said.expected(self.document)}"]
         return "; ".join([*unexpected, *self.regressions])
 
     def report(self, took: str = "") -> Iterator[Text]:
@@ -107,14 +106,13 @@ class Case:
         """A row below COLUMNS."""
         if self.document is None:
             return (self.scenario, self.variant or REFERENCE, "error", *[""] * 4, f"{self.seconds:.1f}", "")
-        faults = self.document["faults"]
         return (
             self.scenario,
             self.variant or REFERENCE,
             self.verdict,
             self.document["expected"]["verdict"],
             self.document["figures"]["operations"],
-            f"{sum(self.bitten.values())} of {len(faults)}" if faults else "none",
+            said.bitten(self.document["faults"]),
             self._found() or "nothing",
             f"{self.seconds:.1f}",
             self.directory.name,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from harness.errors import FileError
+from harness.reports import said
 from harness.reports.html_scale import bands
 from harness.reports.html_story import anomalies
 from harness.reports.html_tag import Html, join, tag
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from harness.reports.document import Document, Templates
 
 _FAULTS: Final = 200
-_WORST: Final = ["invalid", "unknown", "valid", None]
 
 
 def write(path: Path, history: History, document: Document, templates: Templates) -> None:
@@ -71,8 +71,7 @@ def page(history: History, document: Document, templates: Templates, *, run: str
 def _head(document: Document) -> Html:
     """The verdict, and what proves it."""
     verdict = str(document["verdict"])
-    expected = document["expected"]
-    wanted = " with ".join(filter(None, [expected["verdict"], ", ".join(expected["find"])]))
+    wanted = said.expected(document)
     notes = [
         tag("p", f"As expected: {wanted}.", class_="note")
         if document["as_expected"]
@@ -91,25 +90,17 @@ def _head(document: Document) -> Html:
 
 
 def _proof(document: Document) -> Iterator[Html]:
-    bad = [one for one in document["findings"] if one["anomalies"] or one["error"]]
-    for finding in sorted(bad, key=lambda one: _WORST.index(one["verdict"])):
-        counts = [f"{name} {_of(one['count'], finding['judged'])}" for name, one in finding["anomalies"].items()]
-        failed = [f"the checker failed: {finding['error']}"] if finding["error"] else []
-        yield tag("p", tag("strong", finding["checker"]), f": {', '.join([*counts, *failed])}", class_="lead")
+    bad = said.bad(document)
+    for finding in bad:
+        yield tag("p", tag("strong", finding["checker"]), f": {said.counts(finding)}", class_="lead")
         told = next((told for one in finding["anomalies"].values() for told in one["told"]), None)
         if told is not None:
             yield tag("p", told["story"] or told["said"], class_="proof")
     if bad:
         return
-    judged = ", ".join(f"{one['checker']} ({one['judged']} judged)" for one in document["findings"])
-    yield tag("p", judged or "no checker applies to this system", class_="lead")
+    yield tag("p", said.judged(document), class_="lead")
     if document["faults"]:
-        bitten = sum("bit" in one for one in document["faults"])
-        yield tag("p", f"{bitten} of {len(document['faults'])} faults met the system's own traffic.", class_="proof")
-
-
-def _of(count: int, judged: int) -> str:
-    return f"{count} of {judged}" if judged >= count else str(count)
+        yield tag("p", f"{said.bitten(document['faults'])} faults met the system's own traffic.", class_="proof")
 
 
 def _figures(document: Document) -> Html:
@@ -120,7 +111,7 @@ def _figures(document: Document) -> Html:
         ("refused", figures["refused"]),
         ("unknown", figures["unknown"]),
         ("under a fault", f"{figures['under_fault']:.0%}"),
-        ("faults bitten", f"{sum('bit' in one for one in faults)} of {len(faults)}" if faults else "none"),
+        ("faults bitten", said.bitten(faults)),
         ("events", figures["events"]),
         ("effects", figures["effects"]),
         ("seconds recorded", f"{figures['duration']:.1f}"),

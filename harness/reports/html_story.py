@@ -12,6 +12,7 @@ from harness.reports.html_lanes import Lives, diagram, lives, numbers
 from harness.reports.html_scale import Band
 from harness.reports.html_tag import Html, join, tag
 from harness.reports.moment import Moment, seconds
+from harness.reports.said import of as said_of
 from harness.reports.short import shorts
 from harness.reports.story import Story, Subject, tell_all
 from harness.reports.summary import brief, named, owner, subject
@@ -71,11 +72,10 @@ def _anomaly(  # noqa: PLR0913, PLR0917 - what there is to say about one
 ) -> Html:
     rows = anomaly["rows"][:most]
     more = anomaly["count"] - len(rows)
-    of = f" of {finding['judged']}" if finding["judged"] >= anomaly["count"] else ""
     word = "warning" if which == "warnings" else finding["verdict"]
     return tag(
         "section",
-        tag("h3", name, " ", tag("span", f"{anomaly['count']}{of}", class_="count")),
+        tag("h3", name, " ", tag("span", said_of(anomaly["count"], finding["judged"]), class_="count")),
         tag("p", join(tag("span", word, class_=f"badge {word}"), " ", finding["checker"]), class_="from"),
         *(_row(shown, row, name, said(template, row)) for row in rows),
         tag("p", f"… and {more} more, in verdict.json", class_="more") if more > 0 else None,

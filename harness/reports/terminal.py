@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.reports import said
 from harness.reports.moment import seconds
 from harness.reports.story import Story
 from harness.reports.untrusted import shown
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from harness.reports.document import Document
-
-_ORDER: Final = ["invalid", "unknown", "valid", None]
 
 _UNBROKEN: Final = 1000
 """Columns where there is no terminal to have any."""
@@ -100,25 +99,16 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 def _found(document: Document, directory: Path, most: int | None) -> Iterator[Text]:
     head = f"{document['label']}  seed {document['seed']}"
-    bad = [one for one in document["findings"] if one["anomalies"] or one["error"]]
-    for finding in sorted(bad, key=lambda one: _ORDER.index(one["verdict"])):
-        counts = [
-            f"{name} {_of(anomaly['count'], finding['judged'])}" for name, anomaly in finding["anomalies"].items()
-        ]
-        failed = [f"the checker failed: {finding['error']}"] if finding["error"] else []
-        yield _verdict(finding["verdict"], head, f"{finding['checker']}: {', '.join([*counts, *failed])}")
+    bad = said.bad(document)
+    for finding in bad:
+        yield _verdict(finding["verdict"], head, f"{finding['checker']}: {said.counts(finding)}")
         for name, anomaly in finding["anomalies"].items():
             yield from _evidence(name, anomaly, most)
             if named := [told for told in anomaly["told"] if "id" in told]:
                 show = shlex.join(["oneffect", "show", str(directory), f"--{named[0]['kind']}", named[0]["short"]])
                 yield _line(f"  story: {show}    again: {document['again']}", "cyan")
     if not bad:
-        judged = ", ".join(f"{one['checker']} ({one['judged']} judged)" for one in document["findings"])
-        yield _verdict(document["verdict"], head, judged or "no checker applies to this system")
-
-
-def _of(count: int, judged: int) -> str:
-    return f"{count} of {judged}" if judged >= count else str(count)
+        yield _verdict(document["verdict"], head, said.judged(document))
 
 
 def _evidence(name: str, anomaly: Mapping[str, Any], most: int | None) -> Iterator[Text]:
@@ -135,12 +125,10 @@ def _evidence(name: str, anomaly: Mapping[str, Any], most: int | None) -> Iterat
 
 
 def _unexpected(document: Document) -> Iterator[Text]:
-    expected = document["expected"]
-    wanted = " with ".join(filter(None, [expected["verdict"], ", ".join(expected["find"])]))
     if not document["as_expected"]:
-        yield _line(f"  not as expected: the scenario expects {wanted}", "bold red")
+        yield _line(f"  not as expected: the scenario expects {said.expected(document)}", "bold red")
     elif document["verdict"] != "valid":
-        yield _line(f"  as expected: {wanted}", "green")
+        yield _line(f"  as expected: {said.expected(document)}", "green")
     if not document["complete"]:
         yield _line("  the history ends before the run did", "yellow")
 
@@ -157,13 +145,13 @@ def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
     for fault in faults:
         bit = fault.get("bit")
         what = _what(fault["evidence"].get("bit"), str(fault["target"]))
-        said = f"bit {bit:.3f} s{what}" if bit is not None else "never bit" + (", armed" if "armed" in fault else "")
+        told = f"bit {bit:.3f} s{what}" if bit is not None else "never bit" + (", armed" if "armed" in fault else "")
         if "error" in fault:
-            said += f" ({fault['error']})"
+            told += f" ({fault['error']})"
         healed = f", healed {fault['healed']:.3f} s" if "healed" in fault else ""
         injected = f"injected {fault['injected']:.3f} s, " if "injected" in fault else ""
         yield _line(
-            f"  {fault['name']} {fault['target'] or ''}: {injected}{said}{healed}",
+            f"  {fault['name']} {fault['target'] or ''}: {injected}{told}{healed}",
             "" if bit is not None else "yellow",
         )
 
