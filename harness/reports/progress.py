@@ -33,7 +33,7 @@ class Board:
             self._live = Live(SpinnerColumn(), text, TimeElapsedColumn(), console=console, transient=True)
 
     def line(self, label: str) -> Line:
-        """A new line; it is a ``harness.run.Progress``."""
+        """A new line; it is a ``harness.session.stacks.Progress``."""
         return Line(self, label, self._live.add_task(shown(label), total=None) if self._live is not None else None)
 
     def say(self, text: str) -> None:
