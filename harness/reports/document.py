@@ -45,14 +45,19 @@ def write(
     text = orjson.dumps(
         document(history, findings, verdict, templates or {}), default=str, option=orjson.OPT_INDENT_2
     )
+    write_whole(path, text + b"\n")
+    made: Document = orjson.loads(text)
+    return made
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a report in one piece; FileError if it cannot be."""
     partial = path.with_name(f".{path.name}")
     try:
-        partial.write_bytes(text + b"\n")
+        partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
         raise FileError(f"cannot be written: {error.strerror}", path=str(path)) from error
-    made: Document = orjson.loads(text)
-    return made
 
 
 def read(directory: Path) -> Document:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from harness.errors import FileError
 from harness.reports import said
+from harness.reports.document import write_whole
 from harness.reports.html_scale import bands
 from harness.reports.html_story import anomalies
 from harness.reports.html_tag import Html, join, tag
@@ -30,12 +30,7 @@ _FAULTS: Final = 200
 
 def write(path: Path, history: History, document: Document, templates: Templates) -> None:
     """Write a run's report.html from its verdict.json and its history, in one piece."""
-    partial = path.with_name(f".{path.name}")
-    try:
-        partial.write_text(page(history, document, templates, run=path.parent.resolve().name), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise FileError(f"cannot be written: {error.strerror}", path=str(path)) from error
+    write_whole(path, page(history, document, templates, run=path.parent.resolve().name).encode())
 
 
 def page(history: History, document: Document, templates: Templates, *, run: str) -> str:
