@@ -11,6 +11,8 @@ from harness.stack import RunNames
 from harness.system import System
 
 _SPEC = spec_from_file_location("compose", Path(__file__).parents[3] / "docs" / "compose.py")
+assert _SPEC is not None
+assert _SPEC.loader is not None
 compose = module_from_spec(_SPEC)
 _SPEC.loader.exec_module(compose)
 
