@@ -132,7 +132,7 @@ def test_null_removes_what_is_extended(tmp_path: Path) -> None:
     [
         ("services: {shop: {command: null}}\n", r"more\.yaml:2: services\.shop: a service has a command"),
         ("\nservices: {shop: {replicas: 0}}\n", r"more\.yaml:3: services\.shop\.replicas: "),
-        ("load: {upload: null}\n", r"more\.yaml:2: load: a load is either"),
+        ("load: {upload: null}\n", r"more\.yaml:2: load\.upload: is missing"),
         ("\nload: []\n", r"more\.yaml:3: load: "),
     ],
 )
