@@ -71,7 +71,7 @@ async def execute(plan: Plan, stacks: Stacks, *, progress: Progress) -> Case:
 async def run(plan: Plan, *, out: Path, stack: Stack, progress: Progress) -> Result:
     """Execute a plan on a stack that runs, and runs on afterwards, and judge it; its directory is made under ``out``."""
     async with opened(plan, stack, out) as session:
-        await _Stage(plan, session, progress).play()
+        await _LiveRun(plan, session, progress).play()
     progress.step("judging")
     # In a thread: another run may be under way on this loop, and its load keeps its times.
     return await asyncio.to_thread(judge_directory, session.directory)
@@ -103,8 +103,8 @@ class _Turn:
     position: float = 0.0
 
 
-class _Stage:
-    """One run's moving parts, on a stack that runs."""
+class _LiveRun:
+    """One run under way on a running stack."""
 
     def __init__(self, plan: Plan, session: Session, progress: Progress) -> None:
         from harness.clients.http import HttpClient

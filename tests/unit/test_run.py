@@ -86,19 +86,19 @@ async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
     async def at_once(_: object, moment: object) -> None:
         pass
 
-    async def only_faults(stage: Any) -> None:
+    async def only_faults(live_run: Any) -> None:
         logging.getLogger("aiokafka").warning("AUTH in-the-config was refused")
-        stage._over = True
+        live_run._over = True
         for planned in plan.faults:
-            await stage._fault(planned)
-        await stage._http.close()
+            await live_run._fault(planned)
+        await live_run._http.close()
         raise StackError("all faults were tried")
 
     async def fails(*_: object, **__: object) -> None:
         raise FaultError("AUTH in-the-config was refused")
 
     monkeypatch.setattr("harness.session.session.Redaction", counted)
-    monkeypatch.setattr("harness.run._Stage.play", only_faults)
+    monkeypatch.setattr("harness.run._LiveRun.play", only_faults)
     monkeypatch.setattr("harness.session.live.LiveSystem.connect", connected)
     monkeypatch.setattr("harness.load.uploads.Load.reached", at_once)
     monkeypatch.setattr("harness.faults.apply.apply", fails)
@@ -114,7 +114,7 @@ async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
 
 async def test_an_outcome_that_is_seen_closes_a_batch_whose_upload_had_no_answer() -> None:
     from harness.observers.watch import Watch
-    from harness.run import _Stage
+    from harness.run import _LiveRun
 
     tally = Tally(1)
     topics: Any = SimpleNamespace(on_outcome=None, awaited=Awaited([]))
@@ -122,10 +122,10 @@ async def test_an_outcome_that_is_seen_closes_a_batch_whose_upload_had_no_answer
     watch._topics = topics
     asked: list[tuple[str, str]] = []
     watch.asked = lambda of, key: asked.append((of, key))
-    stage: Any = SimpleNamespace(
+    live_run: Any = SimpleNamespace(
         _load=SimpleNamespace(tally=tally), _watch=watch, _again=SimpleNamespace(drawn=SimpleNamespace(note=None))
     )
-    _Stage._join(stage)
+    _LiveRun._join(live_run)
     tally.note("unknown", "u1", batch="g0", acceptable=True, raw=None, sha256="")
     assert asked == []
     topics.on_outcome("u1")
@@ -150,32 +150,32 @@ class Moment(StandIn):
 
 
 async def test_a_fault_that_waits_for_its_turn_keeps_those_after_it_at_their_distance() -> None:
-    from harness.run import _Stage, _Turn
+    from harness.run import _LiveRun, _Turn
 
     first, second, other = (Moment(name, at) for name, at in (("f1", "20%"), ("f2", "30%"), ("f3", 1.0)))
-    stage: Any = SimpleNamespace(
+    live_run: Any = SimpleNamespace(
         _plan=SimpleNamespace(faults=[second, first, other]),
         _turns={name: _Turn() for name in ("f1", "f2", "f3")},
         _load=Load(),
         _over=False,
     )
-    waiting = asyncio.create_task(_Stage._in_turn(stage, second))
-    stage._load.at = 60.0
+    waiting = asyncio.create_task(_LiveRun._in_turn(live_run, second))
+    live_run._load.at = 60.0
     await asyncio.sleep(0.1)
     assert not waiting.done(), "the first has not begun, and seconds are no per cent"
-    _Stage._begins(stage, first)
+    _LiveRun._begins(live_run, first)
     await asyncio.sleep(0.1)
     assert not waiting.done(), "it follows ten per cent after the first"
-    stage._load.at = 70.0
+    live_run._load.at = 70.0
     await asyncio.wait_for(waiting, 20)
 
 
 async def test_nobody_waits_for_a_load_that_is_over() -> None:
-    from harness.run import _Stage, _Turn
+    from harness.run import _LiveRun, _Turn
 
     first, second = Moment("f1", 1.0), Moment("f2", 90.0)
-    stage: Any = SimpleNamespace(
+    live_run: Any = SimpleNamespace(
         _plan=SimpleNamespace(faults=[first, second]), _turns={"f1": _Turn(), "f2": _Turn()}, _load=Load(), _over=True
     )
-    _Stage._begins(stage, first)
-    await asyncio.wait_for(_Stage._in_turn(stage, second), 20)
+    _LiveRun._begins(live_run, first)
+    await asyncio.wait_for(_LiveRun._in_turn(live_run, second), 20)

@@ -259,20 +259,20 @@ async def test_the_load_goes_on_until_all_was_asked_for_again(
             told.append("load over")
             self.answered.set()
 
-    async def under_load(stage: Any) -> None:
-        load = stage._load = Load()
+    async def under_load(live_run: Any) -> None:
+        load = live_run._load = Load()
 
         async def ask(row: int) -> int:
             await load.answered.wait()
             told.append(f"asked {row}")
             return 1
 
-        monkeypatch.setattr(stage._again, "ask", ask)
-        await stage._load_under_faults()
-        await stage._http.close()
+        monkeypatch.setattr(live_run._again, "ask", ask)
+        await live_run._load_under_faults()
+        await live_run._http.close()
         raise StackError("enough")
 
-    monkeypatch.setattr("harness.run._Stage.play", under_load)
+    monkeypatch.setattr("harness.run._LiveRun.play", under_load)
     monkeypatch.setattr("harness.session.live.LiveSystem.connect", connected)
     with pytest.raises(StackError, match="enough"):
         await run(plan, out=tmp_path / "runs", stack=Stack(), progress=Progress())
