@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from harness.observers.kept import Kept
+from harness.observers.disk_map import DiskMap
 
 if TYPE_CHECKING:
     from harness.system import Outcome
@@ -25,7 +25,7 @@ class Awaited:
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         self._outcomes = outcomes
         self._waiting: list[set[str]] = [set() for _ in outcomes]
-        self._answered = [Kept() for _ in outcomes]
+        self._answered = [DiskMap() for _ in outcomes]
         """Key -> what tells its outcomes apart, one after the other."""
         self._more: list[Counter[str]] = [Counter() for _ in outcomes]
         """Key -> how many outcomes it must have beyond the first."""

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Protocol
 
 from harness.clients.http import Blob
-from harness.observers.kept import Kept
+from harness.observers.disk_map import DiskMap
 from harness.stack import Fields
 
 _TOGETHER = 8
@@ -32,7 +32,7 @@ class Blobs:
         self._http = http
         self._url = url
         self._now = now
-        self._named = Kept()
+        self._named = DiskMap()
         """Each with its SHA-256, where it is known."""
         self._asked: list[tuple[str, str]] = []
 

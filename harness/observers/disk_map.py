@@ -19,7 +19,7 @@ _KEEP: Final = (
 )
 
 
-class Kept:
+class DiskMap:
     """Strings, each with some bytes or none, in a file without a name that goes with ``close`` or the process."""
 
     def __init__(self) -> None:
