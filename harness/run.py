@@ -156,12 +156,12 @@ class _LiveRun:
 
     def _join(self) -> None:
         """Have the load and the observers tell one another what must follow, and what has."""
-        tally = self._load.tally
-        tally.on_asked = self._watch.asked
-        tally.on_acknowledged = self._watch.acknowledged
-        tally.on_taken = self._again.drawn.note
-        tally.has_outcome = self._watch.has_outcome
-        self._watch.on_outcome(tally.outcome)
+        answers = self._load.answers
+        answers.on_asked = self._watch.asked
+        answers.on_acknowledged = self._watch.acknowledged
+        answers.on_taken = self._again.drawn.note
+        answers.has_outcome = self._watch.has_outcome
+        self._watch.on_outcome(answers.outcome)
 
     def _observers(self) -> list[Coroutine[object, object, None]]:
         from harness.observers.claims import listen
@@ -199,8 +199,8 @@ class _LiveRun:
             deadline=self._plan.scenario.drain,
             patience=PATIENCE,
             spoil=self._watch.spoiled.note,
-            begun=lambda: self._load.tally.begun,
-            under_way=lambda: self._load.tally.begun - self._load.tally.ended,
+            begun=lambda: self._load.answers.begun,
+            under_way=lambda: self._load.answers.begun - self._load.answers.ended,
         )
         self._progress.note(f"{planned.fault.name} on {planned.target}")
         try:
@@ -249,7 +249,7 @@ class _LiveRun:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE
-        while not self._load.tally.acknowledged and loop.time() < deadline:
+        while not self._load.answers.acknowledged and loop.time() < deadline:
             await asyncio.sleep(0.02)
 
     async def _come_to_rest(self, deadline: float) -> None:

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from harness.clients import commands
 from harness.clients.http import HttpClient
+from harness.load.answers import REFUSED
 from harness.load.locust_load import environment
-from harness.load.tally import REFUSED
 from harness.system import PLACEHOLDER, REPLAYED, REPROCESSED, Request
 
 NO: Final = REFUSED | {404, 409}

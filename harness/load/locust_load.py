@@ -22,7 +22,7 @@ import orjson
 from harness.errors import FileError, StackError
 from harness.history.merge import Joint
 from harness.history.part import PATTERN, Clock, Part
-from harness.load.tally import Tally
+from harness.load.answers import Answers
 from harness.load.target import VARIABLE, Target, machine
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class LocustLoad:
         self._recorder = recorder
         self._folder = folder
         self._url = ""
-        self.tally = Tally(shape.batch)
+        self.answers = Answers(shape.batch)
         self._started = asyncio.Event()
         self._at = 0.0
         self._busy = False
@@ -230,7 +230,7 @@ class LocustLoad:
                 self._recorder.record("load", "ended", "load", worker=part.worker)
 
     def _note(self, record: Mapping[str, Any]) -> None:
-        self.tally.note(
+        self.answers.note(
             record["phase"],
             record["upload_id"],
             batch=record.get("batch"),

@@ -32,8 +32,8 @@ from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
 from harness.errors import OneffectError
 from harness.history.part import PartRecorder
+from harness.load.answers import end_of
 from harness.load.documents import ACCEPTED, LARGE, REJECTED, Document, make
-from harness.load.tally import end_of
 from harness.load.target import Target, find_target, machine
 from harness.pointer import pick
 

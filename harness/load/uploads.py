@@ -9,8 +9,8 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from harness.load.answers import Answers, end_of
 from harness.load.schedule import Planned, document, schedule
-from harness.load.tally import Tally, end_of
 from harness.pointer import pick
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MOST = 5
 
 
 class Load:
-    """One run's load: ``open`` names the front door, ``run`` sends everything, ``tally`` is what was answered.
+    """One run's load: ``open`` names the front door, ``run`` sends everything, ``answers`` is what was answered.
 
     ``reached`` waits for a moment of the load. Ids of uploads and batches begin with the run's id, so that runs never
     share a key.
@@ -38,7 +38,7 @@ class Load:
         self._recorder = recorder
         self._url = ""
         self._http: HttpClient
-        self.tally = Tally(shape.batch)
+        self.answers = Answers(shape.batch)
         self._seed = seed
         self._ready: list[Document] = []
         self._begun = 0
@@ -109,7 +109,7 @@ class Load:
 
     async def _once(self, upload_id: str, batch: str, content: Document) -> bool:
         """One try; False if the answer leaves it unknown."""
-        self.tally.begun += 1
+        self.answers.begun += 1
         digest = hashlib.sha256(content.content).hexdigest()
         told = {"batch": batch} if self._door.batches else {}
         with self._recorder.operation(
@@ -144,7 +144,7 @@ class Load:
                 operation.fail(upload_id=upload_id, status=answer.status, error=answer.error)
             else:
                 operation.unknown(upload_id=upload_id, status=answer.status, error=answer.error)
-        self.tally.note(
+        self.answers.note(
             phase,
             upload_id,
             batch=told.get("batch"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import FaultError, StackError
-from harness.load.tally import Tally
+from harness.load.answers import Answers
 from harness.observers.awaited import Awaited
 from harness.plan import make_plan
 from harness.redaction import Redaction
@@ -116,17 +116,17 @@ async def test_an_outcome_that_is_seen_closes_a_batch_whose_upload_had_no_answer
     from harness.observers.watch import Watch
     from harness.run import _LiveRun
 
-    tally = Tally(1)
+    answers = Answers(1)
     topics: Any = SimpleNamespace(on_outcome=None, awaited=Awaited([]))
     watch = Watch.__new__(Watch)
     watch._topics = topics
     asked: list[tuple[str, str]] = []
     watch.asked = lambda of, key: asked.append((of, key))
     live_run: Any = SimpleNamespace(
-        _load=SimpleNamespace(tally=tally), _watch=watch, _again=SimpleNamespace(drawn=SimpleNamespace(note=None))
+        _load=SimpleNamespace(answers=answers), _watch=watch, _again=SimpleNamespace(drawn=SimpleNamespace(note=None))
     )
     _LiveRun._join(live_run)
-    tally.note("unknown", "u1", batch="g0", acceptable=True, raw=None, sha256="")
+    answers.note("unknown", "u1", batch="g0", acceptable=True, raw=None, sha256="")
     assert asked == []
     topics.on_outcome("u1")
     assert asked == [("batch", "g0")]

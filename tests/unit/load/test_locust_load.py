@@ -114,9 +114,9 @@ async def until(true: Callable[[], bool]) -> None:
 async def test_every_request_is_an_operation_of_the_history(bench: Bench, door: Door) -> None:
     blobs: list[str] = []
     load = bench.load(door)
-    load.tally.on_acknowledged = lambda raw, _: blobs.append(raw)
+    load.answers.on_acknowledged = lambda raw, _: blobs.append(raw)
     asked: list[tuple[str, str]] = []
-    load.tally.on_asked = lambda of, key: asked.append((of, key))
+    load.answers.on_asked = lambda of, key: asked.append((of, key))
     await load.run()
     invokes, ends = bench.records("upload", "invoke"), bench.records("upload", "ok", "unknown")
     assert len(door.keys) > 5

@@ -53,7 +53,7 @@ class Door(StandIn):
 def asked_of(load: Load) -> list[tuple[str, str]]:
     """What the load will have said must have its outcome."""
     asked: list[tuple[str, str]] = []
-    load.tally.on_asked = lambda of, key: asked.append((of, key))
+    load.answers.on_asked = lambda of, key: asked.append((of, key))
     return asked
 
 
@@ -64,7 +64,7 @@ async def drive(*answers: Answer, uploads: int = 1, retries: int = 0) -> tuple[T
     tape, door, blobs = Tape(), Door(*answers), []
     load = Load(shape, DOOR, run="r1", seed=1, recorder=tape)
     load.open(door, "http://front")
-    load.tally.on_acknowledged = lambda storage_id, _: blobs.append(storage_id)
+    load.answers.on_acknowledged = lambda storage_id, _: blobs.append(storage_id)
     load.prepare()
     await load.run()
     return tape, door, load, blobs
@@ -73,7 +73,7 @@ async def drive(*answers: Answer, uploads: int = 1, retries: int = 0) -> tuple[T
 async def test_an_acknowledged_upload_names_its_blob() -> None:
     tape, door, load, blobs = await drive(Answer(202, {"raw": "abc"}))
     assert tape.ends == [("r1-0000000", "ok")]
-    assert load.tally.acknowledged == 1
+    assert load.answers.acknowledged == 1
     assert blobs == ["abc"]
     assert tape.batches == [None]
     assert door.fields == [{}]
@@ -83,21 +83,21 @@ async def test_an_acknowledged_upload_names_its_blob() -> None:
 async def test_only_an_answer_that_says_no_is_a_failure(status: int) -> None:
     tape, _, load, _ = await drive(Answer(status), retries=3)
     assert tape.ends == [("r1-0000000", "fail")]
-    assert not load.tally.acknowledged
+    assert not load.answers.acknowledged
 
 
 @pytest.mark.parametrize("status", [None, 500, 503, 404, 200])
 async def test_anything_else_is_unknown(status: int | None) -> None:
     tape, _, load, _ = await drive(Answer(status))
     assert tape.ends == [("r1-0000000", "unknown")]
-    assert not load.tally.acknowledged
+    assert not load.answers.acknowledged
 
 
 async def test_an_unknown_upload_is_sent_again_under_its_key() -> None:
     tape, door, load, _ = await drive(Answer(503), Answer(None), Answer(202, {"raw": "abc"}), retries=5)
     assert [phase for _, phase in tape.ends] == ["unknown", "unknown", "ok"]
     assert len(set(door.keys)) == 1
-    assert load.tally.acknowledged == 1
+    assert load.answers.acknowledged == 1
 
 
 async def test_a_share_of_the_load_is_reached_when_so_many_have_begun() -> None:

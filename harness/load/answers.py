@@ -20,7 +20,7 @@ def end_of(status: int | None, door: UploadLoad) -> Literal["ok", "fail", "unkno
     return "fail" if status in REFUSED else "unknown"
 
 
-class Tally:
+class Answers:
     """Tells what must have its outcome, and keeps of it only batches that are not whole yet: a long load has very many.
 
     ``on_asked`` is told "upload" or "batch" and its id: a batch once all its uploads are acknowledged, or their outcomes

@@ -1,20 +1,20 @@
 """When a batch must have its outcome."""
 
-from harness.load.tally import Tally
+from harness.load.answers import Answers
 
 
-def tally() -> tuple[Tally, list[tuple[str, str]]]:
-    made, asked = Tally(2), []
+def answers() -> tuple[Answers, list[tuple[str, str]]]:
+    made, asked = Answers(2), []
     made.on_asked = lambda of, key: asked.append((of, key))
     return made, asked
 
 
-def note(made: Tally, phase: str, upload: str) -> None:
+def note(made: Answers, phase: str, upload: str) -> None:
     made.note(phase, upload, batch="g0", acceptable=True, raw=None, sha256="")
 
 
 def test_a_batch_is_asked_for_once_all_its_uploads_are_acknowledged() -> None:
-    made, asked = tally()
+    made, asked = answers()
     note(made, "ok", "u0")
     assert asked == [("upload", "u0")]
     note(made, "ok", "u1")
@@ -22,7 +22,7 @@ def test_a_batch_is_asked_for_once_all_its_uploads_are_acknowledged() -> None:
 
 
 def test_an_outcome_seen_after_the_answer_failed_to_come_is_as_good() -> None:
-    made, asked = tally()
+    made, asked = answers()
     note(made, "ok", "u0")
     note(made, "unknown", "u1")
     assert ("batch", "g0") not in asked
@@ -32,7 +32,7 @@ def test_an_outcome_seen_after_the_answer_failed_to_come_is_as_good() -> None:
 
 
 def test_and_so_is_one_that_was_seen_before() -> None:
-    made, asked = tally()
+    made, asked = answers()
     made.has_outcome = lambda upload: upload == "u1"
     note(made, "ok", "u0")
     note(made, "unknown", "u1")
@@ -40,7 +40,7 @@ def test_and_so_is_one_that_was_seen_before() -> None:
 
 
 def test_an_upload_without_either_keeps_its_batch_open() -> None:
-    made, asked = tally()
+    made, asked = answers()
     note(made, "ok", "u0")
     note(made, "unknown", "u1")
     note(made, "fail", "u2")
