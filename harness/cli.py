@@ -30,7 +30,7 @@ from harness.errors import OneffectError
 P = ParamSpec("P")
 
 OWN_MISTAKE: Final = 3
-"""Exit code after an error nobody foresaw: what was run, if anything, is unknown."""
+"""Exit code after an unforeseen error: what ran, if anything, is unknown."""
 
 app: Final = typer.Typer(
     name="oneffect",
@@ -42,8 +42,8 @@ app: Final = typer.Typer(
 )
 
 
-def _said(command: Callable[P, None]) -> Callable[P, None]:
-    """The command, with each error as one message and its exit code."""
+def _guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Wrap a command: each error becomes one message and an exit code."""
 
     @wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -59,15 +59,15 @@ def _said(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(error.exit_code) from None
         except (typer.Exit, typer.Abort):
             raise
-        except Exception:  # noqa: BLE001 - a fault of this program's own must not look like a verdict
-            typer.echo(f"oneffect: this is a mistake in oneffect itself\n{traceback.format_exc()}", err=True)
+        except Exception:  # noqa: BLE001 - a bug of this program must not look like a verdict
+            typer.echo(f"oneffect: this is a bug in oneffect itself\n{traceback.format_exc()}", err=True)
             raise typer.Exit(OWN_MISTAKE) from None
 
     return guarded
 
 
-def _version(*, wanted: bool) -> None:
-    if wanted:
+def _version(*, requested: bool) -> None:
+    if requested:
         typer.echo(f"oneffect {version('oneffect')}")
         raise typer.Exit
 
@@ -77,29 +77,31 @@ def oneffect(
     *,
     _: Annotated[
         bool,
-        typer.Option("--version", callback=lambda value: _version(wanted=value), is_eager=True, help="The version."),
+        typer.Option(
+            "--version", callback=lambda value: _version(requested=value), is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Runs an event-driven system under real faults and proves that each event had exactly one effect."""
 
 
-app.command("setup")(_said(setup))
-app.command("doctor")(_said(doctor))
-app.command("run")(_said(run))
-app.command("load")(_said(load))
-app.command("merge")(_said(merge))
-app.command("check")(_said(check))
-app.command("show")(_said(show))
-app.command("list")(_said(listing))
-app.command("schema")(_said(schema))
-app.command("demo")(_said(demo))
-app.command("gate")(_said(gate))
-app.command("up")(_said(up))
-app.command("inject")(_said(inject))
+app.command("setup")(_guarded(setup))
+app.command("doctor")(_guarded(doctor))
+app.command("run")(_guarded(run))
+app.command("load")(_guarded(load))
+app.command("merge")(_guarded(merge))
+app.command("check")(_guarded(check))
+app.command("show")(_guarded(show))
+app.command("list")(_guarded(listing))
+app.command("schema")(_guarded(schema))
+app.command("demo")(_guarded(demo))
+app.command("gate")(_guarded(gate))
+app.command("up")(_guarded(up))
+app.command("inject")(_guarded(inject))
 
 
 def main() -> None:
-    """The entry point."""
+    """Run the command line."""
     try:
         app()
     except KeyboardInterrupt:

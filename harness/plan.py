@@ -1,4 +1,4 @@
-"""Resolves scenario, system, variant and seed into what will happen, and refuses what cannot. Starts nothing."""
+"""Resolves scenario, system, variant and seed into a plan, and refuses what cannot work. Starts nothing."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from harness.stacks import TABLE as STACKS
 from harness.system import System, UploadLoad, checks
 
 LARGEST_SEED = 2**53 - 1
-"""Canonical JSON has no larger integers."""
+"""The largest integer of canonical JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemPlan:
-    """A system that will be up, resolved and checked: a plan without a scenario.
+    """A resolved and checked system to hold up: a plan without a scenario.
 
-    ``document`` is all of the plan as JSON values, without secrets. ``seed`` is what faults draw from.
+    ``document`` is the whole plan as JSON values, without secrets. ``seed`` is the source of the faults' randomness.
     """
 
     runs: ClassVar[bool] = False
-    """Whether it ends by itself, and is judged."""
+    """Whether it ends by itself and is judged."""
     system: System
     system_path: Path
     variant: str | None
@@ -43,44 +43,44 @@ class SystemPlan:
     stack: str
     document: Mapping[str, Any]
     addresses: Path | None = None
-    """The addresses file of the external stack."""
+    """Addresses file of the external stack."""
     faults: tuple[PlannedFault, ...] = ()
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the document: what "same seed" means."""
+        """SHA-256 of the document, which defines "same seed"."""
         return hashlib.sha256(rfc8785.dumps(dict(self.document))).hexdigest()
 
     @property
     def label(self) -> str:
-        """What its directory is named after."""
+        """The name for its directory."""
         return "up"
 
     def about(self) -> dict[str, object]:
-        """What the history's header says of it besides."""
+        """Further fields for the history's header."""
         return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan(SystemPlan):
-    """What will happen in a run."""
+    """Everything that will happen in a run."""
 
     runs = True
     scenario: Scenario
     system_given: bool
-    """Whether the system file was named beside the scenario, and must be to repeat the run."""
+    """Whether the system file was given beside the scenario, as it must be again to repeat the run."""
     scenario_path: Path
     users: Users | None
-    """Who makes the load in place of the scenario's own uploads."""
+    """Locust's users, in place of the scenario's own uploads."""
 
     @property
     def expected(self) -> Expected:
-        """What the scenario says that this run must come out as."""
+        """What the scenario expects of this run."""
         return self.scenario.expect if self.variant is None else self.scenario.variants[self.variant]
 
     @property
     def front_door(self) -> UploadLoad:
-        """Where the load goes."""
+        """The front door that takes the load."""
         return self.system.load.upload
 
     @property
@@ -89,7 +89,7 @@ class Plan(SystemPlan):
         return f"{self.scenario.name} {self.variant}" if self.variant else self.scenario.name
 
     def about(self) -> dict[str, object]:
-        """What the history's header says of it besides."""
+        """Further fields for the history's header."""
         return {
             "expected": self.expected.model_dump(),
             "system_given": self.system_given,
@@ -97,13 +97,13 @@ class Plan(SystemPlan):
         }
 
 
-def plan_system(  # noqa: PLR0913 - what a command's words are
+def plan_system(  # noqa: PLR0913 - a command's options
     path: Path | None, here: Path, *, variant: str | None, stack: str, seed: int, addresses: Path | None = None
 ) -> SystemPlan:
-    """The plan to have a system up, without a path the nearest to ``here``; UsageError, FileError or PlanRefused."""
+    """Plan to hold a system up, by default the one nearest to ``here``; UsageError, FileError or PlanRefused."""
     path = path or nearest_system(here)
     if path is None:
-        raise UsageError("no system.yaml is here or above; name one: --system FILE")
+        raise UsageError("there is no system.yaml here or above; name one: --system FILE")
     system, chosen = _resolved(path, variant, stack, addresses)
     return SystemPlan(
         system=system,
@@ -116,7 +116,7 @@ def plan_system(  # noqa: PLR0913 - what a command's words are
     )
 
 
-def make_plan(  # noqa: PLR0913 - what a run consists of
+def make_plan(  # noqa: PLR0913 - the parts of a run
     scenario_path: Path,
     *,
     system_path: Path | None,
@@ -126,9 +126,9 @@ def make_plan(  # noqa: PLR0913 - what a run consists of
     addresses: Path | None = None,
     users: Users | None = None,
 ) -> Plan:
-    """The plan of one run; FileError or PlanRefused say what is wrong, and where."""
+    """Plan one run; FileError or PlanRefused says what is wrong, and where."""
     if not 0 <= seed <= LARGEST_SEED:
-        raise PlanRefused(f"the seed {seed} is out of range; allowed are 0 to {LARGEST_SEED}")
+        raise PlanRefused(f"the seed {seed} is out of range; allowed: 0 to {LARGEST_SEED}")
     scenario = load(scenario_path, Scenario)
     given = system_path is not None
     system_path = system_path or find_system(scenario, scenario_path)
@@ -136,13 +136,13 @@ def make_plan(  # noqa: PLR0913 - what a run consists of
     _check_expectations(scenario, scenario_path, system)
     if scenario.load.batch > 1 and not system.load.upload.batches:
         raise PlanRefused(
-            f"{scenario_path}: load.batch: the front door is not told of batches; write `fields: {{batch_id: "
+            f"{scenario_path}: load.batch: the front door takes no batch id; write `fields: {{batch_id: "
             f'"{{batch}}"}}` under load.upload in {system_path}'
         )
     _check_again(scenario, scenario_path, system, system_path)
     faults = tuple(plan_faults(scenario, system, seed, str(scenario_path)))
     if variant is not None and variant not in scenario.variants:
-        # Without an expectation of its own a variant is held to what the system must do.
+        # A variant without an expectation must meet the system's.
         scenario = scenario.model_copy(update={"variants": {**scenario.variants, variant: scenario.expect}})
     return Plan(
         scenario=scenario,
@@ -161,14 +161,14 @@ def make_plan(  # noqa: PLR0913 - what a run consists of
 
 
 def _resolved(path: Path, variant: str | None, stack: str, addresses: Path | None) -> tuple[System, str]:
-    """The system as it is read where it runs, and the name of the stack."""
+    """Load the system for where it runs; return it with the name of its stack."""
     system = load(path, System)
     check_variant(system, path, variant)
     chosen = choose_stack(system, stack, addresses)
     return where_it_runs(system, addresses, variant), chosen
 
 
-def _document(  # noqa: PLR0913 - what a plan consists of
+def _document(  # noqa: PLR0913 - the parts of a plan
     system: System,
     variant: str | None,
     seed: int,
@@ -189,49 +189,49 @@ def _document(  # noqa: PLR0913 - what a plan consists of
         "checks": checks(system),
         **({"users": users.document()} if users is not None else {}),
     }
-    # Before the digest: it can be compared with what is recorded, tells nothing of a password, and outlives a new one.
+    # Redact before the digest, so that it matches the recorded plan, reveals no password, and survives a new one.
     return Redaction(system).plan(document)
 
 
 def refuse_fault(planned: PlannedFault, stack: Stack) -> None:
-    """Refuse one fault that this stack cannot perform on its target, with its reason."""
+    """Raise PlanRefused, with the reason, if the stack cannot perform a fault on its target."""
     for need in planned.fault.needs:
         if reason := stack.lacks(need, planned.target):
             raise PlanRefused(f"{planned.fault.name} on {planned.target}: the {stack.name} stack cannot: {reason}")
 
 
 def find_system(scenario: Scenario, scenario_path: Path) -> Path:
-    """The scenario's own ``system:``, else the nearest system.yaml upward."""
+    """Return the scenario's own ``system:``, else the nearest system.yaml upward; FileError if neither exists."""
     if scenario.system is not None:
         return (scenario_path.parent / scenario.system).resolve()
-    if found := nearest_system(scenario_path.resolve().parent):
-        return found
+    if nearby := nearest_system(scenario_path.resolve().parent):
+        return nearby
     raise FileError(
-        "names no system, and no system.yaml is beside it or above; write `system: PATH`, or give --system FILE",
+        "names no system, and there is no system.yaml beside it or above; write `system: PATH`, or give --system FILE",
         path=str(scenario_path),
     )
 
 
 def nearest_system(folder: Path) -> Path | None:
-    """The nearest system.yaml in ``folder`` or above it."""
+    """Return the nearest system.yaml in ``folder`` or above it; None if there is none."""
     return next((at / "system.yaml" for at in (folder, *folder.parents) if (at / "system.yaml").is_file()), None)
 
 
 def check_variant(system: System, path: Path, variant: str | None) -> None:
-    """PlanRefused unless the system at ``path`` has this variant; None is the system as it is."""
-    known = sorted(system.variants.find) if system.variants else []
-    if variant is not None and variant not in known:
+    """Raise PlanRefused unless the system at ``path`` has the variant; None is the system as it is."""
+    variants = sorted(system.variants.find) if system.variants else []
+    if variant is not None and variant not in variants:
         raise PlanRefused(
-            f"{path}: no variant {variant!r}; known are {', '.join(known) or 'none'}{nearest(variant, known)}"
+            f"{path}: no variant {variant!r}{nearest(variant, variants)}; known: {', '.join(variants) or 'none'}"
         )
 
 
 def _check_expectations(scenario: Scenario, path: Path, system: System) -> None:
-    known = sorted(system.variants.find) if system.variants else []
+    variants = sorted(system.variants.find) if system.variants else []
     for name in scenario.variants:
-        if name not in known:
+        if name not in variants:
             raise FileError(
-                f"the system has no variant {name!r}; known are {', '.join(known) or 'none'}{nearest(name, known)}",
+                f"the system has no variant {name!r}{nearest(name, variants)}; known: {', '.join(variants) or 'none'}",
                 path=str(path),
                 field=f"variants.{name}",
             )
@@ -247,50 +247,48 @@ def _check_again(scenario: Scenario, path: Path, system: System, system_path: Pa
         elif line.op == "replay" and system.dead_letters is None:
             reason = f"the system does not say where its dead letters are; write `dead_letters:` in {system_path}"
         elif line.op == "reprocess" and all(rule.of != "upload" for rule in system.outcomes):
-            reason = (
-                f"no outcome of an upload is known, so none can be waited for; write `outcomes:` in {system_path}"
-            )
+            reason = f"the system file has no outcome of an upload to wait for; write `outcomes:` in {system_path}"
         if reason is not None:
             where = line_of(path, ("again", row))
             raise FileError(f"{line.op}: {reason}", path=str(path), line=where, field=f"again[{row}]")
 
 
 def choose_stack(system: System, asked: str, addresses: Path | None) -> str:
-    """The name of the stack that ``asked`` (``auto`` or a name) comes to; PlanRefused if it cannot be that one.
+    """Resolve ``asked`` (``auto`` or a name) to a stack's name; PlanRefused if the system cannot run there.
 
-    Who gives an addresses file means the external one.
+    An addresses file implies the external stack.
     """
     if asked not in {"auto", *STACKS}:
-        known = ["auto", *STACKS]
-        raise PlanRefused(f"there is no stack {asked!r}{nearest(asked, known)}; known are {', '.join(known)}")
+        names = ["auto", *STACKS]
+        raise PlanRefused(f"there is no stack {asked!r}{nearest(asked, names)}; known: {', '.join(names)}")
     if addresses is not None and asked not in {"auto", "external"}:
         raise PlanRefused(
-            f"--addresses says where the external stack is, and the {asked} one starts its own; leave one out"
+            f"--addresses is for the external stack, but the {asked} stack starts its own services; leave one out"
         )
     if addresses is not None:
         return "external"
     if asked == "external":
-        raise PlanRefused("the external stack runs already; say where: --addresses FILE")
+        raise PlanRefused("the external stack already runs; say where: --addresses FILE")
     images = sorted(name for name, service in system.services.items() if service.command is None)
     commands = sorted(name for name, service in system.services.items() if service.image is None)
     stack = ("docker" if images else "native") if asked == "auto" else asked
     if stack == "native" and images:
         raise PlanRefused(
-            f"services.{images[0]} is an image; the native stack starts commands: run with --stack docker"
+            f"services.{images[0]} has only an image, but the native stack starts commands; run with --stack docker"
         )
     if stack == "docker" and commands:
         raise PlanRefused(
-            f"services.{commands[0]} has no image, which the docker stack starts; write one, or run with --stack native"
+            f"services.{commands[0]} has no image for the docker stack to start; write one, or run with --stack native"
         )
     return stack
 
 
 def where_it_runs(system: System, addresses: Path | None, variant: str | None) -> System:
-    """The system as it is read there; PlanRefused for a variant of what runs already, FileError if it is off."""
+    """Apply the addresses file, if any; PlanRefused for a variant, as the system already runs, FileError for a wrong file."""
     if addresses is None:
         return system
     if variant is not None:
         raise PlanRefused(
-            f"variant {variant}: the external stack starts nothing; start it so yourself, and give none"
+            f"variant {variant}: the external stack starts nothing; start the variant yourself, and leave --variant out"
         )
     return load_addresses(addresses, system).laid_over(system)

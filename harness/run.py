@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from harness.stack import RunNames, Stack
 
 HEALTHY_WITHIN = 30.0
-"""Seconds that a service or dependency may take to answer the harness past the proxies."""
+"""Seconds within which a service or dependency must answer the harness past the proxies."""
 
 
 PATIENCE = 60.0
-"""Seconds more that a fault waits for a first acknowledged operation before it comes, and stays in place if nothing of
-the system's has met it yet: machines are busy at times."""
+"""Seconds that a fault waits for the first acknowledged operation, and stays beyond its ``for:`` if it has not bitten:
+machines are busy at times."""
 
 
 SEVERAL = 3
-"""So many times the system's ``settle`` without a movement: what has not come by then is stuck, and not slow."""
+"""Multiple of the system's ``settle`` without progress after which the system is stuck, not slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Result:
 
 
 async def execute(plan: Plan, stacks: Stacks, *, progress: Progress) -> Case:
-    """One run on the plan's warm stack, judged; after whatever ended it early the next run gets a new stack."""
+    """Run and judge a plan on its warm stack; if anything ends the run early, the next one gets a new stack."""
     from harness.reports.case import Case
 
     try:
@@ -69,11 +69,11 @@ async def execute(plan: Plan, stacks: Stacks, *, progress: Progress) -> Case:
 
 
 async def run(plan: Plan, *, out: Path, stack: Stack, progress: Progress) -> Result:
-    """Execute a plan on a stack that runs, and runs on afterwards, and judge it; its directory is made under ``out``."""
+    """Execute and judge a plan on a running stack, which stays up; create its run directory under ``out``."""
     async with opened(plan, stack, out) as session:
         await _LiveRun(plan, session, progress).play()
     progress.step("judging")
-    # In a thread: another run may be under way on this loop, and its load keeps its times.
+    # In a thread: judging must not delay the load of another run on this loop.
     return await asyncio.to_thread(judge_directory, session.directory)
 
 
@@ -97,7 +97,7 @@ def judge_directory(directory: Path) -> Result:
 
 @dataclass(slots=True)
 class _Turn:
-    """When a fault began: where the load was then, in the unit of its moment."""
+    """When a fault began, and how far the load was then, in the unit of the fault's moment."""
 
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     position: float = 0.0
@@ -116,7 +116,7 @@ class _LiveRun:
         self._stack = self._live.stack
         self._to_come = {planned.id for planned in plan.faults if planned.fault.heals}
         self._to_come |= {f"again[{row}]" for row in range(len(plan.scenario.again))}
-        """Why the load goes on: faults that are to come or in place, and what is to be asked for again."""
+        """Reasons for the load to go on: faults and requests of ``again`` still to come or under way."""
         self._turns = {planned.id: _Turn() for planned in plan.faults}
         self._over = False
         """Whether the load has ended."""
@@ -127,7 +127,7 @@ class _LiveRun:
         self._again = Again(plan, self._live, self._watch, self._recorder, self._http, patience=PATIENCE)
 
     async def play(self) -> None:
-        """Services up, load under faults, drain, final read."""
+        """Start services, load under faults, drain, read everything."""
         async with AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self._http.close)
             cleanup.push_async_callback(self._watch.close)
@@ -155,7 +155,7 @@ class _LiveRun:
         self._again.open()
 
     def _join(self) -> None:
-        """Have the load and the observers tell one another what must follow, and what has."""
+        """Connect load and observers: answers decide which outcomes must follow, outcomes count as answers."""
         answers = self._load.answers
         answers.on_asked = self._watch.asked
         answers.on_acknowledged = self._watch.acknowledged
@@ -170,7 +170,7 @@ class _LiveRun:
         return [*looks, *(listen(store, self._recorder) for store in self._live.redis.values())]
 
     async def _load_under_faults(self) -> None:
-        """The load, with each fault, and each thing asked for again, at its moment; returns when all is over and healed."""
+        """Run the load, with each fault and each request of ``again`` at its moment, until all is over and healed."""
         self._progress.step(f"load: {self._load.scale}, {len(self._plan.faults)} faults")
         async with asyncio.TaskGroup() as tasks:
             for planned in self._plan.faults:
@@ -207,17 +207,17 @@ class _LiveRun:
             with self._session.redaction.messages():
                 await apply(context, begun=lambda: self._begins(planned))
         except FaultError as error:
-            # It is in the history as failed. The run goes on: a system that does not come back has a verdict too.
+            # The history has the failure. The run goes on: a system that does not come back gets a verdict too.
             self._progress.note(str(error).partition("\n")[0])
         finally:
             self._begins(planned)
             self._to_come.discard(planned.id)
 
     async def _in_turn(self, planned: PlannedFault) -> None:
-        """Wait for the faults of earlier moments to begin, and for the load to go on from there as far as is planned.
+        """Wait for earlier faults to begin, and then for the load to advance by the planned distance.
 
-        Where one waits for its turn or for something to meet, those after it keep their order and their distance. Moments
-        in seconds and in per cent of the load each go by themselves.
+        So faults keep their order and distance when one has to wait. Moments in seconds and in per cent of the load are
+        independent of each other.
         """
         at = _moment(planned.at)
         for other in self._plan.faults:
@@ -229,7 +229,7 @@ class _LiveRun:
                 await asyncio.sleep(0.02)
 
     def _begins(self, planned: PlannedFault) -> None:
-        """A fault begins, or is over without having begun."""
+        """Note that a fault begins, or ended without having begun."""
         turn = self._turns[planned.id]
         if not turn.begun.is_set():
             turn.position = self._load.position(planned.at)
@@ -243,9 +243,9 @@ class _LiveRun:
         self._to_come.discard(f"again[{row}]")
 
     async def _answered(self) -> None:
-        """Wait for the first acknowledged operation: a fault shows something only of a system that worked before it.
+        """Wait for the first acknowledged operation: a fault proves something only about a system that worked before.
 
-        Services just started take their time over it. One that never answers gets its faults all the same.
+        Services just started need a while. A system that never answers gets its faults all the same.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE
@@ -253,13 +253,13 @@ class _LiveRun:
             await asyncio.sleep(0.02)
 
     async def _come_to_rest(self, deadline: float) -> None:
-        self._progress.step("waiting until all is done")
+        self._progress.step("waiting for the system to come to rest")
         phase = await self._drained(deadline)
         evidence = self._watch.unfinished() if phase == "deadline" else None
         self._recorder.record("run", phase, "run", evidence=evidence)
 
     async def _read_all(self) -> bool:
-        """The final full read; False if more came meanwhile: the system had only seemed to be at rest."""
+        """Read everything; return False if more arrived meanwhile, as the system only seemed to be at rest."""
         await self._health("end")
         self._progress.step("reading everything")
         pulse = self._watch.pulse()
@@ -267,12 +267,12 @@ class _LiveRun:
         return self._watch.pulse() == pulse
 
     async def _drained(self, deadline: float) -> str:
-        """``drained`` when the system has come to rest, else ``deadline``.
+        """Return ``drained`` once the system has come to rest, else ``deadline``.
 
-        At rest: groups have passed all there is, each outcome and dead letter has come, and for ``settle`` after the
-        offsets were read, the longest that a lease, a retry or a session may take, nothing more came. Of consumers that
-        commit no offsets only silence tells, and it must last longer. After the deadline the system is watched until it
-        is seen to move (it is slow) or nothing has moved for so long that it is stuck.
+        At rest means that groups have passed all records, every outcome and dead letter has arrived, and nothing more
+        came for ``settle`` (the longest lease, retry or session) after the offsets were read. Consumers that commit no
+        offsets must stay silent for longer. After the deadline, watch until the system makes progress (it is slow) or
+        has made none for so long that it is stuck.
         """
         loop = asyncio.get_running_loop()
         settle = self._plan.system.settle
@@ -290,27 +290,26 @@ class _LiveRun:
         given_up = loop.time() + SEVERAL * settle + PATIENCE
         while loop.time() < given_up and self._watch.quiet_for() < SEVERAL * settle:
             if self._watch.rounds > rounds and self._watch.pulse() != pulse:
-                break  # it moves
+                break  # it is slow
             await asyncio.sleep(0.1)
         await self._watch.read_offsets()
         await asyncio.sleep(settle)
         return "deadline"
 
     async def _rounds(self, count: int, deadline: float) -> None:
-        """Wait for so many rounds of the observers.
+        """Wait for ``count`` rounds of the observers.
 
-        The first to end may have begun before what is asked about, and what the offsets say counts once the topics were
-        read after them.
+        The first may have begun before the call, and offsets count only once the topics were read after them.
         """
-        wanted = self._watch.rounds + count
-        while self._watch.rounds < wanted and asyncio.get_running_loop().time() < deadline:
+        target = self._watch.rounds + count
+        while self._watch.rounds < target and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.02)
 
     async def _health(self, when: str) -> None:
-        """The harness's own look at every service and dependency, past the proxies."""
+        """Check every service and dependency past the proxies, and record its health."""
         handles = {**self._stack.dependencies, **self._stack.services}
 
-        async def one(name: str) -> None:
+        async def check(name: str) -> None:
             begun = self._recorder.now()
             try:
                 await handles[name].ready(HEALTHY_WITHIN)
@@ -322,11 +321,11 @@ class _LiveRun:
                 pid = handles[name].pid
                 self._recorder.record("health", "good", "run", t_begin=begun, name=name, when=when, pid=pid)
 
-        await asyncio.gather(*(one(name) for name in handles))
+        await asyncio.gather(*(check(name) for name in handles))
 
 
 def _load(plan: Plan, names: RunNames, directory: Path, recorder: HistoryRecorder) -> Load | LocustLoad:
-    """The scenario's own load, or the users that the plan has in its place."""
+    """Make the scenario's own load, or that of the plan's users."""
     from harness.load.locust_load import LocustLoad
     from harness.load.uploads import Load
 
@@ -338,13 +337,13 @@ def _load(plan: Plan, names: RunNames, directory: Path, recorder: HistoryRecorde
 
 
 def _moment(at: float | str) -> float:
-    """Seconds, or per cent of the load."""
+    """Convert a moment to seconds, or to per cent of the load."""
     return at if isinstance(at, float) else float(at.rstrip("%"))
 
 
 @asynccontextmanager
 async def _background(*works: Coroutine[object, object, None]) -> AsyncIterator[None]:
-    """Runs ``works`` beside the body and ends with it; what one raises ends the body and is raised here."""
+    """Run ``works`` beside the body and cancel them after it; an error of theirs ends the body and is raised here."""
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(work) for work in works]
         try:

@@ -1,4 +1,4 @@
-"""The scenario file: a load, a schedule of faults, and the verdicts expected."""
+"""The scenario file: a load, a schedule of faults, and the expected verdicts."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ class LoadShape(Model):
     """How many operations, how fast, and of which kinds."""
 
     batch: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """Uploads that make a batch, where the front door is told of batches."""
+    """Uploads in a batch, if the front door takes batches."""
     uploads: Annotated[int, Field(ge=1, le=10_000_000)]
-    """How many, at least, in whole batches; the load goes on at its rate while a fault that heals is to come or in place."""
+    """How many at least, in whole batches; the load goes on at its rate while a fault that heals is pending or in place."""
     rate: Rate
-    """Uploads a second; each begins when it is due, whether or not those before it were answered."""
+    """Uploads a second; each begins when it is due, whether or not earlier ones were answered."""
     rejected: Share = 0.15
-    """The share of uploads that must fail validation: no text, too long, damaged; the smallest has five bytes."""
+    """The share of uploads that must fail validation: without text, too long, or damaged; the smallest has five bytes."""
     large: Share = 0.05
-    """The share of the others that are of about 340 KiB; they should pass."""
+    """The share of the other uploads that are large, about 340 KiB; they should pass validation."""
     retries: Annotated[int, Field(ge=0, le=100)] = 0
-    """How often a client sends an upload again, under the same key, after an unknown answer."""
+    """How often a client retries an upload, under the same key, after an unknown answer."""
     retry_after: Duration = 0.5
-    """How long a client waits after an unknown answer before it sends the upload again."""
+    """How long a client waits before a retry."""
 
     @field_validator("uploads")
     @classmethod
@@ -36,24 +36,24 @@ class LoadShape(Model):
 
 
 class FaultLine(Model):
-    """One row of the schedule; what is not named here are the fault's own parameters."""
+    """One row of the schedule; all other keys are the fault's own parameters."""
 
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     fault: str
-    """Its name, for example ``net.hang``: `oneffect list faults`."""
+    """The fault's name, for example ``net.hang``; see `oneffect list faults`."""
     on: str | None = None
-    """What is broken, for example the link ``billing->redis``, the replica ``billing#1``, the topic ``orders``."""
+    """What to break, for example the link ``billing->redis``, the replica ``billing#1``, the topic ``orders``."""
     at: Moment
-    """Time since the load's start, or share of the load, at the earliest.
+    """The earliest moment: time since the load's start, or share of the load.
 
-    No fault comes before the first acknowledged upload, unless that takes twenty seconds more. Faults keep the order and
-    the distances of their moments: where one waits for something to meet, the later ones wait.
+    A fault also waits up to a minute for the first acknowledged upload. Faults keep their order and distances: if one
+    has to wait for something to bite, the later ones wait too.
     """
     lasts: Annotated[Duration | None, Field(alias="for")] = None
-    """How long, at least.
+    """How long the fault lasts, at least.
 
-    A fault that nothing has met yet, or under which too little was done, stays for up to twenty seconds more.
+    If it has not bitten by then, or the system did too little work, it stays for up to a minute more.
     """
 
     def parameters(self) -> dict[str, Any]:
@@ -62,16 +62,16 @@ class FaultLine(Model):
 
 
 class AgainLine(Model):
-    """Something that the system is asked to do again at a moment, as its file says how."""
+    """A request to the system to do something again, made as the system file says."""
 
     reprocess: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """So many acknowledged uploads whose outcome was seen, drawn from the seed, of both kinds by turns."""
+    """How many acknowledged uploads with an outcome to reprocess, drawn from the seed, accepted and rejected in turn."""
     replay: Literal["all"] | Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """The dead letters seen so far, or so many of them, drawn from the seed."""
+    """Which dead letters to replay: ``all`` seen so far, or how many of them, drawn from the seed."""
     at: Moment
-    """Time since the load's start, or share of the load, at the earliest.
+    """The earliest moment: time since the load's start, or share of the load.
 
-    What is not there yet to be asked about is waited for until twenty seconds bring no more of it."""
+    If too few uploads or dead letters are there by then, it waits until a minute brings no more."""
 
     @model_validator(mode="after")
     def _one(self) -> AgainLine:
@@ -82,22 +82,22 @@ class AgainLine(Model):
 
     @property
     def op(self) -> Literal["reprocess", "replay"]:
-        """What the history calls it."""
+        """The operation's name in the history."""
         return "reprocess" if self.reprocess is not None else "replay"
 
     @property
     def count(self) -> int | None:
-        """How many; None: all there are."""
+        """How many; None for all."""
         return self.replay if isinstance(self.replay, int) else self.reprocess
 
 
 class Expected(Model):
-    """What a run must come out as: the verdict, and anomalies that must be among those found."""
+    """What to expect of a run: the verdict, and anomalies that must be found."""
 
     verdict: Literal["valid", "unknown", "invalid"]
-    """The verdict itself; ``expect: valid`` is short for ``expect: {verdict: valid}``."""
+    """The expected verdict; ``expect: valid`` is short for ``expect: {verdict: valid}``."""
     find: list[str] = []
-    """Anomalies that must all be found, for example ``[lost]``; others may be."""
+    """Anomalies that must all be found, for example ``[lost]``; others may be found as well."""
 
 
 def _expected(value: object) -> object:
@@ -116,22 +116,22 @@ class Scenario(Model):
     oneffect: Literal[1]
     """The version of this format: 1."""
     name: Name
-    """What the scenario is called in reports, for example ``redis-outage``."""
+    """The scenario's name in reports, for example ``redis-outage``."""
     summary: str = ""
-    """What it shows, in a sentence, for `oneffect list scenarios`."""
+    """What the scenario shows, in a sentence, for `oneffect list scenarios`."""
     system: str | None = None
-    """Path of the system file, from this file's folder, for example ``../system.yaml``."""
+    """Path of the system file, relative to this file's folder, for example ``../system.yaml``."""
     tags: list[str] = []
-    """``[gate]``: `oneffect gate` runs it."""
+    """With ``[gate]``, `oneffect gate` runs the scenario."""
     load: LoadShape
-    """How much work gets in, for example ``{uploads: 120, rate: 15/s}``."""
+    """How many uploads to send, and how fast, for example ``{uploads: 120, rate: 15/s}``."""
     faults: list[FaultLine] = []
-    """The schedule, for example ``[{fault: net.hang, on: "billing->redis", at: 25%, for: 2s}]``."""
+    """The schedule of faults, for example ``[{fault: net.hang, on: "billing->redis", at: 25%, for: 2s}]``."""
     again: list[AgainLine] = []
-    """What the system is asked to do again, for example ``[{reprocess: 15, at: 60%}]``."""
+    """What to ask the system to do again, for example ``[{reprocess: 15, at: 60%}]``."""
     drain: Duration = 30.0
-    """How long the system may take, after the load and the last heal, to finish all it was given."""
+    """How long the system may take, after the load and the last heal, to finish its work."""
     expect: Annotated[Expectation, Field(json_schema_extra={"default": "valid"})] = Expected(verdict="valid")
-    """What a run of the system as it is must come out as."""
+    """What to expect of the system as it is."""
     variants: dict[Name, Expectation] = {}
-    """What each variant of the system must come out as, for example ``{setnx_only: {verdict: invalid, find: [lost]}}``."""
+    """What to expect of each variant of the system, for example ``{setnx_only: {verdict: invalid, find: [lost]}}``."""

@@ -1,4 +1,4 @@
-"""The system file: what is tested, how it starts, and how its events, effects and blobs are read."""
+"""The system file: the services under test, how they start, and how to read their events, effects and blobs."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_-]*(?::[a-z0-9_.-]+)?)\}")
 """``{redis}``, ``{port}``, ``{topic:essays}`` in a command or an environment value."""
 
 FILLED_IN = frozenset({"port", "service", "replica", "data", "run", "group", "database", "variant"})
-"""Placeholders that are no dependency; ``{database}`` is one made for the service on the postgres it names."""
+"""Placeholders that do not name a dependency; ``{database}`` is created for the service on the postgres it names."""
 
 REPROCESSED = frozenset({"upload_id", "raw_file_storage_id"})
-"""What a request to ``reprocess`` is about."""
+"""Placeholders that identify the upload to ``reprocess``."""
 
 REPLAYED = frozenset({"consumer", "event_id", "topic", "partition", "offset"})
-"""What a request to ``replay`` is about; the place is where the record lies that was set aside."""
+"""Placeholders that identify the dead letter to ``replay``; topic, partition and offset are the original record's."""
 
 
 class Model(BaseModel):
-    """Frozen; a field that is not known is refused. A field's docstring is what reference pages and schemas say of it."""
+    """A frozen model that refuses unknown fields; reference pages and schemas quote its fields' docstrings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Where(Model):
-    """Where a field of an event stands, if not at a JSON pointer: a header, or the record's key."""
+    """The place of an event's field that is not at a JSON pointer: a header, or the record's key."""
 
     header: str | None = None
     """The header that holds it, for example ``x-event-id``."""
     key: bool = False
-    """``true``: it is the record's key."""
+    """``true`` if the record's key holds it."""
 
     @model_validator(mode="after")
     def _one(self) -> Where:
@@ -51,38 +51,37 @@ class Dependency(Model):
     """A broker or store; its kind is its name unless ``kind`` says otherwise."""
 
     kind: Literal["kafka", "redis", "postgres"] | None = None
-    """What it is, where its name does not say so, for example ``redis`` of ``cache: {kind: redis}``."""
+    """The kind, if the name does not say it, for example ``redis`` in ``cache: {kind: redis}``."""
     topics: dict[Name, Annotated[int, Field(ge=1, le=256)]] = {}
     """A broker's topics, each with its number of partitions, for example ``{orders: 4, dead-letters: 1}``."""
     config: dict[str, str] = Field(default={}, repr=False)
-    """The server's own settings, as text, for example ``{appendonly: "yes", maxmemory: 256mb}``."""
+    """The server's own settings as text, for example ``{appendonly: "yes", maxmemory: 256mb}``."""
 
 
 class Service(Model):
-    """How a service starts. ``{redis}`` in ``env`` makes the link from each replica to redis.
+    """How a service starts. ``{redis}`` in ``env`` creates the link from each replica to redis.
 
-    Where services are processes, ``command`` starts them; where they are containers, ``image`` does, with ``command``
-    in place of the image's own if there is one.
+    ``command`` starts a process; ``image`` starts a container, in which ``command``, if given, replaces the image's own.
     """
 
     command: str | None = Field(default=None, repr=False)
-    """Runs in the system file's folder, without a shell; ``python`` is the one that the harness runs in.
+    """The command, run in the system file's folder without a shell; ``python`` is the harness's own interpreter.
 
     For example ``python -m shop --port {port}``.
     """
     image: str | None = None
-    """The image that its containers are made of, on the docker stack, for example ``shop:1.4``."""
+    """The image of its containers on the docker stack, for example ``shop:1.4``."""
     replicas: Annotated[int, Field(ge=1, le=16)] = 1
-    """How many processes or containers run, all in one consumer group."""
+    """How many processes or containers to run, all in one consumer group."""
     env: dict[str, str] = Field(default={}, repr=False)
-    """All that it gets besides PATH, HOME, LANG, LC_ALL and TZ, for example ``{REDIS_URL: "redis://{redis}/0"}``.
+    """Its environment besides PATH, HOME, LANG, LC_ALL and TZ, for example ``{REDIS_URL: "redis://{redis}/0"}``.
 
-    Like all that may hold a secret it is not printed.
+    It is not printed, as it may hold secrets.
     """
     ready: Annotated[str, StringConstraints(pattern=r"^/"), Field(title="path")] = "/readyz"
-    """The path that answers 2xx, on ``{port}``, once a replica can work."""
+    """The path that answers 2xx on ``{port}`` once a replica is ready."""
     reads: list[Name] | None = None
-    """Topics whose events it must apply, for example ``[orders]``; left out: those that its consumer group is assigned."""
+    """Topics whose events it must apply, for example ``[orders]``; default: those assigned to its consumer group."""
 
     @model_validator(mode="after")
     def _starts(self) -> Service:
@@ -92,7 +91,7 @@ class Service(Model):
         return self
 
     def placeholders(self) -> set[str]:
-        """Names in braces, in the command and in the environment."""
+        """Placeholders in the command and the environment."""
         texts = [self.command or "", *self.env.values()]
         return {name for text in texts for name in PLACEHOLDER.findall(text)}
 
@@ -107,83 +106,81 @@ class UploadLoad(Model):
     field: str = "file"
     """The form field that holds the file."""
     id_header: str = "Idempotency-Key"
-    """The request header that holds the upload's id, which is the same whenever the upload is sent again."""
+    """The request header that holds the upload's id, which stays the same on retries."""
     ok: int = 202
     """The HTTP status that acknowledges an upload."""
     blob: Pointer | None = None
-    """Where the answer names the raw blob, for example ``/raw_file_storage_id``; left out: it does not."""
+    """Where the answer names the raw blob, for example ``/raw_file_storage_id``; default: nowhere."""
     fields: dict[str, str] = Field(default={}, repr=False)
-    """Further form fields, for example ``{batch_id: "{batch}", size: "{batch_size}"}``, which are filled in."""
+    """Further form fields, with ``{batch}`` and ``{batch_size}`` filled in, for example ``{batch_id: "{batch}"}``."""
 
     @model_validator(mode="after")
     def _filled_in(self) -> UploadLoad:
         for name, value in self.fields.items():
             if unknown := sorted(set(re.findall(r"\{([^{}]*)\}", value)) - {"batch", "batch_size"}):
-                message = (
-                    f"fields.{name}: {{{unknown[0]}}} is not filled in here; known are {{batch}}, {{batch_size}}"
-                )
+                message = f"fields.{name}: {{{unknown[0]}}} is not filled in here; known: {{batch}}, {{batch_size}}"
                 raise ValueError(message)
         return self
 
     @property
     def batches(self) -> bool:
-        """Whether the front door is told which batch an upload belongs to."""
+        """Whether uploads tell the front door their batch."""
         return any("{batch}" in value for value in self.fields.values())
 
     def filled(self, batch: str, batch_size: int) -> dict[str, str]:
         """The form fields of one upload of a batch."""
-        told = {"{batch}": batch, "{batch_size}": str(batch_size)}
+        values = {"{batch}": batch, "{batch_size}": str(batch_size)}
         return {
-            name: re.sub(r"\{batch(_size)?\}", lambda found: told[found[0]], value)
+            name: re.sub(r"\{batch(_size)?\}", lambda match: values[match[0]], value)
             for name, value in self.fields.items()
         }
 
 
 class Load(Model):
-    """How work gets in: uploads to a front door."""
+    """How work enters the system: uploads to a front door."""
 
     upload: UploadLoad
     """A front door that takes files over HTTP, for example ``{to: shop, post: /orders}``."""
 
 
 class Events(Model):
-    """How an event is read from a record."""
+    """How to read an event from a record."""
 
     id: Pointer | Where
-    """Where the event's id stands: a JSON pointer into the value, for example ``/event_id``, a header or the key."""
+    """Where the event's id is: a JSON pointer into the value, for example ``/event_id``, a header or the key."""
     type: Pointer | Where
-    """Where its type stands, for example ``/event_type`` or ``{header: ce_type}``."""
+    """Where its type is, for example ``/event_type`` or ``{header: ce_type}``."""
     cause: Pointer | Where | None = None
-    """Where the id of the event that caused it stands, for example ``/causation_id``; left out: nowhere."""
+    """Where the id of its causing event is, for example ``/causation_id``; default: nowhere."""
     data: Pointer | None = "/data"
-    """What the digest is taken over; null: the whole value."""
+    """The data that the digest covers; null for the whole value."""
     raw: Pointer | None = "/data/raw_file_storage_id"
-    """Where the raw blob that it is about is named; null: events name none."""
+    """Where the id of its raw blob is; null if events name none."""
     topics: list[Name]
-    """The topics that hold events, for example ``[orders]``; dead letters are no events."""
+    """The topics that hold events, for example ``[orders]``; dead letters are not events."""
 
 
 class Outcome(Model):
     """Exactly one of ``then`` for each ``of`` (``upload``, ``batch`` or an event type), joined by the value at ``by``.
 
-    ``by`` may be several pointers: the values at all of them are the key. ``then`` may tell apart what follows an
-    upload that should pass validation and one that should not: ``{accepted: [...], rejected: [...]}``.
+    ``by`` may be several pointers, whose values together are the key. ``then`` may differ between uploads that should
+    pass validation and those that should not: ``{accepted: [...], rejected: [...]}``.
     """
 
     of: str
     """``upload``, ``batch``, or an event type, for example ``order.placed``."""
     by: Pointer | Annotated[list[Pointer], Field(min_length=1)]
-    """Where the outcome, and an ``of`` that is an event, hold what joins them, for example ``/data/order_id``."""
+    """Where the outcome, and an ``of`` that is an event, hold the joining key, for example ``/data/order_id``."""
     then: list[str] | dict[Literal["accepted", "rejected"], list[str]]
     """Event types of which exactly one must follow, for example ``[order.billed, order.refused]``."""
 
     @model_validator(mode="after")
     def _countable(self) -> Outcome:
         if self.of in {"upload", "batch"} and not isinstance(self.by, str):
-            message = f"by: the id of {'an upload' if self.of == 'upload' else 'a batch'} stands at one pointer"
+            message = f"by: the id of {'an upload' if self.of == 'upload' else 'a batch'} is at one pointer"
             raise ValueError(message)
         if self.of != "upload" and not isinstance(self.then, list):
-            message = "then: only uploads are told apart as accepted and rejected; write a list"
+            message = "then: only uploads differ as accepted and rejected; write a list"
             raise ValueError(message)
         return self
 
@@ -195,53 +192,53 @@ class Outcome(Model):
 
 
 class Sql(Model):
-    """A query whose columns are ``id``, ``effect`` and, if they are to be compared, ``carries``.
+    """A query with the columns ``id``, ``effect`` and, to compare contents, ``carries``.
 
-    ``url``: ``sqlite:///{data}/FILE``, or ``postgresql://oneffect@{postgres}/{database}`` of the service.
+    ``url`` is ``sqlite:///{data}/FILE``, or ``postgresql://oneffect@{postgres}/{database}`` for the service's database.
     """
 
     url: str = Field(repr=False)
     """Where the effects are, for example ``sqlite:///{data}/db``."""
     query: str
-    """For example ``SELECT event_id AS id, entry AS effect, digest AS carries FROM ledger``; it goes out as it is written."""
+    """The query, sent as written, for example ``SELECT event_id AS id, entry AS effect, digest AS carries FROM ledger``."""
 
 
 class Effects(Model):
-    """What a service changes for good, in a form that can be counted."""
+    """A service's permanent changes, in a countable form."""
 
     applies: list[str]
     """Event types each of which must have exactly one effect, for example ``[order.placed]``."""
     sql: Sql
-    """How the effects are read, past the proxies and in a read-only transaction."""
+    """How to read the effects, past the proxies and in a read-only transaction."""
 
 
 class Blobs(Model):
-    """How a raw blob is read past the proxies: ``http://{content_service}/v1/content/{id}``."""
+    """How to read a raw blob past the proxies: ``http://{content_service}/v1/content/{id}``."""
 
     get: str
-    """The URL of a blob, with ``{id}`` for what names it."""
+    """The URL of a blob, with ``{id}`` for its id."""
 
 
 class DeadLetters(Model):
-    """How a dead letter, whose value is JSON, names what it is about."""
+    """How to read a dead letter, whose value is JSON."""
 
     topic: Name
-    """The topic that dead letters are on, for example ``dead-letters``."""
+    """The topic of dead letters, for example ``dead-letters``."""
     id: Pointer
-    """Where the id of the event that was set aside stands, for example ``/event_id``."""
+    """Where the event's id is, for example ``/event_id``."""
     consumer: Pointer
-    """Where the service that set it aside is named, for example ``/consumer``."""
+    """Where the name of the service that set it aside is, for example ``/consumer``."""
     source: Pointer
-    """Where the record's place stands, an object with ``topic``, ``partition`` and ``offset``, for example ``/source``."""
+    """Where the original record's ``topic``, ``partition`` and ``offset`` are, in one object, for example ``/source``."""
     kind: Pointer
-    """Where it says why, ``poison``, ``conflict`` or ``malformed``, for example ``/kind``."""
+    """Where the reason is, ``poison``, ``conflict`` or ``malformed``, for example ``/kind``."""
 
 
 class Request(Model):
-    """How the system is asked to do something again: a POST, or a command. What it is about is filled in.
+    """How to ask the system to do something again: a POST or a command, with placeholders filled in.
 
-    A command runs in the system file's folder, without a shell, with the environment of ``service``, where addresses
-    lead past the proxies. Without ``service`` that is the front door, or the consumer of the dead letter.
+    A command runs in the system file's folder, without a shell, in the environment of ``service`` with addresses past
+    the proxies. ``service`` defaults to the front door, or to the consumer of the dead letter.
     """
 
     post: Annotated[str, StringConstraints(pattern=r"^https?://"), Field(title="URL")] | None = Field(
@@ -249,13 +246,13 @@ class Request(Model):
     )
     """The URL, for example ``http://{shop}/orders/{upload_id}/reprocess``."""
     ok: int = 202
-    """The HTTP status that says yes; of a command it is 0."""
+    """The HTTP status that means yes; for a command, exit status 0 does."""
     command: Annotated[str, StringConstraints(pattern=r"\S"), Field(title="command")] | None = Field(
         default=None, repr=False
     )
-    """The program and its words, for example ``python -m billing replay --event {event_id}``."""
+    """The program and its arguments, for example ``python -m billing replay --event {event_id}``."""
     service: Name | None = None
-    """Whose environment a command has, for example ``billing``."""
+    """The service whose environment a command gets, for example ``billing``."""
 
     @model_validator(mode="after")
     def _one(self) -> Request:
@@ -268,56 +265,57 @@ class Request(Model):
         return self
 
     def placeholders(self) -> set[str]:
-        """Names in braces."""
+        """Placeholders in the request."""
         return set(PLACEHOLDER.findall(self.post or self.command or ""))
 
 
 class Variants(Model):
-    """How a variant's services start, and what must be found in each."""
+    """How the services of a variant start, and what must be found in each variant."""
 
     command: str
-    """In place of each service's own, for example ``python -m variants {variant} {service}``."""
+    """The command that replaces each service's own, for example ``python -m variants {variant} {service}``."""
     find: dict[Name, list[str]]
-    """Each variant with the anomalies that must be found in it, for example ``{setnx_only: [lost, duplicate]}``."""
+    """Variants, each with the anomalies that must be found in it, for example ``{setnx_only: [lost, duplicate]}``."""
 
 
 class System(Model):
     """A whole system file.
 
-    ``extends: other.yaml`` lays it over that file: mappings merge, null removes what stands there, all else replaces.
+    ``extends: other.yaml`` overlays it on that file: mappings merge, null removes a value, anything else replaces it.
     """
 
     oneffect: Literal[1]
     """The version of this format: 1."""
     name: Name
-    """What the system is called in reports, for example ``shop``."""
+    """The system's name in reports, for example ``shop``."""
     dependencies: dict[Name, Dependency]
     """Brokers and stores by name, for example ``{kafka: {topics: {orders: 4}}, redis: {}}``."""
     services: dict[Name, Service]
-    """The services under test by name; a name is also the placeholder that leads to it, for example ``{shop}``."""
+    """The services under test by name; the name is also the placeholder for its address, for example ``{shop}``."""
     load: Load
-    """How work gets in."""
+    """How work enters the system."""
     events: Events
-    """The topics that hold events, and how one is read from a record."""
+    """The topics that hold events, and how to read an event from a record."""
     outcomes: list[Outcome] = []
-    """What must follow what; exactly once each."""
+    """What must follow what, exactly once each."""
     effects: dict[Name, Effects] = {}
-    """By service, what it changes for good; a service that is not here is not asked for effects."""
+    """Each service's permanent changes; services not listed here have no effects to check."""
     blobs: Blobs | None = None
-    """How raw blobs are read; left out: there are none, and nothing is judged of them."""
+    """How to read raw blobs; default: there are none to check."""
     dead_letters: DeadLetters | None = None
-    """How dead letters are read; left out: the system has none."""
+    """How to read dead letters; default: the system has none."""
     reprocess: Request | None = None
-    """Has an upload processed once more, from its raw blob: one new outcome, a fact of its own."""
+    """How to have an upload processed again from its raw blob, for one further outcome."""
     replay: Request | None = None
-    """Has a consumer take on again what it set aside."""
+    """How to have a consumer process a dead letter again."""
     settle: Duration = 3.0
-    """The longest of lease, retry back-off and session time-out, and of any time for which the system waits in silence.
+    """The longest time the system may wait in silence: lease, retry back-off, session time-out and the like.
 
-    What is not there so long after its offset was passed is lost; where nothing moved for three times as long, it is stuck.
+    What is missing this long after its offset was passed is lost; a system without progress for three times as long is
+    stuck.
     """
     variants: Variants | None = None
-    """The system with deliberate flaws, which show that they are found."""
+    """The system with deliberate flaws, to prove that they are found."""
 
     @model_validator(mode="after")
     def _joined(self) -> System:
@@ -328,11 +326,11 @@ class System(Model):
                     continue
                 if used not in FILLED_IN | self.dependencies.keys() | self.services.keys():
                     allowed = ", ".join(sorted({*FILLED_IN, *self.dependencies, *self.services, "topic:NAME"}))
-                    message = f"services.{name}: {{{used}}} names nothing; known are {allowed}"
+                    message = f"services.{name}: {{{used}}} is unknown; known: {allowed}"
                     raise ValueError(message)
             if unread := sorted(set(service.reads or ()) - set(self.events.topics)):
                 message = (
-                    f"services.{name}.reads: {unread[0]} is not among events.topics; add it there, or mend the name"
+                    f"services.{name}.reads: {unread[0]} is not in events.topics; add it there, or correct the name"
                 )
                 raise ValueError(message)
             if "database" in service.placeholders() and not self.servers(name):
@@ -342,13 +340,13 @@ class System(Model):
         self._check_request("replay", self.replay, REPLAYED)
         if len(brokers := self.of_kind("kafka")) > 1:
             message = (
-                f"dependencies: {' and '.join(brokers)} are of kind kafka, and the events of one broker alone are "
-                "read; keep one of them, and leave the others out or start them beside the run"
+                f"dependencies: {' and '.join(brokers)} are of kind kafka, but events are read from one broker "
+                "only; keep one of them, and leave the others out or start them beside the run"
             )
             raise ValueError(message)
         unknown = sorted(set(self.effects) - set(self.services))
         if unknown:
-            message = f"effects.{unknown[0]}: no such service; known are {', '.join(sorted(self.services))}"
+            message = f"effects.{unknown[0]}: no such service; known: {', '.join(sorted(self.services))}"
             raise ValueError(message)
         return self
 
@@ -356,38 +354,38 @@ class System(Model):
         if request is None:
             return
         if request.service is not None and request.service not in self.services:
-            message = f"{name}.service: no such service; known are {', '.join(sorted(self.services))}"
+            message = f"{name}.service: no such service; known: {', '.join(sorted(self.services))}"
             raise ValueError(message)
-        known = {*about, *self.dependencies, *self.services, *(f"topic:{topic}" for topic in self.topics())}
-        known |= FILLED_IN - {"port", "replica", "variant"} if request.command is not None else set()
-        if unknown := sorted(request.placeholders() - known):
-            message = f"{name}: {{{unknown[0]}}} names nothing; known are {', '.join(sorted(known))}"
+        allowed = {*about, *self.dependencies, *self.services, *(f"topic:{topic}" for topic in self.topics())}
+        allowed |= FILLED_IN - {"port", "replica", "variant"} if request.command is not None else set()
+        if unknown := sorted(request.placeholders() - allowed):
+            message = f"{name}: {{{unknown[0]}}} is unknown; known: {', '.join(sorted(allowed))}"
             raise ValueError(message)
 
     def topics(self) -> dict[str, int]:
-        """Topics and their numbers of partitions, over all brokers."""
+        """Number of partitions by topic, over all brokers."""
         return {topic: n for dep in self.dependencies.values() for topic, n in dep.topics.items()}
 
     def kind(self, dependency: str) -> str:
-        """Which kind a dependency is: kafka, redis or postgres."""
+        """A dependency's kind: kafka, redis or postgres."""
         return self.dependencies[dependency].kind or dependency
 
     def of_kind(self, kind: str) -> list[str]:
-        """Dependencies of a kind, as the file orders them."""
+        """Dependencies of a kind, in the file's order."""
         return [name for name in self.dependencies if self.kind(name) == kind]
 
     def servers(self, service: str) -> list[str]:
-        """Dependencies of kind postgres on which a service has a ``{database}``."""
+        """The postgres dependencies on which a service has a ``{database}``."""
         used = self.services[service].placeholders()
-        wanted = self.dependencies.keys() & used if "database" in used else set()
-        return sorted(name for name in wanted if self.kind(name) == "postgres")
+        named = self.dependencies.keys() & used if "database" in used else set()
+        return sorted(name for name in named if self.kind(name) == "postgres")
 
     def replicas(self) -> list[str]:
         """``content_service#1``, ``essay_lifecycle#1``, ``essay_lifecycle#2`` …."""
         return [f"{name}#{n}" for name, service in self.services.items() for n in range(1, service.replicas + 1)]
 
     def links(self) -> list[tuple[str, str]]:
-        """(replica, dependency or service) for each placeholder that names one."""
+        """(replica, target) for each placeholder that names a dependency or service."""
         targets = self.dependencies.keys() | self.services.keys()
         return [
             (replica, used)
@@ -396,12 +394,12 @@ class System(Model):
         ]
 
     def consumers(self) -> dict[str, list[str]]:
-        """Which event types each service with effects must apply."""
+        """Event types that each service with effects must apply."""
         return {name: effects.applies for name, effects in self.effects.items()}
 
 
 def checks(system: System) -> dict[str, Any]:
-    """What the checkers need of a system, as it stands in the plan under ``checks``."""
+    """What the checkers need to know of a system, for ``checks`` in the plan."""
     return {
         "consumers": system.consumers(),
         "topics": list(system.events.topics),

@@ -12,7 +12,7 @@ from harness.commands.run import EXIT
 
 
 def check(run_dir: RunDirectory = None) -> None:
-    """Judge a recorded run again; needs its history and nothing else.
+    """Judge a recorded run again, from its history alone.
 
     Exit status: 0 valid, 1 invalid, 2 no such run or a damaged history, 3 unknown.
 

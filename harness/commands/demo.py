@@ -1,4 +1,4 @@
-"""``oneffect demo``: the main job, on the reference and on a variant that is wrong on purpose."""
+"""``oneffect demo``: runs scenarios on the reference and on a deliberately wrong variant."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ VARIANT: Final = "setnx_only"
 SCENARIOS: Final = ("redelivery", "redis-outage", "network")
 
 RUNS: Final = (*((name, None) for name in SCENARIOS), *((name, VARIANT) for name in SCENARIOS), ("control", VARIANT))
-"""(scenario, variant), in the order in which they begin; the longest first, so that the lanes end together."""
+"""(scenario, variant) in starting order; the longest first, so that the lanes end together."""
 
 
 def demo(seed: Seed = None, out: Out = None) -> None:
-    """Run the scenarios on the reference, and on a variant that is wrong on purpose and must be found out.
+    """Run scenarios on the reference, and on a deliberately wrong variant that must be caught.
 
-    Outside of a checkout they are the ones that were installed. The reference needs oneffect[native,reference].
+    Outside a checkout, it uses the installed scenarios. The reference needs oneffect[native,reference].
 
     Exit status: 0 if every verdict is the one its scenario expects, 1 if not, 4 the stack could not start,
     130 interrupted.
@@ -63,7 +63,7 @@ def demo(seed: Seed = None, out: Out = None) -> None:
 
 
 def plans(seed: int) -> list[Plan]:
-    """Every run of the demo, of the nearest ``scenarios/`` that has them all, else of those that came with the harness."""
+    """Plan every run of the demo, from the nearest ``scenarios/`` if it has them all, else from the harness's own."""
     from harness.plan import make_plan
 
     near = scenario_folder(Path.cwd())

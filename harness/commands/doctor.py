@@ -1,4 +1,4 @@
-"""``oneffect doctor``: what the stacks need, and what of it is here."""
+"""``oneffect doctor``: lists what the stacks need, and what is missing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Row = tuple[str, str, str, str]
 
 
 def doctor() -> None:
-    """Say what is there, in which version, what is missing, and the command that mends it.
+    """List what is installed, in which version, what is missing, and the command that fixes it.
 
-    Exit status: 0 all that the native stack needs is there, 4 something is missing. Docker may be missing: only
+    Exit status: 0 everything for the native stack is installed, 4 something is missing. Docker may be missing: only
     --stack docker needs it.
 
     For example:
@@ -33,9 +33,9 @@ def doctor() -> None:
         missing |= part.path is None
         rows.append((part.name, part.version, str(part.path or f"missing: {part.missing}"), part.mend))
     printer = console()
-    printer.print(table("", ("part", "version", "where", "mended by"), rows))
-    printer.print("something is missing" if missing else "all is there")
-    printer.print(table("for --stack docker", ("part", "version", "where", "mended by"), list(_docker())))
+    printer.print(table("", ("part", "version", "where", "fixed by"), rows))
+    printer.print("something is missing" if missing else "nothing is missing")
+    printer.print(table("for --stack docker", ("part", "version", "where", "fixed by"), list(_docker())))
     raise typer.Exit(4 if missing else 0)
 
 

@@ -1,4 +1,4 @@
-"""``oneffect gate``: the scenarios tagged ``gate``, judged as expected, told in the forms that CI systems read."""
+"""``oneffect gate``: runs the scenarios tagged ``gate``, and reports in the formats that CI systems read."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ if TYPE_CHECKING:
 TAG: Final = "gate"
 
 
-def gate(  # noqa: PLR0913, PLR0917 - one parameter an option
+def gate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PATHS]...", help="Scenarios or folders; the nearest scenarios/ when not given."),
+        typer.Argument(metavar="[PATHS]...", help="Scenarios or folders; default: the nearest scenarios/."),
     ] = None,
     base: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A base: also fail for what is worse than in it.")
+        Path | None, typer.Option(metavar="FILE", help="A base: also fail if a result is worse than in it.")
     ] = None,
     write_base: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep what was found as a base, if all passed.")
+        Path | None, typer.Option(metavar="FILE", help="Write the results as a base, if all passed.")
     ] = None,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
-    html: Annotated[Path | None, typer.Option(metavar="DIR", help="Put each run's report.html there.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="DIR", help="Copy each run's report.html there.")] = None,
     summary: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a Markdown summary; $GITHUB_STEP_SUMMARY gets it too, where set."),
+        typer.Option(metavar="FILE", help="Write a Markdown summary, also to $GITHUB_STEP_SUMMARY if set."),
     ] = None,
     seed: Seed = None,
     stack: StackName = "auto",
     out: Out = None,
 ) -> None:
-    """Run the scenarios tagged `gate`, each on the system as it is and on each variant it names; retry nothing.
+    """Run the scenarios tagged `gate`, on the system as it is and on each variant they name, without retries.
 
     Exit status: 0 if every verdict is the one its scenario expects (and none is worse than in the base), 1 if not,
-    2 a wrong word or file, 4 a run could not be made, 130 interrupted.
+    2 a wrong argument or file, 4 a scenario could not be run, 130 interrupted.
 
     For example:
 
@@ -76,8 +76,8 @@ def gate(  # noqa: PLR0913, PLR0917 - one parameter an option
     before = baseline.read(base) if base is not None else None
     plans = [
         make_plan(path, system_path=None, variant=variant, seed=seed, stack=stack)
-        for path, found in _tagged(paths or [])
-        for variant in (None, *found.variants)
+        for path, tagged in _tagged(paths or [])
+        for variant in (None, *tagged.variants)
     ]
     _refuse_doubles(plans)
     step_summary = environment.get("GITHUB_STEP_SUMMARY")
@@ -102,7 +102,7 @@ def gate(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 
 def _leave(made: Made, headline: str, ended: BaseException) -> NoReturn:
-    """Write what there is, then raise what the gate was broken off by; a file that cannot be written is said beside it."""
+    """Write the results so far, then raise ``ended``; an output that cannot be written is reported beside it."""
     try:
         made.write(made.all(headline), headline, broken_off=True)
     except FileError as error:
@@ -111,30 +111,30 @@ def _leave(made: Made, headline: str, ended: BaseException) -> NoReturn:
 
 
 def _tagged(names: Sequence[str]) -> list[tuple[Path, Scenario]]:
-    """Scenario files tagged ``gate``: those in a folder that are, and each that is named, which must be."""
+    """Return the scenarios tagged ``gate``; UsageError for a scenario named explicitly that is not tagged."""
     from harness.files import load
     from harness.scenario import Scenario
 
     here = Path.cwd()
-    found: dict[Path, Scenario] = {}
+    tagged: dict[Path, Scenario] = {}
     for place in _places(names):
         named = not _is_folder(place)
         for path in [scenario(str(place), here)] if named else sorted(place.glob("*.yaml")):
             read = load(path, Scenario)
             if TAG in read.tags:
-                found[path] = read
+                tagged[path] = read
             elif named:
                 raise UsageError(f"{path}: is not tagged for the gate; write `tags: [{TAG}]` into it")
-    if not found:
+    if not tagged:
         raise UsageError(
             f"no scenario in {', '.join(names) or shown(_nearest_folder())} is tagged for the gate; "
             f"write `tags: [{TAG}]` into one"
         )
-    return list(found.items())
+    return list(tagged.items())
 
 
 def images(names: Sequence[str], stack: str) -> list[str]:
-    """Images that the docker stack needs for a gate of these scenarios; none if it takes another one."""
+    """Images that the docker stack needs to gate these scenarios; none for another stack."""
     from harness.plan import make_plan
     from harness.stacks.docker import stack as docker
 
@@ -166,13 +166,13 @@ def _refuse_doubles(plans: Sequence[Plan]) -> None:
 
 
 def _run(made: Made, out: Path) -> BaseException | None:
-    """Make the runs; what broke it off before all were made, None if nothing did."""
+    """Run all plans; return the error that ended the gate early, None if nothing did."""
     from harness.commands.interrupt import until_interrupted
     from harness.commands.lanes import in_lanes
     from harness.reports.progress import Board
     from harness.reports.terminal import console
 
-    async def one(plan: Plan, stacks: Stacks) -> Case:
+    async def attempt(plan: Plan, stacks: Stacks) -> Case:
         case = await _attempt(plan, stacks, board)
         await made.add(case)
         return case
@@ -180,14 +180,14 @@ def _run(made: Made, out: Path) -> BaseException | None:
     console().print(f"seed {made.seed}")
     try:
         with Board(console(stderr=True), time.monotonic) as board:
-            until_interrupted(in_lanes(made.plans, out, one), out)
-    except BaseException as error:  # noqa: BLE001 - raised again once what there is has been written
+            until_interrupted(in_lanes(made.plans, out, attempt), out)
+    except BaseException as error:  # noqa: BLE001 - raised again once the results are written
         return error
     return None
 
 
 async def _attempt(plan: Plan, stacks: Stacks, board: Board) -> Case:
-    """One run; an error is a case too, and the next run gets a new stack."""
+    """Run a plan; an error makes a case too, and the next run gets a new stack."""
     from harness.commands.lanes import run_case
     from harness.reports.case import Case
 
@@ -204,7 +204,7 @@ async def _attempt(plan: Plan, stacks: Stacks, board: Board) -> Case:
 
 
 def _tell(cases: Sequence[Case], headline: str) -> None:
-    """Print it all; the last line is the answer."""
+    """Print all results; the last line is the headline."""
     from harness.reports.case import COLUMNS
     from harness.reports.terminal import console, table
     from harness.reports.untrusted import shown as fit
@@ -224,7 +224,7 @@ def _headline(cases: Sequence[Case]) -> str:
 
 
 def _how(ended: BaseException) -> str:
-    """What a gate was broken off by, in a few words."""
+    """Say briefly what ended the gate early."""
     from harness.commands.interrupt import Interrupted
 
     if isinstance(ended, Interrupted):
@@ -234,14 +234,14 @@ def _how(ended: BaseException) -> str:
 
 
 def _line(case: Case) -> int | None:
-    """Where the scenario says what it expects."""
+    """Line of the scenario's expectation."""
     from harness.files import line_of
 
     return line_of(case.file, ("variants", case.variant) if case.variant else ("expect",))
 
 
 def _exit_code(cases: Sequence[Case]) -> int:
-    """A wrong verdict weighs more than a run that could not be made: that one may be the machine's fault."""
+    """Return 1 for a wrong verdict, else 4 for a run that could not be made, perhaps because of the machine."""
     if any(case.regressions or (case.document is not None and not case.passed) for case in cases):
         return 1
     return 0 if all(case.passed for case in cases) else 4

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def inject(
-    fault: Annotated[str, typer.Argument(metavar="FAULT", help="What to do; see: oneffect list faults.")],
+    fault: Annotated[str, typer.Argument(metavar="FAULT", help="The fault to inject; see: oneffect list faults.")],
     parameters: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="The fault's parameters, as in a scenario.")
     ] = None,
@@ -31,12 +31,12 @@ def inject(
         str | None, typer.Option("--for", metavar="TIME", help="How long, for a fault that heals: 500ms, 10s.")
     ] = None,
 ) -> None:
-    """Break something in the system that is up in this folder or above, and wait until it is healed.
+    """Break something in the system that is up in this folder or above, and wait until it heals.
 
-    Faults, targets and parameters are a scenario's. Ctrl-C heals early. Several may be in place at once: two on one
-    link add up, two on one process take turns.
+    Faults, targets and parameters are written as in a scenario. Ctrl-C heals early. Several faults may be in place at
+    once: two on one link add up, two on one process take turns.
 
-    Exit status: 0 done, and healed if it heals, 2 a wrong word, 4 nothing is up, or it could not be done.
+    Exit status: 0 done, and healed if it heals, 2 a wrong argument, 4 nothing is up, or the fault failed.
 
     For example:
 
@@ -55,47 +55,47 @@ def inject(
     asked = {"fault": fault, "on": on, "for": lasts, "parameters": _parameters(parameters or [])}
     printer = console()
 
-    def told(text: str) -> None:
+    def tell(text: str) -> None:
         printer.print(shown(text, lines=True))
 
     with find(Path.cwd()).connected() as talk:
-        done = asyncio.run(_asked(talk, asked, told))
-    for one in done:
-        told(f"{one['name']} on {one['target']}: {_ended(one)}")
-    if any(one["failed"] for one in done):
+        done = asyncio.run(_asked(talk, asked, tell))
+    for fault_done in done:
+        tell(f"{fault_done['name']} on {fault_done['target']}: {_ended(fault_done)}")
+    if any(fault_done["failed"] for fault_done in done):
         raise typer.Exit(StackError.exit_code)
 
 
 def _parameters(words: Sequence[str]) -> dict[str, object]:
-    """``key=value`` as a scenario's row would be read; UsageError for a word that is none."""
+    """Read ``key=value`` words as in a scenario's row; UsageError for any other word."""
     from harness.files.document import plain
 
-    found: dict[str, object] = {}
+    parameters: dict[str, object] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise UsageError(f"{word!r} is no parameter; write KEY=VALUE, for example latency=200ms")
-        if key in found:
+            raise UsageError(f"{word!r} is not a parameter; write KEY=VALUE, for example latency=200ms")
+        if key in parameters:
             raise UsageError(f"{key} is given twice; give it once")
-        found[key] = plain(value, key)
-    return found
+        parameters[key] = plain(value, key)
+    return parameters
 
 
-async def _asked(talk: socket.socket, asked: dict[str, Any], told: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Ask for a fault and tell what comes of it until it is over: how each that it came to has ended."""
+async def _asked(talk: socket.socket, asked: dict[str, Any], tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Request a fault, report its progress until it is over, and return how it ended on each target."""
     from harness.commands.interrupt import SIGNALS
 
     reader, writer = await asyncio.open_unix_connection(sock=talk)
     writer.write(orjson.dumps(asked) + b"\n")
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
-        # The first asks for an early heal; the second leaves at once, and the end of the connection heals as well.
+        # The first signal asks for an early heal; the second exits at once, and the closed connection heals as well.
         loop.add_signal_handler(number, _early, writer, number)
     try:
         async for line in reader:
             answer = orjson.loads(line)
             if "told" in answer:
-                told(answer["told"])
+                tell(answer["told"])
             elif "refused" in answer:
                 kind = StackError if answer["exit"] == StackError.exit_code else PlanRefused
                 raise kind(answer["refused"])
@@ -106,7 +106,7 @@ async def _asked(talk: socket.socket, asked: dict[str, Any], told: Callable[[str
         for number in SIGNALS:
             loop.remove_signal_handler(number)
         writer.close()
-    raise StackError("what was up has ended before the fault was over, and with it the fault")
+    raise StackError("the system that was up ended before the fault was over, which ended the fault too")
 
 
 def _early(writer: asyncio.StreamWriter, number: int) -> None:
@@ -114,10 +114,10 @@ def _early(writer: asyncio.StreamWriter, number: int) -> None:
     signal.signal(number, signal.SIG_DFL)
 
 
-def _ended(one: dict[str, Any]) -> str:
-    if one["failed"]:
+def _ended(done: dict[str, Any]) -> str:
+    if done["failed"]:
         return "failed, see above"
-    bit = "bit" if one["bit"] else "never bit: nothing of the system's own met it; give it something to do"
-    if not one["heals"]:
+    bit = "bit" if done["bit"] else "never bit: the system's own traffic did not meet it; give the system some work"
+    if not done["heals"]:
         return bit
-    return f"healed; {bit}" if one["healed"] else "ended before its turn came; nothing was done"
+    return f"healed; {bit}" if done["healed"] else "ended before its turn came; nothing was done"

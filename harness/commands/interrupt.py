@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a run is under way: it is cancelled, and everything it started is stopped."""
+"""Handles Ctrl-C and SIGTERM during a run: cancels it, and stops everything it started."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Interrupted(BaseException):
         judge = shlex.join(["oneffect", "check", str(out / "latest")]) if out is not None else ""
         name = signal.Signals(number).name
         judged = f", and the history so far can be judged: {judge}" if judge else ""
-        super().__init__(f"interrupted by {name}; all is stopped{judged}")
+        super().__init__(f"interrupted by {name}; everything is stopped{judged}")
         self.exit_code = 128 + number
 
 
 def until_interrupted(work: Coroutine[Any, Any, T], out: Path | None) -> T:
-    """Run ``work`` to its end; its run directories go to ``out``, None if nothing of it can be judged.
+    """Run ``work`` to its end; its run directories go to ``out``, None if none can be judged.
 
-    The first signal cancels it and waits; a second one leaves at once.
-    Raises Interrupted once all is stopped. Leaving at once is safe too: each stack has a reaper of its own, which
-    ends what its harness left. Of errors raised together the first that the harness raised on purpose is raised.
+    The first signal cancels the work and waits; a second one exits at once, which is safe too: each stack has a reaper
+    that ends what the harness left. Raises Interrupted once everything is stopped. Of several errors at once, raises the
+    first that the harness raised on purpose.
     """
     with first_on_purpose():
         return asyncio.run(_listening(work, out))
@@ -42,22 +42,22 @@ def until_interrupted(work: Coroutine[Any, Any, T], out: Path | None) -> T:
 async def _listening(work: Coroutine[Any, Any, T], out: Path | None) -> T:
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
-    came: list[int] = []
+    received: list[int] = []
 
-    def came_in(number: int) -> None:
-        if came:
+    def receive(number: int) -> None:
+        if received:
             os._exit(128 + number)
-        came.append(number)
+        received.append(number)
         task.cancel()
 
     for number in SIGNALS:
-        loop.add_signal_handler(number, came_in, number)
+        loop.add_signal_handler(number, receive, number)
     try:
         return await task
     except BaseException as error:
-        # Whatever the cancelled work raised on its way out, it was the signal that ended it.
-        if came:
-            raise Interrupted(came[0], out) from error
+        # Whatever the cancelled work raised, the signal ended it.
+        if received:
+            raise Interrupted(received[0], out) from error
         raise
     finally:
         for number in SIGNALS:

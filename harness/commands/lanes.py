@@ -1,4 +1,4 @@
-"""Several runs at once, each lane on a warm stack of its own: most of a run is waiting."""
+"""Several runs at once, each lane on its own warm stack: a run mostly waits."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LANES: Final = 2
 
 
 async def in_lanes(plans: Sequence[Plan], out: Path, one: Callable[[Plan, Stacks], Awaitable[Case]]) -> list[Case]:
-    """``one`` of each plan, in the plans' order; each lane takes the next plan that none has begun.
+    """Call ``one`` for each plan, and return the cases in the plans' order; a free lane takes the next plan.
 
-    What the stacks cannot do is refused before anything starts.
+    PlanRefused, before anything starts, if a stack cannot perform a plan's faults.
     """
     from harness.session.stacks import Stacks
 
@@ -41,7 +41,7 @@ async def in_lanes(plans: Sequence[Plan], out: Path, one: Callable[[Plan, Stacks
 
 
 async def run_case(plan: Plan, stacks: Stacks, board: Board) -> Case:
-    """One run on a warm stack, with a line of the board for it."""
+    """Run a plan on a warm stack, with a line of its own on the board."""
     from harness.run import execute
 
     line = board.line(plan.label)

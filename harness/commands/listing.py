@@ -1,4 +1,4 @@
-"""``oneffect list``: scenarios, faults, checkers and variants that there are."""
+"""``oneffect list``: lists scenarios, faults, checkers or variants."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class What(StrEnum):
 def listing(
     what: Annotated[What, typer.Argument(help="What to list.")], *, system: SystemFile = None, as_json: AsJson = False
 ) -> None:
-    """List what there is.
+    """List scenarios, faults, checkers or variants.
 
-    Scenarios are those of the nearest scenarios/ folder upward, variants those of the systems they name.
+    Scenarios come from the nearest scenarios/ folder upward, variants from the systems that these name.
 
     For example:
 
@@ -54,7 +54,7 @@ def _cell(value: object) -> object:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_cell(one)}" for key, one in value.items())
+        return ", ".join(f"{key} {_cell(item)}" for key, item in value.items())
     return "" if value is None else value
 
 
@@ -121,8 +121,7 @@ def _variants(given: Path | None) -> Rows:
     if given is not None:
         paths = [given]
     else:
-        found = {find_system(load(path, Scenario), path).resolve() for path in _scenario_files()}
-        paths = sorted(found)
+        paths = sorted({find_system(load(path, Scenario), path).resolve() for path in _scenario_files()})
     rows = []
     for path in paths:
         system = load(path, System)

@@ -1,4 +1,4 @@
-"""``oneffect load``: a scenario under the load of Locust's users, judged like any other run."""
+"""``oneffect load``: runs a scenario under the load of Locust's users, and judges it like any other run."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from harness.reports.progress import Board
 
 _LISTING: Final = 60.0
-"""Seconds that Locust may take to read a locustfile."""
+"""Seconds within which Locust must read a locustfile."""
 
 _LINES: Final = 6
 
 
-def load(  # noqa: PLR0913, PLR0917 - one parameter an option
+def load(  # noqa: PLR0913, PLR0917 - one parameter for each option
     name: Annotated[
         str, typer.Argument(metavar="SCENARIO", help="A scenario file, or the name of one in scenarios/.")
     ],
     options: Annotated[
-        list[str] | None, typer.Argument(metavar="-- LOCUST_OPTION", help="Any further option of Locust's own.")
+        list[str] | None, typer.Argument(metavar="-- LOCUST_OPTION", help="Further options for Locust itself.")
     ] = None,
     users: Annotated[int, typer.Option(metavar="N", min=1, help="How many users.")] = 20,
-    spawn_rate: Annotated[float, typer.Option(metavar="N", min=0.01, help="How many of them come a second.")] = 10.0,
+    spawn_rate: Annotated[float, typer.Option(metavar="N", min=0.01, help="How many of them start a second.")] = 10.0,
     duration: Annotated[str, typer.Option(metavar="TIME", help="How long they stay: 90s, 5m.")] = "1m",
     locustfile: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What they do; locustfile.py beside the scenario.")
+        Path | None, typer.Option(metavar="FILE", help="What they do; default: locustfile.py beside the scenario.")
     ] = None,
     web: Annotated[
         int | None, typer.Option(metavar="PORT", min=1, max=65535, help="Show Locust's page on 127.0.0.1:PORT.")
@@ -53,12 +53,12 @@ def load(  # noqa: PLR0913, PLR0917 - one parameter an option
     addresses: Addresses = None,
     out: Out = None,
 ) -> None:
-    """Run a scenario's faults under the load of Locust's users, and judge what was recorded.
+    """Run a scenario's faults under the load of Locust's users, and judge the recorded history.
 
-    The users take the place of the scenario's own uploads; a fault at 25% comes after a quarter of the duration. The load
-    goes on past it while a fault is in place. Latency counts from when a request was due.
+    The users replace the scenario's own uploads; a fault at 25% comes after a quarter of the duration. While a fault is
+    in place, the load goes on past its duration. Latency counts from when a request was due.
 
-    Exit status: 0 valid, 1 invalid, 2 a wrong word or file, 3 unknown, 4 the stack or Locust could not start,
+    Exit status: 0 valid, 1 invalid, 2 a wrong argument or file, 3 unknown, 4 the stack or Locust could not start,
     130 interrupted.
 
     For example:
@@ -75,12 +75,12 @@ def load(  # noqa: PLR0913, PLR0917 - one parameter an option
     from harness.reports.terminal import console
 
     path = scenario(name, Path.cwd())
-    wanted = _users(path, users, spawn_rate, duration, locustfile, web, options or [])
+    locust_users = _users(path, users, spawn_rate, duration, locustfile, web, options or [])
     seed = drawn(seed)
     plan = make_plan(
-        path, system_path=system, variant=variant, seed=seed, stack=stack, addresses=addresses, users=wanted
+        path, system_path=system, variant=variant, seed=seed, stack=stack, addresses=addresses, users=locust_users
     )
-    _try(wanted)
+    _try(locust_users)
     console().print(f"seed {seed}")
     folder = out_folder(out)
     with Board(console(stderr=True), time.monotonic) as board:
@@ -88,7 +88,7 @@ def load(  # noqa: PLR0913, PLR0917 - one parameter an option
     raise typer.Exit(EXIT[case.verdict])
 
 
-def _users(  # noqa: PLR0913, PLR0917 - the same
+def _users(  # noqa: PLR0913, PLR0917 - as above
     path: Path, count: int, rate: float, duration: str, file: Path | None, web: int | None, options: list[str]
 ) -> Users:
     from harness.load.locust_load import Users
@@ -99,10 +99,10 @@ def _users(  # noqa: PLR0913, PLR0917 - the same
     except ValueError as error:
         raise UsageError(f"--duration: {error}") from None
     if seconds <= 0:
-        raise UsageError(f"--duration {duration}: nobody can upload anything in no time; write 90s or 5m")
+        raise UsageError(f"--duration {duration}: must be longer than 0; write 90s or 5m")
     file = file or path.parent / "locustfile.py"
     if not there(file):
-        raise FileError("there is no such file; name one that says what users do: --locustfile FILE", path=str(file))
+        raise FileError("there is no such file; name a locustfile: --locustfile FILE", path=str(file))
     if web is not None:
         _free(web)
     return Users(count, rate, seconds, shown(file.absolute()), web, tuple(options))
@@ -115,12 +115,12 @@ def _free(port: int) -> None:
             trial.bind(("127.0.0.1", port))
         except OSError as error:
             raise UsageError(
-                f"--web {port}: 127.0.0.1:{port} cannot be had: {error.strerror}; name another"
+                f"--web {port}: 127.0.0.1:{port} is not available: {error.strerror}; name another port"
             ) from error
 
 
 def _try(users: Users) -> None:
-    """Have Locust read its file before anything starts: one that raises is said at once."""
+    """Have Locust read its file before anything starts, to report a broken one at once."""
     from harness.load.locust_load import environment
 
     if find_spec("locust") is None:
@@ -140,11 +140,9 @@ def _try(users: Users) -> None:
         raise FileError(f"Locust did not read it within {_LISTING:g} s", path=str(users.file)) from None
     if done.returncode != 0:
         said = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-_LINES:])
-        raise FileError(f"Locust cannot use it, or an option of its own:\n{said}", path=str(users.file))
+        raise FileError(f"Locust rejects it, or one of its options:\n{said}", path=str(users.file))
     if not done.stdout.partition("Available Users:")[2].strip():
-        raise FileError(
-            "there is no user in it; write a class on harness.load.locust_user.Uploader", path=str(users.file)
-        )
+        raise FileError("has no users; write a subclass of harness.load.locust_user.Uploader", path=str(users.file))
 
 
 async def _run(plan: Plan, out: Path, board: Board) -> Case:

@@ -1,4 +1,4 @@
-"""``oneffect merge``: joins parts of a history that workers on other machines wrote."""
+"""``oneffect merge``: joins parts of a history from workers on other machines."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def merge(
-    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="The run whose load they made.")],
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="The run whose load the workers made.")],
     parts: Annotated[
-        list[Path], typer.Argument(metavar="PART...", help="Files part-WORKER.jsonl, copied from there.")
+        list[Path], typer.Argument(metavar="PART...", help="Files part-WORKER.jsonl, copied from the workers.")
     ],
 ) -> None:
-    """Join what workers on other machines did to a run's history; then judge it again with oneffect check.
+    """Join parts from workers on other machines to a run's history; then judge it again with oneffect check.
 
-    An operation that is there already is left out, so merging twice changes nothing; one that says something else there is
-    refused, and nothing is changed.
+    Operations that the history already has are skipped, so merging twice changes nothing. If one contradicts the history,
+    the merge is refused and changes nothing.
 
-    Exit status: 0 joined, 2 no such run, or a part that is damaged, of another run, or contradicts the history.
+    Exit status: 0 joined, 2 no such run, or a part that is damaged, belongs to another run, or contradicts the history.
 
     For example:
 
@@ -36,11 +36,11 @@ def merge(
 
     directory = run_directory(run_dir, Path.cwd())
     added, there = join(directory / "history.jsonl", parts, _redaction(directory).value)
-    typer.echo(f"{added} records joined, {there} were there already; judge it: oneffect check {directory}")
+    typer.echo(f"{added} records joined, {there} skipped as present; judge the run: oneffect check {directory}")
 
 
 def _redaction(directory: Path) -> Redaction:
-    """A run keeps no secrets: they stand in its system file, where that still is, and in the environment."""
+    """Find the secrets to redact in the environment and in the run's system file, if it still exists."""
     from harness.files.load import load
     from harness.history.reader import read_header
     from harness.plan import where_it_runs
@@ -53,7 +53,7 @@ def _redaction(directory: Path) -> Redaction:
         system = load(Path(header["system_path"]), System)
         system = where_it_runs(system, Path(addresses) if addresses else None, header["plan"].get("variant"))
     except (KeyError, OneffectError) as error:
-        message = f"secrets that only the run's system file names may stay in errors of these parts: {error}"
+        message = f"errors in these parts may contain secrets that only the run's system file names: {error}"
         typer.echo(f"oneffect: {message}", err=True)
         return Redaction(None, os.environ)
     return Redaction(system, os.environ)

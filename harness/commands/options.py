@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ SystemFile = Annotated[
     typer.Option(
         "--system",
         metavar="FILE",
-        help="The system file; without it the scenario's own, else the nearest system.yaml upward.",
+        help="The system file; default: the scenario's own, else the nearest system.yaml upward.",
     ),
 ]
-Seed = Annotated[
-    int | None, typer.Option(metavar="N", min=0, help="What the plan is drawn from; random when not given.")
-]
+Seed = Annotated[int | None, typer.Option(metavar="N", min=0, help="Seed of the plan; default: random.")]
 Variant = Annotated[
     str | None, typer.Option("--variant", metavar="NAME", help="Run the system with this deliberate flaw.")
 ]
@@ -26,12 +24,8 @@ StackName = Annotated[
 ]
 Addresses = Annotated[
     Path | None,
-    typer.Option("--addresses", metavar="FILE", help="The addresses of the external stack, which runs already."),
+    typer.Option("--addresses", metavar="FILE", help="Addresses file of the external stack, which already runs."),
 ]
-Out = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Where run directories go; .oneffect/runs when not given.")
-]
-RunDirectory = Annotated[
-    str | None, typer.Argument(metavar="RUN_DIR", help="A run directory; the latest when not given.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for run directories; default: .oneffect/runs.")]
+RunDirectory = Annotated[str | None, typer.Argument(metavar="RUN_DIR", help="A run directory; default: the latest.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

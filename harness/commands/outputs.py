@@ -1,4 +1,4 @@
-"""The files that a gate writes: looked at before anything starts, written after each run and when all is over."""
+"""The files that a gate writes: checked before anything starts, written after each run and at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Where to write what; None: not at all. ``step_summary`` is GitHub's and is appended to."""
+    """Where to write each output; None for not at all. ``step_summary`` is GitHub's, and appended to."""
 
     junit: Path | None
     html: Path | None
@@ -27,10 +27,10 @@ class Outputs:
     step_summary: Path | None
 
     def prepare(self, labels: Iterable[str]) -> None:
-        """Make the folders, and remove what an earlier gate left: it must not be taken for what this one found.
+        """Create the folders, and remove an earlier gate's outputs, which must not be mistaken for this one's.
 
-        Of reports those of runs with these labels go. A base stays, for it is written only if all passed. FileError for
-        the first file or folder that could not be written; then nothing is removed.
+        Only reports of runs with these labels are removed. A base stays, as it is written only if all passed. FileError
+        for the first file or folder that is not writable; then nothing is removed.
         """
         for path in (self.junit, self.summary, self.base):
             if path is not None:
@@ -38,7 +38,7 @@ class Outputs:
                 if path.is_dir():
                     raise FileError("is a folder; name a file", path=str(path))
                 if not os.access(path if path.exists() else path.parent, os.W_OK):
-                    raise FileError("may not be written to; name another file", path=str(path))
+                    raise FileError("is not writable; name another file", path=str(path))
         if self.html is not None:
             _folder(self.html)
         reports = [_report(self.html, label) for label in labels] if self.html is not None else []
@@ -48,7 +48,7 @@ class Outputs:
 
     @property
     def files(self) -> Outputs:
-        """Those that may be written more than once: not the terminal, say, as /dev/stdout."""
+        """The outputs that may be written more than once: not, say, a terminal as /dev/stdout."""
         junit = self.junit if self.junit is not None and _is_ours(self.junit) else None
         summary = self.summary if self.summary is not None and _is_ours(self.summary) else None
         return replace(self, junit=junit, summary=summary)
@@ -56,7 +56,7 @@ class Outputs:
     def write(
         self, cases: Sequence[Case], *, seed: int, started: datetime, headline: str, broken_off: str = ""
     ) -> None:
-        """Write all that was asked for; the base only if every run passed. ``broken_off`` says how many were not made."""
+        """Write every requested output, the base only if every run passed. ``broken_off`` says how many runs are missing."""
         from harness.reports import baseline
         from harness.reports.github import LARGEST
         from harness.reports.markdown import markdown
@@ -73,7 +73,7 @@ class Outputs:
             raise _unwritten(error) from error
 
     def keep(self, cases: Sequence[Case], *, seed: int, started: datetime, headline: str, broken_off: str) -> None:
-        """Write what there is so far: the files in which a gate that is killed leaves the runs that it had made."""
+        """Write the results so far, so that a killed gate leaves the runs it had made."""
         from harness.reports.junit import junit
         from harness.reports.markdown import markdown
 
@@ -89,7 +89,7 @@ class Outputs:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether it is a file by itself, or will be one: not a pipe, and no link to what others write to as well."""
+    """Whether this is or will be a regular file: not a pipe, and not a link to a file that others write too."""
     return not path.is_symlink() and (path.is_file() or not path.exists())
 
 
@@ -116,7 +116,7 @@ def _remove(path: Path) -> None:
     try:
         path.unlink()
     except OSError:
-        # In a folder that is not ours, say, or mounted by itself: what cannot be removed is emptied.
+        # Empty a file that cannot be removed, say from a foreign folder or a mount.
         try:
             path.write_bytes(b"")
         except OSError as error:
@@ -127,6 +127,6 @@ def _folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FileError(f"cannot be made: {error.strerror}; name another folder", path=str(path)) from error
+        raise FileError(f"cannot be created: {error.strerror}; name another folder", path=str(path)) from error
     if not os.access(path, os.W_OK | os.X_OK):
-        raise FileError("may not be written to; name another folder", path=str(path))
+        raise FileError("is not writable; name another folder", path=str(path))

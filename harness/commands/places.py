@@ -1,4 +1,4 @@
-"""Where things are: scenarios by name, run directories, the folder that runs go to."""
+"""Finds scenarios by name, and run directories."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.session.directory import LATEST, RUNS
 
 
 def scenario_folder(start: Path) -> Path | None:
-    """The nearest ``scenarios/`` upward from ``start`` that holds a scenario; None if there is none."""
+    """Return the nearest ``scenarios/`` upward from ``start`` that holds a scenario; None if there is none."""
     for folder in (start.absolute(), *start.absolute().parents):
         if any((folder / "scenarios").glob("*.yaml")):
             return folder / "scenarios"
@@ -17,16 +17,16 @@ def scenario_folder(start: Path) -> Path | None:
 
 
 def own_scenarios() -> Path:
-    """The scenarios that came with the harness: as installed, or those of the checkout."""
+    """Return the folder of the harness's own scenarios: the installed one, or the checkout's."""
     beside = Path(__file__).parents[2]
     installed = beside / "oneffect_scenarios"
     return installed if installed.is_dir() else beside / "scenarios"
 
 
 def scenario(name: str, start: Path) -> Path:
-    """The file of a scenario given by path or by name; UsageError with the nearest names.
+    """Return the file of a scenario given by path or name; UsageError, with the nearest name, if there is none.
 
-    Where there is no ``scenarios/``, names are those of the demo's scenarios, so that its runs can be made again.
+    Without a ``scenarios/``, names are those of the harness's own scenarios, so that the demo's runs can be repeated.
     """
     path = Path(name)
     if path.suffix == ".yaml" or "/" in name or there(path):
@@ -35,16 +35,16 @@ def scenario(name: str, start: Path) -> Path:
     if folder is None and there(own_scenarios() / f"{name}.yaml"):
         folder = own_scenarios()
     if folder is None:
-        raise UsageError(f"no scenario {name!r}: it is no file, and there is no scenarios/ folder here or above")
-    found = folder / f"{name}.yaml"
-    if not there(found):
-        known = sorted(path.stem for path in folder.glob("*.yaml"))
-        raise UsageError(f"no scenario {name!r}{nearest(name, known)}; {shown(folder)} has {', '.join(known)}")
-    return shown(found)
+        raise UsageError(f"no scenario {name!r}: there is no such file, and no scenarios/ folder here or above")
+    file = folder / f"{name}.yaml"
+    if not there(file):
+        names = sorted(path.stem for path in folder.glob("*.yaml"))
+        raise UsageError(f"no scenario {name!r}{nearest(name, names)}; {shown(folder)} has {', '.join(names)}")
+    return shown(file)
 
 
 def run_directory(given: str | None, start: Path) -> Path:
-    """A run directory by path, by its name under ``.oneffect/runs``, or the latest; UsageError if it is not there."""
+    """Return a run directory by path, by name under ``.oneffect/runs``, or the latest; UsageError if there is none."""
     runs = next(
         (folder / RUNS for folder in (start.absolute(), *start.absolute().parents) if (folder / RUNS).is_dir()), None
     )
@@ -54,12 +54,12 @@ def run_directory(given: str | None, start: Path) -> Path:
                 return path
         raise UsageError(f"no run directory {given!r}; name one, or leave it out for the latest")
     if runs is None or not (runs / LATEST).exists():
-        raise UsageError("there is no run yet, here or above; make one: oneffect run SCENARIO")
+        raise UsageError("there is no run here or above; make one: oneffect run SCENARIO")
     return shown((runs / LATEST).resolve())
 
 
 def there(path: Path) -> bool:
-    """Whether there is such a file or folder; a name that cannot be one is not there."""
+    """Whether the file or folder exists; False for an impossible name."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -67,6 +67,6 @@ def there(path: Path) -> bool:
 
 
 def shown(path: Path) -> Path:
-    """``path`` from the current folder, where it lies below it."""
+    """Return ``path`` relative to the current folder if it is below it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from harness.stack import Stack
 
 EXIT: Final = {"valid": 0, "unknown": 3, "invalid": 1}
-"""Verdict -> exit code, the worst last: of several runs it is that one's."""
+"""Verdict -> exit code, the worst last, which decides for several runs."""
 
 
-def run(  # noqa: PLR0913, PLR0917 - one parameter an option
+def run(  # noqa: PLR0913, PLR0917 - one parameter for each option
     scenarios: Annotated[
         list[str], typer.Argument(metavar="SCENARIO", help="Scenario files, or names of files in scenarios/.")
     ],
@@ -40,15 +40,15 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     out: Out = None,
     *,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the data of services and stores in each run directory, as they are.")
+        bool, typer.Option("--keep", help="Keep the data of services and stores in each run directory, unredacted.")
     ] = False,
 ) -> None:
-    """Execute scenarios and judge what was recorded.
+    """Run scenarios and judge the recorded histories.
 
-    With --keep each run has a stack of its own, and its data stay: databases, Redis' files, all that services wrote.
-    Secrets are not taken out of them.
+    With --keep each run has a stack of its own, whose data stay: databases, Redis' files, everything services wrote.
+    Secrets in them are not redacted.
 
-    Exit status: 0 valid, 1 invalid, 2 a wrong word or file, 3 unknown, 4 the stack could not start, 130 interrupted.
+    Exit status: 0 valid, 1 invalid, 2 a wrong argument or file, 3 unknown, 4 the stack could not start, 130 interrupted.
 
     For example:
 
@@ -85,7 +85,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 
 def drawn(seed: int | None) -> int:
-    """The seed that was given, or a new one."""
+    """Return the given seed, or draw one."""
     return SystemRandom().randrange(1, 1_000_000) if seed is None else seed
 
 
@@ -106,7 +106,7 @@ async def _all(plans: Sequence[Plan], out: Path, board: Board, *, keep: bool) ->
                 _keeping(stack).keeps = True
             cases.append(case := await reported(plan, stacks, board))
             if keep:
-                # Its stores' files are the run's as well, and whole once they have left.
+                # The stores' files belong to the run too, and are complete once the stores have exited.
                 await stacks.drop(plan)
                 with board.aside():
                     console().print(f"data: {case.directory / 'data'}")
@@ -116,7 +116,7 @@ async def _all(plans: Sequence[Plan], out: Path, board: Board, *, keep: bool) ->
 
 
 async def reported(plan: Plan, stacks: Stacks, board: Board) -> Case:
-    """One run, and its report on the terminal."""
+    """Run a plan and print its report."""
     from harness.reports import terminal
     from harness.run import execute
 
@@ -131,5 +131,5 @@ async def reported(plan: Plan, stacks: Stacks, board: Board) -> Case:
 
 def _keeping(stack: Stack) -> Keeping:
     if not isinstance(stack, Keeping):
-        raise UsageError(f"--keep: nothing of the {stack.name} stack is removed; its data are where they are")
+        raise UsageError(f"--keep: the {stack.name} stack removes nothing; its data stay where they are")
     return stack

@@ -1,4 +1,4 @@
-"""``oneffect schema``: the JSON Schema of the files that a user writes."""
+"""``oneffect schema``: prints the JSON Schema of a file that users write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class File(StrEnum):
-    """The files that have one."""
+    """The files that have a schema."""
 
     SCENARIO = "scenario"
     SYSTEM = "system"
@@ -25,10 +25,10 @@ class File(StrEnum):
 
 
 def schema(file: Annotated[File, typer.Argument(help="Which file.")]) -> None:
-    """Print the JSON Schema of a file that you write, for editors and whatever else checks or completes one.
+    """Print the JSON Schema of a file that you write, for editors and other tools that check or complete it.
 
-    It says what each field means and how it is written. What it accepts may still name what is not there, which is said
-    before a run begins.
+    It says what each field means and how to write it. A file that it accepts may still name something that does not exist;
+    the harness reports that before a run begins.
 
     For example:
 
@@ -40,7 +40,7 @@ def schema(file: Annotated[File, typer.Argument(help="Which file.")]) -> None:
 
 
 def json_schema(file: File) -> Schema:
-    """The schema, by JSON Schema 2020-12, of what may stand in a file; texts are those of the models' docstrings."""
+    """Build the JSON Schema (2020-12) of a file; its descriptions are the models' docstrings."""
     from harness.addresses import Addresses
     from harness.scenario import Scenario
     from harness.system import System
@@ -59,7 +59,7 @@ def json_schema(file: File) -> Schema:
 
 
 def fault_parameters(name: str) -> Schema:
-    """The schema of a fault's own parameters."""
+    """Build the schema of a fault's own parameters."""
     from harness.faults import fault_type
 
     return _of(fault_type(name))
@@ -72,17 +72,17 @@ def _of(model: type[BaseModel]) -> Schema:
     from harness.units import written
 
     class Written(GenerateJsonSchema):
-        """Defaults as a file has them: ``500ms`` and not 0.5; no titles made of names."""
+        """Writes defaults as in a file, ``500ms`` and not 0.5, and no titles derived from names."""
 
         def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
             made: Schema = super().default_schema(schema)
             if made.get("type") == "string" and isinstance(made.get("default"), float):
                 made["default"] = written(made["default"], made["examples"][0])
             if made.get("default", ...) is None:
-                del made["default"]  # left out, not null, is how nobody says anything
+                del made["default"]  # a field is left out, not null, to say nothing
             return made
 
-        def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - the names say it
+        def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - names suffice
             return False
 
     made: Schema = model.model_json_schema(schema_generator=Written)
@@ -92,7 +92,7 @@ def _of(model: type[BaseModel]) -> Schema:
 
 
 def _tidy(made: Any) -> None:  # noqa: ANN401 - JSON
-    """Descriptions as Markdown, a paragraph a line; where names have a form, no other names."""
+    """Turn descriptions into Markdown with one line for each paragraph; allow only names that match a given pattern."""
     if isinstance(made, list):
         for each in made:
             _tidy(each)
@@ -108,7 +108,7 @@ def _tidy(made: Any) -> None:  # noqa: ANN401 - JSON
 
 
 def _name_faults(line: Schema) -> None:
-    """A row of the schedule takes the parameters of the fault that it names, and no others."""
+    """Restrict a row of the schedule to the parameters of the fault that it names."""
     from harness.faults import TABLE, fault_type
 
     own = set(line["properties"])
@@ -129,16 +129,16 @@ def _name_faults(line: Schema) -> None:
 
 
 def _extendable(whole: Schema) -> Schema:
-    """A system file stands for itself, or says ``extends:`` and only what it changes; null removes what stands there."""
+    """Allow a system file to be complete, or to have ``extends:`` and only changes, where null removes a value."""
     partial = json.loads(json.dumps(whole).replace("#/$defs/", "#/$defs/Extending"))
     definitions = partial.pop("$defs")
-    extends = {"type": "string", "description": "The file that this one is laid over, for example `system.yaml`."}
+    extends = {"type": "string", "description": "The file that this one overlays, for example `system.yaml`."}
     for each in (partial, *definitions.values()):
         each.pop("required", None)
         for group in ("properties", "patternProperties"):
-            each[group] = {name: _removable(one) for name, one in each.get(group, {}).items()}
+            each[group] = {name: _removable(field) for name, field in each.get(group, {}).items()}
     partial["properties"] = {"extends": extends, **partial["properties"]}
-    definitions = {f"Extending{name}": one for name, one in definitions.items()}
+    definitions = {f"Extending{name}": definition for name, definition in definitions.items()}
     return {
         "$defs": {**whole.pop("$defs"), **definitions},
         "if": {"required": ["extends"]},
@@ -147,12 +147,12 @@ def _extendable(whole: Schema) -> Schema:
     }
 
 
-def _removable(one: Schema) -> Schema:
-    if "patternProperties" in one:
-        one = one | {
-            "patternProperties": {name: _removable(below) for name, below in one["patternProperties"].items()}
+def _removable(field: Schema) -> Schema:
+    if "patternProperties" in field:
+        field = field | {
+            "patternProperties": {name: _removable(below) for name, below in field["patternProperties"].items()}
         }
-    elif isinstance(one.get("additionalProperties"), dict):
-        one = one | {"additionalProperties": _removable(one["additionalProperties"])}
-    said = {"description": one["description"]} if "description" in one else {}
-    return {**said, "anyOf": [one, {"type": "null"}]}
+    elif isinstance(field.get("additionalProperties"), dict):
+        field = field | {"additionalProperties": _removable(field["additionalProperties"])}
+    described = {"description": field["description"]} if "description" in field else {}
+    return {**described, "anyOf": [field, {"type": "null"}]}

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from harness.reports.progress import Board, Line
 
 BETWEEN_LINES: Final = 2.0
-"""Seconds between two lines of one part where there is no terminal to change them on."""
+"""Seconds between two lines of one part without a terminal to update them on."""
 
 
 def setup() -> None:
     """Install what the native stack needs (Kafka, Toxiproxy, a Redis or Valkey, Postgres) into a cache folder, without root.
 
-    What is there already is left alone. ONEFFECT_CACHE names another folder than ~/.cache/oneffect.
+    Installed parts are left alone. ONEFFECT_CACHE names a folder other than ~/.cache/oneffect.
 
-    Exit status: 0 all is there, 4 something could not be installed.
+    Exit status: 0 everything is installed, 4 something could not be installed.
 
     For example:
 
@@ -35,7 +35,7 @@ def setup() -> None:
 
 
 class _Reporter:
-    """Takes part and progress from several threads."""
+    """Reports the progress of parts, from several threads."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
@@ -44,7 +44,7 @@ class _Reporter:
         self._lock = Lock()
 
     def __call__(self, part: str, text: str) -> None:
-        """Show how far a part is."""
+        """Show a part's progress."""
         with self._lock:
             line = self._lines.setdefault(part, self._lines.get(part) or self._board.line(part))
             now = time.monotonic()

@@ -1,4 +1,4 @@
-"""``oneffect show``: the story of one event or upload, or of the run."""
+"""``oneffect show``: tells the story of one event or upload, or of the run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harness.errors import FileError, UsageError
 
 def show(
     run_dir: RunDirectory = None,
-    event: Annotated[str | None, typer.Option(metavar="ID", help="An event's id, or how it begins.")] = None,
-    upload: Annotated[str | None, typer.Option(metavar="ID", help="An upload's id, or how it begins.")] = None,
+    event: Annotated[str | None, typer.Option(metavar="ID", help="An event's id, or its beginning.")] = None,
+    upload: Annotated[str | None, typer.Option(metavar="ID", help="An upload's id, or its beginning.")] = None,
 ) -> None:
-    """Tell the story of one event or one upload, oldest first; without either, what was found in the run.
+    """Tell the story of one event or upload, oldest first; without either, report the run's findings.
 
     For example:
 
@@ -44,9 +44,9 @@ def show(
     if not path.is_file():
         raise FileError("there is no history.jsonl here; name a run directory", path=str(directory))
     with History(path) as history:
-        told = (
+        story = (
             tell(history, "event", find(history, "event", event))
             if event is not None
             else tell(history, "upload", find(history, "upload", upload or ""))
         )
-    terminal.tell(terminal.story(told))
+    terminal.tell(terminal.story(story))

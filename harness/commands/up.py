@@ -1,4 +1,4 @@
-"""``oneffect up``: a system that stands, to look at, to load from outside, and to break by hand."""
+"""``oneffect up``: holds a system up to look at, to load from outside, and to break by hand."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from harness.standing import Standing
 
 
-def up(  # noqa: PLR0913, PLR0917 - one parameter an option
+def up(  # noqa: PLR0913, PLR0917 - one parameter for each option
     system: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The system file; without it the nearest system.yaml upward.")
+        Path | None, typer.Option(metavar="FILE", help="The system file; default: the nearest system.yaml upward.")
     ] = None,
     variant: Annotated[
         str | None, typer.Option(metavar="NAME", help="Start the system with this deliberate flaw.")
@@ -34,10 +34,10 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter an option
 ) -> None:
     """Start a system with its brokers, stores and proxies, and hold it until Ctrl-C.
 
-    Addresses and links are printed, and stand in .oneffect/up.json. Break something from another terminal with
-    oneffect inject; this one shows what happens. At the end nothing is left but what was recorded and logged.
+    It prints addresses and links, and writes them to .oneffect/up.json. Break something from another terminal with
+    oneffect inject; this one shows what happens. At the end, only the history and the logs remain.
 
-    Exit status: 0 ended by Ctrl-C or SIGTERM, 2 a wrong word or file, 4 it could not start or one is up here already.
+    Exit status: 0 ended by Ctrl-C or SIGTERM, 2 a wrong argument or file, 4 it could not start, or a system is already up here.
 
     For example:
 
@@ -62,11 +62,11 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter an option
         except Interrupted:
             if not terminal.is_up:
                 raise
-            terminal.say("all is stopped")
+            terminal.say("everything is stopped")
 
 
 class _Terminal:
-    """Progress while it starts; then the addresses, and a line for whatever happens."""
+    """Shows progress during the start, then the addresses and a line for each event."""
 
     def __init__(self, line: Line, starting: ExitStack) -> None:
         from harness.reports.terminal import console

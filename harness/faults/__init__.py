@@ -1,4 +1,4 @@
-"""Faults: something broken on purpose, on a link, a process, a broker or a store. One fault, one file, one row."""
+"""Faults break a link, a process, a broker or a store on purpose; each has one file and one row in the table."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ TABLE: Final[Mapping[str, str]] = {
     "kafka.duplicate": "harness.faults.kafka_duplicate:KafkaDuplicate",
     "kafka.malformed": "harness.faults.kafka_malformed:KafkaMalformed",
 }
-"""Fault's name -> where its class is."""
+"""Fault name -> ``module:class``."""
 
 
 def fault_type(name: str) -> type[Fault]:
-    """The class of a fault; PlanRefused names the known ones and the nearest."""
+    """Return the class of a fault; PlanRefused lists the known names and the nearest."""
     if name not in TABLE:
-        raise PlanRefused(f"there is no fault {name!r}{nearest(name, TABLE)}; known are {', '.join(TABLE)}")
+        raise PlanRefused(f"there is no fault {name!r}{nearest(name, TABLE)}; known: {', '.join(TABLE)}")
     module, _, attribute = TABLE[name].partition(":")
-    found: type[Fault] = getattr(import_module(module), attribute)
-    return found
+    fault_class: type[Fault] = getattr(import_module(module), attribute)
+    return fault_class
 
 
 __all__ = ["TABLE", "Fault", "fault_type"]

@@ -1,4 +1,4 @@
-"""What a fault is, and all that it may touch."""
+"""The interface of a fault, and the context that it works in."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from harness.stack import Link
 
 Target = Literal["link", "replica", "service", "topic", "redis", "cut"]
-"""What ``on:`` names; ``cut`` is a replica (then ``from:`` names what it is cut off), or a dependency."""
+"""The kind of thing ``on:`` names; ``cut`` is a dependency, or a replica to cut off from what ``from:`` names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What proves it. Armed: the harness's own look saw it; bit: the system's own traffic met it."""
+    """Proof of a fault. Armed: the harness itself observed it; bit: the system's own traffic met it."""
 
     level: Literal["armed", "bit"]
     what: str
@@ -32,48 +32,48 @@ class Evidence:
     after: Fields
 
     def document(self) -> Fields:
-        """As the history carries it."""
+        """The form that the history records."""
         return {"what": self.what, "before": dict(self.before), "after": dict(self.after)}
 
 
 Look = Callable[[], Awaitable[Evidence | None]]
-"""One look for a piece of evidence; asked again and again until it finds some."""
+"""Looks for evidence once; polled until it returns some."""
 
 
 async def nothing() -> Evidence | None:
-    """The look that finds nothing."""
+    """Find nothing."""
     return None
 
 
 async def no_reason() -> str:
-    """Nothing speaks against it."""
+    """Give no reason."""
     return ""
 
 
 async def no_fields() -> Fields:
-    """The aftermath that has nothing to say."""
+    """Return no fields."""
     return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Injected:
-    """How an injected fault is looked for.
+    """How to look for evidence of an injected fault.
 
-    ``armed`` and ``bit`` are asked while it lasts (``bit`` of a fault that does not heal until the deadline), and
-    ``after`` once after the heal, if it had not bitten before. ``aftermath`` tells the heal's record what came of it.
+    ``armed`` and ``bit`` are polled while it lasts (``bit`` of a fault that does not heal, until the deadline);
+    ``after`` runs once after the heal if the fault had not bitten. ``aftermath`` gives the heal's record its fields.
     """
 
     armed: Look
     bit: Look
     after: Look = nothing
     vain: Callable[[], Awaitable[str]] = no_reason
-    """Why it will not bite, however long it stays; empty if nothing says so."""
+    """Why the fault will never bite, however long it stays; empty if it still may."""
     aftermath: Callable[[], Awaitable[Fields]] = no_fields
 
 
 @dataclass(frozen=True, slots=True)
 class FaultContext:
-    """All that one planned fault may touch, and where what it does is recorded."""
+    """Everything that one planned fault may touch, and the recorder of what it does."""
 
     planned: PlannedFault
     recorder: Recorder
@@ -81,48 +81,48 @@ class FaultContext:
     broker: Broker
     random: Random
     redis: Mapping[str, Redis] = field(default_factory=dict)
-    """Clients of the stores, by dependency."""
+    """Redis clients by dependency."""
     spoil: Callable[[bytes | None, str], None] = lambda _value, _reason: None
-    """Is told of bytes that are no event, and why, before they are published."""
+    """Called with malformed bytes and the reason before they are published."""
     begun: Callable[[], int] | None = None
-    """Operations of the load begun so far; None where nobody counts them."""
+    """Counts the load's operations begun so far; None where nothing counts them."""
     under_way: Callable[[], int] | None = None
-    """Operations of the load that wait for their answer; None where nobody counts them."""
+    """Counts the load's operations that await an answer; None where nothing counts them."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     patience: float = 0.0
-    """Seconds that a fault which has not bitten yet stays in place after its ``for:``."""
+    """Seconds that a fault stays in place beyond its ``for:`` if it has not bitten."""
     deadline: float = 20.0
-    """Seconds that a fault which does not heal is given to bite."""
+    """Seconds within which a fault that does not heal must bite."""
 
     @property
     def system(self) -> System:
-        """What the fault was planned for."""
+        """The system that the fault was planned for."""
         return self.planned.system
 
     @property
     def topics(self) -> Mapping[str, int]:
-        """Topics and their numbers of partitions."""
+        """Number of partitions by topic."""
         return self.system.topics()
 
     @property
     def actor(self) -> str:
-        """Who the history says it was: ``fault:f1``."""
+        """The actor in the history: ``fault:f1``."""
         return f"fault:{self.planned.id}"
 
     def record(self, phase: str, **fields: object) -> None:
-        """Record what became of the fault."""
+        """Record a phase of the fault."""
         fault = self.planned.fault
         about = {"fault": self.planned.id, "name": fault.name, "target": self.planned.target, "heals": fault.heals}
         self.recorder.record("fault", phase, self.actor, **about, **fields)
 
     def note(self, phase: str, name: str, pid: int | None, exit_status: int | None = None) -> None:
-        """Record what was done to a replica or a dependency: killed, stopped, paused, resumed, started, ready."""
+        """Record a phase of a replica or dependency: killed, stopped, paused, resumed, started, ready."""
         self.recorder.record("service", phase, self.actor, name=name, pid=pid, exit_status=exit_status)
 
     async def publish(self, record: Record, *, malformed: str | None = None) -> Record:
-        """Put a record on its topic, marked with the fault's name, as an operation; ``malformed``: why it is no event."""
+        """Publish a record as an operation, marked with the fault's name; ``malformed`` says why it is not an event."""
         if malformed is not None:
-            # Before it is there to be seen.
+            # Noted first, so that no observer sees the record before.
             self.spoil(record.value, malformed)
         name = self.planned.fault.name
         fields = {"topic": record.topic, "partition": record.partition, "malformed": malformed}
@@ -134,13 +134,13 @@ class FaultContext:
         return taken
 
     def redis_of(self, on: str) -> Redis:
-        """The client of the store ``on``; FaultError if the run has none."""
+        """The Redis client of dependency ``on``; FaultError if the run has none."""
         if on not in self.redis:
             raise FaultError(f"this run has no client of {on}; it has {', '.join(sorted(self.redis)) or 'none'}")
         return self.redis[on]
 
     def replicas_of(self, service: str) -> list[str]:
-        """A service's running replicas."""
+        """Names of a service's running replicas, sorted."""
         return sorted(name for name in self.stack.services if name.partition("#")[0] == service)
 
     def links(self, *names: str) -> list[Link]:
@@ -148,11 +148,11 @@ class FaultContext:
         return [self.stack.links[name] for name in names]
 
     def links_to(self, dependency: str) -> list[Link]:
-        """Links that end at a dependency."""
+        """Links to a dependency."""
         return [link for link in self.stack.links.values() if link.dependency == dependency]
 
     def links_of(self, replica: str) -> list[Link]:
-        """Links that begin at a replica, and those that end at it where its service has no other replica."""
+        """Links from a replica, and links to it if it is its service's only replica."""
         service = replica.partition("#")[0]
         alone = sum(name.partition("#")[0] == service for name in self.stack.services) == 1
         ends = {replica, service} if alone else {replica}
@@ -160,38 +160,38 @@ class FaultContext:
 
 
 class Fault(Model):
-    """One way to break something; an instance is its parsed parameters. One fault, one file."""
+    """One way to break something; an instance holds its parsed parameters."""
 
     name: ClassVar[str]
     """``where.what``."""
     summary: ClassVar[str]
     """One sentence for ``oneffect list faults``."""
     bites: ClassVar[str]
-    """What its bite is, in one sentence; while nothing is given to those it hits, nothing is one (``Work``)."""
+    """What counts as a bite, in one sentence; nothing does while the services it hits have no work (``Work``)."""
     target: ClassVar[Target]
     needs: ClassVar[tuple[type, ...]]
     """Capabilities that the stack must offer."""
     heals: ClassVar[bool]
-    """Whether it has a window (``for:``) and an end."""
+    """Whether it lasts for a window (``for:``) and then heals."""
 
     def check(self, on: str, system: System) -> None:
-        """PlanRefused if a system has the target and it cannot be broken so all the same."""
+        """Raise PlanRefused if the system has the target, but this fault cannot break it."""
 
-    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - most take none
-        """Replicas, dependencies and links that it has to itself: two faults on one of them take turns."""
+    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - most need none
+        """Replicas, dependencies and links that the fault needs for itself: two faults on one of them take turns."""
         return []
 
     @abstractmethod
     def inject(self, on: str, context: FaultContext) -> Scope[Injected]:
-        """Break ``on`` while the scope lasts; leaving heals, whatever happened inside."""
+        """Break ``on`` while the scope lasts; leaving it heals, whatever happened inside."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFault:
-    """One fault on one target. ``at`` is seconds after the load's start or a share of it, ``lasts`` seconds."""
+    """One fault on one target. ``at``: seconds after the load's start or a share of the load; ``lasts``: seconds."""
 
     id: str
-    """``"f1"``, by which the history knows it."""
+    """The fault's id in the history, for example ``"f1"``."""
     fault: Fault
     target: str
     at: float | str
@@ -200,7 +200,7 @@ class PlannedFault:
     system: System
 
     def document(self) -> dict[str, Any]:
-        """As the plan's document carries it."""
+        """The form that the plan's document holds."""
         return {
             "id": self.id,
             "fault": self.fault.name,

@@ -1,4 +1,4 @@
-"""Evidence in the traffic of links: what the services' own connections went through."""
+"""Evidence from link traffic: what happened to the services' own connections."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _AGAIN = 0.05
 """Seconds between looks."""
 
 STANDSTILL = 0.6
-"""Seconds without an answer that no healthy link shows: a Kafka client's usual longest wait is half a second."""
+"""Seconds without an answer that no healthy link shows: a Kafka client usually waits half a second at most."""
 
 ANSWERED = 0.1
-"""Seconds within which a request is answered that a client does not give up."""
+"""Seconds that a request must have waited for its lost connection to count as given up."""
 
 
 class Ended:
-    """Connections that a service had, or opened since, and that are gone."""
+    """Connections that a service had, or opened since, and lost."""
 
     def __init__(self, links: Sequence[Link], before: Sequence[Traffic], what: str) -> None:
         self._links = links
@@ -35,11 +35,11 @@ class Ended:
 
     @classmethod
     async def since_now(cls, links: Sequence[Link], what: str) -> Ended:
-        """Measured from now on."""
+        """Start measuring now."""
         return cls(links, [await link.traffic() for link in links], what)
 
     async def look(self) -> Evidence | None:
-        """Bit as soon as one of them is gone."""
+        """Return evidence of a bite once a connection is gone."""
         gone: dict[str, int] = {}
         for link, before in zip(self._links, self._before, strict=True):
             now = await link.traffic()
@@ -49,14 +49,14 @@ class Ended:
                 gone[link.name] = lost
         if not gone:
             return None
-        counts = {link.name: len(seen.connections) for link, seen in zip(self._links, self._before, strict=True)}
+        counts = {link.name: len(before.connections) for link, before in zip(self._links, self._before, strict=True)}
         return Evidence("bit", self._what, {"connections": counts}, {"ended": gone})
 
 
 class Sought:
-    """A store that went, and services that tried to reach it while it was away.
+    """Attempts of services to reach a store while it was away.
 
-    That connections ended says nothing: idle ones do. Where a link does not count what it accepts, it has to do.
+    Ended connections prove little, since idle ones end too, but suffice where a link does not count what it accepts.
     """
 
     def __init__(self, links: Sequence[Link], before: Sequence[Traffic], ended: Ended, what: str) -> None:
@@ -64,13 +64,13 @@ class Sought:
 
     @classmethod
     async def since_now(cls, links: Sequence[Link], store: str) -> Sought:
-        """Measured from now on."""
+        """Start measuring now."""
         ended = await Ended.since_now(links, f"connections of the services' to {store} ended")
         what = f"services tried to connect to {store} while it was away"
         return cls(links, [await link.traffic() for link in links], ended, what)
 
     async def look(self) -> Evidence | None:
-        """Bit as soon as one of them tried."""
+        """Return evidence of a bite once a service tried."""
         tries: dict[str, int] = {}
         for link, before in zip(self._links, self._before, strict=True):
             now = await link.traffic()
@@ -88,10 +88,9 @@ def _opened(before: Traffic, now: Traffic) -> int:
 class Reset:
     """Connections that a service lost while it used the link.
 
-    An end alone proves nothing: a server closes idle connections as well, and a process that dies loses all of its
-    own. So one must be gone over which a request came or was under way, or the service must have connected again.
-    Where the link does not count what it accepts, an end has to do: a connection that is reset with its first answer
-    is gone before anybody looks.
+    An end alone proves nothing: servers close idle connections, and a dying process loses all of its own. So a lost
+    connection must have carried a request, or the service must have reconnected. Where the link does not count what it
+    accepts, an end suffices: a connection reset with its first answer is gone before anybody looks.
     """
 
     def __init__(self, link: Link, owner: ServiceHandle | None, before: Traffic, what: str) -> None:
@@ -102,7 +101,7 @@ class Reset:
 
     @classmethod
     async def since_now(cls, link: Link, owner: ServiceHandle | None, what: str) -> Reset:
-        """Measured from now on; ``owner`` is the replica that the link begins at, where it is known."""
+        """Start measuring now; ``owner`` is the replica at which the link begins, if known."""
         return cls(link, owner, await link.traffic(), what)
 
     def _begin(self, before: Traffic) -> None:
@@ -115,7 +114,7 @@ class Reset:
         return self._owner.pid if self._owner is not None else None
 
     async def look(self) -> Evidence | None:
-        """Bit as soon as there is one, and the service outlived it."""
+        """Return evidence of a bite once a connection was lost and the service's process survived."""
         now = await self._link.traffic()
         if self._pid is None:
             self._pid = self._owner_pid()
@@ -131,7 +130,7 @@ class Reset:
         again = opened or now.accepted is None
         if not (ended and again) and not gone & self._used:
             return None
-        # The connections of a process that dies are gone a moment before it is.
+        # A dying process loses its connections a moment before it exits.
         await asyncio.sleep(_AGAIN)
         if self._owner_pid() != self._pid:
             return None
@@ -140,11 +139,11 @@ class Reset:
 
 
 class Unanswered:
-    """Requests of a service's that nobody answered: for too long, or until the service gave up its connection.
+    """Requests that went unanswered for too long, or until the service gave up the connection.
 
-    The kernel tells the order of a request and an answer to some milliseconds, so a request that came at the heels
-    of an answer does not show. A connection that was in use when the link went silent (``used``, by link) counts as
-    one, once the service gives it up.
+    The kernel orders requests and answers only to some milliseconds, so a request on the heels of an answer does not
+    show. A connection in use when the link went silent (``used``, by link) therefore counts once the service gives it
+    up.
     """
 
     def __init__(self, links: Sequence[Link], used: Mapping[str, set[int]]) -> None:
@@ -154,7 +153,7 @@ class Unanswered:
 
     @classmethod
     async def since(cls, links: Sequence[Link], before: Sequence[Traffic]) -> Unanswered:
-        """Measured from now on; ``before`` is what went through the links just before they went silent."""
+        """Start measuring now; ``before`` is the links' traffic just before they went silent."""
         used = {}
         for link, had in zip(links, before, strict=True):
             now = await link.traffic()
@@ -166,7 +165,7 @@ class Unanswered:
         return cls(links, used)
 
     async def look(self) -> Evidence | None:
-        """Bit as soon as there is one."""
+        """Return evidence of a bite once there is such a request."""
         for link in self._links:
             now = await link.traffic()
             given_up = (self._used[link.name] | self._waiting[link.name]) - now.connections.keys()
@@ -182,19 +181,19 @@ class Unanswered:
 
 
 async def late(link: Link, toxic: str, seconds: float, *, patience: float, size: int = 0) -> Probe | None:
-    """A probe that took at least so many seconds, if the proxy says itself that the toxic is on it.
+    """Return a probe that took at least ``seconds``, if the proxy itself reports the toxic.
 
-    Late alone proves nothing: on a busy machine everything is. Nor is it compared with a probe of before, for that one
-    may have been slow, or have met another fault on the same link.
+    Lateness alone proves nothing: on a busy machine everything is late. An earlier probe is no baseline either: it may
+    have been slow, or have met another fault on the same link.
     """
     probe = await link.probe(patience, size)
     return probe if probe.answered and probe.seconds >= seconds and toxic in await link.toxics() else None
 
 
 class Moved:
-    """Bytes that went both ways through a link while something was on it, or a request whose answer came too late.
+    """Bytes that went both ways through a link while a toxic was on it, or a request whose answer came too late.
 
-    On a busy machine a delay may be longer than the service waits: then it bites harder, and no answer ever comes.
+    On a busy machine the delay may exceed the service's time-out: then it bites harder, and no answer ever comes.
     """
 
     def __init__(self, link: Link, before: Traffic, what: str) -> None:
@@ -205,11 +204,11 @@ class Moved:
 
     @classmethod
     async def since_now(cls, link: Link, what: str) -> Moved:
-        """Measured from now on."""
+        """Start measuring now."""
         return cls(link, await link.traffic(), what)
 
     async def look(self) -> Evidence | None:
-        """Bit as soon as one connection was asked and answered, or given up before it was answered."""
+        """Return evidence of a bite once a connection carried request and answer, or was given up before the answer."""
         now = await self._link.traffic()
         if given_up := self._waiting - now.connections.keys():
             what = f"{self._link.name}: the service gave up a connection whose answer was late"
@@ -229,9 +228,9 @@ class Moved:
 
 
 async def in_use(links: Sequence[Link], context: FaultContext, work: Work) -> None:
-    """Wait for the service to have a connection open, at most as long as ``context.patience``.
+    """Wait until the service has a connection open, at most ``context.patience`` seconds.
 
-    One that goes on with its work and has never connected will not do so now.
+    Stop waiting for a service that makes progress without ever having connected: it will not connect now.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(context.patience):
@@ -242,6 +241,6 @@ async def in_use(links: Sequence[Link], context: FaultContext, work: Work) -> No
 
 
 async def total_received(links: Sequence[Link]) -> int:
-    """Bytes that services have sent over the connections open now."""
+    """Bytes that services have sent over the currently open connections."""
     looks = [await link.traffic() for link in links]
-    return sum(received for seen in looks for received, _ in seen.connections.values())
+    return sum(received for traffic in looks for received, _ in traffic.connections.values())

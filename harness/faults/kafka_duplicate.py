@@ -1,4 +1,4 @@
-"""kafka.duplicate: records are published again, byte for byte."""
+"""kafka.duplicate: publishes records again, byte for byte."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 
 class KafkaDuplicate(Fault):
-    """The last ``count`` records of a topic, published again on the same partition or another.
+    """Publishes the last ``count`` records of a topic again, on the same partition or another.
 
-    On another, two replicas may be handed the same event at the same time.
+    On another partition, two replicas may receive the same event at the same time.
     """
 
     name = "kafka.duplicate"
-    summary: ClassVar[str] = "The last count records of a topic are published again, byte for byte."
-    bites: ClassVar[str] = "The group of a service passed one of the records that were published."
+    summary: ClassVar[str] = "Publishes the last count records of a topic again, byte for byte."
+    bites: ClassVar[str] = "A service's consumer group passed one of the published records."
     target = "topic"
     needs: ClassVar[tuple[type, ...]] = ()
     heals = False
 
     count: Annotated[int, Field(ge=1, le=100_000)]
-    """How many records, the latest of the topic, for example ``20``."""
+    """How many of the topic's latest records, for example ``20``."""
     to: Literal["same", "other"] = "same"
-    """The partition they are published on: the one where they are, or another, drawn from the seed."""
+    """Where to publish them: on their own partition, or on another, drawn from the seed."""
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """All are published once the scope is entered."""
+        """All records are published once the scope is entered."""
         published = Published(context, on)
         for record in await enough(context, on, self.count):
             partition = self._partition(record, context)

@@ -1,4 +1,4 @@
-"""kafka.malformed: records that are no event, or not quite."""
+"""kafka.malformed: publishes records that are not valid events."""
 
 from __future__ import annotations
 
@@ -26,34 +26,36 @@ Kind = Literal["bytes", "types", "no_raw"]
 KINDS: tuple[Kind, ...] = ("bytes", "types", "no_raw")
 
 _TAIL = 50
-"""Records of a topic among which one is looked for that can be spoiled."""
+"""How many of a topic's latest records to search for one that can be spoiled."""
 
 _WRONG: tuple[object, ...] = ("text", 7, [], True)
-"""Values of types that no event's data have."""
+"""Values of types that an event's data never have."""
 
 
 class KafkaMalformed(Fault):
-    """``count`` records: bytes that are no JSON, an event with wrong types, an event that names no raw blob.
+    """Publishes ``count`` records: bytes that are not JSON, events with wrong types, events without a raw blob.
 
-    The last two are made of a record that the topic holds, by the pointers of the system file (``events.data``,
-    ``events.raw``), and keep its event id: a malformed record's identity is its position, never the id that it claims.
-    Which and where follow from the seed.
+    The last two kinds spoil a record of the topic at the system file's pointers (``events.data``, ``events.raw``) and
+    keep its event id: a malformed record's identity is its position, never the id that it claims. The seed decides
+    contents and partitions.
     """
 
     name = "kafka.malformed"
-    summary: ClassVar[str] = "Records that are no event: stray bytes, wrong types, no raw blob's id."
-    bites: ClassVar[str] = "The group of a service passed one of the records that were published."
+    summary: ClassVar[str] = (
+        "Publishes records that are not valid events: stray bytes, wrong types, or no raw blob id."
+    )
+    bites: ClassVar[str] = "A service's consumer group passed one of the published records."
     target = "topic"
     needs: ClassVar[tuple[type, ...]] = ()
     heals = False
 
     count: Annotated[int, Field(ge=1, le=100_000)]
-    """How many records are published, for example ``6``."""
+    """How many records to publish, for example ``6``."""
     kinds: Annotated[tuple[Kind, ...] | None, Field(min_length=1)] = None
-    """Left out: those by which an event of the topic's can be spoiled."""
+    """Which kinds to publish; default: all that the topic's events allow."""
 
-    def check(self, on: str, system: System) -> None:  # noqa: ARG002 - it is the events that matter
-        """Without a raw blob's id none can be taken away."""
+    def check(self, on: str, system: System) -> None:  # noqa: ARG002 - only the events matter
+        """``no_raw`` needs events that carry a raw blob's id."""
         if "no_raw" in (self.kinds or ()) and system.events.raw is None:
             raise PlanRefused(
                 "kinds: no_raw: the system file names no events.raw, so no event carries one; leave it out"
@@ -61,7 +63,7 @@ class KafkaMalformed(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """All are published once the scope is entered."""
+        """All records are published once the scope is entered."""
         events = context.system.events
         published = Published(context, on)
         await enough(context, on, 1)
@@ -71,7 +73,9 @@ class KafkaMalformed(Fault):
             kind = kinds[number % len(kinds)]
             value = spoiled(kind, tail, events, context.random)
             if value is None:
-                raise FaultError(f"kinds: {kind}: none of the last records of {on} can be spoiled so; leave it out")
+                raise FaultError(
+                    f"kinds: {kind}: none of the last records of {on} can be spoiled this way; leave it out"
+                )
             partition = context.random.randrange(context.topics.get(on, 1))
             record = Record(on, partition, -1, None, value)
             published.add(await context.publish(record, malformed=f"spoiled by {self.name}: {kind}"))
@@ -79,7 +83,7 @@ class KafkaMalformed(Fault):
 
 
 def spoiled(kind: Kind, tail: Sequence[bytes | None], events: Events, random: Random) -> bytes | None:
-    """One malformed record, made of the newest of ``tail`` that lends itself to it; None if none does."""
+    """Make a malformed value from the newest suitable record of ``tail``; None if there is none."""
     if kind == "bytes":
         # 0xFF begins no UTF-8 text, so this is never JSON by chance.
         return b"\xff" + random.randbytes(random.randrange(1, 64))
@@ -102,24 +106,24 @@ def _event(sample: bytes | None) -> dict[str, Any] | None:
 
 
 def _mistyped(event: dict[str, Any], events: Events, random: Random) -> object | None:
-    """The event with data of another type; None if it has no data."""
+    """Return the event with data of another type; None if it has no data."""
     if events.data is None:
         return random.choice(_WRONG)
     if not isinstance(pick(event, events.data), dict | list):
         return None
-    wrong = random.choice([one for one in _WRONG if not isinstance(one, list)])
+    wrong = random.choice([value for value in _WRONG if not isinstance(value, list)])
     return _with(event, events.data.split("/")[1:], lambda holder, name: holder.__setitem__(name, wrong))
 
 
 def _without(event: dict[str, Any], pointer: str | None) -> object | None:
-    """The event without what stands at the pointer; None if nothing does."""
+    """Return the event without the value at the pointer; None if there is no such value."""
     if pointer is None or pick(event, pointer) is None:
         return None
     return _with(event, pointer.split("/")[1:], lambda holder, name: holder.pop(name))
 
 
 def _with(event: dict[str, Any], tokens: Sequence[str], change: Callable[[Any, Any], object]) -> object:
-    """A copy of the event in which the last of ``tokens`` is changed in what holds it."""
+    """Return a copy of the event, with ``change`` applied to the last of ``tokens`` in its container."""
     made: Any = copy.deepcopy(event)
     holder = made
     names = [token.replace("~1", "/").replace("~0", "~") for token in tokens]

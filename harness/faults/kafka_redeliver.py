@@ -1,4 +1,4 @@
-"""kafka.redeliver: a group's offsets go back, so that it is handed again what it has done."""
+"""kafka.redeliver: moves a group's offsets back, so that it receives processed records again."""
 
 from __future__ import annotations
 
@@ -19,27 +19,29 @@ if TYPE_CHECKING:
     from harness.faults.process import Leaving
 
 _MEMBERS_GONE = 30.0
-"""Seconds until a group whose replicas have left or were killed is rid of them: longer than a session."""
+"""Seconds until the broker drops replicas that left or were killed: longer than a session."""
 
 _PASSED = 15.0
-"""Seconds that a group without a committed offset is given to make one."""
+"""Seconds to wait for a group's first committed offset."""
 
 _AGAIN = 0.1
-"""Seconds until it is tried again to set the offsets of a group that still has members."""
+"""Seconds between attempts to set the offsets of a group that still has members."""
 
 
 class KafkaRedeliver(Fault):
-    """The service's replicas stop, each partition's offset goes back by at most ``count``, they start again."""
+    """Stops a service's replicas, moves each partition's offset back by at most ``count``, and starts them again."""
 
     name = "kafka.redeliver"
-    summary: ClassVar[str] = "A service's replicas stop, its group's offsets go back by at most count, they start."
-    bites: ClassVar[str] = "The group passed again all that the offset of one of its partitions had gone back by."
+    summary: ClassVar[str] = (
+        "Stops a service's replicas, moves its group's offsets back by at most count, and starts them."
+    )
+    bites: ClassVar[str] = "On at least one partition the group caught up with its old offset."
     target = "service"
     needs: ClassVar[tuple[type, ...]] = (Stoppable, Killable)
     heals = False
 
     count: Annotated[int, Field(ge=1, le=1_000_000)]
-    """By how many records the offset of each partition goes back, at most, for example ``50``."""
+    """How many records, at most, to move each partition's offset back, for example ``50``."""
 
     def takes(self, on: str, context: FaultContext) -> list[str]:
         """Every replica of the service."""
@@ -47,7 +49,7 @@ class KafkaRedeliver(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """The replicas run again once the scope is entered, and stand before what they had passed."""
+        """Once the scope is entered, the replicas run again, before records that they had passed."""
         broker = context.broker
         replicas = [leaving(context, name) for name in context.replicas_of(on)]
         before: Mapping[TopicPartition, int] = {}
@@ -56,9 +58,9 @@ class KafkaRedeliver(Fault):
         try:
             await asyncio.gather(*(_leave(context, replica) for replica in replicas))
             before = await broker.committed(on)
-            wanted = {at: max(0, offset - self.count) for at, offset in before.items()}
-            if wanted:
-                await _set(broker, on, wanted)
+            earlier = {at: max(0, offset - self.count) for at, offset in before.items()}
+            if earlier:
+                await _set(broker, on, earlier)
             after = await broker.committed(on)
         finally:
             await _return(context, replicas)
@@ -80,7 +82,7 @@ class KafkaRedeliver(Fault):
 
 
 async def _committed(broker: Broker, service: str, context: FaultContext) -> None:
-    """Wait a while for the group to have passed something: what has no offset cannot go back."""
+    """Wait a while for a committed offset: without one there is nothing to move back."""
     clock = asyncio.get_running_loop()
     deadline = clock.time() + _PASSED
     while not any((await broker.committed(service)).values()) and clock.time() < deadline:

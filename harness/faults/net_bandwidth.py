@@ -1,4 +1,4 @@
-"""net.bandwidth: answers trickle."""
+"""net.bandwidth: throttles answers."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 _PROBED = 0.3
-"""Seconds that the probe's answer takes at the throttled rate."""
+"""Seconds that a probe's answer takes at the throttled rate."""
 
 _PATIENCE = 10.0
-"""Seconds that a probe waits beyond what the throttle takes."""
+"""Seconds that a probe waits beyond the time the throttle takes."""
 
 _LARGEST = 256 * 1024
-"""Bytes; a probe larger than this would itself be load."""
+"""Bytes of the largest probe; a larger one would itself be load."""
 
 
 class NetBandwidth(Fault):
-    """Lets at most ``rate`` bytes a second go to the service, on each connection."""
+    """Limits each connection to ``rate`` bytes a second towards the service."""
 
     name = "net.bandwidth"
-    summary: ClassVar[str] = "Answers on a link trickle: at most rate bytes a second on each connection."
+    summary: ClassVar[str] = "Throttles answers on a link to at most rate bytes a second on each connection."
     bites: ClassVar[str] = (
-        "A connection of the service's was asked and answered through the throttle, or given up before the answer."
+        "A service's connection carried request and answer through the throttle, or was given up before the answer."
     )
     target = "link"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True
 
     rate: Annotated[Bandwidth, Field(ge=1000)]
-    """The most that goes to the service on each connection, at least 1000 bytes a second."""
+    """The limit on each connection towards the service, at least 1000 bytes a second."""
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """A bandwidth toxic downstream; Toxiproxy counts in thousands of bytes a second."""
+        """Add a bandwidth toxic downstream; Toxiproxy counts in thousands of bytes a second."""
         (link,) = context.links(on)
         size = min(round(self.rate * _PROBED), _LARGEST)
         least = size / self.rate / 2

@@ -1,4 +1,4 @@
-"""net.down: connections end, new ones are refused."""
+"""net.down: ends connections and refuses new ones."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 
 class NetDown(Fault):
-    """Takes the proxy off."""
+    """Takes the proxy down."""
 
     name = "net.down"
-    summary: ClassVar[str] = "A link is down: its connections end, and new ones are refused."
-    bites: ClassVar[str] = "A connection that the service had, or made since, was ended."
+    summary: ClassVar[str] = "Takes a link down: its connections end, and new ones are refused."
+    bites: ClassVar[str] = "A connection that the service had, or opened since, was ended."
     target = "link"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True
 
-    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - what it is on is all
-        """The link: where nothing gets through, a second fault of this kind would meet nothing."""
+    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - ``on`` says it all
+        """The link: with nothing getting through, a second such fault would have nothing to bite."""
         return [on]
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """The proxy refuses, once there is a connection to end: an attempt that is refused leaves no trace here."""
+        """Refuse connections, once there is one to end: a refused attempt leaves no trace here."""
         links = context.links(on)
         armed = await silent(links, "down")
         await in_use(links, context, await Work.since_now(on, context))

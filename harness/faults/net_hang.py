@@ -1,4 +1,4 @@
-"""net.hang: bytes are dropped and nothing is said; the connection closes at the heal."""
+"""net.hang: drops bytes silently; the connection closes at the heal."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from harness.stack import Probe
 
 HANGING = "timeout"
-"""Toxiproxy's toxic that passes nothing on."""
+"""Toxiproxy's toxic that drops everything."""
 
 PROBE = 0.5
-"""Seconds until a probe that should not be answered is given up on."""
+"""Seconds without an answer after which a probe of a silenced link gives up."""
 
 _PATIENCE = 10.0
-"""The same for one that should be: a machine may be busy, and a link that never answered could not be found silent."""
+"""The same for a probe that should be answered: a busy machine is slow, and only a link that did answer can go silent."""
 
 Direction = Literal["upstream", "downstream", "both"]
 
@@ -33,28 +33,28 @@ Direction = Literal["upstream", "downstream", "both"]
 class NetHang(Fault):
     """Drops bytes silently.
 
-    Upstream: requests never arrive. Downstream: requests are executed, and their answers are lost.
+    Upstream: requests never arrive. Downstream: requests are executed, but their answers are lost.
     """
 
     name = "net.hang"
-    summary: ClassVar[str] = "A link goes silent: requests (upstream), answers (downstream) or both are dropped."
+    summary: ClassVar[str] = "Silences a link: it drops requests (upstream), answers (downstream) or both."
     bites: ClassVar[str] = (
-        "A request of the service's had no answer for 0.6 s, or the service gave up a connection that waited for one."
+        "A service's request went unanswered for 0.6 s, or the service gave up a connection that awaited an answer."
     )
     target = "link"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True
 
     direction: Direction = "both"
-    """What is dropped: requests (``upstream``), answers (``downstream``) or both."""
+    """What to drop: requests (``upstream``), answers (``downstream``) or both."""
 
-    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - what it is on is all
-        """The link: where nothing gets through, a second fault of this kind would meet nothing."""
+    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - ``on`` says it all
+        """The link: with nothing getting through, a second such fault would have nothing to bite."""
         return [on]
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """A timeout toxic without an end, in each direction."""
+        """Add a timeout toxic that never ends, in each direction."""
         links = context.links(on)
         armed = await silent(links, HANGING)
         before = [await link.traffic() for link in links]
@@ -74,9 +74,9 @@ async def hang(links: Sequence[Link], direction: Direction, toxics: AsyncExitSta
 
 
 async def silent(links: Sequence[Link], toxic: str) -> Look:
-    """A look that finds every link silent which answers now, and the toxic on its proxy, as that says itself.
+    """Return a look for links that answer now, went silent, and whose proxy itself reports the toxic.
 
-    Links that another fault has silenced say nothing. Silence alone proves nothing: a busy machine may be as slow.
+    Links that another fault silenced do not count. Silence alone proves nothing: a busy machine may be as slow.
     """
     before = {name: probe for name, probe in (await _probed(links, _PATIENCE)).items() if probe.answered}
 

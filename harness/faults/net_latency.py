@@ -1,4 +1,4 @@
-"""net.latency: answers come late."""
+"""net.latency: delays answers."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _PATIENCE = 10.0
 
 
 class NetLatency(Fault):
-    """Delays what goes to the service by ``latency``, give or take ``jitter``."""
+    """Delays bytes towards the service by ``latency``, plus or minus ``jitter``."""
 
     name = "net.latency"
-    summary: ClassVar[str] = "Answers on a link come late: by latency, give or take jitter."
+    summary: ClassVar[str] = "Delays answers on a link by latency, plus or minus jitter."
     bites: ClassVar[str] = (
-        "A connection of the service's was asked and answered through the delay, or given up before the answer."
+        "A service's connection carried request and answer through the delay, or was given up before the answer."
     )
     target = "link"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True
 
     latency: Duration
-    """How much later answers arrive."""
+    """By how much to delay answers."""
     jitter: Duration = 0.0
-    """How much more or less than ``latency`` it may be, at random."""
+    """How far the delay may deviate from ``latency``, at random."""
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """A latency toxic downstream."""
+        """Add a latency toxic downstream."""
         (link,) = context.links(on)
         least = max(self.latency - self.jitter, 0.0) * 0.9
         patience = self.latency + self.jitter + _PATIENCE

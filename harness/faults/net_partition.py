@@ -1,4 +1,4 @@
-"""net.partition: one replica is cut off several things, or one thing off all."""
+"""net.partition: cuts a replica off from dependencies, or a dependency off from all services."""
 
 from __future__ import annotations
 
@@ -24,29 +24,31 @@ if TYPE_CHECKING:
 class NetPartition(Fault):
     """Drops everything, both ways, on several links at once.
 
-    ``on`` a replica: its links to what ``from`` names, or all of its links. ``on`` a dependency: every link to it.
+    On a replica: its links to what ``from`` names, or all of its links. On a dependency: every link to it.
     """
 
     model_config = ConfigDict(populate_by_name=True)
 
     name = "net.partition"
-    summary: ClassVar[str] = "Cuts a replica off what `from:` names (or off all), or a dependency off everybody."
+    summary: ClassVar[str] = (
+        "Cuts off a replica from what `from:` names (or from everything), or a dependency from everybody."
+    )
     bites: ClassVar[str] = (
-        "A request of a service's had no answer for 0.6 s, or the service gave up a connection that waited for one."
+        "A service's request went unanswered for 0.6 s, or the service gave up a connection that awaited an answer."
     )
     target = "cut"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True
 
     off: Annotated[tuple[str, ...], Field(alias="from")] = ()
-    """Of a replica: the dependencies that it is cut off, for example ``[kafka, redis]``; left out: all."""
+    """For a replica: what to cut it off from, for example ``[kafka, redis]``; default: everything."""
 
     def check(self, on: str, system: System) -> None:
-        """It must have what it is cut off from."""
+        """The replica must have links to what ``from`` names."""
         cut_off(on, self.off, system)
 
     def takes(self, on: str, context: FaultContext) -> list[str]:
-        """Every link that it cuts."""
+        """Every link that the fault cuts."""
         return [link.name for link in self._cut(on, context)]
 
     def _cut(self, on: str, context: FaultContext) -> list[Link]:
@@ -58,7 +60,7 @@ class NetPartition(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """Every link that is cut hangs in both directions."""
+        """Hang every link of the cut in both directions."""
         links = self._cut(on, context)
         armed = await silent(links, HANGING)
         before = [await link.traffic() for link in links]

@@ -1,4 +1,4 @@
-"""net.reset: connections are reset as soon as data flows."""
+"""net.reset: resets connections as soon as an answer flows."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 
 class NetReset(Fault):
-    """Resets connections with the first answer; an idle connection stays."""
+    """Resets a connection with its first answer; idle connections stay."""
 
     name = "net.reset"
-    summary: ClassVar[str] = "Connections of a link are reset as soon as an answer flows; the request was executed."
+    summary: ClassVar[str] = "Resets a link's connections as soon as an answer flows, after the request was executed."
     bites: ClassVar[str] = (
-        "A connection with a request on it ended, or one ended and the service connected again; its process outlived it."
+        "A connection that carried a request ended, or one ended and the service reconnected; its process survived."
     )
     target = "link"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True
 
-    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - what it is on is all
-        """The link: where nothing gets through, a second fault of this kind would meet nothing."""
+    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - ``on`` says it all
+        """The link: with nothing getting through, a second such fault would have nothing to bite."""
         return [on]
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """A reset_peer toxic downstream."""
+        """Add a reset_peer toxic downstream."""
         links = context.links(on)
         armed = await silent(links, "reset_peer")
         owner = context.stack.services.get(links[0].service)

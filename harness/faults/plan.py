@@ -1,4 +1,4 @@
-"""A scenario's rows of faults, resolved: one planned fault for each target, checked before anything starts."""
+"""Resolves a scenario's fault rows into one planned fault for each target, and checks them before anything starts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def plan_faults(scenario: Scenario, system: System, seed: int, path: str) -> Iterator[PlannedFault]:
-    """Planned faults in the scenario's order; FileError says which row of the file at ``path`` is off, and why."""
+    """Plan the scenario's faults in order; FileError says which row of the file at ``path`` is wrong, and why."""
     number = 0
     for row, line in enumerate(scenario.faults):
         field = f"faults[{row}]"
@@ -36,7 +36,7 @@ def plan_faults(scenario: Scenario, system: System, seed: int, path: str) -> Ite
 
 
 def plan_line(line: FaultLine, system: System, seed: int, *, after: int) -> list[PlannedFault]:
-    """One row's planned faults, numbered on from ``after``; PlanRefused says what is off."""
+    """Plan one row's faults, numbered from ``after`` + 1; PlanRefused says what is wrong."""
     fault = _fault(line)
     targets = _targets(fault, line, system)
     ids = [f"f{number}" for number in range(after + 1, after + 1 + len(targets))]

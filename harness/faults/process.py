@@ -1,4 +1,4 @@
-"""What faults on processes share: finding one that can be broken so, and bringing it back."""
+"""Shared by faults on processes: find a process that has the needed capabilities, and bring it back."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ if TYPE_CHECKING:
     from harness.faults.base import FaultContext
 
 READY = 60.0
-"""Seconds until what was started again must answer."""
+"""Seconds within which a restarted process must answer."""
 
 
 class Mortal(ServiceHandle, Killable, Protocol):
-    """Can be killed and started again."""
+    """A process that can be killed and started again."""
 
 
 class Leaving(ServiceHandle, Killable, Stoppable, Protocol):
-    """Can be asked to leave, or killed, and started again."""
+    """A process that can be stopped, or killed, and started again."""
 
 
 class Freezing(ServiceHandle, Pausable, Protocol):
-    """Can be paused."""
+    """A process that can be paused."""
 
 
 class Store(ServiceHandle, Killable, Stoppable, Forgetful, Protocol):
-    """Can be killed and lose its files."""
+    """A store that can be stopped, killed, and lose its files."""
 
 
 def mortal(context: FaultContext, on: str) -> Mortal:
-    """The replica or dependency ``on``; like the next three FaultError if it does not run or cannot."""
+    """Return the running replica or dependency ``on``; FaultError if it cannot be killed."""
     return cast("Mortal", _handle(context, on, Killable))
 
 
 def leaving(context: FaultContext, on: str) -> Leaving:
-    """One that can be asked to leave."""
+    """Return ``on``; FaultError if it cannot be stopped and killed."""
     return cast("Leaving", _handle(context, on, Killable, Stoppable))
 
 
 def freezing(context: FaultContext, on: str) -> Freezing:
-    """One that can be paused."""
+    """Return ``on``; FaultError if it cannot be paused."""
     return cast("Freezing", _handle(context, on, Pausable))
 
 
 def store(context: FaultContext, on: str) -> Store:
-    """One that can forget."""
+    """Return ``on``; FaultError if it cannot lose its files."""
     return cast("Store", _handle(context, on, Killable, Stoppable, Forgetful))
 
 
 def _handle(context: FaultContext, on: str, *capabilities: type) -> ServiceHandle:
-    known = {**context.stack.services, **context.stack.dependencies}
-    if on not in known:
-        raise FaultError(f"{on} does not run; running are {', '.join(sorted(known)) or 'none'}")
-    lacking = [capability.__name__ for capability in capabilities if not isinstance(known[on], capability)]
+    handles = {**context.stack.services, **context.stack.dependencies}
+    if on not in handles:
+        raise FaultError(f"{on} does not run; running: {', '.join(sorted(handles)) or 'none'}")
+    lacking = [capability.__name__ for capability in capabilities if not isinstance(handles[on], capability)]
     if lacking:
         raise FaultError(f"{on} on the {context.stack.name} stack is not {' and '.join(lacking)}")
-    return known[on]
+    return handles[on]
 
 
 async def pause(context: FaultContext, replica: Freezing) -> None:
@@ -73,7 +73,7 @@ async def resume(context: FaultContext, replica: Freezing) -> None:
 
 
 async def revive(context: FaultContext, dead: Mortal) -> None:
-    """Start it unless it runs, and wait until it answers."""
+    """Start the process unless it runs, and wait until it answers."""
     if dead.pid is None:
         await dead.start()
         context.note("started", dead.name, dead.pid)

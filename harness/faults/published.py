@@ -1,4 +1,4 @@
-"""Evidence about records that a fault put on a topic."""
+"""Evidence about records that a fault published."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from harness.stack import Record
 
 _WAIT = 15.0
-"""Seconds that a topic is given to hold as many records as a fault wants to publish again."""
+"""Seconds to wait for a topic to hold as many records as a fault needs."""
 
 _AGAIN = 0.25
 
 
 class Published:
-    """What was published: armed when the broker gave offsets, bit when a service's group has passed one of them."""
+    """Published records: armed once the broker assigned offsets, bit once a service's group passed one of them."""
 
     def __init__(self, context: FaultContext, topic: str) -> None:
         self._context = context
@@ -28,7 +28,7 @@ class Published:
         self._records: list[Record] = []
 
     def add(self, record: Record) -> None:
-        """A record as the broker took it."""
+        """Add a record as the broker acknowledged it."""
         if record.offset >= 0:
             self._records.append(record)
 
@@ -36,13 +36,13 @@ class Published:
         return {"offsets": [f"{record.topic}:{record.partition}:{record.offset}" for record in self._records]}
 
     async def armed(self) -> Evidence | None:
-        """The broker's own answer."""
+        """Return the offsets that the broker assigned."""
         if not self._records:
             return None
         return Evidence("armed", f"{len(self._records)} records went to {self._topic}", {}, self._offsets())
 
     async def bit(self) -> Evidence | None:
-        """A committed offset beyond one of them."""
+        """Return evidence of a bite once a committed offset is beyond one of the records."""
         for service in self._context.system.services:
             committed = await self._context.broker.committed(service)
             passed = [r for r in self._records if committed.get((r.topic, r.partition), 0) > r.offset]
@@ -53,9 +53,9 @@ class Published:
 
 
 async def enough(context: FaultContext, topic: str, count: int) -> Sequence[Record]:
-    """The last ``count`` records of a topic; a topic that has fewer is waited for, for a while."""
+    """Return the last ``count`` records of a topic; wait a while if it has fewer."""
     clock = asyncio.get_running_loop()
     deadline = clock.time() + _WAIT
-    while len(found := await context.broker.tail(topic, count)) < count and clock.time() < deadline:
+    while len(records := await context.broker.tail(topic, count)) < count and clock.time() < deadline:
         await context.sleep(_AGAIN)
-    return found
+    return records

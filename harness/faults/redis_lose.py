@@ -1,4 +1,4 @@
-"""redis.lose: the store dies and comes back empty."""
+"""redis.lose: kills the store and brings it back empty."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 
 class RedisLose(Fault):
-    """SIGKILL, its append-only folder removed, started again at the heal.
+    """Kills Redis, removes its files, and starts it again at the heal.
 
-    SIGKILL alone loses nothing: what was written is with the kernel.
+    SIGKILL alone loses nothing: the kernel holds what was written.
     """
 
     name = "redis.lose"
-    summary: ClassVar[str] = "Redis is killed, loses all its files, and comes back empty after `for`."
+    summary: ClassVar[str] = "Kills Redis, removes all its files, and starts it empty after `for`."
     bites: ClassVar[str] = (
-        "A service tried to connect once the store was gone; where that is not counted, a connection to it ended."
+        "A service tried to connect while the store was down; where attempts are not counted, a connection to it ended."
     )
     target = "redis"
     needs: ClassVar[tuple[type, ...]] = (Killable, Forgetful)
     heals = True
 
     def takes(self, on: str, context: FaultContext) -> list[str]:
-        """The process and its links: over one where nothing gets through, it would meet nothing."""
+        """The store and its links: with a link blocked, there would be nothing to bite."""
         return [on, *(link.name for link in context.links_to(on))]
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """It is dead and its files are gone once the scope is entered."""
+        """The store is dead and its files are gone once the scope is entered."""
         server = store(context, on)
         redis = context.redis_of(on)
         pid, size = server.pid, await redis.size()

@@ -1,4 +1,4 @@
-"""redis.restart: the store leaves in good order and comes back with what it had."""
+"""redis.restart: shuts the store down cleanly and brings it back with its data."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 
 class RedisRestart(Fault):
-    """SIGTERM, and started again at the heal."""
+    """Stops Redis with SIGTERM, and starts it again at the heal."""
 
     name = "redis.restart"
-    summary: ClassVar[str] = "Redis is stopped with SIGTERM and started again after `for`."
+    summary: ClassVar[str] = "Stops Redis with SIGTERM and starts it again after `for`."
     bites: ClassVar[str] = (
-        "A service tried to connect once the store was gone; where that is not counted, a connection to it ended."
+        "A service tried to connect while the store was down; where attempts are not counted, a connection to it ended."
     )
     target = "redis"
     needs: ClassVar[tuple[type, ...]] = (Stoppable,)
     heals = True
 
     def takes(self, on: str, context: FaultContext) -> list[str]:
-        """The process and its links: over one where nothing gets through, it would meet nothing."""
+        """The store and its links: with a link blocked, there would be nothing to bite."""
         return [on, *(link.name for link in context.links_to(on))]
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """It has left once the scope is entered."""
+        """The store has exited once the scope is entered."""
         server = leaving(context, on)
         redis = context.redis_of(on)
-        pid, before = server.pid, await _told(redis)
+        pid, before = server.pid, await _uptime_and_keys(redis)
         links = context.links_to(on)
         sought = await Sought.since_now(links, on)
         try:
@@ -52,7 +52,7 @@ class RedisRestart(Fault):
                 return Evidence("armed", f"{on} has left", before, {"state": state, "exit_status": status})
 
             async def aftermath() -> Fields:
-                return await _told(redis)
+                return await _uptime_and_keys(redis)
 
             yield Injected(
                 armed, sought.look, after=sought.look, vain=partial(never_connected, links), aftermath=aftermath
@@ -61,6 +61,6 @@ class RedisRestart(Fault):
             await revive(context, server)
 
 
-async def _told(redis: Redis) -> Fields:
+async def _uptime_and_keys(redis: Redis) -> Fields:
     server = await redis.info("server")
     return {"uptime_in_seconds": server.get("uptime_in_seconds"), "keys": await redis.size()}

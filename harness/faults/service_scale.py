@@ -1,4 +1,4 @@
-"""service.scale: a consumer goes on with fewer replicas; what the others had is given to those that remain."""
+"""service.scale: stops some of a consumer's replicas; the others take over their partitions."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 
 
 _SHARED = 30.0
-"""Seconds that a group is given to come out of a rebalance: longer than the session of a member that was killed."""
+"""Seconds to wait for a group to finish a rebalance: longer than the session of a killed member."""
 
 _AGAIN = 0.1
 
 
 class ServiceScale(Fault):
-    """SIGTERM to all replicas but the first ``to``; started again, and ready, at the heal."""
+    """Stops all replicas but the first ``to`` with SIGTERM; at the heal, starts them and waits until they are ready."""
 
     name = "service.scale"
     summary: ClassVar[str] = (
-        "A consumer's replicas leave in good order, all but the first `to`, and start again after `for`."
+        "Stops all but the first `to` replicas of a consumer cleanly, and starts them again after `for`."
     )
     bites: ClassVar[str] = (
-        "Replicas that stayed were given partitions of those that left, and passed records of them."
+        "The remaining replicas took over partitions of those that left, and passed records on them."
     )
     target = "service"
     needs: ClassVar[tuple[type, ...]] = (Stoppable, Killable)
     heals = True
 
     to: Annotated[int, Field(ge=1)]
-    """How many replicas stay; less than the service has, for example ``1``."""
+    """How many replicas stay, fewer than the service has, for example ``1``."""
 
     def check(self, on: str, system: System) -> None:
-        """There must be some to leave."""
+        """The service must have more than ``to`` replicas."""
         if (count := system.services[on].replicas) <= self.to:
-            raise PlanRefused(f"to: {on} has {count} replicas; write less than that")
+            raise PlanRefused(f"to: {on} has {count} replicas; write a smaller number")
 
     def takes(self, on: str, context: FaultContext) -> list[str]:
         """The replicas that leave."""
@@ -54,7 +54,7 @@ class ServiceScale(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """They have left once the scope is entered."""
+        """The replicas have exited once the scope is entered."""
         broker = context.broker
         replicas = [leaving(context, name) for name in self.takes(on, context)]
         before = await _shared(broker, on, context, self.to)
@@ -76,13 +76,13 @@ class ServiceScale(Fault):
 
             async def bit() -> Evidence | None:
                 owners, now = await broker.owners(on), await broker.committed(on)
-                # Not yet while one that left, or died, is still a member; nor those who come back at the heal.
+                # A replica that left, or died, may still be a member; those that return at the heal do not count as stayed.
                 if len(members := set(owners.values())) <= self.to and await left():
                     stayed.update(members)
                 gone = set(before.values()) - members
                 moved = [at for at, owner in before.items() if owner in gone and owners.get(at) in stayed]
                 heirless = gone - {before[at] for at in moved if now.get(at, 0) > passed.get(at, 0)}
-                # Some of the gone may have died before: it takes heirs to more of them than those can be.
+                # Some of the gone may have died earlier: with fewer heirless than stopped replicas, a stopped one has an heir.
                 if len(heirless) >= min(len(gone), len(replicas)):
                     return None
                 what = f"partitions of {on} were given to others of its replicas, who passed records of them"
@@ -94,7 +94,7 @@ class ServiceScale(Fault):
 
 
 async def _shared(broker: Broker, service: str, context: FaultContext, to: int) -> Mapping[TopicPartition, str]:
-    """Wait a while for more than ``to`` members to have partitions: what has none leaves nothing to others."""
+    """Wait a while for more than ``to`` members with partitions: a member without any leaves none to others."""
     clock = asyncio.get_running_loop()
     deadline = clock.time() + _SHARED
     while len(set((owners := await broker.owners(service)).values())) <= to and clock.time() < deadline:

@@ -1,4 +1,4 @@
-"""Turns what ``on:`` says into names that the system has."""
+"""Resolves ``on:`` to names in the system."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ARROW = "->"
 
 
 def resolve(target: Target, pattern: str, system: System) -> list[str]:
-    """Every name that ``pattern`` stands for; each becomes an instance of the fault. PlanRefused if there is none.
+    """Return every name that ``pattern`` matches; the fault is planned for each. PlanRefused if there is none.
 
     Links are ``essay_lifecycle#1->redis``, ``essay_lifecycle->redis`` (all replicas), ``*->kafka``. Replicas are
     ``essay_lifecycle#1``, ``essay_lifecycle`` (all) or ``*``. Services, topics and stores go by their names.
@@ -36,15 +36,15 @@ def resolve(target: Target, pattern: str, system: System) -> list[str]:
 
 
 def cut_off(replica: str, names: Sequence[str], system: System) -> None:
-    """PlanRefused unless the replica, or dependency, has a link to each of ``names``."""
+    """Raise PlanRefused unless the replica has a link to each of ``names``; a dependency takes no names."""
     if replica in system.dependencies:
         if names:
-            raise PlanRefused(f"from: {replica} is a dependency, and is cut off from everybody; leave `from` out")
+            raise PlanRefused(f"from: {replica} is a dependency, which is cut off from everybody; leave `from` out")
         return
-    known = [target for source, target in system.links() if source == replica]
+    linked = [target for source, target in system.links() if source == replica]
     for name in names:
-        _one(f"link from {replica} to", name, known)
-    if not known:
+        _one(f"link from {replica} to", name, linked)
+    if not linked:
         raise PlanRefused(f"{replica} has no links, so there is nothing to cut")
 
 
@@ -53,13 +53,13 @@ def _links(pattern: str, system: System) -> list[str]:
     source, arrow, target = pattern.partition(_ARROW)
     if not arrow:
         raise PlanRefused(
-            f"{pattern!r} is no link; write SERVICE->DEPENDENCY{nearest(pattern, every)}{_known(every)}"
+            f"{pattern!r} is not a link; write SERVICE->DEPENDENCY{nearest(pattern, every)}{_known(every)}"
         )
-    found = [name for name in every if _matches(name.partition(_ARROW)[0], source) and _ends(name, target)]
-    if not found:
+    matching = [name for name in every if _matches(name.partition(_ARROW)[0], source) and _ends(name, target)]
+    if not matching:
         patterns = {*every, *(f"{name.partition('#')[0]}{_ARROW}{name.partition(_ARROW)[2]}" for name in every)}
         raise PlanRefused(f"there is no link {pattern!r}{nearest(pattern, patterns)}{_known(every)}")
-    return found
+    return matching
 
 
 def _ends(name: str, target: str) -> bool:
@@ -68,24 +68,24 @@ def _ends(name: str, target: str) -> bool:
 
 def _replicas(pattern: str, system: System, others: Collection[str] = ()) -> list[str]:
     every = system.replicas()
-    found = [name for name in every if _matches(name, pattern)]
-    if not found:
+    matching = [name for name in every if _matches(name, pattern)]
+    if not matching:
         raise PlanRefused(
             f"there is no replica {pattern!r}{nearest(pattern, [*every, *system.services, *others])}"
             f"{_known([*every, *others])}"
         )
-    return found
+    return matching
 
 
 def _matches(replica: str, pattern: str) -> bool:
     return pattern in {"*", replica, replica.partition("#")[0]}
 
 
-def _one(what: str, name: str, known: Collection[str]) -> str:
-    if name not in known:
-        raise PlanRefused(f"there is no {what} {name!r}{nearest(name, known)}{_known(known)}")
+def _one(what: str, name: str, names: Collection[str]) -> str:
+    if name not in names:
+        raise PlanRefused(f"there is no {what} {name!r}{nearest(name, names)}{_known(names)}")
     return name
 
 
-def _known(known: Collection[str]) -> str:
-    return f"; known are {', '.join(sorted(known)) or 'none'}"
+def _known(names: Collection[str]) -> str:
+    return f"; known: {', '.join(sorted(names)) or 'none'}"

@@ -1,4 +1,4 @@
-"""The files a user writes: loading them, and saying what is wrong with one."""
+"""Loads the files that users write, and says what is wrong with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Says in one sentence what pydantic found: the first thing wrong, what is allowed, the nearest name."""
+"""Puts pydantic's errors into one sentence: the first mistake, what is allowed, the nearest name."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from harness.files.document import Document, Field
 
 _LONGEST = 60
-"""Characters of a wrong value that are repeated."""
+"""Characters of a wrong value to quote."""
 
 _SECRETIVE = frozenset({"env", "config", "command", "fields"})
-"""Fields of which no value is repeated: it may hold a secret."""
+"""Fields whose values are never quoted, as they may hold secrets."""
 
 
 def complaint(error: ValidationError, model: type[BaseModel], document: Document) -> tuple[Field, str]:
-    """(field, message) of the first thing wrong in the file's order; the message says how many more there are."""
+    """Return (field, message) of the first mistake in the file; the message counts the others."""
     by_field: dict[Field, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         by_field.setdefault(_field(detail, document.value), []).append(detail)
-    # Where a value may be of several kinds, the complaint that got furthest into it is the one that helps.
+    # For a value of several possible kinds, the error that got furthest into it helps most.
     furthest = {
         field: details
         for field, details in by_field.items()
         if not any(other != field and other[: len(field)] == field for other in by_field)
     }
-    # A misspelt field is there and, by its right name, missing: what is there says more.
+    # A misspelt field is both unknown and, under its right name, missing: report it as unknown.
     first, details = min(
         furthest.items(), key=lambda item: (document.place(item[0]).line, item[1][0]["type"] == "missing")
     )
@@ -46,7 +46,7 @@ def complaint(error: ValidationError, model: type[BaseModel], document: Document
 
 
 def _field(detail: ErrorDetails, value: Any) -> Field:  # noqa: ANN401 - any document
-    """Where in the document: pydantic's place without the names of the kinds it tried."""
+    """Locate an error in the document: pydantic's location without the names of the kinds it tried."""
     field: list[str | int] = []
     for part in detail["loc"]:
         try:
@@ -61,7 +61,7 @@ def _field(detail: ErrorDetails, value: Any) -> Field:  # noqa: ANN401 - any doc
 
 
 def _named(message: str, value: object) -> Field:
-    """The field that a complaint of the whole file begins with: ``services.essay_lifecycle: …``."""
+    """Return the field that an error of the whole file begins with: ``services.essay_lifecycle: …``."""
     field: list[str | int] = []
     for name in message.partition(":")[0].split("."):
         if not isinstance(value, Mapping) or name not in value:
@@ -71,25 +71,25 @@ def _named(message: str, value: object) -> Field:
     return tuple(field)
 
 
-def _said(detail: ErrorDetails, model: type[BaseModel], field: Field) -> str:  # noqa: PLR0911 - one for each kind
+def _said(detail: ErrorDetails, model: type[BaseModel], field: Field) -> str:  # noqa: PLR0911 - one for each type
     context = detail.get("ctx", {})
     match detail["type"]:
         case "missing":
             return "is missing"
         case "extra_forbidden":
-            name, known = str(field[-1]), sorted(_names(model, field[:-1]))
-            return f"no such field; known are {', '.join(known)}{nearest(name, known)}"
+            name, allowed = str(field[-1]), sorted(_names(model, field[:-1]))
+            return f"no such field{nearest(name, allowed)}; known: {', '.join(allowed)}"
         case "literal_error":
             expected = str(context["expected"])
-            known = re.findall(r"'([^']*)'", expected)
-            return f"{_shown(detail['input'], field)} is not known; write {expected}{nearest(detail['input'], known)}"
+            allowed = re.findall(r"'([^']*)'", expected)
+            return f"{_shown(detail['input'], field)} is not allowed{nearest(detail['input'], allowed)}; write {expected}"
         case "string_pattern_mismatch":
             return f"{_shown(detail['input'], field)} does not look like {_words(str(context['pattern']))}"
         case "value_error":
             message = str(context["error"])
             return message.removeprefix(".".join(map(str, field)) + ": ") if field else message
         case "string_type":
-            return f"{_shown(detail['input'], field)} is no text; put it in quotes"
+            return f"{_shown(detail['input'], field)} is not text; put it in quotes"
     return f"{detail['msg'][0].lower()}{detail['msg'][1:]}, not {_shown(detail['input'], field)}"
 
 
@@ -101,13 +101,13 @@ def _words(pattern: str) -> str:
 
 def _shown(value: object, field: Field) -> str:
     if not _SECRETIVE.isdisjoint(field):
-        return "what stands there"
+        return "the value"
     text = anonymous(repr(value))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _names(model: type[BaseModel], holder: Field) -> Iterator[str]:
-    """Names of the fields that whatever stands at ``holder`` may have."""
+    """Names of the fields allowed at ``holder``."""
     kinds: list[Any] = [model]
     for part in holder:
         kinds = [below for kind in kinds for below in _below(kind, part)]
@@ -118,15 +118,15 @@ def _names(model: type[BaseModel], holder: Field) -> Iterator[str]:
 
 
 def _below(kind: Any, part: str | int) -> Iterator[Any]:  # noqa: ANN401 - any annotation
-    for one in _plain([kind]):
-        if isinstance(one, type) and issubclass(one, BaseModel):
-            yield from (info.annotation for name, info in one.model_fields.items() if part in {name, info.alias})
-        elif get_origin(one) in {dict, list, Mapping, Sequence}:
-            yield get_args(one)[-1]
+    for plain in _plain([kind]):
+        if isinstance(plain, type) and issubclass(plain, BaseModel):
+            yield from (info.annotation for name, info in plain.model_fields.items() if part in {name, info.alias})
+        elif get_origin(plain) in {dict, list, Mapping, Sequence}:
+            yield get_args(plain)[-1]
 
 
 def _plain(kinds: Sequence[Any]) -> Iterator[Any]:
-    """Annotations without ``Annotated``, unions taken apart."""
+    """Strip ``Annotated`` from annotations, and split unions."""
     for kind in kinds:
         if get_origin(kind) is Annotated:
             yield from _plain(get_args(kind)[:1])

@@ -1,7 +1,7 @@
-"""YAML as the harness reads it: plain values, bounded, each with its line.
+"""Reads YAML into plain values, bounded in size, each with its line.
 
-YAML 1.2's core words: only ``true`` and ``false`` are booleans, so ``on:`` is a key like any other, and a date is
-text. Anchors, aliases and merge keys (``<<``) work; tags do not. Keys are text, and none stands twice.
+The schema is YAML 1.2's core: only ``true`` and ``false`` are booleans, so ``on:`` is a key like any other, and a date
+is text. Anchors, aliases and merge keys (``<<``) work; tags do not. Keys are unique text.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from harness.errors import FileError
 MAX_BYTES: Final = 1024 * 1024
 MAX_NESTING: Final = 50
 MAX_NODES: Final = 100_000
-"""Keys and values of a file once every alias is written out."""
+"""Most keys and values of a file, with every alias expanded."""
 
 Field = tuple[str | int, ...]
-"""Where a value stands in a document: keys and indexes from the top."""
+"""A value's path in a document: keys and indexes from the top."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line of a file, from 1."""
+    """A line of a file, counted from 1."""
 
     path: str
     line: int
@@ -43,31 +43,31 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's values, and where each stands; the field ``()`` is the whole."""
+    """A file's values and the place of each; the field ``()`` is the whole document."""
 
     value: dict[str, object]
     places: Mapping[Field, Place]
 
     def place(self, field: Field) -> Place:
-        """Where a field stands, or else the nearest thing that holds it."""
+        """Return the place of a field, or of the nearest field that contains it."""
         while field not in self.places:
             field = field[:-1]
         return self.places[field]
 
 
 def parse(path: Path) -> Document:
-    """The values and places of a .yaml file; FileError for anything but one bounded, plain mapping."""
+    """Read a .yaml file; FileError unless it is one bounded, plain mapping."""
     text = _text(path)
     try:
         node = _Loader(text, str(path)).get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
-        raise FileError(f"no YAML: {error.problem or error.context}", path=str(path), line=line) from None
+        raise FileError(f"not YAML: {error.problem or error.context}", path=str(path), line=line) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise FileError(
-            f"the character U+{error.character:04X} may not stand in a file", path=str(path), line=line
+            f"the character U+{error.character:04X} is not allowed in a file", path=str(path), line=line
         ) from None
     if node is None:
         raise FileError("the file is empty", path=str(path))
@@ -79,12 +79,12 @@ def parse(path: Path) -> Document:
 
 
 def plain(text: str, where: str) -> object:
-    """One value as it would be read in a file; FileError, which names ``where`` it stands, for what is none."""
+    """Read a single value as in a file; FileError, naming ``where`` it came from, if it is not one."""
     try:
         node = _Loader(text, where).get_single_node()
     except (yaml.MarkedYAMLError, ReaderError) as error:
         raise FileError(
-            f"no YAML: {getattr(error, 'problem', None) or 'it has a control character'}", path=where
+            f"not YAML: {getattr(error, 'problem', None) or 'it has a control character'}", path=where
         ) from None
     if node is None:
         return None
@@ -97,13 +97,13 @@ def _text(path: Path) -> str:
     try:
         if path.is_dir():
             raise FileError("is a folder; name a .yaml file", path=where)
-        # Opened without waiting, so that a pipe of that name cannot hold the command up.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - as said
+        # Non-blocking, so that a named pipe cannot hold the command up.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - needs a flag
             raw = file.read(MAX_BYTES + 1) or b""
     except FileNotFoundError:
         raise FileError("there is no such file", path=where) from None
     except PermissionError:
-        raise FileError("may not be read; look at its permissions", path=where) from None
+        raise FileError("is not readable; check its permissions", path=where) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise FileError(f"cannot be read: {reason}", path=where) from None
@@ -128,13 +128,13 @@ _WORDS: Final = (
     ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", [*"-+.0123456789"]),
     ("merge", r"<<", [*"<"]),
 )
-"""What a plain scalar may be: its pattern and the characters it may begin with; whatever fits none is text."""
+"""Kinds of plain scalar: name, pattern and possible first characters; anything else is text."""
 
 
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
-    """PyYAML's parser with the words above, bounded while it reads: a deep or huge file never gets far."""
+    """PyYAML's parser with the scalars above, bounded as it reads, so that a deep or huge file stops early."""
 
-    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]  # it is one for the class there too
+    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]  # a class variable there too
         first: [
             (_TAG + name, re.compile(rf"\A(?:{pattern})\Z")) for name, pattern, firsts in _WORDS if first in firsts
         ]
@@ -152,7 +152,7 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         self._nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """One node more, one level deeper."""
+        """Compose a node, counting nodes and depth."""
         self._depth += 1
         self._nodes += 1
         if self._depth > MAX_NESTING or self._nodes > MAX_NODES:
@@ -167,8 +167,8 @@ def _too_deep(path: str, line: int) -> FileError:
 
 
 def too_many(path: str, line: int) -> FileError:
-    """The error for a file that holds more than MAX_NODES."""
-    return FileError(f"holds more than {MAX_NODES:,} values once its aliases are written out", path=path, line=line)
+    """Make the error for a file with more than MAX_NODES."""
+    return FileError(f"holds more than {MAX_NODES:,} values with its aliases expanded", path=path, line=line)
 
 
 def _line(node: yaml.Node) -> int:
@@ -185,13 +185,13 @@ def _children(node: yaml.Node) -> Iterator[yaml.Node]:
 
 
 def _bound(top: yaml.Node, path: str) -> None:
-    """Refuse what would be too much once its aliases are written out, by counting and without writing it out."""
+    """Refuse what would be too large with aliases expanded, by counting instead of expanding."""
     sizes: dict[int, tuple[int, int]] = {}
     open_: set[int] = set()
 
     def measured(node: yaml.Node) -> tuple[int, int]:
         if id(node) in open_:
-            raise FileError("an alias refers to what it stands in", path=path, line=_line(node))
+            raise FileError("an alias refers to a value that contains it", path=path, line=_line(node))
         if id(node) not in sizes:
             open_.add(id(node))
             below = [measured(child) for child in _children(node)]
@@ -209,13 +209,13 @@ def _bound(top: yaml.Node, path: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """Makes values of nodes, and keeps the place of each."""
+    """Converts nodes to values, and notes the place of each."""
 
     path: str
     places: dict[Field, Place]
 
     def mapping(self, node: yaml.MappingNode, field: Field) -> dict[str, object]:
-        """A mapping with what it merges."""
+        """Convert a mapping, including what it merges."""
         made: dict[str, object] = {}
         self.places[field] = self._place(node)
         for name, (key, value) in self._pairs(node).items():
@@ -224,7 +224,7 @@ class _Values:
         return made
 
     def _pairs(self, node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        """A mapping's own keys over those it merges; of several that are merged the first wins."""
+        """Collect a mapping's own keys over those it merges; of several merged mappings the first wins."""
         self._plain(node, "map")
         merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
@@ -235,13 +235,13 @@ class _Values:
                         raise self._refusal("<< merges mappings only; give it an alias of one", source)
                     merged = self._pairs(source) | merged
             elif (name := self._key(key)) in own:
-                raise self._refusal(f"the key {name!r} stands here twice", key)
+                raise self._refusal(f"the key {name!r} appears twice", key)
             else:
                 own[name] = key, value
         return merged | own
 
     def value(self, node: yaml.Node, field: Field) -> object:
-        """Any node's value."""
+        """Convert any node."""
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, field)
         self.places[field] = self._place(node)
@@ -265,12 +265,12 @@ class _Values:
                 case "float" if math.isfinite(number := float(text)):
                     return number
         except (KeyError, ValueError):
-            raise self._refusal(f"{text[:40]!r} is no {node.tag.removeprefix(_TAG)} that can be used", node) from None
-        raise self._refusal(f"{text[:40]!r} with the tag {node.tag.replace(_TAG, '!!')} is no plain value", node)
+            raise self._refusal(f"{text[:40]!r} is not a usable {node.tag.removeprefix(_TAG)}", node) from None
+        raise self._refusal(f"{text[:40]!r} with the tag {node.tag.replace(_TAG, '!!')} is not a plain value", node)
 
     def _plain(self, node: yaml.Node, kind: str) -> None:
         if node.tag != _TAG + kind:
-            raise self._refusal(f"the tag {node.tag.replace(_TAG, '!!')} is not known here; write plain values", node)
+            raise self._refusal(f"the tag {node.tag.replace(_TAG, '!!')} is not supported; write plain values", node)
 
     def _key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode) or node.tag != f"{_TAG}str":
@@ -278,11 +278,11 @@ class _Values:
         return self._text(node)
 
     def _text(self, node: yaml.Node) -> str:
-        """A scalar's text; an escape in quotes can write what may not stand in a file, or is half a character."""
+        """Return a scalar's text; a quoted escape may yield a forbidden character, or half of one."""
         text = str(node.value)
         for character in text:
             if unicodedata.category(character) in {"Cc", "Cs"} and character not in "\n\t":
-                raise self._refusal(f"the character U+{ord(character):04X} may not stand in a file", node)
+                raise self._refusal(f"the character U+{ord(character):04X} is not allowed in a file", node)
         return text
 
     def _place(self, node: yaml.Node) -> Place:

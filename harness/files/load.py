@@ -1,4 +1,4 @@
-"""A file as one of the models: what is wrong is said with file, line, field and what is allowed."""
+"""Loads a file as one of the models; errors give file, line, field and what is allowed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from harness.system import System
 M = TypeVar("M", bound=BaseModel)
 
 _LONGEST_CHAIN = 10
-"""Files below one that extends them."""
+"""Longest chain of files below one that extends them."""
 
 
 def load(path: Path, model: type[M]) -> M:
-    """The file at ``path`` as ``model``; FileError names the first thing that is wrong, and how many more there are.
+    """Load the file at ``path`` as ``model``; FileError names the first mistake and counts the others.
 
-    A system file may say ``extends: other.yaml``: it is laid over that file. Mappings merge, null removes what stands
-    there, all else replaces.
+    A system file with ``extends: other.yaml`` overlays that file: mappings merge, null removes a value, anything else
+    replaces it.
     """
     document = _extended(path, ()) if issubclass(model, System) else parse(path)
     try:
@@ -35,7 +35,7 @@ def load(path: Path, model: type[M]) -> M:
 
 
 def line_of(path: Path, field: Field) -> int | None:
-    """The line of a field, or of what holds it, in a file that was loaded; None once it cannot be read any more."""
+    """Return the line of a field, or of what contains it, in a loaded file; None if the file is no longer readable."""
     try:
         return parse(path).place(field).line
     except FileError:
@@ -43,7 +43,7 @@ def line_of(path: Path, field: Field) -> int | None:
 
 
 def written(field: Field) -> str:
-    """``faults[2].for``."""
+    """Write a field as text: ``faults[2].for``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in field).removeprefix(".")
 
 
@@ -63,7 +63,7 @@ def _extended(path: Path, under: tuple[Path, ...]) -> Document:
         below_this = there = False
     if below_this:
         raise FileError(
-            f"{name} is extended by this very file; break the loop", path=place.path, line=place.line, field="extends"
+            f"{name} extends this file in turn; break the loop", path=place.path, line=place.line, field="extends"
         )
     if not there:
         raise FileError(f"there is no file {name[:100]}", path=place.path, line=place.line, field="extends")
@@ -92,9 +92,9 @@ def _laid_over(below: Document, above: Document) -> Document:
         return made
 
     value = lay(below.value, above.value, ())
-    kept = {
+    unreplaced = {
         field: place
         for field, place in below.places.items()
         if not any(field[:length] in replaced for length in range(1, len(field) + 1))
     }
-    return Document(value, {**kept, **above.places})
+    return Document(value, {**unreplaced, **above.places})

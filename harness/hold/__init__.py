@@ -1,1 +1,1 @@
-"""A system that is up until it is told to end, and the faults that are asked for meanwhile."""
+"""Holds a system up until it is told to end, and injects faults on request."""

@@ -1,8 +1,8 @@
-"""Faults that another terminal asks for: planned and applied as a scenario's are, and told of as they go.
+"""Faults requested by another terminal: planned and applied like a scenario's, with progress reported back.
 
-One connection is one ``oneffect inject``. It sends a line, ``{"fault", "on", "for", "parameters"}``, and gets lines
-back: ``{"told"}`` for whatever happens, at the end ``{"done": [{"id", "name", "target", "heals", "healed", "bit",
-"failed"}]}``, or ``{"refused", "exit"}``. Anything more that it sends, and its end, heals early.
+One connection serves one ``oneffect inject``. The client sends a line, ``{"fault", "on", "for", "parameters"}``, and
+receives lines: ``{"told"}`` for each event, and at the end ``{"done": [{"id", "name", "target", "heals", "healed",
+"bit", "failed"}]}`` or ``{"refused", "exit"}``. If it sends anything more, or disconnects, the faults heal early.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from harness.session.live import LiveSystem
 
 LONGEST: Final = 64 * 1024
-"""Bytes of a line."""
+"""Longest line, in bytes."""
 
 _OWN: Final = ("fault", "on", "for", "at")
 
 
 class Injections:
-    """What is injected into one live system, until ``close``. ``say`` is for the terminal that waits.
+    """Faults injected into one live system, until ``close``. ``say`` prints to the terminal that holds it up.
 
-    ``hide`` takes secrets out of what is said; the recorder has its own.
+    ``hide`` redacts messages; the recorder redacts its own records.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Injections:
         self._talks: set[asyncio.Task[None]] = set()
 
     async def open(self, listener: socket.socket) -> None:
-        """Take what comes in at a Unix socket that listens already."""
+        """Accept connections on a Unix socket that already listens."""
         self._server = await asyncio.start_unix_server(self._met, sock=listener, limit=LONGEST)
 
     async def close(self) -> None:
-        """Take nothing more, and heal what is in place."""
+        """Accept nothing more, and heal the faults in place."""
         if self._server is not None:
             self._server.close()
         talks = list(self._talks)
@@ -93,10 +93,10 @@ class Injections:
             writer.close()
 
     def _plan(self, asked: dict[str, Any]) -> list[PlannedFault]:
-        """Numbered on from those before; PlanRefused as for a scenario's row."""
+        """Plan a requested fault, numbered on from earlier ones; PlanRefused as for a scenario's row."""
         parameters: dict[str, Any] = asked.get("parameters") or {}
         if taken := [name for name in _OWN if name in parameters]:
-            raise PlanRefused(f"{taken[0]} is no parameter of a fault; see: oneffect inject --help")
+            raise PlanRefused(f"{taken[0]} is not a parameter of a fault; see: oneffect inject --help")
         row = {**parameters, "fault": asked.get("fault"), "on": asked.get("on"), "at": "0%"}
         if asked.get("for") is not None:
             row["for"] = asked["for"]
@@ -107,44 +107,44 @@ class Injections:
             reason = first.get("ctx", {}).get("error") or first["msg"]
             raise PlanRefused(f"{'.'.join(map(str, first['loc']))}: {reason}") from error
         planned = plan_line(line, self._live.system, self._seed, after=self._planned)
-        for one in planned:
-            refuse_fault(one, self._live.stack)
+        for fault in planned:
+            refuse_fault(fault, self._live.stack)
         self._planned += len(planned)
         return planned
 
     async def _inject(
         self, planned: list[PlannedFault], reader: asyncio.StreamReader, answer: Callable[..., None]
     ) -> None:
-        def told(text: str) -> None:
+        def tell(text: str) -> None:
             text = self._hide(text)
             self._say(text)
             answer(told=text)
 
-        recorder = TellingRecorder(self._recorder, told)
-        works = [asyncio.create_task(self._one(one, recorder)) for one in planned]
+        recorder = TellingRecorder(self._recorder, tell)
+        works = [asyncio.create_task(self._apply(fault, recorder)) for fault in planned]
         early = asyncio.create_task(_anything(reader))
         every = asyncio.ensure_future(asyncio.wait(works))
         try:
             await asyncio.wait([every, early], return_when=asyncio.FIRST_COMPLETED)
             if not every.done():
-                told("healing early, as asked")
+                tell("healing early, as requested")
         finally:
             for task in (*works, early):
                 task.cancel()
-            # Healing goes on while they are being cancelled.
+            # Cancelled faults still heal: wait for that.
             await asyncio.gather(*works, early, every, return_exceptions=True)
-        answer(done=[_came_to(one, recorder.phases.get(one.id, set())) for one in planned])
+        answer(done=[_came_to(fault, recorder.phases.get(fault.id, set())) for fault in planned])
 
-    async def _one(self, planned: PlannedFault, recorder: Recorder) -> None:
+    async def _apply(self, planned: PlannedFault, recorder: Recorder) -> None:
         live = self._live
         context = FaultContext(planned, recorder, live.stack, live.kafka, Random(planned.seed), live.redis)
-        # Its failure is recorded, and told, by then.
+        # The failure is already recorded and reported.
         with suppress(FaultError):
             await apply(context)
 
 
 class TellingRecorder:
-    """A recorder that also tells what faults do; ``phases`` is what each fault went through."""
+    """A recorder that also reports what faults do; ``phases`` holds each fault's phases so far."""
 
     def __init__(self, inner: Recorder, tell: Callable[[str], None]) -> None:
         self._inner = inner
@@ -156,7 +156,7 @@ class TellingRecorder:
         return self._inner.now()
 
     def record(self, op: str, phase: str, actor: str, **fields: object) -> int:
-        """Record, and tell."""
+        """Record and report."""
         index = self._inner.record(op, phase, actor, **fields)
         if op == "fault":
             self.phases.setdefault(str(fields["fault"]), set()).add(phase)
@@ -168,7 +168,7 @@ class TellingRecorder:
         return index
 
     def operation(self, op: str, actor: str, **fields: object) -> Scope:
-        """An operation of the inner recorder's."""
+        """Open an operation of the inner recorder."""
         return self._inner.operation(op, actor, **fields)
 
 
@@ -186,22 +186,28 @@ def _said(phase: str, fields: dict[str, object]) -> str:
     return f"{phase}: {evidence['what']}" if "what" in evidence else phase
 
 
-def _came_to(one: PlannedFault, phases: set[str]) -> dict[str, object]:
+def _came_to(planned: PlannedFault, phases: set[str]) -> dict[str, object]:
     went_through = {phase: phase in phases for phase in ("healed", "bit", "failed")}
-    return {"id": one.id, "name": one.fault.name, "target": one.target, "heals": one.fault.heals, **went_through}
+    return {
+        "id": planned.id,
+        "name": planned.fault.name,
+        "target": planned.target,
+        "heals": planned.fault.heals,
+        **went_through,
+    }
 
 
 async def _line(reader: asyncio.StreamReader) -> dict[str, Any]:
     try:
         asked = orjson.loads(await reader.readuntil(b"\n"))
     except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
-        raise PlanRefused(f"what came in is no line of JSON: {error}") from error
+        raise PlanRefused(f"the request is not a line of JSON: {error}") from error
     if not isinstance(asked, dict) or not isinstance(asked.get("parameters") or {}, dict):
-        raise PlanRefused("what came in is no JSON object with fault, on, for and parameters")
+        raise PlanRefused("the request is not a JSON object with fault, on, for and parameters")
     return asked
 
 
 async def _anything(reader: asyncio.StreamReader) -> None:
-    """Returns with the next byte, or the end."""
+    """Wait for the next byte, or the end of the connection."""
     with suppress(OSError):
         await reader.read(1)

@@ -1,4 +1,4 @@
-"""A system that is up: announced to other terminals, broken on request, and ended."""
+"""Holds a system up: starts it, announces it to other terminals, injects faults on request, and ends it."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from harness.stack import Stack
 
 LOOK_EVERY = 0.5
-"""Seconds between looks at whether every service is still there."""
+"""Seconds between checks that every process still runs."""
 
 
 class Terminal(Progress, Protocol):
-    """Where the one who waits is told."""
+    """The terminal of the user who holds the system up."""
 
     def up(self, standing: Standing, directory: Path) -> None:
-        """All of it is up; its history and logs are in ``directory``."""
+        """Report that everything is up; its history and logs are in ``directory``."""
         ...
 
     def say(self, text: str) -> None:
-        """Something that happened since it is up."""
+        """Report an event since then."""
         ...
 
 
 async def up(plan: SystemPlan, *, here: Path, out: Path, terminal: Terminal) -> None:
-    """Start it all, announce it in ``here``, and take faults until this is cancelled; then end everything.
+    """Start the system, announce it in ``here``, and inject faults on request until cancelled; then end everything.
 
-    A run directory, for the history and the logs, is made under ``out``. StackError if another one is up in ``here``,
-    or this one could not start.
+    Its history and logs go to a run directory under ``out``. StackError if another system is up in ``here``, or this
+    one cannot start.
     """
     async with AsyncExitStack() as cleanup:
         post = cleanup.enter_context(Post(here))
@@ -79,9 +79,10 @@ def _standing(live: LiveSystem, plan: SystemPlan, post: Post) -> Standing:
 
 
 async def _watch(stack: Stack, recorder: Recorder, say: Callable[[str], None]) -> None:
-    """Say, until cancelled, what has ended by itself."""
-    # What runs elsewhere has no process here.
-    handles = {name: one for name, one in {**stack.dependencies, **stack.services}.items() if one.pid is not None}
+    """Report, until cancelled, each process that ends by itself."""
+    # Processes that run elsewhere have no pid here.
+    every = {**stack.dependencies, **stack.services}
+    handles = {name: handle for name, handle in every.items() if handle.pid is not None}
     gone: set[str] = set()
     while True:
         ended = {name for name, handle in handles.items() if handle.pid is None and not handle.ended_on_purpose}

@@ -1,1 +1,1 @@
-"""Uploads from a seed, and the client that sends them."""
+"""Uploads drawn from a seed, and the clients that send them."""

@@ -1,4 +1,4 @@
-"""What a load was told so far: which uploads and batches must have their outcome."""
+"""A load's answers so far: they decide which uploads and batches must have an outcome."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ if TYPE_CHECKING:
     from harness.system import UploadLoad
 
 REFUSED = frozenset({400, 413, 415, 422})
-"""Answers that say no; anything else that is not the system's own "yes" leaves the outcome unknown."""
+"""HTTP statuses that mean no; any other, except the system's own for yes, leaves the upload unknown."""
 
 
 def end_of(status: int | None, door: UploadLoad) -> Literal["ok", "fail", "unknown"]:
-    """How an answer ends an upload; None: no answer came."""
+    """Map an answer's HTTP status to the operation's end; None: no answer came."""
     if status == door.ok:
         return "ok"
     return "fail" if status in REFUSED else "unknown"
 
 
 class Answers:
-    """Tells what must have its outcome, and keeps of it only batches that are not whole yet: a long load has very many.
+    """Reports what must have an outcome; holds only incomplete batches, as a long load has very many.
 
-    ``on_asked`` is told "upload" or "batch" and its id: a batch once all its uploads are acknowledged, or their outcomes
-    were seen, and one is acceptable. ``on_acknowledged`` is told each raw blob's id, and the SHA-256 that the client knows
-    it has; ``on_taken`` each acknowledged upload's id, whether it is acceptable, and its raw blob's id, if the front door
-    says it.
+    ``on_asked`` gets "upload" or "batch" and the id: of a batch once each of its uploads was acknowledged, or its outcome
+    seen, if one is acceptable. ``on_acknowledged`` gets each raw blob's id and the SHA-256 that the client computed.
+    ``on_taken`` gets each acknowledged upload's id, whether it is acceptable, and its raw blob's id if the front door
+    gives one.
     """
 
     def __init__(self, batch: int) -> None:
         self._batch = batch
         self._open: defaultdict[str, dict[str, bool]] = defaultdict(dict)
-        """Batch -> of each of its uploads that was taken, whether it is acceptable."""
+        """Batch -> uploads taken so far -> whether acceptable."""
         self._unsure: dict[str, tuple[str, bool]] = {}
-        """Uploads without an answer: their batch, and whether they are acceptable."""
+        """Upload without an answer -> its batch, and whether it is acceptable."""
         self.has_outcome: Callable[[str], bool] = lambda _id: False
-        """Whether an outcome of an upload was seen, which is as good as an answer."""
+        """Whether an upload's outcome was seen, which is as good as an answer."""
         self.on_asked: Callable[[str, str], None] = lambda _of, _id: None
         self.on_acknowledged: Callable[[str, str], None] = lambda _id, _sha256: None
         self.on_taken: Callable[[str, bool, str | None], None] = lambda _id, _acceptable, _raw: None
         self.begun = 0
-        """Tries of uploads that were begun, as far as they are counted while they are under way."""
+        """Tries begun; only ``Load`` counts them while they are under way."""
         self.ended = 0
-        """Tries that ended, whatever the answer."""
+        """Tries ended, whatever the answer."""
         self.acknowledged = 0
-        """Answers that said yes."""
+        """Tries acknowledged."""
 
-    def note(  # noqa: PLR0913 - what an answer says
+    def note(  # noqa: PLR0913 - the facts of an answer
         self, phase: str, upload_id: str, *, batch: str | None, acceptable: bool, raw: str | None, sha256: str
     ) -> None:
         """Note how one try of an upload ended: ok, fail or unknown."""
@@ -69,9 +69,9 @@ class Answers:
             self.on_acknowledged(raw, sha256)
 
     def outcome(self, upload_id: str) -> None:
-        """An outcome of an upload was seen: it was taken, whatever became of its answer."""
-        if (found := self._unsure.pop(upload_id, None)) is not None:
-            self._take(upload_id, *found)
+        """Note that an upload's outcome was seen: the system took it, whatever became of the answer."""
+        if (unsure := self._unsure.pop(upload_id, None)) is not None:
+            self._take(upload_id, *unsure)
 
     def _take(self, upload_id: str, batch: str, acceptable: bool) -> None:  # noqa: FBT001 - a fact about the upload
         self._open[batch][upload_id] = acceptable

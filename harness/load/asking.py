@@ -1,4 +1,4 @@
-"""One way to ask the system to do something again, and how an answer ends what was asked."""
+"""Asks the system to reprocess or replay, and maps its answer to an operation's end."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from harness.load.locust_load import environment
 from harness.system import PLACEHOLDER, REPLAYED, REPROCESSED, Request
 
 NO: Final = REFUSED | {404, 409}
-"""Answers that say no: what is not known, or cannot be done again now, was not done."""
+"""HTTP statuses that mean no: what the system does not know, or cannot do again now, it did not do."""
 
 NO_STATUS: Final = 2
-"""The exit status that says no; any other but 0 leaves it unknown what was done."""
+"""The exit status that means no; any other than 0 leaves the operation unknown."""
 
 
 ABOUT: Final = REPROCESSED | REPLAYED
@@ -28,7 +28,7 @@ ABOUT: Final = REPROCESSED | REPLAYED
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """How it ended. ``status`` is HTTP's, ``exit_status`` a command's, where there was one."""
+    """How a request ended. ``status`` is HTTP's, ``exit_status`` the command's; None if there was none."""
 
     phase: Literal["ok", "fail", "unknown"]
     status: int | None = None
@@ -38,9 +38,9 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Asks as ``request`` says. ``filled(text, service)`` fills in what is known of the run, and of one service.
+    """Sends ``request``. ``filled(text, service)`` fills in placeholders of the run, and of one service.
 
-    ``environment(service)`` is what the system file gives it; commands run in ``folder``.
+    ``environment(service)`` returns the service's environment from the system file; commands run in ``folder``.
     """
 
     request: Request
@@ -50,7 +50,7 @@ class Asking:
     folder: Path
 
     async def ask(self, about: Mapping[str, str], service: str) -> Answered:
-        """Ask once about what ``about`` names; a command gets the environment of ``service``. Never tried again."""
+        """Ask once, without a retry, about what ``about`` names; a command gets the environment of ``service``."""
         if missing := sorted((self.request.placeholders() & ABOUT) - about.keys()):
             return Answered("fail", error=f"it was not asked: nothing says what {{{missing[0]}}} is")
         if self.request.post is not None:
@@ -59,9 +59,9 @@ class Asking:
         return await self._run(words, service)
 
     def _with(self, text: str, about: Mapping[str, str], service: str | None, written: Callable[[str], str]) -> str:
-        """Filled in once: what comes from the system under test may look like a placeholder."""
+        """Fill in placeholders in one pass: a value from the system under test may look like a placeholder."""
         return PLACEHOLDER.sub(
-            lambda found: written(about[found[1]]) if found[1] in about else self.filled(found[0], service), text
+            lambda match: written(about[match[1]]) if match[1] in about else self.filled(match[0], service), text
         )
 
     async def _post(self, url: str) -> Answered:
@@ -77,11 +77,11 @@ class Asking:
         env = {**environment(), **self.environment(service)}
         try:
             ended = await commands.run(words, cwd=self.folder, env=env)
-        except (OSError, ValueError) as error:
-            return Answered("fail", error=f"the command cannot be started: {error}")
+        except (OSError, ValueError) as failure:
+            return Answered("fail", error=f"the command cannot be started: {failure}")
         if ended.status == 0:
             return Answered("ok", exit_status=0)
-        told = ended.output[-commands.TOLD :]
+        error = ended.output[-commands.TOLD :]
         if ended.status is None:
-            told = f"it did not end within {commands.LONGEST:g} s and was killed; {told}".rstrip("; ")
-        return Answered("fail" if ended.status == NO_STATUS else "unknown", exit_status=ended.status, error=told)
+            error = f"it did not end within {commands.LONGEST:g} s and was killed; {error}".rstrip("; ")
+        return Answered("fail" if ended.status == NO_STATUS else "unknown", exit_status=ended.status, error=error)

@@ -1,7 +1,7 @@
 """Real documents from a seed: the same seed gives the same bytes, file name and expectation.
 
-Each kind is one function from a ``Random`` to bytes. ``ACCEPTED`` should pass validation, ``REJECTED`` should not:
-no text, too long, or damaged.
+Each kind is one function from a ``Random`` to bytes. ``ACCEPTED`` should pass validation; ``REJECTED`` should fail it
+for having no text, being too long, or being damaged.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _TOO_LONG = 60_000
 """Characters; the reference's limit is 50,000."""
 _NOISE_SIDE = 320
-"""Pixels of a side of the noise picture that makes a document large: about 300 KiB."""
+"""Side in pixels of the noise picture that makes a document large, about 300 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file a client uploads."""
+    """A file that a client uploads."""
 
     file_name: str
     content: bytes
@@ -38,7 +38,7 @@ class Document:
 
 
 def make(kind: str, random: Random) -> Document:
-    """The document of a kind; KeyError for a kind that is in neither table."""
+    """Make a document of a kind; KeyError for a kind in none of the tables."""
     acceptable = kind in ACCEPTED or kind in LARGE
     suffix, build = (ACCEPTED | LARGE | REJECTED)[kind]
     stem = random.choice(["uppsats", "essay", "Räksmörgås", "my essay (final)", "Å i åa", "aufsatz-ß", "论文"])
@@ -64,7 +64,7 @@ def _txt_bom(random: Random) -> bytes:
 
 
 def _txt_latin1(random: Random) -> bytes:
-    """Bytes that are not UTF-8: a lone 0xE5 at the end makes sure of it."""
+    """Make bytes that are not UTF-8; the lone 0xE5 at the end guarantees it."""
     return _text(random).encode("latin-1") + b"p\xe5 \xf6n\n"
 
 
@@ -86,7 +86,7 @@ def _docx(paragraphs: list[str], picture: bytes | None = None) -> bytes:
 
 
 def _timeless(archive: bytes) -> bytes:
-    """The same archive with every entry's clock at the zip epoch, so that bytes depend on the seed alone."""
+    """Set every entry's timestamp to the zip epoch, so that the bytes depend on the seed alone."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as read, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as write:
         for name in read.namelist():
@@ -112,7 +112,7 @@ def _docx_empty(_: Random) -> bytes:
 
 
 def _docx_damaged(random: Random) -> bytes:
-    """The first half of a document: the zip directory at the end is missing."""
+    """Make the first half of a document, without the zip directory at the end."""
     whole = _docx_text(random)
     return whole[: len(whole) // 2]
 

@@ -1,6 +1,6 @@
-"""A load whose uploads Locust's processes make, at the front door of a run.
+"""A run's load whose uploads come from Locust's processes.
 
-They write parts of the history; here these are read while they grow and joined to the run's own history.
+They write parts of the history; this module reads the parts as they grow and joins them to the run's history.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from harness.system import UploadLoad
 
 MOST: Final = 5
-"""A load that goes on while faults are in place ends at so many times its duration, whatever else."""
+"""A load kept up by faults ends after this many times its duration at the latest."""
 
 STOP_WITHIN: Final = 20.0
-"""Seconds that requests under way are given to end: longer than a user waits for an answer."""
+"""Seconds for requests under way to end: longer than a user waits for an answer."""
 
 _BEGINS_WITHIN: Final = 60.0
 _LOOK: Final = 0.05
@@ -45,19 +45,19 @@ _PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRT
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """How many users, how fast they come (a second), for how long (seconds), and what they do."""
+    """How many users there are, how many start a second, for how long (seconds), and what they do."""
 
     count: int
     spawn_rate: float
     duration: float
     file: Path
     web: int | None = None
-    """Port of Locust's page on loopback; None: there is none."""
+    """Port of Locust's web page on loopback; None for no page."""
     options: tuple[str, ...] = ()
-    """Further options of Locust's own."""
+    """Further options for Locust itself."""
 
     def document(self) -> dict[str, Any]:
-        """As the plan's document carries it."""
+        """The form that the plan's document holds."""
         return {
             "users": self.count,
             "spawn_rate": self.spawn_rate,
@@ -68,12 +68,12 @@ class Users:
 
 
 class LocustLoad:
-    """One run's load, with the same surface as ``harness.load.uploads.Load``; ``folder`` is for all that Locust writes.
+    """One run's load, with the interface of ``harness.load.uploads.Load``; Locust writes to ``folder``.
 
-    Moments are shares of the duration.
+    Percentages of the load are shares of its duration.
     """
 
-    def __init__(  # noqa: PLR0913 - what a load consists of
+    def __init__(  # noqa: PLR0913 - the parts of a load
         self,
         users: Users,
         shape: LoadShape,
@@ -93,7 +93,7 @@ class LocustLoad:
         self._started = asyncio.Event()
         self._at = 0.0
         self._busy = False
-        """Whether a request was answered, or a master knows that one was."""
+        """Whether a request was answered, as an operation or a master says."""
         self._parts: dict[Path, Part] = {}
         self._begun: dict[str, Path] = {}
         """Worker -> its part."""
@@ -102,7 +102,7 @@ class LocustLoad:
 
     @property
     def scale(self) -> str:
-        """How large it is, in words."""
+        """The load's size, in words."""
         return f"{self._users.count} users for {self._users.duration:g} s"
 
     def open(self, http: HttpClient, url: str) -> None:  # noqa: ARG002 - Locust's processes connect themselves
@@ -114,13 +114,13 @@ class LocustLoad:
         (self._folder / "parts").mkdir(parents=True)
 
     def record_at(self, t: int, op: str, phase: str, actor: str, **fields: Any) -> int:  # noqa: ANN401 - JSON
-        """What a part says, in the history; ``t`` and ``intended`` are readings of the clock that both share."""
+        """Record what a part says in the history; ``t`` and ``intended`` are readings of the clock that both share."""
         if fields.get("intended") is not None:
             fields["intended"] = self._recorder.since_start(fields["intended"])
         return self._recorder.record_at(self._recorder.since_start(t), op, phase, actor, **fields)
 
     async def run(self, more: Callable[[], bool] = lambda: False) -> None:
-        """Let the users in, and out when the time is over and there are to be no ``more``; join what they did."""
+        """Run the users until the duration is over and ``more`` is false, and join what they did."""
         locust = await self._start()
         try:
             await self._whole_time(locust, more)
@@ -136,12 +136,12 @@ class LocustLoad:
         self._tell(locust.returncode, early=early)
 
     def position(self, moment: float | str) -> float:
-        """How far the load is now, in the unit of a moment: seconds since its start, or per cent of its duration."""
+        """How far the load is, in the unit of ``moment``: seconds since its start, or per cent of its duration."""
         seconds = asyncio.get_running_loop().time() - self._at if self._started.is_set() else 0.0
         return seconds if isinstance(moment, float) else 100 * seconds / self._users.duration
 
     async def reached(self, moment: float | str) -> None:
-        """Wait for seconds after the load's start, or for a share ("25%") of its duration."""
+        """Wait until so many seconds, or a share ("25%") of its duration, after the load's start."""
         await self._started.wait()
         seconds = moment if isinstance(moment, float) else float(moment.rstrip("%")) / 100 * self._users.duration
         await asyncio.sleep(seconds)
@@ -191,7 +191,7 @@ class LocustLoad:
             )
 
     async def _out(self, locust: asyncio.subprocess.Process) -> None:
-        """Wait until its users have left; their last answers are joined meanwhile."""
+        """Wait until the users have left, joining their last answers meanwhile."""
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * STOP_WITHIN):
                 while locust.returncode is None or self._is_finishing(locust.pid):
@@ -199,7 +199,7 @@ class LocustLoad:
                     await asyncio.sleep(_LOOK)
 
     def _is_finishing(self, group: int) -> bool:
-        """Whether a worker here has yet to say that it is done: one that a master started outlives it."""
+        """Whether a worker here is still finishing: a worker that a master started outlives the master."""
         if self._begun.keys() <= self._ended:
             return False
         try:
@@ -209,14 +209,14 @@ class LocustLoad:
         return True
 
     def _take(self) -> None:
-        """Join what the parts say since the last time."""
+        """Join what the parts have gained since the last time."""
         for path in sorted((self._folder / "parts").glob(PATTERN)):
             part = self._parts.setdefault(path, Part(path))
             for record in part.take():
                 if part.run != self._run:
-                    raise FileError(f"is a part of run {part.run}, and this is run {self._run}", path=str(path))
+                    raise FileError(f"belongs to run {part.run}, but this is run {self._run}", path=str(path))
                 if self._begun.get(part.worker, path) != path:
-                    raise FileError(f"is a second part of worker {part.worker}; take it away", path=str(path))
+                    raise FileError(f"is a second part of worker {part.worker}; remove it", path=str(path))
                 self._joint.add(part, record)
                 if record["op"] == "upload" and record["phase"] != "invoke":
                     self._busy = True
@@ -254,7 +254,7 @@ class LocustLoad:
 
 
 def command(users: Users, folder: Path, front_door: str) -> list[str]:
-    """The words that start Locust for a run; all that it writes goes to ``folder``."""
+    """The command line that starts Locust for a run; all its files go to ``folder``."""
     host = urlsplit(front_door)._replace(path="", query="", fragment="").geturl()
     page = (
         ["--headless"]
@@ -273,10 +273,10 @@ def command(users: Users, folder: Path, front_door: str) -> list[str]:
             str(folder / "locust"),
             "--exit-code-on-error",
             "0",
-            # A locust.conf of the user's own may name another system's.
+            # The user's own locust.conf may name another host.
             "--host",
             host,
-            # Workers of other machines are let in by who names an address for them.
+            # Only the user admits workers from other machines, by naming another address.
             "--master-bind-host",
             "127.0.0.1",
         ],
@@ -285,14 +285,14 @@ def command(users: Users, folder: Path, front_door: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Of the harness's own environment what Locust needs; the rest may hold secrets."""
+    """The part of the harness's environment that Locust needs; the rest may hold secrets."""
     return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
 
 
 def read_figures(folder: Path) -> dict[str, float] | None:
-    """Locust's own figures: requests, failures, requests a second, and percentiles in ms from the time each was due.
+    """Locust's own figures: requests, failures, requests a second, and percentiles in ms since each was due.
 
-    None if it wrote none. Locust keeps response times rounded: to 10 ms from 100 ms on, to 100 ms from a second on.
+    None if Locust wrote none. It rounds response times: to 10 ms from 100 ms on, to 100 ms from a second on.
     """
     path = folder / "locust.json"
     if not path.is_file():
@@ -315,11 +315,11 @@ def read_figures(folder: Path) -> dict[str, float] | None:
 
 
 def _percentile(times: Mapping[float, int], share: float) -> float:
-    """The least time that so large a share of them does not exceed."""
-    wanted = share * sum(times.values())
-    seen = 0
+    """The shortest time that at least ``share`` of the responses do not exceed."""
+    target = share * sum(times.values())
+    count = 0
     for time in sorted(times):
-        seen += times[time]
-        if seen >= wanted:
+        count += times[time]
+        if count >= target:
             return time
     return 0.0

@@ -1,7 +1,7 @@
-"""Users who upload, for a locustfile; each request is an operation of the history, and latency counts from its due time.
+"""Users who upload, for a locustfile; each request is an operation, and its latency counts from when it was due.
 
-Only Locust's own processes import this: Locust patches sockets for a whole process. What they do is written to a part
-file (``harness.history.part``), before it is done.
+Only Locust's own processes import this: Locust patches sockets for a whole process. They write each operation to a part
+file (``harness.history.part``) before it begins.
 """
 
 from __future__ import annotations
@@ -41,45 +41,45 @@ TIMEOUT: Final = 15.0
 """Seconds until a user gives up on an answer; longer than a front door should take to say 503."""
 
 _LOOK: Final = 0.5
-"""Seconds between looks at whether the harness is still there."""
+"""Seconds between checks that the harness is still alive."""
 
 _LEAVES_WITHIN: Final = 25.0
-"""Seconds that a worker is given to leave: longer than its users wait for an answer, shorter than the harness for Locust."""
+"""Seconds for a worker to leave: longer than its users wait for an answer, shorter than the harness waits for Locust."""
 
 _MOST_RAISED: Final = 10
 _LONGEST: Final = 500
-"""Characters of what a user raised."""
+"""Characters of an exception to keep."""
 
 Kind = Literal["accepted", "large", "rejected"]
 _KINDS: Final[dict[str, dict[str, Any]]] = {"accepted": ACCEPTED, "large": LARGE, "rejected": REJECTED}
 
 
 class Site:
-    """What the users of one Locust process share: the target and the part of the history."""
+    """What the users of one Locust process share: the target and the part file."""
 
     def __init__(self, target: Target, worker: str, host: str | None) -> None:
         if target.parts is None:
-            raise OneffectError("a target without a folder for the parts of the history")
+            raise OneffectError("the target names no folder for the parts of the history")
         self.target = target
         self.worker = worker
         self.host = host
-        """That this process was told to use; a worker's master names its own when the users come."""
+        """The host given to this process; a worker's master passes its own when the users start."""
         self.part = PartRecorder(target.parts, run=target.run, worker=worker)
         self.users = itertools.count(1)
         self.leaving = False
-        """Whether the workers were told to go; Locust may come by twice."""
+        """Whether the workers were told to quit; Locust may fire its event twice."""
 
 
 _SITES: Final[WeakKeyDictionary[Environment, Site]] = WeakKeyDictionary()
-"""Locust hands its environment to users and listeners alike; it has no other place for what they share."""
+"""Locust passes its environment to users and listeners alike, and has no other place for what they share."""
 
 
 class Uploader(User):
-    """A user who thinks, uploads a document, and sends it again under the same key while no answer says yes or no.
+    """A user who uploads documents, and retries under the same key until an answer says yes or no.
 
-    Subclasses give ``think`` and tasks that call ``upload``. Each thought makes the next upload due. If the system keeps
-    a user waiting, its next ones are late: they are made up for at once, and their latency counts from when they were
-    due, so that a stall shows in every request that it held back.
+    Subclasses set ``think`` and tasks that call ``upload``. Think times set when uploads are due, whatever the system
+    does: after a stall the user catches up at once, and latency counts from the due time, so the stall shows in every
+    upload that it held back.
     """
 
     abstract = True
@@ -87,13 +87,13 @@ class Uploader(User):
     """Seconds between two due times, in Locust's own form."""
     retries: ClassVar[int] = 8
     retry_after: ClassVar[float] = 0.5
-    """Seconds until an upload is sent again."""
+    """Seconds before a retry."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         if environment not in _SITES:
             raise StopTest(
-                "harness.load.locust_user was not told of the start of this Locust; import it in the locustfile"
+                "harness.load.locust_user was imported after Locust had started; import it in the locustfile"
             )
         self.site = _SITES[environment]
         self.number = next(self.site.users)
@@ -104,11 +104,11 @@ class Uploader(User):
             door = urlsplit(host)
             url = url._replace(scheme=door.scheme, netloc=door.netloc)
         self._path = url.path
-        # One connection a user, as a client has; no hidden resend: each one is an operation of its own.
+        # One connection a user, as real clients have, and no hidden retries: each retry is an operation.
         self._http = urllib3.connection_from_url(url.geturl(), retries=False, timeout=TIMEOUT)
 
     def wait_time(self) -> float:
-        """Seconds until the next upload is due; none if it was already."""
+        """Seconds until the next upload is due; 0 if it already is."""
         now = self.site.part.now()
         self._due = (self._due if self._due is not None else now) + round(self.think() * 1e9)
         return max(0.0, (self._due - now) / 1e9)
@@ -181,15 +181,15 @@ def _raw(body: bytes, blob: str | None) -> str | None:
     if blob is None:
         return None
     try:
-        found = pick(orjson.loads(body), blob)
+        storage_id = pick(orjson.loads(body), blob)
     except orjson.JSONDecodeError:
         return None
-    return found if isinstance(found, str) else None
+    return storage_id if isinstance(storage_id, str) else None
 
 
 @events.init.add_listener
 def _begin(environment: Environment, runner: Any, **_: object) -> None:  # noqa: ANN401 - Locust's runners have no common type
-    """Open this process's part; a master has one for what it knows of its workers."""
+    """Open this process's part; a master has one too, for what it knows of its workers."""
     try:
         target = find_target(os.environ, Path.cwd())
         site = Site(target, _worker(runner), environment.host)
@@ -208,11 +208,11 @@ def _begin(environment: Environment, runner: Any, **_: object) -> None:  # noqa:
     environment.events.quit.add_listener(lambda **_: site.part.end())
 
 
-def _worker(runner: Any) -> str:  # noqa: ANN401 - the same
+def _worker(runner: Any) -> str:  # noqa: ANN401 - as above
     if isinstance(runner, WorkerRunner):
         return _plain(runner.client_id)
     role = "master" if isinstance(runner, MasterRunner) else "locust"
-    # In a container that is started again host and process id are the same.
+    # A restarted container has the same host name and process id.
     return _plain(f"{role}_{socket.gethostname()}_{os.getpid()}_{token_hex(3)}")
 
 
@@ -220,15 +220,15 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
-def _note_busy(site: Site, known: set[str], *, client_id: str, data: Mapping[str, Any], **_: object) -> None:
-    """Once a worker: that it made requests, which its part, on another machine, may say only when all is over."""
-    if client_id not in known and data["stats_total"]["num_requests"]:
-        known.add(client_id)
+def _note_busy(site: Site, busy: set[str], *, client_id: str, data: Mapping[str, Any], **_: object) -> None:
+    """Note once that a worker is busy: its part, if on another machine, may arrive only after the load."""
+    if client_id not in busy and data["stats_total"]["num_requests"]:
+        busy.add(client_id)
         site.part.record("load", "busy", "locust:master", worker=_plain(client_id))
 
 
 def _see_off(site: Site, runner: MasterRunner) -> None:
-    """Let the workers go, wait for them, and note who was lost; Locust waits for half a second, and their users longer."""
+    """Dismiss the workers, wait for them, and note the lost ones; Locust's own half second is too short for their users."""
     if site.leaving:
         return
     site.leaving = True
@@ -245,19 +245,19 @@ def _see_off(site: Site, runner: MasterRunner) -> None:
         site.part.record("load", "lost", "locust:master", worker=_plain(client.id), error=error)
 
 
-def _note_raised(site: Site, known: set[str], *, exception: BaseException, **_: object) -> None:
-    """Once each: what users do not do because their code is wrong makes the load smaller than it says."""
+def _note_raised(site: Site, noted: set[str], *, exception: BaseException, **_: object) -> None:
+    """Note each exception once: users whose code fails make the load smaller than it claims."""
     error = f"its users' code raised {type(exception).__name__}: {exception}"
-    if error not in known and len(known) < _MOST_RAISED:
-        known.add(error)
+    if error not in noted and len(noted) < _MOST_RAISED:
+        noted.add(error)
         site.part.record("load", "raised", f"locust:{site.worker}", worker=site.worker, error=error[:_LONGEST])
 
 
 def _leave_with(owner: int) -> None:
-    """Whatever ends the harness ends its load, too: nobody would be left to end it."""
+    """Exit once the harness is gone, however it ended: nothing else would end its load."""
     while _lives(owner):
         gevent.sleep(_LOOK)
-    sys.stderr.write(f"oneffect: the harness of this load (process {owner}) has gone, and so does the load\n")
+    sys.stderr.write(f"oneffect: the harness of this load (process {owner}) is gone, so the load ends\n")
     os._exit(3)
 
 

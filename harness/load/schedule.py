@@ -13,7 +13,7 @@ from harness.scenario import LoadShape
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One upload to come: its place in the load, its time (seconds from the load's start) and its kind."""
+    """A planned upload: its place in the load, its time (seconds from the load's start) and its kind."""
 
     index: int
     at: float
@@ -21,9 +21,9 @@ class Planned:
 
 
 def schedule(shape: LoadShape, seed: int) -> Iterator[Planned]:
-    """Uploads in order of time, without an end; an open loop, so a slow system does not slow its own load.
+    """Yield uploads in order of time, endlessly; an open loop, so a slow system does not slow its own load.
 
-    The first uploads go through every kind once, so that even a short load has them all.
+    The first uploads cover every kind once, so that even a short load has them all.
     """
     random = Random(f"{seed}:load")
     first = [*ACCEPTED, *LARGE, *(REJECTED if shape.rejected else ())]
@@ -42,5 +42,5 @@ def schedule(shape: LoadShape, seed: int) -> Iterator[Planned]:
 
 
 def document(planned: Planned, seed: int) -> Document:
-    """The bytes of one planned upload; each depends on the seed and its own place alone."""
+    """Make the document of a planned upload, from the seed and its own place alone."""
     return make(planned.kind, Random(f"{seed}:document:{planned.index}"))

@@ -1,4 +1,4 @@
-"""Where the uploads of a Locust process go: from a JSON file that ONEFFECT_LOAD names, else from ``oneffect up``."""
+"""The target of a Locust process's uploads: the JSON file that ONEFFECT_LOAD names, else the system of ``oneffect up``."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from harness.standing import told_at
 from harness.system import UploadLoad
 
 VARIABLE: Final = "ONEFFECT_LOAD"
-"""Names a target's file."""
+"""Environment variable that names the target's file."""
 
 
 class Target(BaseModel):
-    """The front door, and where what was asked of it is written down.
+    """The front door, and where to record the operations on it.
 
-    ``oneffect load`` writes one; ``.oneffect/up.json`` has the same first three fields and further ones.
+    ``oneffect load`` writes one; ``.oneffect/up.json`` shares the first three fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     run: str
-    """Every upload's id begins with it."""
+    """The run's id; every upload's id begins with it."""
     front_door: str
-    """``http://…``, where uploads are posted to."""
+    """The URL to post uploads to."""
     upload: UploadLoad
     parts: Path | None = None
-    """The folder of the parts of the history, from the file that says so; None: beside it."""
+    """Folder of the parts of the history, relative to the target's file; None: ``parts/RUN`` beside it."""
     seed: int = 0
     batch: Annotated[int, Field(ge=1)] = 1
-    """Uploads that make a batch, where the front door is told of batches."""
+    """Uploads in a batch, if the front door takes batches."""
     owner: int | None = None
-    """Process id of a harness: when it is gone, so is its load on its own machine."""
+    """Process id of the harness: once it is gone, its load on the same machine ends."""
     machine: str = ""
-    """Where that id means something: a copy of this file elsewhere looks for nobody."""
+    """The machine on which ``owner`` is valid: elsewhere nothing looks for that process."""
 
 
 def machine() -> str:
-    """Names this machine, or this container on it: one of the same boot, yet process ids mean others there."""
+    """Identify this machine, or this container: it shares the boot id, but not the process ids."""
     names = [Clock.now().boot]
     with suppress(OSError):
         names.append(str(Path("/proc/self/ns/pid").readlink()))
@@ -51,14 +51,12 @@ def machine() -> str:
 
 
 def find_target(environ: Mapping[str, str], here: Path) -> Target:
-    """The target that ``environ`` names, else what is up in ``here`` or above; UsageError or FileError without one."""
+    """Return the target that ``environ`` names, else of the system up at or above ``here``; UsageError or FileError if none."""
     if named := environ.get(VARIABLE):
         return _read(Path(named), "name another file in ONEFFECT_LOAD")
-    if (told := told_at(here)) is not None:
-        return _read(told, "start it again: oneffect up")
-    raise UsageError(
-        f"nothing says where to upload to: run `oneffect up` here, or name a target's file in {VARIABLE}"
-    )
+    if (standing := told_at(here)) is not None:
+        return _read(standing, "start it again: oneffect up")
+    raise UsageError(f"no target to upload to: run `oneffect up` here, or name a target's file in {VARIABLE}")
 
 
 def _read(path: Path, mend: str) -> Target:

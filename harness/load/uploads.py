@@ -1,4 +1,4 @@
-"""Sends the scheduled uploads to the front door, and records each as an operation."""
+"""Sends the scheduled uploads to the front door and records each as an operation."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from harness.system import UploadLoad
 
 MOST = 5
-"""A load that goes on while faults are in place ends at so many times its uploads, whatever else."""
+"""A load kept up by faults ends after this many times its uploads at the latest."""
 
 
 class Load:
-    """One run's load: ``open`` names the front door, ``run`` sends everything, ``answers`` is what was answered.
+    """One run's load: ``open`` names the front door, ``run`` sends everything, ``answers`` holds the answers.
 
-    ``reached`` waits for a moment of the load. Ids of uploads and batches begin with the run's id, so that runs never
+    ``reached`` waits for a moment of the load. Ids of uploads and batches begin with the run's id, so that no two runs
     share a key.
     """
 
@@ -48,20 +48,20 @@ class Load:
 
     @property
     def scale(self) -> str:
-        """How large it is, in words."""
+        """The load's size, in words."""
         return f"{self._shape.uploads} uploads"
 
     def open(self, http: HttpClient, url: str) -> None:
-        """Name the front door; it has an address only once the services run."""
+        """Set the front door, which has an address only once the services run."""
         self._http, self._url = http, url
 
     def prepare(self) -> None:
-        """Make every document beforehand, so that it costs nothing while time counts. Blocks: use a thread."""
+        """Make every document in advance, so that making them does not delay uploads. Blocks: use a thread."""
         planned = islice(schedule(self._shape, self._seed), self._shape.uploads)
-        self._ready = [document(one, self._seed) for one in planned]
+        self._ready = [document(upload, self._seed) for upload in planned]
 
     async def run(self, more: Callable[[], bool] = lambda: False) -> None:
-        """Send every upload at its time, and go on at the same rate, to a batch's end, while there are to be ``more``."""
+        """Send every upload at its time; while ``more`` is true, go on at the same rate, in whole batches."""
         loop = asyncio.get_running_loop()
         start = self._at = loop.time()
         self._started.set()
@@ -83,13 +83,13 @@ class Load:
         return await asyncio.to_thread(document, planned, self._seed)
 
     def position(self, moment: float | str) -> float:
-        """How far the load is now, in the unit of a moment: seconds since its start, or per cent of its uploads begun."""
+        """How far the load is, in the unit of ``moment``: seconds since its start, or per cent of its uploads begun."""
         if isinstance(moment, float):
             return asyncio.get_running_loop().time() - self._at if self._started.is_set() else 0.0
         return 100 * self._begun / self._shape.uploads
 
     async def reached(self, moment: float | str) -> None:
-        """Wait for seconds after the load's start, or for a share ("25%") of the uploads to have begun."""
+        """Wait until so many seconds after the load's start, or until a share ("25%") of the uploads has begun."""
         await self._started.wait()
         if isinstance(moment, float):
             await asyncio.sleep(moment)
@@ -108,10 +108,10 @@ class Load:
                 return
 
     async def _once(self, upload_id: str, batch: str, content: Document) -> bool:
-        """One try; False if the answer leaves it unknown."""
+        """Try once; return False if the answer leaves the upload unknown."""
         self.answers.begun += 1
         digest = hashlib.sha256(content.content).hexdigest()
-        told = {"batch": batch} if self._door.batches else {}
+        batched = {"batch": batch} if self._door.batches else {}
         with self._recorder.operation(
             "upload",
             "client",
@@ -120,7 +120,7 @@ class Load:
             size=len(content.content),
             sha256=digest,
             acceptable=content.acceptable,
-            **told,
+            **batched,
         ) as operation:
             answer = await self._http.upload(
                 self._url,
@@ -147,7 +147,7 @@ class Load:
         self.answers.note(
             phase,
             upload_id,
-            batch=told.get("batch"),
+            batch=batched.get("batch"),
             acceptable=content.acceptable,
             raw=raw,
             sha256=digest,
@@ -155,5 +155,5 @@ class Load:
         return phase != "unknown"
 
     def _raw(self, answer: Answer) -> str | None:
-        found = pick(answer.body, self._door.blob) if self._door.blob else None
-        return found if isinstance(found, str) else None
+        storage_id = pick(answer.body, self._door.blob) if self._door.blob else None
+        return storage_id if isinstance(storage_id, str) else None

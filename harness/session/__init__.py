@@ -1,1 +1,1 @@
-"""A stack and the system on it, opened once, and used by whoever runs something on it."""
+"""Sessions: a stack and the system on it, opened once and shared by what runs on it."""

@@ -1,4 +1,4 @@
-"""What a run asks its system to do again: uploads from their raw blobs, and what consumers set aside."""
+"""Asks the system to reprocess uploads from their raw blobs, and to replay dead letters."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from harness.system import Request
 
 AT_ONCE: Final = 4
-"""Requests or commands under way at a time."""
+"""Most requests or commands under way at a time."""
 
 _ACTOR: Final = "again"
 _LOOK: Final = 0.1
 
 
 class Again:
-    """Asks as the scenario's ``again:`` says, and records each request as an operation. ``open`` comes first.
+    """Carries out the scenario's ``again:``, recording each request as an operation. Call ``open`` first.
 
-    What is asked about is waited for until ``patience`` seconds bring no more of it: an upload's outcome must have been
-    seen before the system can be asked for another one.
+    It waits for uploads with an outcome, or dead letters, until ``patience`` seconds bring no more: only an upload whose
+    outcome was seen can be asked for another one.
     """
 
-    def __init__(  # noqa: PLR0913 - what a run consists of
+    def __init__(  # noqa: PLR0913 - the parts of a run
         self,
         plan: Plan,
         live: LiveSystem,
@@ -46,21 +46,21 @@ class Again:
     ) -> None:
         self._plan, self._live, self._watch, self._recorder, self._http = plan, live, watch, recorder, http
         self._patience = patience
-        wanted = sum(line.reprocess or 0 for line in plan.scenario.again)
-        self.drawn = Drawn(live.names.run, plan.seed, wanted)
-        """Is to be told of each upload that is acknowledged."""
+        reprocessed = sum(line.reprocess or 0 for line in plan.scenario.again)
+        self.drawn = Drawn(live.names.run, plan.seed, reprocessed)
+        """``drawn.note`` must be called with each acknowledged upload."""
         self._replayed: set[object] = set()
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     def open(self) -> None:
-        """Look whether the commands' environments can be had; StackError if not, before any load."""
+        """Check the environments of the commands; StackError, before any load, if one cannot be filled in."""
         for line in self._plan.scenario.again:
             request = self._request(line.op)
             for service in self._services(line.op, request) if request.command is not None else ():
                 self._live.environment(service)
 
     async def ask(self, row: int) -> int:
-        """Ask for all of one row of ``again:``, from 0; how many were asked for once each has its answer."""
+        """Carry out a row of ``again:``, from 0; return the number of requests once each has its answer."""
         line = self._plan.scenario.again[row]
         works = await (self._reprocesses(line.reprocess) if line.reprocess is not None else self._replays(line.count))
         async with asyncio.TaskGroup() as tasks:
@@ -76,15 +76,15 @@ class Again:
         await self._until(count, lambda: self.drawn.ready(count, self._has_outcome))
         asking = self._asking("reprocess")
         taken = self.drawn.take(count, self._has_outcome)
-        return [lambda one=one: self._reprocess(asking, one) for one in taken]  # type: ignore[misc]
+        return [lambda upload=upload: self._reprocess(asking, upload) for upload in taken]  # type: ignore[misc]
 
     def _has_outcome(self, upload_id: str) -> bool:
         return self._watch.settled("upload", upload_id)
 
-    async def _reprocess(self, asking: Asking, one: Taken) -> None:
-        about = {"upload_id": one.upload_id, **({"raw_file_storage_id": one.raw} if one.raw else {})}
+    async def _reprocess(self, asking: Asking, upload: Taken) -> None:
+        about = {"upload_id": upload.upload_id, **({"raw_file_storage_id": upload.raw} if upload.raw else {})}
         if await self._asked("reprocess", asking, about, self._plan.front_door.to, about):
-            self._watch.asked_again("upload", one.upload_id)
+            self._watch.asked_again("upload", upload.upload_id)
 
     async def _replays(self, count: int | None) -> list[Callable[[], Awaitable[None]]]:
         await self._until(count or 1, lambda: len(self._letters()))
@@ -95,12 +95,12 @@ class Again:
         return [lambda letter=letters[key]: self._replay(asking, letter) for key in chosen]  # type: ignore[misc]
 
     def _letters(self) -> dict[object, SetAside]:
-        """Dead letters that nobody was asked about yet, one a consumer and record."""
-        found: dict[object, SetAside] = {}
+        """Dead letters that were not replayed yet, one for each consumer and record."""
+        letters: dict[object, SetAside] = {}
         for letter in self._watch.letters():
             if letter.key not in self._replayed:
-                found.setdefault(letter.key, letter)
-        return found
+                letters.setdefault(letter.key, letter)
+        return letters
 
     def _rank(self, key: object) -> bytes:
         return hashlib.blake2b(f"{self._plan.seed}:{key}".encode(), digest_size=8).digest()
@@ -113,7 +113,7 @@ class Again:
     async def _asked(
         self, op: str, asking: Asking, about: Mapping[str, str], service: str, fields: Mapping[str, object]
     ) -> bool:
-        """One operation, from its invoke to how it ended; whether the answer was yes."""
+        """Make one request as an operation; return whether the answer was yes."""
         with self._recorder.operation(op, _ACTOR, **fields) as operation:
             answered = await asking.ask(about, asking.request.service or service)
             end = {"ok": operation.ok, "fail": operation.fail, "unknown": operation.unknown}[answered.phase]
@@ -125,7 +125,7 @@ class Again:
         return Asking(self._request(op), self._http, self._live.filled, self._environment, folder)
 
     def _environment(self, service: str) -> Mapping[str, str]:
-        """A letter's consumer is who the system says it is: it need not be a service of the file."""
+        """Return the service's environment; a dead letter may name a consumer that is not in the system file."""
         return self._live.environment(service) if service in self._plan.system.services else {}
 
     def _request(self, op: str) -> Request:
@@ -138,10 +138,10 @@ class Again:
             return [request.service]
         return [self._plan.front_door.to] if op == "reprocess" else list(self._plan.system.effects)
 
-    async def _until(self, wanted: int, there: Callable[[], int]) -> None:
+    async def _until(self, count: int, there: Callable[[], int]) -> None:
         loop = asyncio.get_running_loop()
         most, deadline = 0, loop.time() + self._patience
-        while (now := there()) < wanted:
+        while (now := there()) < count:
             if now > most:
                 most, deadline = now, loop.time() + self._patience
             elif loop.time() >= deadline:

@@ -1,4 +1,4 @@
-"""Where what is recorded goes: a folder, and in it one directory for each session."""
+"""The output folder, and in it one directory for each session."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from harness.plan import SystemPlan
 
 RUNS: Final = Path(".oneffect", "runs")
-"""Where run directories go, from the current folder."""
+"""Folder of the run directories, relative to the current folder."""
 
 LATEST: Final = "latest"
-"""The link to the newest run."""
+"""Name of the link to the newest run."""
 
 
 def out_folder(given: Path | None) -> Path:
-    """The folder that run directories go to, made if it is not there; FileError if that cannot be."""
+    """Return the folder for run directories, creating it if missing; FileError if it cannot be written to."""
     folder = given or RUNS
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FileError(f"cannot be made: {error.strerror}; give another --out DIR", path=str(folder)) from error
+        raise FileError(f"cannot be created: {error.strerror}; give another --out DIR", path=str(folder)) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise FileError("may not be written to; give another --out DIR", path=str(folder))
+        raise FileError("is not writable; give another --out DIR", path=str(folder))
     return folder
 
 
 def new_directory(out: Path, plan: SystemPlan, run: str) -> Path:
-    """The directory of one session under ``out``, with its plan.json; a run's is ``latest`` from now on."""
+    """Create a session's directory under ``out``, with its plan.json; point ``latest`` to it if it is a run's."""
     import orjson
 
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")

@@ -1,4 +1,4 @@
-"""A system on a stack that runs: its services, its topics, and the harness's own clients, past the proxies."""
+"""A system on a running stack: its services, its topics, and the harness's own clients, past the proxies."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class LiveSystem:
-    """One system under ``names``, on a stack that was started. ``connect`` comes first, ``close`` last.
+    """A system on a started stack, with the run's ``names``. Call ``connect`` first and ``close`` last.
 
-    PlanRefused if the system has no broker: events are what all of it is about.
+    PlanRefused if the system has no broker.
     """
 
     def __init__(self, system: System, stack: Stack, names: RunNames) -> None:
@@ -41,9 +41,9 @@ class LiveSystem:
         await self.kafka.start()
 
     async def start_services(self, folder: Path, variant: str | None) -> None:
-        """Create the topics, then start every service and wait until each is ready; logs go to ``folder``.
+        """Create the topics, start every service and wait until each is ready; logs go to ``folder``.
 
-        Topics that are not the run's own must be there.
+        Shared topics must exist.
         """
         if self.names.shared:
             await self.kafka.require_topics(self.system.topics())
@@ -52,20 +52,20 @@ class LiveSystem:
         await self.stack.start_services(self.names, folder, variant)
 
     async def close(self) -> None:
-        """Close the clients; the services are the stack's to end."""
+        """Close the clients; the stack ends the services."""
         await self.kafka.stop()
         for store in self.redis.values():
             await store.close()
 
     def front_door(self) -> str:
-        """The address that uploads are posted to."""
+        """The URL that uploads are posted to."""
         door = self.system.load.upload
         return self.filled(f"http://{{{door.to}}}{door.post}")
 
     def filled(self, text: str, service: str | None = None) -> str:
-        """``text`` with direct addresses and the run's names, and those of one service: its data folder, its group ….
+        """Fill in direct addresses and the run's names, and those of ``service``: its data folder, its group ….
 
-        StackError for a ``{data}`` that is nowhere.
+        StackError if the stack has no data folder for ``{data}``.
         """
         own = {
             "data": lambda: str(self.stack.data(service or "")),
@@ -75,5 +75,5 @@ class LiveSystem:
         return Words(self.system, self.names, self.stack.direct, replica, own).filled(text)
 
     def environment(self, service: str) -> dict[str, str]:
-        """What the system file gives a service, filled in."""
+        """The service's environment from the system file, filled in."""
         return {name: self.filled(text, service) for name, text in self.system.services[service].env.items()}

@@ -1,4 +1,4 @@
-"""One system on a stack that runs: recorded from here on, and connected to."""
+"""A session: one system on a running stack, connected to and recorded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What whoever runs something has: the system's clients, its history, and where its files go."""
+    """The live system, the recorder of its history, and the directory for its files."""
 
     live: LiveSystem
     recorder: HistoryRecorder
@@ -42,10 +42,9 @@ class Session:
 
 @asynccontextmanager
 async def opened(plan: SystemPlan, stack: Stack, out: Path) -> AsyncIterator[Session]:
-    """A session of ``plan`` on a stack that runs, and runs on afterwards; its directory is made under ``out``.
+    """Open a session of ``plan`` on a running stack, which stays up; create its directory under ``out``.
 
-    Services may be started within, and are ended with it. Whatever ends it early (an error, a signal) leaves a history
-    that can be read.
+    Services started within end with the session. If an error or a signal ends it early, the history is still readable.
     """
     run = f"r{token_hex(4)}"
     directory = new_directory(out, plan, run)
@@ -53,7 +52,7 @@ async def opened(plan: SystemPlan, stack: Stack, out: Path) -> AsyncIterator[Ses
     async with AsyncExitStack() as cleanup:
         cleanup.enter_context(redaction.messages())
         cleanup.enter_context(logged(directory / "logs" / NAME, redaction.text))
-        # Services and Locust write for themselves: what they wrote of secrets goes once they are down.
+        # Services and Locust write their own files: redact these once they are down.
         for written in ("logs", "load"):
             cleanup.push_async_callback(asyncio.to_thread, redaction.folder, directory / written)
         names = stack.names(run)
@@ -76,7 +75,7 @@ def _ended(
     error: BaseException | None,
     _: TracebackType | None,
 ) -> None:
-    """What is only held ends by being cancelled; a run was broken off by that."""
+    """Record how the session ended: cancelling is how ``up`` ends, but interrupts a run."""
     if kind is None or (issubclass(kind, asyncio.CancelledError) and not plan.runs):
         recorder.record("run", "finished", "run")
     else:

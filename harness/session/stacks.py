@@ -1,4 +1,4 @@
-"""Stacks that stay up from run to run: one for each system file, started when it is first needed."""
+"""Stacks that stay up from run to run: one for each system file, started on first use."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Where a start, or a run, says how far it is."""
+    """Receives the progress of a start or a run."""
 
     def step(self, text: str) -> None:
-        """A new stage."""
+        """Begin a new step."""
         ...
 
     def note(self, text: str) -> None:
-        """Something that happened within it."""
+        """Report an event within the step."""
         ...
 
 
 def open_stack(plan: SystemPlan, folder: Path) -> Stack:
-    """The plan's stack, not started; ``folder`` is for its logs."""
+    """Make the plan's stack without starting it; its logs go to ``folder``."""
     from harness.stacks import make_stack
 
     return make_stack(
@@ -44,7 +44,7 @@ def open_stack(plan: SystemPlan, folder: Path) -> Stack:
 
 @dataclass(slots=True)
 class _Warm:
-    """A stack, the folder of its logs, what is hidden in them, and whether it was started."""
+    """A stack, the folder of its logs, their redaction, and whether the stack was started."""
 
     stack: Stack
     folder: Path
@@ -55,7 +55,7 @@ class _Warm:
         return logged(self.folder / NAME, self.redaction.text)
 
     async def start(self) -> None:
-        # Noted first: a start that is cancelled half-way has things to stop.
+        # Set first: a start cancelled half-way leaves things to stop.
         self.started = True
         with self.redaction.messages(), self.logged():
             await self.stack.start()
@@ -65,16 +65,16 @@ class _Warm:
             with self.logged():
                 await self.stack.stop()
         finally:
-            # Brokers, stores and proxies write for themselves: what they wrote of secrets goes once they are down.
-            # Where nothing runs here, none is written.
+            # Brokers, stores and proxies write their own logs: redact these once they are down.
+            # A stack that runs elsewhere writes none.
             if self.folder.exists():
                 await asyncio.to_thread(self.redaction.folder, self.folder)
 
 
 class Stacks:
-    """``async with`` ends every stack that was started. Run directories go to ``out``, the stacks' logs to a folder there.
+    """Warm stacks; leaving ``async with`` stops them. Run directories go to ``out``, the stacks' logs to a folder there.
 
-    ``admitted`` are the digests of plans that another one has asked its stack about.
+    ``admitted`` holds digests of plans already checked against a stack, shared between several ``Stacks``.
     """
 
     def __init__(self, out: Path | None, admitted: set[str] | None = None) -> None:
@@ -83,7 +83,7 @@ class Stacks:
         self._admitted = admitted if admitted is not None else set()
 
     def admit(self, plan: SystemPlan) -> Stack:
-        """The stack of a plan, maybe not running yet; PlanRefused says what it cannot do."""
+        """Return a plan's stack, which may not run yet; PlanRefused if it cannot perform one of the plan's faults."""
         return self._warm(plan).stack
 
     def _warm(self, plan: SystemPlan) -> _Warm:
@@ -98,7 +98,7 @@ class Stacks:
         return self._stacks[key]
 
     async def of(self, plan: SystemPlan, progress: Progress) -> Stack:
-        """The stack of a plan, running."""
+        """Return a plan's stack, starting it if needed."""
         warm = self._warm(plan)
         if not warm.started:
             progress.step("starting brokers, stores and proxies")
@@ -106,13 +106,13 @@ class Stacks:
         return warm.stack
 
     async def drop(self, plan: SystemPlan) -> None:
-        """End the stack of a plan, which may be broken; the next run gets a new one."""
+        """Stop a plan's stack, which may be broken; the next run gets a new one."""
         warm = self._stacks.pop(plan.system_path.resolve(), None)
         if warm is not None and warm.started:
             await warm.stop()
 
     async def stop(self) -> None:
-        """End what was started, each of it, whatever happens to the others."""
+        """Stop every started stack, even if stopping another fails."""
         try:
             while self._stacks:
                 _, warm = self._stacks.popitem()

@@ -1,4 +1,4 @@
-"""Runs one after another on warm stacks, in an event loop that has a thread of its own."""
+"""Performs runs one after another on warm stacks, in an event loop on its own thread."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from harness.session.stacks import Stacks
 T = TypeVar("T")
 
 PATIENCE: Final = 120.0
-"""Seconds that a run which was cancelled may take to heal its faults and to stop its services and its stack."""
+"""Seconds that a cancelled run may take to heal its faults and to stop its services and its stack."""
 
 
 class LoopThread:
-    """A loop and its warm stacks, one for each system file; run directories go to ``out``.
+    """An event loop and its warm stacks, one for each system file; run directories go to ``out``.
 
-    Python handles signals in the main thread. What a handler raises there (the time-out of pytest-timeout, Ctrl-C) so
-    ends the wait for a run, and never lands somewhere within it, where it may be lost or leave the rest going.
+    Python handles signals in the main thread. So what a handler raises (the time-out of pytest-timeout, Ctrl-C) ends the
+    wait for a run, and never lands somewhere inside it, where it might get lost or leave the rest running.
     """
 
     def __init__(self, out: Path) -> None:
         self._stacks = Stacks(out)
-        # Never the thread's current loop: that belongs to whichever asyncio plugin there is.
+        # Never the thread's current loop, which belongs to whichever asyncio plugin is installed.
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[None] | None = None
         self._over: Future[Any] = Future()
         self._over.set_result(None)
-        # A daemon, so that a loop that hangs does not keep the process: the reapers end what it leaves.
+        # A daemon, so that a hung loop does not keep the process alive: the reapers end what it leaves.
         self._thread = threading.Thread(target=self._serve, name="oneffect", daemon=True)
         self._thread.start()
 
     def run(self, work: Callable[[Stacks], Coroutine[Any, Any, T]]) -> T:
-        """``work``, to its end, on the stacks.
+        """Run ``work`` on the stacks to its end.
 
-        Whatever ends the wait for it, the work is cancelled and has cleaned up before this returns, unless that takes
-        longer than PATIENCE: then StackError is all that later ones get, for two at once would disturb each other.
+        If anything ends the wait early, the work is cancelled and has cleaned up before this returns. If cleaning up
+        takes longer than PATIENCE, later calls raise StackError, as two runs at once would disturb each other.
         """
         if not self._over.done():
-            raise StackError("a run before this one was stopped and has not come to its end; nothing runs beside it")
+            raise StackError("an earlier run was cancelled and has not ended yet; nothing runs beside it")
         with first_on_purpose():
             result: T = self._wait_for(work(self._stacks))
         return result
 
     def close(self) -> None:
-        """End what is under way, every stack and the loop; what does not end is left to the reapers."""
+        """End the current work, every stack and the loop; leave what does not end to the reapers."""
         if self._loop.is_closed() or not self._ended():
             return
         try:
@@ -58,29 +58,29 @@ class LoopThread:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(PATIENCE)
 
-    def _wait_for(self, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - what the work gives
+    def _wait_for(self, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - the work's result
         self._over = over = Future[Any]()
         try:
             self._loop.call_soon_threadsafe(self._begin, work, over)
             return over.result()
         except BaseException as error:
             if not self._ended():
-                error.add_note(f"the run was stopped and has not come to its end within {PATIENCE:g} s")
+                error.add_note(f"the run was cancelled and did not end within {PATIENCE:g} s")
             raise
 
     def _begin(self, work: Coroutine[Any, Any, Any], over: Future[Any]) -> None:
-        async def told() -> None:
+        async def report() -> None:
             try:
                 result = await work
-            except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            except BaseException as error:  # noqa: BLE001 - raised by the waiting thread
                 over.set_exception(error)
             else:
                 over.set_result(result)
 
-        self._task = self._loop.create_task(told())
+        self._task = self._loop.create_task(report())
 
     def _ended(self) -> bool:
-        """Whether what is under way, if anything, came to its end within PATIENCE after it was cancelled."""
+        """Cancel the current work, if any; return whether it ended within PATIENCE."""
         if not self._over.done():
             self._loop.call_soon_threadsafe(self._cancel, self._over)
         try:
@@ -91,11 +91,11 @@ class LoopThread:
 
     def _cancel(self, over: Future[Any]) -> None:
         if self._task is not None and not self._task.done():
-            # Once: cancelled again, it would leave off cleaning up.
+            # Once: a second cancel would interrupt the clean-up.
             if not self._task.cancelling():
                 self._task.cancel()
         elif not over.done():
-            # The wait was broken off before anything began.
+            # The wait ended before the work began.
             over.set_result(None)
 
     def _serve(self) -> None:
@@ -103,7 +103,7 @@ class LoopThread:
             try:
                 self._loop.run_forever()
             except (KeyboardInterrupt, SystemExit):
-                # asyncio lets these two through the loop; the task in which it was raised has it too.
+                # asyncio lets these two escape from the loop; the task that raised one has it too.
                 continue
             break
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())

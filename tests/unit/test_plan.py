@@ -104,7 +104,7 @@ WAYS = ["reprocess: 3", "reprocess: 4", "replay: 3", "replay: all"]
         ("reprocess:", "{reprocess: 3, at: 50%}", "reprocess: the system does not say how"),
         ("replay:", "{replay: all, at: 50%}", "replay: the system does not say how"),
         ("dead_letters:", "{replay: all, at: 50%}", "does not say where its dead letters are"),
-        ("outcomes:", "{reprocess: 3, at: 50%}", "no outcome of an upload is known"),
+        ("outcomes:", "{reprocess: 3, at: 50%}", "has no outcome of an upload"),
     ],
 )
 def test_what_the_system_cannot_be_asked_again_is_refused(tmp_path: Path, gone: str, line: str, said: str) -> None:
@@ -132,13 +132,13 @@ def test_a_line_of_again_is_one_thing_at_a_moment(tmp_path: Path, line: str, sai
 @pytest.mark.parametrize(
     ("written", "instead", "said"),
     [
-        ("/{upload_id}/", "/{upload}/", r"reprocess: \{upload\} names nothing; known are .*upload_id"),
-        ("/{upload_id}/", "/{event_id}/", r"reprocess: \{event_id\} names nothing"),
-        ("/{upload_id}/", "/{data}/", r"reprocess: \{data\} names nothing"),
-        ("{topic:letters}", "{topic:lettres}", r"replay: \{topic:lettres\} names nothing"),
+        ("/{upload_id}/", "/{upload}/", r"reprocess: \{upload\} is unknown; known: .*upload_id"),
+        ("/{upload_id}/", "/{event_id}/", r"reprocess: \{event_id\} is unknown"),
+        ("/{upload_id}/", "/{data}/", r"reprocess: \{data\} is unknown"),
+        ("{topic:letters}", "{topic:lettres}", r"replay: \{topic:lettres\} is unknown"),
         ("{post: ", "{command: x, post: ", "write either post: or command:"),
         ("{post: ", "{service: shop, post: ", "only a command has a service's environment"),
-        ("replay: {", "replay: {service: shops, ", r"replay\.service: no such service; known are shop"),
+        ("replay: {", "replay: {service: shops, ", r"replay\.service: no such service; known: shop"),
         ("http://{shop}", "{shop}", "post"),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_service_that_is_an_image_alone_means_docker(tmp_path: Path, starts: s
 
 @pytest.mark.parametrize(
     ("starts", "asked", "said"),
-    [("image: 'shop:1'", "native", "is an image"), ("command: python -m shop", "docker", "has no image")],
+    [("image: 'shop:1'", "native", "has only an image"), ("command: python -m shop", "docker", "has no image")],
 )
 def test_a_stack_that_cannot_start_a_service_is_refused(tmp_path: Path, starts: str, asked: str, said: str) -> None:
     with pytest.raises(PlanRefused, match=f"services.shop {said}.* --stack"):
@@ -208,5 +208,5 @@ def test_batches_are_refused_where_the_front_door_is_not_told_of_them(tmp_path: 
     system.write_text(told)
     assert plan(path).scenario.load.batch == 5
     system.write_text(told.replace("{batch}", "none"))
-    with pytest.raises(PlanRefused, match=r"load\.batch: the front door is not told of batches"):
+    with pytest.raises(PlanRefused, match=r"load\.batch: the front door takes no batch id"):
         plan(path)

@@ -44,7 +44,7 @@ FILES = {
     "a wrong verdict": ("expect: vaild", ["vaild", "nearest: valid", ":5:"]),
     "a key twice": ("name: two", ["'name'", "twice", ":5:"]),
     "a variant that is none": ("variants: {setnx: valid}", ["setnx_only"]),
-    "no YAML": ("a: [1, 2", ["no YAML"]),
+    "no YAML": ("a: [1, 2", ["not YAML"]),
     "an object": ("a: !!python/object/apply:os.system [true]", ["python/object", ":5:"]),
     "a control character": ("a: \x1b[31m", ["U+001B", ":5:"]),
 }

@@ -110,7 +110,7 @@ def test_killed(gated: Path) -> None:
     process = under_way(gated)
     process.kill()
     process.communicate(timeout=60)
-    says(gated, "the gate has not come to its end: 3 of 4 runs were not made")
+    says(gated, "the gate has not ended: 3 of 4 runs were not made")
 
 
 def test_a_mistake_of_our_own(gated: Path, lab, say) -> None:

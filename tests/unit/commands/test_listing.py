@@ -43,7 +43,7 @@ def test_a_doctor_who_finds_all(say, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "parts", lambda: [part("kafka", there=True)])
     said = say("doctor")
     assert said.exit_code == 0
-    assert "all is there" in said.stdout
+    assert "nothing is missing" in said.stdout
 
 
 def test_a_doctor_who_misses_something(say, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_the_command_that_repeats_it(loaded: Path, lab, say) -> None:
         (["--users", "many"], "'--users': Input should be a valid integer"),
         (["--spawn-rate", "0"], "'--spawn-rate': Input should be greater"),
         (["--duration", "soon"], "a duration like 250ms, 3s or 2m"),
-        (["--duration", "0s"], "no time"),
+        (["--duration", "0s"], "must be longer than 0"),
         (["--locustfile", "none.py"], "there is no such file"),
         (["--", "--no-such-option"], "no-such-option"),
     ],
@@ -75,7 +75,7 @@ def test_a_locustfile_that_raises(loaded: Path, lab, say) -> None:
     (loaded / "scenarios" / "locustfile.py").write_text("raise ValueError('no essays today')\n")
     said = say("load", "control")
     assert said.exit_code == 2
-    assert "scenarios/locustfile.py: Locust cannot use it" in said.stderr
+    assert "scenarios/locustfile.py: Locust rejects it" in said.stderr
     assert "ValueError: no essays today" in said.stderr
     assert not lab.plans
 
@@ -84,7 +84,7 @@ def test_a_locustfile_without_users(loaded: Path, lab, say) -> None:
     (loaded / "scenarios" / "locustfile.py").write_text("USERS = 0\n")
     said = say("load", "control")
     assert said.exit_code == 2
-    assert "there is no user in it" in said.stderr
+    assert "has no users" in said.stderr
     assert not lab.plans
 
 
@@ -95,7 +95,7 @@ def test_a_port_that_is_taken(loaded: Path, lab, say) -> None:
         port = taken.getsockname()[1]
         said = say("load", "control", "--web", str(port))
     assert said.exit_code == 2
-    assert f"127.0.0.1:{port} cannot be had: Address already in use" in said.stderr
+    assert f"127.0.0.1:{port} is not available: Address already in use" in said.stderr
     assert not lab.plans
 
 

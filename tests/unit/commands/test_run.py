@@ -128,7 +128,7 @@ def test_a_mistake_of_the_programs_own_looks_like_no_verdict(project: Path, lab,
     lab.errors = {"control": ZeroDivisionError("x")}
     said = say("run", "control")
     assert said.exit_code == 3
-    assert "a mistake in oneffect itself" in said.stderr
+    assert "a bug in oneffect itself" in said.stderr
     assert lab.stopped == 1
 
 
@@ -179,4 +179,4 @@ def test_nothing_is_kept_that_nobody_asked_for(project: Path, lab, say, monkeypa
 def test_a_stack_that_removes_nothing_keeps_nothing(project: Path, lab, say) -> None:
     said = say("run", "control", "--keep")
     assert (said.exit_code, lab.started) == (2, 0)
-    assert "its data are where they are" in said.stderr
+    assert "its data stay where they are" in said.stderr

@@ -54,7 +54,7 @@ def test_inject_needs_something_that_is_up(project: Path, say) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "said"), [("latency", "KEY=VALUE"), ("=3", "KEY=VALUE"), ("a=[", "no YAML"), ("a=!!x y", "tag")]
+    ("word", "said"), [("latency", "KEY=VALUE"), ("=3", "KEY=VALUE"), ("a=[", "not YAML"), ("a=!!x y", "tag")]
 )
 def test_a_parameter_that_is_none_is_refused(project: Path, say, word: str, said: str) -> None:
     done = say(*INJECT, word)
@@ -112,7 +112,7 @@ ENDS = {
     "ended before its turn": ([done(healed=False, bit=False)], 0, "nothing was done"),
     "refused": ([{"refused": "no such link", "exit": 2}], 2, "oneffect: no such link"),
     "could not be done": ([{"refused": "it is gone", "exit": 4}], 4, "oneffect: it is gone"),
-    "the end of all": ([{"told": "f1 began"}], 4, "has ended before"),
+    "the end of all": ([{"told": "f1 began"}], 4, "ended before the fault was over"),
 }
 
 

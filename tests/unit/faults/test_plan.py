@@ -64,7 +64,7 @@ def test_the_same_seed_plans_the_same(system) -> None:
         ),
         (
             {"fault": "service.scale", "on": "essay_lifecycle", "for": "1s", "to": 2},
-            "to: essay_lifecycle has 2 replicas; write less",
+            "to: essay_lifecycle has 2 replicas; write a smaller number",
         ),
     ],
 )

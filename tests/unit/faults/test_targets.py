@@ -33,14 +33,14 @@ def test_a_pattern_stands_for_names(system, target, pattern, names) -> None:
         (
             "link",
             "essay_lifecycle->redys",
-            r"nearest: essay_lifecycle->redis\); known are .*essay_lifecycle#1->redis",
+            r"nearest: essay_lifecycle->redis\); known: .*essay_lifecycle#1->redis",
         ),
-        ("link", "redis", "is no link; write SERVICE->DEPENDENCY"),
+        ("link", "redis", "is not a link; write SERVICE->DEPENDENCY"),
         ("link", "content_service->redis", "no link 'content_service->redis'"),
         ("replica", "essay_lifecycle#3", r"nearest: essay_lifecycle#\d"),
         ("service", "essay_lifecicle", r"nearest: essay_lifecycle\)"),
-        ("topic", "essais", r"nearest: essays\); known are essays, single"),
-        ("redis", "kafka", "no redis dependency 'kafka'; known are redis"),
+        ("topic", "essais", r"nearest: essays\); known: essays, single"),
+        ("redis", "kafka", "no redis dependency 'kafka'; known: redis"),
         ("cut", "redos", r"nearest: redis\)"),
     ],
 )
@@ -51,7 +51,7 @@ def test_an_unknown_name_is_refused_with_what_is_allowed(system, target, pattern
 
 def test_a_replica_is_cut_off_what_it_has_links_to(system) -> None:
     cut_off(ONE, ["redis", "kafka"], system)
-    with pytest.raises(PlanRefused, match=r"no link from file_service#1 to 'redis'.*known are kafka"):
+    with pytest.raises(PlanRefused, match=r"no link from file_service#1 to 'redis'.*known: kafka"):
         cut_off("file_service#1", ["redis"], system)
 
 

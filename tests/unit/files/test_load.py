@@ -51,21 +51,24 @@ def test_the_reference_system_loads() -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ("fautls: []\n", "4: fautls: no such field; known are again, drain, expect, faults,"),
+        ("fautls: []\n", "4: fautls: no such field (nearest: faults); known: again, drain, expect, faults,"),
         ("fautls: []\n", "(nearest: faults)"),
         (
             "expect: walid\n",
-            "4: expect: 'walid' is not known; write 'valid', 'unknown' or 'invalid' (nearest: valid)",
+            "4: expect: 'walid' is not allowed (nearest: valid); write 'valid', 'unknown' or 'invalid'",
         ),
-        ("expect: {verdict: invalid, finds: [x]}\n", "4: expect.finds: no such field; known are find, verdict"),
-        ("variants:\n  a: {verdict: bad}\n", "5: variants.a.verdict: 'bad' is not known"),
+        (
+            "expect: {verdict: invalid, finds: [x]}\n",
+            "4: expect.finds: no such field (nearest: find); known: find, verdict",
+        ),
+        ("variants:\n  a: {verdict: bad}\n", "5: variants.a.verdict: 'bad' is not allowed"),
         ("drain: 5\n", "4: drain: 5 is not a duration like 250ms, 3s or 2m"),
         ("drain: soon\n", "4: drain: 'soon' is not a duration"),
         ("faults:\n  - {fault: x, at: 3}\n", "5: faults[0].at: 3 is no moment"),
         ("faults:\n  - {fault: x, at: 3s, for: 3}\n", "5: faults[0].for: 3 is not a duration"),
         ("faults:\n  - {at: 3s}\n", "5: faults[0].fault: is missing"),
         ("faults: {}\n", "4: faults: input should be a valid list, not {}"),
-        ("tags: [5]\n", "4: tags[0]: 5 is no text; put it in quotes"),
+        ("tags: [5]\n", "4: tags[0]: 5 is not text; put it in quotes"),
     ],
 )
 def test_a_scenario_that_is_off(tmp_path: Path, more: str, said: str) -> None:
@@ -76,7 +79,7 @@ def test_a_scenario_that_is_off(tmp_path: Path, more: str, said: str) -> None:
     ("text", "said"),
     [
         ("name: one\nload: {uploads: 1, rate: 1/s}\n", "1: oneffect: is missing"),
-        ("oneffect: 2\nname: one\nload: {uploads: 1, rate: 1/s}\n", "1: oneffect: 2 is not known; write 1"),
+        ("oneffect: 2\nname: one\nload: {uploads: 1, rate: 1/s}\n", "1: oneffect: 2 is not allowed; write 1"),
         ("oneffect: 1\nname: On E\nload: {uploads: 1, rate: 1/s}\n", "2: name: 'On E' does not look like a name"),
         ("oneffect: 1\nname: one\nload:\n  uploads: 0\n  rate: 20\n", "4: load.uploads: "),
         ("oneffect: 1\nname: one\nload:\n  uploads: 0\n  rate: 20\n", "(and 1 more)"),
@@ -90,11 +93,11 @@ def test_the_first_thing_wrong_is_told(tmp_path: Path, text: str, said: str) -> 
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("{redis}", "{redys}", "9: services.ledger: {redys} names nothing; known are"),
-        ("post: /orders", "psot: /orders", "10: load.upload.psot: no such field; known are blob, field"),
-        ("id: /id", "id: {hedder: x}", "11: events.id.hedder: no such field; known are header, key"),
+        ("{redis}", "{redys}", "9: services.ledger: {redys} is unknown; known:"),
+        ("post: /orders", "psot: /orders", "10: load.upload.psot: no such field (nearest: post); known: blob, field"),
+        ("id: /id", "id: {hedder: x}", "11: events.id.hedder: no such field (nearest: header); known: header, key"),
         ("id: /id", "id: 5", "11: events.id: "),
-        ("post: /orders", "post: 5", "10: load.upload.post: 5 is no text"),
+        ("post: /orders", "post: 5", "10: load.upload.post: 5 is not text"),
         ("orders: 2", "orders: 0", "4: dependencies.kafka.topics.orders: "),
         ("    command: python -m shop\n", "", "6: services.shop: a service has a command"),
     ],
@@ -181,7 +184,7 @@ def test_a_database_needs_its_server(tmp_path: Path) -> None:
 def test_what_is_wrong_in_an_extended_file_is_said_of_that_file(tmp_path: Path) -> None:
     (tmp_path / "system.yaml").write_text(SYSTEM.replace("name: small", "name: 5"))
     (tmp_path / "more.yaml").write_text("extends: system.yaml\nsettle: 3s\n")
-    with pytest.raises(FileError, match=r"system\.yaml:3: name: 5 is no text"):
+    with pytest.raises(FileError, match=r"system\.yaml:3: name: 5 is not text"):
         load(tmp_path / "more.yaml", System)
 
 

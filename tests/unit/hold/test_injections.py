@@ -199,7 +199,7 @@ REFUSED = {
     ),
     "a parameter that is an option": (
         {"fault": "test.told", "on": "ledger#1->redis", "for": "1s", "parameters": {"at": "1s"}},
-        "at is no parameter",
+        "at is not a parameter",
     ),
     "what the stack cannot": ({"fault": "test.needy", "on": "ledger#1->redis", "for": "1s"}, "cannot die"),
 }

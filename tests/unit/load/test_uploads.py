@@ -167,7 +167,7 @@ async def test_a_batch_without_an_acceptable_upload_needs_no_outcome() -> None:
 
 
 def test_a_field_that_is_not_filled_in_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"fields\.batch: \{btach\} is not filled in here; known are \{batch\}"):
+    with pytest.raises(ValueError, match=r"fields\.batch: \{btach\} is not filled in here; known: \{batch\}"):
         UploadLoad(to="front", post="/v1/files", fields={"batch": "{btach}"})
 
 

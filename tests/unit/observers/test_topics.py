@@ -104,10 +104,10 @@ def test_the_outcome_of_a_batch_is_joined_by_the_batch() -> None:
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ({"of": "upload", "by": ["/a", "/b"], "then": ["x"]}, "by: the id of an upload stands at one pointer"),
-        ({"of": "batch", "by": ["/a"], "then": ["x"]}, "by: the id of a batch stands at one pointer"),
-        ({"of": "batch", "by": "/a", "then": {"accepted": ["x"]}}, "only uploads are told apart"),
-        ({"of": "placed", "by": "/a", "then": {"rejected": ["x"]}}, "only uploads are told apart"),
+        ({"of": "upload", "by": ["/a", "/b"], "then": ["x"]}, "by: the id of an upload is at one pointer"),
+        ({"of": "batch", "by": ["/a"], "then": ["x"]}, "by: the id of a batch is at one pointer"),
+        ({"of": "batch", "by": "/a", "then": {"accepted": ["x"]}}, "only uploads differ"),
+        ({"of": "placed", "by": "/a", "then": {"rejected": ["x"]}}, "only uploads differ"),
     ],
 )
 def test_a_rule_that_could_not_be_counted_is_refused(rule: dict[str, object], said: str) -> None:

@@ -156,7 +156,7 @@ def test_a_run_that_does_not_end_is_waited_for_so_long_and_nothing_runs_beside_i
     monkeypatch.setattr(harness.run, "run", under_way(happened, for_good=over))
     with pytest.raises(BrokenOff) as broken:
         run_on(loop, plan)
-    assert "has not come to its end within 0.2 s" in broken.value.__notes__[0]
+    assert "did not end within 0.2 s" in broken.value.__notes__[0]
     with pytest.raises(StackError, match="nothing runs beside it"):
         run_on(loop, plan)
     assert "stopped" not in happened
