@@ -26,9 +26,9 @@ async def hold(folder: Path, name: str) -> None:
     try:
         await stack.start_services(RunNames("held"), folder, None)
         await stack.services["worker#1"].pause()
-        kept = stack.kept
-        pids = [*stack.pids().values(), kept.pid]
-        told = {"pids": pids, "reaper": kept.pid, "folder": str(kept.folder), "token": kept.token}
+        workspace = stack.workspace
+        pids = [*stack.pids().values(), workspace.pid]
+        told = {"pids": pids, "reaper": workspace.pid, "folder": str(workspace.folder), "token": workspace.token}
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
         await asyncio.Event().wait()

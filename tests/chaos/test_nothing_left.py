@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.stacks.keeper import Keeper
 from harness.stacks.reaper import LABEL
+from harness.stacks.workspace import Workspace
 
 GENEROUS = 120.0
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
@@ -84,11 +84,11 @@ def test_what_outlives_the_harness_and_its_reaper_goes_when_the_next_stack_start
     assert soon(lambda: not alive(told["reaper"]))
     assert any(map(alive, told["pids"]))
     assert len(containers(stack_name, told["token"])) == (7 if stack_name == "docker" else 0)
-    keeper = Keeper()
+    workspace = Workspace()
     try:
         assert not left(stack_name, told)
     finally:
-        keeper.close()
+        workspace.close()
 
 
 def started(stack_name: str, holder: subprocess.Popen[bytes]) -> dict:

@@ -18,13 +18,13 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from harness.stacks.keeper import Keeper
 from harness.stacks.native.install import install
 from harness.stacks.native.parts import require
 from harness.stacks.native.ports import Ports
 from harness.stacks.native.postgres import USER, PostgresServer
 from harness.stacks.process import Launch
 from harness.stacks.reaper import VARIABLE
+from harness.stacks.workspace import Workspace
 from reference_impl.batch_orchestrator import core_logic as pipelines
 from reference_impl.cj_assessment import core_logic as assessments
 from reference_impl.common_core.events import EssayContentProvisionedV1, EventData, fact
@@ -213,10 +213,12 @@ def serve_postgres(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., An
 
     @contextmanager
     def serve(**config: str) -> Iterator[Callable[[], str]]:
-        keeper, ports = Keeper(), Ports()
-        folder = keeper.folder / "postgres"
+        workspace, ports = Workspace(), Ports()
+        folder = workspace.folder / "postgres"
         folder.mkdir(mode=0o711)
-        launch = Launch((), {VARIABLE: keeper.token}, keeper.folder, tmp_path_factory.mktemp("postgres") / "log")
+        launch = Launch(
+            (), {VARIABLE: workspace.token}, workspace.folder, tmp_path_factory.mktemp("postgres") / "log"
+        )
         address = f"127.0.0.1:{ports.take()}"
         server = PostgresServer(
             "postgres", require().postgres, address, folder=folder / "files", config=config, launch=launch
@@ -239,7 +241,7 @@ def serve_postgres(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., An
             yield new
             asyncio.run(server.stop())
         finally:
-            keeper.close()
+            workspace.close()
             ports.close()
 
     return serve

@@ -109,10 +109,10 @@ class DockerStack(NativeStack):
         return Parts(_JAVA, Path("/toxiproxy"), Path("redis-server"), Postgres(Path(), Path()), versions)
 
     def _box(self, image: str, *places: Path, run: str = "", trusted: bool = False) -> Box:
-        return Box(self._engine, self.kept.token, image, (self.kept.folder / "tmp", *places), run, trusted)
+        return Box(self._engine, self.workspace.token, image, (self.workspace.folder / "tmp", *places), run, trusted)
 
     def _make(self, parts: Parts) -> None:
-        self._engine.entrust(self.kept.folder)
+        self._engine.entrust(self.workspace.folder)
         super()._make(parts)
 
     def _toxiproxy(self, name: str, parts: Parts, wanted: list[Proxy]) -> Toxiproxy:
@@ -122,7 +122,7 @@ class DockerStack(NativeStack):
 
     def _dependency(self, name: str, parts: Parts, joined: list[tuple[str, str]]) -> Process:
         kind, config = self._system.kind(name), self._system.dependencies[name].config
-        folder, address, launch = self.kept.folder / name, self.direct(name), self._launch(name)
+        folder, address, launch = self.workspace.folder / name, self.direct(name), self._launch(name)
         folder.mkdir()
         made: ContainedKafka | ContainedPostgres | ContainedRedis
         if kind == "kafka":
@@ -144,11 +144,11 @@ class DockerStack(NativeStack):
         runs = {service.run for service in self.services.values() if isinstance(service, ContainedService)}
         await super().stop_services()
         for run in runs:
-            await asyncio.to_thread(self._engine.remove, self.kept.token, f"oneffect.run={run}")
+            await asyncio.to_thread(self._engine.remove, self.workspace.token, f"oneffect.run={run}")
 
     async def stop(self) -> None:
         """End everything this stack started and remove its containers; may be called twice."""
-        token = self._keeper.token if self._keeper is not None else None
+        token = self._workspace.token if self._workspace is not None else None
         try:
             await super().stop()
         finally:

@@ -14,7 +14,6 @@ from harness.clients import sql
 from harness.clients.probes import prober_of
 from harness.errors import PlanRefused, StackError
 from harness.stack import Forgetful, Killable, Link, Pausable, RunNames, ServiceHandle, Stoppable
-from harness.stacks.keeper import Keeper
 from harness.stacks.native.kafka import Kafka, listeners
 from harness.stacks.native.kept import DATA, SERVICES, STORES, copy
 from harness.stacks.native.link import NativeLink
@@ -26,6 +25,7 @@ from harness.stacks.native.service import NativeService, Place
 from harness.stacks.native.toxiproxy import Proxy, Toxiproxy
 from harness.stacks.process import Launch, Process
 from harness.stacks.reaper import VARIABLE
+from harness.stacks.workspace import Workspace
 from harness.wiring import is_broker, upstream
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class NativeStack:
         self._logs = folder.absolute()
         self._cwd = (working_directory or Path.cwd()).absolute()
         self._ports = Ports()
-        self._keeper: Keeper | None = None
+        self._workspace: Workspace | None = None
         self._files: Path | None = None
         self._left: Path | None = None
         self.keeps = False
@@ -76,9 +76,9 @@ class NativeStack:
     async def start(self) -> None:
         """Start brokers, stores and proxies in parallel, and wait until each answers."""
         self._parts = await asyncio.to_thread(self._require)
-        self._keeper = await asyncio.to_thread(Keeper)
+        self._workspace = await asyncio.to_thread(Workspace)
         try:
-            (self._keeper.folder / "tmp").mkdir(mode=0o700)
+            (self._workspace.folder / "tmp").mkdir(mode=0o700)
             self._logs.mkdir(parents=True, exist_ok=True)
             self._addresses = {
                 name: self._address() for name in [*self._system.dependencies, *self._system.replicas()]
@@ -130,7 +130,7 @@ class NativeStack:
 
     def _dependency(self, name: str, parts: Parts, joined: list[tuple[str, str]]) -> Process:
         kind, config = self._system.kind(name), self._system.dependencies[name].config
-        folder, address, launch = self.kept.folder / name, self.direct(name), self._launch(name)
+        folder, address, launch = self.workspace.folder / name, self.direct(name), self._launch(name)
         folder.mkdir()
         files = folder / "files"
         if kind == "kafka":
@@ -148,8 +148,8 @@ class NativeStack:
 
         Logs go to ``folder/logs``, data to ``data(service)``, which the reaper removes if nobody else does.
         """
-        (self.kept.folder / "data").mkdir(mode=0o700, exist_ok=True)
-        self._files = self.kept.folder / "data" / names.run
+        (self.workspace.folder / "data").mkdir(mode=0o700, exist_ok=True)
+        self._files = self.workspace.folder / "data" / names.run
         self._databases = [
             (f"postgresql://{USER}@{self.direct(server)}/postgres", names.database(service))
             for service in self._system.services
@@ -159,7 +159,7 @@ class NativeStack:
             await sql.create(server, database)
         for link in self.links.values():
             link.begin()
-        env = {VARIABLE: self.kept.token, "TMPDIR": str(self.kept.folder / "tmp")}
+        env = {VARIABLE: self.workspace.token, "TMPDIR": str(self.workspace.folder / "tmp")}
         run_folder = await asyncio.to_thread(Path(folder).absolute)
         self._left = run_folder / DATA
         for replica in self._system.replicas():
@@ -217,9 +217,9 @@ class NativeStack:
                 await self._keep_stores()
             await _down([*self.toxiproxies, *self.dependencies.values()], graceful=False)
         finally:
-            keeper, self._keeper = self._keeper, None
-            if keeper is not None:
-                await asyncio.to_thread(keeper.close)
+            workspace, self._workspace = self._workspace, None
+            if workspace is not None:
+                await asyncio.to_thread(workspace.close)
             self.toxiproxies.clear()
             self.dependencies.clear()
             self.links.clear()
@@ -233,7 +233,7 @@ class NativeStack:
         stores = {name: one for name, one in self.dependencies.items() if name not in brokers}
         await _down(stores.values(), graceful=True)
         for name in stores:
-            await self._keep(f"{STORES}/{name}", self.kept.folder / name / "files")
+            await self._keep(f"{STORES}/{name}", self.workspace.folder / name / "files")
 
     async def _keep(self, name: str, files: Path) -> None:
         if self.keeps and self._left is not None:
@@ -271,19 +271,24 @@ class NativeStack:
         return {process.name: pid for process in every if (pid := process.pid) is not None}
 
     @property
-    def kept(self) -> Keeper:
-        if self._keeper is None:
+    def workspace(self) -> Workspace:
+        if self._workspace is None:
             raise StackError("the stack does not run; start it first")
-        return self._keeper
+        return self._workspace
 
     def _address(self) -> str:
         return f"127.0.0.1:{self._ports.take()}"
 
     def _launch(self, name: str) -> Launch:
         """Where a part of the stack runs and logs; its command is its own."""
-        kept = self.kept
-        env = {VARIABLE: kept.token, "TMPDIR": str(kept.folder / "tmp"), "LANG": "C.UTF-8", "LOG_LEVEL": "info"}
-        return Launch((), env, kept.folder, self._logs / f"{name.replace('#', '-')}.log")
+        workspace = self.workspace
+        env = {
+            VARIABLE: workspace.token,
+            "TMPDIR": str(workspace.folder / "tmp"),
+            "LANG": "C.UTF-8",
+            "LOG_LEVEL": "info",
+        }
+        return Launch((), env, workspace.folder, self._logs / f"{name.replace('#', '-')}.log")
 
 
 async def _up(processes: Iterable[Process]) -> None:

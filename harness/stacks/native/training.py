@@ -10,12 +10,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from harness.errors import OneffectError
-from harness.stacks.keeper import Keeper
 from harness.stacks.native import parts
 from harness.stacks.native.kafka import Kafka, listeners
 from harness.stacks.native.ports import Ports
 from harness.stacks.process import Launch
 from harness.stacks.reaper import VARIABLE
+from harness.stacks.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,25 +31,25 @@ def train(folder: Path, java: Path) -> bool:
     """Write the cache for ``java`` and the jars in ``folder``; False if it could not be, which is no error."""
     cache = parts.class_cache(folder, java)
     fresh = cache.with_suffix(".new")
-    ports, keeper = Ports(), Keeper()
+    ports, workspace = Ports(), Workspace()
     try:
-        _record(folder, java, fresh, keeper, [f"127.0.0.1:{ports.take()}" for _ in range(3)])
+        _record(folder, java, fresh, workspace, [f"127.0.0.1:{ports.take()}" for _ in range(3)])
         fresh.rename(cache)
     except (OneffectError, OSError):
         fresh.unlink(missing_ok=True)
         return False
     finally:
-        keeper.close()
+        workspace.close()
         ports.close()
     return True
 
 
-def _record(folder: Path, java: Path, fresh: Path, keeper: Keeper, addresses: list[str]) -> None:
+def _record(folder: Path, java: Path, fresh: Path, workspace: Workspace, addresses: list[str]) -> None:
     controller, admin, link = addresses
-    launch = Launch((), {VARIABLE: keeper.token, "LANG": "C.UTF-8"}, keeper.folder, keeper.folder / "log")
+    launch = Launch((), {VARIABLE: workspace.token, "LANG": "C.UTF-8"}, workspace.folder, workspace.folder / "log")
     runtime = parts.Java(java, parts.class_path(folder), None)
     named = listeners(controller, admin, [(link, link)])
-    kafka = Kafka("kafka", runtime, keeper.folder, named, launch, record=fresh)
+    kafka = Kafka("kafka", runtime, workspace.folder, named, launch, record=fresh)
 
     async def once() -> None:
         await kafka.start()

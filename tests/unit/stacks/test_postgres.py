@@ -26,13 +26,13 @@ import pytest
 from harness.clients import postgres, sql
 from harness.clients.probes import Prober
 from harness.errors import StackError
-from harness.stacks.keeper import Keeper
 from harness.stacks.native import parts
 from harness.stacks.native.install import install
 from harness.stacks.native.ports import Ports
 from harness.stacks.native.postgres import USER, PostgresServer, initialize
 from harness.stacks.process import Launch
 from harness.stacks.reaper import VARIABLE, servers
+from harness.stacks.workspace import Workspace
 
 
 def memory() -> set[str]:
@@ -67,10 +67,10 @@ def template():
 
 
 @pytest.fixture
-def keeper():
-    keeper = Keeper()
-    yield keeper
-    keeper.close()
+def workspace():
+    workspace = Workspace()
+    yield workspace
+    workspace.close()
 
 
 @pytest.fixture
@@ -81,17 +81,17 @@ def ports():
 
 
 @pytest.fixture
-async def server(template, keeper, ports, tmp_path) -> AsyncIterator[PostgresServer]:
-    server = make(template, keeper, ports, tmp_path)
+async def server(template, workspace, ports, tmp_path) -> AsyncIterator[PostgresServer]:
+    server = make(template, workspace, ports, tmp_path)
     yield server
     if server.pid is not None:
         await server.kill()
 
 
-def make(template, keeper, ports, tmp_path) -> PostgresServer:
-    folder = keeper.folder / "postgres"
+def make(template, workspace, ports, tmp_path) -> PostgresServer:
+    folder = workspace.folder / "postgres"
     folder.mkdir(mode=0o711)
-    launch = Launch((), {VARIABLE: keeper.token, "LANG": "C.UTF-8"}, keeper.folder, tmp_path / "log")
+    launch = Launch((), {VARIABLE: workspace.token, "LANG": "C.UTF-8"}, workspace.folder, tmp_path / "log")
     address = f"127.0.0.1:{ports.take()}"
     return PostgresServer("postgres", template, address, folder=folder / "files", config={}, launch=launch)
 
@@ -116,14 +116,14 @@ async def test_it_syncs_and_listens_on_loopback_alone(server) -> None:
     assert await server.stop() == 0
 
 
-async def test_what_was_committed_is_there_after_a_kill(server, keeper) -> None:
+async def test_what_was_committed_is_there_after_a_kill(server, workspace) -> None:
     url = await started(server)
     await sql.create(url, "shop")
-    family = servers(keeper.folder)
+    family = servers(workspace.folder)
     assert server.pid in family
     assert len(family) > 1
     assert await server.kill() == -9
-    assert servers(keeper.folder) == []
+    assert servers(workspace.folder) == []
     gone(family)
     await started(server)
     names = await sql.rows(url, "SELECT datname AS name FROM pg_database")
@@ -133,12 +133,12 @@ async def test_what_was_committed_is_there_after_a_kill(server, keeper) -> None:
     assert {"name": "shop"} not in await sql.rows(url, "SELECT datname AS name FROM pg_database")
 
 
-async def test_a_pause_stops_every_child(server, keeper) -> None:
+async def test_a_pause_stops_every_child(server, workspace) -> None:
     url = await started(server)
     asked = asyncio.create_task(sql.rows(url, "SELECT pg_sleep(0.5)"))
     await server.pause()
     async with asyncio.timeout(20):
-        while any(psutil.Process(pid).status() != psutil.STATUS_STOPPED for pid in servers(keeper.folder)):
+        while any(psutil.Process(pid).status() != psutil.STATUS_STOPPED for pid in servers(workspace.folder)):
             await asyncio.sleep(0.005)
     assert not (await Prober(server.address, "postgres").probe(0.3)).answered
     await server.resume()
@@ -146,18 +146,18 @@ async def test_a_pause_stops_every_child(server, keeper) -> None:
     assert (await Prober(server.address, "postgres").probe(20)).answered
 
 
-async def test_closing_its_keeper_leaves_nothing_even_of_one_that_is_paused(template, ports, tmp_path) -> None:
-    before, keeper = memory(), Keeper()
-    server = make(template, keeper, ports, tmp_path)
+async def test_closing_its_workspace_leaves_nothing_even_of_one_that_is_paused(template, ports, tmp_path) -> None:
+    before, workspace = memory(), Workspace()
+    server = make(template, workspace, ports, tmp_path)
     await started(server)
-    family, held = servers(keeper.folder), memory() - before
+    family, held = servers(workspace.folder), memory() - before
     assert held
     await server.pause()
-    keeper.close()
+    workspace.close()
     assert await server.exited() == -9
     gone(family)
     assert not memory() & held
-    assert not keeper.folder.exists()
+    assert not workspace.folder.exists()
 
 
 async def test_a_probe_asks_for_as_many_bytes_as_it_is_told(server) -> None:
@@ -350,12 +350,12 @@ import asyncio, sys
 sys.path.insert(0, {here!r})
 from pathlib import Path
 from harness.stacks.native import parts
-from harness.stacks.keeper import Keeper
+from harness.stacks.workspace import Workspace
 from harness.stacks.native.ports import Ports
 from test_postgres import make, started
-keeper = Keeper()
-asyncio.run(started(make(parts.require().postgres, keeper, Ports(), Path({folder!r}))))
-print(keeper.folder, flush=True)
+workspace = Workspace()
+asyncio.run(started(make(parts.require().postgres, workspace, Ports(), Path({folder!r}))))
+print(workspace.folder, flush=True)
 sys.stdin.read()
 """
 

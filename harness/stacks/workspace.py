@@ -19,7 +19,7 @@ _PATIENCE = 60.0
 _MODE = 0o700
 
 
-class Keeper:
+class Workspace:
     """Holds one stack's ``token``, ``folder`` and reaper, until ``close``.
 
     A lock on ``folder/lock`` is shared with the reaper: it is free only when the harness and the reaper are both

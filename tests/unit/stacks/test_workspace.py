@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.stacks.docker.engine import Engine
-from harness.stacks.keeper import Keeper, sweep
 from harness.stacks.reaper import CONTAINERS, VARIABLE, marked
+from harness.stacks.workspace import Workspace, sweep
 
 
 @pytest.fixture(autouse=True)
@@ -22,19 +22,19 @@ def child(token: str) -> subprocess.Popen[bytes]:
 
 
 def test_closing_ends_every_process_with_the_token_and_removes_the_folder() -> None:
-    keeper = Keeper()
-    (keeper.folder / "data").mkdir()
-    one = child(keeper.token)
-    assert marked(keeper.token) == [one.pid]
-    keeper.close()
+    workspace = Workspace()
+    (workspace.folder / "data").mkdir()
+    one = child(workspace.token)
+    assert marked(workspace.token) == [one.pid]
+    workspace.close()
     assert one.wait(20) == -9
-    assert not keeper.folder.exists()
+    assert not workspace.folder.exists()
 
 
 def test_processes_of_another_stack_are_left_alone() -> None:
-    keeper, other = Keeper(), Keeper()
+    workspace, other = Workspace(), Workspace()
     one = child(other.token)
-    keeper.close()
+    workspace.close()
     assert one.poll() is None
     other.close()
     assert one.wait(20) == -9
@@ -59,13 +59,13 @@ def test_a_sweep_leaves_a_living_stack_alone(tmp_path) -> None:
     assert (root / "cafe").exists()
 
 
-def test_a_new_keeper_sweeps(tmp_path) -> None:
+def test_a_new_workspace_sweeps(tmp_path) -> None:
     left = Path(tmp_path) / f"oneffect-{os.getuid()}" / "old"
     left.mkdir(parents=True)
     (left / "lock").touch()
-    keeper = Keeper()
+    workspace = Workspace()
     assert not left.exists()
-    keeper.close()
+    workspace.close()
 
 
 def test_a_file_of_containers_that_was_never_filled_stops_no_start(tmp_path) -> None:
