@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 from harness.errors import StackError
 from harness.stacks.native import parts
+from harness.stacks.native.class_cache import record_class_cache
 from harness.stacks.native.postgres import initialize
-from harness.stacks.native.training import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,7 +79,7 @@ def _kafka(cache: Path, report: Report) -> None:
     java = parts.find_java().path
     if java is not None and not parts.class_cache(folder, java).is_file():
         report("kafka", "preparing a quick start")
-        train(folder, java)
+        record_class_cache(folder, java)
         report("kafka", "ready")
 
 

@@ -27,7 +27,7 @@ _WRITE = 120.0
 """Seconds that the cache may take to be written, after SIGTERM."""
 
 
-def train(folder: Path, java: Path) -> bool:
+def record_class_cache(folder: Path, java: Path) -> bool:
     """Write the cache for ``java`` and the jars in ``folder``; False if it could not be, which is no error."""
     cache = parts.class_cache(folder, java)
     fresh = cache.with_suffix(".new")
