@@ -48,9 +48,9 @@ def inject(
 
       oneffect inject kafka.duplicate --on essays count=5
     """
+    from harness.announcement import find
     from harness.reports.terminal import console
     from harness.reports.untrusted import shown
-    from harness.standing import find
 
     asked = {"fault": fault, "on": on, "for": lasts, "parameters": _parameters(parameters or [])}
     printer = console()

@@ -16,8 +16,8 @@ from harness.commands.run import drawn
 from harness.session.directory import out_folder
 
 if TYPE_CHECKING:
+    from harness.announcement import Announcement
     from harness.reports.progress import Line
-    from harness.standing import Standing
 
 
 def up(  # noqa: PLR0913, PLR0917 - one parameter for each option
@@ -82,28 +82,30 @@ class _Terminal:
     def note(self, text: str) -> None:
         self._line.note(text)
 
-    def up(self, standing: Standing, directory: Path) -> None:
+    def up(self, announcement: Announcement, directory: Path) -> None:
         from harness.reports.terminal import table
 
         self.is_up = True
         self._line.done()
         self._starting.close()
         say = self._printer.print
-        direct = {**standing.dependencies, **standing.services}
+        direct = {**announcement.dependencies, **announcement.services}
         say(table("past the proxies", ["name", "address"], list(direct.items())))
         say("")
-        say(table("links", ["name", "proxy"], list(standing.links.items())))
+        say(table("links", ["name", "proxy"], list(announcement.links.items())))
         say("")
-        if standing.front_door:
-            say(f"front door: {standing.front_door}")
+        if announcement.front_door:
+            say(f"front door: {announcement.front_door}")
         say(f"history and logs: {directory}")
         say("all of this: .oneffect/up.json")
-        if standing.stack != "external":
+        if announcement.stack != "external":
             say("as an addresses file, for --stack external: .oneffect/up.addresses.yaml")
-        if standing.links:
-            words = ["oneffect", "inject", "net.down", "--on", next(iter(standing.links)), "--for", "10s"]
+        if announcement.links:
+            words = ["oneffect", "inject", "net.down", "--on", next(iter(announcement.links)), "--for", "10s"]
             say(f"break something from another terminal: {join(words)}")
-        say(f"up: run {standing.run} on the {standing.stack} stack, process {standing.pid}; Ctrl-C ends it")
+        say(
+            f"up: run {announcement.run} on the {announcement.stack} stack, process {announcement.pid}; Ctrl-C ends it"
+        )
 
     def say(self, text: str) -> None:
         from harness.reports.untrusted import shown as fit

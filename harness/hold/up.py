@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness.addresses import described, written
+from harness.announcement import FOLDER, Announcement, Announcer
 from harness.hold.injections import Injections
 from harness.session.session import opened
 from harness.session.stacks import Progress, Stacks
-from harness.standing import FOLDER, Post, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ LOOK_EVERY = 0.5
 class Terminal(Progress, Protocol):
     """The terminal of the user who holds the system up."""
 
-    def up(self, standing: Standing, directory: Path) -> None:
+    def up(self, announcement: Announcement, directory: Path) -> None:
         """Report that everything is up; its history and logs are in ``directory``."""
         ...
 
@@ -45,7 +45,7 @@ async def up(plan: SystemPlan, *, here: Path, out: Path, terminal: Terminal) -> 
     one cannot start.
     """
     async with AsyncExitStack() as cleanup:
-        post = cleanup.enter_context(Post(here))
+        announcer = cleanup.enter_context(Announcer(here))
         stacks = await cleanup.enter_async_context(Stacks(out))
         stack = await stacks.of(plan, terminal)
         session = await cleanup.enter_async_context(opened(plan, stack, out))
@@ -55,16 +55,18 @@ async def up(plan: SystemPlan, *, here: Path, out: Path, terminal: Terminal) -> 
         await live.start_services(session.directory, plan.variant)
         injections = Injections(live, recorder, seed=plan.seed, say=terminal.say, hide=hide.text)
         cleanup.push_async_callback(injections.close)
-        await injections.open(post.listening())
-        standing = _standing(live, plan, post)
-        post.tell(standing, written(described(plan.system, stack, live.names)) if plan.addresses is None else None)
-        terminal.up(standing, session.directory)
+        await injections.open(announcer.listening())
+        announcement = _announcement(live, plan, announcer)
+        announcer.announce(
+            announcement, written(described(plan.system, stack, live.names)) if plan.addresses is None else None
+        )
+        terminal.up(announcement, session.directory)
         await _watch(stack, recorder, terminal.say)
 
 
-def _standing(live: LiveSystem, plan: SystemPlan, post: Post) -> Standing:
+def _announcement(live: LiveSystem, plan: SystemPlan, announcer: Announcer) -> Announcement:
     stack = live.stack
-    return Standing(
+    return Announcement(
         run=live.names.run,
         pid=os.getpid(),
         stack=stack.name,
@@ -74,7 +76,7 @@ def _standing(live: LiveSystem, plan: SystemPlan, post: Post) -> Standing:
         services={name: stack.direct(name) for name in stack.services},
         dependencies={name: stack.direct(name) for name in stack.dependencies},
         links={name: link.address for name, link in stack.links.items()},
-        socket=post.address,
+        socket=announcer.address,
     )
 
 

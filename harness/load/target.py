@@ -9,9 +9,9 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.announcement import announced_at
 from harness.errors import FileError, UsageError
 from harness.history.part import Clock
-from harness.standing import told_at
 from harness.system import UploadLoad
 
 VARIABLE: Final = "ONEFFECT_LOAD"
@@ -54,8 +54,8 @@ def find_target(environ: Mapping[str, str], here: Path) -> Target:
     """Return the target that ``environ`` names, else of the system up at or above ``here``; UsageError or FileError if none."""
     if named := environ.get(VARIABLE):
         return _read(Path(named), "name another file in ONEFFECT_LOAD")
-    if (standing := told_at(here)) is not None:
-        return _read(standing, "start it again: oneffect up")
+    if (announcement := announced_at(here)) is not None:
+        return _read(announcement, "start it again: oneffect up")
     raise UsageError(f"no target to upload to: run `oneffect up` here, or name a target's file in {VARIABLE}")
 
 

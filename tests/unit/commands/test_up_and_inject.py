@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.standing import Post, Standing
+from harness.announcement import Announcement, Announcer
 
 INJECT = ("inject", "net.down", "--on", "ledger#1->redis", "--for", "1s")
 
@@ -37,7 +37,7 @@ def test_up_needs_a_system(tmp_path: Path, say, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_up_is_up_once_in_a_folder(project: Path, say) -> None:
-    with Post(project):
+    with Announcer(project):
         done = say("up")
     assert done.exit_code == 4
     assert f"process {os.getpid()}" in done.stderr
@@ -69,9 +69,9 @@ def test_a_parameter_twice_is_refused(project: Path, say) -> None:
 def answering(project: Path) -> Iterator[dict]:
     """Something is up that answers with ``lines``; ``asked`` is what it was asked."""
     talk: dict = {"lines": []}
-    with Post(project) as post, post.listening() as listener:
-        told = {"run": "r1", "pid": 1, "stack": "native", "system": "s", "socket": post.address}
-        post.tell(Standing.model_validate({**told, "services": {}, "dependencies": {}, "links": {}}))
+    with Announcer(project) as announcer, announcer.listening() as listener:
+        told = {"run": "r1", "pid": 1, "stack": "native", "system": "s", "socket": announcer.address}
+        announcer.announce(Announcement.model_validate({**told, "services": {}, "dependencies": {}, "links": {}}))
 
         def answer() -> None:
             with listener.accept()[0] as other, other.makefile("rb") as asked:

@@ -15,6 +15,7 @@ import orjson
 import psutil
 import pytest
 
+from harness.announcement import Announcer
 from harness.checkers.judge import judge
 from harness.errors import StackError
 from harness.history.merge import merge
@@ -24,7 +25,6 @@ from harness.history.recorder import HistoryRecorder
 from harness.load.locust_load import LocustLoad, Users
 from harness.load.target import VARIABLE
 from harness.scenario import LoadShape
-from harness.standing import Post
 from harness.system import UploadLoad
 from tests.standin import StandIn
 from tests.unit.load.door import Door
@@ -376,7 +376,7 @@ async def test_locust_alone_uploads_to_what_is_up(tmp_path: Path, door: Door) ->
     told = {"run": "r1", "front_door": door.url, "upload": DOOR.model_dump(mode="json"), "format": 1, "links": {}}
     words: list[Any] = ["-m", "locust", "-f", file, "--headless", "--users", "40", "--spawn-rate", "40"]
     env = {name: value for name, value in os.environ.items() if name != VARIABLE}
-    with Post(tmp_path):
+    with Announcer(tmp_path):
         (tmp_path / ".oneffect" / "up.json").write_bytes(orjson.dumps(told))
         locust = await asyncio.create_subprocess_exec(
             sys.executable, *words, cwd=tmp_path, env=env, stderr=asyncio.subprocess.DEVNULL

@@ -6,9 +6,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from harness.announcement import Announcer
 from harness.errors import FileError, UsageError
 from harness.load.target import VARIABLE, find_target
-from harness.standing import Post
 
 TARGET = {"run": "r1", "front_door": "http://127.0.0.1:1/v1/files", "upload": {"to": "front", "post": "/v1/files"}}
 
@@ -18,7 +18,7 @@ TOLD = orjson.dumps({**TARGET, "format": 1, "pid": 7, "services": {}})
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Path]:
     """The up.json of what is up here."""
-    with Post(tmp_path):
+    with Announcer(tmp_path):
         path = tmp_path / ".oneffect" / "up.json"
         path.write_bytes(TOLD)
         yield path

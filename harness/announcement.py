@@ -30,7 +30,7 @@ _SOCKET: Final = "up.sock"
 _OWNER_ONLY: Final = 0o600
 
 
-class Standing(Model):
+class Announcement(Model):
     """All of up.json. Addresses are host:port that no fault touches, except ``links``: those are the proxies'."""
 
     format: Literal[1] = 1
@@ -61,18 +61,18 @@ class Standing(Model):
             yield talk
 
 
-def find(start: Path) -> Standing:
+def find(start: Path) -> Announcement:
     """What is up in ``start`` or the nearest folder above; StackError if nothing is."""
-    path = told_at(start)
+    path = announced_at(start)
     if path is None:
         raise StackError("no stack is up in this folder or above; start one in another terminal: oneffect up")
     try:
-        return Standing.model_validate(orjson.loads(path.read_bytes()))
+        return Announcement.model_validate(orjson.loads(path.read_bytes()))
     except (OSError, ValueError, ValidationError) as error:
         raise StackError(f"{path}: cannot be read: {error}; end what is up and start it anew") from error
 
 
-def told_at(start: Path) -> Path | None:
+def announced_at(start: Path) -> Path | None:
     """The up.json of what is up in ``start`` or the nearest folder above; that of one that was killed does not count."""
     for folder in (start, *start.parents):
         path = folder / FOLDER / NAME
@@ -81,7 +81,7 @@ def told_at(start: Path) -> Path | None:
     return None
 
 
-class Post:
+class Announcer:
     """The place from which one stack is told of: taken by ``with``, and by one at a time.
 
     StackError if another one is up in ``folder`` already. Leaving takes the files away.
@@ -131,11 +131,13 @@ class Post:
         listener.listen()
         return listener
 
-    def tell(self, standing: Standing, addresses: str | None = None) -> None:
+    def announce(self, announcement: Announcement, addresses: str | None = None) -> None:
         """Write the addresses file and up.json, in one piece each."""
         if addresses is not None:
             self._write(ADDRESSES, addresses.encode())
-        self._write(NAME, orjson.dumps(standing.model_dump(mode="json", by_alias=True), option=orjson.OPT_INDENT_2))
+        self._write(
+            NAME, orjson.dumps(announcement.model_dump(mode="json", by_alias=True), option=orjson.OPT_INDENT_2)
+        )
 
     def _write(self, name: str, text: bytes) -> None:
         partial = self._folder / f".{name}"
