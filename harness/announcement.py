@@ -1,7 +1,7 @@
-"""What is up in a folder: ``.oneffect/up.json`` says it to other terminals and to load from outside.
+"""``.oneffect/up.json`` announces the system that is up in a folder to other terminals and to external load.
 
-It is there while ``oneffect up`` waits, readable by its owner alone. A lock that the kernel frees tells a living one
-from one that was killed.
+It exists while ``oneffect up`` waits, and only its owner may read it. A lock, which the kernel frees when its process
+dies, tells a live announcement from one that a killed process left behind.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.system import Model, UploadLoad
 FOLDER: Final = Path(".oneffect")
 NAME: Final = "up.json"
 ADDRESSES: Final = "up.addresses.yaml"
-"""The addresses file of what is up, for ``--addresses``."""
+"""The addresses file of the system that is up, for ``--addresses``."""
 
 _LOCK: Final = "up.lock"
 _SOCKET: Final = "up.sock"
@@ -31,7 +31,7 @@ _OWNER_ONLY: Final = 0o600
 
 
 class Announcement(Model):
-    """All of up.json. Addresses are host:port that no fault touches, except ``links``: those are the proxies'."""
+    """The content of up.json. Addresses are host:port and bypass the proxies, except ``links``, the proxies' own."""
 
     format: Literal[1] = 1
     run: str
@@ -39,41 +39,41 @@ class Announcement(Model):
     stack: str
     system: str
     front_door: str | None = None
-    """Where uploads are posted to, ``http://…``."""
+    """The URL to post uploads to, ``http://…``."""
     upload: UploadLoad | None = None
     """The system file's ``load.upload``."""
     services: dict[str, str]
     dependencies: dict[str, str]
     links: dict[str, str]
     at: Path = Field(alias="socket")
-    """The socket that ``oneffect inject`` talks to."""
+    """The socket to which ``oneffect inject`` connects."""
 
     @contextmanager
     def connected(self) -> Iterator[socket.socket]:
-        """A connection to what is up; StackError if nobody listens there any more."""
-        with _reached(self.at) as name, socket.socket(socket.AF_UNIX) as talk:
+        """Connect to the process that holds the system up; raises StackError if it no longer listens."""
+        with _reached(self.at) as name, socket.socket(socket.AF_UNIX) as connection:
             try:
-                talk.connect(name)
+                connection.connect(name)
             except OSError as error:
                 raise StackError(
-                    f"what was up here (process {self.pid}) does not answer: {error.strerror}; start it: oneffect up"
+                    f"`oneffect up` (process {self.pid}) does not answer: {error.strerror}; start it: oneffect up"
                 ) from error
-            yield talk
+            yield connection
 
 
 def find(start: Path) -> Announcement:
-    """What is up in ``start`` or the nearest folder above; StackError if nothing is."""
+    """Return the announcement in ``start`` or the nearest folder above; raises StackError if nothing is up."""
     path = announced_at(start)
     if path is None:
         raise StackError("no stack is up in this folder or above; start one in another terminal: oneffect up")
     try:
         return Announcement.model_validate(orjson.loads(path.read_bytes()))
     except (OSError, ValueError, ValidationError) as error:
-        raise StackError(f"{path}: cannot be read: {error}; end what is up and start it anew") from error
+        raise StackError(f"{path}: cannot be read: {error}; end `oneffect up` and start it again") from error
 
 
 def announced_at(start: Path) -> Path | None:
-    """The up.json of what is up in ``start`` or the nearest folder above; that of one that was killed does not count."""
+    """Return the nearest up.json in ``start`` or above whose process is alive, or None."""
     for folder in (start, *start.parents):
         path = folder / FOLDER / NAME
         if path.is_file() and _alive(folder / FOLDER / _LOCK):
@@ -82,9 +82,9 @@ def announced_at(start: Path) -> Path | None:
 
 
 class Announcer:
-    """The place from which one stack is told of: taken by ``with``, and by one at a time.
+    """Announces one stack in ``folder`` while its ``with`` block lasts; leaving it removes the files.
 
-    StackError if another one is up in ``folder`` already. Leaving takes the files away.
+    Raises StackError if a stack is already up there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -96,20 +96,18 @@ class Announcer:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
         except OSError as error:
-            raise StackError(
-                f"{self._folder}: cannot be written to: {error.strerror}; go to another folder"
-            ) from error
+            raise StackError(f"{self._folder}: cannot be written to: {error.strerror}; use another folder") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = os.pread(self._lock, 20, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._lock)
             raise StackError(
-                f"a stack is up in this folder already (process {pid}); end it, or go to another"
+                f"a stack is already up in this folder (process {pid}); end it, or use another folder"
             ) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, str(os.getpid()).encode(), 0)
-        self._clear()  # of one that was killed
+        self._clear()  # what a killed process left
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -119,20 +117,20 @@ class Announcer:
 
     @property
     def address(self) -> Path:
-        """Where the socket is."""
+        """The path of the socket."""
         return self._folder.absolute() / _SOCKET
 
     def listening(self) -> socket.socket:
-        """A socket at ``address``, which only its owner may connect to."""
+        """Return a socket that listens at ``address``, to which only its owner may connect."""
         listener = socket.socket(socket.AF_UNIX)
-        os.fchmod(listener.fileno(), _OWNER_ONLY)  # before it has a name: nobody else gets in meanwhile
+        os.fchmod(listener.fileno(), _OWNER_ONLY)  # before bind, so that nobody else can ever connect
         with _reached(self.address) as name:
             listener.bind(name)
         listener.listen()
         return listener
 
     def announce(self, announcement: Announcement, addresses: str | None = None) -> None:
-        """Write the addresses file and up.json, in one piece each."""
+        """Write the addresses file and up.json, each atomically."""
         if addresses is not None:
             self._write(ADDRESSES, addresses.encode())
         self._write(
@@ -152,7 +150,7 @@ class Announcer:
 
 
 def _alive(lock: Path) -> bool:
-    """Whether somebody holds the lock."""
+    """Whether a process holds the lock."""
     try:
         descriptor = os.open(lock, os.O_RDWR)
     except OSError:
@@ -168,7 +166,7 @@ def _alive(lock: Path) -> bool:
 
 @contextmanager
 def _reached(path: Path) -> Iterator[str]:
-    """A short name for a socket's path, which may be longer than the 107 characters that a socket's name may have."""
+    """Yield a short alias for a socket's path, which may exceed the 107 characters that a socket's name may have."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{folder}/{path.name}"

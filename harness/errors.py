@@ -2,9 +2,9 @@
 
 ::
 
-    OneffectError                      exit code 2 unless said otherwise
-    ├── UsageError                     a command's words are off
-    ├── FileError                      a system, scenario or history file is off (file, line, field)
+    OneffectError                      exit code 2, except where a number follows
+    ├── UsageError                     wrong arguments to a command
+    ├── FileError                      an invalid system, scenario or history file (file, line, field)
     ├── PlanRefused                    the plan asks for what the stack or the system cannot do
     ├── StackError            (4)      a broker, store, proxy or service could not be started or reached
     │   └── ServiceExited     (4)      a service ended by itself before it was ready
@@ -20,17 +20,17 @@ from typing import ClassVar
 
 
 class OneffectError(Exception):
-    """Root of everything the harness raises on purpose; ``exit_code`` is the command's."""
+    """Root of all errors that the harness raises on purpose; ``exit_code`` is the command's exit status."""
 
     exit_code: ClassVar[int] = 2
 
 
 class UsageError(OneffectError):
-    """The command was called with words that do not fit."""
+    """A command was called with wrong arguments."""
 
 
 class FileError(OneffectError):
-    """A file the user wrote (or a history) cannot be used as it stands."""
+    """A file that the user wrote, or a history, is unusable as it is."""
 
     def __init__(self, message: str, *, path: str = "", line: int | None = None, field: str = "") -> None:
         where = path + (f":{line}" if line is not None else "")
@@ -38,7 +38,7 @@ class FileError(OneffectError):
 
 
 class PlanRefused(OneffectError):
-    """What was asked for cannot be done; nothing was started."""
+    """The plan cannot be carried out; nothing was started."""
 
 
 class StackError(OneffectError):
@@ -58,14 +58,14 @@ class FaultError(OneffectError):
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """`` (nearest: setnx_only)``, or nothing; for the end of a message."""
-    found = get_close_matches(str(name), list(known), 1)
-    return f" (nearest: {found[0]})" if found else ""
+    """Return `` (nearest: setnx_only)`` for the end of a message, or an empty string."""
+    matches = get_close_matches(str(name), list(known), 1)
+    return f" (nearest: {matches[0]})" if matches else ""
 
 
 @contextmanager
 def first_on_purpose() -> Iterator[None]:
-    """Of errors raised together, raises the first that the harness raised on purpose; other groups pass."""
+    """Replace an exception group by the first OneffectError in it; groups without one pass through."""
     try:
         yield
     except BaseExceptionGroup as group:

@@ -1,7 +1,7 @@
-"""The harness's own log: what it and the libraries in it say by ``logging`` goes to a file of the run.
+"""The harness's own log: whatever it and its libraries send to ``logging`` goes to a file of the run.
 
-Nothing of it goes to the terminal, nor to whatever else listens to the root logger (pytest's capture): 92 lines of a
-client that loses its broker, as the scenario has it, are no news there.
+None of it reaches the terminal or other handlers of the root logger (pytest's capture): a client that loses its broker
+because the scenario says so may log 92 lines, and they are no news there.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME: Final = "harness.log"
-"""The file's, beside the logs of services or of a stack's parts."""
+"""The log file's name; it lies beside the logs of services or of a stack's parts."""
 
 
 class _Hiding(logging.Formatter):
-    """A record with its traceback, without secrets."""
+    """Formats a record and its traceback, without secrets."""
 
     def __init__(self, hide: Callable[[str], str]) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -32,7 +32,7 @@ class _Hiding(logging.Formatter):
 
 
 class _File(logging.FileHandler):
-    """One log; made with its first line. One that cannot be written to ends no run: the history says what is wrong."""
+    """One log file, created with its first line. A failure to write it ends no run: the history says what is wrong."""
 
     def __init__(self, path: Path, hide: Callable[[str], str]) -> None:
         super().__init__(path, encoding="utf-8", errors="backslashreplace", delay=True)
@@ -48,16 +48,16 @@ class _File(logging.FileHandler):
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own
-        """Nothing, as above; the base prints a traceback on the terminal."""
+        """Do nothing; the base class would print a traceback on the terminal."""
 
 
 _current: ContextVar[_File | None] = ContextVar("_current", default=None)
 
 
 class _Sorter(logging.Handler):
-    """The root logger's only handler while a log is open: two runs may be under way at once, each in its own context.
+    """The root logger's only handler while a log is open. Two runs may be in progress, each in its own context.
 
-    What belongs to none of them goes to each.
+    A record that belongs to no open log goes to all of them.
     """
 
     def __init__(self) -> None:
@@ -66,8 +66,8 @@ class _Sorter(logging.Handler):
         self._others: list[logging.Handler] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        mine = _current.get()
-        for file in [mine] if mine in self._open and mine is not None else list(self._open):
+        current = _current.get()
+        for file in [current] if current in self._open and current is not None else list(self._open):
             file.handle(record)
 
     def add(self, file: _File) -> None:
@@ -80,7 +80,7 @@ class _Sorter(logging.Handler):
         self._open.remove(file)
         if not self._open:
             root = logging.getLogger()
-            root.handlers[:] = [*self._others, *(one for one in root.handlers if one is not self)]
+            root.handlers[:] = [*self._others, *(handler for handler in root.handlers if handler is not self)]
         file.close()
 
 
@@ -89,13 +89,13 @@ _sorter = _Sorter()
 
 @contextmanager
 def logged(path: Path, hide: Callable[[str], str]) -> Iterator[None]:
-    """What is logged within, also by tasks and threads begun there, goes to ``path``, without what ``hide`` takes out."""
+    """Log to ``path`` within the block, also from tasks and threads started in it; ``hide`` removes secrets."""
     file, before = _File(path, hide), _current.get()
     _sorter.add(file)
     _current.set(file)
     try:
         yield
     finally:
-        # No token: a stack may be ended in another context than it was started in.
+        # No token: a stack may end in another context than it started in.
         _current.set(before)
         _sorter.remove(file)

@@ -1,4 +1,4 @@
-"""JSON pointers (RFC 6901), as system files use them to say where a value stands."""
+"""JSON pointers (RFC 6901), with which system files locate values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 
 def pick(value: object, pointer: str) -> object:
-    """What stands at ``pointer`` (``/data/upload_id``); None where there is nothing."""
+    """Return the value at ``pointer`` (``/data/upload_id``), or None if there is none."""
     for token in pointer.split("/")[1:]:
         name = token.replace("~1", "/").replace("~0", "~")
         if isinstance(value, Mapping):

@@ -1,9 +1,9 @@
-"""Secrets: kept out of whatever the harness writes or says. What it starts still gets them.
+"""Keeps secrets out of everything the harness writes or prints. The processes that it starts still receive them.
 
-A secret is the value of a variable or form field whose name says so (``API_TOKEN``, ``requirepass``), and whom a URL
-logs in as (``postgresql://user:password@host``). The names hide it in the plan; its value is looked for in every text
-that comes from elsewhere: an error, a log, the answer of a service. Identities, such as topics and services, are never
-searched: a password that is also a topic's name must not change what a run is found to be.
+A secret is the value of a variable or form field whose name says so (``API_TOKEN``, ``requirepass``), or the login in a
+URL (``postgresql://user:password@host``). In the plan, secrets are hidden by name. In text from elsewhere (an error, a
+log, a service's answer) they are searched for by value. Identities, such as topics and services, are never searched: a
+password that is also a topic's name must not change the verdict.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BUT_IS_NONE = re.compile(
     re.IGNORECASE,
 )
 _STRONG = r"[\w.-]*?(?:passw|passphrase|secret|token|credential|api[_.-]?key)"
-# A word is looked at once, from its beginning: tried at each of its characters, a long one would take minutes.
+# Matches start at the beginning of a word only: tried at each character, a long word would take minutes.
 _ASSIGNED = re.compile(
     rf"(?<![\w.-])((?={_STRONG})[\w.-]++=|(?=(?>[\w.-]*?--){_STRONG})[\w.-]++\s++)"
     r"(\"[^\"]*\"|'[^']*'|[^\s&;,\"']+)",
@@ -45,24 +45,24 @@ _ASSIGNED = re.compile(
 )
 _LOGIN = re.compile(r"(?<=://)[^\s/'\"<>]+(?=@)")
 _WHOLE_LOGIN = re.compile(r"(?<=://)\S+(?=@)")
-"""In a value of the system file: a password may hold what a URL should have had escaped."""
+"""For values in the system file, where a password may contain characters that a URL should escape."""
 
 _OF_A_USER = re.compile(r"(?<!\S)>(\S+)")
 """The password in a Redis user's rules: ``user: app on >password ~* +@all``."""
 
 _PLACEHOLDERS = re.compile(f"(?:{PLACEHOLDER.pattern})+")
 _LONGEST_FILLED = 256
-"""Characters that a placeholder is filled in with at most: without a bound one look could take the whole text."""
+"""Longest text that a placeholder may stand for; without a limit one match could swallow the whole text."""
 _FILLED = re.compile(rf"[^\s\"']{{0,{_LONGEST_FILLED}}}")
 _NO_SECRETS = frozenset({"true", "false", "none", "null"})
 _SHORTEST = 4
-"""Characters of a value that is looked for in texts: a shorter one would be found everywhere."""
+"""Shortest value to search for; a shorter one would match everywhere."""
 
 _TEXTS = frozenset({".csv", ".html", ".json", ".log"})
-"""Files that are searched as they are; of ``.jsonl``, which are parts of a history, only what was said is."""
+"""Files that are searched as a whole. In ``.jsonl``, the parts of a history, only errors are."""
 
 _TOKEN = 20
-"""Characters from which on a URL's user is taken for a token."""
+"""Shortest user in a URL, without a password, that counts as a token."""
 
 
 def is_secret(name: str) -> bool:
@@ -71,9 +71,9 @@ def is_secret(name: str) -> bool:
 
 
 class Redaction:
-    """The secrets of a system file, of an environment and of ``more`` texts, and how they are hidden.
+    """Hides the secrets of a system file, of an environment and of ``more`` texts.
 
-    ``system`` None: its file is not here.
+    ``system`` is None if the system file is not available.
     """
 
     def __init__(
@@ -87,42 +87,44 @@ class Redaction:
             texts += [service.command or "" for service in system.services.values()]
             texts += [effects.sql.url for effects in system.effects.values()]
             texts += [asked.post or asked.command or "" for asked in (system.reprocess, system.replay) if asked]
-        found = {one for some in variables for one in _of_variables(some)}
-        found |= {one for text in texts for one in _of_text(text)}
-        rules = [one.config.get("user", "") for one in system.dependencies.values()] if system is not None else []
-        found |= {one for rule in rules for one in _OF_A_USER.findall(rule)}
-        wanted = {line for one in found for line in one.splitlines() if _searchable(line)}
-        # As JSON writes them: many a log is made of it.
-        wanted |= {json.dumps(one, ensure_ascii=ascii_)[1:-1] for one in wanted for ascii_ in (True, False)}
-        forms = {(one,) for one in wanted} | {_pieces(one) for one in wanted if any(map(_searchable, _pieces(one)))}
-        # The longest first: a secret may begin with another one.
+        secrets = {secret for mapping in variables for secret in _of_variables(mapping)}
+        secrets |= {secret for text in texts for secret in _of_text(text)}
+        users = [part.config.get("user", "") for part in system.dependencies.values()] if system is not None else []
+        secrets |= {secret for rules in users for secret in _OF_A_USER.findall(rules)}
+        lines = {line for secret in secrets for line in secret.splitlines() if _searchable(line)}
+        # Also as JSON escapes them, because many logs are JSON.
+        lines |= {json.dumps(line, ensure_ascii=ascii_)[1:-1] for line in lines for ascii_ in (True, False)}
+        forms = {(line,) for line in lines} | {
+            _pieces(line) for line in lines if any(map(_searchable, _pieces(line)))
+        }
+        # Longest first, because a secret may begin with another one.
         ordered = sorted(forms, key=lambda form: sum(map(len, form)), reverse=True)
         self._values = re.compile("|".join(map(_pattern, ordered))) if ordered else None
         self._pieces = {
             (piece, place < len(form)) for form in forms for place, piece in enumerate(form, 1) if _searchable(piece)
         }
-        """What stands in one piece in a text, and whether the same secret goes on after it."""
+        """(piece, whether the same secret continues after it)."""
 
     def text(self, text: str) -> str:
-        """``text`` without secrets."""
+        """Return ``text`` without secrets."""
         if self._values is not None:
             text = self._values.sub(HIDDEN, text)
         return anonymous(text)
 
     def value(self, value: object) -> Any:  # noqa: ANN401 - what came in
-        """A JSON value whose texts hold no secrets; for what nobody joins by."""
+        """Return a JSON value without secrets in its strings; not for fields that records are joined by."""
         return _each(value, lambda text: self._cut(self.text(text)))
 
     def _cut(self, text: str) -> str:
-        """``text`` without a secret's beginning at its end: what others said is kept up to a length."""
-        said = text.rstrip("'\"")
-        begun = min((_begun(said, piece, more=more) for piece, more in self._pieces), default=len(said))
-        return said[:begun] + HIDDEN + text[len(said) :] if begun < len(said) else text
+        """Hide the beginning of a secret at the end of ``text``, where truncation may have cut the secret."""
+        body = text.rstrip("'\"")
+        begin = min((_begin(body, piece, more=more) for piece, more in self._pieces), default=len(body))
+        return body[:begin] + HIDDEN + text[len(body) :] if begin < len(body) else text
 
     def plan(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """A plan's document without the secrets of its ``system``."""
-        made: dict[str, Any] = _each(document, anonymous)
-        written, system = document["system"], made["system"]
+        """Return a plan's document without the secrets of its ``system``."""
+        redacted: dict[str, Any] = _each(document, anonymous)
+        written, system = document["system"], redacted["system"]
         for kind, field in (("services", "env"), ("dependencies", "config")):
             for name, part in written[kind].items():
                 system[kind][name][field] = self._variables(part[field])
@@ -135,7 +137,7 @@ class Redaction:
             for field, text in (written.get(name) or {}).items():
                 if field in {"post", "command"} and text is not None:
                     system[name][field] = self._written(text)
-        return made
+        return redacted
 
     def _variables(self, variables: Mapping[str, str]) -> dict[str, str]:
         return {name: HIDDEN if _hides(name, value) else self._written(value) for name, value in variables.items()}
@@ -144,7 +146,7 @@ class Redaction:
         return self.text(_WHOLE_LOGIN.sub(HIDDEN, text))
 
     def folder(self, folder: Path) -> None:
-        """Take the secrets out of what processes wrote into a folder and below it, once nobody does any more."""
+        """Remove the secrets from the files below ``folder``; call it once no process writes there any more."""
         for path in folder.rglob("*"):
             if path.suffix in _TEXTS:
                 self._file(path, self.text)
@@ -156,30 +158,30 @@ class Redaction:
         changed = False
         with (
             path.open(encoding="utf-8", errors="surrogateescape", newline="") as log,
-            partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as made,
+            partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as redacted,
         ):
             for line in log:
                 hidden = change(line)
                 changed |= hidden != line
-                made.write(hidden)
+                redacted.write(hidden)
         if changed:
             partial.replace(path)
         else:
             partial.unlink()
 
     def _said(self, line: str) -> str:
-        """A record of a part: by its other fields it is found again."""
+        """Redact the ``error`` of one record of a history's part; the other fields identify it, so they stay."""
         try:
             record = orjson.loads(line)
         except ValueError:
-            return self.text(line)  # torn: its worker was killed
+            return self.text(line)  # half a line: its worker was killed
         if not isinstance(record, dict) or "error" not in record:
             return line
         return orjson.dumps({**record, "error": self.value(record["error"])}).decode() + "\n"
 
     @contextmanager
     def messages(self) -> Iterator[None]:
-        """Takes secrets out of the message of whatever is raised within, and of what caused it."""
+        """Remove secrets from the message of any exception raised within, and from those of its causes."""
         try:
             yield
         except BaseException as error:
@@ -196,9 +198,9 @@ class Redaction:
 
 
 def anonymous(text: str) -> str:
-    """``text`` without whom its URLs log in as, and without what it assigns to a secret's name."""
+    """Return ``text`` without the logins in its URLs and the values that it assigns to secret names."""
     text = _LOGIN.sub(HIDDEN, text)
-    return _ASSIGNED.sub(lambda found: found[1] + HIDDEN, text)
+    return _ASSIGNED.sub(lambda match: match[1] + HIDDEN, text)
 
 
 def _of_variables(variables: Mapping[str, str]) -> Iterator[str]:
@@ -209,10 +211,10 @@ def _of_variables(variables: Mapping[str, str]) -> Iterator[str]:
 
 
 def _of_text(text: str) -> Iterator[str]:
-    """Passwords in a URL, as they are written and as they are meant, and what is assigned to a secret's name."""
+    """Yield the passwords in URLs, as written and percent-decoded, and the values assigned to secret names."""
     for login in _WHOLE_LOGIN.findall(text):
         user, _, password = login.partition(":")
-        # Who logs in without a password may do so with a token, which is longer than a name.
+        # A login without a password may be a token, which is longer than a user name.
         if secret := password or (user if len(user) >= _TOKEN else ""):
             yield from {secret, unquote(secret)}
     for _, value in _ASSIGNED.findall(text):
@@ -228,30 +230,30 @@ def _searchable(value: str) -> bool:
 
 
 def _pieces(secret: str) -> tuple[str, ...]:
-    """What of a secret stays as it is written; what is filled in between its pieces, or around them, is none."""
+    """Split a secret at its placeholders into the literal pieces, which stay the same when they are filled in."""
     return tuple(piece for piece in PLACEHOLDER.split(secret)[::2] if piece)
 
 
 def _pattern(form: tuple[str, ...]) -> str:
-    """Finds a secret's pieces with what was filled in between them."""
+    """Return a pattern that matches a secret's pieces with anything filled in between them."""
     first, *others = map(re.escape, form)
-    # Atomic: the first place at which a piece stands is as good as any, and no other one is tried.
+    # Atomic: the first position of a piece is as good as any, so the pattern tries no other.
     return first + "".join(f"(?>{_FILLED.pattern}?{piece})" for piece in others)
 
 
-def _begun(said: str, piece: str, *, more: bool) -> int:
-    """Where the beginning of a secret's piece stands that ``said`` ends with, else the length of ``said``.
+def _begin(text: str, piece: str, *, more: bool) -> int:
+    """Return the position in ``text`` of a beginning of ``piece`` that reaches its end, else ``len(text)``.
 
-    ``more``: the secret goes on, so that what it is filled in with may follow the whole piece.
+    ``more`` means that the secret continues, so text filled in for a placeholder may follow the whole piece.
     """
     head = piece[:_SHORTEST]
-    at = said.find(head, max(0, len(said) - len(piece) - (_LONGEST_FILLED if more else 0)))
+    at = text.find(head, max(0, len(text) - len(piece) - (_LONGEST_FILLED if more else 0)))
     while at >= 0:
-        tail = said[at:]
+        tail = text[at:]
         if piece.startswith(tail) or (more and tail.startswith(piece) and _FILLED.fullmatch(tail, len(piece))):
             return at
-        at = said.find(head, at + 1)
-    return len(said)
+        at = text.find(head, at + 1)
+    return len(text)
 
 
 def _each(value: object, change: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -259,7 +261,7 @@ def _each(value: object, change: Any) -> Any:  # noqa: ANN401 - any JSON value
         case str():
             return change(value)
         case Mapping():
-            return {name: _each(one, change) for name, one in value.items()}
+            return {name: _each(item, change) for name, item in value.items()}
         case Iterable():
-            return [_each(one, change) for one in value]
+            return [_each(item, change) for item in value]
     return value

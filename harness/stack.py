@@ -15,50 +15,50 @@ if TYPE_CHECKING:
 Fields = Mapping[str, object]
 State = Literal["absent", "starting", "ready", "paused", "exited"]
 MARK = "oneffect-fault"
-"""The header, its value a fault's name, on what that fault publishes: for people. A system may forward it, so nothing is
-told by it."""
+"""Header on every record that a fault publishes, with the fault's name; for people only. A system may forward it, so it
+proves nothing about who published a record."""
 
 TopicPartition = tuple[str, int]
-"""The topic by the system file's name, and the partition."""
+"""The topic, as the system file names it, and the partition."""
 
 _LONGEST_DATABASE = 63
-"""Characters of a name that Postgres keeps; it drops the rest without a word."""
+"""Longest name that Postgres keeps; it silently truncates longer ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunNames:
-    """What carries a run's id, so that runs on one warm stack never meet.
+    """The names that carry a run's id, so that runs on one warm stack never share anything.
 
-    ``topic("essays")`` is the broker's name of a topic, ``group("essay_lifecycle")`` a service's consumer group.
+    For example, ``topic("essays")`` is the broker's name for a topic, ``group("essay_lifecycle")`` a consumer group.
     """
 
     run: str
 
     @property
     def shared(self) -> bool:
-        """Whether other runs, and other people, use the same names: what was there before is then left aside."""
+        """Whether other runs and other users share these names; if so, a run excludes what existed before it."""
         return False
 
     def topic(self, name: str) -> str:
-        """The broker's name of a topic of the system file."""
+        """Return the broker's name for a topic of the system file."""
         return f"{self.run}.{name}"
 
     def plain(self, topic: str) -> str | None:
-        """The system file's name of a broker's topic; None: it is not of this run."""
+        """Return the system file's name for a broker's topic, or None if the topic is not this run's."""
         prefix = self.topic("")
         return topic.removeprefix(prefix) if topic.startswith(prefix) else None
 
     def group(self, service: str) -> str:
-        """The consumer group of a service."""
+        """Return the consumer group of a service."""
         return f"{service}-{self.run}"
 
     def database(self, service: str) -> str:
-        """The database of a service: small letters, digits and _, at most 63 of them."""
+        """Return the database of a service: lower-case letters, digits and _, at most 63 of them."""
         plain = f"{self.run}_{service}"
         name = re.sub("[^a-z0-9_]", "_", plain.lower())
         if name == plain and len(name) <= _LONGEST_DATABASE:
             return name
-        # What was changed or cut off might have been all that told two services apart.
+        # Without the digest, replacing or cutting characters might give two services the same name.
         return f"{name[: _LONGEST_DATABASE - 9]}_{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
 
 
@@ -73,16 +73,16 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """The service's own open connections to one link's proxy; the harness's are left out.
+    """The service's open connections to one link's proxy, without the harness's own.
 
-    Keys are the client's ports; values are bytes the proxy received from the service, and bytes sent to it.
+    ``connections`` maps each client port to the bytes that the proxy received from the service and sent to it.
     """
 
     connections: Mapping[int, tuple[int, int]]
     unanswered: Mapping[int, float] = field(default_factory=dict)
-    """Seconds since the service last sent something, by client's port, where nothing has gone back to it since."""
+    """Client port -> seconds since the service last sent something, if nothing was sent back since."""
     accepted: int | None = None
-    """Connections of the service's that the proxy has accepted since the services started; None where nobody counts."""
+    """The service's connections that the proxy accepted since the services started; None if not counted."""
 
 
 @runtime_checkable
@@ -93,30 +93,30 @@ class ServiceHandle(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """Process id while it lives."""
+        """Process id, or None if it is not running or not known."""
         ...
 
     @property
     def ended_on_purpose(self) -> bool:
-        """Whether it was killed or stopped while it ran, and has not been started since; true before its end is seen."""
+        """Whether the harness killed or stopped it and has not restarted it; already true while it is ending."""
         ...
 
     async def state(self) -> State:
-        """What it is doing now."""
+        """Return its current state."""
         ...
 
     async def ready(self, timeout: float) -> None:
-        """Wait until it answers past the proxies; StackError with the tail of its log if it does not."""
+        """Wait until it answers, bypassing the proxies; raises StackError with the tail of its log if it does not."""
         ...
 
     def log_tail(self, lines: int = 20) -> str:
-        """The last lines it wrote."""
+        """Return the last lines of its log."""
         ...
 
 
 @runtime_checkable
 class Killable(Protocol):
-    """Can be ended at once (SIGKILL) and started again; ``kill`` returns the exit status, -9."""
+    """Can be killed (SIGKILL) and restarted; ``kill`` returns the exit status, -9."""
 
     async def kill(self) -> int: ...
     async def start(self) -> None: ...
@@ -124,7 +124,7 @@ class Killable(Protocol):
 
 @runtime_checkable
 class Stoppable(Protocol):
-    """Can be asked to leave (SIGTERM) and started again; ``stop`` returns the exit status."""
+    """Can be asked to exit (SIGTERM) and restarted; ``stop`` returns the exit status."""
 
     async def stop(self) -> int: ...
     async def start(self) -> None: ...
@@ -132,7 +132,7 @@ class Stoppable(Protocol):
 
 @runtime_checkable
 class Pausable(Protocol):
-    """Can be frozen (SIGSTOP) and thawed (SIGCONT)."""
+    """Can be paused (SIGSTOP) and resumed (SIGCONT)."""
 
     async def pause(self) -> None: ...
     async def resume(self) -> None: ...
@@ -140,7 +140,7 @@ class Pausable(Protocol):
 
 @runtime_checkable
 class Forgetful(Protocol):
-    """A store whose files can be taken away while it is down."""
+    """A store whose files can be removed while it is down."""
 
     async def forget(self) -> None: ...
 
@@ -153,44 +153,44 @@ class Link(Protocol):
     service: str  # "essay_lifecycle#2"
     dependency: str  # "redis"
     address: str  # host:port of its proxy
-    api: str  # host:port of the API of the Toxiproxy that it is in
+    api: str  # host:port of its Toxiproxy's API
 
     def disturb(
         self, toxic: str, *, stream: Literal["upstream", "downstream"] = "downstream", **attributes: int
     ) -> Scope[None]:
-        """A toxic on this link while the scope lasts; attributes by Toxiproxy's names and units."""
+        """Put a toxic on this link while the scope lasts; attributes have Toxiproxy's names and units."""
         ...
 
     def refuse(self) -> Scope[None]:
-        """The proxy is off while the scope lasts: open connections end, new ones are refused."""
+        """Disable the proxy while the scope lasts: open connections end, new ones are refused."""
         ...
 
     async def toxics(self) -> Collection[str]:
-        """Types of the toxics that the proxy says are on it now; ``down`` if it says that it is off."""
+        """Return the types of the toxics that Toxiproxy reports on the proxy, and ``down`` if it is disabled."""
         ...
 
     async def probe(self, timeout: float, size: int = 0) -> Probe:
-        """A request of the harness's own through the proxy; never raises for what the link does.
+        """Send the harness's own request through the proxy; never raises for what the link does.
 
-        ``size``: ask until the answers make up so many bytes, so that a throttle can be seen.
+        ``size`` repeats it until that many bytes of answers arrived, so that a throttle shows.
         """
         ...
 
     async def traffic(self) -> Traffic:
-        """The service's own connections now."""
+        """Return the service's connections now."""
         ...
 
 
 @runtime_checkable
 class Keeping(Protocol):
-    """A stack that can leave the data of services and stores behind, in the folder ``data`` of the run directory."""
+    """A stack that can copy the data of services and stores to the folder ``data`` of the run directory."""
 
     keeps: bool
-    """Whether it does; said before the services start. What nobody asked for outlives no run."""
+    """Whether to do so; set it before the services start."""
 
     @property
     def unkept(self) -> Sequence[str]:
-        """What is not left, and why; complete once the stack has stopped."""
+        """What could not be kept, and why; complete once the stack has stopped."""
         ...
 
 
@@ -207,51 +207,51 @@ class Record:
 
 
 class Broker(Protocol):
-    """The harness's own client of the broker, past the proxies. Topics by the system file's names."""
+    """The harness's client of the broker, which bypasses the proxies; topics have the system file's names."""
 
     async def committed(self, service: str) -> Mapping[TopicPartition, int]:
-        """Committed offsets of a service's group: the next offset it would read; absent: none."""
+        """Return the committed offsets of a service's group: the next it would read; a partition without is absent."""
         ...
 
     async def assigned(self, service: str) -> Mapping[TopicPartition, str] | None:
-        """The same; None if it cannot be seen what the service is given."""
+        """Return what ``owners`` returns, or None if the broker does not know the assignment."""
         ...
 
     async def ends(self, topics: Mapping[str, int]) -> Mapping[TopicPartition, int]:
-        """One past the last visible offset of each partition of ``topics`` (name -> partitions)."""
+        """Return one past the last visible offset of each partition of ``topics`` (name -> partitions)."""
         ...
 
     async def owners(self, service: str) -> Mapping[TopicPartition, str]:
-        """Which member of a service's group each partition is given to now, by the broker's id of it."""
+        """Return the member id in a service's group that each partition is assigned to now."""
         ...
 
     async def set_offsets(self, service: str, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit offsets for a group without members; FaultError while a member lives."""
+        """Commit offsets for a group without members; raises FaultError while it has any."""
         ...
 
     async def publish(self, record: Record, *, headers: Sequence[tuple[str, bytes]] = ()) -> Record:
-        """Publish ``record`` (its offset is ignored); the answer carries the new offset."""
+        """Publish ``record``, ignoring its offset, and return it with the new one."""
         ...
 
     async def tail(self, topic: str, count: int) -> Sequence[Record]:
-        """The last ``count`` visible records of a topic over all its partitions, newest last."""
+        """Return the last ``count`` visible records of a topic over all its partitions, newest last."""
         ...
 
 
 class Redis(Protocol):
-    """The harness's own client of the store, past the proxies."""
+    """The harness's client of the store, which bypasses the proxies."""
 
     async def size(self) -> int:
-        """DBSIZE."""
+        """Return DBSIZE."""
         ...
 
     async def info(self, section: str) -> Fields:
-        """INFO of a section."""
+        """Return one section of INFO."""
         ...
 
 
 class Stack(Protocol):
-    """Where the system runs. Brokers and stores outlive a run of a warm stack; services do not."""
+    """Where the system runs. On a warm stack brokers and stores outlive a run; services do not."""
 
     name: str
 
@@ -275,11 +275,11 @@ class Stack(Protocol):
         ...
 
     async def stop(self) -> None:
-        """End everything this stack started, whatever happened before."""
+        """End everything that this stack started, whatever happened before."""
         ...
 
     def names(self, run: str) -> RunNames:
-        """What a run's topics, groups and databases are called here."""
+        """Return the names of a run's topics, groups and databases on this stack."""
         ...
 
     async def start_services(self, names: RunNames, folder: Path, variant: str | None) -> None:
@@ -291,24 +291,24 @@ class Stack(Protocol):
         ...
 
     def data(self, service: str) -> Path:
-        """The folder that a service's replicas share in this run."""
+        """Return the folder that a service's replicas share in this run."""
         ...
 
     def turn(self, name: str) -> Scope[object]:
-        """Held by the one who may stop and start a replica or a dependency; whoever else wants to waits."""
+        """Return the lock to hold while stopping or starting a replica or a dependency."""
         ...
 
     def direct(self, name: str) -> str:
-        """host:port of a dependency or replica that no fault touches."""
+        """Return the host:port of a dependency or replica, bypassing the proxies, so that no fault touches it."""
         ...
 
     def lacks(self, need: type, on: str | None = None) -> str | None:
-        """Why this stack cannot offer a capability, or None; asked by the plan before anything starts.
+        """Return why this stack cannot offer a capability, or None; the plan asks before anything starts.
 
-        ``on``: a fault's target, where the answer may depend on it.
+        ``on`` is the fault's target, on which the answer may depend.
         """
         ...
 
     def versions(self) -> Fields:
-        """Versions of the parts, for the history's header."""
+        """Return the versions of the parts, for the history's header."""
         ...

@@ -1,7 +1,7 @@
-"""Durations, bandwidths, rates and shares as people write them in a scenario: ``250ms``, ``64KiB/s``, ``15/s``, ``20%``.
+"""Durations, bandwidths, rates and shares as a scenario has them: ``250ms``, ``64KiB/s``, ``15/s``, ``20%``.
 
-Each ``parse_*`` returns a plain number in the base unit (seconds, bytes, per second, 0 to 1) and raises
-``ValueError`` with what is allowed; the ``Annotated`` types below let pydantic models take the same words.
+Each ``parse_*`` returns a plain number in the base unit (seconds, bytes, per second, 0 to 1), or raises ``ValueError``
+with what is allowed. The ``Annotated`` types below let pydantic models accept the same text.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 
 
 def parse_duration(text: object) -> float:
-    """Seconds in ``"3s"``, ``"250ms"``, ``"2m"`` or ``"1h"``; a bare number is refused, for it hides its unit."""
+    """Parse ``"3s"``, ``"250ms"``, ``"2m"`` or ``"1h"`` to seconds; rejects a bare number, which hides its unit."""
     return _parse(text, _SECONDS, "a duration like 250ms, 3s or 2m")
 
 
 def parse_rate(text: object) -> float:
-    """Operations a second in ``"15/s"``."""
+    """Parse ``"15/s"`` to operations per second."""
     return _parse(text, {"/s": 1.0}, "a rate like 15/s")
 
 
 def parse_bandwidth(text: object) -> int:
-    """Bytes a second in ``"64KiB/s"``."""
+    """Parse ``"64KiB/s"`` to bytes per second."""
     units = {f"{name}/s": factor for name, factor in _BYTES.items()}
     return int(_parse(text, units, "a bandwidth like 64KiB/s"))
 
 
 def parse_share(text: object) -> float:
-    """A share from 0 to 1 in ``"20%"``."""
+    """Parse ``"20%"`` to a share from 0 to 1."""
     share = _parse(text, {"%": 0.01}, "a share like 20%")
     if share > 1:
         message = f"{text!r} is more than 100%"
@@ -45,19 +45,19 @@ def parse_share(text: object) -> float:
 
 
 def parse_moment(text: object) -> float | str:
-    """When: seconds after the load's start (``"3s"``), or a share of the load begun (``"25%"``, kept as text)."""
+    """Parse a moment: seconds after the load's start (``"3s"``), or a share of the load (``"25%"``, kept as text)."""
     if isinstance(text, str) and text.strip().endswith("%"):
         parse_share(text)
         return text.strip()
     try:
         return parse_duration(text)
     except ValueError:
-        message = f"{text!r} is no moment; write a duration like 3s, or a share of the load like 25%"
+        message = f"{text!r} is not a moment; write a duration like 3s, or a share of the load like 25%"
         raise ValueError(message) from None
 
 
 def written(value: float, like: str) -> str:
-    """A parsed value as people write it, in the form of an example: ``written(0.5, "3s")`` is ``"500ms"``."""
+    """Format a parsed value in the form of an example: ``written(0.5, "3s")`` is ``"500ms"``."""
     if like.endswith("%"):
         return f"{value * 100:g}%"
     if like.endswith("/s"):
@@ -68,21 +68,21 @@ def written(value: float, like: str) -> str:
 def _parse(text: object, units: dict[str, float] | dict[str, int], allowed: str) -> float:
     if isinstance(text, str):
         names = "|".join(sorted(map(re.escape, units), key=len, reverse=True))
-        if found := re.fullmatch(rf"{_NUMBER}\s*({names})", text.strip()):
-            return float(found[1]) * units[found[2]]
+        if match := re.fullmatch(rf"{_NUMBER}\s*({names})", text.strip()):
+            return float(match[1]) * units[match[2]]
     message = f"{text!r} is not {allowed}"
     raise ValueError(message)
 
 
 def _text(units: str, *examples: str) -> object:
-    """What a schema says of such words: a number, one of ``units`` (a pattern), and how it may look."""
+    """Return a string type with the JSON schema of a number followed by one of ``units`` (a pattern)."""
     return Annotated[
         str, WithJsonSchema({"type": "string", "pattern": rf"^\s*{_NUMBER}\s*({units})\s*$", "examples": [*examples]})
     ]
 
 
 def _unless_number(parse: Callable[[object], float | str], form: object) -> BeforeValidator:
-    """Lets a value that is already parsed pass, so that a model made from its own dump is the same model."""
+    """Parse unless the value is already a number, so that a model survives a dump and reload."""
     return BeforeValidator(
         lambda value: value if isinstance(value, float) else parse(value), json_schema_input_type=form
     )

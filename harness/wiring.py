@@ -1,4 +1,4 @@
-"""How a system is joined: where each link leads, and what its placeholders stand for. Every stack reads it."""
+"""How a system's parts connect: where each link leads, and what placeholders stand for. Every stack uses it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.system import PLACEHOLDER, System
 
 
 def upstream(system: System, replica: str, target: str) -> str:
-    """What a link leads to: a dependency, or replica n of one service to replica n of the other, round and round."""
+    """Return what a link leads to: a dependency, or a replica of the target service, assigned round-robin."""
     if target in system.dependencies:
         return target
     number = (int(replica.partition("#")[2]) - 1) % system.services[target].replicas + 1
@@ -18,15 +18,16 @@ def upstream(system: System, replica: str, target: str) -> str:
 
 
 def is_broker(system: System, target: str) -> bool:
-    """Whether a link leads to a broker, which has a listener of its own for each."""
+    """Whether a link leads to a broker, which needs a listener for each link."""
     return target in system.of_kind("kafka")
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What placeholders become in one run. ``address`` says where a dependency or service is reached.
+    """The values of placeholders in one run; ``address(name)`` returns where a dependency or service is reached.
 
-    ``replica``: whose ``{service}``, ``{group}`` … are filled in; without one these stay. ``own`` are further ones.
+    ``{service}``, ``{group}`` and so on are those of ``replica``; without a replica they stay. ``own`` adds further
+    placeholders.
     """
 
     system: System
@@ -36,23 +37,23 @@ class Words:
     own: Mapping[str, Callable[[], str]] = field(default_factory=dict)
 
     def filled(self, text: str) -> str:
-        """``text`` with its placeholders filled in; what is not known here stays."""
-        return PLACEHOLDER.sub(lambda found: self._word(found[1], found[0]), text)
+        """Fill in the placeholders in ``text``; unknown ones stay."""
+        return PLACEHOLDER.sub(lambda match: self._word(match[1], match[0]), text)
 
-    def _word(self, name: str, unknown: str) -> str:
+    def _word(self, name: str, placeholder: str) -> str:
         kind, _, topic = name.partition(":")
         if kind == "topic" and topic in self.system.topics():
             return self.names.topic(topic)
         if name in self.system.dependencies or name in self.system.services:
-            return self.address(name) or unknown
+            return self.address(name) or placeholder
         service, _, number = self.replica.partition("#")
-        known: dict[str, Callable[[], str]] = {"run": lambda: self.names.run}
+        values: dict[str, Callable[[], str]] = {"run": lambda: self.names.run}
         if service:
-            known |= {
+            values |= {
                 "service": lambda: service,
                 "replica": lambda: number,
                 "group": lambda: self.names.group(service),
                 "database": lambda: self.names.database(service),
                 **self.own,
             }
-        return known[name]() if name in known else unknown
+        return values[name]() if name in values else placeholder

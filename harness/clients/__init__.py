@@ -1,1 +1,1 @@
-"""The only places that import aiokafka, redis, httpx and database drivers."""
+"""Clients of brokers, stores and services; nothing else imports aiokafka, redis, httpx or database drivers."""

@@ -1,4 +1,4 @@
-"""Runs one command of the user's: without a shell, bounded, in a session of its own."""
+"""Runs one of the user's commands, without a shell, with a time limit and in its own session."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ LONGEST: Final = 60.0
 """Seconds that a command may take."""
 
 TOLD: Final = 2000
-"""Characters of its output that are told."""
+"""Characters of a failed command's output that the error message quotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended: its exit status, None if it took too long and was killed, and all that it wrote."""
+    """How a command ended: its exit status (None if it was killed for taking too long) and its output."""
 
     status: int | None
     output: str
@@ -35,11 +35,11 @@ class Ended:
 async def run(
     words: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None, longest: float = LONGEST
 ) -> Ended:
-    """Run a command to its end; OSError or ValueError if it cannot be started. ``env`` None: the harness's own.
+    """Run a command to its end. ``env`` None means the harness's own environment.
 
-    What it leaves in the background is the user's.
+    Raises OSError or ValueError if the command cannot be started. Processes that it leaves in the background live on.
     """
-    # A file, not a pipe: what a command leaves in the background may hold on to a pipe for ever.
+    # A file, not a pipe: a background process might keep a pipe open for ever.
     with tempfile.TemporaryFile() as output:
         child = await asyncio.create_subprocess_exec(
             *words,
@@ -65,9 +65,10 @@ async def run(
 
 
 async def execute(text: str, what: str, *, cwd: Path, hide: Callable[[str], str], longest: float = LONGEST) -> None:
-    """Run ``text`` to its end; FaultError, with ``what`` it was for and the end of its output, unless it ends with 0.
+    """Run the command ``text``, with the harness's environment, to its end.
 
-    It gets the harness's environment. ``hide`` takes secrets out of what it said.
+    Raises FaultError, with ``what`` the command was for and the end of its output, unless it exits with 0. ``hide``
+    removes secrets from that output.
     """
     try:
         ended = await run(shlex.split(text), cwd=cwd, longest=longest)
@@ -76,5 +77,5 @@ async def execute(text: str, what: str, *, cwd: Path, hide: Callable[[str], str]
     if ended.status is None:
         raise FaultError(f"{what}: the command did not end within {longest:g} s and was killed")
     if ended.status:
-        said = hide(ended.output)[-TOLD:]
-        raise FaultError(f"{what}: the command ended with status {ended.status}{f': {said}' if said else ''}")
+        output = hide(ended.output)[-TOLD:]
+        raise FaultError(f"{what}: the command ended with status {ended.status}{f': {output}' if output else ''}")

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 request on a connection of its own, on loopback: no pool, no redirect, no event loop kept."""
+"""One HTTP/1.1 request on its own connection: no pool, no redirects, no reference to an event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Status and body of an answer."""
+    """The status and body of an answer."""
 
     status: int
     body: bytes
@@ -29,9 +29,10 @@ async def exchange(  # noqa: PLR0913 - the parts of a request
     timeout: float,
     on_connect: Callable[[int], None] = lambda _port: None,
 ) -> Reply:
-    """Send one request to ``address`` (host:port); OSError, EOFError, ValueError or TimeoutError if no answer came.
+    """Send one request to ``address`` (host:port) and return the answer.
 
-    ``on_connect`` is told the local port before anything is sent.
+    Calls ``on_connect`` with the local port before connecting. Raises OSError, EOFError, ValueError or TimeoutError if
+    no answer came.
     """
     async with asyncio.timeout(timeout), dial(address, on_connect) as (reader, writer):
         head = [f"{method} {path} HTTP/1.1", f"Host: {address}", "Connection: close", "User-Agent: oneffect"]
@@ -46,9 +47,9 @@ async def exchange(  # noqa: PLR0913 - the parts of a request
 async def dial(
     address: str, on_connect: Callable[[int], None] = lambda _port: None
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to ``address`` (an IPv4 host:port); ``on_connect`` is told its local port before it is made.
+    """Connect to ``address`` (an IPv4 host:port), after calling ``on_connect`` with the local port.
 
-    Before, since whoever lists the peer's connections must know from the first moment which is the harness's.
+    Before connecting, because whoever lists the peer's connections must know at once which are the harness's.
     """
     host, _, port = address.rpartition(":")
     connection = socket.socket()
@@ -64,20 +65,20 @@ async def dial(
     try:
         yield reader, writer
     finally:
-        # abort, not close: a proxy that holds the peer back must not keep this end waiting.
+        # abort, not close: a proxy that stalls the peer must not keep this end waiting.
         writer.transport.abort()
 
 
 async def _reply(reader: asyncio.StreamReader) -> Reply:
-    """One whole answer; not every server closes the connection when it is asked to."""
+    """Read one whole answer by its framing: not every server honours ``Connection: close``."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError as error:  # neither an OSError nor a ValueError
-        raise ConnectionError(f"no HTTP answer, but headers that do not end: {error}") from error
+        raise ConnectionError(f"no HTTP answer: its headers do not end: {error}") from error
     start, *lines = head.decode("latin-1").rstrip().split("\r\n")
     words = start.split(" ", 2)
     if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():  # noqa: PLR2004 - two words
-        message = f"no HTTP answer, but {start[:60]!r}"
+        message = f"no HTTP answer: it begins with {start[:60]!r}"
         raise ConnectionError(message)
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     if "chunked" in headers.get("transfer-encoding", ""):

@@ -1,4 +1,4 @@
-"""What a group's members are assigned, by either of Kafka's group protocols; aiokafka asks about the classic one only.
+"""The partitions assigned to a group's members, in either of Kafka's group protocols; aiokafka knows only the classic.
 
 The layouts are those of ConsumerGroupDescribeRequest.json and …Response.json, version 0, in Kafka's sources (KIP-848).
 """
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
 
 _UNSEEN = frozenset({35, 69})
-"""UNSUPPORTED_VERSION, where a broker knows the newer protocol and has it off; GROUP_ID_NOT_FOUND."""
+"""UNSUPPORTED_VERSION, from a broker with the newer protocol disabled, and GROUP_ID_NOT_FOUND."""
 
 _CLASSIC = "consumer"
-"""The protocol type of a classic group whose members are assigned partitions by it."""
+"""The protocol type of a classic group that assigns partitions to its members."""
 
 _TEXT = CompactString("utf-8")
 _ASSIGNMENT = Schema(
@@ -98,21 +98,22 @@ class _Describe(Request[_DescribeStruct]):  # type: ignore[misc]  # aiokafka shi
 
 
 async def members(admin: AIOKafkaAdminClient, group: str) -> Mapping[TopicPartition, str] | None:
-    """Each partition that a group's members are assigned now, and by the broker's id to whom.
+    """Return partition -> member id, as assigned now.
 
-    None if the broker assigns nothing to anybody in it: it knows no such group (any more), its clients choose
-    partitions themselves, or its protocol is neither of the two. A KafkaError if the broker does not answer.
+    None if the broker does not assign the group's partitions: it does not know the group (any more), the clients
+    choose partitions themselves, or the group's protocol is neither of the two. Raises KafkaError if the broker does
+    not answer.
     """
     node = await admin.find_coordinator(group)
-    found = await _classic(admin, node, group)
-    return found if found is not None else await _newer(admin, node, group)
+    assigned = await _classic(admin, node, group)
+    return assigned if assigned is not None else await _newer(admin, node, group)
 
 
 async def _classic(admin: AIOKafkaAdminClient, node: int, group: str) -> Mapping[TopicPartition, str] | None:
     (answer,) = await admin.describe_consumer_groups([group], node)
     (described,) = answer.to_object()["groups"]
     _raise(described)
-    # A group of the newer protocol is called dead, as one is that is not there.
+    # Asked this way, the broker reports a group of the newer protocol as dead, like one that does not exist.
     if described["state"] == "Dead" or described["protocol_type"] != _CLASSIC:
         return None
     return {
@@ -125,7 +126,7 @@ async def _classic(admin: AIOKafkaAdminClient, node: int, group: str) -> Mapping
 
 async def _newer(admin: AIOKafkaAdminClient, node: int, group: str) -> Mapping[TopicPartition, str] | None:
     try:
-        answer = await admin._send_request(_Describe(group), node)  # noqa: SLF001 - it has no public way to any request
+        answer = await admin._send_request(_Describe(group), node)  # noqa: SLF001 - no public call takes any request
     except IncompatibleBrokerVersion:
         return None
     (described,) = answer.to_object()["groups"]

@@ -1,4 +1,4 @@
-"""The harness's own HTTP: uploads to the front door, and blobs read past the proxies."""
+"""The harness's HTTP client: uploads to the front door, and reads of blobs, bypassing the proxies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import httpx
 
 UPLOAD_TIMEOUT = 15.0
-"""Seconds until a client gives up on an upload's answer; longer than a front door should take to say 503."""
+"""Seconds to wait for an upload's answer; longer than a front door should take to answer 503."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: ``status`` None means no answer (time-out, reset, refused), and ``error`` says which."""
+    """An answer. ``status`` None means that none came (time-out, reset, refused); ``error`` says which."""
 
     status: int | None
     body: object = None
@@ -23,7 +23,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """One look at a blob. ``phase`` is present, missing or unreachable."""
+    """One read of a blob; ``phase`` is present, missing or unreachable."""
 
     phase: str
     size: int | None = None
@@ -32,11 +32,11 @@ class Blob:
 
 
 class HttpClient:
-    """One connection pool; ``close`` ends it."""
+    """A client with one connection pool, until ``close``."""
 
     def __init__(self) -> None:
         limits = httpx.Limits(max_connections=256, max_keepalive_connections=64)
-        # trust_env off: a proxy named in the environment must never stand between the harness and loopback.
+        # trust_env off: no proxy from the environment may come between the harness and loopback.
         self._client = httpx.AsyncClient(timeout=UPLOAD_TIMEOUT, limits=limits, trust_env=False)
 
     async def upload(  # noqa: PLR0913 - what a form consists of
@@ -49,7 +49,7 @@ class HttpClient:
         headers: Mapping[str, str],
         fields: Mapping[str, str],
     ) -> Answer:
-        """POST one file, and further ``fields``, as multipart form data; never raises for what the server does."""
+        """POST one file and ``fields`` as multipart form data; never raises for what the server does."""
         return await _answer(self._client.post(url, files={field: (name, content)}, data=fields, headers=headers))
 
     async def post(self, url: str) -> Answer:
@@ -57,7 +57,7 @@ class HttpClient:
         return await _answer(self._client.post(url))
 
     async def blob(self, url: str) -> Blob:
-        """GET one blob: 404 and 410 are missing, any other refusal or no answer is unreachable."""
+        """GET one blob: 404 and 410 mean missing, any other error status or no answer means unreachable."""
         try:
             response = await self._client.get(url)
         except httpx.HTTPError as error:
@@ -73,9 +73,9 @@ class HttpClient:
         await self._client.aclose()
 
 
-async def _answer(asked: Awaitable[httpx.Response]) -> Answer:
+async def _answer(request: Awaitable[httpx.Response]) -> Answer:
     try:
-        response = await asked
+        response = await request
     except httpx.HTTPError as error:
         return Answer(None, error=f"{type(error).__name__}: {error}".rstrip(": "))
     try:

@@ -1,4 +1,4 @@
-"""The harness's own Kafka client: past the proxies, with topics and groups by the system file's names."""
+"""The harness's Kafka client: it bypasses the proxies, and names topics and groups as the system file does."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 _REQUEST_MS = 15_000
 _T = TypeVar("_T")
 _PATIENCE = 30.0
-"""Seconds until an answer that the broker owes is given up on."""
+"""Seconds to wait for an answer of the broker."""
 
 
 @asynccontextmanager
 async def answering() -> AsyncIterator[None]:
-    """What goes wrong between the harness and the broker, as a StackError: the observer then could not read."""
+    """Turn any failure to reach the broker into a StackError, which an observer records as a failed read."""
     try:
         yield
     except (KafkaError, OSError) as error:  # a TimeoutError is an OSError
@@ -44,8 +44,8 @@ async def answering() -> AsyncIterator[None]:
 class KafkaClient:
     """One run's view of the broker at ``address`` (host:port); implements ``harness.stack.Broker``.
 
-    ``start`` and ``stop`` bracket its life. Offsets are counted as Kafka does: the committed offset is the next
-    one the group would read; a visible end is one past the last record a read_committed reader can see.
+    Use it between ``start`` and ``stop``. Offsets are Kafka's: a committed offset is the next one that the group
+    would read; a visible end is one past the last record that a read_committed reader can see.
     """
 
     def __init__(self, address: str, names: RunNames) -> None:
@@ -63,7 +63,7 @@ class KafkaClient:
         self._begin: Mapping[Named, int] = {}
 
     async def start(self) -> None:
-        """Connect; StackError if the broker does not answer."""
+        """Connect; raises StackError if the broker does not answer."""
         try:
             await self._admin.start()
             await self._producer.start()
@@ -82,20 +82,20 @@ class KafkaClient:
         await self._admin.close()
 
     async def leave_aside(self, topics: Mapping[str, int]) -> Mapping[Named, int]:
-        """What ``topics`` hold now is not the run's: readers begin behind it, and no group is set back before it."""
+        """Exclude the records now in ``topics``: readers start after them, and no group is reset to them."""
         self._begin = await self.ends(topics)
         return self._begin
 
     async def require_topics(self, topics: Mapping[str, int]) -> None:
-        """StackError unless the broker serves each topic, name -> partitions, as it is."""
+        """Raise StackError unless the broker serves each topic with exactly that number of partitions."""
         async with answering(), asyncio.timeout(_PATIENCE):
             if await self._served(topics):
                 return
-        wanted = ", ".join(f"{self._names.topic(name)} ({count})" for name, count in topics.items())
-        raise StackError(f"Kafka at {self._address} does not serve all of these topics (partitions): {wanted}")
+        required = ", ".join(f"{self._names.topic(name)} ({count})" for name, count in topics.items())
+        raise StackError(f"Kafka at {self._address} does not serve all of these topics (partitions): {required}")
 
     async def create_topics(self, topics: Mapping[str, int]) -> None:
-        """Create the run's topics, name -> partitions, and wait until the broker can serve each."""
+        """Create the run's topics (name -> partitions) and wait until the broker serves each."""
         new = [NewTopic(self._names.topic(name), count, 1) for name, count in topics.items()]
         answer = await self._admin.create_topics(new)
         failed = [f"{topic}: {text or code}" for topic, code, text in answer.topic_errors if code]
@@ -112,7 +112,7 @@ class KafkaClient:
         return all(led.get(self._names.topic(name)) == count for name, count in topics.items())
 
     async def committed(self, service: str) -> Mapping[Named, int]:
-        """Committed offsets of a service's group; a partition without one is absent."""
+        """Return the committed offsets of a service's group; a partition without one is absent."""
         group = self._names.group(service)
         offsets = await _coordinated(lambda: self._admin.list_consumer_group_offsets(group))
         return {
@@ -122,33 +122,33 @@ class KafkaClient:
         }
 
     async def owners(self, service: str) -> Mapping[Named, str]:
-        """Which member of a service's group each partition is given to; none while the group is being joined."""
+        """Return the member of a service's group that each partition is assigned to; empty while members join."""
         return await self.assigned(service) or {}
 
     async def assigned(self, service: str) -> Mapping[Named, str] | None:
-        """Which member of a service's group each partition is given to now, by (topic, partition).
+        """Return the member of a service's group that each partition is assigned to now.
 
-        Empty while the group is being joined, or once all members left. None if it cannot be seen what the service is
-        given: the broker knows no group of that name, or one whose clients choose their partitions themselves
-        (though they may commit offsets). StackError if the broker does not answer.
+        Empty while members join or once all have left. None if the broker does not know the assignment: it has no
+        group of that name, or the group's clients choose their partitions themselves (though they may commit offsets).
+        Raises StackError if the broker does not answer.
         """
         group = self._names.group(service)
-        found = await _coordinated(lambda: members(self._admin, group))
-        if found is None:
+        assigned = await _coordinated(lambda: members(self._admin, group))
+        if assigned is None:
             return None
-        named = {tp: self._names.plain(tp.topic) for tp in found}
-        return {(topic, tp.partition): found[tp] for tp, topic in named.items() if topic is not None}
+        named = {tp: self._names.plain(tp.topic) for tp in assigned}
+        return {(topic, tp.partition): assigned[tp] for tp, topic in named.items() if topic is not None}
 
     async def set_offsets(self, service: str, offsets: Mapping[Named, int]) -> None:
-        """Commit offsets for a group without members; FaultError while a member lives."""
+        """Commit offsets for a group without members; raises FaultError while it has any."""
         consumer = await self._consumer(self._names.group(service))
         try:
-            wanted = {
+            new = {
                 TopicPartition(self._names.topic(t), p): max(offset, self._begin.get((t, p), 0))
                 for (t, p), offset in offsets.items()
             }
-            consumer.assign(list(wanted))
-            await consumer.commit(wanted)
+            consumer.assign(list(new))
+            await consumer.commit(new)
         except KafkaError as error:
             message = f"the offsets of {service} cannot be set while its group has members: {error!r}"
             raise FaultError(message) from error
@@ -156,7 +156,7 @@ class KafkaClient:
             await _ended(consumer)
 
     async def publish(self, record: Record, *, headers: Sequence[tuple[str, bytes]] = ()) -> Record:
-        """Publish one record, its own headers first; the answer carries the offset the broker gave."""
+        """Publish one record, with ``headers`` after its own; returns it with the offset that the broker assigned."""
         sent = await self._producer.send_and_wait(
             self._names.topic(record.topic),
             value=record.value,
@@ -167,44 +167,46 @@ class KafkaClient:
         return Record(record.topic, sent.partition, sent.offset, record.key, record.value, record.headers)
 
     async def tail(self, topic: str, count: int) -> Sequence[Record]:
-        """The last ``count`` visible records of a topic, spread over its partitions, newest last."""
+        """Return the last ``count`` visible records of a topic over all its partitions, newest last."""
         (described,) = await self._admin.describe_topics([self._names.topic(topic)])
-        wanted = [TopicPartition(self._names.topic(topic), p["partition"]) for p in described["partitions"]]
+        partitions = [TopicPartition(self._names.topic(topic), p["partition"]) for p in described["partitions"]]
         consumer = await self._consumer(None)
         try:
-            consumer.assign(wanted)
-            ends = await consumer.end_offsets(wanted)
-            first = {tp: self._begin.get((topic, tp.partition), 0) for tp in wanted}
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+            first = {tp: self._begin.get((topic, tp.partition), 0) for tp in partitions}
             reader, back = TopicReader(consumer, self._names), count
             while True:
-                # Not every offset is a visible record: a transaction's marker has one, and so has what was aborted.
-                starts = {tp: max(first[tp], ends[tp] - back) for tp in wanted}
+                # Not every offset is a visible record: transaction markers and aborted records take offsets too.
+                starts = {tp: max(first[tp], ends[tp] - back) for tp in partitions}
                 for tp, start in starts.items():
                     consumer.seek(tp, start)
-                found = [record async for record in reader.until(ends)]
-                if len(found) >= count or starts == first:
+                records = [record async for record in reader.until(ends)]
+                if len(records) >= count or starts == first:
                     break
                 back *= 2
         finally:
             await _ended(consumer)
-        # Records carry no order over partitions but time; offsets from the end are near enough for "the last ones".
-        found.sort(
+        # Across partitions only time orders records; the distance from the end is close enough for "the last".
+        records.sort(
             key=lambda record: record.offset - ends[TopicPartition(self._names.topic(topic), record.partition)]
         )
-        return found[-count:]
+        return records[-count:]
 
     async def ends(self, topics: Mapping[str, int]) -> Mapping[Named, int]:
-        """Visible ends of each partition of ``topics`` (name -> partitions), for a read_committed reader."""
+        """Return the visible end of each partition of ``topics`` (name -> partitions), read_committed."""
         if self._reader is None:
             message = "the Kafka client was not started"
             raise StackError(message)
-        wanted = [TopicPartition(self._names.topic(name), p) for name, count in topics.items() for p in range(count)]
+        partitions = [
+            TopicPartition(self._names.topic(name), p) for name, count in topics.items() for p in range(count)
+        ]
         async with answering(), asyncio.timeout(_PATIENCE):
-            ends = await self._reader.end_offsets(wanted)
+            ends = await self._reader.end_offsets(partitions)
         return {(self._names.plain(tp.topic) or tp.topic, tp.partition): end for tp, end in ends.items()}
 
     async def reader(self, topics: Mapping[str, int]) -> TopicReader:
-        """A reader over all partitions of ``topics`` from their first record of the run on; close it when done."""
+        """Return a reader of all partitions of ``topics``, from the run's first record on; close it when done."""
         consumer = await self._consumer(None)
         begins = {
             TopicPartition(self._names.topic(t), p): self._begin.get((t, p), 0)
@@ -232,7 +234,7 @@ class KafkaClient:
 
 
 class TopicReader:
-    """Reads records in passes; each pass goes on where the one before ended."""
+    """Reads records in passes; each pass continues where the previous one ended."""
 
     def __init__(self, consumer: AIOKafkaConsumer, names: RunNames) -> None:
         self._consumer = consumer
@@ -240,9 +242,10 @@ class TopicReader:
         self._held: list[Record] = []
 
     async def pass_to_end(self) -> list[Record]:
-        """Every record visible when the pass began and not given before; StackError if the broker does not answer.
+        """Return every record that was visible when the pass began and not returned before.
 
-        What a pass had fetched when it was cut short is given by the next one: nothing is passed over.
+        Nothing is skipped: if a pass is cut short, the next one returns what it had fetched. Raises StackError if the
+        broker does not answer.
         """
         async with answering(), asyncio.timeout(_PATIENCE):
             ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
@@ -252,20 +255,20 @@ class TopicReader:
         return held
 
     async def until(self, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Record]:
-        """Records up to ``ends``; positions move past transaction markers, which carry no record."""
+        """Yield the records before ``ends``; positions move past transaction markers, which hold no record."""
         while True:
             positions = {tp: await self._consumer.position(tp) for tp in ends}
             if all(positions[tp] >= end for tp, end in ends.items()):
                 return
             for tp, records in (await self._consumer.getmany(timeout_ms=100)).items():
-                for found in records:
+                for record in records:
                     yield Record(
                         self._names.plain(tp.topic) or tp.topic,
-                        found.partition,
-                        found.offset,
-                        found.key,
-                        found.value,
-                        tuple(found.headers),
+                        record.partition,
+                        record.offset,
+                        record.key,
+                        record.value,
+                        tuple(record.headers),
                     )
 
     async def close(self) -> None:
@@ -274,17 +277,17 @@ class TopicReader:
 
 
 async def _coordinated(ask: Callable[[], Awaitable[_T]]) -> _T:
-    """The answer of a group's coordinator; StackError if it does not answer for a while."""
+    """Return the answer of a group's coordinator; raises StackError if it stays unavailable."""
     async with answering(), asyncio.timeout(_PATIENCE):
         while True:
             try:
                 return await ask()
             except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
-                await asyncio.sleep(0.1)  # the broker has just started, and says so
+                await asyncio.sleep(0.1)  # the broker has only just started
 
 
 async def _ended(consumer: AIOKafkaConsumer) -> None:
-    """Stop a client, which may raise the cancellation of a task of its own that had not begun yet."""
+    """Stop a client. aiokafka may leak the cancellation of a task of its own that had not begun yet."""
     try:
         await consumer.stop()
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""Reads what MONITOR tells: lines such as ``1700000000.1 [0 127.0.0.1:1] "SET" "key" "value"``, of any length."""
+"""Parses MONITOR's output: lines such as ``1700000000.1 [0 127.0.0.1:1] "SET" "key" "value"``, of any length."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 LONGEST: Final = 1024
-"""Bytes of a word that are kept: values may be of hundreds of megabytes, and four times as long when they are told."""
+"""Bytes kept of a word: values may take hundreds of megabytes, and four times as much when MONITOR escapes them."""
 
 MOST: Final = 16
-"""Words of a command that are kept."""
+"""Words kept of a command."""
 
 _CHUNK = 1 << 16
 _OUTSIDE = re.compile(rb'["\n]')
 _INSIDE = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
-"""What belongs to a word; it ends before the quote, or before a backslash whose partner has not come yet."""
+"""The rest of a word; the match ends before the quote, or before a backslash whose partner has not arrived yet."""
 
 
 async def commands(reader: asyncio.StreamReader) -> AsyncIterator[list[str]]:
-    """The words of each line that has any, as they are written there, until the connection ends.
+    """Yield the words of each command, still escaped, until the connection ends.
 
-    A word is cut off after ``LONGEST`` bytes, a command after ``MOST`` words; no more than that is ever held.
+    Cuts a word after ``LONGEST`` bytes and a command after ``MOST`` words, and never holds more than that.
     """
     words: list[bytearray] = []
     dropped = bytearray()
@@ -33,25 +33,25 @@ async def commands(reader: asyncio.StreamReader) -> AsyncIterator[list[str]]:
         text, at = rest + chunk, 0
         while at < len(text):
             if inside:
-                end = _INSIDE.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
+                end = _INSIDE.match(text, at).end()  # type: ignore[union-attr]  # it always matches
                 if word is not dropped:
                     word += text[at : min(end, at + LONGEST - len(word))]
                 at = end
                 if text[at : at + 1] != b'"':
-                    break  # the word goes on in the next chunk
+                    break  # the word continues in the next chunk
                 inside = False
-            elif (found := _OUTSIDE.search(text, at)) is None:
+            elif (match := _OUTSIDE.search(text, at)) is None:
                 at = len(text)
                 break
             else:
-                at = found.start()
-                if found[0] == b'"':
+                at = match.start()
+                if match[0] == b'"':
                     inside, word = True, bytearray() if len(words) < MOST else dropped
                     if word is not dropped:
                         words.append(word)
                 else:
                     if words:
-                        yield [one.decode(errors="replace") for one in words]
+                        yield [raw.decode(errors="replace") for raw in words]
                     words = []
             at += 1
         rest = text[at:]

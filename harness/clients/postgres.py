@@ -1,4 +1,4 @@
-"""Reads rows out of a Postgres, in one read-only transaction; makes and drops databases there. Nothing here awaits."""
+"""Synchronous Postgres client: reads rows in one read-only transaction, and executes single statements."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from harness.errors import StackError
 Row = dict[str, object]
 
 _TIMEOUT = 10
-"""Seconds that a connection, or each answer on it, may take."""
+"""Seconds to wait for a connection, and for each answer on it."""
 
 _CANCEL_TIMEOUT = 1.0
-"""Seconds that are given to a query's cancellation: the server would go on with it, though nobody listens."""
+"""Seconds to wait for a query's cancellation, without which the server would keep running it."""
 
 
 def rows(url: str, query: str, at_once: int) -> Generator[Row, None, None]:
-    """Every row, as column -> value, ``at_once`` fetched at a time. StackError if they cannot be read.
+    """Yield every row as column -> value, all from one snapshot, fetching ``at_once`` at a time.
 
-    Every row is of one moment. The query goes out as it is, so a ``%`` in it stands for itself.
+    The query is sent verbatim, so a ``%`` stands for itself. Raises StackError if the rows cannot be read.
     """
     with _connected(url) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -40,14 +40,14 @@ def rows(url: str, query: str, at_once: int) -> Generator[Row, None, None]:
 
 
 def execute(url: str, statement: str) -> None:
-    """Execute a statement outside any transaction. StackError if it fails."""
+    """Execute a statement outside any transaction; raises StackError if it fails."""
     with _connected(url) as connection:
         connection.autocommit = True
         connection.execute(statement.encode())
 
 
 class _Connection(psycopg.Connection[Any]):
-    """One whose waits end; then it is closed, and its query cancelled."""
+    """A connection whose waits time out, which then cancels its query and closes."""
 
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ANN401 - psycopg's
         try:
@@ -74,30 +74,33 @@ def _connected(url: str) -> Iterator[_Connection]:
 
 
 def _place(url: str) -> str:
-    """Host, port and database: what may be said of a URL. StackError if a piece of its password may be in them."""
+    """Return HOST:PORT/NAME, the parts of a URL that a message may show.
+
+    Raises StackError if a part of the password may have ended up in them.
+    """
     try:
-        known = {"port": "5432", **conninfo_to_dict(url)}
-    except psycopg.ProgrammingError:  # its words repeat the URL
-        known = {"port": ""}
-    host, port, name = (str(known.get(part, "")) for part in ("host", "port", "dbname"))
+        parts = {"port": "5432", **conninfo_to_dict(url)}
+    except psycopg.ProgrammingError:  # its message repeats the URL
+        parts = {"port": ""}
+    host, port, name = (str(parts.get(part, "")) for part in ("host", "port", "dbname"))
     if "@" in host + name or not port.replace(",", "").isdigit():
         raise StackError(
-            "the URL of a Postgres cannot be read; known is postgresql://USER:PASSWORD@HOST:PORT/NAME, in which "
-            "special characters are percent-encoded"
+            "the URL of a Postgres cannot be parsed; write postgresql://USER:PASSWORD@HOST:PORT/NAME, with "
+            "special characters percent-encoded"
         )
     return f"{host}:{port}/{name}"
 
 
 def _told(error: Exception) -> str:
-    """What the server says, or else the client, in one line."""
+    """Return the server's message, else the client's, on one line."""
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
-        said = (error.diag.message_primary, error.diag.message_detail, error.diag.message_hint)
-        return "; ".join(part for part in said if part)
+        parts = (error.diag.message_primary, error.diag.message_detail, error.diag.message_hint)
+        return "; ".join(part for part in parts if part)
     return " ".join(str(error).split())
 
 
 def _lenient(of: type[Loader]) -> type[Loader]:
-    """Times with a zone are in UTC; what Python has no value for, as infinity, is given as Postgres writes it."""
+    """Wrap a loader: times with a zone become UTC, and values that Python lacks (infinity) stay Postgres's text."""
 
     class Lenient(Loader):
         def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
@@ -106,16 +109,16 @@ def _lenient(of: type[Loader]) -> type[Loader]:
 
         def load(self, data: Buffer) -> object:
             try:
-                found = self._strict.load(data)
+                value = self._strict.load(data)
             except (psycopg.DataError, NotImplementedError):
                 return bytes(data).decode()
-            return found.astimezone(UTC) if isinstance(found, datetime) and found.tzinfo is not None else found
+            return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo is not None else value
 
     return Lenient
 
 
 _LOADERS: Mapping[str, type[Loader]] = {
-    "json": TextLoader,  # a digest may be over it, and read into objects and written again it is another text
+    "json": TextLoader,  # a digest may cover the text, which parsing and serializing would change
     "jsonb": TextLoader,
     "date": _lenient(DateLoader),
     "interval": _lenient(IntervalLoader),

@@ -1,4 +1,4 @@
-"""The harness's own requests through a proxy, each look on a connection of its own; never raising."""
+"""The harness's own requests through a proxy, each on its own connection; they report failures and never raise."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     Connected = Callable[[int], None]
 
 _API_VERSIONS = struct.pack(">hhih", 18, 0, 1, -1)
-"""A whole request: API key 18 version 0, correlation id 1, no client id."""
+"""An ApiVersions request: API key 18, version 0, correlation id 1, no client id."""
 
 _STARTUP = b"\0\3\0\0user\0oneffect\0database\0postgres\0\0"
-"""Version 3.0 of Postgres's protocol, and who asks for which database."""
+"""Postgres's startup message, protocol version 3.0, with user and database."""
 
 LOGIN = "write its password as requirepass under its config, or under logins in the addresses file"
 """What to do about a Redis that asks for a password."""
@@ -32,13 +32,13 @@ _SUCCESS = 2
 """The first digit of an HTTP status."""
 
 _LINGER = 5.0
-"""Seconds that a port stays known as the harness's own: the proxy may close its side of a connection later."""
+"""Seconds that a port still counts as the harness's own: the proxy may close its side of a connection later."""
 
 
 class Prober:
-    """Asks one address. ``own`` are the local ports of its requests, for the traffic to leave out.
+    """Probes one address; ``own`` has the local ports of its requests, which do not count as the service's traffic.
 
-    ``path`` is what HTTP is asked for, ``login`` how Redis is logged in at.
+    ``path`` is the HTTP path to GET, ``login`` the login at a Redis.
     """
 
     def __init__(self, address: str, kind: str, path: str = "/", *, login: Login | None = None) -> None:
@@ -48,17 +48,17 @@ class Prober:
         self._path = path
         self._ports: dict[int, float] = {}
         self.used: set[int] = set()
-        """Local ports of all its requests that nobody has ticked off yet."""
+        """Local ports of its requests; whoever accounts for a port discards it."""
 
     @property
     def own(self) -> frozenset[int]:
-        """Local ports of requests under way or just over."""
+        """Local ports of requests in progress or just ended."""
         now = time.monotonic()
         self._ports = {port: until for port, until in self._ports.items() if until > now}
         return frozenset(self._ports)
 
     async def probe(self, timeout: float, size: int = 0) -> Probe:
-        """Ask until answers of ``size`` bytes came, at least once; ``answered`` if all of it came in time."""
+        """Send requests, at least one, until ``size`` bytes of answers arrived; ``answered`` if they did in time."""
         begun = time.monotonic()
 
         def connected(port: int) -> None:
@@ -76,7 +76,7 @@ class Prober:
         return Probe(not error, time.monotonic() - begun, error)
 
     async def answers(self, timeout: float) -> bool:
-        """Whether it is there."""
+        """Whether the target answers."""
         return (await self.probe(timeout)).answered
 
     async def _http(self, size: int, connected: Connected) -> None:
@@ -86,7 +86,7 @@ class Prober:
         request = f"GET {self._path} HTTP/1.1\r\nHost: {self._address}\r\nUser-Agent: oneffect\r\n\r\n".encode()
         received = 0
         while received < size:
-            # One connection for as many answers as the server gives on it: a throttle is each connection's own.
+            # Reuse a connection for as long as the server allows: a throttle applies to each connection separately.
             async with dial(self._address, connected) as (reader, writer):
                 writer.write(request)
                 while received < size and (answer := await reader.read(1 << 16)):
@@ -98,12 +98,12 @@ class Prober:
             if self._login is not None:
                 writer.write(self._login.request())
                 if (head := await reader.readline()) != b"+OK\r\n":
-                    raise ConnectionError(f"AUTH was answered {head[:100]!r}")
+                    raise ConnectionError(f"the answer to AUTH was {head[:100]!r}")
             word = b"x" * max(size, 1)
             writer.write(b"*2\r\n$4\r\nPING\r\n$%d\r\n%b\r\n" % (len(word), word))
             if (head := await reader.readline()) != b"$%d\r\n" % len(word):
-                how = f"; {LOGIN}" if head.startswith(b"-NOAUTH") else ""
-                raise ConnectionError(f"PING was answered {head[:60]!r}{how}")
+                hint = f"; {LOGIN}" if head.startswith(b"-NOAUTH") else ""
+                raise ConnectionError(f"the answer to PING was {head[:60]!r}{hint}")
             await reader.readexactly(len(word) + 2)
 
     async def _kafka(self, size: int, connected: Connected) -> None:
@@ -114,7 +114,7 @@ class Prober:
                 (length,) = struct.unpack(">i", await reader.readexactly(4))
                 _, error = struct.unpack_from(">ih", await reader.readexactly(length))
                 if error:
-                    message = f"ApiVersions was answered with error {error}"
+                    message = f"the answer to ApiVersions was error {error}"
                     raise ConnectionError(message)
                 received += length
 
@@ -129,11 +129,11 @@ class Prober:
 
 
 async def readiness(address: str, path: str, timeout: float) -> Probe:
-    """One look at a service; only 2xx is an answer."""
+    """Ask a service once whether it is ready; only 2xx counts as an answer."""
     begun = time.monotonic()
     try:
         reply = await exchange(address, "GET", path, timeout=timeout)
-        error = "" if reply.status // 100 == _SUCCESS else f"GET {path} was answered with {reply.status}"
+        error = "" if reply.status // 100 == _SUCCESS else f"the answer to GET {path} was {reply.status}"
     except TimeoutError:
         error = f"no answer within {timeout:g} s"
     except (OSError, EOFError, ValueError) as problem:
@@ -142,7 +142,7 @@ async def readiness(address: str, path: str, timeout: float) -> Probe:
 
 
 def prober_of(system: System, target: str, address: str) -> Prober:
-    """Asks at ``address`` as a dependency or a service of the system is asked."""
+    """Return a prober for ``address`` that speaks the protocol of the dependency or service ``target``."""
     if target in system.services:
         return Prober(address, "http", system.services[target].ready)
     kind = system.kind(target)
@@ -150,11 +150,11 @@ def prober_of(system: System, target: str, address: str) -> Prober:
 
 
 async def _until_ready(reader: asyncio.StreamReader) -> None:
-    """Read Postgres's messages up to ReadyForQuery; ConnectionError if it says an error before."""
+    """Read Postgres's messages up to ReadyForQuery; raises ConnectionError on an error message."""
     kind = b""
     while kind != b"Z":
         kind, length = struct.unpack(">ci", await reader.readexactly(5))
         body = await reader.readexactly(length - 4)
         if kind == b"E":
-            message = f"it answered {body[:200]!r}"
+            message = f"Postgres answered with the error {body[:200]!r}"
             raise ConnectionError(message)

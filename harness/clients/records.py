@@ -1,7 +1,7 @@
-"""Records whose headers have any name: aiokafka's decoder takes UTF-8 alone, and a batch with another name is none to it.
+"""Reads records whose header names are not UTF-8: aiokafka's decoder rejects a whole batch for one such name.
 
-The consumer would fetch that batch again for ever, and what lies behind it would never be seen. A batch is decoded as
-aiokafka does for as long as it can; only what is left of one that it cannot decode goes the slow way.
+The consumer would then fetch that batch again for ever and never see what follows it. Here aiokafka decodes a batch as
+far as it can, and a slower decoder takes only the rest.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class _AnyText(bytearray):
-    """Bytes whose slices decode whatever they hold; what is no text becomes U+FFFD."""
+    """Bytes whose slices always decode: invalid UTF-8 becomes U+FFFD."""
 
     def __getitem__(self, at: Any) -> Any:  # noqa: ANN401 - an index or a slice
-        found = super().__getitem__(at)
-        return _AnyText(found) if isinstance(at, slice) else found
+        item = super().__getitem__(at)
+        return _AnyText(item) if isinstance(at, slice) else item
 
     def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
         return super().decode(encoding, errors)
@@ -40,9 +40,9 @@ class _Lenient(_DefaultRecordBatchPy):  # type: ignore[misc]  # aiokafka ships n
 
 
 class _Batch:
-    """A batch of aiokafka's own; its iteration goes on where that one cannot decode."""
+    """Wraps aiokafka's batch; iteration continues where that one fails to decode."""
 
-    def __init__(self, batch: Any, raw: memoryview) -> None:  # noqa: ANN401 - of C or of Python
+    def __init__(self, batch: Any, raw: memoryview) -> None:  # noqa: ANN401 - aiokafka's, in C or in Python
         self._batch = batch
         self._raw = raw
 
@@ -58,7 +58,7 @@ class _Batch:
             for record in self._batch:
                 given += 1
                 yield record
-        except (UnicodeDecodeError, CorruptRecordException):  # the second is how the one of Python says it
+        except (UnicodeDecodeError, CorruptRecordException):  # the second from the batch in Python
             yield from islice(_Lenient(self._raw), given, None)
 
 
@@ -68,13 +68,13 @@ class _Records(_MemoryRecordsPy):  # type: ignore[misc]  # aiokafka ships no typ
     def next_batch(self) -> Any:  # noqa: ANN401 - one of two kinds of batches, or None
         raw = self._next_slice
         batch = super().next_batch()
-        # Older formats have no headers.
+        # Only this format has headers.
         return _Batch(batch, raw) if isinstance(batch, DefaultRecordBatch) else batch
 
 
 def read_any_header(consumer: AIOKafkaConsumer) -> None:
-    """Have this one consumer, started and not yet assigned anything, read so; no other one in the process is touched."""
-    fetcher = consumer._fetcher  # noqa: SLF001 - it has no public place for a decoder
+    """Have one consumer accept any header name; it must be started and not yet assigned. Others are not affected."""
+    fetcher = consumer._fetcher  # noqa: SLF001 - there is no public hook for a decoder
     own = type(fetcher)._proc_fetch_request  # noqa: SLF001 - the same
     function = FunctionType(own.__code__, own.__globals__ | {"MemoryRecords": _Records}, closure=own.__closure__)
     fetcher._proc_fetch_request = MethodType(function, fetcher)  # noqa: SLF001 - the same

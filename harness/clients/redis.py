@@ -1,4 +1,4 @@
-"""The harness's own Redis client, past the proxies."""
+"""The harness's Redis client, which bypasses the proxies."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from harness.stack import Fields
 
 _TIMEOUT = 10.0
-"""Seconds that one answer may take."""
+"""Seconds to wait for one answer."""
 
 _AGAIN = 0.05
-"""Seconds until a monitor that lost its server tries again."""
+"""Seconds until a monitor that lost its server reconnects."""
 
 _OPTIONS_FROM = {"SET": 3, "EXPIRE": 3, "PEXPIRE": 3}
-"""Command -> the place of its first option."""
+"""Command -> index of its first option."""
 
 _WITH_VALUE = frozenset({"EX", "PX", "EXAT", "PXAT", "IFEQ", "IFNE", "IFDEQ", "IFDNE"})
 _CONDITIONS = frozenset({"NX", "XX", "GT", "LT", "IFEQ", "IFNE", "IFDEQ", "IFDNE"})
@@ -38,7 +38,10 @@ _T = TypeVar("_T")
 
 
 class RedisClient:
-    """The store at ``address`` (host:port); implements ``harness.stack.Redis``. StackError if it does not answer."""
+    """The store at ``address`` (host:port); implements ``harness.stack.Redis``.
+
+    Raises StackError if the store does not answer.
+    """
 
     def __init__(self, address: str, login: Login | None = None) -> None:
         self._address = address
@@ -47,7 +50,7 @@ class RedisClient:
 
     def _connect(self) -> Redis:
         host, _, port = self._address.rpartition(":")
-        # Once more, since a pooled connection does not survive the server; both questions may be asked twice.
+        # One retry, because pooled connections do not survive a restart of the server; both queries may run twice.
         return Redis(
             host=host,
             port=int(port),
@@ -59,12 +62,12 @@ class RedisClient:
         )
 
     async def size(self) -> int:
-        """DBSIZE."""
+        """Return DBSIZE."""
         size: int = await self._answer(self._client.dbsize())
         return size
 
     async def info(self, section: str) -> Fields:
-        """INFO of a section."""
+        """Return one section of INFO."""
         info: Fields = await self._answer(self._client.info(section))
         return info
 
@@ -75,17 +78,17 @@ class RedisClient:
             raise StackError(f"Redis at {self._address} does not answer: {error!r}") from error
 
     async def monitor(self) -> AsyncIterator[tuple[float, str, str]]:
-        """(seconds by the monotonic clock when it was received, command, first key) of each command, for ever.
+        """Yield (monotonic seconds when received, command, first key) of each command, for ever.
 
-        A command that depends on what is there has its condition: ``SET NX``. Goes on after the server comes back; what
-        it was asked meanwhile is not seen.
+        A conditional command includes its condition: ``SET NX``. Reconnects when the server comes back; commands that
+        it received meanwhile are missed.
         """
         while True:
             with suppress(OSError, EOFError, TimeoutError):
                 async with dial(self._address) as (reader, writer):
                     writer.write(self._login.request() if self._login is not None else b"")
                     writer.write(b"MONITOR\r\n")
-                    # A server without work says nothing: silence is no error here.
+                    # No timeout: an idle server sends nothing.
                     async for words in commands(reader):
                         yield _told(words)
             await asyncio.sleep(_AGAIN)
@@ -96,16 +99,16 @@ class RedisClient:
 
 
 def _told(words: list[str]) -> tuple[float, str, str]:
-    """What is told of a command, just now received. Scripts have their first key after text and number of keys."""
+    """Summarize a command just received. A script's first key follows its text and the number of keys."""
     place = 3 if words[0].upper() in {"EVAL", "EVALSHA"} else 1
     return time.monotonic(), " ".join([words[0], *_conditions(words)]), words[place] if len(words) > place else ""
 
 
 def _conditions(words: list[str]) -> list[str]:
-    """The options that make a command do nothing, depending on what is there; what another option says is none."""
-    found, at = [], _OPTIONS_FROM.get(words[0].upper(), len(words))
+    """Return a command's conditions (``NX``, ``GT``), skipping the values of other options."""
+    conditions, at = [], _OPTIONS_FROM.get(words[0].upper(), len(words))
     while at < len(words):
         option = words[at].upper()
-        found += [option] if option in _CONDITIONS else []
+        conditions += [option] if option in _CONDITIONS else []
         at += 2 if option in _WITH_VALUE else 1
-    return found
+    return conditions

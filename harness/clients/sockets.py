@@ -1,7 +1,7 @@
-"""TCP_INFO of loopback sockets, asked of the kernel over netlink (sock_diag(7)); no root, about a millisecond.
+"""TCP_INFO of loopback sockets, from the kernel over netlink (sock_diag(7)); needs no root and about a millisecond.
 
-The layouts are those of linux/inet_diag.h and linux/tcp.h. pyroute2 knows them too, but its import alone takes
-longer than a look may.
+The layouts are those of linux/inet_diag.h and linux/tcp.h. pyroute2 has them too, but importing it alone takes longer
+than one query may.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BYTES_AT: Final = 120  # offsetof(struct tcp_info, tcpi_bytes_acked); tcpi_byte
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One established connection as the listening side sees it."""
+    """One established connection, from the listening side."""
 
     local: IPv4Address | IPv6Address
     """The address that the client connected to."""
@@ -43,15 +43,18 @@ class Connection:
     sent: int
     """Bytes that the client acknowledged."""
     unanswered: float | None
-    """Seconds since the client last sent data, if nothing was sent to it since; None if something was."""
+    """Seconds since the client last sent data; None if something was sent to it since."""
 
 
 def connections(port: int, at: IPv4Address | IPv6Address | None) -> list[Connection]:
-    """Established connections to ``port`` at an address; None: at any. OSError if the kernel refuses to say."""
-    # What listens on all addresses may take IPv4 as IPv6.
+    """Return the established connections to ``port`` at an address; None means any address.
+
+    Raises OSError if the kernel refuses.
+    """
+    # A server that listens on all addresses may see IPv4 clients as IPv6.
     families = [socket.AF_INET] if at is not None and at.version == _IPV4 else _FAMILIES
-    found = [one for family in families for one in _dump(family, port)]
-    return [one for one in found if at is None or one.local == at]
+    established = [connection for family in families for connection in _dump(family, port)]
+    return [connection for connection in established if at is None or connection.local == at]
 
 
 def _dump(family: int, port: int) -> Iterator[Connection]:
@@ -69,7 +72,7 @@ def _dump(family: int, port: int) -> Iterator[Connection]:
 
 
 def _request(family: int, port: int) -> bytes:
-    # Byte code: local port >= port and <= port; a jump past its end by 4 rejects.
+    # Byte code: local port >= port and <= port; a jump to 4 bytes past its end rejects.
     ports = struct.pack("=BBHBBHBBHBBH", 2, 8, 20, 0, 0, port, 3, 8, 12, 0, 0, port)
     code = struct.pack("=HH", 4 + len(ports), 1) + ports
     body = _REQUEST.pack(family, socket.IPPROTO_TCP, 1 << (_INFO - 1), _ESTABLISHED) + code

@@ -1,4 +1,4 @@
-"""Reads effects out of a service's database, past the proxies and without touching it; makes and drops databases."""
+"""Reads effects from a service's database, read-only and bypassing the proxies; creates and drops databases."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ _SQLITE = "sqlite:///"
 _POSTGRES = "postgresql://"
 
 _AT_ONCE = 1000
-"""Rows that are held at once: a long run has very many."""
+"""Rows held in memory at once: a long run has very many."""
 
 
 Row = dict[str, object]
 """Column -> value."""
 
 Take = Callable[[list[Row]], None]
-"""Is given some of the rows, beside the event loop."""
+"""Receives some of the rows, in a thread beside the event loop."""
 
 
 async def each(url: str, query: str, take: Take) -> None:
-    """Give ``take`` every row of ``query`` at ``url`` (``sqlite:////file``, ``postgresql://…``), as column -> value.
+    """Pass every row of ``query`` at ``url`` (``sqlite:////file``, ``postgresql://…``) to ``take``.
 
-    StackError if it cannot be read. Opened read-only for each look: an observer never holds a lock the system meets.
+    Each call opens the database read-only, so an observer never holds a lock that the system could run into. Raises
+    StackError if it cannot be read.
     """
     abandoned = threading.Event()
     try:
@@ -39,30 +40,30 @@ async def each(url: str, query: str, take: Take) -> None:
 
 
 async def rows(url: str, query: str) -> list[Row]:
-    """Every row of a query whose answer is small."""
-    found: list[Row] = []
-    await each(url, query, found.extend)
-    return found
+    """Return every row of a query with a small result."""
+    result: list[Row] = []
+    await each(url, query, result.extend)
+    return result
 
 
 async def create(server: str, database: str) -> None:
-    """Make an empty database; ``server`` is a URL of another one there. StackError if it cannot be made."""
+    """Create an empty database; ``server`` is the URL of another one on that server. Raises StackError."""
     from harness.clients import postgres
 
     await asyncio.to_thread(postgres.execute, server, f'CREATE DATABASE "{database}"')
 
 
 async def drop(server: str, database: str) -> None:
-    """Drop a database if it is there, whoever is connected to it; StackError if it cannot be dropped."""
+    """Drop a database if it exists, even while clients are connected to it. Raises StackError."""
     from harness.clients import postgres
 
     await asyncio.to_thread(postgres.execute, server, f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
 
 
 def _give(url: str, query: str, take: Take, abandoned: threading.Event) -> None:
-    with closing(_rows(url, query)) as found:
-        while not abandoned.is_set() and (some := list(islice(found, _AT_ONCE))):
-            take(some)
+    with closing(_rows(url, query)) as remaining:
+        while not abandoned.is_set() and (batch := list(islice(remaining, _AT_ONCE))):
+            take(batch)
 
 
 def _rows(url: str, query: str) -> Generator[Row, None, None]:
@@ -73,7 +74,7 @@ def _rows(url: str, query: str) -> Generator[Row, None, None]:
 
         return postgres.rows(url, query, _AT_ONCE)
     kind = url.partition(":")[0]
-    message = f"effects.sql.url: {kind} cannot be read; known are sqlite:///FILE and postgresql://USER@HOST:PORT/NAME"
+    message = f"effects.sql.url: {kind} is not supported; use sqlite:///FILE or postgresql://USER@HOST:PORT/NAME"
     raise StackError(message)
 
 
@@ -84,5 +85,5 @@ def _sqlite(path: Path, query: str) -> Generator[Row, None, None]:
             for row in connection.execute(query):
                 yield dict(row)
     except sqlite3.Error as error:
-        message = f"effects cannot be read from {path.name} of {path.parent.name}: {error}"
+        message = f"cannot read effects from {path.parent.name}/{path.name}: {error}"
         raise StackError(message) from error

@@ -1,6 +1,6 @@
-"""Toxiproxy's HTTP API: proxies and toxics of one server, with a bound on every request.
+"""Toxiproxy's HTTP API: one server's proxies and toxics, with a timeout on every request.
 
-Its names and units: https://github.com/Shopify/toxiproxy, README, "HTTP API".
+For names and units see https://github.com/Shopify/toxiproxy, README, "HTTP API".
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TIMEOUT = 10.0
-"""Seconds: long enough for a busy machine. The API can hang on a proxy whose peer does not read; healing must then go
-another way."""
+"""Seconds, long enough for a busy machine. The API can hang on a proxy whose peer does not read; healing must then
+find another way."""
 
 
 class ToxiproxyClient:
-    """The API at ``address`` (host:port). Each method raises FaultError, OSError or TimeoutError."""
+    """The API at ``address`` (host:port). Every method may raise FaultError, OSError or TimeoutError."""
 
     def __init__(self, address: str, timeout: float = TIMEOUT) -> None:
         self._address = address
         self._timeout = timeout
 
     async def version(self) -> str:
-        """``"2.12.0"``."""
+        """Return the server's version, ``"2.12.0"``."""
         return str((await self._ask("GET", "/version"))["version"])
 
     async def proxies(self) -> Mapping[str, Any]:
-        """Every proxy by its name: listen, upstream, enabled, toxics."""
-        found: Mapping[str, Any] = await self._ask("GET", "/proxies")
-        return found
+        """Return every proxy by name: listen, upstream, enabled, toxics."""
+        proxies: Mapping[str, Any] = await self._ask("GET", "/proxies")
+        return proxies
 
     async def enable(self, proxy: str, *, enabled: bool) -> None:
-        """Take a proxy off (its connections end, its port refuses) or put it back on."""
+        """Enable a proxy, or disable it: its connections end and its port refuses new ones."""
         await self._ask("PATCH", f"/proxies/{_path(proxy)}", {"enabled": enabled})
 
     async def add(self, proxy: str, toxic: Mapping[str, object]) -> None:
@@ -46,12 +46,12 @@ class ToxiproxyClient:
         await self._ask("POST", f"/proxies/{_path(proxy)}/toxics", toxic)
 
     async def remove(self, proxy: str, name: str) -> None:
-        """Remove a toxic by its name; none of that name is as good."""
+        """Remove a toxic by name; does nothing if there is none."""
         await self._ask("DELETE", f"/proxies/{_path(proxy)}/toxics/{_path(name)}", allowed=404)
 
     async def _ask(
         self, method: str, path: str, body: Mapping[str, object] | None = None, *, allowed: int | None = None
-    ) -> Any:  # noqa: ANN401 - JSON of the API's own
+    ) -> Any:  # noqa: ANN401 - the API's JSON
         encoded = orjson.dumps(body) if body is not None else None
         reply = await exchange(self._address, method, path, body=encoded, timeout=self._timeout)
         if reply.status >= 400 and reply.status != allowed:  # noqa: PLR2004 - HTTP's own border

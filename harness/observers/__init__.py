@@ -1,1 +1,1 @@
-"""What the harness looks at past the proxies, one kind of look a file."""
+"""What the harness observes, bypassing the proxies: one observer per file."""

@@ -1,4 +1,4 @@
-"""One pass of an observer: its rows are recorded between the pass's invoke and its ok."""
+"""The protocol of observers, and one pass of an observer: its rows are recorded between ``invoke`` and ``ok``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.stack import Fields, Record
 
 
 def seen_at(op: str, record: Record) -> dict[str, object]:
-    """The fields of a record of a topic that was seen: what it is, and where it lies."""
+    """Return the fields that say what was seen on a topic, and at which offset."""
     return {
         "op": op,
         "phase": "seen",
@@ -21,21 +21,21 @@ def seen_at(op: str, record: Record) -> dict[str, object]:
 
 
 class Observer(Protocol):
-    """Looks at one kind of thing past the proxies."""
+    """Observes one kind of thing, bypassing the proxies."""
 
     what: str
     """``read.what``: topics, effects, blobs, offsets or dead_letters."""
 
     def read(self, *, final: bool) -> AsyncIterator[Fields]:
-        """One pass: records without ``t`` and ``read``; each has ``op`` and ``phase``.
+        """Yield the history records of one pass, each with ``op`` and ``phase`` but without ``t`` and ``read``.
 
-        An interim pass gives what was not given before; the final one gives everything that judges anew.
+        An interim pass yields what is new. The final pass yields again everything that the verdict rests on.
         """
         ...
 
 
 async def observe(observer: Observer, recorder: Recorder, *, final: bool = False) -> bool:
-    """Record one pass; False if it failed, which is recorded and never raised: the checkers draw the conclusion."""
+    """Record one pass. A failure is recorded, not raised, and returns False: the checkers draw the conclusion."""
     with recorder.operation("read", f"observer:{observer.what}", what=observer.what, final=final) as reading:
         begun = recorder.now()
         try:
@@ -44,7 +44,7 @@ async def observe(observer: Observer, recorder: Recorder, *, final: bool = False
                 op, phase = str(fields.pop("op")), str(fields.pop("phase"))
                 t_begin = fields.pop("t_begin", begun)
                 recorder.record(op, phase, f"observer:{observer.what}", read=reading.index, t_begin=t_begin, **fields)
-        except Exception as error:  # noqa: BLE001 - whatever it was, this pass could not read, and the run goes on
+        except Exception as error:  # noqa: BLE001 - whatever failed, this pass could not read, and the run goes on
             reading.fail(what=observer.what, final=final, error=f"{type(error).__name__}: {error}")
             return False
         reading.ok(what=observer.what, final=final)

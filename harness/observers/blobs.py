@@ -1,4 +1,4 @@
-"""Reads raw blobs past the proxies: after the answer, after the event that names them, and at the end."""
+"""Reads raw blobs, bypassing the proxies: after the upload's answer, after the event naming them, and at the end."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from harness.observers.disk_map import DiskMap
 from harness.stack import Fields
 
 _TOGETHER = 8
-"""Reads under way at once."""
+"""Concurrent reads."""
 
 
 class Get(Protocol):
-    """Reads one blob by address."""
+    """Reads one blob at a URL."""
 
     async def blob(self, url: str) -> Blob:
-        """Never raises for what the server does."""
+        """Read a blob; never raises for what the server does."""
         ...
 
 
 class Blobs:
-    """Blobs that were named so far; an interim pass reads those asked for since, the final one reads all."""
+    """The blobs named so far. An interim pass reads those asked for since the last one, the final pass all of them."""
 
     what = "blobs"
 
@@ -33,29 +33,29 @@ class Blobs:
         self._url = url
         self._now = now
         self._named = DiskMap()
-        """Each with its SHA-256, where it is known."""
+        """Storage id -> SHA-256, where known."""
         self._asked: list[tuple[str, str]] = []
 
     def ask(self, storage_id: str, why: str, sha256: str | None = None) -> None:
-        """Have a blob read in the next pass; ``sha256`` is what an acknowledged upload says it is."""
+        """Have a blob read in the next pass; ``sha256`` is that of the acknowledged upload."""
         self._named.keep(storage_id, bytes.fromhex(sha256) if sha256 else None)
         self._asked.append((storage_id, why))
 
     @property
     def asked(self) -> bool:
-        """Whether the next pass has something to read."""
+        """Whether the next pass has anything to read."""
         return bool(self._asked)
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
-        """Read what was asked for, some at once."""
+        """Read the blobs that were asked for, or all of them if ``final``."""
         asked, self._asked = self._asked, []
-        wanted = ((storage_id, "final") for storage_id in self._named) if final else iter(asked)
-        while together := list(islice(wanted, _TOGETHER)):
-            for fields in await asyncio.gather(*(self._one(*one) for one in together)):
+        due = ((storage_id, "final") for storage_id in self._named) if final else iter(asked)
+        while together := list(islice(due, _TOGETHER)):
+            for fields in await asyncio.gather(*(self._one(*request) for request in together)):
                 yield fields
 
     def close(self) -> None:
-        """Forget them."""
+        """Delete the temporary file."""
         self._named.close()
 
     async def _one(self, storage_id: str, why: str) -> Fields:

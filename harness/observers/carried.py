@@ -1,4 +1,4 @@
-"""What events carry, so that an effect's name can be told from one that could be computed from its event."""
+"""The values that events carry, to tell whether an effect's name could have been computed from its event."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from harness.observers.identity import identity
 from harness.stack import Record
 
 SAMPLE: Final = 300
-"""Events of each type whose contents are kept: how a service names its effects shows in a few."""
+"""Events of each type whose values are kept: a few show how a service names its effects."""
 
 _MOST: Final = 200
-"""Values kept of one event."""
+"""Values kept per event."""
 
 
 class Carried:
@@ -25,32 +25,32 @@ class Carried:
         self._count: Counter[str] = Counter()
 
     def note(self, event_id: str, event_type: str, record: Record, value: object) -> None:
-        """Keep what an event carries, if there is room for one of its type."""
+        """Keep an event's values unless the sample of its type is full."""
         if self._count[event_type] < SAMPLE and event_id not in self._pointers:
             self._count[event_type] += 1
             self._pointers[event_id] = pointers(record, value)
 
     def template(self, event_id: str, name: str) -> str | None:
-        """``name`` with each value that its event carries as ``{/pointer}``; None if that event is not in the sample.
+        """Replace each value of the event in ``name`` by its ``{/pointer}``; None if the event is not in the sample.
 
-        An event carries ``/data/order`` 17: ``order-17`` becomes ``order-{/data/order}``.
+        If ``/data/order`` is 17, ``order-17`` becomes ``order-{/data/order}``.
         """
-        if (known := self._pointers.get(event_id)) is None:
+        if (by_value := self._pointers.get(event_id)) is None:
             return None
-        if (whole := known.get(identity(name))) is not None:
+        if (whole := by_value.get(identity(name))) is not None:
             return f"{{{whole}}}"
-        longest_first = sorted(known, key=len, reverse=True)
+        longest_first = sorted(by_value, key=len, reverse=True)
         pattern = rf"(?<![^\W_])(?:{'|'.join(map(re.escape, longest_first))})(?![^\W_])"
-        return re.sub(pattern, lambda found: f"{{{known[found[0]]}}}", name) if known else name
+        return re.sub(pattern, lambda match: f"{{{by_value[match[0]]}}}", name) if by_value else name
 
 
 def pointers(record: Record, value: object) -> dict[str, str]:
-    """Text of each value in a record -> where it stands: a JSON pointer, ``key`` or ``header NAME``."""
-    found: dict[str, str] = {}
+    """Return value, as text -> its location in the record: a JSON pointer, ``key`` or ``header NAME``."""
+    by_value: dict[str, str] = {}
     for where, text in _values(record, value):
-        if text and len(found) < _MOST:
-            found.setdefault(identity(text), where)
-    return found
+        if text and len(by_value) < _MOST:
+            by_value.setdefault(identity(text), where)
+    return by_value
 
 
 def _values(record: Record, value: object) -> Iterator[tuple[str, str]]:
@@ -61,10 +61,10 @@ def _values(record: Record, value: object) -> Iterator[tuple[str, str]]:
             yield f"header {name}", header.decode("utf-8", "replace")
     waiting: list[tuple[str, object]] = [("", value)]
     while waiting:
-        where, one = waiting.pop()
-        if isinstance(one, Mapping):
-            waiting += [(f"{where}/{name}", inner) for name, inner in one.items()]
-        elif isinstance(one, list):
-            waiting += [(f"{where}/{n}", inner) for n, inner in enumerate(one[:_MOST])]
-        elif isinstance(one, str | int | float) and not isinstance(one, bool):
-            yield where, str(one)
+        where, node = waiting.pop()
+        if isinstance(node, Mapping):
+            waiting += [(f"{where}/{name}", inner) for name, inner in node.items()]
+        elif isinstance(node, list):
+            waiting += [(f"{where}/{n}", inner) for n, inner in enumerate(node[:_MOST])]
+        elif isinstance(node, str | int | float) and not isinstance(node, bool):
+            yield where, str(node)

@@ -1,4 +1,4 @@
-"""Reads the dead-letter topic: what was set aside, by whom, from where and why."""
+"""Reads the dead-letter topic: which record was set aside, by which consumer and why."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.system import DeadLetters as Where
 
 
 class DeadLetters:
-    """Every dead letter; the final pass gives all of them again."""
+    """Observes dead letters; the final pass yields all of them again."""
 
     what = "dead_letters"
 
@@ -31,7 +31,7 @@ class DeadLetters:
         self.set_aside: list[SetAside] = []
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
-        """Dead letters that became visible since the pass before; all of them if ``final``."""
+        """Yield the dead letters that became visible since the last pass, or all of them if ``final``."""
         self._left.extend(await self._reader.pass_to_end())
         for letter in list(self.letters) if final else ():
             yield letter
@@ -45,22 +45,22 @@ class DeadLetters:
 
     @property
     def made(self) -> Counter[object]:
-        """How many dead letters each consumer has made."""
+        """Consumer -> number of its dead letters."""
         return Counter(letter.get("consumer") for letter in self.letters)
 
 
 def _seen(record: Record, where: Where, names: RunNames) -> Fields:
-    """``letter_fields``, or, of a record that they cannot be had of, its place and why (``error``); never raises."""
+    """Return ``letter_fields``, or the record's position and the ``error`` if extracting them fails; never raises."""
     try:
         return letter_fields(record, where, names)
-    except Exception as error:  # noqa: BLE001 - whatever one letter holds, the others are read
+    except Exception as error:  # noqa: BLE001 - no single letter may keep the others from being read
         return {**seen_at("dead_letter", record), "error": f"{type(error).__name__}: {error}"}
 
 
 def letter_fields(record: Record, where: Where, names: RunNames) -> Fields:
-    """One dead letter; fields it does not carry are left out.
+    """Return the fields of one dead letter; those that it does not carry are None.
 
-    A service knows topics by the broker's names; the history knows them by the system file's.
+    A service writes the broker's topic names; the history uses the system file's.
     """
     try:
         value: object = orjson.loads(record.value or b"")
@@ -74,8 +74,8 @@ def letter_fields(record: Record, where: Where, names: RunNames) -> Fields:
         "source_partition": pick(source, "/partition"),
         "source_offset": pick(source, "/offset"),
     }
-    named = {"event_id": where.id, "consumer": where.consumer, "kind": where.kind}
-    read = {name: pick(value, pointer) for name, pointer in named.items()}
+    pointers = {"event_id": where.id, "consumer": where.consumer, "kind": where.kind}
+    read = {name: pick(value, pointer) for name, pointer in pointers.items()}
     return fields | read | {"event_id": _plain_id(names, read["event_id"])}
 
 
@@ -84,7 +84,7 @@ def _plain(names: RunNames, topic: object) -> object:
 
 
 def _plain_id(names: RunNames, event_id: object) -> object:
-    """The id of a malformed record is its place, which begins with the topic."""
+    """Normalize an event id; a malformed record's id is TOPIC:PARTITION:OFFSET, with the broker's topic name."""
     if not isinstance(event_id, str):
         return event_id
     topic, colon, place = event_id.partition(":")

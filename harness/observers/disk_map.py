@@ -1,4 +1,4 @@
-"""What a run keeps of each upload until its end: on disk, so that an hour of load costs no memory."""
+"""A key-value store on disk for what a run must remember of each upload: an hour of load then costs no memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from harness.errors import FileError
 
 _PAGE: Final = 256
-"""Keys read at once."""
+"""Keys fetched at a time by iteration."""
 
 _CACHE_KIB: Final = 512
 
@@ -20,7 +20,7 @@ _KEEP: Final = (
 
 
 class DiskMap:
-    """Strings, each with some bytes or none, in a file without a name that goes with ``close`` or the process."""
+    """Strings with optional bytes, in an unnamed temporary file that ``close`` or the end of the process removes."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
@@ -29,25 +29,25 @@ class DiskMap:
         self._db.execute("CREATE TABLE kept (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
 
     def keep(self, key: str, value: bytes | None = None) -> None:
-        """Keep a string; a value takes the place of the one before, none does not. FileError if it cannot be written."""
+        """Store a key. A new value replaces the old one; None leaves it. Raises FileError if writing fails."""
         try:
             self._db.execute(_KEEP, (_stored(key), value))
         except sqlite3.OperationalError as error:
             place = os.environ.get("SQLITE_TMPDIR") or os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - SQLite's choice
             raise FileError(
-                f"no temporary file can be written: {error}; make room, or name another in TMPDIR", path=place
+                f"cannot write a temporary file: {error}; make room, or set TMPDIR to another folder", path=place
             ) from error
 
     def get(self, key: str) -> bytes | None:
-        """The value that is kept with it; None without one."""
-        found = self._db.execute("SELECT value FROM kept WHERE key = ?", (_stored(key),)).fetchone()
-        return found[0] if found is not None else None
+        """Return the value of a key, or None."""
+        row = self._db.execute("SELECT value FROM kept WHERE key = ?", (_stored(key),)).fetchone()
+        return row[0] if row is not None else None
 
     def __contains__(self, key: str) -> bool:
         return self._db.execute("SELECT 1 FROM kept WHERE key = ?", (_stored(key),)).fetchone() is not None
 
     def __iter__(self) -> Iterator[str]:
-        """Every string, in order; some may be added meanwhile."""
+        """Yield every key in order; keys may be added meanwhile."""
         after = None
         while True:
             where, given = ("WHERE key > ?", (after,)) if after is not None else ("", ())
@@ -58,10 +58,10 @@ class DiskMap:
                 yield after.decode("utf-8", "surrogatepass")
 
     def close(self) -> None:
-        """Let the file go."""
+        """Delete the temporary file."""
         self._db.close()
 
 
 def _stored(key: str) -> bytes:
-    """A name that came from the system under test may be no text that SQLite takes."""
+    """Encode a key: names from the system under test may hold lone surrogates, which SQLite rejects as text."""
     return key.encode("utf-8", "surrogatepass")

@@ -16,16 +16,16 @@ from harness.system import Effects as Described
 
 Row = Mapping[str, object]
 Each = Callable[[str, str, Callable[[Sequence[Row]], None]], Awaitable[None]]
-"""``each(url, query, take)``: gives ``take`` the rows of a query, some at a time."""
+"""``each(url, query, take)`` passes the rows of a query to ``take``, some at a time."""
 
 Template = Callable[[str, str], str | None]
-"""``template(event_id, name)``: an effect's name with what its event carries taken out; None if that is not known."""
+"""``template(event_id, name)`` replaces the event's values in an effect's name by pointers; None if not known."""
 
 
 class Effects:
-    """Effects of every service that has some; an interim pass gives those that are new.
+    """Observes the effects of every service that has any; an interim pass yields the new ones.
 
-    A query gives all rows each time, and a long run has very many: what is kept of one is a digest of eight bytes.
+    A query returns all rows each time, and a long run has very many, so only an 8-byte digest of each is kept.
     """
 
     what = "effects"
@@ -46,11 +46,11 @@ class Effects:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many effects of each consumer were seen so far."""
+        """Consumer -> number of effects seen so far."""
         return {consumer: len(seen) for consumer, seen in self._seen.items()}
 
     async def try_out(self) -> None:
-        """Ask each query, whatever it gives; StackError if one cannot be asked, or its rows have no ``id``."""
+        """Run each query once; raises StackError if one fails or its rows have no ``id``."""
         for consumer, described in self._described.items():
             try:
                 await self._each(self._urls[consumer], described.sql.query, _refuse_without_id)
@@ -58,20 +58,20 @@ class Effects:
                 raise StackError(f"effects.{consumer}: {error}") from error
 
     async def leave_aside(self) -> None:
-        """What there is now is not the run's."""
+        """Exclude the effects that exist now from the run."""
         for consumer in self._described:
             look = _Look(_Digests(), _Digests())
             await self._look(consumer, look)
             self._before[consumer] = _Digests(look.new)
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
-        """Rows of each service's query, as effects."""
+        """Yield the rows of each service's query as effects."""
         for consumer in self._described:
             look = _Look(self._seen[consumer], self._before[consumer], everything=final)
             await self._look(consumer, look)
             for row in look.given:
                 yield self._fields(consumer, row)
-            # Last: what a pass that was cut short did not give is new to the next one.
+            # Last: if this pass is cut short, its rows are still new to the next one.
             self._seen[consumer].add(look.new)
 
     async def _look(self, consumer: str, look: _Look) -> None:
@@ -93,11 +93,11 @@ class Effects:
 
 def _refuse_without_id(rows: Sequence[Row]) -> None:
     if rows and "id" not in rows[0]:
-        raise StackError(f"the query gives {', '.join(rows[0])}, and no `id`; name the event's id so: SELECT … AS id")
+        raise StackError(f"the query returns {', '.join(rows[0])}, but no `id`; name the event's id: SELECT … AS id")
 
 
 class _Look:
-    """One pass over a service's rows; ``new`` are the digests of those that there were not before."""
+    """One pass over a service's rows; ``new`` has the digests of those not seen before."""
 
     def __init__(self, seen: _Digests, before: _Digests, *, everything: bool = False) -> None:
         self._take_seen, self._take_before, self._everything = seen.taker(), before.taker(), everything
@@ -105,7 +105,7 @@ class _Look:
         self.given: list[Row] = []
 
     def take(self, rows: Sequence[Row]) -> None:
-        """Look at some of the rows."""
+        """Process some of the rows."""
         for row in rows:
             identity = _digest(row)
             if self._take_before(identity):
@@ -118,13 +118,13 @@ class _Look:
 
 
 class _Digests:
-    """Digests in order, each as often as it was added."""
+    """A sorted multiset of digests."""
 
     def __init__(self, digests: Iterable[int] = ()) -> None:
         self._sorted = array("Q", sorted(digests))
 
     def add(self, digests: Iterable[int]) -> None:
-        """Add some, in any order."""
+        """Add digests, in any order."""
         if new := sorted(digests):
             self._sorted = array("Q", merge(self._sorted, new))
 
@@ -132,15 +132,18 @@ class _Digests:
         return len(self._sorted)
 
     def taker(self) -> Callable[[int], bool]:
-        """Takes one of a digest, and says whether there was one left; the digests themselves stay."""
-        found, taken, again = self._sorted, bytearray(len(self._sorted)), Counter[int]()
+        """Return a function that takes one occurrence of a digest, and says whether one was left.
+
+        The multiset itself does not change.
+        """
+        digests, taken, again = self._sorted, bytearray(len(self._sorted)), Counter[int]()
 
         def take(digest: int) -> bool:
-            at = bisect_left(found, digest)
-            if at < len(found) and found[at] == digest and taken[at]:
+            at = bisect_left(digests, digest)
+            if at < len(digests) and digests[at] == digest and taken[at]:
                 again[digest] += 1
                 at += again[digest]
-            if at >= len(found) or found[at] != digest:
+            if at >= len(digests) or digests[at] != digest:
                 return False
             taken[at] = True
             return True
@@ -149,6 +152,6 @@ class _Digests:
 
 
 def _digest(row: Row) -> int:
-    """64 bits: were two ever one, an interim pass would not tell of the second; the final one tells of every row."""
+    """Digest a row to 64 bits. A collision only hides a row from interim passes: the final one yields every row."""
     identity = repr((row["id"], row.get("effect"), row.get("carries")))
     return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8).digest())

@@ -1,4 +1,4 @@
-"""One spelling for ids: a store may keep a UUID in another form than the event that carries it."""
+"""One spelling for ids: a store may write a UUID in another form than the event that carries it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _UUID: Final = re.compile(r"(?:urn:uuid:)?\{?[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0
 
 
 def identity(text: str) -> str:
-    """``text``, or, if it is a UUID in any of its usual forms, its canonical one: lower case, with hyphens.
+    """Return ``text``; a UUID in any usual form becomes canonical: lower case, with hyphens.
 
-    Postgres gives a ``uuid`` back in lower case, other drivers without hyphens: the id is the same.
+    Postgres returns a ``uuid`` in lower case, some drivers return it without hyphens: it is the same id.
     """
     return str(UUID(text)) if _UUID.fullmatch(text) else text

@@ -1,4 +1,4 @@
-"""Reads how far each service's group has come on each partition."""
+"""Reads the committed offset of each service's group on each partition."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from harness.stack import Fields, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How far one group is on one partition; ``committed`` None: it has committed nothing there."""
+class GroupOffset:
+    """One group's offset on one partition; ``committed`` is None if it has committed nothing there."""
 
     consumer: str
     place: TopicPartition
     committed: int | None
     end: int
-    """One past the last visible offset; a transaction's marker takes one, and is no record."""
+    """One past the last visible offset. Transaction markers take offsets too, but are no records."""
 
 
 class Offsets:
-    """Committed offsets and visible ends; every pass gives all of them.
+    """Observes committed offsets and visible ends; every pass yields all of them.
 
-    A consumer reads what ``reads`` says; where that says nothing, what its group was ever assigned or has committed.
+    A consumer reads the topics in ``reads``, or else those that its group was ever assigned or has committed on.
     """
 
     what = "offsets"
@@ -46,17 +46,20 @@ class Offsets:
         self._topics = topics
         self._declared = dict(reads or {})
         self.reads: Mapping[str, set[str]] = {name: set(self._declared.get(name, ())) for name in consumers}
-        """Topics each consumer is known to read."""
+        """Consumer -> topics that it is known to read."""
         self.committing: set[str] = set()
-        """Consumers that have ever committed an offset: of the others it is not seen how far they are."""
-        self.standings: list[Standing] | None = None
-        """What the last pass found; None if it could not read all."""
+        """Consumers that have ever committed an offset; the progress of the others is not visible."""
+        self.latest: list[GroupOffset] | None = None
+        """Offsets of the last pass; None if it was incomplete."""
 
-    async def read(self, *, final: bool) -> AsyncIterator[Fields]:  # noqa: ARG002 - every pass gives all
-        """Ends are asked for first: what is committed past them was visible then."""
-        self.standings = None
+    async def read(self, *, final: bool) -> AsyncIterator[Fields]:  # noqa: ARG002 - every pass yields all
+        """Yield every group's offsets.
+
+        Ends are read first, so a record that counts as not passed was visible before the committed offset was read.
+        """
+        self.latest = None
         ends = await self._broker.ends(self._topics)
-        found: list[Standing] = []
+        offsets: list[GroupOffset] = []
         for consumer, reads in self.reads.items():
             committed = await self._broker.committed(consumer)
             if committed:
@@ -64,16 +67,18 @@ class Offsets:
             if consumer not in self._declared:
                 assigned = await self._broker.assigned(consumer) or {}
                 reads.update(topic for topic, _ in (*committed, *assigned))
-            found += [Standing(consumer, at, committed.get(at), end) for at, end in ends.items() if at[0] in reads]
-        for one in found:
-            topic, partition = one.place
+            offsets += [
+                GroupOffset(consumer, at, committed.get(at), end) for at, end in ends.items() if at[0] in reads
+            ]
+        for offset in offsets:
+            topic, partition = offset.place
             yield {
                 "op": "offset",
                 "phase": "seen",
-                "consumer": one.consumer,
+                "consumer": offset.consumer,
                 "topic": topic,
                 "partition": partition,
-                "committed": one.committed,
-                "visible_end": one.end,
+                "committed": offset.committed,
+                "visible_end": offset.end,
             }
-        self.standings = found
+        self.latest = offsets

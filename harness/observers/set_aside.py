@@ -1,4 +1,4 @@
-"""What a dead letter is about, in the words of the system: they are what it is asked with to take it back."""
+"""The record that a dead letter is about, as the system itself names it: replaying it takes exactly those names."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _FIELDS = ("consumer", "event_id", "source_topic", "source_partition", "source_o
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """One dead letter. ``fields`` are the history's, which writes names and ids in one way."""
+    """One dead letter; ``fields`` are the history's, with normalized names and ids."""
 
     fields: Fields
     about: Mapping[str, str]
-    """``consumer``, ``event_id``, ``topic``, ``partition`` and ``offset`` as the letter says them, as far as it does."""
+    """``consumer``, ``event_id``, ``topic``, ``partition`` and ``offset`` verbatim; missing ones are left out."""
 
     @property
     def key(self) -> tuple[object, ...]:
-        """The same for every letter of one consumer about one record."""
+        """Equal for all letters of one consumer about one record."""
         return tuple(self.fields.get(name) for name in _FIELDS)
 
 
 def set_aside(record: Record, where: Where, fields: Fields) -> SetAside:
-    """The letter in ``record``, whose ``fields`` are those that the history gets."""
+    """Build a SetAside from a dead letter's record and the fields it has in the history."""
     try:
         value: object = orjson.loads(record.value or b"")
     except orjson.JSONDecodeError:
         value = None
     source = pick(value, where.source)
-    said = {
+    verbatim = {
         "consumer": pick(value, where.consumer),
         "event_id": pick(value, where.id),
         **{name: pick(source, f"/{name}") for name in ("topic", "partition", "offset")},
     }
-    about = {name: str(one) for name, one in said.items() if isinstance(one, str | int)}
+    about = {name: str(part) for name, part in verbatim.items() if isinstance(part, str | int)}
     return SetAside({name: fields.get(name) for name in _FIELDS}, about)

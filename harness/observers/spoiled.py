@@ -1,4 +1,4 @@
-"""What the harness itself made malformed: it stays malformed, whoever publishes a copy of it."""
+"""Values that the harness itself made malformed; a copy counts as malformed too, whoever publishes it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import hashlib
 
 
 class Spoiled:
-    """Values that faults made malformed, and why. Noted before they are published, so that none is seen before."""
+    """The values that faults made malformed, and why. Faults note a value before publishing it."""
 
     def __init__(self) -> None:
         self._reasons: dict[bytes, str] = {}
 
     def note(self, value: bytes | None, reason: str) -> None:
-        """``value`` is about to be published, and is no event."""
+        """Note that a fault is about to publish ``value``, which is no event."""
         self._reasons[_digest(value)] = reason
 
     def reason(self, value: bytes | None) -> str | None:
-        """Why these bytes are no event; None if the harness did not make them so."""
+        """Return why the harness made these bytes no event, or None if it did not."""
         return self._reasons.get(_digest(value)) if self._reasons else None
 
 

@@ -1,4 +1,4 @@
-"""Reads every event off the system's topics, read_committed, and says of each what it is."""
+"""Reads every record of the system's topics, read_committed, and extracts what identifies it as an event."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from harness.system import Outcome, System, Where
 
 
 class Reader(Protocol):
-    """Gives the records that became visible since the pass before."""
+    """Reads the records that became visible since the last pass."""
 
     async def pass_to_end(self) -> Sequence[Record]:
-        """Every record visible when the pass began."""
+        """Return the records that were visible when the pass began and not returned before."""
         ...
 
 
 class Topics:
-    """The events of a system's topics; each record is given once, over all passes."""
+    """Observes the events on a system's topics; over all passes it yields each record once."""
 
     what = "topics"
 
@@ -40,22 +40,22 @@ class Topics:
         self._spoiled = spoiled or Spoiled()
         self._left: deque[Record] = deque()
         self.count = 0
-        """Records given so far."""
+        """Records yielded so far."""
         self.awaited = Awaited(system.outcomes)
-        """What has no outcome yet: all that the drain asks for."""
+        """Outcomes still missing; the drain waits for them."""
         self.carried = Carried()
         self.types: dict[str, set[str]] = {}
-        """Topics on which events of each type were seen."""
+        """Event type -> topics on which it was seen."""
         self.last: dict[tuple[str, int], int] = {}
-        """The last record of each partition."""
+        """Partition -> offset of its last record."""
         self.malformed: list[tuple[str, str | None]] = []
-        """The topic of each malformed record, and the type it claims, if that can be read."""
+        """Topic of each malformed record, and the event type that it claims, if readable."""
         self.on_outcome: Callable[[str], object] = lambda _upload_id: None
-        """Is told of each upload of which an outcome was seen."""
+        """Called with the id of each upload of which an outcome was seen."""
         self._raws: list[str] = []
 
-    async def read(self, *, final: bool) -> AsyncIterator[Fields]:  # noqa: ARG002 - each record once is all there is
-        """Records that became visible since the pass before, and those that a pass cut short did not give."""
+    async def read(self, *, final: bool) -> AsyncIterator[Fields]:  # noqa: ARG002 - each record is yielded once
+        """Yield the records that became visible since the last pass, and those that a cut-short pass did not reach."""
         self._left.extend(await self._reader.pass_to_end())
         while self._left:
             record = self._left[0]
@@ -75,7 +75,7 @@ class Topics:
             self.types.setdefault(event_type, set()).add(record.topic)
             self.carried.note(event_id, event_type, record, _parsed(record.value))
             joins = fields["joins"]
-            assert isinstance(joins, Mapping)  # noqa: S101 - what event_fields says
+            assert isinstance(joins, Mapping)  # noqa: S101 - as event_fields returns it
             self.awaited.saw(event_type, joins, event_id)
             if (upload := fields.get("upload_id")) is not None:
                 self.on_outcome(str(upload))
@@ -83,27 +83,27 @@ class Topics:
             self._raws.append(raw)
 
     def take_raws(self) -> list[str]:
-        """Raw blobs that events have named since the last time, as often as they did."""
+        """Return the raw blobs that events named since the last call, with repetitions."""
         taken, self._raws = self._raws, []
         return taken
 
 
 class UnreadableError(ValueError):
-    """A record that another parser may take for an event, and this one cannot read."""
+    """A record that other parsers may accept as an event, but this one cannot read."""
 
 
 def seen(record: Record, system: System, spoiled: Spoiled) -> Fields:
-    """``event_fields``, or, of a record that they cannot be had of, its place and why (``error``); never raises."""
+    """Return ``event_fields``, or the record's position and the ``error`` if extracting them fails; never raises."""
     try:
         return event_fields(record, system, spoiled)
-    except Exception as error:  # noqa: BLE001 - whatever one record holds, the others are read
+    except Exception as error:  # noqa: BLE001 - no single record may keep the others from being read
         return {**_place(record), "error": f"{type(error).__name__}: {error}"}
 
 
 def event_fields(record: Record, system: System, spoiled: Spoiled | None = None) -> Fields:
-    """What a record says as an event; what is no event has ``malformed``, and its position for an id.
+    """Return a record's fields as an event. One that is no event has ``malformed``, and its position as id.
 
-    UnreadableError, or what a parser raises, if nobody here can tell.
+    Raises UnreadableError, or a parser's own error, if it cannot tell which it is.
     """
     place = _place(record)
     reason = spoiled.reason(record.value) if spoiled is not None else None
@@ -139,19 +139,22 @@ def _place(record: Record) -> dict[str, object]:
 
 
 def digest(data: object) -> str:
-    """SHA-256, hex, of the canonical JSON (RFC 8785) of an event's data; RecursionError or TypeError if it is too deep."""
+    """Return the hex SHA-256 of an event's data as canonical JSON (RFC 8785).
+
+    Raises RecursionError or TypeError if the data is nested too deeply.
+    """
     try:
         canonical = rfc8785.dumps(data)  # type: ignore[arg-type]
     except rfc8785.CanonicalizationError:
-        # Numbers beyond RFC 8785's domain: sorted JSON is the nearest form that does not change them.
+        # For numbers outside RFC 8785's range, sorted JSON is the closest form that preserves them.
         canonical = orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).hexdigest()
 
 
 def _parsed(value: bytes | None) -> object:
-    """None for what no JSON parser takes; UnreadableError for what only this one refuses.
+    """Parse JSON. None if no parser would accept it; raises UnreadableError if only this one rejects it.
 
-    A lone surrogate, NaN or a thousand brackets are no JSON to orjson, and an event to many a service.
+    orjson rejects a lone surrogate, NaN or a thousand nested brackets; many services accept them.
     """
     try:
         return orjson.loads(value or b"")
@@ -162,12 +165,12 @@ def _parsed(value: bytes | None) -> object:
             pass
         except ValueError:
             return None
-        message = f"only some parsers take it for JSON ({error})"
+        message = f"only some parsers accept it as JSON ({error})"
         raise UnreadableError(message) from None
 
 
 def _claimed(value: bytes | None) -> object:
-    """What a record that is known to be malformed says all the same."""
+    """Parse a record that is known to be malformed, for what it claims to be; None if unreadable."""
     try:
         return _parsed(value)
     except UnreadableError:

@@ -1,4 +1,4 @@
-"""All observers of one run: passes while it lasts, the question whether all is done, and the final full read."""
+"""All observers of one run: interim passes, whether the system is done, and the final full read."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
     from harness.system import System
 
 BETWEEN_PASSES = 0.3
-"""Seconds between two rounds of interim passes: they serve timing and the picture, not the verdict."""
+"""Seconds between rounds of interim passes, which serve timing and the picture, not the verdict."""
 
 TRIED_FOR = 5.0
-"""Seconds that what the system file names is given to be there, once the services are ready."""
+"""Seconds, once the services are ready, within which the tables that the system file queries must exist."""
 
 _SPARED = 3
-"""After a round, so many times as long as it took, nothing is read; at most as long as the system's ``settle``."""
+"""After a round, reading pauses for this many times as long as the round took, at most for the system's ``settle``."""
 
 COMES_TO_REST = 30.0
-"""Seconds that a system which runs already is given to do what it was given before the run."""
+"""Seconds that a system which already runs gets to finish its earlier work."""
 
 _LATELY = 30.0
-"""Seconds over which the rate of progress is taken."""
+"""Seconds over which rates of progress are averaged."""
 
 BETWEEN_BLOBS = 0.02
-"""Seconds between two rounds of blob reads: a blob that comes late is to be seen late."""
+"""Seconds between rounds of blob reads: short, so that a late blob is seen to be late."""
 
 
 class Watch:
-    """Observers of one run, all past the proxies. ``open`` connects, ``close`` lets go."""
+    """The observers of one run, which bypass the proxies; use it between ``open`` and ``close``."""
 
     def __init__(
         self,
@@ -82,9 +82,10 @@ class Watch:
         self._kept: list[Awaited | Blobs] = []
 
     async def open(self, urls: Mapping[str, str], blob_url: str | None) -> None:
-        """Connect the readers of topics.
+        """Connect the readers.
 
-        ``urls`` name each service's database; ``blob_url`` has ``{id}`` in it, None: this system has no blobs.
+        ``urls`` maps each service to its database; ``blob_url`` contains ``{id}``, or is None for a system without
+        blobs.
         """
         self._effects = Effects(self._system.effects, urls, sql.each, self._template)
         if self._names.shared:
@@ -106,9 +107,9 @@ class Watch:
         return self._topics.carried.template(event_id, name)
 
     async def _leave_aside(self) -> None:
-        """What was there before the run is not judged, which can be told apart only while the system is at rest.
+        """Exclude everything from before the run; it can be told apart only while the system is at rest.
 
-        StackError if it is not, nor comes to rest for a while.
+        Raises StackError if the system does not come to rest.
         """
         deadline = asyncio.get_running_loop().time() + COMES_TO_REST + self._system.settle
         behind: list[str] = []
@@ -122,39 +123,39 @@ class Watch:
             if not behind and await self._kafka.ends(self._system.topics()) == ends:
                 return
             await asyncio.sleep(BETWEEN_PASSES)
-        told = f", and has not passed {', '.join(behind)}" if behind else ""
+        backlog = f", and has not passed {', '.join(behind)}" if behind else ""
         raise StackError(
-            f"the system that runs is at work{told}: what came of it could not be told from what the run does; "
+            f"the running system is busy{backlog}: its work could not be told apart from the run's; "
             "run once it is at rest"
         )
 
     async def _behind(self) -> list[str]:
-        """Partitions, each with its consumer, that hold a record which the group has not passed.
+        """Return the partitions, each with its consumer, that hold a record which the group has not passed.
 
-        Asked of the records themselves: a transaction's marker takes an offset, and nobody passes it.
+        Offsets alone do not tell: a transaction's marker takes one, and no group passes it.
         """
-        found = []
-        for one in self._offsets.standings or ():
-            topic, partition = one.place
-            if one.committed is None or one.committed >= one.end:
+        behind = []
+        for group in self._offsets.latest or ():
+            topic, partition = group.place
+            if group.committed is None or group.committed >= group.end:
                 continue
-            tail = await self._kafka.tail(topic, one.end - one.committed)
-            if any(record.partition == partition and record.offset >= one.committed for record in tail):
-                found.append(f"{topic}:{partition} ({one.consumer})")
-        return found
+            tail = await self._kafka.tail(topic, group.end - group.committed)
+            if any(record.partition == partition and record.offset >= group.committed for record in tail):
+                behind.append(f"{topic}:{partition} ({group.consumer})")
+        return behind
 
     async def close(self) -> None:
-        """Disconnect."""
+        """Disconnect the readers and delete the temporary files."""
         for reader in self._readers:
             await reader.close()
         for kept in self._kept:
             kept.close()
 
     async def look(self) -> None:
-        """One round of interim passes.
+        """Make one round of interim passes.
 
-        Topics and offsets come before effects, so that an effect that is missing from a pass was missing after
-        its event was seen and after its offset was passed.
+        Topics and offsets are read before effects: an effect that a pass lacks was then still missing after its event
+        was seen and its offset passed.
         """
         read = [await observe(self._topics, self._recorder)]
         self._backlog = self._counted() if all(read) else None
@@ -166,17 +167,17 @@ class Watch:
         self.rounds += all(read)
 
     def _counted(self) -> int | None:
-        """Records that groups had not passed in the last pass of the offsets; None if that could not be read.
+        """Return how many records groups had not passed at the last pass of the offsets; None if that pass failed.
 
-        The topics were read since, past the ends that it saw: what is at or after a committed offset there is a record,
-        and not the marker of a transaction.
+        The topics were read after that pass, past the ends it saw, so the last record before each end is known: a
+        transaction marker behind it does not count.
         """
-        if self._offsets.standings is None:
+        if self._offsets.latest is None:
             return None
         return sum(
-            max(0, min(self._topics.last.get(one.place, -1) + 1, one.end) - (one.committed or 0))
-            for one in self._offsets.standings
-            if one.consumer in self._offsets.committing
+            max(0, min(self._topics.last.get(group.place, -1) + 1, group.end) - (group.committed or 0))
+            for group in self._offsets.latest
+            if group.consumer in self._offsets.committing
         )
 
     def _note_progress(self) -> None:
@@ -188,7 +189,7 @@ class Watch:
             self._progress.popleft()
 
     async def keep_looking(self) -> None:
-        """Rounds until cancelled; one reads all effects there are, so most of the time is left to the others."""
+        """Make rounds until cancelled. Each reads all effects, so longer pauses leave the databases to the system."""
         loop = asyncio.get_running_loop()
         while True:
             begun = loop.time()
@@ -197,14 +198,14 @@ class Watch:
             await asyncio.sleep(max(BETWEEN_PASSES, spared))
 
     async def keep_reading_blobs(self) -> None:
-        """Read blobs as they are asked for, until cancelled."""
+        """Read blobs as they are requested, until cancelled."""
         while self._blobs is not None:
             if self._blobs.asked:
                 await observe(self._blobs, self._recorder)
             await asyncio.sleep(BETWEEN_BLOBS)
 
     def acknowledged(self, storage_id: str, sha256: str) -> None:
-        """Have an upload's raw blob read at once: it must be there as soon as the answer is."""
+        """Have an upload's raw blob read at once: it must exist as soon as the upload is acknowledged."""
         if self._blobs is not None:
             self._blobs.ask(storage_id, "answer", sha256)
 
@@ -214,23 +215,23 @@ class Watch:
                 self._blobs.ask(raw, "event")
 
     def asked(self, of: str, key: str) -> None:
-        """An upload or a batch must have its outcome before all is done."""
+        """Note that an upload or a batch needs an outcome before the system is done."""
         self._topics.awaited.asked(of, key)
 
     def asked_again(self, of: str, key: str) -> None:
-        """An upload must have one more outcome before all is done."""
+        """Note that an upload needs one more outcome before the system is done."""
         self._topics.awaited.asked_again(of, key)
 
     def settled(self, of: str, key: str) -> bool:
-        """Whether an upload has every outcome that it was asked for."""
+        """Whether an upload has every outcome that it needs."""
         return self._topics.awaited.settled(of, key)
 
     def letters(self) -> Sequence[SetAside]:
-        """The dead letters seen so far."""
+        """Return the dead letters seen so far."""
         return self._letters.set_aside if self._letters is not None else ()
 
     def on_outcome(self, tell: Callable[[str], object]) -> None:
-        """Have ``tell`` told of each upload of which an outcome was seen."""
+        """Have ``tell`` called with the id of each upload of which an outcome is seen."""
         self._topics.on_outcome = tell
 
     def has_outcome(self, upload_id: str) -> bool:
@@ -238,9 +239,9 @@ class Watch:
         return self._topics.awaited.answered("upload", upload_id)
 
     async def try_out(self) -> None:
-        """Ask every question once: what cannot be read is found before the load, not after it. StackError says what.
+        """Run every query once, so that one that fails does so before the load. Raises StackError with the reason.
 
-        A table that is made with a service's first work is given a while, though a service should be ready with it.
+        Tables get a while to appear, although a service should not be ready without them.
         """
         deadline = asyncio.get_running_loop().time() + TRIED_FOR
         while True:
@@ -249,18 +250,18 @@ class Watch:
             except StackError as error:
                 if asyncio.get_running_loop().time() > deadline:
                     raise StackError(
-                        f"{error}; mend the system file, or have it there when the service is ready"
+                        f"{error}; correct the system file, or create what it names before the service is ready"
                     ) from error
                 await asyncio.sleep(BETWEEN_PASSES)
             else:
                 return
 
     def idle(self) -> bool:
-        """Whether groups have passed all there is, and each outcome, follow-up and dead letter has come."""
+        """Whether groups have passed every record, and no outcome, follow-up or dead letter is missing."""
         return self._backlog == 0 and not self._topics.awaited and not self._idlers() and not self._letters_awaited()
 
     def _idlers(self) -> list[str]:
-        """Consumers that have committed no offset and have no effect, though there are events for them to apply."""
+        """Return the consumers without committed offsets and effects, although there are events for them to apply."""
         return [
             name
             for name, effects in self._system.effects.items()
@@ -270,7 +271,7 @@ class Watch:
         ]
 
     def _letters_awaited(self) -> int:
-        """Malformed records that consumers must set aside and have not: a dead letter may wait in an outbox."""
+        """Return how many malformed records consumers have yet to set aside: a dead letter may wait in an outbox."""
         if self._letters is None:
             return 0
         made, awaited = self._letters.made, 0
@@ -282,7 +283,7 @@ class Watch:
 
     @property
     def silent(self) -> list[str]:
-        """Consumers with events to apply that have committed no offset: only that nothing moves says they are done."""
+        """Consumers with events to apply that have committed no offset: only silence says that they are done."""
         applied = {name: effects.applies for name, effects in self._system.effects.items()}
         return [
             name
@@ -291,26 +292,26 @@ class Watch:
         ]
 
     def pulse(self) -> tuple[int, ...]:
-        """Changes whenever something moved: records seen, effects, dead letters, committed offsets."""
-        standings = self._offsets.standings or ()
+        """Return counts that change whenever anything moved: records, effects, dead letters, committed offsets."""
+        offsets = self._offsets.latest or ()
         return (
             self._topics.count,
             sum(self._effects.counts.values()),
             len(self._letters.letters) if self._letters is not None else 0,
-            sum(one.committed or 0 for one in standings) if standings else self._last_committed(),
+            sum(group.committed or 0 for group in offsets) if offsets else self._last_committed(),
         )
 
     def _last_committed(self) -> int:
         return self._progress[-1][1][3] if self._progress else 0
 
     def quiet_for(self) -> float:
-        """Seconds for which nothing was seen to move, up to the last look: while nobody looks, nothing is known."""
+        """Return the seconds for which nothing moved, up to the last round: nothing is known since."""
         return self._progress[-1][0] - self._moved if self._progress else 0.0
 
     def unfinished(self) -> Fields:
-        """What is still to come, and how fast it came lately: for the one who must choose a longer ``drain``.
+        """Return what is still missing and the recent rates, to help the user choose a longer ``drain``.
 
-        ``passed`` are records a second that groups passed over the last ``seconds``, ``effects`` the same of effects.
+        The rates are averages over the last ``seconds``: records that groups passed, events and effects.
         """
         if not self._progress:
             return {}
@@ -329,11 +330,11 @@ class Watch:
         }
 
     async def read_offsets(self) -> None:
-        """The offsets that judge; what has no effect when it is read ``settle`` later will have none."""
+        """Read the offsets that the verdict uses. An effect still missing ``settle`` later will not come."""
         await observe(self._offsets, self._recorder, final=True)
 
     async def read_all(self) -> None:
-        """The rest of the final full read: effects, dead letters, topics (past ends taken after the effects), blobs."""
+        """Do the rest of the final read: effects, dead letters, topics (past ends taken after the effects), blobs."""
         await observe(self._effects, self._recorder, final=True)
         if self._letters is not None:
             await observe(self._letters, self._recorder, final=True)
@@ -344,5 +345,5 @@ class Watch:
 
 
 def _address(template: str, storage_id: str) -> str:
-    """The id comes from the system under test: it may name a path segment and nothing else."""
+    """Fill in a blob's id, quoted: it comes from the system under test, and must stay one path segment."""
     return template.replace("{id}", quote(storage_id, safe=""))

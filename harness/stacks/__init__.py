@@ -1,4 +1,4 @@
-"""Where a system runs. One stack, one module or folder, one row."""
+"""Where a system runs: one package and one row of the table per stack."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ TABLE: Final[Mapping[str, str]] = {
     "external": "harness.stacks.external.stack:ExternalStack",
     "native": "harness.stacks.native.stack:NativeStack",
 }
-"""Stack's name -> where its class is."""
+"""Stack name -> ``module:class``."""
 
 
 def make_stack(
     name: str, system: System, folder: Path, *, working_directory: Path, addresses: Path | None = None
 ) -> Stack:
-    """A stack for one system, not started; logs go to ``folder``. PlanRefused if the system needs what it has not.
+    """Build the stack for a system without starting it; logs go to ``folder``.
 
-    ``addresses``: where the external one is.
+    ``addresses`` is the external stack's addresses file. Raises PlanRefused if the stack cannot run the system.
     """
     module, _, attribute = TABLE[name].partition(":")
     kind = getattr(import_module(module), attribute)
-    made: Stack = (
+    stack: Stack = (
         kind(system, addresses)
         if addresses is not None
         else kind(system, folder, working_directory=working_directory)
     )
-    return made
+    return stack

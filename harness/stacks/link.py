@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class ProxiedLink:
-    """What links of every stack have in common: ``harness.stack.Link`` but for ``traffic``.
+    """The part of ``harness.stack.Link`` that every stack shares: all of it except ``traffic``.
 
-    ``address`` and ``api`` are host:port of the proxy and of its Toxiproxy's API; ``prober`` asks at ``address``.
+    ``address`` and ``api`` are the host:port of the proxy and of its Toxiproxy's API; ``prober`` sends its requests
+    to ``address``.
     """
 
     def __init__(  # noqa: PLR0913 - what a link joins
@@ -35,27 +36,27 @@ class ProxiedLink:
     def disturb(
         self, toxic: str, *, stream: Literal["upstream", "downstream"] = "downstream", **attributes: int
     ) -> Scope[None]:
-        """A toxic on this link while the scope lasts."""
+        """Put a toxic on this link while the scope lasts."""
         return self._toxics.toxic(self.proxy, toxic, stream, attributes)
 
     def refuse(self) -> Scope[None]:
-        """The proxy is off while the scope lasts."""
+        """Disable the proxy while the scope lasts."""
         return self._toxics.refusing(self.proxy)
 
     async def toxics(self) -> Collection[str]:
-        """Types of the toxics that the proxy says are on it now; ``down`` if it says that it is off."""
+        """Return the types of the toxics that Toxiproxy reports on the proxy, and ``down`` if it is disabled."""
         return await self._toxics.types(self.proxy)
 
     async def probe(self, timeout: float, size: int = 0) -> Probe:
-        """Requests of the harness's own through the proxy, until the answers make up ``size`` bytes."""
+        """Send the harness's own requests through the proxy until ``size`` bytes of answers have arrived."""
         return await self._prober.probe(timeout, size)
 
     def _open(self, at: IPv4Address | IPv6Address | None, accepted: int | None = None) -> Traffic:
-        """The service's own connections to the proxy that are open at both ends, as the kernel shows them."""
-        own = self._prober.own
-        theirs = [one for one in connections(self._port, at) if one.peer not in own]
+        """Return the service's established connections to the proxy, as the kernel lists them."""
+        probe_ports = self._prober.own
+        opened = [connection for connection in connections(self._port, at) if connection.peer not in probe_ports]
         return Traffic(
-            {one.peer: (one.received, one.sent) for one in theirs},
-            {one.peer: one.unanswered for one in theirs if one.unanswered is not None},
+            {connection.peer: (connection.received, connection.sent) for connection in opened},
+            {connection.peer: connection.unanswered for connection in opened if connection.unanswered is not None},
             accepted,
         )

@@ -1,4 +1,4 @@
-"""A child process with a log file that can be killed, stopped, paused and started again."""
+"""A child process with a log file, which can be killed, stopped, paused and restarted."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from harness.stack import State
 
 POLL = 0.02
-"""Seconds between looks at whether a server answers."""
+"""Seconds between readiness checks of a server."""
 
 GRACE = 10.0
-"""Seconds from SIGTERM until a process that is asked to leave is killed."""
+"""Seconds from SIGTERM to SIGKILL."""
 
 _LOOK = 1.0
-"""Seconds that the first look at a server may take; while it is waited for, each that was too short is doubled."""
+"""Timeout, in seconds, of the first readiness check; ``ready`` doubles it after each check that timed out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How a process starts."""
+    """How to start a process."""
 
     command: Sequence[str]
     env: Mapping[str, str]
@@ -38,16 +38,16 @@ class Launch:
     log: Path
 
     def of(self, command: Sequence[str]) -> Launch:
-        """The same for a command."""
+        """Return a copy with another command."""
         return replace(self, command=command)
 
 
 class Process:
-    """One named process in a session of its own; implements Killable, Stoppable and Pausable.
+    """One named process in its own session; implements Killable, Stoppable and Pausable.
 
-    ``answers`` is one look at whether it serves past the proxies, given seconds; it may raise OSError,
-    EOFError, ValueError or TimeoutError, which mean no. Nothing here holds on to an event loop, so a process
-    outlives the loop it was started from.
+    ``answers(timeout)`` checks once, bypassing the proxies, whether the process serves; OSError, EOFError, ValueError
+    and TimeoutError count as no. A process keeps no reference to an event loop, so it outlives the one it was
+    started from.
     """
 
     def __init__(self, name: str, launch: Launch, answers: Callable[[float], Awaitable[bool]]) -> None:
@@ -59,24 +59,24 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        """Process id while it lives."""
+        """Process id, or None if it is not running."""
         return self._child.pid if self._child is not None and self._child.poll() is None else None
 
     @property
     def exit_status(self) -> int | None:
-        """How it ended, the signal's number negative; None while it lives or before it was started."""
+        """Exit status, negative for a signal; None while it runs or before its first start."""
         return self._child.poll() if self._child is not None else None
 
     async def start(self) -> None:
-        """Start it (again); returns as soon as it runs, ``ready`` waits until it serves."""
+        """Start or restart it. Returns once it runs; ``ready`` waits until it serves."""
         if self.pid is not None:
-            raise StackError(f"{self.name} runs already; kill or stop it before it is started again")
+            raise StackError(f"{self.name} is already running; kill or stop it before starting it again")
         await self._begin()
-        # Once it runs: on its way up it has no process id either.
+        # Only now: while it starts it has no process id, and must not look as if it had ended by itself.
         self.ended_on_purpose = False
 
     async def _begin(self) -> None:
-        """Make it run."""
+        """Spawn the child."""
         self._launch.log.parent.mkdir(parents=True, exist_ok=True)
         with self._launch.log.open("ab") as log:
             try:
@@ -93,7 +93,7 @@ class Process:
                 raise StackError(f"{self.name}: {self._launch.command[0]} could not be started: {error}") from error
 
     async def ready(self, timeout: float) -> None:
-        """Wait until it serves; ServiceExited or StackError, with the tail of its log, if it does not."""
+        """Wait until it serves; raises ServiceExited or StackError, with the tail of its log, if it does not."""
         clock = asyncio.get_running_loop().time
         deadline, longest = clock() + timeout, min(_LOOK, timeout)
         while True:
@@ -107,7 +107,7 @@ class Process:
             if clock() > deadline:
                 raise StackError(f"{self.name} was not ready within {timeout:g} s{self._why()}")
             if clock() - begun >= longest:
-                # On a busy machine the answer may be on its way: asked anew each time, it would never come.
+                # On a busy machine an answer may take longer than one check; with a fixed timeout none would arrive.
                 longest = min(2 * longest, timeout)
             await asyncio.sleep(POLL)
 
@@ -120,7 +120,7 @@ class Process:
             return False
 
     async def state(self) -> State:
-        """What it is doing now."""
+        """Return its current state."""
         if self._child is None:
             return "absent"
         if self.pid is None:
@@ -131,25 +131,25 @@ class Process:
 
     @property
     def stopped(self) -> bool:
-        """Whether the kernel holds it stopped (state T)."""
+        """Whether it is stopped by a signal (state T)."""
         return self.kernel_state == "T"
 
     @property
     def kernel_state(self) -> str:
-        """The state letter of /proc/PID/stat, or nothing."""
+        """The state letter in /proc/PID/stat, or an empty string."""
         try:
             return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             return ""
 
     async def kill(self) -> int:
-        """SIGKILL to it and the children in its session; the exit status."""
+        """Send SIGKILL to its process group and return the exit status."""
         self._end()
         self._signal(signal.SIGKILL)
         return await self.exited()
 
     async def stop(self, grace: float = GRACE) -> int:
-        """SIGTERM, and SIGKILL if it is still there after ``grace`` seconds; the exit status."""
+        """Send SIGTERM, then SIGKILL after ``grace`` seconds, and return the exit status."""
         self._end()
         self._signal(signal.SIGTERM)
         try:
@@ -159,19 +159,19 @@ class Process:
             return await self.kill()
 
     async def pause(self) -> None:
-        """SIGSTOP; returns once it stands still. StackError if it does not run."""
+        """Send SIGSTOP and wait until the process is stopped; raises StackError if it is not running."""
         if self.pid is None:
-            raise StackError(f"{self.name} does not run, so it cannot be paused")
+            raise StackError(f"{self.name} is not running, so it cannot be paused")
         self._signal(signal.SIGSTOP)
         while self.pid is not None and not self.stopped:
             await asyncio.sleep(0.001)
 
     async def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         self._signal(signal.SIGCONT)
 
     async def exited(self) -> int:
-        """Wait for its end; the exit status."""
+        """Wait until it has exited and return the exit status."""
         if self._child is None:
             raise StackError(f"{self.name} was never started")
         while (status := self._child.poll()) is None:
@@ -180,11 +180,11 @@ class Process:
 
     @staticmethod
     async def breathe() -> None:
-        """The pause between two looks at whether a process has ended."""
+        """Pause between two checks of whether a process has exited."""
         await asyncio.sleep(0.005)
 
     def _end(self) -> None:
-        """Note that it ends on purpose, before anybody can see its end; what has ended by itself, has."""
+        """Note that the harness ends it, before anyone can see it exit; a process that exited by itself stays so."""
         if self.pid is not None:
             self.ended_on_purpose = True
 
@@ -193,7 +193,7 @@ class Process:
             os.killpg(self.pid, number)
 
     def log_tail(self, lines: int = 20) -> str:
-        """The last lines it wrote."""
+        """Return the last lines of its log."""
         try:
             with self._launch.log.open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - 200 * lines))

@@ -1,10 +1,10 @@
-"""Ends what a stack started once its harness is gone, however it went. Runs as a script: standard library only.
+"""Ends everything a stack started once its harness is gone, however it went. Runs as a script: standard library only.
 
-``python -I reaper.py TOKEN FOLDER``: reads its standard input, a pipe that only the harness writes to; at its end
-(the harness closed it, or died) kills every process that has ``ONEFFECT_STACK=TOKEN`` in its environment, which
-children inherit, removes FOLDER, and leaves. Postgres's children write over that environment, and the kernel keeps a
-little memory of a server that was killed: both are found by the server's folder, which lies in FOLDER. Where the stack has
-containers, FOLDER/containers says how the engine is asked to remove those that are labelled with TOKEN.
+``python -I reaper.py TOKEN FOLDER`` reads its standard input, a pipe to which only the harness holds the other end. At
+end of file (the harness closed the pipe or died) the reaper kills every process with ``ONEFFECT_STACK=TOKEN`` in its
+environment, which children inherit, removes FOLDER and exits. Postgres's children overwrite that environment, and a
+killed Postgres leaves shared memory behind: the reaper finds both by the server's folder, which lies in FOLDER. If the
+stack has containers, FOLDER/containers tells how to reach the engine, which then removes those labelled with TOKEN.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ LABEL = "oneffect.stack"
 """Marks every container of a stack with the stack's token."""
 
 CONTAINERS = "containers"
-"""A stack's file: the docker command, then a line NAME=VALUE for each variable of its environment."""
+"""File in the stack's folder: the docker command, then one NAME=VALUE line per environment variable."""
 
 _PATIENCE = 30.0
-"""Seconds that the engine may take to answer."""
+"""Seconds to wait for the engine's answer."""
 
 _POSTMASTER = "postmaster.pid"
-"""A server's file; its seventh line names the memory by key and id."""
+"""A Postgres server's file; its seventh line holds the key and id of its shared memory."""
 
 _IPC_RMID = 0
 
 _CALM = 3
-"""Looks in a row that must find nobody: one look can miss a process that is between fork and exec."""
+"""Scans in a row that must find no process: one scan can miss a process between fork and exec."""
 
 
 def marked(token: str) -> list[int]:
-    """Ids of the living processes of a stack, this one left out."""
+    """Return the ids of a stack's live processes, except this one."""
     mark = f"{VARIABLE}={token}".encode()
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
@@ -50,13 +50,13 @@ def marked(token: str) -> list[int]:
             except OSError:
                 continue
             if mark in environment:
-                found.append(int(entry.name))
-    return found
+                pids.append(int(entry.name))
+    return pids
 
 
 def servers(folder: Path) -> list[int]:
-    """Ids of the living Postgres processes whose files lie in ``folder``; a server's children work in its folder."""
-    found, folder = [], folder.resolve()
+    """Return the ids of live Postgres processes below ``folder``: a server's children run in its data folder."""
+    pids, folder = [], folder.resolve()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -64,16 +64,16 @@ def servers(folder: Path) -> list[int]:
             except OSError:
                 continue
             if program.name.partition(" ")[0] == "postgres" and cwd.is_relative_to(folder):
-                found.append(int(entry.name))
-    return found
+                pids.append(int(entry.name))
+    return pids
 
 
 def reap(token: str, folder: Path) -> bool:
-    """Kill until nobody is left, also those that are stopped, and those that are born meanwhile; free their memory.
+    """Kill until no process is left, stopped and newly forked ones included, and free Postgres's shared memory.
 
-    False if containers may be left: then the folder, which tells of them, has to stay for the next start.
+    Returns False if containers may be left: the folder must then stay, so that the next start can remove them.
     """
-    # First: a process in a container that stands still does not die of a signal.
+    # Containers first: a process in a paused container does not die of a signal.
     _remove_containers(token, folder)
     calm = 0
     while calm < _CALM:
@@ -83,7 +83,7 @@ def reap(token: str, folder: Path) -> bool:
                 os.kill(pid, signal.SIGKILL)
         calm = 0 if pids else calm + 1
         time.sleep(0.01)
-    # Again: whoever was just being made is there now.
+    # And again: a container that was being created is there now.
     removed = _remove_containers(token, folder)
     for file in folder.glob(f"*/*/{_POSTMASTER}"):
         _free(file)
@@ -91,21 +91,21 @@ def reap(token: str, folder: Path) -> bool:
 
 
 def _remove_containers(token: str, folder: Path) -> bool:
-    """Whether none is left, as far as the engine says."""
-    told = (folder / CONTAINERS).read_text().splitlines() if (folder / CONTAINERS).exists() else []
-    if not told:
-        # Containers are made once it is written: the harness died before.
+    """Remove the stack's containers; False if the engine failed."""
+    lines = (folder / CONTAINERS).read_text().splitlines() if (folder / CONTAINERS).exists() else []
+    if not lines:
+        # The file is written before the first container: the harness died earlier than that.
         return True
-    docker, *lines = told
-    env = dict(line.split("=", 1) for line in lines)
+    docker, *variables = lines
+    env = dict(variable.split("=", 1) for variable in variables)
 
     def ask(*words: str) -> list[str]:
         done = subprocess.run([docker, *words], env=env, capture_output=True, check=True, timeout=_PATIENCE)
         return done.stdout.decode().split()
 
     try:
-        if found := ask("ps", "--all", "--quiet", "--filter", f"label={LABEL}={token}"):
-            ask("rm", "--force", "--volumes", *found)
+        if containers := ask("ps", "--all", "--quiet", "--filter", f"label={LABEL}={token}"):
+            ask("rm", "--force", "--volumes", *containers)
     except (OSError, subprocess.SubprocessError):
         return False
     return True
@@ -119,7 +119,7 @@ def _free(postmaster: Path) -> None:
 
 
 def main(token: str, folder: str) -> None:
-    """Wait for the end of the harness, then reap."""
+    """Wait until the harness is gone, then reap."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     while os.read(0, 1024):

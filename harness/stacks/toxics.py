@@ -1,4 +1,4 @@
-"""What is on the proxies of one Toxiproxy now: put on, taken off, and put back after a restart."""
+"""The toxics on one Toxiproxy's proxies: added, removed, and put back after a restart."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 
 PREFIX: Final = "oneffect-"
-"""Names of the harness's toxics begin so: what a harness that was killed left on a proxy is known by it."""
+"""Begins the name of each of the harness's toxics, so that a later run can tell what a killed harness left behind."""
 
 
 class Toxics:
-    """The toxics and switches of one Toxiproxy, whose API is at ``address``.
+    """The toxics on one Toxiproxy, and the proxies that are disabled; its API is at ``address``.
 
-    The API can hang on a proxy whose peer does not read. Taking a toxic off then falls back to ``restart``, which
-    starts the server anew, with every proxy on and clear, and returns once it answers.
+    The API can hang on a proxy whose peer does not read. Healing then falls back to ``restart``, which restarts the
+    server with every proxy enabled and without toxics, and returns once it answers.
     """
 
     def __init__(self, address: str, restart: Callable[[], Awaitable[None]]) -> None:
@@ -33,24 +33,27 @@ class Toxics:
         self._lock: tuple[asyncio.Lock, asyncio.AbstractEventLoop | None] = (asyncio.Lock(), None)
 
     def _changes(self) -> asyncio.Lock:
-        """One change at a time; a lock serves one event loop only, and a warm stack may see several."""
+        """Return the lock that serializes changes. A lock serves one event loop, and a warm stack may see several."""
         loop = asyncio.get_running_loop()
         if self._lock[1] is not loop:
             self._lock = (asyncio.Lock(), loop)
         return self._lock[0]
 
     def refuses(self, proxy: str) -> bool:
-        """Whether a scope keeps a proxy off now."""
+        """Whether some scope keeps the proxy disabled."""
         return proxy in self._refusing
 
     async def types(self, proxy: str) -> Collection[str]:
-        """What the server itself says is on a proxy, ``down`` if it is off; FaultError, OSError or TimeoutError."""
-        told = (await self._api.proxies())[proxy]
-        return {toxic["type"] for toxic in told["toxics"]} | (set() if told["enabled"] else {"down"})
+        """Ask the server which toxics are on a proxy, ``down`` if it is disabled.
+
+        Raises FaultError, OSError or TimeoutError.
+        """
+        status = (await self._api.proxies())[proxy]
+        return {toxic["type"] for toxic in status["toxics"]} | (set() if status["enabled"] else {"down"})
 
     @asynccontextmanager
     async def toxic(self, proxy: str, kind: str, stream: str, attributes: Mapping[str, int]) -> AsyncIterator[None]:
-        """A toxic on a proxy while the scope lasts."""
+        """Put a toxic on a proxy while the scope lasts."""
         name = f"{PREFIX}{kind}-{stream}-{next(self._numbers)}"
         toxic = {"name": name, "type": kind, "stream": stream, "toxicity": 1.0, "attributes": dict(attributes)}
         try:
@@ -71,7 +74,7 @@ class Toxics:
 
     @asynccontextmanager
     async def refusing(self, proxy: str) -> AsyncIterator[None]:
-        """A proxy is off while the scope lasts; of scopes that overlap the last one puts it back on."""
+        """Disable a proxy while the scope lasts; of overlapping scopes the last to end enables it again."""
         try:
             async with self._changes():
                 self._refusing.append(proxy)
@@ -102,7 +105,7 @@ class Toxics:
 
 
 async def _whatever_happens(healing: Coroutine[object, object, None]) -> None:
-    """Finish healing also when this task is being cancelled, then let the cancellation go on."""
+    """Finish healing even if this task is cancelled, then let the cancellation continue."""
     task = asyncio.create_task(healing)
     try:
         await asyncio.shield(task)

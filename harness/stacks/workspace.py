@@ -1,4 +1,4 @@
-"""A stack's temporary folder and the reaper that watches over it."""
+"""A stack's temporary folder, and the reaper that cleans up after it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pathlib import Path
 from harness.stacks import reaper
 
 _PATIENCE = 60.0
-"""Seconds that reaping may take, on a busy machine too: a reaper that is cut off leaves something running."""
+"""Seconds to wait for the reaper. Generous for a busy machine: killing it early leaves processes running."""
 
 _MODE = 0o700
 
 
 class Workspace:
-    """Holds one stack's ``token``, ``folder`` and reaper, until ``close``.
+    """One stack's ``token``, ``folder`` and reaper, until ``close``.
 
-    A lock on ``folder/lock`` is shared with the reaper: it is free only when the harness and the reaper are both
-    dead, and then the next stack that starts sweeps up.
+    The harness and the reaper share a lock on ``folder/lock``. Once both are dead the lock is free, and the next
+    stack to start sweeps the folder up.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Workspace:
         root.chmod(_MODE)
         sweep(root)
         self.token = secrets.token_hex(8)
-        # Locked before it has the name that a sweep looks at.
+        # Lock the folder before renaming it to a name that a sweep would look at.
         unnamed = root / f".{self.token}"
         unnamed.mkdir(mode=_MODE)
         self._lock = os.open(unnamed / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -55,7 +55,7 @@ class Workspace:
         return self._reaper.pid
 
     def close(self) -> None:
-        """Let the reaper end every process that is left and remove the folder; blocks until it has."""
+        """Have the reaper kill all remaining processes and remove the folder; blocks until it has."""
         if self._reaper.stdin is not None:
             self._reaper.stdin.close()
         try:
@@ -67,12 +67,12 @@ class Workspace:
 
 
 def sweep(root: Path) -> None:
-    """End and remove what dead stacks left under ``root``; stacks that live are left alone."""
+    """Kill the processes and remove the folders that dead stacks left under ``root``; live stacks are left alone."""
     for folder in root.glob("[!.]*"):
         try:
             lock = os.open(folder / "lock", os.O_RDWR)
         except OSError:
-            continue  # another harness is just removing it
+            continue  # another harness is removing it
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

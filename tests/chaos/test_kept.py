@@ -30,7 +30,9 @@ def test_what_a_run_kept_can_be_opened(tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     (run,) = tmp_path.glob("runs/*-one-*")
-    assert f"data: {run / 'data'}\n  not kept: kafka: what was read of its topics is in the history\n" in done.stdout
+    assert (
+        f"data: {run / 'data'}\n  not kept: kafka: the history holds what was read from its topics\n" in done.stdout
+    )
     stores, services = run / "data" / "stores", run / "data" / "services"
     assert any(file.stat().st_size for file in (stores / "redis").rglob("*.aof"))
     assert sum(file.is_file() for file in (services / "content_service").rglob("*")) >= UPLOADS

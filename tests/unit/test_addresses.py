@@ -75,8 +75,8 @@ OFF = {
     "no data": ("data: {ledger: /data/ledger}", "", ["ledger is missing", "effects.ledger"]),
     "a topic that is none": ("data:", "names: {topics: {order: x}}\ndata:", [":9", "nearest: orders"]),
     "a command for nobody": ("data:", "commands: {shop: {kill: x}}\ndata:", [":9", "shop#1"]),
-    "a command without words": ("data:", "commands: {shop#1: {kill: ' '}}\ndata:", [":9", "no command"]),
-    "a command with half a quote": ("data:", 'commands: {shop#1: {kill: "a \'b"}}\ndata:', [":9", "no command"]),
+    "a command without words": ("data:", "commands: {shop#1: {kill: ' '}}\ndata:", [":9", "not a command"]),
+    "a command with half a quote": ("data:", 'commands: {shop#1: {kill: "a \'b"}}\ndata:', [":9", "not a command"]),
     "a command that is none": ("data:", "commands: {shop#1: {klil: x}}\ndata:", [":9", "nearest: kill"]),
 }
 
@@ -126,7 +126,7 @@ def test_a_login_is_laid_over_the_system_and_hidden(tmp_path: Path, written_so: 
 
 
 def test_only_what_is_a_redis_is_logged_in_at(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"logins.kafka: the system has no such one.*known are redis"):
+    with pytest.raises(FileError, match=r"logins.kafka: not in the system.*known are redis"):
         load_addresses(file(tmp_path, f"{GOOD}logins: {{kafka: {{password: of-the-file}}}}\n"), SYSTEM)
 
 

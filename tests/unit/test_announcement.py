@@ -1,4 +1,4 @@
-"""What is told of a stack that is up: by one at a time, to its owner alone, and no longer than it lives."""
+"""What announces a stack that is up: one at a time, to its owner alone, and no longer than the stack lives."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from harness.errors import StackError
 HOLDER = """
 import sys
 from pathlib import Path
-from harness.announcement import Announcer, Announcement
+from harness.announcement import Announcement, Announcer
 with Announcer(Path(sys.argv[1])) as announcer:
     listener = announcer.listening()
     announcer.announce(Announcement(run="r1", pid=1, stack="native", system="s", services={}, dependencies={}, links={},

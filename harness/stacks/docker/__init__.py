@@ -1,1 +1,1 @@
-"""Kafka, Redis, Postgres, Toxiproxy and the services as containers on the machine's own loopback."""
+"""Kafka, Redis, Postgres, Toxiproxy and the services as containers on the host's loopback."""

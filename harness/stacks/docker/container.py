@@ -1,4 +1,4 @@
-"""A process of the stack inside a container: the same command, files and ports, other means of starting and ending."""
+"""A stack's process in a container: the same command, files and ports, but started and ended by the engine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.stacks.process import GRACE, POLL, Process
 from harness.stacks.reaper import LABEL, VARIABLE
 
 _SIGNALLED = 128
-"""A container's exit status above it: its first process died of the signal whose number is the rest."""
+"""An exit status above this means that the container's first process died of signal ``status - 128``."""
 
 _LIMITS = ("--memory", "1g", "--pids-limit", "512")
 _CONFINED = ("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp")  # noqa: S108
@@ -22,11 +22,11 @@ _CONFINED = ("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """What a container consists of beside its command.
+    """What a container needs besides its command.
 
-    ``places`` are all of the stack's files that are seen inside, under the same paths: what else lies there is not its
-    business, and what the reaper is told there is run outside. ``trusted``: its image keeps its own user and rights, for it
-    changes its user itself.
+    ``places`` are the only files of the stack that the container sees, under the same paths. It must not see the rest:
+    the reaper runs, outside of any container, a command that it reads there. ``trusted`` leaves the image its own user
+    and capabilities, because it drops privileges itself.
     """
 
     engine: Engine
@@ -38,14 +38,14 @@ class Box:
 
 
 class Contained(Process):
-    """Overrides how a process of the native stack starts, ends and stands still; stands before it in the bases.
+    """Mixin that starts, ends and pauses a native process through the engine; put it first in the bases.
 
-    It shares the machine's network, so that its sockets are seen as any process's are. A container that was ended
-    starts again with the files that it had.
+    The container shares the host's network, so its sockets show like those of any process. A container that ended
+    restarts with the files it had.
     """
 
     def contain(self, box: Box) -> None:
-        """Say where it runs; before its first start."""
+        """Set the container to run in; call it before the first start."""
         self._box = box
         self._inside = self._launch
         self._container = f"oneffect-{box.token}-{self.name.replace('#', '-')}"
@@ -54,29 +54,29 @@ class Contained(Process):
         self._launch = dataclasses.replace(
             self._launch,
             command=[box.engine.command, "start", "--attach", self._container],
-            # So that the reaper finds the command that passes on the container's output, too.
+            # The mark lets the reaper also find this docker command, which relays the container's output.
             env={**box.engine.environment, VARIABLE: box.token},
         )
 
     @property
     def run(self) -> str:
-        """The run that it serves; nothing if it outlives runs."""
+        """The run it serves; empty if it outlives runs."""
         return self._box.run
 
     @property
     def pid(self) -> int | None:
-        """The id, outside, of the container's first process while it lives."""
+        """The host's process id of the container's first process, or None if it is not running."""
         return self._inner if super().pid is not None else None
 
     @property
     def exit_status(self) -> int | None:
-        """How it ended, the signal's number negative."""
+        """Exit status, negative for a signal."""
         status = super().exit_status
         return status if status is None else _signed(status)
 
     @property
     def stopped(self) -> bool:
-        """Whether the engine holds the container still."""
+        """Whether the container is paused."""
         return self.pid is not None and self._asked("{{.State.Paused}}") == "true"
 
     async def _begin(self) -> None:
@@ -97,21 +97,21 @@ class Contained(Process):
         options += ["--label", f"oneffect.run={box.run}"]
         options += [word for place in box.places for word in ("--volume", f"{place}:{place}")]
         for name, value in self._inside.env.items():
-            # Of a name that the command has a value of its own for, the container's is given in words.
+            # The docker command's own environment wins over ours, so such a variable goes on the command line.
             options += ["--env", f"{name}={value}" if name in box.engine.environment else name]
         if not box.trusted:
             options += [*_CONFINED, "--user", f"{os.getuid()}:{os.getgid()}"]
             if words:
                 options += ["--entrypoint", words.pop(0)]
-        # Values go by the command's environment: its words can be read by everybody.
+        # Values go through the command's environment: everybody can read its arguments.
         box.engine.ask("create", *options, box.image, *words, env=dict(self._inside.env))
 
     async def kill(self) -> int:
-        """SIGKILL to all in the container; the exit status."""
+        """Send SIGKILL to the container and return the exit status."""
         return await self._ended("kill", "--signal", "KILL")
 
     async def stop(self, grace: float = GRACE) -> int:
-        """The image's signal to leave, and SIGKILL after ``grace`` seconds; the exit status."""
+        """Send the image's stop signal, then SIGKILL after ``grace`` seconds, and return the exit status."""
         return await self._ended("stop", "--time", str(int(grace)))
 
     async def _ended(self, *words: str) -> int:
@@ -124,17 +124,17 @@ class Contained(Process):
         return await self.exited()
 
     async def exited(self) -> int:
-        """Wait for its end; the exit status."""
+        """Wait until it has exited and return the exit status."""
         return _signed(await super().exited())
 
     async def pause(self) -> None:
-        """All in the container stands still. StackError if it does not run."""
+        """Pause every process in the container; raises StackError if it is not running."""
         if self.pid is None:
-            raise StackError(f"{self.name} does not run, so it cannot be paused")
+            raise StackError(f"{self.name} is not running, so it cannot be paused")
         await asyncio.to_thread(self._box.engine.ask, "pause", self._container)
 
     async def resume(self) -> None:
-        """Let it go on; nothing if it does not stand still."""
+        """Unpause the container if it is paused."""
         if await asyncio.to_thread(lambda: self.stopped):
             await asyncio.to_thread(self._box.engine.ask, "unpause", self._container)
 

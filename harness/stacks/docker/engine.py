@@ -1,4 +1,4 @@
-"""The Docker engine, asked by its own command: it knows contexts, sockets and credentials as the user set them up."""
+"""The Docker engine, through the ``docker`` command, which knows the user's contexts, sockets and credentials."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from harness.redaction import anonymous
 from harness.stacks.reaper import CONTAINERS, LABEL
 
 OLDEST = (20, 10)
-"""The oldest engine that this is shown on."""
+"""The oldest engine that the stack was tested with."""
 
 _CONTAINED = ("/.dockerenv", "/run/.containerenv")
-"""One of these is there in most containers."""
+"""Most containers have one of these files."""
 
 _PASSED_ON = (
     "PATH",
@@ -27,17 +27,17 @@ _PASSED_ON = (
     "DOCKER_CERT_PATH",
 )
 _TIMEOUT = 60.0
-"""Seconds that one request may take."""
+"""Seconds to wait for one answer."""
 
 
 class Engine:
-    """An engine that answered and is new enough; StackError says what is wrong with it otherwise."""
+    """A local engine that answers and is recent enough; otherwise raises StackError with the reason."""
 
     def __init__(self) -> None:
-        found = shutil.which("docker")
-        if found is None:
+        command = shutil.which("docker")
+        if command is None:
             raise StackError("docker: there is no docker command on PATH; install Docker, or run with --stack native")
-        self.command = found
+        self.command = command
         self.environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         try:
             self.version = self.ask("version", "--format", "{{.Server.Version}}")
@@ -45,16 +45,16 @@ class Engine:
             raise StackError(f"{error}; start an engine, or run with --stack native") from None
         numbers = tuple(int(word) for word in self.version.split(".")[:2] if word.isdigit())
         if numbers < OLDEST:
-            wanted = ".".join(str(number) for number in OLDEST)
-            raise StackError(f"docker: the engine is {self.version}; {wanted} or newer is needed: upgrade it")
+            oldest = ".".join(str(number) for number in OLDEST)
+            raise StackError(f"docker: the engine is {self.version}; {oldest} or newer is needed: upgrade it")
         if elsewhere := self._elsewhere():
             raise StackError(
-                f"docker: {elsewhere}; containers have to share this network and these folders: "
-                "use an engine of this machine's own, or run with --stack native"
+                f"docker: {elsewhere}; containers must share this machine's network and folders: "
+                "use a local engine, or run with --stack native"
             )
 
     def _elsewhere(self) -> str:
-        """Why the engine's own network and folders are not those of this process; empty if they seem to be."""
+        """Return why the engine does not share this process's network and folders; empty if it seems to."""
         kind, kernel, name, *security = self.ask(
             "info", "--format", "{{.OSType}} {{.KernelVersion}} {{.Name}} {{.SecurityOptions}}"
         ).split()
@@ -67,11 +67,11 @@ class Engine:
         if name != here.nodename and not where.startswith("unix:"):
             return f"the engine at {anonymous(where)} is on another machine ({name}, here {here.nodename})"
         if name != here.nodename and any(map(os.path.exists, _CONTAINED)):
-            return f"the engine is {name}'s, and this runs in a container of its own ({here.nodename})"
+            return f"the engine runs on {name}, and oneffect in a container ({here.nodename})"
         return ""
 
     def ask(self, *words: str, env: dict[str, str] | None = None) -> str:
-        """What ``docker WORDS`` answers; StackError with its own complaint if it fails."""
+        """Run ``docker WORDS`` and return its output; raises StackError with its error message if it fails."""
         try:
             done = subprocess.run(
                 [self.command, *words],
@@ -89,7 +89,7 @@ class Engine:
         return done.stdout.strip()
 
     def has(self, image: str) -> bool:
-        """Whether an image is here."""
+        """Whether the engine has an image."""
         try:
             self.ask("image", "inspect", "--format", "{{.Id}}", image)
         except StackError as error:
@@ -99,7 +99,7 @@ class Engine:
         return True
 
     def require(self, images: list[str]) -> None:
-        """StackError names the first image that is not here, and how to get it."""
+        """Raise StackError for the first image that the engine lacks, with the command that gets it."""
         for image in images:
             if not self.has(image):
                 raise StackError(
@@ -107,15 +107,15 @@ class Engine:
                 )
 
     def entrust(self, folder: Path) -> None:
-        """Leave in a stack's folder what the reaper needs to remove the stack's containers."""
+        """Write into a stack's folder what the reaper needs to remove the stack's containers."""
         lines = [self.command, *(f"{name}={value}" for name, value in self.environment.items())]
         partial = folder / f".{CONTAINERS}"
         partial.write_text("\n".join(lines))
-        # In one piece: the reaper must be able to read it whenever the harness dies.
+        # Atomically: the harness may die at any moment, and the reaper must never read half a file.
         partial.replace(folder / CONTAINERS)
 
     def remove(self, token: str, *labels: str) -> None:
-        """Remove a stack's containers (those with ``labels`` too) and their anonymous volumes, also if they run."""
+        """Remove a stack's containers, running or not, and their anonymous volumes; ``labels`` narrow the choice."""
         filters = [word for label in (f"{LABEL}={token}", *labels) for word in ("--filter", f"label={label}")]
-        if found := self.ask("ps", "--all", "--quiet", *filters).split():
-            self.ask("rm", "--force", "--volumes", *found)
+        if containers := self.ask("ps", "--all", "--quiet", *filters).split():
+            self.ask("rm", "--force", "--volumes", *containers)

@@ -1,6 +1,6 @@
-"""The native stack's parts, each in a container of its public image; the services in the system file's images.
+"""The native stack's parts in containers of their public images, and the services in the system file's images.
 
-Containers share the machine's network, so that links, proxies, faults and what proves that they bit are the same code.
+Containers share the host's network, so links, proxies, faults and the evidence that they bit need no code of their own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ IMAGES = {
     "redis": "redis:7-alpine",
     "toxiproxy": "ghcr.io/shopify/toxiproxy:2.12.0",
 }
-"""What runs in each part's container."""
+"""Kind of part -> image."""
 
 _JAVA = Java(Path("/opt/java/openjdk/bin/java"), "/opt/kafka/libs/*", None)
 _POSTGRES = {"fsync": "on", "max_connections": "400", "autovacuum": "off", "dynamic_shared_memory_type": "mmap"}
@@ -55,7 +55,7 @@ class ContainedService(Contained, NativeService):
 
 
 class ContainedPostgres(Contained):
-    """The database server in a container, its files in a volume of the container's own."""
+    """The database server in a container, with its files in an anonymous volume."""
 
     def __init__(self, name: str, address: str, config: dict[str, str], launch: Launch) -> None:
         self.address = address
@@ -73,19 +73,19 @@ class ContainedPostgres(Contained):
 
 
 def images(system: System) -> list[str]:
-    """Every image that a stack of this system needs."""
+    """Return every image that a stack for this system needs."""
     services = {service.image for service in system.services.values() if service.image is not None}
     return [*_parts(system).values(), *sorted(services)]
 
 
 def _parts(system: System) -> dict[str, str]:
-    """Kind to image, of what a system needs besides its services."""
+    """Return kind -> image for everything a system needs besides its services."""
     kinds = {"toxiproxy", *map(system.kind, system.dependencies)}
     return {kind: IMAGES[kind] for kind in sorted(kinds)}
 
 
 class DockerStack(NativeStack):
-    """Implements ``harness.stack.Stack`` with containers; PlanRefused if a service has no image."""
+    """Implements ``harness.stack.Stack`` with containers; raises PlanRefused if a service has no image."""
 
     name = "docker"
 
@@ -115,29 +115,29 @@ class DockerStack(NativeStack):
         self._engine.entrust(self.workspace.folder)
         super()._make(parts)
 
-    def _toxiproxy(self, name: str, parts: Parts, wanted: list[Proxy]) -> Toxiproxy:
-        made = ContainedToxiproxy(name, parts.toxiproxy, self._address(), wanted, self._launch(name))
-        made.contain(self._box(IMAGES["toxiproxy"], made.config))
-        return made
+    def _toxiproxy(self, name: str, parts: Parts, proxies: list[Proxy]) -> Toxiproxy:
+        toxiproxy = ContainedToxiproxy(name, parts.toxiproxy, self._address(), proxies, self._launch(name))
+        toxiproxy.contain(self._box(IMAGES["toxiproxy"], toxiproxy.config))
+        return toxiproxy
 
     def _dependency(self, name: str, parts: Parts, joined: list[tuple[str, str]]) -> Process:
         kind, config = self._system.kind(name), self._system.dependencies[name].config
         folder, address, launch = self.workspace.folder / name, self.direct(name), self._launch(name)
         folder.mkdir()
-        made: ContainedKafka | ContainedPostgres | ContainedRedis
+        server: ContainedKafka | ContainedPostgres | ContainedRedis
         if kind == "kafka":
-            made = ContainedKafka(name, parts.java, folder, listeners(self._address(), address, joined), launch)
+            server = ContainedKafka(name, parts.java, folder, listeners(self._address(), address, joined), launch)
         elif kind == "postgres":
-            made = ContainedPostgres(name, address, dict(config), launch)
+            server = ContainedPostgres(name, address, dict(config), launch)
         else:
-            made = ContainedRedis(name, parts.redis, address, folder=folder / "files", config=config, launch=launch)
-        made.contain(self._box(IMAGES[kind], folder, trusted=kind == "postgres"))
-        return made
+            server = ContainedRedis(name, parts.redis, address, folder=folder / "files", config=config, launch=launch)
+        server.contain(self._box(IMAGES[kind], folder, trusted=kind == "postgres"))
+        return server
 
     def _replica(self, place: Place) -> NativeService:
-        made = ContainedService(dataclasses.replace(place, passed_on=(), python="python"))
-        made.contain(self._box(str(self._system.services[place.service].image), place.data, run=place.names.run))
-        return made
+        service = ContainedService(dataclasses.replace(place, passed_on=(), python="python"))
+        service.contain(self._box(str(self._system.services[place.service].image), place.data, run=place.names.run))
+        return service
 
     async def stop_services(self) -> None:
         """End the run's services and remove their containers and data."""
@@ -153,5 +153,5 @@ class DockerStack(NativeStack):
             await super().stop()
         finally:
             if token is not None:
-                # The reaper has done so already, unless it could not.
+                # In case the reaper could not reach the engine.
                 await asyncio.to_thread(self._engine.remove, token)

@@ -1,4 +1,4 @@
-"""One replica or dependency that runs elsewhere: looked at by its address, broken by the user's own commands."""
+"""One replica or dependency that runs elsewhere: probed at its address, broken by the user's commands."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ NEEDS: Final[Mapping[type, tuple[str, ...]]] = {
     Pausable: ("pause", "resume"),
     Forgetful: ("forget",),
 }
-"""Capability -> the commands that it takes."""
+"""Capability -> the commands it needs."""
 
 SILENT_WITHIN = 10.0
-"""Seconds until what was killed, stopped or paused must have ceased to answer."""
+"""Seconds after which a killed, stopped or paused target must no longer answer."""
 
 _LOOK = 1.0
-"""Seconds that a look may take; while an answer is waited for, each that was too short is doubled."""
+"""Timeout, in seconds, of the first probe; ``ready`` doubles it after each probe that timed out."""
 
 _SILENCE = 5.0
-"""Seconds without an answer that are silence: on a busy machine what runs may take more than one."""
+"""Seconds without an answer that count as silence: on a busy machine a live target may take more than one."""
 
 _AGAIN = 0.05
-"""Seconds between looks."""
+"""Seconds between probes."""
 
 
 class ExternalHandle:
-    """Implements Killable, Stoppable, Pausable and Forgetful where it has the commands for it; FaultError otherwise.
+    """Implements Killable, Stoppable, Pausable and Forgetful where the commands exist; raises FaultError otherwise.
 
-    ``look`` asks it something past the proxies; ``execute`` runs a command, told what for. Nothing is taken on trust:
-    after a command that ends it, it must have ceased to answer.
+    ``look(timeout)`` probes the target, bypassing the proxies; ``execute(text, what)`` runs a command. A command's
+    success is not taken on trust: after one that ends or pauses the target, the target must stop answering.
     """
 
     pid: int | None = None
-    """It is not this machine's to know."""
+    """Unknown: the process may be on another machine."""
 
     def __init__(
         self,
@@ -61,21 +61,21 @@ class ExternalHandle:
 
     @property
     def ended_on_purpose(self) -> bool:
-        """Whether a command was to end it, and none has started it since."""
+        """Whether it was last killed or stopped by command, and not started since."""
         return self._asked == "exited"
 
     def lacks(self, need: type) -> str | None:
-        """The first command that a capability would take and that is not there."""
+        """Return the first command that a capability needs and the file does not have, or None."""
         return next((name for name in NEEDS.get(need, ()) if getattr(self._commands, name) is None), None)
 
     async def state(self) -> State:
-        """``ready`` if it answers; otherwise what it was last made to be."""
+        """Return ``ready`` if it answers, else the state that the last command put it in."""
         if (await self._look(_LOOK)).answered:
             return "ready"
         return "starting" if self._asked == "ready" else self._asked
 
     async def ready(self, timeout: float) -> None:
-        """Wait until it answers; StackError if it does not."""
+        """Wait until it answers; raises StackError if it does not."""
         deadline, longest = asyncio.get_running_loop().time() + timeout, min(_LOOK, timeout)
         while not (probe := await self._look(longest)).answered:
             if asyncio.get_running_loop().time() > deadline:
@@ -85,43 +85,43 @@ class ExternalHandle:
             await asyncio.sleep(_AGAIN)
 
     def log_tail(self, lines: int = 20) -> str:  # noqa: ARG002 - its log is elsewhere
-        """Nothing: its log is not this machine's."""
+        """Return an empty string: its log is elsewhere."""
         return ""
 
     async def kill(self) -> int:
-        """By command; the exit status that SIGKILL gives, since nobody here sees its own."""
+        """Run the ``kill`` command and return SIGKILL's exit status, since its own is not visible here."""
         await self._end("kill")
         return -signal.SIGKILL
 
     async def stop(self) -> int:
-        """By command; 0, since nobody here sees its exit status."""
+        """Run the ``stop`` command and return 0, since its exit status is not visible here."""
         await self._end("stop")
         return 0
 
     async def start(self) -> None:
-        """By command, unless it was never ended; without a command it comes back by itself."""
+        """Run the ``start`` command if it was ended; without a command it must come back by itself."""
         if self._asked == "exited" and self._commands.start is not None:
             await self._run("start")
         self._asked = "ready"
 
     async def pause(self) -> None:
-        """By command; returns once it does not answer."""
+        """Run the ``pause`` command and wait until the target no longer answers."""
         self._asked = "paused"
         await self._run("pause")
         await self._silent("pause")
 
     async def resume(self) -> None:
-        """By command, if it was to be paused."""
+        """Run the ``resume`` command if it was paused."""
         if self._asked == "paused":
             await self._run("resume")
             self._asked = "ready"
 
     async def forget(self) -> None:
-        """By command."""
+        """Run the ``forget`` command."""
         await self._run("forget")
 
     async def _end(self, name: str) -> None:
-        # Noted first: what fails half-way is started again at the heal.
+        # Set first: if the command fails half-way, healing starts the target again.
         if getattr(self._commands, name) is not None:
             self._asked = "exited"
         await self._run(name)
@@ -137,5 +137,5 @@ class ExternalHandle:
         deadline = asyncio.get_running_loop().time() + SILENT_WITHIN
         while (await self._look(_SILENCE)).answered:
             if asyncio.get_running_loop().time() > deadline:
-                raise FaultError(f"commands.{self.name}.{name} ended well, and {self.name} answers still")
+                raise FaultError(f"commands.{self.name}.{name} succeeded, but {self.name} still answers")
             await asyncio.sleep(_AGAIN)

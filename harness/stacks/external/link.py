@@ -1,4 +1,4 @@
-"""The connection from one replica to one dependency, through a proxy in somebody else's Toxiproxy."""
+"""The connection from one replica to one dependency, through a proxy in the user's Toxiproxy."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from harness.stacks.link import ProxiedLink
 class ExternalLink(ProxiedLink):
     """Implements ``harness.stack.Link``.
 
-    Traffic is read from the kernel, so it is seen only where the proxy listens on this machine. Where it does not, no
-    connection is ever seen, and a fault whose bite shows in connections never bites: the verdict is unknown.
+    Traffic is read from the kernel, so it is visible only if the proxy listens on this machine. If the proxy is
+    elsewhere, a fault whose bite shows in connections is never seen to bite, and the verdict is unknown.
     """
 
     def __init__(self, service: str, dependency: str, **joined: Any) -> None:  # noqa: ANN401 - as its base's
@@ -23,27 +23,27 @@ class ExternalLink(ProxiedLink):
         self._at: IPv4Address | IPv6Address | None = None
 
     def listens(self, listen: str) -> None:
-        """Where Toxiproxy says that the proxy listens; another one here may have the same port elsewhere."""
+        """Note the listen address that Toxiproxy reports: another local address may use the same port."""
         host, _, port = listen.rpartition(":")
         try:
             address = ip_address(host.strip("[]"))
         except ValueError:
             return
-        known = int(port) == self._port and not address.is_unspecified
-        self._at = address if known else None
+        is_specific = int(port) == self._port and not address.is_unspecified
+        self._at = address if is_specific else None
 
     async def traffic(self) -> Traffic:
-        """The service's own connections; none where they cannot be seen. How many came and went is not known here."""
+        """Return the service's open connections, none if the proxy is elsewhere; ``accepted`` is not known here."""
         return self._open(self._at) if self._here else Traffic({})
 
 
 def _of_this_machine(host: str) -> bool:
-    """Whether the host is an address of this machine's: only such a one can be bound to."""
+    """Whether the host is an address of this machine: only those can be bound to."""
     try:
-        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+        candidates = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     except OSError:
         return False
-    return any(_can_be_bound(family, address) for family, _, _, _, address in found)
+    return any(_can_be_bound(family, address) for family, _, _, _, address in candidates)
 
 
 def _can_be_bound(family: int, address: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> bool:

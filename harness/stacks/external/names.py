@@ -1,4 +1,4 @@
-"""What a system that runs already calls its topics, groups and databases."""
+"""The topics, groups and databases of a system that already runs."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from harness.stack import RunNames
 
 @dataclass(frozen=True, slots=True)
 class FixedNames(RunNames):
-    """The same for every run; where ``given`` says nothing, the system file's own (a group: its service's)."""
+    """The same names for every run: those in ``given``, else the system file's (for a group, its service's name)."""
 
     given: Names
 
     @property
     def shared(self) -> bool:
-        """Whoever uses the system uses them too."""
+        """True: everyone who uses the system uses these names."""
         return True
 
     def topic(self, name: str) -> str:
-        """The broker's name of a topic of the system file."""
+        """Return the broker's name for a topic of the system file."""
         return self.given.topics.get(name, name)
 
     def plain(self, topic: str) -> str | None:
-        """The system file's name of a broker's topic."""
-        by_theirs = {theirs: name for name, theirs in self.given.topics.items()}
-        return by_theirs.get(topic, None if topic in self.given.topics else topic)
+        """Return the system file's name for a broker's topic, or None."""
+        plain_names = {broker_name: name for name, broker_name in self.given.topics.items()}
+        return plain_names.get(topic, None if topic in self.given.topics else topic)
 
     def group(self, service: str) -> str:
-        """The consumer group of a service."""
+        """Return the consumer group of a service."""
         return self.given.groups.get(service, service)
 
     def database(self, service: str) -> str:
-        """The database of a service."""
+        """Return the database of a service."""
         return self.given.databases.get(service, service)

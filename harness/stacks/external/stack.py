@@ -1,4 +1,4 @@
-"""Implements ``harness.stack.Stack`` for a stack that runs already; nothing of it is started or ended."""
+"""Implements ``harness.stack.Stack`` for a stack that already runs; the harness neither starts nor ends any of it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from harness.system import System
 
 ANSWERS_WITHIN = 10.0
-"""Seconds until what does not answer is given up on: it runs already."""
+"""Seconds to wait for a part to answer: it should already run."""
 
 
 class ExternalStack:
-    """A stack at the addresses of a file; one run at a time has it, as a lock on that file says.
+    """The stack that an addresses file describes. A lock on that file admits one run at a time.
 
-    FileError if the file does not fit the system.
+    Raises FileError if the file does not fit the system.
     """
 
     name = "external"
@@ -86,9 +86,9 @@ class ExternalStack:
         return links
 
     async def start(self) -> None:
-        """Look whether every part answers, and take off what a killed harness left on the proxies.
+        """Check that every part answers, and remove the toxics that a killed harness left on the proxies.
 
-        StackError names the first part that does not answer, or says that another run has this stack.
+        Raises StackError for the first part that does not answer, or if another run has this stack.
         """
         self._take()
         try:
@@ -96,8 +96,8 @@ class ExternalStack:
                 *(self._clear(api, anew=False) for api in {link.api for link in self.links.values()})
             )
             await asyncio.gather(
-                *(self._there(f"dependencies.{name}", one) for name, one in self.dependencies.items()),
-                *(self._there(f"services.{name}", one) for name, one in self.services.items()),
+                *(self._there(f"dependencies.{name}", handle) for name, handle in self.dependencies.items()),
+                *(self._there(f"services.{name}", handle) for name, handle in self.services.items()),
             )
         except BaseException:
             await self.stop()
@@ -110,32 +110,32 @@ class ExternalStack:
         except BlockingIOError:
             os.close(self._lock)
             self._lock = -1
-            raise StackError(f"another run has the stack of {self._path}; wait for its end, one at a time") from None
+            raise StackError(f"another run is using the stack of {self._path}; wait until it ends") from None
 
     async def _there(self, field: str, handle: ExternalHandle) -> None:
         try:
             await handle.ready(ANSWERS_WITHIN)
         except StackError as error:
-            raise StackError(f"{error}; start it, or mend {field} in {self._path}") from error
+            raise StackError(f"{error}; start it, or fix {field} in {self._path}") from error
 
     async def _clear(self, api: str, *, anew: bool) -> None:
-        """Every proxy of ours at ``api`` is on, and rid of the harness's toxics; ``anew``: its connections end too."""
+        """Enable this stack's proxies at ``api`` and remove the harness's toxics; ``anew`` also closes connections."""
         client = ToxiproxyClient(api)
         try:
-            found = await client.proxies()
+            proxies = await client.proxies()
             self._versions["toxiproxy"] = await client.version()
             for link in self.links.values():
                 if link.api != api:
                     continue
-                if link.proxy not in found:
+                if link.proxy not in proxies:
                     raise StackError(
-                        f"links.{link.name}: the Toxiproxy at {api} has no proxy {link.proxy!r}; mend {self._path}"
+                        f"links.{link.name}: the Toxiproxy at {api} has no proxy {link.proxy!r}; fix {self._path}"
                     )
-                link.listens(str(found[link.proxy]["listen"]))
-                await self._clear_one(client, link, found[link.proxy], anew=anew)
+                link.listens(str(proxies[link.proxy]["listen"]))
+                await self._clear_one(client, link, proxies[link.proxy], anew=anew)
         except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, FaultError) as error:
             raise StackError(
-                f"Toxiproxy at {api} does not answer: {error or type(error).__name__}; start it, or mend {self._path}"
+                f"Toxiproxy at {api} does not answer: {error or type(error).__name__}; start it, or fix {self._path}"
             ) from error
 
     @staticmethod
@@ -147,56 +147,56 @@ class ExternalStack:
                 await client.remove(link.proxy, name)
             elif not anew:
                 raise StackError(
-                    f"links.{link.name}: there is a toxic on its proxy already, {name!r}; take it off, and run again"
+                    f"links.{link.name}: its proxy already has a toxic, {name!r}; remove it, and run again"
                 )
         if anew or not now["enabled"]:
             await client.enable(link.proxy, enabled=True)
 
     async def stop(self) -> None:
-        """Let go of it; everything runs on."""
+        """Release the lock; everything keeps running."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
     def names(self, run: str) -> RunNames:
-        """What the system calls its topics, groups and databases, whichever the run."""
+        """Return the system's own topics, groups and databases, the same for every run."""
         return FixedNames(run, self._given.names)
 
     async def start_services(self, names: RunNames, folder: Path, variant: str | None) -> None:  # noqa: ARG002 - they run
-        """Wait until every service answers; a variant was refused by the plan."""
-        await asyncio.gather(*(one.ready(ANSWERS_WITHIN) for one in self.services.values()))
+        """Wait until every service answers; the plan has refused any variant."""
+        await asyncio.gather(*(handle.ready(ANSWERS_WITHIN) for handle in self.services.values()))
 
     async def stop_services(self) -> None:
-        """Nothing: they run on."""
+        """Do nothing: the services keep running."""
 
     def data(self, service: str) -> Path:
-        """The folder that ``data:`` names; StackError without one."""
+        """Return the folder that ``data:`` names for a service; raises StackError if it names none."""
         if service not in self._given.data:
-            raise StackError(f"data.{service}: no folder is named in {self._path}")
+            raise StackError(f"data.{service}: {self._path} names no folder")
         return Path(self._given.data[service])
 
     def turn(self, name: str) -> AbstractAsyncContextManager[object]:
-        """Held by the one who may stop and start a replica or a dependency."""
+        """Return the lock to hold while stopping or starting a replica or a dependency."""
         return self._turns[name]
 
     def direct(self, name: str) -> str:
-        """host:port of a dependency, a replica, or a service's first replica, that no fault touches."""
+        """Return a host:port, bypassing the proxies, of a dependency, a replica or a service's first replica."""
         if name in self._given.dependencies:
             return self._given.dependencies[name]
         return self._given.service(name if "#" in name else f"{name}#1")
 
     def lacks(self, need: type, on: str | None = None) -> str | None:
-        """The command that is missing for a target; without a target whether it could be had at all."""
+        """Return which command a target lacks for a capability; without a target, whether commands could offer it."""
         if need in {Link, ServiceHandle}:
             return None
         if need not in NEEDS:
             return f"it offers what links and commands can do, and no {need.__name__}"
-        known = {**self.services, **self.dependencies}
-        for name, handle in known.items():
+        handles = {**self.services, **self.dependencies}
+        for name, handle in handles.items():
             if on in {name, name.partition("#")[0]} and (missing := handle.lacks(need)):
                 return f"there is no command for it; write commands: {{{name}: {{{missing}: …}}}} in {self._path}"
         return None
 
     def versions(self) -> Fields:
-        """What the file says, and what Toxiproxy says of itself."""
+        """Return the versions in the addresses file, and Toxiproxy's own answer."""
         return {**self._versions, **self._given.versions}

@@ -1,1 +1,1 @@
-"""Real Kafka, Toxiproxy, Postgres and Redis or Valkey as processes of this machine, without root."""
+"""Real Kafka, Toxiproxy, Postgres and Redis or Valkey as local processes, without root."""

@@ -1,7 +1,6 @@
-"""Starts Kafka once, to keep what its virtual machine learns of its classes: later starts take half as long.
+"""Records Kafka's class cache by starting the broker once: later starts take half as long.
 
-The cache is an ahead-of-time cache as of Java 25 (JEP 514): a machine without it, or with another Java, starts
-as before.
+It is an ahead-of-time cache (JEP 514, Java 25). Without it, or with another Java, Kafka starts as usual.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _START = 60.0
-"""Seconds that a start may take which also writes down what it does."""
+"""Seconds that a start may take while the JVM records it."""
 
 _WRITE = 120.0
-"""Seconds that the cache may take to be written, after SIGTERM."""
+"""Seconds that the JVM may take to write the cache, after SIGTERM."""
 
 
 def record_class_cache(folder: Path, java: Path) -> bool:
-    """Write the cache for ``java`` and the jars in ``folder``; False if it could not be, which is no error."""
+    """Write the class cache for ``java`` and the jars in ``folder``; False if that fails, which is no error."""
     cache = parts.class_cache(folder, java)
     fresh = cache.with_suffix(".new")
     ports, workspace = Ports(), Workspace()

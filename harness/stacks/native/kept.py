@@ -1,4 +1,4 @@
-"""The files that a stack leaves behind if it was asked to: copies, for what they were made from goes all the same."""
+"""Copies of the services' and stores' files that a stack leaves behind on request; the originals are always removed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import shutil
 from pathlib import Path
 
 DATA = "data"
-"""The folder in a run directory, with SERVICES and STORES in it, and in these a folder for each."""
+"""Folder in the run directory; it holds SERVICES and STORES, each with one folder per service or store."""
 
 SERVICES = "services"
 STORES = "stores"
 
 _NEVER = frozenset({"postmaster.pid"})
-"""Of a process that is gone, and a new server would take it for one that lives."""
+"""Its process is gone, but a new server on the copy would believe it alive."""
 
 
 def copy(source: Path, target: Path) -> str:
-    """Copy a folder, without sockets and pipes; what of it could not be copied, and why, or nothing."""
+    """Copy a folder, without sockets and pipes. Returns what could not be copied and why, or an empty string."""
     if not source.is_dir():
         return "its files are not on this machine's disk"
     try:

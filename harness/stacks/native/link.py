@@ -1,4 +1,4 @@
-"""A link whose proxy is in a Toxiproxy of the stack's own, which logs what it accepts."""
+"""A link whose proxy is in one of the stack's own Toxiproxies, whose log shows each accepted connection."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class NativeLink(ProxiedLink):
         self._accepted = 0
 
     def begin(self) -> None:
-        """Other services start: what was accepted before was not theirs."""
+        """Reset the count of accepted connections, because a new run's services are about to start."""
         self._toxiproxy.accepted(self.name)
         self._prober.used.clear()
         self._accepted = 0
 
     async def traffic(self) -> Traffic:
-        """The service's own connections."""
+        """Return the service's connections."""
         for client in self._toxiproxy.accepted(self.name):
             if client in self._prober.used:
                 self._prober.used.discard(client)

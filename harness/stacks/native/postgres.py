@@ -1,4 +1,4 @@
-"""A PostgreSQL server that syncs every commit; whoever reaches its loopback port is trusted."""
+"""A PostgreSQL server that syncs every commit, on loopback and without passwords."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from harness.stacks.native.parts import Postgres
 
 USER = "oneffect"
-"""The server's superuser, as whom services and observers connect."""
+"""The server's superuser; services and observers connect as this user."""
 
 _UNPRIVILEGED = "nobody"
-"""As whom the server runs if the harness is root, which the server refuses to be."""
+"""The server refuses to run as root, so it runs as this user if the harness is root."""
 
 _INITDB_TIMEOUT = 120.0
 
@@ -36,18 +36,18 @@ _SETTINGS: Mapping[str, object] = {
     "unix_socket_directories": "",
     "fsync": "on",
     "max_connections": 400,
-    # A file in its folder, which goes with the stack: /dev/shm would keep it.
+    # Files in its folder, removed with the stack; those in /dev/shm would stay.
     "dynamic_shared_memory_type": "mmap",
-    # A run is over before either has something to do.
+    # A run ends before either has anything to do.
     "autovacuum": "off",
     "log_checkpoints": "off",
 }
 
 
 class PostgresServer(Process):
-    """The server on ``address``, its files in ``folder``; ``config`` are postgresql.conf's own words.
+    """The server on ``address`` with its files in ``folder``; ``config`` holds postgresql.conf settings.
 
-    Its children are sessions of their own, so every signal but the one to leave goes to each of them.
+    Its children have sessions of their own, so every signal except the one to stop is sent to each of them as well.
     """
 
     def __init__(  # noqa: PLR0913 - what a server consists of
@@ -67,7 +67,7 @@ class PostgresServer(Process):
 
     def _signal(self, number: signal.Signals) -> None:
         if number == signal.SIGTERM:
-            # To this server it means: leave once every client has; an interrupt means now.
+            # On SIGTERM this server waits for every client to disconnect; on SIGINT it shuts down at once.
             super()._signal(signal.SIGINT)
             return
         super()._signal(number)
@@ -76,7 +76,7 @@ class PostgresServer(Process):
                 os.kill(pid, number)
 
     async def exited(self) -> int:
-        """Wait for its end and its children's, who hold on to the memory that a new server would share."""
+        """Wait until it and its children have exited: they hold shared memory that a new server would need."""
         status = await super().exited()
         while reaper.servers(self._folder):
             await self.breathe()
@@ -84,26 +84,26 @@ class PostgresServer(Process):
 
 
 def unprivileged() -> int | None:
-    """The user id that a server must take on; None unless the harness is root."""
+    """Return the user id that a server must run as; None unless the harness is root."""
     return pwd.getpwnam(_UNPRIVILEGED).pw_uid if os.geteuid() == 0 else None
 
 
 def as_user(user: int | None, command: list[str]) -> list[str]:
-    """The command that runs ``command`` as ``user``."""
+    """Wrap ``command`` so that it runs as ``user``; None leaves it as it is."""
     return (
         command if user is None else [sys.executable, "-I", "-S", unprivileged_script.__file__, str(user), *command]
     )
 
 
 def own(folder: Path, user: int | None) -> None:
-    """Give a folder and all in it to ``user``."""
+    """Make ``user`` the owner of a folder and everything in it; None changes nothing."""
     if user is not None:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, user, -1)
 
 
 def initialize(binaries: Path, template: Path) -> None:
-    """Make the folder that servers start with a copy of; StackError with initdb's own words if that fails."""
+    """Create the folder that servers start with a copy of; raises StackError with initdb's output if that fails."""
     user = unprivileged()
     with tempfile.TemporaryDirectory() as place:
         own(Path(place), user)
@@ -120,5 +120,5 @@ def initialize(binaries: Path, template: Path) -> None:
             )
         except (subprocess.SubprocessError, OSError) as error:
             why = getattr(error, "stderr", None) or str(error)
-            raise StackError(f"postgres: no database folder could be made: {why.strip()[-2000:]}") from error
+            raise StackError(f"postgres: the database folder could not be created: {why.strip()[-2000:]}") from error
         shutil.copytree(f"{place}/data", template)

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 _ONE_WORD = frozenset({"dir", "masterauth", "masteruser", "requirepass", "save"})
-"""Directives whose value is quoted: what is in it ends no word, and it may be empty."""
+"""Directives with a single value, which is quoted because it may be empty or contain blanks."""
 
 _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\')
-"""Bytes that stand for themselves between quotes."""
+"""Bytes that need no escape between quotes."""
 
 
 def configuration(settings: Mapping[str, str]) -> str:
-    """As redis.conf."""
+    """Render settings as redis.conf."""
     return "".join(f"{key} {_quoted(value) if key in _ONE_WORD else value}\n" for key, value in settings.items())
 
 
@@ -32,17 +32,17 @@ def _quoted(value: str) -> str:
 
 
 class RedisServer(Process):
-    """The server on ``address``, its files in ``folder``; ``config`` are redis.conf's own words."""
+    """The server on ``address`` with its files in ``folder``; ``config`` holds redis.conf directives."""
 
     def __init__(  # noqa: PLR0913 - what a server consists of
         self, name: str, binary: Path, address: str, *, folder: Path, config: Mapping[str, str], launch: Launch
     ) -> None:
         folder.mkdir(exist_ok=True)
-        # Beside the files, which a fault may take away. A file, for a command's words can be read by everybody.
-        told = folder.with_name("redis.conf")
+        # Beside the data, which a fault may remove. Not on the command line: everybody can read arguments.
+        configured = folder.with_name("redis.conf")
         host, _, port = address.rpartition(":")
         settings = {
-            # No RDB file: what a restart brings back is the append-only folder, or nothing.
+            # No RDB file: a restart restores the append-only folder or nothing.
             "save": "",
             "loglevel": "notice",
             **config,
@@ -50,21 +50,21 @@ class RedisServer(Process):
             "port": port,
             "dir": str(folder),
             "daemonize": "no",
-            # Setting the title would wipe the environment that the reaper knows its processes by.
+            # Setting the title would overwrite the environment by which the reaper finds its processes.
             "set-proc-title": "no",
         }
-        told.touch(mode=0o600)
-        told.write_text(configuration(settings))
+        configured.touch(mode=0o600)
+        configured.write_text(configuration(settings))
         self._folder = folder
         super().__init__(
             name,
-            launch.of([str(binary), str(told)]),
+            launch.of([str(binary), str(configured)]),
             Prober(address, "redis", login=redis_login(config)).answers,
         )
 
     async def forget(self) -> None:
-        """Remove every file of the server; StackError while it runs, for it would write them again."""
+        """Remove the server's files; raises StackError while it runs, because it would write them again."""
         if self.pid is not None:
-            raise StackError(f"{self.name} runs; kill it before its files are taken away")
+            raise StackError(f"{self.name} is running; kill it before removing its files")
         shutil.rmtree(self._folder)
         self._folder.mkdir()

@@ -1,4 +1,4 @@
-"""One replica of a service of the system file, as a process."""
+"""One replica of a service in the system file, as a process."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from harness.system import System
 from harness.wiring import Words
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
-"""Of the harness's own environment; the rest may hold secrets, and what a service needs stands in the system file."""
+"""Variables taken from the harness's environment. The rest may hold secrets; a service's own are in the system file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a replica runs: ``folder`` is the run's, ``addresses`` what ``{redis}`` and the like become.
+    """Where and how a replica runs. ``folder`` is the run directory; ``addresses`` fills in ``{redis}`` and the like.
 
-    ``files`` holds the services' data, a folder each; it goes when the run's services do.
+    ``files`` holds one data folder per service and is removed with the run's services.
     """
 
     system: System
@@ -47,11 +47,14 @@ class Place:
 
     @property
     def data(self) -> Path:
-        """The folder that the replicas of the service share."""
+        """The data folder that the service's replicas share."""
         return self.files / self.service
 
     def command(self) -> list[str]:
-        """The words to start, the variant's if there is one; none: the image's. ``python`` means ``self.python``."""
+        """Return the command line, the variant's if there is one; empty means the image's own.
+
+        ``python`` becomes ``self.python``.
+        """
         text = self.system.services[self.service].command or ""
         if self.variant is not None and self.system.variants is not None:
             text = self.system.variants.command
@@ -59,13 +62,13 @@ class Place:
         return [self.python, *words[1:]] if words[:1] in (["python"], ["python3"]) else words
 
     def environment(self) -> dict[str, str]:
-        """A small environment of its own, and the system file's words."""
+        """Return a minimal environment plus the variables in the system file."""
         own = {name: os.environ[name] for name in self.passed_on if name in os.environ}
         written = {name: self.filled(text) for name, text in self.system.services[self.service].env.items()}
         return {**own, "PYTHONUNBUFFERED": "1", "TMPDIR": self.env["TMPDIR"], **written, VARIABLE: self.env[VARIABLE]}
 
     def filled(self, text: str) -> str:
-        """``text`` with its placeholders filled in."""
+        """Fill in the placeholders in ``text``."""
         own = {
             "data": lambda: str(self.data),
             "port": lambda: self.address.rpartition(":")[2],
@@ -75,7 +78,7 @@ class Place:
 
 
 class NativeService(Process):
-    """The replica's process; ready when it answers its readiness path with 2xx past the proxies."""
+    """The replica's process; ready when its readiness path answers 2xx, bypassing the proxies."""
 
     def __init__(self, place: Place) -> None:
         log = place.folder / "logs" / f"{place.replica.replace('#', '-')}.log"

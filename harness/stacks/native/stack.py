@@ -1,4 +1,4 @@
-"""Real Kafka, Redis or Valkey, Postgres, Toxiproxy and service processes on loopback, from package registries alone."""
+"""Kafka, Redis or Valkey, Postgres, Toxiproxy and the services as local processes, all from package registries."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
     from harness.system import System
 
 _START = 60.0
-"""Seconds until a broker, a store, a proxy or a service that does not answer is given up on."""
+"""Seconds to wait for a broker, a store, a proxy or a service to answer."""
 
 _KINDS = ("kafka", "redis", "postgres")
 _OFFERS = (Link, ServiceHandle, Killable, Stoppable, Pausable, Forgetful)
 
 
 class NativeStack:
-    """Implements ``harness.stack.Stack`` for one system; ``folder`` is for the logs of brokers, stores and proxies.
+    """Implements ``harness.stack.Stack`` for one system; brokers, stores and proxies log to ``folder``.
 
-    May serve several runs, one after the other. Services start in ``working_directory``, which is the system
-    file's folder. PlanRefused if the system needs what this stack has not.
+    It may serve several runs, one after the other. Services start in ``working_directory``, the system file's folder.
+    Raises PlanRefused if the system needs something that this stack does not have.
     """
 
     name = "native"
@@ -90,25 +90,25 @@ class NativeStack:
             raise
 
     def _make(self, parts: Parts) -> None:
-        """Give every link its proxy, every broker link its listener, and make the processes."""
+        """Create the processes, with a proxy for each link and a listener for each link to a broker."""
         upstreams: dict[tuple[str, str], str] = {}
         proxies: dict[tuple[str, str], str] = {}
-        for link in self._system.links():
-            proxies[link] = self._address()
-            kafka = is_broker(self._system, link[1])
-            upstreams[link] = self._address() if kafka else self.direct(upstream(self._system, *link))
+        for pair in self._system.links():
+            proxies[pair] = self._address()
+            kafka = is_broker(self._system, pair[1])
+            upstreams[pair] = self._address() if kafka else self.direct(upstream(self._system, *pair))
         for name in self._system.dependencies:
-            joined = [(upstreams[link], proxies[link]) for link in proxies if link[1] == name]
+            joined = [(upstreams[pair], proxies[pair]) for pair in proxies if pair[1] == name]
             self.dependencies[name] = self._dependency(name, parts, joined)
         for replica in self._system.replicas():
-            if mine := [link for link in proxies if link[0] == replica]:
-                wanted = [Proxy(f"{link[0]}->{link[1]}", proxies[link], upstreams[link]) for link in mine]
-                toxiproxy = self._toxiproxy(f"toxiproxy-{replica}", parts, wanted)
+            if pairs := [pair for pair in proxies if pair[0] == replica]:
+                configured = [Proxy(f"{pair[0]}->{pair[1]}", proxies[pair], upstreams[pair]) for pair in pairs]
+                toxiproxy = self._toxiproxy(f"toxiproxy-{replica}", parts, configured)
                 self.toxiproxies.append(toxiproxy)
-                for link in mine:
-                    prober = prober_of(self._system, link[1], proxies[link])
-                    made = NativeLink(*link, toxiproxy=toxiproxy, address=proxies[link], prober=prober)
-                    self.links[made.name] = made
+                for pair in pairs:
+                    prober = prober_of(self._system, pair[1], proxies[pair])
+                    link = NativeLink(*pair, toxiproxy=toxiproxy, address=proxies[pair], prober=prober)
+                    self.links[link.name] = link
 
     @staticmethod
     def _check(system: System) -> None:
@@ -122,8 +122,8 @@ class NativeStack:
     def _require(self) -> Parts:
         return require()
 
-    def _toxiproxy(self, name: str, parts: Parts, wanted: list[Proxy]) -> Toxiproxy:
-        return Toxiproxy(name, parts.toxiproxy, self._address(), wanted, self._launch(name))
+    def _toxiproxy(self, name: str, parts: Parts, proxies: list[Proxy]) -> Toxiproxy:
+        return Toxiproxy(name, parts.toxiproxy, self._address(), proxies, self._launch(name))
 
     def _replica(self, place: Place) -> NativeService:
         return NativeService(place)
@@ -140,13 +140,13 @@ class NativeStack:
         return RedisServer(name, parts.redis, address, folder=files, config=config, launch=launch)
 
     def names(self, run: str) -> RunNames:
-        """Of the run alone: the next one on this stack has others."""
+        """Return names of this run's own: the next run on this stack gets others."""
         return RunNames(run)
 
     async def start_services(self, names: RunNames, folder: Path | str, variant: str | None) -> None:
-        """Start every service for one run in parallel and wait until each is ready.
+        """Start every service for one run in parallel, and wait until each is ready.
 
-        Logs go to ``folder/logs``, data to ``data(service)``, which the reaper removes if nobody else does.
+        Logs go to ``folder/logs``, data to ``data(service)``, which lies where the reaper removes it at the latest.
         """
         (self.workspace.folder / "data").mkdir(mode=0o700, exist_ok=True)
         self._files = self.workspace.folder / "data" / names.run
@@ -185,9 +185,9 @@ class NativeStack:
             raise
 
     async def stop_services(self) -> None:
-        """End the run's services, with SIGKILL, which is quick; their data go too.
+        """Kill the run's services (SIGKILL is quick) and remove their data.
 
-        Where data are kept their files are copied first, and databases stay until the stack stops.
+        If the stack ``keeps`` data, it copies their files first, and databases stay until the stack stops.
         """
         services = list(self.services.values())
         self.services.clear()
@@ -200,17 +200,17 @@ class NativeStack:
         if self.keeps:
             return
         for server, database in databases:
-            with suppress(StackError):  # a server that is down keeps it until the stack ends
+            with suppress(StackError):  # if the server is down, the database stays until the stack stops
                 await sql.drop(server, database)
 
     def data(self, service: str) -> Path:
-        """The folder that a service's replicas share in this run; StackError before services were started."""
+        """Return the folder that a service's replicas share in this run; raises StackError before services start."""
         if self._files is None:
             raise StackError("no services were started")
         return self._files / service
 
     async def stop(self) -> None:
-        """End everything this stack started and remove its temporary files; may be called twice."""
+        """End everything that this stack started and remove its temporary files; may be called twice."""
         try:
             await self.stop_services()
             if self.keeps:
@@ -226,11 +226,11 @@ class NativeStack:
             self._ports.close()
 
     async def _keep_stores(self) -> None:
-        """Ask the stores to leave, so that their files are whole, and copy those."""
-        # A broker's files are as large as the room that it takes for them beforehand.
+        """Stop the stores gracefully, so that their files are consistent, and copy the files."""
+        # Not a broker's: it preallocates its files, so a copy would be far larger than the records in it.
         brokers = {name for name in self.dependencies if self._system.kind(name) == "kafka"}
-        self.unkept += [f"{name}: what was read of its topics is in the history" for name in sorted(brokers)]
-        stores = {name: one for name, one in self.dependencies.items() if name not in brokers}
+        self.unkept += [f"{name}: the history holds what was read from its topics" for name in sorted(brokers)]
+        stores = {name: store for name, store in self.dependencies.items() if name not in brokers}
         await _down(stores.values(), graceful=True)
         for name in stores:
             await self._keep(f"{STORES}/{name}", self.workspace.folder / name / "files")
@@ -241,46 +241,46 @@ class NativeStack:
             self.unkept += [f"{name}: {problem}"] if problem else []
 
     def direct(self, name: str) -> str:
-        """host:port of a dependency, a replica, or a service's first replica, that no fault touches."""
-        known = self._addresses
-        if name not in known and f"{name}#1" not in known:
+        """Return a host:port, bypassing the proxies, of a dependency, a replica or a service's first replica."""
+        addresses = self._addresses
+        if name not in addresses and f"{name}#1" not in addresses:
             raise StackError(
-                f"the stack has no {name!r}; it has {', '.join(sorted(known)) or 'nothing: start it first'}"
+                f"the stack has no {name!r}; it has {', '.join(sorted(addresses)) or 'nothing: start it first'}"
             )
-        return known.get(name) or known[f"{name}#1"]
+        return addresses.get(name) or addresses[f"{name}#1"]
 
     def turn(self, name: str) -> AbstractAsyncContextManager[object]:
-        """Held by the one who may stop and start a replica or a dependency."""
+        """Return the lock to hold while stopping or starting a replica or a dependency."""
         # A lock serves one event loop only, and a warm stack may see several.
         locks = self._turns.setdefault(asyncio.get_running_loop(), defaultdict(asyncio.Lock))
         return locks[name]
 
     def lacks(self, need: type, on: str | None = None) -> str | None:  # noqa: ARG002 - it can do all to each
-        """Why this stack cannot offer a capability, or None."""
+        """Return why this stack cannot offer a capability, or None."""
         if need in _OFFERS:
             return None
         return f"it offers {', '.join(offer.__name__ for offer in _OFFERS)}, and no {need.__name__}"
 
     def versions(self) -> Fields:
-        """Versions of the parts."""
+        """Return the versions of the parts."""
         return dict(self._parts.versions) if self._parts is not None else {}
 
     def pids(self) -> Mapping[str, int]:
-        """Ids of the processes that live now, by name."""
-        every = [*self.dependencies.values(), *self.toxiproxies, *self.services.values()]
-        return {process.name: pid for process in every if (pid := process.pid) is not None}
+        """Return the ids of the running processes, by name."""
+        processes = [*self.dependencies.values(), *self.toxiproxies, *self.services.values()]
+        return {process.name: pid for process in processes if (pid := process.pid) is not None}
 
     @property
     def workspace(self) -> Workspace:
         if self._workspace is None:
-            raise StackError("the stack does not run; start it first")
+            raise StackError("the stack is not running; start it first")
         return self._workspace
 
     def _address(self) -> str:
         return f"127.0.0.1:{self._ports.take()}"
 
     def _launch(self, name: str) -> Launch:
-        """Where a part of the stack runs and logs; its command is its own."""
+        """Return how to start a part of the stack, without its command."""
         workspace = self.workspace
         env = {
             VARIABLE: workspace.token,
@@ -292,20 +292,20 @@ class NativeStack:
 
 
 async def _up(processes: Iterable[Process]) -> None:
-    """Start all, then wait for all; the first that fails is the error."""
+    """Start all in parallel and wait until each is ready; raises the first failure."""
 
-    async def one(process: Process) -> None:
+    async def up(process: Process) -> None:
         await process.start()
         await process.ready(_START)
 
     try:
         async with asyncio.TaskGroup() as tasks:
             for process in processes:
-                tasks.create_task(one(process))
+                tasks.create_task(up(process))
     except* StackError as group:
         raise group.exceptions[0] from None
 
 
 async def _down(processes: Iterable[Process], *, graceful: bool) -> None:
-    living = [process for process in processes if process.pid is not None]
-    await asyncio.gather(*(process.stop() if graceful else process.kill() for process in living))
+    running = [process for process in processes if process.pid is not None]
+    await asyncio.gather(*(process.stop() if graceful else process.kill() for process in running))

@@ -1,4 +1,4 @@
-"""One Toxiproxy process, for the links of one replica."""
+"""One Toxiproxy process for the links of one replica."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _START = 60.0
-"""Seconds that a restart may take, on a busy machine too."""
+"""Seconds that a restart may take; generous for a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """One proxy: ``listen`` and ``upstream`` are host:port."""
+    """One proxy; ``listen`` and ``upstream`` are host:port."""
 
     name: str
     listen: str
@@ -31,14 +31,14 @@ class Proxy:
 
 
 class Toxiproxy(Process):
-    """A Toxiproxy with fixed proxies, and the ``toxics`` that are on them.
+    """A Toxiproxy with a fixed set of proxies, and their ``toxics``.
 
-    A restart closes every connection of the replica's links and of no other's.
+    Each replica has its own, so that a restart closes no other replica's connections.
     """
 
     def __init__(self, name: str, binary: Path, address: str, proxies: Sequence[Proxy], launch: Launch) -> None:
         self.config = launch.cwd / f"{name.replace('#', '-')}.json"
-        """The file of its proxies."""
+        """The file that defines its proxies."""
         self.config.write_bytes(
             orjson.dumps([{"name": p.name, "listen": p.listen, "upstream": p.upstream} for p in proxies])
         )
@@ -54,7 +54,7 @@ class Toxiproxy(Process):
         self._log_read = 0
 
     def accepted(self, proxy: str) -> list[int]:
-        """Client ports of the connections that a proxy accepted since it was last asked, as its log says."""
+        """Return, from the log, the client ports of the connections that a proxy accepted since the last call."""
         with self._launch.log.open("rb") as log:
             log.seek(self._log_read)
             for line in log:
@@ -62,14 +62,16 @@ class Toxiproxy(Process):
                     break
                 self._log_read += len(line)
                 if b'"Accepted client"' in line:
-                    words = orjson.loads(line)
-                    self._accepted[words["name"]].append(int(words["client"].rpartition(":")[2]))
+                    entry = orjson.loads(line)
+                    self._accepted[entry["name"]].append(int(entry["client"].rpartition(":")[2]))
         return self._accepted.pop(proxy, [])
 
     async def _listening(self, timeout: float) -> bool:
         async with asyncio.timeout(timeout):
-            found = await self._api.proxies()
-        return all(name in found and (found[name]["enabled"] or self.toxics.refuses(name)) for name in self._proxies)
+            proxies = await self._api.proxies()
+        return all(
+            name in proxies and (proxies[name]["enabled"] or self.toxics.refuses(name)) for name in self._proxies
+        )
 
     async def _restart(self) -> None:
         await self.kill()

@@ -88,5 +88,5 @@ async def test_headers_that_do_not_end_are_no_answer() -> None:
         await reader.read()
 
     async with serving(serve) as address:
-        with pytest.raises(ConnectionError, match="headers that do not end"):
+        with pytest.raises(ConnectionError, match="headers do not end"):
             await exchange(address, "GET", "/", timeout=20)

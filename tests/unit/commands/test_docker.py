@@ -42,7 +42,7 @@ CASES = {
     "an engine of Windows": (answers("windows 10.0 here []"), ["another machine or in a virtual one (windows 10.0"]),
     "a rootless engine": (
         answers(OWN.replace("seccomp,profile=default", "seccomp,profile=default name=rootless")),
-        ["the engine is rootless", "an engine of this machine's own"],
+        ["the engine is rootless", "use a local engine"],
     ),
     "a missing image": (
         f"{ANSWERS}; case $5 in shop:3) echo Error: No such image: $5 >&2; exit 1;; esac",

@@ -64,7 +64,7 @@ def test_the_reference_system_loads() -> None:
         ("variants:\n  a: {verdict: bad}\n", "5: variants.a.verdict: 'bad' is not allowed"),
         ("drain: 5\n", "4: drain: 5 is not a duration like 250ms, 3s or 2m"),
         ("drain: soon\n", "4: drain: 'soon' is not a duration"),
-        ("faults:\n  - {fault: x, at: 3}\n", "5: faults[0].at: 3 is no moment"),
+        ("faults:\n  - {fault: x, at: 3}\n", "5: faults[0].at: 3 is not a moment"),
         ("faults:\n  - {fault: x, at: 3s, for: 3}\n", "5: faults[0].for: 3 is not a duration"),
         ("faults:\n  - {at: 3s}\n", "5: faults[0].fault: is missing"),
         ("faults: {}\n", "4: faults: input should be a valid list, not {}"),

@@ -52,6 +52,6 @@ def test_some_may_come_while_it_is_gone_through(disk_map: DiskMap) -> None:
 
 def test_a_full_disk_is_told_of(disk_map: DiskMap) -> None:
     disk_map._db.execute("PRAGMA max_page_count = 3")
-    full = pytest.raises(FileError, match="no temporary file can be written: database or disk is full; make room")
+    full = pytest.raises(FileError, match="cannot write a temporary file: database or disk is full; make room")
     with full:
         disk_map.keep("x" * 100_000)

@@ -109,5 +109,5 @@ async def test_rows_without_an_id_are_refused_before_there_is_a_load() -> None:
     table = Table()
     await observer(table).try_out()
     table.rows = [{"event_id": "e1", "effect": 1}]
-    with pytest.raises(StackError, match=r"effects\.shop: the query gives event_id, effect, and no `id`"):
+    with pytest.raises(StackError, match=r"effects\.shop: the query returns event_id, effect, but no `id`"):
         await observer(table).try_out()

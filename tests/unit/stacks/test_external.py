@@ -120,7 +120,7 @@ async def test_what_is_paused_is_resumed_once() -> None:
 
 async def test_a_command_that_did_nothing_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handles, "SILENT_WITHIN", 0.1)
-    with pytest.raises(FaultError, match="answers still"):
+    with pytest.raises(FaultError, match="still answers"):
         await handle(Elsewhere("kill"), "kill").kill()
 
 
@@ -138,7 +138,7 @@ class Slow(Elsewhere):
 
 async def test_one_that_is_slow_to_answer_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handles, "SILENT_WITHIN", 0.1)
-    with pytest.raises(FaultError, match="answers still"):
+    with pytest.raises(FaultError, match="still answers"):
         await handle(Slow(3.0, "pause"), "pause", "resume").pause()
 
 

@@ -104,7 +104,7 @@ async def test_an_early_end_is_said_with_the_log(tmp_path) -> None:
 async def test_it_is_started_once_at_a_time_and_again_after_its_end(tmp_path) -> None:
     one = process(tmp_path)
     await one.start()
-    with pytest.raises(StackError, match="runs already"):
+    with pytest.raises(StackError, match="is already running"):
         await one.start()
     first = one.pid
     await one.kill()
