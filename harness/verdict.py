@@ -1,4 +1,4 @@
-"""What a run is found to be, and what proves it."""
+"""Verdicts, and the findings and anomalies that prove them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Verdict(IntEnum):
 
     @property
     def word(self) -> str:
-        """``"valid"``, ``"unknown"`` or ``"invalid"``, as files and reports spell it."""
+        """The name in files and reports: ``"valid"``, ``"unknown"`` or ``"invalid"``."""
         return self.name.lower()
 
 
@@ -31,7 +31,7 @@ class Anomaly:
     """One named way to be wrong.
 
     ``sql`` is one query over the history's tables; its rows are the evidence, and no rows mean that the anomaly
-    is absent. ``verdict`` None makes it a warning. ``explain`` is filled from a row: ``"{event_id} {n} times"``.
+    is absent. ``verdict`` None makes it a warning. A row fills ``explain``: ``"{event_id} {n} times"``.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Finding:
     judged: int = 0
     """How many things were judged (events times consumers, uploads, …)."""
     error: str = ""
-    """Why the checker raised; it is ``unknown`` then."""
+    """What the checker raised; the verdict is then ``unknown``."""
 
 
 class Checker(Protocol):
@@ -65,5 +65,5 @@ class Checker(Protocol):
         ...
 
     def check(self, history: History) -> Finding:
-        """Judge; may raise, which the caller turns into ``unknown``."""
+        """Judge the history; the caller turns an exception into ``unknown``."""
         ...

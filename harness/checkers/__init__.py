@@ -1,4 +1,4 @@
-"""The table of checkers: what a history is judged by, in the order in which findings are told."""
+"""The table of checkers, in the order in which reports list their findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the run was fit to judge by: what bit, what was healed, how much was tried, what could be read."""
+"""Whether the run is sound evidence: faults bit and healed, the load was large enough, the final reads succeeded."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from harness.checkers.queries import Queries
 from harness.verdict import Anomaly, Fields, Verdict
 
 ENOUGH_ACKNOWLEDGED: Final = 20
-"""Operations of the load that must have been acknowledged."""
+"""Load operations that must be acknowledged."""
 
 ENOUGH_IN_WINDOW: Final = 5
-"""Operations of the load that must have begun between a fault and its heal."""
+"""Load operations that must begin between a fault's injection and its heal."""
 
 TABLES: Final = {
     "limits": f"""
         SELECT {ENOUGH_ACKNOWLEDGED} AS acknowledged, {ENOUGH_IN_WINDOW} AS in_window,
                '(what other machines did does not count, for their clocks are others: have workers here, too)' AS elsewhere
     """,
-    # Times of another machine's clock are placed: they say that something was done, and not when.
+    # A ``placed`` time comes from another machine's clock: it proves that something happened, not when.
     "load_invokes": """
         SELECT i, t, placed FROM history
         WHERE (op = 'upload' OR (op = 'publish' AND injected IS NULL)) AND phase = 'invoke'
@@ -28,7 +28,7 @@ TABLES: Final = {
         SELECT i, t, placed FROM history
         WHERE (op = 'upload' OR (op = 'publish' AND injected IS NULL)) AND phase = 'ok'
     """,
-    # Faults that were begun, and those of the plan whose turn never came.
+    # Faults that the run began, and planned faults whose turn never came.
     "all_faults": """
         SELECT * FROM faults
         UNION ALL BY NAME
@@ -169,7 +169,7 @@ SELECT 'header', NULL, 0, 0, seconds(0) WHERE NOT EXISTS (SELECT 1 FROM history)
 
 
 class Evidence(Queries):
-    """Judges the run itself; all it can say against it is ``unknown``."""
+    """Judges the run itself: each of its anomalies makes the run ``unknown``."""
 
     name: ClassVar[str] = "evidence"
     tables: ClassVar[Mapping[str, str]] = TABLES
@@ -205,13 +205,13 @@ class Evidence(Queries):
             "asked_too_little",
             Verdict.UNKNOWN,
             ASKED_TOO_LITTLE,
-            "{op}: {asked} of the {wanted} that the scenario wants done again were asked for, and {granted} were granted",
+            "{op}: the scenario wants {wanted}, the run asked for {asked}, and the system granted {granted}",
         ),
         Anomaly(
             "record_unreadable",
             Verdict.UNKNOWN,
             RECORD_UNREADABLE,
-            "record {topic}:{partition}:{offset} could not be read ({why}), so what it says is not judged",
+            "record {topic}:{partition}:{offset} could not be read ({why}), so its contents are not judged",
         ),
         Anomaly(
             "not_at_rest",
@@ -224,8 +224,8 @@ class Evidence(Queries):
             "load_incomplete",
             Verdict.UNKNOWN,
             LOAD_INCOMPLETE,
-            "worker {worker} of the load: {why}, so what it was to do is not all judged. Merge its part if there is one "
-            "(`oneffect merge`), else mend it and run again",
+            "load worker {worker}: {why}, so not all of its work is judged. Merge its part if it left one "
+            "(`oneffect merge`), otherwise fix the worker and run again",
         ),
         Anomaly(
             "history_incomplete",
@@ -236,5 +236,5 @@ class Evidence(Queries):
     )
 
     def applies(self, header: Fields) -> bool:  # noqa: ARG002 - every run is evidence of something
-        """Always."""
+        """Whether to judge the run: always."""
         return True

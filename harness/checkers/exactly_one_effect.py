@@ -261,7 +261,7 @@ GROUP BY consumer, source_topic, source_partition, source_offset HAVING count(*)
 
 
 class ExactlyOneEffect(Queries):
-    """Judges every (consumer, event) pair, and every malformed record a consumer met."""
+    """Judges every (consumer, event) pair, and every malformed record that a consumer met."""
 
     name: ClassVar[str] = "exactly one effect"
     tables: ClassVar[Mapping[str, str]] = TABLES
@@ -290,7 +290,7 @@ class ExactlyOneEffect(Queries):
             "phantom",
             Verdict.INVALID,
             PHANTOM,
-            "event {event_id}: {consumer} has effect {effect} of it, and nobody published it",
+            "event {event_id}: {consumer} has effect {effect} of it, but nobody published it",
         ),
         Anomaly(
             "corrupt",
@@ -314,80 +314,80 @@ class ExactlyOneEffect(Queries):
             "conflict_unreported",
             Verdict.INVALID,
             CONFLICT_UNREPORTED,
-            "event {event_id}: {consumer} passed {n} different facts under this id and reported no conflict",
+            "event {event_id}: {consumer} passed {n} different facts under this id but reported no conflict",
         ),
         Anomaly(
             "effect_and_dead_letter",
             Verdict.INVALID,
             EFFECT_AND_DEAD_LETTER,
-            "event {event_id}: {consumer} applied it (seen at {effect_s} s) and has a dead letter of it ({kind})",
+            "event {event_id}: {consumer} applied it (seen at {effect_s} s) and also dead-lettered it ({kind})",
         ),
         Anomaly(
             "neither",
             Verdict.INVALID,
             NEITHER,
-            "malformed record {topic}:{partition}:{offset}: {consumer} passed it and left no dead letter",
+            "malformed record {topic}:{partition}:{offset}: {consumer} passed it but left no dead letter",
         ),
         Anomaly(
             "dead_lettered_wrongly",
             Verdict.INVALID,
             DEAD_LETTERED_WRONGLY,
-            "event {event_id}: {consumer} made a dead letter of it ({kind}, seen at {letter_s} s), and it is valid",
+            "event {event_id}: {consumer} dead-lettered it ({kind}, seen at {letter_s} s), although it is valid",
         ),
         Anomaly(
             "premature_commit",
             Verdict.INVALID,
             PREMATURE,
-            "event {event_id}: {consumer} had passed its offset by {passed_s} s, its effect came only later (seen at "
+            "event {event_id}: {consumer} passed its offset by {passed_s} s, before its effect came (seen at "
             "{effect_s} s)",
         ),
         Anomaly(
             "stalled",
             Verdict.INVALID,
             STALLED,
-            "event {event_id}: {consumer} never passed {topic}:{partition}:{offset} ({standing_at}), seen at {seen_s} s; it "
-            "last moved at {moved_s} s{others}",
+            "event {event_id}, seen at {seen_s} s: {consumer} never passed {topic}:{partition}:{offset} "
+            "({standing_at}); it last moved at {moved_s} s{others}",
         ),
         Anomaly(
             "arrived_late",
             Verdict.UNKNOWN,
             ARRIVED_LATE,
-            "event {event_id}: {topic}:{partition}:{offset} came after {consumer}'s offsets were read for the last time",
+            "event {event_id}: {topic}:{partition}:{offset} came after the final read of {consumer}'s offsets",
         ),
         Anomaly(
             "unexercised",
             Verdict.UNKNOWN,
             UNEXERCISED,
-            "{consumer}: no event of the types that it applies ({types}) was judged: {why}",
+            "{consumer}: no event of the types it applies ({types}) was judged: {why}",
         ),
         Anomaly(
             "multiplicity_unseen",
             Verdict.UNKNOWN,
             MULTIPLICITY_UNSEEN,
-            "{consumer}: its {n} effects are named by what their events carry ({named}), so two of one event may look like "
-            "one; let the query's `effect` be something that each row has of its own",
+            "{consumer}: its {n} effects are named by what their events carry ({named}), so two effects of one event "
+            "may look like one; let the query's `effect` be unique to each row",
         ),
         Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "event {event_id}: {consumer}: {why}"),
         Anomaly(
             "id_differs",
             Verdict.UNKNOWN,
             ID_DIFFERS,
-            "event {event_id}: {consumer}'s effect {effect} names it {named}, which differs in its letters' case, so it is "
-            "not known to be of this event; let the query give the id as it was published",
+            "event {event_id}: {consumer}'s effect {effect} names it {named}, which differs only in case, so nobody "
+            "knows whether it belongs to this event; let the query return the id as published",
         ),
         Anomaly(
             "dead_letter_contradicts",
             Verdict.UNKNOWN,
             LETTER_CONTRADICTS,
             "{consumer}'s dead letter ({kind}) names event {named} and the place {topic}:{partition}:{offset}, where "
-            "{event_id} lies; mend it, or `dead_letters` in the system file",
+            "{event_id} lies; fix the letter, or `dead_letters` in the system file",
         ),
         Anomaly(
             "offsets_unseen",
             None,
             OFFSETS_UNSEEN,
-            "{consumer} committed no offset: it keeps them elsewhere, or never read. When it passed its {n} events is not "
-            "seen; its effects are judged all the same",
+            "{consumer} committed no offset: it keeps them elsewhere, or never read. When it passed its {n} events is "
+            "unknown; its effects are judged all the same",
         ),
         Anomaly(
             "dead_letter_doubled",
@@ -398,5 +398,5 @@ class ExactlyOneEffect(Queries):
     )
 
     def applies(self, header: Fields) -> bool:
-        """Systems that say what some service's effects are."""
+        """Whether the system file describes some service's effects."""
         return bool(checks(header).get("consumers"))

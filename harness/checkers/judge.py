@@ -1,4 +1,4 @@
-"""Judges a history: every checker that applies, and the verdict over all of them."""
+"""Judges a history by every checker that applies, and combines their verdicts."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from harness.history.reader import History
 from harness.verdict import Checker, Finding, Verdict
 
 EVIDENCE: Final = "evidence"
-"""The checker of the run itself: that it was fit to judge by makes no system valid."""
+"""The checker of the run itself; sound evidence alone makes no system valid."""
 
 
 def checkers() -> list[Checker]:
-    """One of each, in the table's order."""
+    """Make one checker of each kind, in the table's order."""
     return [load(path) for path in CHECKERS.values()]
 
 
 def load(path: str) -> Checker:
-    """The checker at ``"module:Name"``."""
+    """Make the checker at ``"module:Name"``."""
     module, _, name = path.partition(":")
     return cast("Checker", getattr(import_module(module), name)())
 
 
 def judge(history: History, table: Sequence[Checker] | None = None) -> list[Finding]:
-    """A finding of each checker that applies; one that raised is ``unknown`` and says why."""
+    """Return the finding of each checker that applies; a checker that raises is ``unknown`` and says why."""
     return [
         _finding(checker, history)
         for checker in (checkers() if table is None else table)
@@ -35,7 +35,7 @@ def judge(history: History, table: Sequence[Checker] | None = None) -> list[Find
 
 
 def overall(findings: Sequence[Finding]) -> Verdict:
-    """The worst; unknown where nothing but the run itself was judged."""
+    """Return the worst verdict; unknown if nothing but the run itself was judged."""
     verdicts = [finding.verdict for finding in findings if finding.verdict is not None]
     if all(finding.checker == EVIDENCE for finding in findings if finding.verdict is not None):
         verdicts.append(Verdict.UNKNOWN)
@@ -43,12 +43,12 @@ def overall(findings: Sequence[Finding]) -> Verdict:
 
 
 def explained(findings: Sequence[Finding]) -> Mapping[tuple[str, str], str]:
-    """(checker, anomaly) -> the template of its one-line message, for what was found."""
+    """Map each (checker, anomaly) in the findings to the template of its one-line message."""
     templates = {
         (checker.name, anomaly.name): anomaly.explain for checker in checkers() for anomaly in checker.anomalies
     }
-    found = {(finding.checker, name) for finding in findings for name in [*finding.anomalies, *finding.warnings]}
-    return {key: templates[key] for key in templates if key in found}
+    present = {(finding.checker, name) for finding in findings for name in [*finding.anomalies, *finding.warnings]}
+    return {key: templates[key] for key in templates if key in present}
 
 
 def _finding(checker: Checker, history: History) -> Finding:

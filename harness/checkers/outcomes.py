@@ -1,4 +1,4 @@
-"""For every upload, batch or event that asks for an outcome: exactly one, and the right one."""
+"""Every upload, batch or event that calls for an outcome has exactly one, and the right one."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from harness.checkers.queries import Queries, checks
 from harness.verdict import Anomaly, Fields, Verdict
 
 TABLES: Final = {
-    # How often an upload was, or may have been, done again; and how often it certainly was.
+    # How many times each upload may have been reprocessed, and how many times it certainly was.
     "reprocessed": """
         SELECT upload_id, count(*) FILTER (phase = 'invoke') - count(*) FILTER (phase = 'fail') AS times,
                count(*) FILTER (phase = 'ok') AS done
         FROM history WHERE op = 'reprocess' GROUP BY upload_id
     """,
-    # Workers elsewhere whose master saw them leave before the drain began.
+    # Workers on other machines whose master saw them leave before the drain began.
     "seen_off": """
         SELECT worker FROM history WHERE op = 'load' AND worker IS NOT NULL
         GROUP BY worker HAVING bool_or(phase = 'joined') AND NOT bool_or(phase = 'lost')
     """,
-    # One row an (outcome rule, join value). Records that the harness published are no outcomes.
+    # One row per (outcome rule, join value). Records that the harness published are not outcomes.
     "per_key": """
         SELECT rule, of, key, count(*) AS records, min(accepted) AS least, max(accepted) AS most
         FROM (
@@ -28,10 +28,10 @@ TABLES: Final = {
             FROM events e JOIN rules r USING (event_type) WHERE e.injected IS NULL
         ) WHERE key IS NOT NULL GROUP BY rule, of, key
     """,
-    # One row an upload, and one a batch; what was acknowledged late may have its outcome after all was read, and nothing
-    # is argued from another machine's clock. An answer that never came leaves it unknown, unless its outcome was seen,
-    # which is as good as an answer. A batch is ok if all its uploads are, none is still to be sent, and one of them should
-    # pass validation; of any other an outcome may come, and need not.
+    # One row per upload and one per batch. ``late``: acknowledged so late that the outcome may follow the final read;
+    # another machine's clock cannot rule that out. ``taken``: answered with ok, or never answered, but its outcome was
+    # seen, which is as good. A batch is ok if it was sent in full, all its uploads were taken, and one should pass
+    # validation; any other batch may have an outcome, but need not.
     "asked": """
         WITH sent AS (
             SELECT u.*, coalesce(r.times, 0) AS times, coalesce(r.done, 0) AS done,
@@ -49,13 +49,13 @@ TABLES: Final = {
                NULL, min(i), min(t), max(ended), sum(times), 0, bool_or(late)
         FROM sent WHERE batch IS NOT NULL GROUP BY batch
     """,
-    # Those that are worth a closer look: the others have one record, of the right kind, for an upload that was sent.
+    # Keys worth a closer look: every other key has one record, of the right kind, for an upload that was sent.
     "odd_keys": """
         SELECT k.rule, k.key FROM per_key k LEFT JOIN asked u USING (of, key)
         WHERE k.records > 1 OR (k.of IN ('upload', 'batch') AND (
             coalesce(u.state, 'fail') = 'fail' OR k.least <> u.acceptable OR k.most <> u.acceptable))
     """,
-    # One row an (outcome rule, join value, event type, event id) of theirs.
+    # One row per (outcome rule, join value, event type, event id) of the odd keys.
     "answers": """
         SELECT rule, of, accepted, key, event_type, event_id, min(i) AS i, min(t) AS t
         FROM (
@@ -64,8 +64,8 @@ TABLES: Final = {
         ) SEMI JOIN odd_keys USING (rule, key) GROUP BY ALL
     """,
     "several": "SELECT rule, of, key, count(DISTINCT event_id) AS n FROM answers GROUP BY rule, of, key",
-    # One row an (outcome rule about an event type, join value): how many facts ask for an outcome. ``late``: one of them
-    # was seen only when the topics were read for the last time, and its outcome may have come after that.
+    # One row per (outcome rule about an event type, join value): how many facts call for an outcome. ``late``: only the
+    # final read of the topics saw one of them, so its outcome may have come after that.
     "causes": """
         SELECT r.rule, e.joins[r.rule] AS key, count(DISTINCT e.event_id) AS n, min(e.event_id) AS event_id,
                arg_min(e.event_type, e.event_id) AS event_type, min(e.i) AS i, min(e.t) AS t,
@@ -73,8 +73,8 @@ TABLES: Final = {
         FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of CROSS JOIN moments
         WHERE e.injected IS NULL AND e.joins[r.rule] IS NOT NULL GROUP BY ALL
     """,
-    # Each upload or batch that must have more outcomes than were seen: one, and one more for each time that it was
-    # certainly done again.
+    # Each upload or batch with fewer outcomes than it must have: one, and one more for each time that it was certainly
+    # reprocessed.
     "unanswered": """
         SELECT u.of, u.key, u.upload_id, u.i, u.t, u.ended, u.late, r.rule, 1 + u.done AS expected,
                coalesce(s.n, k.records, 0) AS n
@@ -167,7 +167,7 @@ ORDER BY ALL
 
 
 class Outcomes(Queries):
-    """Judges every upload, batch and event that an outcome rule is about."""
+    """Judges every upload, batch and event that an outcome rule covers."""
 
     name: ClassVar[str] = "outcomes"
     tables: ClassVar[Mapping[str, str]] = TABLES
@@ -186,19 +186,19 @@ class Outcomes(Queries):
             "outcome_doubled",
             Verdict.INVALID,
             OUTCOME_DOUBLED,
-            "{of} {key}: {n} outcomes where {expected} may be, at {first_s} s and {last_s} s",
+            "{of} {key}: {n} outcomes, at most {expected} allowed, at {first_s} s and {last_s} s",
         ),
         Anomaly(
             "outcome_wrong",
             Verdict.INVALID,
             OUTCOME_WRONG,
-            "upload {upload_id}: {truth}, and its outcome is {event_type} (event {event_id})",
+            "upload {upload_id} {truth}, but its outcome is {event_type} (event {event_id})",
         ),
         Anomaly(
             "outcome_unasked",
             Verdict.INVALID,
             OUTCOME_UNASKED,
-            "{of} {key}: {truth}, and there is an outcome of it (event {event_id}, {event_type})",
+            "{of} {key} {truth}, but has an outcome (event {event_id}, {event_type})",
         ),
         Anomaly(
             "refused_wrongly",
@@ -210,17 +210,17 @@ class Outcomes(Queries):
             "followup_missing",
             Verdict.INVALID,
             FOLLOWUP_MISSING,
-            "{event_type} {event_id}, seen at {seen_s} s: {n} follow-ups for {key} where {expected} should be",
+            "{event_type} {event_id}, seen at {seen_s} s: {n} follow-ups for {key}, expected {expected}",
         ),
         Anomaly(
             "followup_doubled",
             Verdict.INVALID,
             FOLLOWUP_DOUBLED,
-            "{key}: {n} follow-ups where {expected} should be ({event_ids}), of {cause}",
+            "{key}: {n} follow-ups, expected {expected} ({event_ids}); cause: {cause}",
         ),
         Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "{why}"),
     )
 
     def applies(self, header: Fields) -> bool:
-        """Systems that say what must follow."""
+        """Whether the system file has outcome rules."""
         return bool(checks(header).get("outcomes"))

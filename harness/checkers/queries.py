@@ -1,4 +1,4 @@
-"""A checker made of queries: tables first, then one query an anomaly."""
+"""A checker made of queries: tables first, then one query per anomaly."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SELECT consumer, max(t) AS t FROM moved GROUP BY consumer
 UNION ALL
 SELECT NULL, greatest((SELECT max(t) FROM events), (SELECT max(t) FROM malformed), (SELECT max(t) FROM moved))
 """
-"""When each consumer was last seen to move (a new effect, an offset passed); consumer null: anything at all."""
+"""When each consumer was last seen to move (a new effect, an offset passed); consumer null: when anything did."""
 
 MOMENTS: Final = """
 WITH known AS (
@@ -70,38 +70,38 @@ LEFT JOIN finals e ON e.what = 'effects'
 LEFT JOIN finals l ON l.what = 'dead_letters'
 LEFT JOIN finals t ON t.what = 'topics'
 """
-"""One row: the judging reads, and what may be argued from their order.
+"""One row: the judging reads, and what their order proves.
 
-``…_settled``: the read began after all that was still to come, at the end of the offsets read, had had its time.
-``well``: all faults are healed, and all that the harness looked at past the proxies at the end was good.
-``drained``: the run took the system for at rest, so what waits after that came later, and was not left lying.
-``load_whole``: the history has all that the load did, so what it does not have was never sent.
-``legible``: every record is an event, or no fault's; else what nobody published may be what nobody could read.
-``patience``: so long without a movement (harness.run's SEVERAL), and what has not come is stuck, and not slow.
-``mended``: when the last fault was healed, a service came back, or the load was given its last answer.
-``still``: nothing moved since, for so long that what is missing is missing for good; ``quiet`` says for how long, ns.
-``doubt``: why something that is missing may yet come, if it may.
+``…_settled``: the read began at least ``settle_ns`` after the offsets read ended, so pending work had its time.
+``well``: every fault healed, and every health check past the proxies at the end was good.
+``drained``: the run judged the system at rest, so whatever waits now came later and was not left behind.
+``load_whole``: the history has everything that the load did, so whatever is not in it was never sent.
+``legible``: every record is an event, or malformed by a fault; otherwise an event without a record may be unreadable.
+``patience``: after this long without movement (``SEVERAL`` in harness.run), missing work is stuck, not slow.
+``mended``: when the last fault healed, a service last changed state, or the load got its last acknowledgement.
+``still``: nothing moved since for ``patience``, so whatever is missing stays missing; ``quiet``: for how long, ns.
+``doubt``: why something missing may yet come, if it may.
 """
 
 
 class Queries:
-    """A subclass gives its tables (name to query, in order), its anomalies, and what to count as judged."""
+    """A checker of queries; a subclass gives ``tables`` (name to query, in order), ``anomalies`` and ``judged``."""
 
     name: ClassVar[str]
     anomalies: ClassVar[tuple[Anomaly, ...]]
     tables: ClassVar[Mapping[str, str]] = {}
     views: ClassVar[frozenset[str]] = frozenset()
-    """Tables that are not kept, but read again each time."""
+    """Tables that are evaluated on each use, not stored."""
     judged: ClassVar[str]
-    """A query with one column ``n``."""
+    """A query that counts what was judged, in one column ``n``."""
 
     def check(self, history: History) -> Finding:
-        """Judge; a query that fails raises."""
+        """Judge the history; a failing query raises."""
         history.table("moves", MOVES)
         history.table("moments", MOMENTS)
         for name, query in self.tables.items():
             (history.view if name in self.views else history.table)(name, query)
-        found: dict[str, list[Fields]] = {}
+        anomalies: dict[str, list[Fields]] = {}
         warnings: dict[str, list[Fields]] = {}
         worst = Verdict.VALID
         for anomaly in self.anomalies:
@@ -111,16 +111,16 @@ class Queries:
             if anomaly.verdict is None:
                 warnings[anomaly.name] = list(rows)
             else:
-                found[anomaly.name] = list(rows)
+                anomalies[anomaly.name] = list(rows)
                 worst = max(worst, anomaly.verdict)
         judged = int(history.sql(self.judged)[0]["n"])
         for name in self.tables:
-            history.drop(name)  # what one checker holds, the next one has to do without
-        return Finding(self.name, worst, found, warnings, judged)
+            history.drop(name)  # leaves the memory to the next checker
+        return Finding(self.name, worst, anomalies, warnings, judged)
 
 
 def checks(header: Fields) -> Mapping[str, object]:
-    """What the plan in a header tells the checkers about the system; empty if it tells nothing."""
+    """Return what the plan in a header tells checkers about the system; empty if nothing."""
     plan = header.get("plan")
-    found = plan.get("checks") if isinstance(plan, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    section = plan.get("checks") if isinstance(plan, Mapping) else None
+    return section if isinstance(section, Mapping) else {}

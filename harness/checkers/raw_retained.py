@@ -9,7 +9,7 @@ from harness.checkers.queries import Queries, checks
 from harness.verdict import Anomaly, Fields, Verdict
 
 TABLES: Final = {
-    # One row an answer. Where it names no blob, the event about the upload does.
+    # One row per acknowledgement. Where the answer names no blob, the event about the upload does.
     "unnamed": "SELECT * FROM acknowledged WHERE raw_file_storage_id IS NULL",
     "nameless": """
         SELECT a.upload_id, min(e.raw_file_storage_id) AS raw_file_storage_id, a.sha256, a.acceptable, a.i, a.t,
@@ -17,7 +17,7 @@ TABLES: Final = {
         FROM unnamed a LEFT JOIN events e ON e.upload_id = a.upload_id AND e.injected IS NULL
         GROUP BY ALL
     """,
-    # Uploads without an answer that an event of the system is about: it took them all the same.
+    # Uploads without an answer that the system published an event about: it took them all the same.
     "unanswered_kept": """
         SELECT u.upload_id, e.raw_file_storage_id, any_value(h.sha256) AS sha256, any_value(u.acceptable) AS acceptable,
                min(e.i) AS i, min(e.t) AS t, NULL::BOOLEAN AS placed
@@ -34,7 +34,7 @@ TABLES: Final = {
         UNION ALL
         SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t, placed FROM unanswered_kept
     """,
-    # Acknowledged uploads whose bytes the final pass did not find.
+    # Uploads whose bytes the final pass did not find.
     "unsure": """
         SELECT * FROM kept k
         WHERE NOT EXISTS (
@@ -42,7 +42,7 @@ TABLES: Final = {
             WHERE b.final AND b.phase IN ('present', 'different')
               AND b.raw_file_storage_id = k.raw_file_storage_id AND b.sha256 = k.sha256)
     """,
-    # Blobs that are worth a closer look: all others are one upload's, and no read said anything else.
+    # Blobs worth a closer look: every other blob belongs to one upload, and no read disagreed.
     "doubtful": """
         SELECT raw_file_storage_id FROM unsure
         UNION
@@ -59,7 +59,7 @@ TABLES: Final = {
           AND NOT EXISTS (
             SELECT 1 FROM kept k WHERE k.raw_file_storage_id = b.raw_file_storage_id AND k.sha256 = b.sha256)
     """,
-    # Their uploads, their reads, and one row a blob that an event of the system names.
+    # The doubtful blobs' uploads, their reads, and one row per blob that an event of the system names.
     "doubted": "SELECT * FROM kept SEMI JOIN doubtful USING (raw_file_storage_id)",
     "looks": "SELECT * FROM blobs SEMI JOIN doubtful USING (raw_file_storage_id)",
     "named": """
@@ -68,7 +68,7 @@ TABLES: Final = {
         FROM events SEMI JOIN doubtful USING (raw_file_storage_id)
         WHERE injected IS NULL GROUP BY raw_file_storage_id
     """,
-    # What the final pass found, and whether any read found it.
+    # What the final pass found of each blob, and whether any read found it.
     "last_looks": """
         SELECT raw_file_storage_id, arg_max(phase, i) FILTER (final) AS phase,
                bool_or(sha256 IS NOT NULL) FILTER (final) AS hashed,
@@ -82,7 +82,7 @@ TABLES: Final = {
         FROM unsure k JOIN last_looks l USING (raw_file_storage_id)
         WHERE l.phase = 'missing' GROUP BY k.upload_id, k.raw_file_storage_id
     """,
-    # From when on a blob must be there: the first answer or event that names it, by a clock that can be argued from.
+    # When a blob must be there: from the first answer or event that names it, by the run's own clock.
     "since": """
         SELECT raw_file_storage_id, min(t) AS t, arg_min(i, t) AS i
         FROM (SELECT raw_file_storage_id, t, i FROM doubted WHERE placed IS NOT TRUE
@@ -153,7 +153,7 @@ ORDER BY ALL
 class RawRetained(Queries):
     """Judges every acknowledged upload and every blob that an event names.
 
-    Blobs that nobody names (``raw_orphan``) need a listing of blobs, which a system file cannot describe yet.
+    Finding blobs that nobody names (``raw_orphan``) takes a listing of blobs, which a system file cannot describe yet.
     """
 
     name: ClassVar[str] = "raw retained"
@@ -165,20 +165,21 @@ class RawRetained(Queries):
             "raw_missing",
             Verdict.INVALID,
             RAW_MISSING,
-            "upload {upload_id}: acknowledged at {ok_s} s, its raw blob {raw_file_storage_id} is gone at {read_s} s",
+            "upload {upload_id}: acknowledged at {ok_s} s, but its raw blob {raw_file_storage_id} was gone at "
+            "{read_s} s",
         ),
         Anomaly(
             "raw_dropped_on_rejection",
             Verdict.INVALID,
             RAW_DROPPED,
-            "upload {upload_id}: acknowledged at {ok_s} s and rejected, its raw blob {raw_file_storage_id} is gone at "
-            "{read_s} s",
+            "upload {upload_id}: acknowledged at {ok_s} s and rejected, but its raw blob {raw_file_storage_id} was "
+            "gone at {read_s} s",
         ),
         Anomaly(
             "raw_different",
             Verdict.INVALID,
             RAW_DIFFERENT,
-            "upload {upload_id}: its raw blob {raw_file_storage_id} was other bytes in {n} reads, first at {read_s} s",
+            "upload {upload_id}: its raw blob {raw_file_storage_id} held other bytes in {n} reads, first at {read_s} s",
         ),
         Anomaly(
             "raw_overwritten",
@@ -190,18 +191,18 @@ class RawRetained(Queries):
             "raw_late",
             Verdict.INVALID,
             RAW_LATE,
-            "raw blob {raw_file_storage_id}: named at {named_s} s, not there in {n} reads, first at {read_s} s; there at "
-            "the end",
+            "raw blob {raw_file_storage_id}: named at {named_s} s, missing in {n} reads, first at {read_s} s; present "
+            "at the end",
         ),
         Anomaly(
             "raw_dangling",
             Verdict.INVALID,
             RAW_DANGLING,
-            "event {event_id}, seen at {seen_s} s, names the raw blob {raw_file_storage_id}, which never was",
+            "event {event_id}, seen at {seen_s} s, names the raw blob {raw_file_storage_id}, which no read found",
         ),
         Anomaly("raw_unread", Verdict.UNKNOWN, RAW_UNREAD, "{what}: {why}"),
     )
 
     def applies(self, header: Fields) -> bool:
-        """Systems that say how a raw blob is read."""
+        """Whether the system file says how to read a raw blob."""
         return bool(checks(header).get("blobs"))

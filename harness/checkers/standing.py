@@ -1,7 +1,7 @@
 """Where each consumer stands with each record it must deal with: the tables behind *exactly one effect*.
 
-In a long history nearly every event is in order. So what is out of order in any way is found first, by few and light
-passes over everything; what it amounts to is then asked of that little alone.
+Nearly every event of a long history is in order. So a few light passes over everything find the suspects first, and the
+expensive queries look at those alone.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ TABLES: Final = {
         SELECT consumer, event_id, effect, template, digest, i, t FROM effects
         WHERE read = (SELECT effects_read FROM moments)
     """,
-    # How each consumer is known to read: ``silent`` ones have committed no offset anywhere, so when they passed a record
-    # is not seen. What a consumer reads is what its group was assigned or committed; of one of which nothing is known,
-    # all topics with events that it applies.
+    # A ``silent`` consumer has committed no offset anywhere, so nobody sees when it passes a record. A consumer reads
+    # the topics that its group was assigned or committed on; if none is known, every topic with events that it applies.
     "silent": """
         SELECT DISTINCT consumer FROM applies
         WHERE consumer NOT IN (SELECT consumer FROM offsets WHERE committed IS NOT NULL)
@@ -26,7 +25,7 @@ TABLES: Final = {
         SELECT a.consumer, e.topic FROM events e JOIN applies a USING (event_type)
         WHERE a.consumer NOT IN (SELECT consumer FROM offsets)
     """,
-    # When each consumer was last seen to move, and whether that is so long ago that it is stuck.
+    # When each consumer was last seen to move, and whether that was so long ago that it is stuck.
     "stuck": """
         WITH waits AS (
             SELECT consumer, coalesce(m.t, 0) AS moved, patience,
@@ -37,20 +36,20 @@ TABLES: Final = {
         )
         SELECT consumer, moved, coalesce(idle >= patience, false) AS is_stuck FROM waits
     """,
-    # Event ids of more than one record, and those of more than one fact.
+    # Event ids that several records share, and those that several facts share.
     "repeated": "SELECT event_id FROM events GROUP BY event_id HAVING count(*) > 1",
     "conflicting": """
         SELECT event_id FROM events SEMI JOIN repeated USING (event_id)
         GROUP BY event_id HAVING min(digest) <> max(digest)
     """,
-    # One row an effect: the pass that saw it first, and how often it stands in the final one.
+    # One row per effect: the pass that saw it first, and its number of rows in the final pass.
     "sights": """
         SELECT consumer, event_id, effect, min(e.read) AS first_read, count(*) FILTER (e.read = effects_read) AS final_rows
         FROM effects e, moments WHERE e.read <= coalesce(effects_read, e.read)
         GROUP BY consumer, event_id, effect
     """,
-    # For each pass of effects, how far each group was known to be before an earlier pass began that ended well: what
-    # is first seen in the one was passed and absent in the other.
+    # For each pass over the effects, the offset that each group had reached before an earlier, successful pass began.
+    # An effect first seen in this pass was absent then, although an event below that offset had been passed.
     "ceilings": """
         WITH absent AS (
             SELECT ended, max(began) OVER (ORDER BY ended) AS began FROM reads WHERE what = 'effects' AND phase = 'ok'
@@ -67,7 +66,7 @@ TABLES: Final = {
         ASOF JOIN peaks p
           ON p.consumer = h.consumer AND p.topic = h.topic AND p.partition = h.partition AND h.horizon > p.ended
     """,
-    # Dead letters with the record that each says it was made from: the place decides, whatever id the letter names.
+    # Dead letters with the record that each names as its source: the place decides, whatever id the letter names.
     "sources": """
         SELECT l.*, e.event_id AS source_id, e.digest AS source_digest, m.i IS NOT NULL AS of_malformed, m.claims
         FROM letters l
@@ -76,8 +75,8 @@ TABLES: Final = {
         LEFT JOIN malformed m
           ON m.topic = l.source_topic AND m.partition = l.source_partition AND m."offset" = l.source_offset
     """,
-    # Dead letters about events; those about malformed records, whatever id such a record claims, are not here. ``taken``:
-    # it was replayed since, so it stands for nothing more; ``asked``: it may have been.
+    # Dead letters about events, without those about malformed records, whatever id such a record claims. ``taken``: the
+    # letter was replayed since, so it no longer counts; ``asked``: it may have been.
     "event_letters": """
         SELECT consumer, coalesce(source_id, event_id) AS event_id, kind, source_digest AS digest, i, t,
                EXISTS (SELECT 1 FROM replays r WHERE r.consumer = s.consumer AND r.t > s.t AND r.state = 'ok'
@@ -87,7 +86,7 @@ TABLES: Final = {
         FROM sources s
         WHERE NOT of_malformed AND (source_topic IS NOT NULL OR kind IS DISTINCT FROM 'malformed')
     """,
-    # The same, with what else is known of the event.
+    # The same letters, with what else is known about the event.
     "lettered": """
         WITH applied AS (
             SELECT consumer, event_id, min(e.i) AS i, min(e.t) AS t, bool_or(e.read = effects_read) AS at_end
@@ -99,10 +98,10 @@ TABLES: Final = {
         FROM event_letters l LEFT JOIN applied a USING (consumer, event_id) LEFT JOIN published p USING (event_id)
         WHERE l.event_id IS NOT NULL
     """,
-    # Every record on a topic that a consumer reads and must deal with: an event of a type it applies, or one that is
-    # malformed, unless it claims a type that the consumer does not apply. ``standing``: passed, waiting, late (visible
-    # only after the offsets were read), silent (this consumer commits none) or unread (there is no final read of offsets).
-    # ``done``: the consumer has had its time with it.
+    # Every record that a consumer reads and must deal with: an event of a type it applies, or a malformed record,
+    # unless it claims a type the consumer does not apply. ``standing``: passed, waiting, late (visible only after the
+    # offsets were read), silent (the consumer commits no offset) or unread (there is no final read of offsets).
+    # ``done``: the consumer has had its time with the record.
     "standings": """
         WITH concerns AS (
             SELECT a.consumer, e.event_id, e.digest, e.topic, e.partition, e."offset", e.i, e.t, e.injected,
@@ -127,8 +126,8 @@ TABLES: Final = {
         LEFT JOIN (SELECT * FROM offsets WHERE read = (SELECT offsets_read FROM moments)) o
           ON o.consumer = c.consumer AND o.topic = c.topic AND o.partition = c.partition
     """,
-    # (consumer, event id) worth a closer look: no effect at the end, an effect that may have come after the offset was
-    # passed, a dead letter, more than one fact.
+    # Each (consumer, event id) worth a closer look: no effect at the end, an effect that may have come after the offset
+    # was passed, a dead letter, or several facts.
     "suspects": """
         SELECT a.consumer, e.event_id
         FROM events e JOIN applies a USING (event_type)
@@ -141,7 +140,7 @@ TABLES: Final = {
         UNION
         SELECT a.consumer, e.event_id FROM events e SEMI JOIN conflicting USING (event_id) JOIN applies a USING (event_type)
     """,
-    # All their records, and all that is malformed or not passed.
+    # All records of the suspects, and every record that is malformed, or neither passed nor silent.
     "due": """
         SELECT s.* FROM standings s LEFT JOIN suspects x ON x.consumer = s.consumer AND x.event_id = s.event_id
         WHERE x.event_id IS NOT NULL OR s.malformed OR s.standing NOT IN ('passed', 'silent')
@@ -155,15 +154,15 @@ TABLES: Final = {
         SELECT odd.*, k.event_id IS NOT NULL AS published
         FROM odd LEFT JOIN known k USING (event_id) WHERE k.event_id IS NULL OR odd.digest IS NOT NULL
     """,
-    # Those of which an event on the topics has the same id but for its case.
+    # Unmatched effects whose id differs from an event's on the topics only in case.
     "respelled": """
         SELECT u.consumer, u.event_id, u.effect, min(u.i) AS i, min(u.t) AS t, min(e.event_id) AS published_id,
                min(e.i) AS i_event
         FROM unmatched u JOIN events e ON lower(e.event_id) = lower(u.event_id)
         WHERE NOT u.published GROUP BY ALL
     """,
-    # (consumer, event id) without an effect in the final read. Each fact (event id and digest) may have a dead letter
-    # in its place; one that does not say where it comes from stands for all.
+    # Each (consumer, event id) without an effect in the final read. A fact (event id and digest) may have a dead letter
+    # instead; a letter that names no source stands for all facts of its id.
     "missing": """
         WITH unapplied AS (
             SELECT consumer, event_id, count(*) AS positions, count(*) FILTER (standing = 'passed') AS passed,
@@ -183,8 +182,8 @@ TABLES: Final = {
                coalesce(a.letters > 0 AND (u.facts = 1 OR a.sourced < a.letters OR a.facts >= u.facts), false) AS excused
         FROM unapplied u LEFT JOIN answered a USING (consumer, event_id)
     """,
-    # Event ids that stand for several facts, for each consumer that must apply two of them or more. ``foreign`` facts
-    # are those that only the harness published.
+    # Event ids that several facts share, for each consumer that must apply two or more of them. Only the harness
+    # published a ``foreign`` fact.
     "conflicts": """
         WITH facts AS (
             SELECT consumer, event_id, digest, bool_and(injected IS NOT NULL) AS foreign_fact, min(i) AS i, min(t) AS t,
@@ -198,7 +197,7 @@ TABLES: Final = {
                AS reported
         FROM facts GROUP BY consumer, event_id HAVING count(*) > 1
     """,
-    # Malformed records that a consumer passed and left no dead letter of.
+    # Malformed records that a consumer passed without leaving a dead letter.
     "unlettered": """
         SELECT * FROM due d
         WHERE malformed AND done AND NOT EXISTS (
@@ -208,7 +207,7 @@ TABLES: Final = {
                 ELSE l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset" END)
     """,
 }
-"""Name to query, in the order in which they build on one another."""
+"""Name to query; each query may use the tables above it."""
 
 VIEWS: Final = frozenset({"found", "standings"})
-"""Those that are cheaper to read again than to keep."""
+"""Tables that are cheaper to evaluate again than to store."""
