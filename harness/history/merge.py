@@ -1,4 +1,4 @@
-"""Joins the parts that the processes of a load wrote to the run's history, each operation once."""
+"""Merges the parts that a load's processes wrote into the run's history, each operation once."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from harness.history.part import Clock, Part
 
 _OWN = frozenset({"i", "t", "of", "op", "phase", "actor", "intended"})
 _NOT_COMPARED = frozenset({*_OWN, "placed", "error"})
-"""What says nothing of whether two records are the same: places, and an error, from which secrets were taken."""
+"""Fields that cannot tell two records apart: positions, and errors, whose secrets were removed."""
 
 Known = dict[tuple[str, str], bytes]
-"""(operation, phase) -> a digest of what it said: a long load has very many."""
+"""(operation, phase) -> a digest of its record, because a long load has very many."""
 
 
 class Writer(Protocol):
-    """Where records go."""
+    """What ``Joint`` appends records to."""
 
     def record_at(self, t: int, op: str, phase: str, actor: str, **fields: Any) -> int:  # noqa: ANN401 - JSON
-        """Append one record at ``t`` (ns since the run's start) and give its index."""
+        """Append one record at ``t`` (ns since the run's start); return its index."""
         ...
 
 
 class Joint:
-    """Joins parts to one history. ``clock`` is the history's, and ``start`` its reading at the run's start.
+    """Joins parts to one history. ``start`` is the reading of the history's ``clock`` at the run's start.
 
-    An operation goes by its id (upload, attempt, worker): one that is ``known`` already is left out, and FileError if it
-    says something else. None: every part is another worker's and is read once, so nothing can be there.
+    An operation's identity is its id (upload, attempt, worker). An operation in ``known`` is left out; FileError if the
+    part's record of it differs. ``known`` is None if each part belongs to a worker of its own and is read only once.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Joint:
         self._invokes: dict[str, int] = {} if invokes is None else invokes
 
     def add(self, part: Part, record: Mapping[str, Any]) -> bool:
-        """Join one record of a part; False if it was there already."""
+        """Join one record of a part; False if the history has it already."""
         fields = {name: value for name, value in record.items() if name not in _OWN}
         operation = record.get("operation")
         if record["op"] == "upload":
             if not isinstance(operation, str):
-                raise FileError(f"record {record['i']}: an upload without an operation id", path=str(part.path))
+                raise FileError(f"record {record['i']}: an upload has no operation id", path=str(part.path))
             if self._known is not None and self._is_there(self._known, operation, part, record):
                 return False
         if not part.clock.same(self._clock):
@@ -77,14 +77,14 @@ class Joint:
 
     @staticmethod
     def _is_there(known: Known, operation: str, part: Part, record: Mapping[str, Any]) -> bool:
-        key, said = (operation, _step(record["phase"])), _digest(record)
+        key, digest = (operation, _step(record["phase"])), _digest(record)
         if key not in known:
-            known[key] = said
+            known[key] = digest
             return False
-        if known[key] != said:
+        if known[key] != digest:
             raise FileError(
-                f"record {record['i']}: operation {operation} is in the history already, and says something else there; "
-                f"two workers had one id, or a part was changed",
+                f"record {record['i']}: operation {operation} is in the history already, with other content; "
+                f"two workers shared an id, or a part was changed",
                 path=str(part.path),
             )
         return True
@@ -99,17 +99,17 @@ def _digest(record: Mapping[str, Any]) -> bytes:
 
 
 def _step(phase: str) -> str:
-    """An operation is begun once and ends once, however it ends."""
+    """Map every way to end to one step: an operation begins once and ends once."""
     return phase if phase == "invoke" else "end"
 
 
 def merge(
     history: Path, parts: Sequence[Path], hide: Callable[[object], Any] = lambda value: value
 ) -> tuple[int, int]:
-    """Join whole parts to a recorded history, in one piece; how many records were added, and how many were there.
+    """Merge parts into a history atomically; return how many upload records were added, and how many were known.
 
-    ``hide`` takes secrets out of errors. FileError if the run is still under way, or if a part is of another run, is
-    damaged, or contradicts the history; the history is then as it was.
+    ``hide`` removes secrets from errors. FileError, with the history unchanged, if the run is still under way, or if a
+    part belongs to another run, is damaged or contradicts the history.
     """
     with _held(history):
         return _merge(_Lines(history, hide), parts)
@@ -117,7 +117,7 @@ def merge(
 
 @contextmanager
 def _held(history: Path) -> Iterator[None]:
-    """Nobody else writes it meanwhile: a recorder would go on in a file that was replaced, and all of that be lost."""
+    """Lock the history: a recorder would keep writing to the replaced file, and its records would be lost."""
     try:
         file = history.open("rb")
     except OSError as error:
@@ -161,11 +161,13 @@ def _refuse_stranger(part: Part, run: str) -> None:
     if not part.begun:
         raise FileError("is empty: its worker was killed before it began", path=str(part.path))
     if part.run != run:
-        raise FileError(f"is a part of run {part.run}, and this is run {run}; name its own", path=str(part.path))
+        raise FileError(
+            f"is a part of run {part.run}, but this is run {run}; name the part's own run", path=str(part.path)
+        )
 
 
 class _Lines:
-    """A recorded history, to which records are added before its end."""
+    """A recorded history, which takes more records before its end."""
 
     def __init__(self, path: Path, hide: Callable[[object], Any]) -> None:
         self._path, self._hide = path, hide
@@ -177,7 +179,7 @@ class _Lines:
         self._index = self.last = 0
         self._end: dict[str, Any] | None = None
         try:
-            # The last line of a run that was killed may be torn; readers leave it out, too.
+            # A killed run may leave a torn last line, which readers skip too.
             whole, newline, _ = path.read_bytes().rpartition(b"\n")
             self._whole = whole + newline
             first, *rest = whole.splitlines()
@@ -201,14 +203,16 @@ class _Lines:
 
     def record_at(self, t: int, op: str, phase: str, actor: str, **fields: Any) -> int:  # noqa: ANN401 - JSON
         self._index += 1
-        told = {name: value for name, value in fields.items() if value is not None}
-        if "error" in told:
-            told["error"] = self._hide(told["error"])
-        self._added.append(orjson.dumps({"i": self._index, "t": t, "actor": actor, "op": op, "phase": phase, **told}))
+        present = {name: value for name, value in fields.items() if value is not None}
+        if "error" in present:
+            present["error"] = self._hide(present["error"])
+        self._added.append(
+            orjson.dumps({"i": self._index, "t": t, "actor": actor, "op": op, "phase": phase, **present})
+        )
         return self._index
 
     def write(self) -> None:
-        """The history with what was added; the end of the run stays its last line."""
+        """Rewrite the history with the added records; the end of the run stays its last line."""
         if not self._added:
             return
         if self._end is not None:

@@ -1,8 +1,8 @@
-"""A part of a history: what one process of a load did, written by itself, to be merged into the run's history.
+"""A part of a history: one load process's own record of what it did, to be merged into the run's history.
 
-JSON Lines. The header names the run, the worker and how its clock stands. Each record is one of the history's, with
-``t`` and ``intended`` as readings of this machine's monotonic clock. The last line of a whole part says so, and counts
-the records before it.
+JSON Lines. The header names the run and the worker, and relates the worker's clock to wall time. Records have the
+history's format, but their ``t`` and ``intended`` are readings of that machine's monotonic clock. The last line of a
+whole part marks its end and counts the records before it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from harness.history.records import COLUMNS, PHASES
 FORMAT: Final = 1
 
 PATTERN: Final = "part-*.jsonl"
-"""The names of part files."""
+"""Glob of part files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How a machine's monotonic clock stands: the same ``boot`` means the same clock; ``wall`` was at ``monotonic``."""
+    """A machine's monotonic clock, at ``monotonic`` ns when wall time was ``wall`` ns; one ``boot``, one clock."""
 
     boot: str
     monotonic: int
@@ -36,7 +36,7 @@ class Clock:
 
     @classmethod
     def now(cls) -> Clock:
-        """This machine's."""
+        """Read this machine's clock."""
         try:
             boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         except OSError:
@@ -44,21 +44,21 @@ class Clock:
         return cls(boot, time.monotonic_ns(), time.time_ns())
 
     @classmethod
-    def of(cls, told: object) -> Clock:
-        """One that a header tells of; one that is not told is nobody's."""
-        told = told if isinstance(told, Mapping) else {}
-        return cls(str(told.get("boot", "")), int(told.get("monotonic", 0)), int(told.get("wall", 0)))
+    def of(cls, document: object) -> Clock:
+        """Make the clock from a header's document; a missing one is the same as no other clock."""
+        fields = document if isinstance(document, Mapping) else {}
+        return cls(str(fields.get("boot", "")), int(fields.get("monotonic", 0)), int(fields.get("wall", 0)))
 
     def document(self) -> dict[str, object]:
-        """As a header holds it."""
+        """Return the clock as a header holds it."""
         return {"boot": self.boot, "monotonic": self.monotonic, "wall": self.wall}
 
     def same(self, other: Clock) -> bool:
-        """Whether both are one clock, so that readings can be compared."""
+        """Whether both are one clock, so that their readings compare."""
         return self.boot == other.boot != ""
 
     def brought(self, reading: int, other: Clock) -> int:
-        """A reading of this clock as one of ``other``'s; by their wall clocks if they are not the same."""
+        """Convert a reading of this clock to one of ``other``'s, through wall time if they are not the same."""
         if self.same(other):
             return reading
         return reading - self.monotonic + self.wall - other.wall + other.monotonic
@@ -67,8 +67,8 @@ class Clock:
 class PartRecorder:
     """Writes one worker's part to a new file in ``folder``; a ``harness.history.recorder.Recorder``.
 
-    Every record is handed to the kernel before the call returns, so that a request is on record before it is sent,
-    whatever then ends the process. FileError if it cannot be written.
+    Each call hands its record to the kernel before it returns, so that a request is on record before it is sent,
+    however the process then ends. FileError if the file cannot be written.
     """
 
     def __init__(self, folder: Path, *, run: str, worker: str) -> None:
@@ -96,23 +96,23 @@ class PartRecorder:
         return time.monotonic_ns()
 
     def record(self, op: str, phase: str, actor: str, **fields: object) -> int:
-        """Append one record and give its index in the part. Fields that are None are left out."""
+        """Append one record, without fields that are None; return its index in the part."""
         if phase not in PHASES.get(op, ()) or not fields.keys() <= COLUMNS.keys():
             raise OneffectError(
-                f"part of a history: {op} {phase} {sorted(fields)}: records.py lists what there may be"
+                f"part of a history: {op} {phase} {sorted(fields)}: records.py lists what a record may carry"
             )
         self._count += 1
-        told = {name: value for name, value in fields.items() if value is not None}
+        present = {name: value for name, value in fields.items() if value is not None}
         head = {"i": self._count, "t": self.now(), "actor": actor, "op": op, "phase": phase}
-        self._write({**head, **told, "worker": fields.get("worker") or self.worker})
+        self._write({**head, **present, "worker": fields.get("worker") or self.worker})
         return self._count
 
     def operation(self, op: str, actor: str, **fields: object) -> Scope:
-        """Record the invoke; a completion names it in ``of`` and repeats its fields unless given anew."""
+        """Record the invoke; a completion names it in ``of`` and repeats its fields unless it gives new ones."""
         return RecordedOperation(self, op, actor, fields)
 
     def end(self) -> None:
-        """Say that the part is whole; a second time does nothing."""
+        """Mark the part as whole; a second call does nothing."""
         if self._ended:
             return
         self._ended = True
@@ -129,7 +129,7 @@ class PartRecorder:
 
 
 class Part:
-    """Reads a part while it is written, or afterwards. ``take`` gives the records that came since the last time."""
+    """Reads a part while it is written, or afterwards. ``take`` yields the records that came since the last call."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -138,7 +138,7 @@ class Part:
         self.clock = Clock("", 0, 0)
         self.pid = 0
         self.ended = False
-        """Whether it has said that it is whole."""
+        """Whether its last line marked it as whole."""
         self._begun = False
         self._at = 0
         self._line = 0
@@ -150,7 +150,7 @@ class Part:
         return self._begun
 
     def take(self) -> Iterator[Mapping[str, Any]]:
-        """Whole lines only: one that is being written, or was torn, is left for the next time. FileError if damaged."""
+        """Yield new records from whole lines; a partial line waits for the next call. FileError if damaged."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self._at)
@@ -173,7 +173,7 @@ class Part:
         except orjson.JSONDecodeError:
             line = None
         if not isinstance(line, dict):
-            raise self._damage("is no record")
+            raise self._damage("is not a record")
         if not self._begun:
             self._open(line)
             return None
@@ -181,7 +181,7 @@ class Part:
             raise self._damage("stands after the end of the part")
         if "oneffect_part_end" in line:
             if line["oneffect_part_end"] != self._count:
-                raise self._damage(f"counts {line['oneffect_part_end']} records, and there are {self._count}")
+                raise self._damage(f"counts {line['oneffect_part_end']} records, but there are {self._count}")
             self.ended = True
             return None
         self._count += 1
@@ -191,7 +191,7 @@ class Part:
 
     def _open(self, line: Mapping[str, Any]) -> None:
         if line.get("oneffect_part") != FORMAT:
-            raise FileError("is no part of a history; the first line of one says so", path=str(self.path), line=1)
+            raise FileError("is not a part of a history: its first line does not say so", path=str(self.path), line=1)
         self.run, self.worker, self.pid = str(line["run"]), str(line["worker"]), int(line["pid"])
         self.clock = Clock.of(line.get("clock"))
         self._begun = True

@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 CACHE_FROM: Final = 8 * 1024 * 1024
-"""Bytes. A smaller history is read as fast as its copy would be, and leaves no file beside it."""
+"""Bytes. A smaller history reads as fast as its copy would, so none is made."""
 
 MEMORY: Final = "800MB"
-"""What queries may hold before they use the disk; the process itself comes on top."""
+"""Memory of queries before they spill to disk, on top of the process's own."""
 
 THREADS: Final = 4
 
 
 class History:
-    """A recorded run. ``header`` is its first line; ``complete`` says that the run came to its end.
+    """A recorded run. ``header`` is its first line; ``complete`` says whether the run came to its end.
 
-    The table ``history`` has the columns of ``records.COLUMNS``; views.py describes the views. A last line that was
-    torn by a kill is left out. FileError for a file that is no history, or is damaged elsewhere.
+    The table ``history`` has the columns of ``records.COLUMNS``; views.py describes the views. A last line torn by a
+    kill is left out. FileError for a file that is not a history, or is damaged elsewhere.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.header: Mapping[str, Any] = read_header(path)
         self._made: dict[str, tuple[str, str]] = {}
-        # Made by whoever first needs it, so that a killed reader seldom leaves anything.
+        # Created on first use, so that a killed reader seldom leaves anything behind.
         self._spill = str(Path(tempfile.gettempdir()) / f"oneffect-{os.getpid()}-{id(self):x}")
         self._duckdb = _connect(self._spill)
         try:
@@ -52,7 +52,7 @@ class History:
         self.complete: bool = last == ("run", "finished")
 
     def sql(self, query: str, **parameters: object) -> list[dict[str, Any]]:
-        """The rows of a query; ``$name`` stands for a parameter. JSON columns come as values."""
+        """Return the rows of a query; ``$name`` stands for a parameter. JSON columns are decoded."""
         result = self._duckdb.execute(query, parameters or None)
         names = [column[0] for column in result.description]
         documents = [column[0] for column in result.description if str(column[1]) == "JSON"]
@@ -62,15 +62,15 @@ class History:
         return rows
 
     def table(self, name: str, query: str) -> None:
-        """Keep a query's rows as a table, once: the same again does nothing."""
+        """Store a query's rows as a table; the same call again does nothing."""
         self._make("TABLE", name, query)
 
     def view(self, name: str, query: str) -> None:
-        """Give a query a name, once: the same again does nothing."""
+        """Name a query as a view; the same call again does nothing."""
         self._make("VIEW", name, query)
 
     def drop(self, name: str) -> None:
-        """Forget a table or view, and give its memory back."""
+        """Drop a table or view, and free its memory."""
         kind, _ = self._made.pop(name)
         self._duckdb.execute(f"DROP {kind} {name}")
 
@@ -79,10 +79,10 @@ class History:
             self._duckdb.execute(f"CREATE {kind} {name} AS {query}")
             self._made[name] = kind, query
         elif self._made[name] != (kind, query):
-            raise OneffectError(f"{name}: there is another table of this name; give this one a name of its own")
+            raise OneffectError(f"{name}: another table has this name; give this one a name of its own")
 
     def close(self) -> None:
-        """Let go of memory and of what was spilled to disk."""
+        """Free the memory, and remove what was spilled to disk."""
         self._duckdb.close()
         shutil.rmtree(self._spill, ignore_errors=True)
 
@@ -109,7 +109,7 @@ class History:
         self._refuse_damage(f"read_parquet({_quoted(cache)})")
 
     def _describe(self) -> None:
-        """Make the tables and views that queries rest on."""
+        """Create the tables and views that queries build on."""
         self._duckdb.execute(MACROS)
         for name, rows in constants(self.header).items():
             self._duckdb.execute(f"CREATE TABLE {name} ({CONSTANTS[name]})")
@@ -122,7 +122,7 @@ class History:
             self.view(name, query)
 
     def _lines(self, columns: Mapping[str, str] = COLUMNS) -> str:
-        """The file as rows: a line that is no record has no ``i``; a value that does not fit its column is null."""
+        """Return SQL for the file's rows: ``i`` is null if a line is not a record, a value if it does not fit."""
         typed = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in columns.items())
         return (
             f"read_json({_quoted(self.path)}, format = 'newline_delimited', ignore_errors = true, "
@@ -130,15 +130,15 @@ class History:
         )
 
     def _cached(self, cache: Path, stamp: str) -> Path:
-        """Write the copy beside the file, or, where that is not allowed, for this reading only."""
+        """Write the copy beside the file or, where that is not allowed, for this reader only."""
         folder = cache.parent if os.access(cache.parent, os.W_OK) else Path(self._spill)
         folder.mkdir(exist_ok=True)
         partial = folder / f".{cache.name}.{os.getpid()}"
         # Ids and hashes neither compress nor repeat: not trying to saves a third of the time.
         options = "COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1000, PARQUET_VERSION V2"
-        known = f"KV_METADATA {{oneffect: {_quoted(stamp)}}}"
+        metadata = f"KV_METADATA {{oneffect: {_quoted(stamp)}}}"
         self._duckdb.execute(
-            f"COPY (SELECT * FROM {self._lines()}) TO {_quoted(partial)} (FORMAT parquet, {options}, {known})"
+            f"COPY (SELECT * FROM {self._lines()}) TO {_quoted(partial)} (FORMAT parquet, {options}, {metadata})"
         )
         return partial.replace(folder / cache.name)
 
@@ -148,19 +148,19 @@ class History:
         if not cache.is_file():
             return None
         try:
-            found = self._duckdb.execute(
+            row = self._duckdb.execute(
                 f"SELECT decode(value) FROM parquet_kv_metadata({_quoted(cache)}) WHERE decode(key) = 'oneffect'"
             ).fetchone()
-        except duckdb.Error:  # half a file, or none of ours
+        except duckdb.Error:  # half a file, or not one of ours
             return None
-        return str(found[0]) if found else None
+        return str(row[0]) if row else None
 
     def _refuse_damage(self, rows: str) -> None:
-        """The header is no record, and the last line may be torn; any other line without ``i`` is damage."""
-        found = self._duckdb.execute(f"SELECT count(*) FROM {rows} WHERE i IS NULL").fetchone()
-        if found is not None and found[0] - 1 > _torn(self.path):
+        """Raise FileError for a line without ``i``, except for the header and a torn last line."""
+        row = self._duckdb.execute(f"SELECT count(*) FROM {rows} WHERE i IS NULL").fetchone()
+        if row is not None and row[0] - 1 > _torn(self.path):
             line = _damaged(self.path)
-            message = "is no record; restore the line, or cut the file off before it"
+            message = "is not a record; restore the line, or cut the file off before it"
             raise FileError(message, path=str(self.path), line=line)
 
 
@@ -180,7 +180,7 @@ def _connect(spill: str) -> DuckDBPyConnection:
 
 
 def read_header(path: Path) -> Mapping[str, Any]:
-    """A history's first line; FileError if it is none of this format."""
+    """Return a history's first line; FileError if the file is not a history of this format."""
     try:
         with path.open("rb") as file:
             line = file.readline()
@@ -211,7 +211,7 @@ def _torn(path: Path) -> int:
 
 
 def _damaged(path: Path) -> int:
-    """The first line that is no record."""
+    """Return the number of the first line that is not a record."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if number == 1 or not line.strip():

@@ -1,4 +1,4 @@
-"""Writes the history: one line a record, as it happens, so that a killed harness still leaves a readable run."""
+"""Writes the history: one line per record, as it happens, so that a killed harness still leaves a readable run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.errors import FileError, OneffectError
 from harness.history.records import COLUMNS, FORMAT, PHASES
 
 FLUSH_EVERY: Final = 0.05
-"""Seconds; the promise is 100 ms, and a busy machine wakes a thread late."""
+"""Seconds. The promise is 100 ms, but a busy machine wakes a thread late."""
 
 _KNOWN: Final = frozenset((op, phase) for op, phases in PHASES.items() for phase in phases)
 _OWN: Final = frozenset({"i", "t", "op", "phase", "actor"})
@@ -27,26 +27,26 @@ _HEADER: Final = frozenset({"plan", "plan_digest", "seed", "versions", "started"
 
 
 class Operation(Protocol):
-    """Something that was asked for; one of the three says how it ended, the first answer counts."""
+    """An operation under way; end it once, by one of the three methods."""
 
     index: int
     """The invoke's ``i``."""
 
     def ok(self, **fields: object) -> None:
-        """It was done."""
+        """Record that it was done."""
         ...
 
     def fail(self, **fields: object) -> None:
-        """It was refused: nothing was done."""
+        """Record that it was refused: nothing was done."""
         ...
 
     def unknown(self, **fields: object) -> None:
-        """Nobody can say."""
+        """Record that nobody knows whether it was done."""
         ...
 
 
 class Scope(Protocol):
-    """``with`` around an operation; leaving without an answer records ``unknown``."""
+    """The context of an operation; leaving it without an answer records ``unknown``."""
 
     def __enter__(self) -> Operation: ...
     def __exit__(
@@ -55,28 +55,28 @@ class Scope(Protocol):
 
 
 class Recorder(Protocol):
-    """What those who only record need."""
+    """The writing side of a history."""
 
     def now(self) -> int:
         """Nanoseconds since the run's start, monotonic."""
         ...
 
     def record(self, op: str, phase: str, actor: str, **fields: object) -> int:
-        """Append one record and give its index. Fields that are None are left out."""
+        """Append one record, without fields that are None; return its index."""
         ...
 
     def operation(self, op: str, actor: str, **fields: object) -> Scope:
-        """Record the invoke; a completion names it in ``of`` and repeats its fields unless given anew."""
+        """Record the invoke; a completion names it in ``of`` and repeats its fields unless it gives new ones."""
         ...
 
 
 class HistoryRecorder:
-    """Appends to a new file; safe to use from several threads. ``clock`` gives monotonic nanoseconds.
+    """Appends to a new file, from any thread. ``clock`` returns monotonic nanoseconds.
 
-    The file is locked while it is written: whoever wants to change it must wait. ``header`` needs plan, plan_digest, seed,
-    versions, started and run; more is kept, and ``t0``, the clock's reading at the start, is added. Raises FileError if
-    the file exists or cannot be written, OneffectError for a record that the format does not know. ``hide`` takes secrets
-    out of what others said: errors and evidence.
+    The file stays locked until ``close``, so that nobody changes it meanwhile. ``header`` needs plan, plan_digest,
+    seed, versions, started and run, and may have more; ``t0``, the clock's reading at the start, is added. ``hide``
+    removes secrets from errors and evidence. FileError if the file exists or cannot be written, OneffectError for a
+    record that the format does not have.
     """
 
     def __init__(
@@ -88,7 +88,9 @@ class HistoryRecorder:
         hide: Callable[[object], Any] = lambda value: value,
     ) -> None:
         if missing := sorted(_HEADER - header.keys()):
-            raise OneffectError(f"history header: {', '.join(missing)} missing; give what records.py names")
+            raise OneffectError(
+                f"history header: {', '.join(missing)} missing; a header needs {', '.join(sorted(_HEADER))}"
+            )
         self._path = path
         try:
             self._file = path.open("xb", buffering=0)
@@ -114,15 +116,15 @@ class HistoryRecorder:
         return self._clock() - self._start
 
     def record(self, op: str, phase: str, actor: str, **fields: Any) -> int:  # noqa: ANN401 - any JSON value
-        """Append one record and give its index. Fields that are None are left out."""
+        """Append one record, without fields that are None; return its index."""
         return self._append(None, op, phase, actor, fields)
 
     def record_at(self, t: int, op: str, phase: str, actor: str, **fields: Any) -> int:  # noqa: ANN401 - the same
-        """The same for what another process saw at ``t`` (ns since the run's start); its line stands where it came in."""
+        """Append a record that another process made at ``t`` (ns since the run's start), in order of arrival."""
         return self._append(t, op, phase, actor, fields)
 
     def since_start(self, reading: int) -> int:
-        """A reading of the clock, by this or another process that has the same one, as ns since the run's start."""
+        """Convert a reading of the clock, by this or another process that shares it, to ns since the run's start."""
         return reading - self._start
 
     def _append(self, t: int | None, op: str, phase: str, actor: str, fields: dict[str, Any]) -> int:
@@ -148,11 +150,11 @@ class HistoryRecorder:
         return index
 
     def operation(self, op: str, actor: str, **fields: object) -> Scope:
-        """Record the invoke; a completion names it in ``of`` and repeats its fields unless given anew."""
+        """Record the invoke; a completion names it in ``of`` and repeats its fields unless it gives new ones."""
         return RecordedOperation(self, op, actor, fields)
 
     def close(self) -> None:
-        """Write what is left, to the disk. Closing twice does nothing more; FileError if it cannot be written."""
+        """Write what is left and sync it to disk; a second call does nothing. FileError if it cannot be written."""
         with self._lock:
             if self._closed.is_set():
                 return
@@ -201,7 +203,7 @@ class HistoryRecorder:
 
 
 class RecordedOperation:
-    """An operation under way, written by any recorder."""
+    """An operation under way, for any recorder."""
 
     __slots__ = ("_actor", "_fields", "_op", "_open", "_recorder", "index")
 
@@ -238,7 +240,7 @@ class RecordedOperation:
 
 
 def _slow_line(record: Mapping[str, object]) -> bytes:
-    """Numbers as keys, as in {partition: offset}, are rare, and looking for them is slow."""
+    """Serialize a record that may have numeric keys, as in {partition: offset}: they are rare, and slow to look for."""
     try:
         return orjson.dumps(record, option=orjson.OPT_NON_STR_KEYS)
     except TypeError as error:

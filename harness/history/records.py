@@ -4,9 +4,9 @@ Every record has ``i`` (index, from 1), ``t`` (ns since the run's start, monoton
 ``phase``. An observation has ``t_begin``: when the look began. The completion of an operation names its invoke
 in ``of``. An observation made in one pass of an observer names the pass's invoke in ``read``.
 
-Lines stand in the order of ``i``. Records of uploads that other processes of the load made have the ``t`` at which they
-made them, and stand where the run came to read them, a moment later. Those of another machine are ``placed``: its wall
-clock says about when they were, nothing is argued from it.
+Lines are in order of ``i``. An upload's record from another process of the load keeps the ``t`` at which that process
+made it, and stands where the run read it, a moment later. A record from another machine is ``placed``: that machine's
+wall clock dates it roughly, and checkers infer nothing from it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ PHASES: Final = {
     "load": ("began", "joined", "busy", "ended", "lost", "raised", "figures"),
     "run": ("loaded", "healed", "drained", "deadline", "finished", "interrupted"),
 }
-"""What each ``op`` may go through.
+"""The phases of each ``op``.
 
-``health`` is the harness's own look past the proxies, ``when`` start or end. ``load`` tells of the processes of a load
-that has its own: a part of the history that a worker began and ended; a worker that joined a master, that made requests
-(``busy``), that was lost, whose users' code raised something.
+``health`` is the harness's own look past the proxies; ``when`` is start or end. ``load`` is about the processes of a
+load that has its own: a worker began or ended its part of the history, joined a master, made requests (``busy``), was
+lost, or its users' code raised an exception.
 """
 
 COLUMNS: Final = {
@@ -50,7 +50,7 @@ COLUMNS: Final = {
     "of": "BIGINT",  # completions: the invoke's i
     "read": "BIGINT",  # observations: the pass's i
     "upload_id": "VARCHAR",  # upload: the Idempotency-Key
-    "batch": "VARCHAR",  # upload: the batch that the front door was told
+    "batch": "VARCHAR",  # upload: the batch given to the front door
     "file_name": "VARCHAR",
     "size": "BIGINT",  # bytes
     "sha256": "VARCHAR",  # of the bytes
@@ -65,9 +65,9 @@ COLUMNS: Final = {
     "digest": "VARCHAR",  # SHA-256 of the canonical JSON (RFC 8785) of the event's data; of the bytes if malformed
     "causation_id": "VARCHAR",
     "joins": "MAP(VARCHAR, VARCHAR)",  # event: outcome rule's index -> the value it is joined by
-    "malformed": "VARCHAR",  # event: why it is no event; publish: why what is published is none
+    "malformed": "VARCHAR",  # event: why it is not an event; publish: why the published record is not one
     "claims": "VARCHAR",  # event: the id that a malformed record claims, if any can be read
-    "marked": "VARCHAR",  # event: the fault that its header names, for people; what a fault published is where it says
+    "marked": "VARCHAR",  # event: the fault that its header names; publish records say where a fault published
     "injected": "VARCHAR",  # publish: the fault that publishes it
     "consumer": "VARCHAR",  # effect, dead_letter, offset: the service's name
     "effect": "VARCHAR",  # tells two effects of one event apart
@@ -79,25 +79,25 @@ COLUMNS: Final = {
     "committed": "BIGINT",  # offset: the next one the group would read; null: none committed
     "visible_end": "BIGINT",  # offset: one past the last visible record
     "what": "VARCHAR",  # read: topics, effects, blobs, offsets, dead_letters
-    "final": "BOOLEAN",  # read: the one that judges
+    "final": "BOOLEAN",  # read: whether checkers judge by it
     "why": "VARCHAR",  # blob: answer, event, final
     "when": "VARCHAR",  # health: start, end
     "name": "VARCHAR",  # service, health: "essay_lifecycle#2", "redis"; fault: "net.hang"
     "pid": "INTEGER",
     "exit_status": "INTEGER",
-    "fault": "VARCHAR",  # fault: which of the plan's, "f1"
+    "fault": "VARCHAR",  # fault: its id in the plan, "f1"
     "target": "VARCHAR",
-    "heals": "BOOLEAN",  # fault: it has a window and an end
+    "heals": "BOOLEAN",  # fault: whether it has a window and an end
     "given": "BIGINT",  # fault: records that the consumers it hit had to deal with from its injection to its heal
     "begun": "BIGINT",  # fault: operations of the load begun from its injection to its heal
     "evidence": "JSON",
     "parameters": "JSON",
-    "worker": "VARCHAR",  # load, upload: which process of the load it was
-    "operation": "VARCHAR",  # upload by such a process: upload id, attempt and worker; merging knows it by this
+    "worker": "VARCHAR",  # load, upload: the process of the load
+    "operation": "VARCHAR",  # upload by such a process: upload id, attempt and worker; its identity in a merge
     "intended": "BIGINT",  # upload: ns since the run's start at which it was due; latency counts from there
-    "placed": "BOOLEAN",  # upload: by another machine, whose clock is not the run's
-    "command": "VARCHAR",  # claim: what the store was asked, "SET"
+    "placed": "BOOLEAN",  # upload: whether another machine made it, whose clock is not the run's
+    "command": "VARCHAR",  # claim: the command to the store, "SET"
     "key": "VARCHAR",  # claim: the store's key
     "error": "VARCHAR",
 }
-"""Every field a record may carry, with its type in the typed copy. A field that is not here is refused."""
+"""Every field that a record may carry, with its type in the typed copy; recorders refuse any other."""

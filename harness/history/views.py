@@ -1,4 +1,4 @@
-"""Tables and views over a history, each the rows of one ``op`` in the form that queries ask for.
+"""Tables and views over a history, in the form that queries need.
 
 Times are ns since the run's start; ``i`` is a record's index.
 
@@ -6,23 +6,23 @@ Times are ns since the run's start; ``i`` is a record's index.
 applies        (consumer, event_type): what each consumer must apply
 rules          (rule, of, event_type, accepted): outcome rules; ``accepted`` null: the type fits either kind of upload
 settings       one row: settle_ns, dead_letters, blobs, batch_size
-again          (op, wanted): how many uploads or dead letters the plan has done again, at least
-planned        (fault, name, target): what the plan was to inject
+again          (op, wanted): the least number of uploads to reprocess, or dead letters to replay, in the plan
+planned        (fault, name, target): the plan's faults
 reads          (read, what, final, began, ended, phase): passes of observers; phase null: never ended
 finals         the last final pass of each kind, if it was ok
-absent         (worker, i, t, error, began): processes of the load of which no whole part of the history is here
+absent         (worker, i, t, error, began): processes of the load whose part of the history is missing or not whole
 faults         (fault, name, target, heals, injected, bit, healed, given, begun): the t of each phase, null where there was none
-uploads        one row an upload id: batch, state (ok, unknown, fail), i, t, ended (the first ok's t), acceptable, placed
-               and worker (of its ok)
-acknowledged   one row an upload that was answered with ok: upload_id, sha256, acceptable, raw_file_storage_id, placed
+uploads        one row per upload id: batch, state (ok, unknown, fail), i, t, ended (the first ok's t), acceptable,
+               placed and worker (of its ok)
+acknowledged   one row per ok answer to an upload: upload_id, sha256, acceptable, raw_file_storage_id, placed
 injections     (topic, partition, offset, injected): where the broker put what faults published
-unplaced       (topic, partition, injected): what a fault published, and the broker never said where
-events         records that are events; malformed: those that are none; unreadable: those nobody can tell
-effects        with ``read``
-letters        dead letters, each once
-replays        (consumer, event_id, i, t, state): dead letters that were asked to be taken back
+unplaced       (topic, partition, injected): records that a fault published, and the broker never said where
+events         records that are events; malformed: those that are not; unreadable: those that nobody could read
+effects        effects, with the ``read`` that saw each
+letters        dead letters, each place once
+replays        (consumer, event_id, i, t, state): requests to replay a dead letter
 blobs          reads of blobs, with ``final``
-offsets        with ``read``
+offsets        offsets, with the ``read`` that saw each
 =============  ======================================================================================================
 """
 
@@ -67,7 +67,7 @@ TABLES: Final = {
             SELECT 1 FROM history e WHERE e.op = 'publish' AND e.phase IN ('ok', 'fail') AND e.of = b.i)
     """,
 }
-"""Small ones, kept: name to query, in order."""
+"""Small tables, which are stored: name to query, in order."""
 
 VIEWS: Final = {
     "uploads": """
@@ -126,7 +126,7 @@ VIEWS: Final = {
         SELECT i, t, read, consumer, topic, partition, committed, visible_end FROM history WHERE op = 'offset'
     """,
 }
-"""Read from the history each time."""
+"""Views, which are evaluated on each use: name to query."""
 
 
 CONSTANTS: Final = {
@@ -136,11 +136,11 @@ CONSTANTS: Final = {
     "planned": "fault VARCHAR, name VARCHAR, target VARCHAR",
     "settings": "settle_ns BIGINT, dead_letters BOOLEAN, blobs BOOLEAN, batch_size BIGINT",
 }
-"""Tables that hold what the plan says, and their columns."""
+"""Tables that are filled from the plan, and their columns."""
 
 
 def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]]]:
-    """The rows of each of CONSTANTS; a plan without ``checks`` has none but the settings."""
+    """Return the rows of each table in CONSTANTS, from the plan in a header."""
     plan = header.get("plan") or {}
     checks = plan.get("checks") or {}
     return {
@@ -171,9 +171,9 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
 
 
 def _count(row: Mapping[str, Any]) -> int:
-    """How much a line of ``again`` asks for; of all there is, one at least."""
-    wanted = row["reprocess"] if row.get("reprocess") is not None else row["replay"]
-    return wanted if isinstance(wanted, int) else 1
+    """Return how many a line of ``again`` asks for; at least one if it asks for all."""
+    requested = row["reprocess"] if row.get("reprocess") is not None else row["replay"]
+    return requested if isinstance(requested, int) else 1
 
 
 def _accepted(kind: str, rule: Mapping[str, Any]) -> bool | None:

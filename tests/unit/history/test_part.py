@@ -33,7 +33,7 @@ def test_a_user_that_is_killed_leaves_unknown(writer: PartRecorder) -> None:
 
 
 def test_what_the_format_does_not_know_is_refused(writer: PartRecorder) -> None:
-    with pytest.raises(OneffectError, match="lists what there may be"):
+    with pytest.raises(OneffectError, match="lists what a record may carry"):
         writer.record("upload", "invoke", "client", colour="red")
 
 
@@ -67,10 +67,10 @@ def test_a_torn_line_is_left_for_the_next_time(writer: PartRecorder) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b"nonsense\n", "is no record"),
+        (b"nonsense\n", "is not a record"),
         (b'{"i":2,"op":"upload","phase":"invoke"}\n', "is not record 1"),
         (b'{"i":1,"op":"upload","phase":"dreamt"}\n', "is not record 1"),
-        (b'{"oneffect_part_end":7}\n', "counts 7 records, and there are 0"),
+        (b'{"oneffect_part_end":7}\n', "counts 7 records, but there are 0"),
         (b'{"oneffect_part_end":0}\n{"i":1,"op":"upload","phase":"invoke"}\n', "after the end"),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_damaged_part_is_refused(writer: PartRecorder, line: bytes, message: s
 def test_another_file_is_no_part(tmp_path: Path) -> None:
     path = tmp_path / "part-x.jsonl"
     path.write_text('{"oneffect_history": 1}\n')
-    with pytest.raises(FileError, match="no part of a history"):
+    with pytest.raises(FileError, match="not a part of a history"):
         [*Part(path).take()]
 
 

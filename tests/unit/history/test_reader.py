@@ -93,7 +93,7 @@ def test_a_header_alone_is_a_history(path: Path) -> None:
 @pytest.mark.parametrize("damage", [b'{"i":5,"t":\n', b"[1]\n", b'{"t":3}\n', b"\x00\x00\n", b'{"i":"x","t":1}\n'])
 def test_damage_in_the_middle_is_said_with_its_line(path: Path, damage: bytes) -> None:
     edit(path, 7, damage)
-    with pytest.raises(FileError, match=r"history\.jsonl:7: is no record"):
+    with pytest.raises(FileError, match=r"history\.jsonl:7: is not a record"):
         History(path)
 
 
@@ -167,7 +167,7 @@ def test_a_copy_of_an_older_history_is_made_anew(path: Path, monkeypatch: pytest
 def test_damage_is_said_of_a_long_history_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "CACHE_FROM", 0)
     edit(path, 7, b"{\n")
-    with pytest.raises(FileError, match=":7: is no record"):
+    with pytest.raises(FileError, match=":7: is not a record"):
         History(path)
 
 
@@ -182,7 +182,7 @@ def test_a_table_is_made_once(path: Path) -> None:
 def test_two_tables_of_one_name_are_refused(path: Path) -> None:
     with History(path) as history:
         history.table("kept", "SELECT 1 AS n")
-        with pytest.raises(OneffectError, match="another table of this name"):
+        with pytest.raises(OneffectError, match="another table has this name"):
             history.table("kept", "SELECT 2 AS n")
 
 
