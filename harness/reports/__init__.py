@@ -1,1 +1,1 @@
-"""What a run is told as: terminal, JSON."""
+"""Reports of a judged run: terminal, JSON, HTML, JUnit, Markdown and GitHub annotations."""

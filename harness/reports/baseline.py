@@ -1,8 +1,8 @@
-"""The base: what the runs of a good gate found and which faults bit, to compare later ones with.
+"""The base: what the runs of a good gate found and which faults bit, for later gates to compare with.
 
-A run on the system as it is must find no anomaly that the base had not. Every run, also on a variant, must be made
-again, be found out again if it was, and have each fault bite as often again. Which of a variant's anomalies turn up
-is a matter of luck and not compared: the scenario says which must.
+A run on the unchanged system must find no anomaly that is not in the base. Every run, also on a variant, must happen
+again, be invalid again if it was, and have each fault bite at least as often. Which of a variant's anomalies turn up is
+luck, so they are not compared: the scenario says which must.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Run(BaseModel):
     verdict: Literal["valid", "unknown", "invalid"]
     anomalies: list[str]
     bitten: dict[str, Annotated[int, Field(ge=1)]]
-    """A fault's name -> how many of it bit."""
+    """Fault name -> how many such faults bit."""
     folder: str | None = None
-    """Where its scenario lay, from where the base was made; None: in a base that does not say."""
+    """The scenario's folder, relative to where the base was made; None in a base that does not say."""
 
 
 class Base(BaseModel):
@@ -45,7 +45,7 @@ class Base(BaseModel):
 
 
 def read(path: Path) -> Base:
-    """The base at ``path``; FileError if it is not there or is none."""
+    """Read the base at ``path``; FileError if it is missing or not a base."""
     try:
         return Base.model_validate(orjson.loads(path.read_bytes()))
     except OSError as error:
@@ -53,15 +53,15 @@ def read(path: Path) -> Base:
             f"cannot be read: {error.strerror}; make a base: oneffect gate --write-base FILE", path=str(path)
         ) from error
     except orjson.JSONDecodeError:
-        message = "is no JSON, so it is no base"
+        message = "is not JSON, so it is not a base"
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         message = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg'].lower()}"
-    raise FileError(f"{message}; make it anew: oneffect gate --write-base FILE", path=str(path))
+    raise FileError(f"{message}; make it again: oneffect gate --write-base FILE", path=str(path))
 
 
 def written(cases: Sequence[Case]) -> bytes:
-    """A base file of these runs."""
+    """Return the content of a base file of these runs."""
     runs = {
         case.label: {
             "verdict": case.verdict,
@@ -75,10 +75,10 @@ def written(cases: Sequence[Case]) -> bytes:
 
 
 def compared(base: Base, cases: Sequence[Case], path: Path, *, folders: Sequence[Path]) -> list[Case]:
-    """The cases with what is worse than in the base at ``path``.
+    """Return the cases, each with how it is worse than the base at ``path``.
 
-    A run of the base that was not made is a case too, if its scenario was run or may lie in one of ``folders``, out
-    of which all were to be run; the others were left out on purpose.
+    A run of the base that did not happen becomes a case too, if its scenario was run, or may lie in one of ``folders``,
+    whose scenarios were all to be run; the other runs were left out on purpose.
     """
     made = [
         replace(case, regressions=_regressions(base.runs[case.label], case)) if case.label in base.runs else case
@@ -89,27 +89,28 @@ def compared(base: Base, cases: Sequence[Case], path: Path, *, folders: Sequence
         scenario, _, variant = label.partition(" ")
         if scenario not in scenarios and not _may_lie(base.runs[label].folder, folders):
             continue
-        worse = "no longer bites: it is in the base, and nothing runs it now"
+        worse = "no longer bites: it is in the base, but nothing runs it now"
         made.append(Case(scenario, variant or None, path, 0.0, error=worse, regressions=(worse,)))
     return made
 
 
 def _may_lie(folder: str | None, folders: Sequence[Path]) -> bool:
-    """Whether a scenario's folder is one of these, or may have been: it is not known, or not there any more."""
+    """Whether ``folder`` is one of ``folders``, or may have been, because it is unknown or gone."""
     if folder is None or not os.path.isdir(folder):  # noqa: PTH112 - it never raises, whatever a base says
         return bool(folders)
-    return Path(folder).resolve() in [one.resolve() for one in folders]
+    return Path(folder).resolve() in [each.resolve() for each in folders]
 
 
 def _regressions(before: Run, case: Case) -> list[str]:
-    """What is worse than before, a sentence each; nothing for a run that could not be made."""
+    """Say how a run is worse than before, a sentence each; nothing for a run that could not be made."""
     if case.document is None:
         return []
     new = [] if case.variant else [name for name in case.anomalies if name not in before.anomalies]
-    said = [f"new since the base: {name} {case.anomalies[name]}" for name in new]
+    sentences = [f"new since the base: {name} {case.anomalies[name]}" for name in new]
     if before.verdict == "invalid" and case.verdict != "invalid":
-        said.append(f"no longer bites: found {', '.join(before.anomalies)} in the base, and is {case.verdict} now")
-    return said + _tamer(before.bitten, case.bitten)
+        anomalies = ", ".join(before.anomalies)
+        sentences.append(f"no longer bites: found {anomalies} in the base, but is {case.verdict} now")
+    return sentences + _tamer(before.bitten, case.bitten)
 
 
 def _tamer(before: Mapping[str, int], now: Mapping[str, int]) -> list[str]:

@@ -1,4 +1,4 @@
-"""One run of several that are judged as expected: a scenario on the system as it is, or on a variant."""
+"""One run of several, and whether it came out as expected: a scenario on the unchanged system, or on a variant."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ COLUMNS: Final = (
     "verdict",
     "expected",
     "operations",
-    "faults bitten",
+    "faults that bit",
     "found",
     "seconds",
     "run",
 )
 
 LONGEST: Final = 300
-"""Characters of an error in one line."""
+"""Characters of an error on one line."""
 
 REFERENCE: Final = "reference"
-"""How the system as it is is called where variants stand beside it."""
+"""The unchanged system's name beside its variants."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A run and its verdict.json, or, with neither, the error for which it could not be made."""
+    """A run and its verdict.json, or the error that prevented the run."""
 
     scenario: str
     variant: str | None
     file: Path
     seconds: float
-    """From the beginning of the run until it was judged and its reports were written."""
+    """From the start of the run until it is judged and its reports are written."""
 
     directory: Path = Path()
     document: Document | None = None
     error: str = ""
     regressions: Sequence[str] = ()
-    """What the base had, and this run has not, or the other way round."""
+    """How the run is worse than the base, a sentence each."""
 
     @property
     def label(self) -> str:
@@ -56,54 +56,55 @@ class Case:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the run was made and came out as its scenario says."""
+        """Whether the run happened and came out as its scenario says."""
         return self.document is not None and bool(self.document["as_expected"])
 
     @property
     def passed(self) -> bool:
-        """Whether it came out as expected, and no worse than the base."""
+        """Whether the run came out as expected and no worse than the base."""
         return self.as_expected and not self.regressions
 
     @property
     def verdict(self) -> str:
-        """The run's, or ``error``."""
+        """The run's verdict, or ``error``."""
         return str(self.document["verdict"]) if self.document is not None else "error"
 
     @property
     def anomalies(self) -> Mapping[str, int]:
-        """Name -> how many, over all checkers."""
+        """Anomaly name -> how many, over all checkers."""
         if self.document is None:
             return {}
-        return {name: found["count"] for one in self.document["findings"] for name, found in one["anomalies"].items()}
+        by_checker = [finding["anomalies"] for finding in self.document["findings"]]
+        return {name: anomaly["count"] for anomalies in by_checker for name, anomaly in anomalies.items()}
 
     @property
     def bitten(self) -> Mapping[str, int]:
-        """A fault's name -> how many of it bit."""
+        """Fault name -> how many such faults bit."""
         return Counter(fault["name"] for fault in self.document["faults"] if "bit" in fault) if self.document else {}
 
     @property
     def why(self) -> str:
-        """One line that says why it did not pass; empty if it did."""
+        """Why the run did not pass, on one line; empty if it passed."""
         if self.document is None:
             return f"could not be run: {self.error.partition(chr(10))[0][:LONGEST]}"
         unexpected = [] if self.as_expected else [f"{self._came_out()}, expected {said.expected(self.document)}"]
         return "; ".join([*unexpected, *self.regressions])
 
     def report(self, took: str = "") -> Iterator[Text]:
-        """The lines of its report; none of a run that could not be made."""
+        """Yield the lines of the run's report; nothing if the run could not be made."""
         if self.document is not None:
             yield from report(self.document, self.directory, took or in_all(self.seconds))
 
     @property
     def story(self) -> str:
-        """The whole of it, in lines: the report of the run, or the error."""
+        """The full text: what is worse than the base, then the run's report or the error."""
         report = (
             text(self.document, self.directory, in_all(self.seconds)) if self.document is not None else self.error
         )
         return "\n".join([*self.regressions, report.rstrip()])
 
     def cells(self) -> Sequence[object]:
-        """A row below COLUMNS."""
+        """Return a table row under COLUMNS."""
         if self.document is None:
             return (self.scenario, self.variant or REFERENCE, "error", *[""] * 4, f"{self.seconds:.1f}", "")
         return (

@@ -1,4 +1,4 @@
-"""verdict.json: all that is to be said about a judged run, so that every other report is made from it alone."""
+"""verdict.json: all there is to say about a judged run; the other reports are made from it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 MAX_ROWS: Final = 100
-"""Rows of evidence kept of each anomaly; the count is of all."""
+"""Rows of evidence kept per anomaly; the count covers all."""
 
 STORIES: Final = 3
-"""Rows of each anomaly that are told as a story; ``oneffect show`` tells the others."""
+"""Rows per anomaly that get a story; ``oneffect show`` tells the others."""
 
 Document = Mapping[str, Any]
 Templates = Mapping[tuple[str, str], str]
@@ -34,14 +34,14 @@ Templates = Mapping[tuple[str, str], str]
 def as_expected(history: History, findings: Sequence[Finding], verdict: Verdict) -> bool:
     """Whether the run came out as its scenario says: the verdict, and each anomaly that must be found."""
     expected = _expected(history)
-    found = {name for finding in findings for name in finding.anomalies}
-    return bool(verdict.word == expected["verdict"] and found.issuperset(expected["find"]))
+    anomalies = {name for finding in findings for name in finding.anomalies}
+    return bool(verdict.word == expected["verdict"] and anomalies.issuperset(expected["find"]))
 
 
 def write(
     path: Path, history: History, findings: Sequence[Finding], verdict: Verdict, templates: Templates | None = None
 ) -> Document:
-    """Write a run's verdict.json, in one piece; what stands in it."""
+    """Write a run's verdict.json atomically; return its content."""
     text = orjson.dumps(
         document(history, findings, verdict, templates or {}), default=str, option=orjson.OPT_INDENT_2
     )
@@ -51,7 +51,7 @@ def write(
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a report in one piece; FileError if it cannot be."""
+    """Write a report atomically; FileError if it cannot be written."""
     partial = path.with_name(f".{path.name}")
     try:
         partial.write_bytes(content)
@@ -61,21 +61,21 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def read(directory: Path) -> Document:
-    """The verdict.json of a run directory; FileError if it is not there or no JSON."""
+    """Read the verdict.json of a run directory; FileError if it is missing, not JSON or of another version."""
     path = directory / "verdict.json"
     try:
-        found = orjson.loads(path.read_bytes())
+        content = orjson.loads(path.read_bytes())
     except OSError as error:
         raise FileError(f"cannot be read: {error.strerror}; run: oneffect check", path=str(path)) from error
     except orjson.JSONDecodeError:
-        raise FileError("is no JSON; make it anew: oneffect check", path=str(path)) from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise FileError("is of another version; make it anew: oneffect check", path=str(path))
-    return found
+        raise FileError("is not JSON; make it again: oneffect check", path=str(path)) from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise FileError("is of another version; make it again: oneffect check", path=str(path))
+    return content
 
 
 def document(history: History, findings: Sequence[Finding], verdict: Verdict, templates: Templates) -> Document:
-    """The whole of it, as JSON values."""
+    """Return the content of verdict.json, as JSON values."""
     header = history.header
     plan = header.get("plan") or {}
     return {
@@ -99,7 +99,7 @@ def document(history: History, findings: Sequence[Finding], verdict: Verdict, te
 
 
 def again(header: Mapping[str, Any]) -> str:
-    """The command that executes the same plan again; scenarios under ``scenarios/`` go by their names."""
+    """Return the command that executes the same plan again; a scenario in ``scenarios/`` goes by its name."""
     plan = header.get("plan") or {}
     if "scenario" in plan and plan["scenario"] is None:
         return _up_again(header, plan)
@@ -123,7 +123,7 @@ def again(header: Mapping[str, Any]) -> str:
 
 
 def _up_again(header: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
-    """For what was up for hands; what they did is in the history alone."""
+    """Return the command for a system that was up without a scenario; only the history has what was done to it."""
     words = ["oneffect", "up", "--system", str(header["system_path"])]
     given = header.get("addresses_path")
     words += ["--addresses", str(given)] if given else ["--stack", str(plan["stack"])]
@@ -131,12 +131,11 @@ def _up_again(header: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
 
 
 def figures(history: History) -> dict[str, Any]:
-    """How much there was.
+    """Return the run's totals.
 
-    ``operations`` and the four ways they ended count each try of each upload. ``records`` is every record seen on the
-    topics, ``events`` the distinct event ids among them, ``duration`` in seconds. ``under_fault`` is the share of
-    operations begun between a fault's bite and its heal; a bite that was only read afterwards counts from the
-    injection.
+    ``operations`` and the three ways they ended count each try of each upload. ``records`` counts every record seen on
+    the topics, ``events`` the distinct event ids among them; ``duration`` is in seconds. ``under_fault`` is the share
+    of operations begun between a fault's bite and its heal; a bite seen only afterwards counts from the injection.
     """
     return history.sql("""
         WITH tries AS (SELECT * FROM history WHERE op IN ('upload', 'publish') AND injected IS NULL),
@@ -161,25 +160,25 @@ def figures(history: History) -> dict[str, Any]:
 
 
 def locust(history: History) -> dict[str, Any] | None:
-    """Locust's own figures (``harness.load.locust_load.read_figures``); None where it made no load."""
+    """Return Locust's own figures (``harness.load.locust_load.read_figures``); None if Locust made no load."""
     rows = history.sql("SELECT evidence FROM history WHERE op = 'load' AND phase = 'figures' ORDER BY i DESC LIMIT 1")
     return dict(rows[0]["evidence"]) if rows else None
 
 
 def faults(history: History) -> list[dict[str, Any]]:
-    """Each fault in order: the seconds at which it was injected, armed, bit and healed, and the evidence."""
+    """Return each fault in order: the seconds at which it was injected, armed, bit and healed, and the evidence."""
     rows = history.sql("SELECT * FROM history WHERE op = 'fault' ORDER BY i")
-    told: dict[str, dict[str, Any]] = {}
+    by_id: dict[str, dict[str, Any]] = {}
     for row in rows:
-        one = told.setdefault(
+        fault = by_id.setdefault(
             str(row["fault"]), {"fault": row["fault"], "name": row["name"], "target": row["target"], "evidence": {}}
         )
-        one.setdefault(row["phase"], row["t"] / 1e9)
+        fault.setdefault(row["phase"], row["t"] / 1e9)
         if row["evidence"] is not None:
-            one["evidence"][row["phase"]] = row["evidence"]
+            fault["evidence"][row["phase"]] = row["evidence"]
         if row["error"]:
-            one["error"] = row["error"]
-    return list(told.values())
+            fault["error"] = row["error"]
+    return list(by_id.values())
 
 
 def _expected(history: History) -> dict[str, Any]:
@@ -187,12 +186,14 @@ def _expected(history: History) -> dict[str, Any]:
 
 
 def _findings(history: History, findings: Sequence[Finding], templates: Templates) -> list[dict[str, Any]]:
-    """Each finding with its anomalies; what is told of them all is looked up together."""
-    found = [rows for one in findings for kind in (one.anomalies, one.warnings) for rows in kind.values()]
-    about = [named for rows in found for row in rows[:STORIES] if (named := subject(row)) is not None]
+    """Return each finding with its anomalies; their stories are looked up together."""
+    evidence = [
+        rows for finding in findings for kind in (finding.anomalies, finding.warnings) for rows in kind.values()
+    ]
+    about = [named for rows in evidence for row in rows[:STORIES] if (named := subject(row)) is not None]
     stories, short = tell_all(history, about), shorts(history, about)
 
-    def told(row: Fields, template: str) -> dict[str, Any]:
+    def described(row: Fields, template: str) -> dict[str, Any]:
         named = subject(row)
         if named is None:
             return {"said": said(template, row), "story": ""}
@@ -200,31 +201,31 @@ def _findings(history: History, findings: Sequence[Finding], templates: Template
         words = said(template, row) if template else ""
         return {"said": words, "story": story, "kind": named[0], "id": named[1], "short": short[named]}
 
-    def anomalies(checker: str, found: Mapping[str, Sequence[Fields]]) -> dict[str, Any]:
+    def anomalies(checker: str, by_name: Mapping[str, Sequence[Fields]]) -> dict[str, Any]:
         return {
             name: {
                 "count": len(rows),
-                "told": [told(row, templates.get((checker, name), "")) for row in rows[:STORIES]],
+                "told": [described(row, templates.get((checker, name), "")) for row in rows[:STORIES]],
                 "rows": [dict(row) for row in rows[:MAX_ROWS]],
             }
-            for name, rows in found.items()
+            for name, rows in by_name.items()
         }
 
     return [
         {
-            "checker": one.checker,
-            "verdict": one.verdict.word if one.verdict is not None else None,
-            "judged": one.judged,
-            "error": one.error,
-            "anomalies": anomalies(one.checker, one.anomalies),
-            "warnings": anomalies(one.checker, one.warnings),
+            "checker": finding.checker,
+            "verdict": finding.verdict.word if finding.verdict is not None else None,
+            "judged": finding.judged,
+            "error": finding.error,
+            "anomalies": anomalies(finding.checker, finding.anomalies),
+            "warnings": anomalies(finding.checker, finding.warnings),
         }
-        for one in findings
+        for finding in findings
     ]
 
 
 def said(template: str, row: Fields) -> str:
-    """A template filled from a row; without one, the row's own fields. What the row lacks is a question mark."""
+    """Fill a template from a row, with ``?`` for a field it lacks; without a template, list the row's fields."""
     if not template:
         return ", ".join(f"{name} {value}" for name, value in row.items() if value is not None)
     return template.format_map(_Filled(row))

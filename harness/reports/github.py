@@ -1,4 +1,4 @@
-"""What GitHub Actions reads from a step: annotations, a summary, and the order to take nothing else for a command."""
+"""What GitHub Actions reads from a step: annotations, a summary, and a guard around other output."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ LONGEST: Final = 4000
 """Characters of a run's report in an annotation, which is shown in a narrow box."""
 
 MOST: Final = 10
-"""Annotations of one step that GitHub shows."""
+"""Annotations that GitHub shows per step."""
 
 LARGEST: Final = 1024 * 1024
-"""Bytes of a step's summary; GitHub shows nothing of a larger one."""
+"""Bytes of a step's summary; GitHub does not show a larger one."""
 
 Say = Callable[[str], object]
 
 
 def annotate(cases: Sequence[tuple[Case, int | None]], environment: Mapping[str, str]) -> list[str]:
-    """One for each case that did not pass, with its scenario's line; where they are too many, the last counts the rest."""
+    """Annotate each case that did not pass, at its scenario's line; if there are too many, the last names the rest."""
     shown_ones = cases if len(cases) <= MOST else cases[: MOST - 1]
     made = [annotation(case, line, environment) for case, line in shown_ones]
     if rest := [case for case, _ in cases[len(shown_ones) :]]:
@@ -38,7 +38,7 @@ def annotate(cases: Sequence[tuple[Case, int | None]], environment: Mapping[str,
 
 
 def annotation(case: Case, line: int | None, environment: Mapping[str, str]) -> str:
-    """The workflow command that marks a scenario's line in a pull request."""
+    """Return the workflow command that marks a scenario's line in a pull request."""
     workspace = environment.get("GITHUB_WORKSPACE") or Path.cwd()
     place = {"file": os.path.relpath(case.file, workspace), "line": str(line or 1), "title": f"oneffect {case.label}"}
     properties = ",".join(f"{name}={_property(value)}" for name, value in place.items())
@@ -47,7 +47,7 @@ def annotation(case: Case, line: int | None, environment: Mapping[str, str]) -> 
 
 @contextmanager
 def unread(say: Say) -> Iterator[None]:
-    """Whatever is printed within is text: a line of a service's log must not be taken for a workflow command."""
+    """Suspend workflow commands, so that GitHub does not take a line of a service's log for one."""
     token = token_hex(16)
     say(f"::stop-commands::{token}")
     try:

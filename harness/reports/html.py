@@ -1,7 +1,7 @@
-"""report.html: a judged run as one page that needs nothing else, neither a network nor a script.
+"""report.html: a judged run as one self-contained page, without network or script.
 
-Everything in it that the run recorded is text: see html_tag. Its policy forbids the browser any address and any script,
-and names the one style sheet by its hash.
+Everything that the run recorded is escaped as text: see html_tag. The page's content security policy forbids every
+address and script, and allows its one style sheet by hash.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _FAULTS: Final = 200
 
 
 def write(path: Path, history: History, document: Document, templates: Templates) -> None:
-    """Write a run's report.html from its verdict.json and its history, in one piece."""
+    """Write a run's report.html from its verdict.json and its history, atomically."""
     write_whole(path, page(history, document, templates, run=path.parent.resolve().name).encode())
 
 
 def page(history: History, document: Document, templates: Templates, *, run: str) -> str:
-    """The whole page; ``run`` is the directory's name, by which `oneffect show` finds it. Less than 2 MB."""
+    """Return the whole page, less than 2 MB; ``run`` is the directory's name, by which `oneffect show` finds it."""
     style = Html(Path(__file__).with_name("html.css").read_text(encoding="utf-8"))
     digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     span = history.sql("SELECT coalesce(max(t), 0) AS t FROM history")[0]["t"]
     faults = bands(history, span)
-    found = anomalies(history, document, templates, faults, run)
+    evidence = anomalies(history, document, templates, faults, run)
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -55,10 +55,10 @@ def page(history: History, document: Document, templates: Templates, *, run: str
         _head(document),
         _figures(document),
         tag("section", tag("h2", "Timeline"), timeline(history, faults)),
-        tag("section", tag("h2", "Anomalies"), found) if found else None,
+        tag("section", tag("h2", "Anomalies"), evidence) if evidence else None,
         tag("section", tag("h2", "Checks"), _checks(document["findings"])),
         tag("section", tag("h2", "Faults and their evidence"), *_faults(document["faults"])),
-        tag("section", tag("h2", "Versions, and the run again"), _again(document, run)),
+        tag("section", tag("h2", "Versions, and how to run it again"), _again(document, run)),
     )
     return f"<!doctype html>\n{tag('html', head, tag('body', main), lang='en')}\n"
 
@@ -66,11 +66,11 @@ def page(history: History, document: Document, templates: Templates, *, run: str
 def _head(document: Document) -> Html:
     """The verdict, and what proves it."""
     verdict = str(document["verdict"])
-    wanted = said.expected(document)
+    expected = said.expected(document)
     notes = [
-        tag("p", f"As expected: {wanted}.", class_="note")
+        tag("p", f"As expected: {expected}.", class_="note")
         if document["as_expected"]
-        else tag("p", f"Not as expected: the scenario expects {wanted}.", class_="note bad")
+        else tag("p", f"Not as expected: the scenario expects {expected}.", class_="note bad")
     ]
     if not document["complete"]:
         notes.append(tag("p", "The history ends before the run did.", class_="note bad"))
@@ -88,9 +88,9 @@ def _proof(document: Document) -> Iterator[Html]:
     bad = said.bad(document)
     for finding in bad:
         yield tag("p", tag("strong", finding["checker"]), f": {said.counts(finding)}", class_="lead")
-        told = next((told for one in finding["anomalies"].values() for told in one["told"]), None)
-        if told is not None:
-            yield tag("p", told["story"] or told["said"], class_="proof")
+        first = next((row for anomaly in finding["anomalies"].values() for row in anomaly["told"]), None)
+        if first is not None:
+            yield tag("p", first["story"] or first["said"], class_="proof")
     if bad:
         return
     yield tag("p", said.judged(document), class_="lead")
@@ -106,7 +106,7 @@ def _figures(document: Document) -> Html:
         ("refused", figures["refused"]),
         ("unknown", figures["unknown"]),
         ("under a fault", f"{figures['under_fault']:.0%}"),
-        ("faults bitten", said.bitten(faults)),
+        ("faults that bit", said.bitten(faults)),
         ("events", figures["events"]),
         ("effects", figures["effects"]),
         ("seconds recorded", f"{figures['duration']:.1f}"),
@@ -126,15 +126,16 @@ def _checks(findings: Sequence[Mapping[str, Any]]) -> Html:
     rows = [
         tag(
             "tr",
-            tag("td", tag("span", one["verdict"] or "left out", class_=f"badge {one['verdict'] or ''}")),
-            tag("td", one["checker"]),
-            tag("td", f"{one['judged']:,} judged", class_="count"),
+            tag("td", tag("span", finding["verdict"] or "left out", class_=f"badge {finding['verdict'] or ''}")),
+            tag("td", finding["checker"]),
+            tag("td", f"{finding['judged']:,} judged", class_="count"),
             tag(
                 "td",
-                ", ".join(f"{name} {found['count']}" for name, found in one["anomalies"].items()) or "nothing found",
+                ", ".join(f"{name} {anomaly['count']}" for name, anomaly in finding["anomalies"].items())
+                or "nothing found",
             ),
         )
-        for one in findings
+        for finding in findings
     ]
     return (
         tag("table", tag("tbody", *rows), class_="checks") if rows else tag("p", "No checker applies to this system.")
@@ -157,23 +158,23 @@ def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[Html]:
             tag("code", fault["target"] or ""),
             tag("span", ", ".join(steps), class_="brief"),
         )
-        evidence = [_evidence(phase, one) for phase, one in fault["evidence"].items() if one]
+        evidence = [_evidence(phase, proof) for phase, proof in fault["evidence"].items() if proof]
         error = tag("p", fault["error"], class_="note bad") if "error" in fault else None
-        nothing = None if evidence else tag("p", "Nothing was recorded of it.")
+        nothing = None if evidence else tag("p", "Nothing was recorded about it.")
         yield tag("details", summary, error, *evidence, nothing, class_="fault-told")
     if (more := len(faults) - _FAULTS) > 0:
         yield tag("p", f"… and {more} more, in verdict.json", class_="more")
 
 
 def _evidence(phase: str, evidence: object) -> Html:
-    told = evidence if isinstance(evidence, Mapping) else {"what": evidence}
+    proof = evidence if isinstance(evidence, Mapping) else {"what": evidence}
     rows = [
-        tag("tr", tag("th", name), tag("td", tag("code", orjson.dumps(told[name], default=str).decode())))
+        tag("tr", tag("th", name), tag("td", tag("code", orjson.dumps(proof[name], default=str).decode())))
         for name in ("before", "after")
-        if told.get(name)
+        if proof.get(name)
     ]
     return join(
-        tag("p", tag("strong", phase), " ", str(told.get("what") or ""), class_="said"),
+        tag("p", tag("strong", phase), " ", str(proof.get("what") or ""), class_="said"),
         tag("table", tag("tbody", *rows), class_="evidence") if rows else None,
     )
 

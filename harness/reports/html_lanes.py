@@ -1,6 +1,6 @@
 """A story as lanes: front door, topics, store, replicas, database and blobs, with the faults across.
 
-Each moment has a place of its own, so time is not to scale: a long time without one takes little room.
+Each moment gets a place of its own, so time is not to scale: a long gap takes little room.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LANE: Final = 46
 _TICK_ROOM: Final = 56
 _NAMES: Final = 162
 _NAME: Final = 24
-"""Letters of a lane's name."""
+"""Characters shown of a lane's name."""
 
 _ORDER: Final = ("front door", "topic", "store", "replica", "database", "blob", "letters")
 """Kinds of lanes from top to bottom."""
@@ -31,30 +31,32 @@ _DOWN: Final = frozenset({"killed", "exited", "stopped", "paused"})
 _WRONG: Final = frozenset(
     {"no effect", "effect again", "no follow-up", "killed", "exited", "blob missing", "blob different"}
 )
-"""Words of what should not be."""
+"""Words of marks that show something wrong."""
 
 Lives = Mapping[str, Sequence[tuple[int, str]]]
-"""The name of each replica, and what became of it: (ns since the start, phase), oldest first."""
+"""Replica name -> its changes as (ns since the start, phase), oldest first."""
 
 
 def lives(history: History) -> Lives:
-    """Every replica of the run, also one that never changed."""
-    found: dict[str, list[tuple[int, str]]] = {}
+    """Return the changes of every replica in the run, also of those that never changed."""
+    by_name: dict[str, list[tuple[int, str]]] = {}
     for row in history.sql("SELECT t, op, name, phase FROM history WHERE op IN ('health', 'service') ORDER BY i"):
-        changes = found.setdefault(str(row["name"]), [])
+        changes = by_name.setdefault(str(row["name"]), [])
         if row["op"] == "service":
             changes.append((row["t"], row["phase"]))
-    return found
+    return by_name
 
 
 def diagram(story: Story, bands: Sequence[Band], replicas: Lives) -> Html:
-    """The picture of a story that has at least one moment in a lane."""
-    moments = [one for one in story.moments if one.lane]
+    """Draw a story that has at least one moment in a lane."""
+    moments = [moment for moment in story.moments if moment.lane]
     begin, end = moments[0].t, moments[-1].t
-    found = _rows([one for one in bands if one.begin <= end and one.end >= begin])
-    names = row_names(found)
+    visible = _rows([band for band in bands if band.begin <= end and band.end >= begin])
+    names = row_names(visible)
     placed, width = marks(moments)
-    scale = Scale([begin - 1, *(one.moment.t for one in placed), end + 1], [0.0, *(one.x for one in placed), width])
+    scale = Scale(
+        [begin - 1, *(mark.moment.t for mark in placed), end + 1], [0.0, *(mark.x for mark in placed), width]
+    )
     lanes = _lanes(moments, replicas)
     top = len(names) * ROW + 10
     height = top + len(lanes) * LANE
@@ -62,12 +64,12 @@ def diagram(story: Story, bands: Sequence[Band], replicas: Lives) -> Html:
     size = {"width": round(width), "height": height + 20}
     picture = tag(
         "svg",
-        *drawn(found, scale, 0, height),
+        *drawn(visible, scale, 0, height),
         *(tag("line", class_="lane", x1=0, x2=round(width), y1=y, y2=y) for y in middle.values()),
-        *_struck(found, scale, middle),
+        *_struck(visible, scale, middle),
         *_lives(replicas, (begin, end), scale, middle),
         tag("polyline", class_="path", points=_path(placed, middle)),
-        *(_mark(one, middle[one.moment.lane]) for one in placed),
+        *(_mark(mark, middle[mark.moment.lane]) for mark in placed),
         *_ticks(placed, height),
         viewBox=f"0 0 {round(width)} {height + 20}",
         class_="lanes",
@@ -79,31 +81,31 @@ def diagram(story: Story, bands: Sequence[Band], replicas: Lives) -> Html:
 
 
 def numbers(moments: Sequence[Moment]) -> list[int | None]:
-    """The number that stands at each moment's mark; None for those of faults."""
+    """Return the number at each moment's mark; None for faults, which have no mark."""
     count = 0
-    return [(count := count + 1) if one.lane else None for one in moments]
+    return [(count := count + 1) if moment.lane else None for moment in moments]
 
 
 def _lanes(moments: Sequence[Moment], replicas: Lives) -> list[str]:
-    """The lanes in order: those with moments, and the replicas of each service that has a part in the story."""
-    consumers = {one.consumer for one in moments if one.consumer}
+    """Return the lanes in order: those with moments, and the replicas of each service in the story."""
+    consumers = {moment.consumer for moment in moments if moment.consumer}
     order = {name: _ORDER.index("replica") for name in replicas if name.partition("#")[0] in consumers}
-    order |= {one.lane: _ORDER.index(one.kind) for one in moments}
+    order |= {moment.lane: _ORDER.index(moment.kind) for moment in moments}
     return sorted(order, key=lambda lane: (order[lane], lane))
 
 
-def _rows(found: Sequence[Band]) -> list[Band]:
-    """The same bands, in as few rows as their names need."""
+def _rows(bands: Sequence[Band]) -> list[Band]:
+    """Return the bands, renumbered to leave no row empty."""
     rows: dict[int, int] = {}
     return [
-        Band(rows.setdefault(one.row, len(rows)), one.name, one.target, one.begin, one.bit, one.end, one.said)
-        for one in found
+        Band(rows.setdefault(band.row, len(rows)), band.name, band.target, band.begin, band.bit, band.end, band.said)
+        for band in bands
     ]
 
 
-def _struck(found: Sequence[Band], scale: Scale, middle: Mapping[str, int]) -> Iterator[Html]:
-    """Where a fault's target is a lane, it is marked in that lane."""
-    for band in found:
+def _struck(bands: Sequence[Band], scale: Scale, middle: Mapping[str, int]) -> Iterator[Html]:
+    """Mark each fault whose target is a lane in that lane."""
+    for band in bands:
         target = band.target.partition("->")[0]
         for lane, y in middle.items():
             if target in {lane, lane.partition("#")[0], lane.removeprefix("topic ")}:
@@ -115,7 +117,7 @@ def _struck(found: Sequence[Band], scale: Scale, middle: Mapping[str, int]) -> I
 
 
 def _lives(replicas: Lives, span: tuple[int, int], scale: Scale, middle: Mapping[str, int]) -> Iterator[Html]:
-    """When each replica was up."""
+    """Draw when each replica was up."""
     begin, end = span
     for lane in (lane for lane in middle if "#" in lane):
         since: int | None = begin
@@ -136,29 +138,29 @@ def _lives(replicas: Lives, span: tuple[int, int], scale: Scale, middle: Mapping
 
 
 def _path(placed: Sequence[Mark], middle: Mapping[str, int]) -> str:
-    """From mark to mark, without what only happened around."""
-    told = [one for one in placed if one.moment.kind not in {"replica", "blob"}]
-    return " ".join(f"{one.x:.1f},{middle[one.moment.lane]}" for one in told)
+    """Connect the marks of the story itself, without those of replicas and blobs."""
+    own = [mark for mark in placed if mark.moment.kind not in {"replica", "blob"}]
+    return " ".join(f"{mark.x:.1f},{middle[mark.moment.lane]}" for mark in own)
 
 
-def _mark(one: Mark, y: int) -> Html:
-    moment = one.moment
+def _mark(mark: Mark, y: int) -> Html:
+    moment = mark.moment
     return tag(
         "g",
         tag("title", f"{seconds(moment.t)} {moment.who}: {moment.text}"),
-        tag("circle", cx=one.x, cy=y, r=8.5),
-        tag("text", one.number, x=one.x, y=y + 3.5, class_="number"),
-        tag("text", one.word, x=one.x, y=y + 21, class_="word"),
-        class_=f"mark {'wrong' if one.word in _WRONG else moment.kind.partition(' ')[0]}",
+        tag("circle", cx=mark.x, cy=y, r=8.5),
+        tag("text", mark.number, x=mark.x, y=y + 3.5, class_="number"),
+        tag("text", mark.word, x=mark.x, y=y + 21, class_="word"),
+        class_=f"mark {'wrong' if mark.word in _WRONG else moment.kind.partition(' ')[0]}",
     )
 
 
 def _ticks(placed: Sequence[Mark], foot: int) -> Iterator[Html]:
     last = -float(_TICK_ROOM)
-    for one in placed:
-        if one.x - last >= _TICK_ROOM:
-            last = one.x
-            yield tag("text", seconds(one.moment.t), class_="tick", x=one.x, y=foot + 14, text_anchor="middle")
+    for mark in placed:
+        if mark.x - last >= _TICK_ROOM:
+            last = mark.x
+            yield tag("text", seconds(mark.moment.t), class_="tick", x=mark.x, y=foot + 14, text_anchor="middle")
 
 
 def _beside(names: Sequence[str], middle: Mapping[str, int], height: int) -> Html:

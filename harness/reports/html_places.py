@@ -1,4 +1,4 @@
-"""Where the marks of a story stand: each has room for its word, and the time between them counts by its logarithm."""
+"""Places a story's marks: each has room for its word, and gaps grow with the logarithm of the time between marks."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ WIDTH: Final = 834
 """Pixels of a page; a picture is wider only where its words need it."""
 
 _LEAST: Final = 20
-"""Pixels between two marks."""
+"""Least pixels between two marks."""
 
 _LETTER: Final = 6.3
 """Pixels of a letter of a label, with a little room."""
 
 _MOST: Final = 400
-"""Of a stretch, in its steps."""
+"""Most steps of a stretch."""
 
 _STEP: Final = 0.5
-"""Pixels."""
+"""Pixels of one step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment of a lane, with its number, its word and the pixel where it stands."""
+    """A moment in a lane, with its number, its word and its horizontal pixel."""
 
     number: int
     moment: Moment
@@ -39,21 +39,21 @@ class Mark:
 
 
 def marks(moments: Sequence[Moment]) -> tuple[list[Mark], float]:
-    """The marks of moments, oldest first, and the pixels that they take: as much as the page has, more only for words."""
+    """Return the marks of moments, oldest first, and their width: that of the page, or more if their words need it."""
     words = list(_words(moments))
     row = _Row(moments, words)
-    # The wider the stretch, the wider the whole: so the widest that fits is found by halving.
+    # The width grows with the stretch, so bisection finds the widest stretch that fits.
     fit = bisect_right(range(1, _MOST + 1), WIDTH, key=lambda step: ceil(row.places(step * _STEP)[1]))
     places, width = row.places(fit * _STEP)
-    told = zip(moments, words, places, strict=True)
-    return [Mark(n, moment, word, x) for n, (moment, word, x) in enumerate(told, 1)], max(width, WIDTH)
+    placed = zip(moments, words, places, strict=True)
+    return [Mark(n, moment, word, x) for n, (moment, word, x) in enumerate(placed, 1)], max(width, WIDTH)
 
 
 class _Row:
-    """What the places of marks follow from, computed once."""
+    """What determines the places of marks, computed once."""
 
     def __init__(self, moments: Sequence[Moment], words: Sequence[str]) -> None:
-        times = [one.t for one in moments]
+        times = [moment.t for moment in moments]
         gaps = [0, *(after - before for before, after in pairwise(times))]
         self._marks = [
             (moment.lane, max(10.0, len(word) * _LETTER / 2), log10(1 + gap / 1e6 / 10))
@@ -61,9 +61,9 @@ class _Row:
         ]
 
     def places(self, stretch: float) -> tuple[list[float], float]:
-        """Each mark's pixel, and the width of all, with ``stretch`` pixels for each tenfold of the time before a mark.
+        """Return each mark's pixel, and the total width, at ``stretch`` pixels per tenfold of the time before a mark.
 
-        Words in one lane stand beside each other.
+        Words in one lane do not overlap.
         """
         taken: dict[str, float] = {}
         places: list[float] = []
@@ -76,7 +76,7 @@ class _Row:
 
 
 def _words(moments: Sequence[Moment]) -> Iterator[str]:
-    """The word under each mark; a second effect of one consumer is called so."""
+    """Yield the word under each mark; a consumer's second effect is ``effect again``."""
     effects: Counter[str] = Counter()
     for moment in moments:
         effects[moment.consumer] += moment.word == "effect"

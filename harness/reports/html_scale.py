@@ -1,4 +1,4 @@
-"""From ns since the run's start to pixels, and the fault bands that both pictures share."""
+"""The scale from ns since the run's start to pixels, and the fault bands that both pictures share."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ ROW: Final = 20
 _MOST_ROWS: Final = 12
 _MOST: Final = 200
 _INSTANT: Final = 3
-"""Pixels of a band that has no width of its own."""
+"""Least pixels of a band."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Straight between knots: ``times`` (ns) ascending, and the pixels ``places`` of each."""
+    """Linear between knots: ascending ``times`` (ns), and the pixel of each in ``places``."""
 
     times: Sequence[int]
     places: Sequence[float]
 
     def __call__(self, t: float) -> float:
-        """The pixel of ``t``; what lies outside is put at the nearer end."""
+        """Return the pixel of ``t``, clamped to the ends of the scale."""
         n = bisect_right(self.times, t)
         if n == 0:
             return self.places[0]
@@ -42,7 +42,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A fault's time in place, ns; one that does not heal begins and ends at its injection."""
+    """A fault's time in place, ns; a fault that does not heal begins and ends at its injection."""
 
     row: int
     name: str
@@ -54,9 +54,9 @@ class Band:
 
 
 def bands(history: History, end: int) -> list[Band]:
-    """The run's faults, a row for each name; one that nobody healed lasts until ``end``."""
+    """Return the run's faults, a row for each name; a fault that nobody healed lasts until ``end``."""
     rows: dict[str, int] = {}
-    found = []
+    made = []
     for fault in history.sql("SELECT * FROM faults WHERE injected IS NOT NULL ORDER BY i LIMIT $most", most=_MOST):
         last = fault["healed"] or (end if fault["heals"] else fault["injected"])
         row = rows.setdefault(fault["name"], min(len(rows), _MOST_ROWS - 1))
@@ -64,26 +64,26 @@ def bands(history: History, end: int) -> list[Band]:
         healed = f", healed {seconds(fault['healed'])}" if fault["healed"] else ""
         target = fault["target"] or ""
         said = f"{fault['fault']} {fault['name']} {target}: injected {seconds(fault['injected'])}, {met}{healed}"
-        found.append(Band(row, fault["name"], target, fault["injected"], fault["bit"], last, said))
-    return found
+        made.append(Band(row, fault["name"], target, fault["injected"], fault["bit"], last, said))
+    return made
 
 
-def row_names(found: Sequence[Band]) -> list[str]:
-    """What stands beside each row of faults."""
+def row_names(faults: Sequence[Band]) -> list[str]:
+    """Return the label of each row of faults."""
     names: dict[int, list[str]] = {}
-    for band in found:
+    for band in faults:
         names.setdefault(band.row, [])
         if band.name not in names[band.row]:
             names[band.row].append(band.name)
-    return [one[0] if len(one) == 1 else f"{one[0]} and others" for _, one in sorted(names.items())]
+    return [row[0] if len(row) == 1 else f"{row[0]} and others" for _, row in sorted(names.items())]
 
 
-def drawn(found: Sequence[Band], scale: Scale, top: int, height: float) -> Iterator[Html]:
-    """The bands across a picture of ``height``, and the bars that name them, in rows from ``top`` on."""
-    for band in found:
+def drawn(faults: Sequence[Band], scale: Scale, top: int, height: float) -> Iterator[Html]:
+    """Draw the bands across a picture of ``height``, and their bars in rows from ``top`` down."""
+    for band in faults:
         x, width = scale(band.begin), max(_INSTANT, scale(band.end) - scale(band.begin))
         yield tag("rect", class_="across", x=x, y=0, width=width, height=height)
-    for band in found:
+    for band in faults:
         x, width = scale(band.begin), max(_INSTANT, scale(band.end) - scale(band.begin))
         y = top + band.row * ROW
         bar = tag("rect", class_="bar", x=x, y=y + 4, width=width, height=ROW - 8, rx=2)

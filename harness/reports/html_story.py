@@ -21,38 +21,38 @@ if TYPE_CHECKING:
     from harness.history.reader import History
 
 MOST: Final = 50
-"""Rows of evidence in the whole page, shared out among its anomalies."""
+"""Rows of evidence in the whole page, shared among its anomalies."""
 
 _MOMENTS: Final = 40
-"""Of a story; of a longer one its two ends are told."""
+"""Moments shown of a story; a longer story keeps its two ends."""
 
 
 def anomalies(history: History, document: Document, templates: Templates, bands: Sequence[Band], run: str) -> Html:
-    """Every anomaly and warning that was found, with as many of its rows as there is room for."""
-    found = [
-        (finding, which, name, one)
+    """Draw every anomaly and warning, with as many of its rows as there is room for."""
+    entries = [
+        (finding, which, name, anomaly)
         for finding in document["findings"]
         for which in ("anomalies", "warnings")
-        for name, one in finding[which].items()
+        for name, anomaly in finding[which].items()
     ]
-    most = max(1, MOST // max(1, len(found)))
-    rows = [row for *_, one in found for row in one["rows"][:most]]
-    about = [one for one in map(subject, rows) if one is not None]
+    most = max(1, MOST // max(1, len(entries)))
+    rows = [row for *_, anomaly in entries for row in anomaly["rows"][:most]]
+    about = [pair for pair in map(subject, rows) if pair is not None]
     if about:
         shown = _Shown(tell_all(history, about), shorts(history, about), bands, lives(history), run)
     else:
         shown = _Shown({}, {}, bands, {}, run)
     return join(
         *(
-            _anomaly(shown, finding, which, name, one, templates.get((finding["checker"], name), ""), most)
-            for finding, which, name, one in found
+            _anomaly(shown, finding, which, name, anomaly, templates.get((finding["checker"], name), ""), most)
+            for finding, which, name, anomaly in entries
         )
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What the rows of a page are told from."""
+    """What the rows of a page are drawn from."""
 
     stories: Mapping[Subject, Story]
     shorts: Mapping[Subject, str]
@@ -61,7 +61,7 @@ class _Shown:
     run: str
 
 
-def _anomaly(  # noqa: PLR0913, PLR0917 - what there is to say about one
+def _anomaly(  # noqa: PLR0913, PLR0917 - what there is to say about an anomaly
     shown: _Shown,
     finding: Mapping[str, Any],
     which: str,
@@ -101,8 +101,8 @@ def _row(shown: _Shown, row: Mapping[str, Any], name: str, words: str) -> Html:
         "details",
         summary,
         tag("p", words, class_="said"),
-        diagram(story, shown.bands, shown.replicas) if any(one.lane for one in story.moments) else None,
-        _list(story.moments) if story.moments else tag("p", "Nothing was recorded of it."),
+        diagram(story, shown.bands, shown.replicas) if any(moment.lane for moment in story.moments) else None,
+        _list(story.moments) if story.moments else tag("p", "Nothing was recorded about it."),
         tag("p", f"{left_out} moments in the middle are left out.", class_="more") if left_out > 0 else None,
         tag("p", tag("code", show), class_="command"),
         class_="story",
@@ -110,27 +110,27 @@ def _row(shown: _Shown, row: Mapping[str, Any], name: str, words: str) -> Html:
 
 
 def _told(story: Story) -> tuple[Story, int]:
-    """The story's two ends, and how many moments stand between them.
+    """Return the story, or its two ends if it is long, and how many moments are left out between them.
 
-    What was seen at one moment has an order here, so that a page made anew is the same.
+    Moments of the same time are sorted, so that a page that is made again is the same.
     """
-    moments = sorted(story.moments, key=lambda one: (one.t, one.who, one.text))
+    moments = sorted(story.moments, key=lambda moment: (moment.t, moment.who, moment.text))
     if (left_out := len(moments) - _MOMENTS) > 0:
         moments = [*moments[: _MOMENTS // 2], *moments[-_MOMENTS // 2 :]]
     return Story(story.kind, story.id, moments), left_out
 
 
 def _list(moments: Sequence[Moment]) -> Html:
-    """The moments in words; numbers are those of the picture."""
+    """List the moments in words, with the numbers of the picture."""
     rows = [
         tag(
             "tr",
             tag("td", "" if number is None else number, class_="nth"),
-            tag("td", seconds(one.t), class_="time"),
-            tag("td", one.who, class_="who"),
-            tag("td", one.text),
+            tag("td", seconds(moment.t), class_="time"),
+            tag("td", moment.who, class_="who"),
+            tag("td", moment.text),
             class_="around" if number is None else None,
         )
-        for number, one in zip(numbers(moments), moments, strict=True)
+        for number, moment in zip(numbers(moments), moments, strict=True)
     ]
     return tag("table", tag("tbody", *rows), class_="moments")

@@ -1,4 +1,4 @@
-"""The run at a glance: faults, answers a second and their latency, over the same seconds."""
+"""The run at a glance: faults, answers per second and their latency, on one time axis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GAP: Final = 26
 _FOOT: Final = 22
 _NAMES: Final = 126
 _MOST: Final = 180
-"""Columns; a longer run has wider ones."""
+"""Most columns; a longer run has wider ones."""
 
 _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _TICKS: Final = 9
@@ -29,10 +29,10 @@ _SECOND: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """How uploads ended, in columns of ``wide`` seconds from second ``begin`` on.
+    """How uploads ended, in columns of ``wide`` seconds from second ``begin``.
 
-    A row has ``nth``, ``ok`` (acknowledged), ``rest`` (ended otherwise), and ``p50`` and ``p99`` of the latency of those
-    acknowledged, in ms.
+    A row has ``nth``, ``ok`` (acknowledged), ``rest`` (ended otherwise), and ``p50`` and ``p99``, the latency of the
+    acknowledged ones in ms.
     """
 
     begin: int
@@ -41,34 +41,34 @@ class Columns:
     scale: Scale
 
     def place(self, nth: float) -> float:
-        """The pixel at which a column begins."""
+        """Return the pixel at which a column begins."""
         return self.scale((self.begin + nth * self.wide) * _SECOND)
 
     def second(self, row: Mapping[str, Any]) -> str:
-        """When a row's column begins, in words."""
+        """Say when a row's column begins."""
         return f"{self.begin + row['nth'] * self.wide} s"
 
     @property
     def most(self) -> float:
-        """The highest number of answers a second."""
+        """The highest number of answers per second, rounded up."""
         return _nice(max((row["ok"] + row["rest"] for row in self.rows), default=0) / self.wide)
 
     @property
     def slowest(self) -> float:
-        """The highest latency, ms."""
+        """The highest latency, ms, rounded up."""
         return _nice(max((row["p99"] or 0 for row in self.rows), default=0.0))
 
 
-def timeline(history: History, found: Sequence[Band]) -> Html:
-    """The picture, with the fault bands ``found``; in a run of over three minutes a column is more than a second."""
+def timeline(history: History, faults: Sequence[Band]) -> Html:
+    """Draw the timeline and its faults; in a run of over three minutes a column is more than a second."""
     columns = answers(history)
-    names = row_names(found)
+    names = row_names(faults)
     first = len(names) * ROW + _GAP
     second = first + _PANEL + _GAP
     height = second + _PANEL
     picture = tag(
         "svg",
-        *drawn(found, columns.scale, 0, height),
+        *drawn(faults, columns.scale, 0, height),
         _axis(first),
         *_bars(columns, first + _PANEL),
         _axis(second),
@@ -83,11 +83,11 @@ def timeline(history: History, found: Sequence[Band]) -> Html:
     panels = [(first, "answers/s", f"{columns.most:g}"), (second, "latency", _milliseconds(columns.slowest))]
     beside = _beside(names, panels, height + _FOOT)
     drawing = tag("div", beside, tag("div", picture, class_="scroll"), class_="pair")
-    return tag("div", drawing, _legend(found, columns.wide))
+    return tag("div", drawing, _legend(faults, columns.wide))
 
 
 def answers(history: History) -> Columns:
-    """The run's columns: at most ``_MOST``, however long it was."""
+    """Return the run's columns, at most ``_MOST`` of them."""
     span = history.sql("SELECT coalesce(min(t), 0) AS first, coalesce(max(t), 0) AS last FROM history")[0]
     begin = span["first"] // _SECOND
     seconds = max(1, -(-span["last"] // _SECOND) - begin)
@@ -124,7 +124,7 @@ def _bars(columns: Columns, foot: int) -> Iterator[Html]:
 
 
 def _lines(columns: Columns, foot: int) -> Iterator[Html]:
-    """Each point stands in the middle of its column."""
+    """Draw the latencies, each point in the middle of its column."""
     for name in ("p99", "p50"):
         points = [
             (columns.place(row["nth"] + 0.5), foot - row[name] / columns.slowest * _PANEL, row)
@@ -155,7 +155,7 @@ def _ticks(scale: Scale, foot: int) -> Iterator[Html]:
 
 
 def _beside(names: Sequence[str], panels: Sequence[tuple[int, str, str]], height: int) -> Html:
-    """What each row and panel is, left of the picture, where it stays when that is scrolled."""
+    """Label each row and panel, left of the picture, where scrolling does not move the labels."""
     lines = [tag("text", name, x=0, y=n * ROW + 14, class_="row") for n, name in enumerate(names)]
     for top, name, peak in panels:
         lines += [
@@ -166,23 +166,23 @@ def _beside(names: Sequence[str], panels: Sequence[tuple[int, str, str]], height
     return tag("svg", *lines, width=_NAMES, height=height, class_="names", aria_hidden="true")
 
 
-def _legend(found: Sequence[Band], wide: int) -> Html:
+def _legend(faults: Sequence[Band], wide: int) -> Html:
     entries = [("ok", "acknowledged"), ("rest", "refused, or no answer"), ("p50", "p50"), ("p99", "p99")]
-    if found:
+    if faults:
         entries += [("fault", "fault in place"), ("bite", "it bit")]
-    if any(band.bit is None for band in found):
+    if any(band.bit is None for band in faults):
         entries.append(("never", "never bit"))
     keys = [tag("span", tag("i", class_=f"key {name}"), said) for name, said in entries]
     return tag("p", *keys, join(f"each column {wide} s") if wide > 1 else None, class_="legend")
 
 
 def _step(seconds: int, most: int) -> int:
-    """The least round number of seconds of which at most ``most`` make up ``seconds``."""
+    """Return the least round number of seconds that cuts ``seconds`` into at most ``most`` pieces."""
     return next((step for step in _STEPS if step * most >= seconds), -(-seconds // most))
 
 
 def _nice(value: float) -> float:
-    """The least round number, from 1 on, that is no less than ``value``."""
+    """Round ``value`` up to a round number, at least 1."""
     size = 1.0
     while size * 10 < value:
         size *= 10

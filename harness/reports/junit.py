@@ -1,4 +1,4 @@
-"""JUnit XML as GitHub's actions, GitLab and Jenkins read it: one suite, one test case a run."""
+"""JUnit XML as GitHub's actions, GitLab and Jenkins read it: one suite, one test case per run."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def junit(cases: Sequence[Case], *, seed: int, started: datetime, broken_off: str = "") -> bytes:
-    """The whole file. A run that was not as expected is a failure, one that could not be made an error.
+    """Return the whole file. A run that did not pass is a failure; a run that could not be made is an error.
 
-    ``broken_off`` says why some were not made, and how many.
+    ``broken_off`` says why some runs were not made, and how many.
     """
     suites = ET.Element("testsuites")
     suite = ET.SubElement(
@@ -51,9 +51,9 @@ def junit(cases: Sequence[Case], *, seed: int, started: datetime, broken_off: st
 
 
 def _case(suite: ET.Element, case: Case) -> None:
-    told = {"classname": f"scenarios.{case.scenario}", "name": case.variant or REFERENCE}
+    names = {"classname": f"scenarios.{case.scenario}", "name": case.variant or REFERENCE}
     element = ET.SubElement(
-        suite, "testcase", {name: _plain(text) for name, text in told.items()} | {"time": _seconds(case.seconds)}
+        suite, "testcase", {name: _plain(text) for name, text in names.items()} | {"time": _seconds(case.seconds)}
     )
     if not case.passed:
         kind = "failure" if case.document is not None else "error"
@@ -62,7 +62,7 @@ def _case(suite: ET.Element, case: Case) -> None:
 
 
 def _plain(text: str) -> str:
-    """Without what XML cannot hold: what is left is escaped by the writer."""
+    """Replace what XML cannot hold; the writer escapes the rest."""
     return shown(text, lines=True)
 
 

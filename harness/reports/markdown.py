@@ -20,9 +20,9 @@ _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
 
 def markdown(cases: Sequence[Case], *, seed: int, headline: str, room: int = LARGEST) -> str:
-    """A headline, a table of all runs, and what there is to say of each that did not pass.
+    """Return a headline, a table of all runs, and a report of each run that did not pass.
 
-    It takes at most ``room`` bytes in UTF-8; rows and reports that do not fit are counted. Empty if nothing fits.
+    At most ``room`` bytes in UTF-8, with a count of the rows and reports that do not fit. Empty if nothing fits.
     """
     head = f"## oneffect: {escaped(headline)}\n\nSeed {seed}.\n"
     columns = f"\n| | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}\n"
@@ -36,7 +36,7 @@ def markdown(cases: Sequence[Case], *, seed: int, headline: str, room: int = LAR
 
 
 def _fitting(head: str, pieces: Sequence[str], room: int, what: str) -> str:
-    """The head and its pieces, or as many of the first as fit into ``room`` bytes with how many more there are."""
+    """Return the head and as many of its pieces as fit into ``room`` bytes, with a count of the rest."""
     if _size(head) + sum(map(_size, pieces)) <= room:
         return head + "".join(pieces)
     left = room - _size(head) - _size(_more(len(pieces), what))
@@ -52,7 +52,7 @@ def _fitting(head: str, pieces: Sequence[str], room: int, what: str) -> str:
 
 
 def _more(count: int, what: str) -> str:
-    return f"\n{count} more {what} do not fit in here.\n"
+    return f"\n{count} more {what} do not fit here.\n"
 
 
 def _size(text: str) -> int:
@@ -70,7 +70,7 @@ def _report(case: Case) -> str:
 
 
 def escaped(text: str) -> str:
-    """``text`` on one line, with nothing in it that Markdown or HTML would act on."""
+    """Return ``text`` on one line, with everything escaped that Markdown or HTML would act on."""
     return _MARKS.sub(r"\\\1", shown(text))
 
 

@@ -1,4 +1,4 @@
-"""How far a run is: a live line on a terminal, plain lines elsewhere."""
+"""The progress of a run: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Clock = Callable[[], float]
 
 
 class Board:
-    """Lines of progress, one for each thing under way. ``clock`` stamps the plain lines."""
+    """Lines of progress, one for each task under way. ``clock`` stamps the plain lines."""
 
     def __init__(self, console: Console, clock: Clock) -> None:
         self._console = console
@@ -32,28 +32,28 @@ class Board:
             self._live = Live(SpinnerColumn(), text, TimeElapsedColumn(), console=console, transient=True)
 
     def line(self, label: str) -> Line:
-        """A new line; it is a ``harness.session.stacks.Progress``."""
+        """Add a line, which is a ``harness.session.stacks.Progress``."""
         return Line(self, label, self._live.add_task(shown(label), total=None) if self._live is not None else None)
 
     def say(self, text: str) -> None:
-        """Something that stays."""
+        """Print text that stays."""
         self._console.print(text)
 
     def show(self, line: Line, text: str, *, within: str = "", lasting: bool = True) -> None:
-        """Where a line stands now, ``within`` a stage; ``lasting`` text stands on a plain console too."""
+        """Show a line's text, ``within`` a stage; a plain console shows only ``lasting`` text."""
         if self._live is not None and line.task is not None:
             self._live.update(line.task, description=shown(f"{line.label}: {f'{within}; ' if within else ''}{text}"))
         elif lasting:
             self._console.print(f"{self._clock() - self._begun:6.1f} s  {shown(line.label)}: {shown(text)}")
 
     def drop(self, line: Line) -> None:
-        """A line that is done with."""
+        """Remove a finished line."""
         if self._live is not None and line.task is not None:
             self._live.remove_task(line.task)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """No live line meanwhile, so that something else can be printed."""
+        """Hide the live lines meanwhile, so that something else can be printed."""
         if self._live is None:
             yield
             return
@@ -74,7 +74,7 @@ class Board:
 
 
 class Line:
-    """One thing under way."""
+    """The line of one task."""
 
     def __init__(self, board: Board, label: str, task: TaskID | None) -> None:
         self._board = board
@@ -83,18 +83,18 @@ class Line:
         self.task = task
 
     def step(self, text: str) -> None:
-        """A new stage."""
+        """Begin a new stage."""
         self._step = text
         self._board.show(self, text)
 
     def note(self, text: str) -> None:
-        """Something that happened within it."""
+        """Show something that happened within the stage."""
         self._board.show(self, text, within=self._step)
 
     def passing(self, text: str) -> None:
-        """Something that changes all the time: only a terminal shows it."""
+        """Show something that changes all the time, on a terminal only."""
         self._board.show(self, text, lasting=False)
 
     def done(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         self._board.drop(self)

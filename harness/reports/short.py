@@ -1,4 +1,4 @@
-"""How much of an id is printed: enough of it to be the only one that begins so."""
+"""Short ids: as much of an id as no other id begins with."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ if TYPE_CHECKING:
     from harness.reports.story import Subject
 
 LEAST: Final = 8
-"""Characters, also where fewer would do."""
+"""Least characters, even where fewer would do."""
 
 
 def shorts(history: History, subjects: Iterable[Subject]) -> dict[Subject, str]:
-    """What is printed of each subject's id.
+    """Return the printed form of each subject's id.
 
-    Of an event's id, as much as no other event id of the history begins with: ids that begin with a time are alike for
-    long. An upload's id whole, for those of one run differ at their ends; and whole what stands for a record that has none.
+    An event's id is cut to what no other event id of the history begins with: ids that begin with a time share long
+    prefixes. An upload's id stays whole, because those of one run differ at their ends; so does the place that stands
+    for a record without an id.
     """
     about = list(dict.fromkeys(subjects))
     cut = [id_ for kind, id_ in about if kind == "event" and ":" not in id_]
@@ -27,7 +28,7 @@ def shorts(history: History, subjects: Iterable[Subject]) -> dict[Subject, str]:
 
 
 def _needed(history: History, ids: list[str]) -> dict[str, int]:
-    """The characters that tell each from all others: among those in order, from its two neighbours."""
+    """Return the length that tells each id from all others, for which its two neighbours in order suffice."""
     if not ids:
         return {}
     query = """
@@ -41,11 +42,11 @@ def _needed(history: History, ids: list[str]) -> dict[str, int]:
         SELECT * FROM ordered WHERE id IN (SELECT unnest($ids::VARCHAR[]))
     """
     return {
-        row["id"]: max(LEAST, 1 + max(_alike(row["id"], row[one] or "") for one in ("before", "after")))
+        row["id"]: max(LEAST, 1 + max(_alike(row["id"], row[side] or "") for side in ("before", "after")))
         for row in history.sql(query, ids=ids, least=LEAST)
     }
 
 
 def _alike(one: str, other: str) -> int:
-    """How many characters they begin with that are the same."""
+    """Return the length of the common prefix."""
     return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

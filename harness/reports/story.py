@@ -1,7 +1,7 @@
 """The story of one event or upload, oldest first, told from the history alone.
 
-What is told is what the harness asked for and saw, at the time it saw it. An interim look comes every few hundred
-milliseconds, so "effect seen" is when it was first there to be seen, not when it was made.
+A story has what the harness asked for and saw, at the time it saw it. An interim look comes every few hundred
+milliseconds, so "effect seen" is when a look first found the effect, not when it was made.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["event", "upload"]
 Subject = tuple[Kind, str]
-"""What a story is about, and its whole id."""
+"""What a story is about: its kind and its whole id."""
 
 _COLUMN = {"event": "event_id", "upload": "upload_id"}
 _CANDIDATES = 5
@@ -39,38 +39,36 @@ class Story:
 
 
 def find(history: History, kind: Kind, prefix: str) -> str:
-    """The one id that begins with ``prefix``; UsageError if there is none, or more than one."""
+    """Return the one id that begins with ``prefix``; UsageError if none does, or several do."""
     column = _COLUMN[kind]
     rows = history.sql(
         f"SELECT DISTINCT {column} AS id FROM history WHERE starts_with({column}, $prefix) ORDER BY id LIMIT $most",  # noqa: S608 - one of two names
         prefix=prefix,
         most=_CANDIDATES + 1,
     )
-    found = [str(row["id"]) for row in rows]
-    if prefix in found:
+    ids = [str(row["id"]) for row in rows]
+    if prefix in ids:
         return prefix
-    if not found:
+    if not ids:
         raise UsageError(f"{history.path}: no {kind} {prefix!r} in this run; `oneffect show` lists those that matter")
-    if len(found) > 1:
-        more = ", …" if len(found) > _CANDIDATES else ""
-        raise UsageError(
-            f"{prefix!r} begins several {kind}s: {', '.join(found[:_CANDIDATES])}{more}; give more of it"
-        )
-    return found[0]
+    if len(ids) > 1:
+        more = ", …" if len(ids) > _CANDIDATES else ""
+        raise UsageError(f"{prefix!r} begins several {kind}s: {', '.join(ids[:_CANDIDATES])}{more}; give more of it")
+    return ids[0]
 
 
 def tell(history: History, kind: Kind, id_: str) -> Story:
-    """The story of an event, or of an upload and every event about it; ``id_`` is a whole one."""
+    """Tell the story of an event, or of an upload and every event about it; ``id_`` is a whole id."""
     return tell_all(history, [(kind, id_)])[kind, id_]
 
 
 def tell_all(history: History, subjects: Iterable[Subject]) -> dict[Subject, Story]:
-    """The story of each: a few looks through the history, however many they are."""
+    """Tell the story of each subject, with a few scans of the history however many there are."""
     about = list(dict.fromkeys(subjects))
     if not about:
         return {}
     uploads, events = _asked(history, about)
-    told: list[list[Moment]] = [[] for _ in about]
+    stories: list[list[Moment]] = [[] for _ in about]
     for number, moment in (
         *door.uploads(history, uploads),
         *door.reprocessed(history, uploads),
@@ -83,18 +81,20 @@ def tell_all(history: History, subjects: Iterable[Subject]) -> dict[Subject, Sto
         *deeds.letters(history, events),
         *deeds.replays(history, events),
     ):
-        told[number].append(moment)
+        stories[number].append(moment)
     meanwhile = around(history)
-    for moments in told:
+    for moments in stories:
         if moments:
-            first, last = min(one.t for one in moments), max(one.t for one in moments)
+            first, last = min(map(_time, moments)), max(map(_time, moments))
             begin, end = bisect_left(meanwhile, first, key=_time), bisect_right(meanwhile, last, key=_time)
             moments.extend(meanwhile[begin:end])
-    return {one: Story(*one, sorted(moments, key=_time)) for one, moments in zip(about, told, strict=True)}
+    return {
+        subject: Story(*subject, sorted(moments, key=_time)) for subject, moments in zip(about, stories, strict=True)
+    }
 
 
 def _asked(history: History, about: Sequence[Subject]) -> tuple[Asked, Asked]:
-    """The uploads and the events of each story."""
+    """Return the uploads and the events of each story."""
     uploads = {(n, id_): None for n, (kind, id_) in enumerate(about) if kind == "upload"}
     events = {(n, id_): None for n, (kind, id_) in enumerate(about) if kind == "event"}
     query = f"""

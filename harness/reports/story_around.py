@@ -1,4 +1,4 @@
-"""What happened meanwhile: faults, and services that came and went."""
+"""What happened around a story: faults, and services that came and went."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def around(history: History) -> list[Moment]:
-    """All of a run's, oldest first."""
+    """Return all such moments of a run, oldest first."""
     rows = history.sql("""
         WITH deeds AS (SELECT DISTINCT actor FROM history WHERE op = 'service' AND contains(name, '#'))
         SELECT t, op, phase, name, target, fault, pid, exit_status,
@@ -26,7 +26,7 @@ def around(history: History) -> list[Moment]:
 
 
 def _fault(row: Mapping[str, Any]) -> Moment:
-    # What a fault did to a replica until its heal is told in brief by that one: killed, ready again.
+    # If a fault acted on a replica until its heal, the replica's own moments tell that in brief: killed, ready.
     brief = row["name"] if row["phase"] == "injected" and not row["shown_by_replica"] else ""
     target = row["target"] or ""
     owner = target.partition("->")[0].partition("#")[0] if "->" in target or "#" in target else ""

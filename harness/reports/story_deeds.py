@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from harness.history.reader import History
 
 _PART = 64
-"""Characters of an id that keys are first searched for: an id can be of any length, an expression cannot."""
+"""Characters of an id in the first search of the keys: an id can be of any length, an expression cannot."""
 
 
 def claims(history: History, asked: Asked) -> Numbered:
-    """What the store was asked about a key that holds the event's id; nobody saw what it answered."""
+    """Yield each command to the store on a key that holds the event's id; nobody saw the answers."""
     query = f"""
         WITH named AS (
             SELECT i, t, command, key FROM history WHERE op = 'claim' AND regexp_matches(key, $any)
@@ -22,7 +22,7 @@ def claims(history: History, asked: Asked) -> Numbered:
         SELECT story, t, command, key, (SELECT min(consumer) FROM applies WHERE contains(key, consumer)) AS consumer
         FROM named JOIN {Asked.ROWS} a ON contains(key, a.id) ORDER BY i
     """  # noqa: S608 - of this module's own making
-    # One expression goes over each key once, however many ids there are.
+    # One expression scans each key once, however many ids there are.
     parts = sorted({_literal(id_[:_PART]) for _, id_ in asked.pairs})
     if not parts:
         return
@@ -33,7 +33,7 @@ def claims(history: History, asked: Asked) -> Numbered:
 
 
 def offsets(history: History, asked: Asked) -> Numbered:
-    """When each group was first seen past each of its records."""
+    """Yield when each group was first seen past each of the event's records."""
     query = f"""
         SELECT story, o.consumer, e.topic, e.partition, e."offset", min(o.t) AS t, min_by(o.committed, o.t) AS committed
         FROM history e JOIN {Asked.ROWS} a ON e.event_id = a.id JOIN history o
@@ -48,7 +48,7 @@ def offsets(history: History, asked: Asked) -> Numbered:
 
 
 def effects(history: History, asked: Asked) -> Numbered:
-    """When each was first seen; and consumers that must have one, and at the end had none."""
+    """Yield when each effect was first seen, and each consumer that must have one but had none at the end."""
     first = f"""
         SELECT story, consumer, event_id, effect, digest, min(t) AS t
         FROM history JOIN {Asked.ROWS} a ON event_id = a.id WHERE op = 'effect' GROUP BY ALL ORDER BY t
@@ -74,7 +74,7 @@ def effects(history: History, asked: Asked) -> Numbered:
 
 
 def letters(history: History, asked: Asked) -> Numbered:
-    """Dead letters that name the event, or the place of one of its records."""
+    """Yield dead letters that name the event, or the place of one of its records."""
     query = f"""
         WITH asked AS {Asked.ROWS}, named AS (
             SELECT story, l.* FROM letters l JOIN asked ON l.event_id = asked.id
@@ -94,7 +94,7 @@ def letters(history: History, asked: Asked) -> Numbered:
 
 
 def replays(history: History, asked: Asked) -> Numbered:
-    """Each time that the harness asked for a dead letter to be taken back, and the answer."""
+    """Yield each request of the harness to replay a dead letter, and the answer."""
     query = f"""
         SELECT story, t, phase, consumer, error FROM history JOIN {Asked.ROWS} a ON event_id = a.id
         WHERE op = 'replay' ORDER BY i
@@ -108,5 +108,5 @@ def replays(history: History, asked: Asked) -> Numbered:
 
 
 def _literal(text: str) -> str:
-    """An expression that matches ``text`` alone, whatever it is made of."""
+    """Return an expression that matches ``text`` alone, whatever characters it has."""
     return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):X}}}" for c in text)

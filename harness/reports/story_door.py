@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 _ANSWERS = {
     "ok": ("acknowledged", "acknowledged"),
     "fail": ("refused", "refused"),
-    "unknown": ("without an answer that says yes or no", "no answer"),
+    "unknown": ("without a definite answer", "no answer"),
 }
 _WHEN = {"answer": "after the answer", "event": "after its event", "final": "at the end"}
 
 
 def uploads(history: History, asked: Asked) -> Numbered:
-    """Each try, and what came of it."""
+    """Yield each try of an upload, and how it ended."""
     query = f"""
         SELECT story, t, actor, phase, upload_id, file_name, size, sha256, status, raw_file_storage_id, error
         FROM history JOIN {Asked.ROWS} a ON upload_id = a.id WHERE op = 'upload' ORDER BY i
@@ -28,25 +28,25 @@ def uploads(history: History, asked: Asked) -> Numbered:
             text = f"upload {row['upload_id']} sent: {row['file_name']}, {row['size']} bytes"
             text, brief, word = f"{text}, sha256 {short(row['sha256'])}", "uploaded", "sent"
         else:
-            said, word = _ANSWERS[row["phase"]]
+            answer, word = _ANSWERS[row["phase"]]
             raw, status = row["raw_file_storage_id"], row["status"]
             about = f"status {status}" if status else "", f"raw blob {raw}" if raw else "", row["error"]
-            text, brief = listed(f"upload {said}", *about), ""
+            text, brief = listed(f"upload {answer}", *about), ""
         yield row["story"], Moment(row["t"], row["actor"], text, brief, "", "front door", "front door", word)
 
 
 def reprocessed(history: History, asked: Asked) -> Numbered:
-    """Each time that the harness asked for an upload to be processed again, and the answer."""
+    """Yield each request of the harness to process an upload again, and the answer."""
     query = f"""
         SELECT story, t, phase, status, error FROM history JOIN {Asked.ROWS} a ON upload_id = a.id
         WHERE op = 'reprocess' ORDER BY i
     """  # noqa: S608 - of this module's own making
     for row in history.sql(query, **asked.parameters):
-        text, word = "upload asked to be processed again", "asked again"
+        text, word = "asked to process the upload again", "asked again"
         if row["phase"] != "invoke":
-            said, word = _ANSWERS[row["phase"]]
+            answer, word = _ANSWERS[row["phase"]]
             text = listed(
-                f"request to process it again {said}",
+                f"request to process it again {answer}",
                 f"status {row['status']}" if row["status"] else "",
                 row["error"],
             )
@@ -55,7 +55,7 @@ def reprocessed(history: History, asked: Asked) -> Numbered:
 
 
 def blobs(history: History, of_uploads: Asked, of_events: Asked) -> Numbered:
-    """Each new answer to the question whether the raw blob is there; a read that finds it once more says nothing."""
+    """Yield each change in what reads of the raw blob found, and the final reads."""
     query = """
         WITH ups AS (SELECT unnest($up_stories::INTEGER[]) AS story, unnest($up_ids::VARCHAR[]) AS id),
         evs AS (SELECT unnest($stories::INTEGER[]) AS story, unnest($ids::VARCHAR[]) AS id),

@@ -20,7 +20,7 @@ _RECORDS: Final = """
     ) p ON p.topic = e.topic AND p.partition = e.partition AND p."offset" = e."offset"
     WHERE e.op = 'event'
 """
-"""Each record, and the fault that says it published there: a header may be forwarded."""
+"""Each record, and the fault that recorded publishing there; a header may be forwarded."""
 
 _CAUSES: Final = f"""
     WITH asked AS {Asked.ROWS}, records AS ({_RECORDS}), causes AS (
@@ -33,11 +33,11 @@ _CAUSES: Final = f"""
           USING (event_type)
     )
 """  # noqa: S608 - this module's own
-"""Events that ask for a follow-up by a rule, and what can be one; ``value`` joins them."""
+"""Events that call for a follow-up by a rule, and the records that can be one; ``value`` joins them."""
 
 
 def events(history: History, asked: Asked) -> Numbered:
-    """The records of each event."""
+    """Yield the records of each event."""
     query = f"SELECT * FROM ({_RECORDS}) JOIN {Asked.ROWS} a ON event_id = a.id ORDER BY i"  # noqa: S608 - this module's own
     for row in history.sql(query, **asked.parameters):
         if row["published_by"]:
@@ -49,7 +49,7 @@ def events(history: History, asked: Asked) -> Numbered:
 
 
 def follow_ups(history: History, asked: Asked) -> Numbered:
-    """What names an event as its cause or is joined to it by a rule of the system file; and where a rule's never came."""
+    """Yield what names an event as its cause or is joined to it by a rule, and each follow-up that never came."""
     query = f"""
         {_CAUSES}
         SELECT story, i, t, topic, partition, "offset", event_id, event_type, published_by
@@ -59,13 +59,13 @@ def follow_ups(history: History, asked: Asked) -> Numbered:
         FROM answers JOIN causes USING (rule, value)
         ORDER BY i
     """  # noqa: S608 - this module's own
-    own, told = set(asked.pairs), set()
+    own, reported = set(asked.pairs), set()
     for row in history.sql(query, **asked.parameters):
-        if (one := (row["story"], row["event_id"])) in own:
+        if (pair := (row["story"], row["event_id"])) in own:
             continue
-        text, again = f"follow-up {row['event_type']} {row['event_id']} on the topic", one in told
+        text, again = f"follow-up {row['event_type']} {row['event_id']} on the topic", pair in reported
         text += f", published again by {row['published_by']}" if row["published_by"] else ""
-        told.add(one)
+        reported.add(pair)
         yield row["story"], _moment(row, text, "" if again or row["published_by"] else "follow-up", "follow-up")
     none = f"""
         {_CAUSES}

@@ -12,39 +12,39 @@ if TYPE_CHECKING:
     from harness.verdict import Fields
 
 _MOST = 10
-"""Moments in a line; what matters most stands at its two ends."""
+"""Moments in a line; the two ends matter most."""
 
 _DEEDS = frozenset({"published", "published again", "offset passed", "effect"})
 
 _ENDS = frozenset({"no effect by", "dead letter"})
 
 _COUNTED = frozenset({"effect", "follow-up"})
-"""Two of these are two, also where nothing else was seen between them."""
+"""Each of these counts, even if nothing else was seen in between."""
 
 _AT = {"effect": "effect at {}", "no effect by": "no effect at {} by", "dead letter": "dead letter at {}"}
-"""What came of an event at each consumer."""
+"""Phrases for what came of an event at a consumer."""
 
 
 def subject(row: Fields) -> Subject | None:
-    """What a row of evidence is about: an event or an upload, if it names one."""
-    if isinstance(found := row.get("event_id"), str):
-        return "event", found
-    return ("upload", found) if isinstance(found := row.get("upload_id"), str) else None
+    """Return the event or upload that a row of evidence is about, if it names one."""
+    if isinstance(id_ := row.get("event_id"), str):
+        return "event", id_
+    return ("upload", id_) if isinstance(id_ := row.get("upload_id"), str) else None
 
 
 def owner(row: Fields) -> str:
-    """The consumer that a row of evidence is about; empty if it is about none."""
-    return found if isinstance(found := row.get("consumer"), str) else ""
+    """Return the consumer that a row of evidence is about; empty if there is none."""
+    return consumer if isinstance(consumer := row.get("consumer"), str) else ""
 
 
 def named(row: Fields) -> str:
-    """What stands beside the id: the consumer, else the event's type."""
+    """Return what stands beside the id: the consumer, else the event's type."""
     kind = row.get("event_type")
     return owner(row) or (kind if isinstance(kind, str) else "")
 
 
 def summary(row: Fields, story: Story, short: str) -> str:
-    """One line for a row of evidence, whose subject's story and short id these are."""
+    """Sum up a row of evidence in one line, from its subject's story and short id."""
     id_ = short + ("…" if short != story.id else "")
     return f"{' '.join([story.kind, id_, named(row)]).rstrip()}  {brief(story, owner(row))}"
 
@@ -52,14 +52,16 @@ def summary(row: Fields, story: Story, short: str) -> str:
 def brief(story: Story, consumer: str) -> str:
     """``SET NX asked 12.031 s, killed 12.034 s, …``: what one consumer did, and what was done to it.
 
-    Without a consumer: what came of an event at each, and its follow-ups; or what is known of an upload.
+    Without a consumer: what came of an event at each consumer, and its follow-ups; or what is known about an upload.
     """
     if consumer:
-        mine = [one for one in story.moments if one.consumer in {"", consumer} and "follow-up" not in one.brief]
-        told = [(one, one.brief) for one in _deeds([one for one in mine if one.brief])]
+        relevant = [
+            each for each in story.moments if each.consumer in {"", consumer} and "follow-up" not in each.brief
+        ]
+        phrases = [(moment, moment.brief) for moment in _deeds([each for each in relevant if each.brief])]
     else:
-        told = [(one, _said(one, story)) for one in story.moments]
-    parts = [f"{word} {seconds(moment.t)}" for word, moment in _counted([one for one in told if one[1]])]
+        phrases = [(moment, _said(moment, story)) for moment in story.moments]
+    parts = [f"{word} {seconds(moment.t)}" for word, moment in _counted([phrase for phrase in phrases if phrase[1]])]
     if len(parts) > _MOST:
         parts = [*parts[: _MOST // 2], "…", *parts[-(_MOST - _MOST // 2) :]]
     return ", ".join(parts)
@@ -72,13 +74,13 @@ def _said(moment: Moment, story: Story) -> str:
 
 
 def _deeds(moments: Sequence[Moment]) -> Sequence[Moment]:
-    """A consumer's part: from the event on, and of what was done to it only what it could still feel."""
-    begin = next((n for n, one in enumerate(moments) if _deed(one)), 0)
-    part = [one for one in moments[begin:] if one.kind != "blob"]
-    # The store may be heard of before the event is seen, and says that it was there.
-    part = [one for n, one in enumerate(part) if one.brief != "published" or n == 0]
-    last = max((n for n, one in enumerate(part) if _deed(one)), default=len(part))
-    return [one for n, one in enumerate(part) if n <= last or one.brief in _ENDS]
+    """Return a consumer's part: from its first deed to its last, and how it ended."""
+    begin = next((n for n, moment in enumerate(moments) if _deed(moment)), 0)
+    part = [moment for moment in moments[begin:] if moment.kind != "blob"]
+    # A command to the store may be seen before the event, and shows that the event was there.
+    part = [moment for n, moment in enumerate(part) if moment.brief != "published" or n == 0]
+    last = max((n for n, moment in enumerate(part) if _deed(moment)), default=len(part))
+    return [moment for n, moment in enumerate(part) if n <= last or moment.brief in _ENDS]
 
 
 def _deed(moment: Moment) -> bool:
@@ -89,7 +91,7 @@ def _counted(moments: Sequence[tuple[Moment, str]]) -> Iterator[tuple[str, Momen
     counts: dict[str, int] = {}
     before = ""
     for moment, word in moments:
-        # One kill between two deeds is told; the same fault on the next replica is not.
+        # Skip a repeat with nothing in between, such as the same fault on the next replica.
         if word == before and moment.brief not in _COUNTED:
             continue
         before = word

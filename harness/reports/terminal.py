@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from harness.reports.document import Document
 
 _UNBROKEN: Final = 1000
-"""Columns where there is no terminal to have any."""
+"""Columns of a file or pipe, which has none of its own."""
 
 STYLES: Final = {"valid": "bold green", "unknown": "bold yellow", "invalid": "bold red"}
 
 
 def console(file: TextIO | None = None, *, stderr: bool = False) -> Console:
-    """A console that takes no text for markup, marks up nothing by itself, and breaks no line of a file or pipe."""
+    """Make a console that interprets no markup, highlights nothing, and breaks no line of a file or pipe."""
     made = Console(file=file, stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
     if not made.is_terminal:
         made.width = _UNBROKEN
@@ -37,9 +37,9 @@ def console(file: TextIO | None = None, *, stderr: bool = False) -> Console:
 
 
 def report(document: Document, directory: Path, took: str = "") -> Iterator[Text]:
-    """The lines of a judged run: verdict, what was found, what bit, the figures, and where it all stands.
+    """Yield the lines of a judged run: verdict, anomalies, faults, figures and the run directory.
 
-    ``took`` is what the command that prints it took: the record is over before it is judged, and cannot say.
+    ``took`` says how long the command took: the history ends before the run is judged, and cannot tell.
     """
     yield from _found(document, directory, None)
     yield from _unexpected(document)
@@ -62,12 +62,12 @@ def tell(lines: Iterable[Text]) -> None:
 
 
 def stories(document: Document, directory: Path) -> Iterator[Text]:
-    """The first lines alone, with one story of each anomaly."""
+    """Yield the first lines alone, with one story of each anomaly."""
     yield from _found(document, directory, 1)
 
 
 def text(document: Document, directory: Path, took: str = "") -> str:
-    """The same without colours, for a pytest report."""
+    """Return the report without colours, for pytest."""
     out = StringIO()
     plain = console(out)
     for line in report(document, directory, took):
@@ -76,17 +76,17 @@ def text(document: Document, directory: Path, took: str = "") -> str:
 
 
 def story(told: Story) -> Iterator[Text]:
-    """The lines of a story, oldest first."""
+    """Yield the lines of a story, oldest first."""
     yield _line(f"{told.kind} {told.id}", "bold")
     if not told.moments:
-        yield _line("  nothing was recorded of it")
+        yield _line("  nothing was recorded about it")
     width = max((len(shown(moment.who)) for moment in told.moments), default=0)
     for moment in told.moments:
         yield _line(f"  {seconds(moment.t):>12}  {shown(moment.who):<{width}}  {moment.text}")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """A table of untrusted cells; a cell that is a verdict has its colour."""
+    """Make a table of untrusted cells; a verdict's cell has its colour."""
     made = Table(
         title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, expand=False
     )
@@ -104,7 +104,7 @@ def _found(document: Document, directory: Path, most: int | None) -> Iterator[Te
         yield _verdict(finding["verdict"], head, f"{finding['checker']}: {said.counts(finding)}")
         for name, anomaly in finding["anomalies"].items():
             yield from _evidence(name, anomaly, most)
-            if named := [told for told in anomaly["told"] if "id" in told]:
+            if named := [row for row in anomaly["told"] if "id" in row]:
                 show = shlex.join(["oneffect", "show", str(directory), f"--{named[0]['kind']}", named[0]["short"]])
                 yield _line(f"  story: {show}    again: {document['again']}", "cyan")
     if not bad:
@@ -112,15 +112,15 @@ def _found(document: Document, directory: Path, most: int | None) -> Iterator[Te
 
 
 def _evidence(name: str, anomaly: Mapping[str, Any], most: int | None) -> Iterator[Text]:
-    told = anomaly["told"][:most]
-    for one in told:
-        if one["story"]:
-            yield _line(f"  {name}  {one['story']}")
-        if one["said"]:
+    rows = anomaly["told"][:most]
+    for row in rows:
+        if row["story"]:
+            yield _line(f"  {name}  {row['story']}")
+        if row["said"]:
             yield _line(
-                f"  {' ' * len(name) if one['story'] else name}  {one['said']}", "dim" if one["story"] else ""
+                f"  {' ' * len(name) if row['story'] else name}  {row['said']}", "dim" if row["story"] else ""
             )
-    if most is None and (more := anomaly["count"] - len(told)) > 0:
+    if most is None and (more := anomaly["count"] - len(rows)) > 0:
         yield _line(f"  … and {more} more, in verdict.json", "dim")
 
 
@@ -145,13 +145,15 @@ def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
     for fault in faults:
         bit = fault.get("bit")
         what = _what(fault["evidence"].get("bit"), str(fault["target"]))
-        told = f"bit {bit:.3f} s{what}" if bit is not None else "never bit" + (", armed" if "armed" in fault else "")
+        status = (
+            f"bit {bit:.3f} s{what}" if bit is not None else "never bit" + (", armed" if "armed" in fault else "")
+        )
         if "error" in fault:
-            told += f" ({fault['error']})"
+            status += f" ({fault['error']})"
         healed = f", healed {fault['healed']:.3f} s" if "healed" in fault else ""
         injected = f"injected {fault['injected']:.3f} s, " if "injected" in fault else ""
         yield _line(
-            f"  {fault['name']} {fault['target'] or ''}: {injected}{told}{healed}",
+            f"  {fault['name']} {fault['target'] or ''}: {injected}{status}{healed}",
             "" if bit is not None else "yellow",
         )
 
@@ -162,7 +164,7 @@ def _what(evidence: object, target: str) -> str:
 
 
 def in_all(seconds_: float) -> str:
-    """What a run took, from its beginning until it was judged and its reports were written."""
+    """Say how long a run took, until it was judged and its reports were written."""
     return f"{seconds_:.1f} s in all"
 
 

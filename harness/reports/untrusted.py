@@ -1,20 +1,20 @@
-"""Text from the system under test, made fit for a terminal: no control character of it gets there."""
+"""Makes text from the system under test safe for a terminal: no control character gets there."""
 
 from __future__ import annotations
 
 import unicodedata
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories that a terminal acts on, or shows as nothing: escapes, bidirectional marks, half characters."""
+"""Unicode categories that a terminal acts on or does not show: escapes, bidirectional marks, lone surrogates."""
 
 
 def shown(text: object, *, lines: bool = False) -> str:
-    """``text`` with whatever cannot be seen written out as its code; ``lines`` keeps its line breaks and tabs."""
-    said = str(text)
-    if said.isprintable():  # Nothing of those categories is.
-        return said
+    """Write each invisible character of ``text`` as its code; ``lines`` keeps line breaks and tabs."""
+    raw = str(text)
+    if raw.isprintable():  # No character of those categories is.
+        return raw
     kept = "\n\t" if lines else ""
-    return "".join(c if c in kept or unicodedata.category(c) not in _UNSEEN else _written(c) for c in said)
+    return "".join(c if c in kept or unicodedata.category(c) not in _UNSEEN else _written(c) for c in raw)
 
 
 def _written(character: str) -> str:

@@ -196,7 +196,7 @@ def test_a_failed_gate_is_no_base(gated: Path, lab, say) -> None:
         (["none"], "no scenario 'none'"),
         (["empty"], "no scenario in empty is tagged for the gate"),
         (["--base", "none.json"], "none.json: cannot be read"),
-        (["--base", "system.yaml"], "system.yaml: is no JSON"),
+        (["--base", "system.yaml"], "system.yaml: is not JSON"),
         (["--junit", "scenarios"], "scenarios: is a folder"),
         (["--junit", "system.yaml/junit.xml"], "system.yaml: cannot be created"),
         (["--summary", "scenarios"], "scenarios: is a folder"),

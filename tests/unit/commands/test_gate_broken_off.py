@@ -177,7 +177,7 @@ def test_a_step_s_summary_keeps_to_what_is_shown(gated: Path, lab, say, monkeypa
     assert say("gate", "--summary", "summary.md").exit_code == 1
     said = (gated / "step.md").read_bytes()
     assert len(before.encode()) < len(said) <= LARGEST
-    assert said.decode().endswith("\n2 more reports do not fit in here.\n")
+    assert said.decode().endswith("\n2 more reports do not fit here.\n")
     assert (gated / "summary.md").read_text().count("\n### ") == 2
 
 

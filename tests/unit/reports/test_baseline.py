@@ -48,7 +48,7 @@ def test_which_anomalies_a_variant_shows_is_luck() -> None:
 
 def test_a_variant_that_is_no_longer_found_out() -> None:
     said = worse(base(case(variant="x", made=FOUND_OUT)), case(variant="x"))
-    assert said == {"outage x": ["no longer bites: found duplicate, lost in the base, and is valid now"]}
+    assert said == {"outage x": ["no longer bites: found duplicate, lost in the base, but is valid now"]}
 
 
 def test_a_fault_that_no_longer_bites() -> None:
@@ -110,9 +110,9 @@ def test_what_the_base_does_not_know_and_what_could_not_be_run() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"", "no JSON"),
-        (b"{", "no JSON"),
-        (b"\xff", "no JSON"),
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff", "not JSON"),
         (b"[]", "it: "),
         (b"{}", "oneffect_base: field required"),
         (b'{"oneffect_base": 2, "runs": {}}', "oneffect_base: "),

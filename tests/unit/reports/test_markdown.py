@@ -65,7 +65,7 @@ def test_it_is_no_larger_in_bytes_than_what_is_shown_and_says_how_many_reports_i
     told = markdown(bad(100), seed=1, headline="100 of 100 runs did not pass")
     assert LARGEST - 20_000 < size(told) <= LARGEST
     kept = told.count("\n### ")
-    assert told.endswith(f"\n{100 - kept} more reports do not fit in here.\n")
+    assert told.endswith(f"\n{100 - kept} more reports do not fit here.\n")
     assert told.count("| ❌ |") == 100
     assert told.count("```text") * 2 == sum(line in {"```", "```text"} for line in told.splitlines())
 
@@ -75,8 +75,8 @@ def test_rows_that_do_not_fit_are_counted_too() -> None:
     assert size(told) <= 1000
     rows = told.count("| ❌ |")
     assert 0 < rows < 20
-    assert f"\n{20 - rows} more rows do not fit in here.\n" in told
-    assert told.endswith("\n20 more reports do not fit in here.\n")
+    assert f"\n{20 - rows} more rows do not fit here.\n" in told
+    assert told.endswith("\n20 more reports do not fit here.\n")
 
 
 def test_where_nothing_fits_nothing_is_said() -> None:

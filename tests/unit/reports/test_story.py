@@ -156,7 +156,7 @@ def test_what_was_asked_for_again_is_told_with_its_answer(tmp_path: Path) -> Non
     with History(good_run(again).write(tmp_path / "history.jsonl")) as history:
         texts = [moment.text for moment in tell(history, "event", "placed-4").moments]
     assert [text for text in texts if "again" in text or "replay" in text] == [
-        "upload asked to be processed again",
+        "asked to process the upload again",
         "request to process it again acknowledged, status 202",
         "replay of the dead letter asked for",
         "replay of the dead letter refused, it was applied",

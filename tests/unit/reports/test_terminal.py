@@ -107,7 +107,7 @@ def test_markup_is_text(text: str) -> None:
 
 
 def test_a_story_about_nothing_says_so() -> None:
-    assert [line.plain for line in terminal.story(Story("event", "e1", []))][1] == "  nothing was recorded of it"
+    assert [line.plain for line in terminal.story(Story("event", "e1", []))][1] == "  nothing was recorded about it"
 
 
 def test_lines_of_a_file_are_never_broken(told: dict) -> None:
