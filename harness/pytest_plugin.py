@@ -202,7 +202,7 @@ class ScenarioItem(pytest.Item):
 
 
 def _loop(session: pytest.Session) -> LoopThread:
-    from harness.session.directory import RUNS
+    from harness.history import RUNS
     from harness.session.thread import LoopThread
 
     if _LOOP not in session.stash:

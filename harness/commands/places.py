@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import UsageError, nearest
-from harness.session.directory import LATEST, RUNS
+from harness.history import RUNS
+from harness.session.directory import LATEST
 
 
 def scenario_folder(start: Path) -> Path | None:
@@ -44,18 +45,24 @@ def scenario(name: str, start: Path) -> Path:
 
 
 def run_directory(given: str | None, start: Path) -> Path:
-    """Return a run directory by path, by name under ``.oneffect/runs``, or the latest; UsageError if there is none."""
+    """Return a run directory by path, by name or id under ``.oneffect/runs``, or the latest; UsageError if none is there."""
     runs = next(
         (folder / RUNS for folder in (start.absolute(), *start.absolute().parents) if (folder / RUNS).is_dir()), None
     )
     if given is not None:
-        for path in (Path(given), *([runs / given] if runs is not None else [])):
+        below = [runs / given, *_with_id(runs, given)] if runs is not None else []
+        for path in (Path(given), *below):
             if there(path) and path.is_dir():
                 return path
         raise UsageError(f"no run directory {given!r}; name one, or leave it out for the latest")
     if runs is None or not (runs / LATEST).exists():
         raise UsageError("there is no run here or above; make one: oneffect run SCENARIO")
     return shown((runs / LATEST).resolve())
+
+
+def _with_id(runs: Path, run: str) -> list[Path]:
+    """Return the run directory whose name ends with a run's id."""
+    return [path for path in runs.iterdir() if path.name.endswith(f"-{run}")] if run.isalnum() else []
 
 
 def there(path: Path) -> bool:

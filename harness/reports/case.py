@@ -20,9 +20,9 @@ COLUMNS: Final = (
     "verdict",
     "expected",
     "operations",
-    "faults that bit",
+    "faults bit",
     "found",
-    "seconds",
+    "time",
     "run",
 )
 
@@ -106,7 +106,7 @@ class Case:
     def cells(self) -> Sequence[object]:
         """Return a table row under COLUMNS."""
         if self.document is None:
-            return (self.scenario, self.variant or REFERENCE, "error", *[""] * 4, f"{self.seconds:.1f}", "")
+            return (self.scenario, self.variant or REFERENCE, "error", *[""] * 4, f"{self.seconds:.1f} s", "")
         return (
             self.scenario,
             self.variant or REFERENCE,
@@ -115,8 +115,8 @@ class Case:
             self.document["figures"]["operations"],
             said.bitten(self.document["faults"]),
             self._found() or "nothing",
-            f"{self.seconds:.1f}",
-            self.directory.name,
+            f"{self.seconds:.1f} s",
+            self.directory.name.rpartition("-")[2],
         )
 
     def _came_out(self) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
+
+from harness.history import RUNS
 
 _WORST_FIRST: Final = ["invalid", "unknown", "valid", None]
 
@@ -35,6 +38,11 @@ def judged(document: Mapping[str, Any]) -> str:
     """Say what was judged in a run without anomalies."""
     every = ", ".join(f"{finding['checker']} ({finding['judged']} judged)" for finding in document["findings"])
     return every or "no checker applies to this system"
+
+
+def run(directory: Path) -> str:
+    """Name a run as commands take it: its id if it is where runs usually are, otherwise its directory."""
+    return directory.name.rpartition("-")[2] if directory.parent == RUNS else str(directory)
 
 
 def bitten(faults: Sequence[Mapping[str, Any]]) -> str:

@@ -105,7 +105,9 @@ def _found(document: Document, directory: Path, most: int | None) -> Iterator[Te
         for name, anomaly in finding["anomalies"].items():
             yield from _evidence(name, anomaly, most)
             if named := [row for row in anomaly["told"] if "id" in row]:
-                show = shlex.join(["oneffect", "show", str(directory), f"--{named[0]['kind']}", named[0]["short"]])
+                show = shlex.join(
+                    ["oneffect", "show", said.run(directory), f"--{named[0]['kind']}", named[0]["short"]]
+                )
                 yield _line(f"  story: {show}    again: {document['again']}", "cyan")
     if not bad:
         yield _verdict(document["verdict"], head, said.judged(document))

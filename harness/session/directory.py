@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import FileError
+from harness.history import RUNS
 
 if TYPE_CHECKING:
-    from harness.plan import SystemPlan
+    from pathlib import Path
 
-RUNS: Final = Path(".oneffect", "runs")
-"""Folder of the run directories, relative to the current folder."""
+    from harness.plan import SystemPlan
 
 LATEST: Final = "latest"
 """Name of the link to the newest run."""

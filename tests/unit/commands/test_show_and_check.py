@@ -42,6 +42,13 @@ def test_a_run_by_path_or_name(recorded: Path, say, given: str) -> None:
     assert say("check", given).exit_code == 3
 
 
+def test_a_run_by_its_id(recorded: Path, say) -> None:
+    recorded.rename(recorded.parent / "20261128-215543-control-41-rcaa3ceae")
+    assert say("check", "rcaa3ceae").exit_code == 3
+    assert say("check", "caa3ceae").exit_code == 2
+    assert say("check", "").exit_code == 2
+
+
 def test_from_a_folder_below(recorded: Path, say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "deep").mkdir()
     monkeypatch.chdir(tmp_path / "deep")

@@ -45,6 +45,12 @@ def test_an_invalid_run(told: dict) -> None:
     assert "  net.hang file_service#1->redis: injected 16.500 s, never bit" in lines
 
 
+def test_a_run_where_runs_usually_are_is_named_by_its_id(told: dict) -> None:
+    text = terminal.text(told, Path(".oneffect/runs/20261128-215543-redelivery-41-rcaa3ceae"))
+    assert "story: oneffect show rcaa3ceae --event 7f3a1111" in text
+    assert "  run: .oneffect/runs/20261128-215543-redelivery-41-rcaa3ceae    again:" in text
+
+
 def test_the_record_s_time_is_not_said_to_be_the_whole(told: dict) -> None:
     def figures(took: str) -> str:
         (line,) = [line for line in terminal.text(told, Path("r"), took).splitlines() if " operations (" in line]
