@@ -98,6 +98,7 @@ async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
         raise FaultError("AUTH in-the-config was refused")
 
     monkeypatch.setattr("harness.session.session.Redaction", counted)
+    monkeypatch.setattr("harness.run.PATIENCE", 0.1)
     monkeypatch.setattr("harness.run._LiveRun.play", only_faults)
     monkeypatch.setattr("harness.session.live.LiveSystem.connect", connected)
     monkeypatch.setattr("harness.load.uploads.Load.reached", at_once)

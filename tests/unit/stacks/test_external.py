@@ -184,7 +184,7 @@ async def test_one_run_at_a_time_has_it(tmp_path: Path) -> None:
     other = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(StackError, match="one at a time"):
+        with pytest.raises(StackError, match="wait until it ends"):
             await ExternalStack(SYSTEM, path).start()
     finally:
         os.close(other)
