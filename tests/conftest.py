@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from harness.stack import Stack
-from harness.stacks import make_stack
+from harness.stacks import TABLE, make_stack
 from harness.stacks.native.install import install
 from harness.system import System
 
@@ -18,14 +18,15 @@ settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--stack", default="native", choices=["native", "docker"], help="the stack that tests run on")
+    started = [name for name in TABLE if name != "external"]
+    parser.addoption("--stack", default="native", choices=started, help="the stack that tests run on")
 
 
 @pytest.fixture(scope="session")
 def stack_name(pytestconfig: pytest.Config) -> str:
     """The stack's name; what it needs from registries is installed. Images are `make image`'s matter."""
     name: str = pytestconfig.getoption("--stack")
-    if name == "native":
+    if name != "docker":
         install()
     return name
 

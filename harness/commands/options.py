@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from harness.stacks import TABLE as STACKS
+
 SystemFile = Annotated[
     Path | None,
     typer.Option(
@@ -20,7 +22,10 @@ Variant = Annotated[
     str | None, typer.Option("--variant", metavar="NAME", help="Run the system with this deliberate flaw.")
 ]
 StackName = Annotated[
-    str, typer.Option("--stack", metavar="NAME", help="Where it runs: auto, native, docker or external.")
+    str,
+    typer.Option(
+        "--stack", metavar="NAME", help=f"Where it runs: {', '.join(['auto', *STACKS][:-1])} or {[*STACKS][-1]}."
+    ),
 ]
 Addresses = Annotated[
     Path | None,

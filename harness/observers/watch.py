@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.clients.http import HttpClient
     from harness.clients.kafka import KafkaClient, TopicReader
     from harness.observers.awaited import Awaited
+    from harness.observers.base import Observer
     from harness.observers.set_aside import SetAside
     from harness.stack import Fields, RunNames
     from harness.system import System
@@ -80,6 +81,8 @@ class Watch:
         self._moved = time.monotonic()
         self._blobs: Blobs | None = None
         self._kept: list[Awaited | Blobs] = []
+        self._others: Sequence[Observer] = ()
+        """Observers that the end of a run does not wait for; read last in each round and in the final read."""
 
     async def open(self, urls: Mapping[str, str], blob_url: str | None) -> None:
         """Connect the readers.
@@ -163,6 +166,8 @@ class Watch:
         if self._letters is not None:
             read.append(await observe(self._letters, self._recorder))
         read += [await observe(self._offsets, self._recorder), await observe(self._effects, self._recorder)]
+        for other in self._others:
+            await observe(other, self._recorder)
         self._note_progress()
         self.rounds += all(read)
 
@@ -342,6 +347,8 @@ class Watch:
         self._ask_for_blobs()
         if self._blobs is not None:
             await observe(self._blobs, self._recorder, final=True)
+        for other in self._others:
+            await observe(other, self._recorder, final=True)
 
 
 def _address(template: str, storage_id: str) -> str:

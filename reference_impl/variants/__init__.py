@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 
-CONSUMERS = frozenset({"essay_lifecycle", "batch_orchestrator", "spell_checker", "cj_assessment"})
-
-VARIANTS: Mapping[str, tuple[str, frozenset[str]]] = {
-    "setnx_only": ("reference_impl.variants.setnx_only:SetnxOnly", CONSUMERS),
+VARIANTS: Mapping[str, str] = {
+    "setnx_only": "reference_impl.variants.setnx_only:SetnxOnly",
 }
-"""Name to the provider that is put over the service's own, as ``"module:Name"``, and the services it is put over."""
+"""Name -> ``"module:Name"`` of a provider; it applies to each service that provides every type it replaces."""

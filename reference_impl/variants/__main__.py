@@ -1,6 +1,7 @@
 """``python -m reference_impl.variants VARIANT SERVICE``: a service of the reference, with one provider swapped."""
 
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 
 from dishka import Provider
@@ -10,16 +11,19 @@ from reference_impl.variants import VARIANTS
 
 
 def providers(variant: str, service: str) -> list[Provider]:
-    """The service's own providers, and over them the variant's.
+    """The service's own providers, then the variant's if the service provides every type that it replaces.
 
     Raises KeyError for a variant that is not in the table, ModuleNotFoundError for a service that is none.
     """
-    swapped, services = VARIANTS[variant]
+    module, _, name = VARIANTS[variant].partition(":")
+    swapped: Provider = getattr(import_module(module), name)()
     own: list[Provider] = import_module(f"reference_impl.{service}.di").providers()
-    if service not in services:
-        return own
-    module, _, name = swapped.partition(":")
-    return [*own, getattr(import_module(module), name)()]
+    return [*own, swapped] if provided([swapped]) <= provided(own) else own
+
+
+def provided(providers: Iterable[Provider]) -> set[object]:
+    """The types that ``providers`` provide."""
+    return {source.provides.type_hint for one in providers for source in (*one.factories, *one.aliases)}
 
 
 if __name__ == "__main__":

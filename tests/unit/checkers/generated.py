@@ -11,7 +11,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.histories.builder import MS, Record, Tape, sha
+from tests.histories.builder import MS, Record, Tape, good_run, sha
+from tests.histories.cases import BAD
 
 Plant = Callable[[Tape, Random], None]
 
@@ -697,15 +698,23 @@ PLANTS: tuple[Plant, ...] = (
 )
 
 
+BY_HAND = "by hand: "
+
 Recipe = tuple[int, list[str]]
-"""A seed, and the names of what is planted: the same recipe makes the same history."""
+"""A seed, and the names of what is planted: the same recipe makes the same history.
+
+The first may name a bad history from cases.py, ``by hand: lost``; the others are then planted into that history.
+"""
 
 
 def make(recipe: Recipe) -> Tape:
     """The history of a recipe."""
     seed, plants = recipe
     random = Random(seed)
-    tape = World(random).make()
+    if plants and plants[0].startswith(BY_HAND):
+        tape, plants = good_run(BAD[plants[0].removeprefix(BY_HAND)]), plants[1:]
+    else:
+        tape = World(random).make()
     for name in plants:
         BY_NAME[name](tape, random)
     return tape

@@ -1,0 +1,104 @@
+"""Watch reads every observer in harness/observers/."""
+
+import inspect
+import pkgutil
+from contextlib import contextmanager
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import harness.observers
+from harness.observers.watch import Watch
+from harness.stack import Record, RunNames
+from harness.system import System
+from tests.standin import StandIn
+
+SYSTEM = System.model_validate(
+    {
+        "oneffect": 1,
+        "name": "small",
+        "dependencies": {"kafka": {"topics": {"orders": 1, "dead": 1}}},
+        "services": {"shop": {"command": "shop", "env": {"KAFKA": "{kafka}"}}},
+        "load": {"upload": {"to": "shop", "post": "/"}},
+        "events": {"id": "/id", "type": "/type", "topics": ["orders"]},
+        "effects": {"shop": {"applies": ["placed"], "sql": {"url": "sqlite:////x", "query": "SELECT"}}},
+        "dead_letters": {"topic": "dead", "id": "/id", "consumer": "/consumer", "source": "/source", "kind": "/kind"},
+    }
+)
+
+
+class Broker(StandIn):
+    """Has one partition of each topic, and a group that has read everything."""
+
+    async def ends(self, topics):
+        return {(topic, 0): 1 for topic in topics}
+
+    async def committed(self, service):
+        return {("orders", 0): 1}
+
+    async def assigned(self, service):
+        return {("orders", 0): "a member"}
+
+    async def reader(self, topics):
+        return self
+
+    async def pass_to_end(self) -> list[Record]:
+        return []
+
+    async def close(self) -> None:
+        pass
+
+
+class Notes(StandIn):
+    """Records which passes began and which failed."""
+
+    def __init__(self) -> None:
+        self.final: dict[str, set[bool]] = {}
+        self.failed: list[object] = []
+
+    def now(self) -> int:
+        return 0
+
+    def record(self, *words: str, **fields: object) -> int:
+        return 0
+
+    @contextmanager
+    def operation(self, op: str, actor: str, *, what: str, final: bool) -> Any:
+        self.final.setdefault(what, set()).add(final)
+        yield SimpleNamespace(index=1, ok=lambda **_: None, fail=lambda **fields: self.failed.append(fields))
+
+
+def observers() -> dict[str, str]:
+    """Class name -> what it reads, for every observer in harness/observers/."""
+    modules = [
+        import_module(f"harness.observers.{one.name}") for one in pkgutil.iter_modules(harness.observers.__path__)
+    ]
+    return {
+        kind.__name__: kind.what
+        for module in modules
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if kind.__module__ == module.__name__
+        and isinstance(getattr(kind, "what", None), str)
+        and hasattr(kind, "read")
+    }
+
+
+async def test_every_observer_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def rows(url: str, query: str, take: object) -> None:
+        pass
+
+    monkeypatch.setattr("harness.clients.sql.each", rows)
+    notes = Notes()
+    watch = Watch(SYSTEM, notes, kafka=Broker(), http=StandIn(), names=RunNames("r1"))
+    await watch.open({"shop": "sqlite:////x"}, "http://blobs/{id}")
+    await watch.look()
+    await watch.read_offsets()
+    await watch.read_all()
+    await watch.close()
+    assert not notes.failed
+    unread = [name for name, what in observers().items() if True not in notes.final.get(what, ())]
+    assert not unread, (
+        f"Watch does not read {', '.join(unread)}: add it to Watch._others in harness/observers/watch.py"
+    )
