@@ -4,7 +4,6 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,34 +13,18 @@ from harness.addresses import Addresses
 from harness.files import load
 from harness.scenario import Scenario
 from harness.system import System
+from tests.docs.pages import EXTENDING, ROOT, Block, blocks
 
-ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ELSEWHERE = {*(ROOT / "docs" / "reference").iterdir(), *EXTENDING}
+"""Generated pages, and the pages that test_extending.py follows."""
 
 
-@dataclass(frozen=True)
-class Block:
-    page: str
-    language: str
-    words: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page}: {self.text.splitlines()[0]}"
+def of(language: str) -> list[Block]:
+    return [one for page in PAGES if page not in ELSEWHERE for one in blocks(page) if one.language == language]
 
 
-def blocks(language: str) -> list[Block]:
-    return [
-        Block(str(page.relative_to(ROOT)), found[1], found[2].strip(), found[3])
-        for page in PAGES
-        if "reference/" not in str(page)
-        for found in FENCE.finditer(page.read_text(encoding="utf-8"))
-        if found[1] == language
-    ]
-
-
-@pytest.mark.parametrize("block", blocks("sh"), ids=str)
+@pytest.mark.parametrize("block", of("sh"), ids=str)
 def test_commands(block: Block) -> None:
     expected = int(block.words.partition("exit=")[2] or 0)
     for line in block.text.splitlines():
@@ -56,7 +39,7 @@ def test_commands(block: Block) -> None:
         assert done.returncode == expected, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+@pytest.mark.parametrize("block", of("yaml"), ids=str)
 def test_files(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "block.yaml"
     path.write_text(block.text, encoding="utf-8")
