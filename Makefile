@@ -1,4 +1,4 @@
-# The whole project from a clean checkout: Python 3.11 or newer, git and make; everything else is installed here.
+# The whole project from a clean checkout: needs Python 3.11 or newer, git and make, and installs everything else.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 .PHONY: setup demo test lint unit real scenarios docker test-docker pulled busy postgres bench soak docs readme lock image dist dist-demo clean help
 
-help:  ## what there is
+help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): requirements.lock pyproject.toml
@@ -18,24 +18,24 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-setup: $(STAMP)  ## everything that is needed, with progress
+setup: $(STAMP)  ## install everything, with progress
 	@$(BIN)/oneffect setup
 
-demo: setup  ## the main job: three scenarios on the reference and on a wrong variant
+demo: setup  ## run three scenarios on the reference and on a flawed variant
 	@$(BIN)/oneffect demo
 
-test: setup lint unit real scenarios docker  ## what CI runs
+test: setup lint unit real scenarios docker  ## run what CI runs
 
-lint: $(STAMP)  ## ruff, mypy --strict (tests without types of their own), import-linter
+lint: $(STAMP)  ## ruff, mypy --strict (tests need no annotations), import-linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-unit: $(STAMP)  ## tests that start no stack, a file at a time on each core (WORKERS= processes)
+unit: $(STAMP)  ## run the tests that start no stack, in parallel by file (WORKERS= processes)
 	@$(BIN)/pytest -n $(or $(WORKERS),logical) --dist loadfile --no-loadscope-reorder tests/unit tests/histories tests/reference tests/plugin
 
-real: setup  ## tests on the real stack, the documents' commands among them
+real: setup  ## run the tests on the real stack, including the commands in the docs
 	@$(BIN)/pytest tests/chaos tests/conformance tests/docs tests/pipeline tests/browser
 
 scenarios: setup
@@ -48,7 +48,7 @@ docker: setup
 	  echo "docker: the tests of the docker stack were not run: $$(grep -m 1 "the image" <<<"$$missing")"; \
 	else $(MAKE) --silent test-docker; fi
 
-test-docker: setup pulled image  ## the docker stack: links, faults, scenarios, docker-compose.chaos.yml
+test-docker: setup pulled image  ## test the docker stack: links, faults, scenarios, docker-compose.chaos.yml
 	@docker build --quiet --tag oneffect-tests:0.1.0 tests/chaos
 	@$(BIN)/pytest --stack docker tests/conformance tests/chaos/test_faults.py tests/chaos/test_nothing_left.py tests/docker
 
@@ -57,25 +57,25 @@ pulled:
 	  docker image inspect $$one >/dev/null 2>&1 || docker pull --quiet $$one || \
 	  { echo "the image $$one is not here and cannot be pulled" >&2; exit 1; }; done
 
-busy: setup  ## the gate's scenarios and the stack's tests beside a burner of every core (TIMES= processes a core)
+busy: setup  ## run the gate's scenarios and the stack's tests while every core is busy (TIMES= processes a core)
 	@$(BIN)/python -m benchmarks.burner $$$$ --times $(or $(TIMES),3) & trap "kill $$! 2>/dev/null" EXIT; failed=0; \
 	  $(BIN)/oneffect gate || failed=1; \
 	  $(BIN)/pytest tests/chaos tests/conformance tests/pipeline || failed=1; exit $$failed
 
-postgres: setup  ## the whole pipeline's scenarios with its databases on Postgres
+postgres: setup  ## run the whole pipeline's scenarios with its databases on Postgres
 	@for one in redelivery redis-outage network; do \
 	  $(BIN)/oneffect run pipeline-$$one --system reference_impl/system.postgres.yaml || exit $$?; done
 
-bench: setup  ## every figure, side by side
+bench: setup  ## print every benchmark figure
 	@$(BIN)/python -m benchmarks
 
-soak: setup  ## half an hour at 30 uploads a second under a storm of faults (MINUTES=, RATE=, SCENARIO=)
+soak: setup  ## load for half an hour at 30 uploads a second under a storm of faults (MINUTES=, RATE=, SCENARIO=)
 	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),30) --scenario $(or $(SCENARIO),soak)
 
-readme: setup  ## a demo, whose output becomes the README's table
+readme: setup  ## run the demo and put its output into the README
 	@set -o pipefail; $(BIN)/oneffect demo | $(BIN)/python docs/readme.py
 
-docs: $(STAMP)  ## the generated pages, and docker-compose.chaos.yml
+docs: $(STAMP)  ## generate the reference pages and docker-compose.chaos.yml
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python docs/compose.py
 
@@ -87,19 +87,19 @@ lock:  ## pin all requirements again (needs uv)
 	$(LOCK) --constraint .venv/constraints.txt --extra reference --output-file reference_impl/requirements.lock
 	$(LOCK) --constraint .venv/constraints.txt --extra load --output-file scenarios/requirements.lock
 
-image:  ## the images of the reference's services and of its load, for Docker
+image:  ## build the Docker images of the reference's services and of its load
 	@docker build --quiet --target services --tag oneffect-reference:0.1.0 .
 	@docker build --quiet --target load --tag oneffect-load:0.1.0 .
 
-dist:  ## the sdist and the wheel, built as a user's pip would build them, and checked; nothing is published
+dist:  ## build and check the sdist and the wheel as a user's pip would; publish nothing
 	@rm -rf dist; tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv $$tools && \
 	  $$tools/bin/python -m pip install --quiet --disable-pip-version-check build==1.6.1 twine==7.0.0 && \
 	  $$tools/bin/python -m build --outdir dist . && $$tools/bin/python -m twine check --strict dist/*
 
-dist-demo: dist  ## the demo out of that wheel, in an environment of its own and outside of the repository
+dist-demo: dist  ## run the demo from that wheel, in a fresh environment outside the repository
 	@user=$$(mktemp -d) && trap 'rm -rf "$$user"' EXIT && $(PYTHON) -m venv $$user/venv && \
 	  $$user/venv/bin/python -m pip install --quiet --disable-pip-version-check "$$(echo dist/*.whl)[native,reference]" && \
 	  cd $$user && venv/bin/oneffect setup && venv/bin/oneffect demo
 
-clean:  ## what was built and recorded here
+clean:  ## remove what was built and recorded here
 	rm -rf $(VENV) dist .oneffect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
