@@ -1,1 +1,1 @@
-"""Every figure of the project, each printed by the code that measures it."""
+"""Every published figure, each printed by the code that measures it."""

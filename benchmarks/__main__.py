@@ -1,4 +1,4 @@
-"""Prints every figure: ``python -m benchmarks``, or ``python -m benchmarks history`` for one part."""
+"""Print every figure: ``python -m benchmarks``, or ``python -m benchmarks history`` for one part."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ PARTS = ("history", "checkers", "report", "stack", "consumer", "load", "scenario
 
 
 def main() -> None:
-    """Run the parts that are named, or all; each prints its own figures."""
+    """Run the named parts, or all; each prints its own figures."""
     for part in sys.argv[1:] or PARTS:
         if part not in PARTS:
-            sys.exit(f"no part {part!r}; known are {', '.join(PARTS)}")
+            sys.exit(f"no part {part!r}; the parts are {', '.join(PARTS)}")
         print(f"== {part}", flush=True)
         import_module(f"benchmarks.{part}").main()
 

@@ -1,7 +1,7 @@
-"""Keeps every core busy, so that one sees what a busy machine makes of a test: ``make busy`` runs beside it.
+"""Keep every core busy, to see how tests behave on a busy machine: ``make busy`` runs beside it.
 
-``python -m benchmarks.burner PARENT``: TIMES processes a core that do nothing else, as nice as any. They end with this
-process; this process ends after MOST seconds, or as soon as process PARENT, which started it, is gone, however it went.
+``python -m benchmarks.burner PARENT`` starts TIMES busy processes a core, at normal priority. They end with this
+process, which ends after MOST seconds, or once process PARENT, which started it, is gone for whatever reason.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ import time
 from typing import Final
 
 MOST: Final = 7200.0
-"""Seconds after which it ends, whoever forgot it."""
+"""Seconds after which it ends, in case it is forgotten."""
 
 _LOOK: Final = 0.1
-"""Seconds between two looks at whether the parent is still there."""
+"""Seconds between two checks that the parent still runs."""
 
 _ROUNDS: Final = 100_000
-"""Rounds of burning between two looks, some milliseconds."""
+"""Busy rounds between two checks, some milliseconds."""
 
 
 def burn(parent: int, until: float) -> None:
-    """Take all of a core that is to be had, until the parent is gone or the time is over."""
+    """Use a whole core until the parent is gone or the time is up."""
     while os.getppid() == parent and time.monotonic() < until:
         for _ in range(_ROUNDS):
             pass
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Start them, and wait."""
+    """Start the busy processes, and wait for the parent or the time."""
     words = argparse.ArgumentParser(prog="burner", description="keeps every core busy")
-    words.add_argument("parent", type=int, help="process id of whoever starts this; it ends with it")
+    words.add_argument("parent", type=int, help="process to follow: the burner ends with it")
     words.add_argument("--times", type=int, default=3, help="processes a core (default: 3)")
     words.add_argument("--most", type=float, default=MOST, help=f"seconds after which it ends (default: {MOST:g})")
     asked = words.parse_args(arguments)

@@ -1,8 +1,8 @@
 """How fast a long history is judged, and in how much memory.
 
 An operation is an upload with all that a run records of it: invoke and answer, its event, the effect as first seen and
-as read at the end, and three reads of its blob. It is judged twice: from the lines, when the typed copy is made, and
-from that copy. Each time is a process of its own, so that its peak memory is its own.
+as read at the end, and three reads of its blob. The history is judged twice: from the lines, which makes the typed
+copy, and from that copy. Each judging is a process of its own, so its peak memory counts nothing else.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ CHECKS = {
 
 
 class Tape:
-    """Writes a good run's lines; ``i`` and ``t`` go on by themselves."""
+    """Writes the lines of a good run, numbering ``i`` and ``t``."""
 
     def __init__(self, file: BinaryIO, operations: int) -> None:
         self._file = file
@@ -59,7 +59,7 @@ class Tape:
         self._t = 0
 
     def run(self) -> int:
-        """All of it; gives the number of records."""
+        """Write everything; return the number of records."""
         header = {"oneffect_history": 1, "plan": {"checks": CHECKS}, "plan_digest": "", "seed": 1, "versions": {}}
         self._file.write(orjson.dumps({**header, "started": "", "run": "bench"}) + b"\n")
         self._add('"op":"health","phase":"good","actor":"run","when":"start","name":"kafka"')
@@ -119,9 +119,9 @@ def sha(n: int) -> str:
 
 
 def event_id(n: int) -> str:
-    """As long and as random as a UUID."""
-    found = sha(-n % 2**32)
-    return f"{found[:8]}-{found[8:12]}-{found[12:16]}-{found[16:20]}-{found[20:32]}"
+    """An id as long and as random as a UUID."""
+    digest = sha(-n % 2**32)
+    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
 
 
 def event(n: int) -> str:
@@ -135,7 +135,7 @@ def event(n: int) -> str:
 
 
 def effect(n: int) -> str:
-    """What the consumer made of it."""
+    """The consumer's effect of the n-th event."""
     return (
         f'"op":"effect","phase":"seen","consumer":"essay_lifecycle","event_id":"{event_id(n)}","effect":"{n}",'
         f'"digest":"{sha(n + 1)}"'
@@ -148,7 +148,7 @@ def blob(n: int, why: str) -> str:
 
 
 def judge_here(path: Path) -> None:
-    """Judge in this process, and print seconds to open, seconds to judge, peak memory in MiB, the verdict."""
+    """Judge in this process; print the seconds to open, the seconds to judge, peak memory in MiB and the verdict."""
     from harness.checkers.judge import judge, overall
     from harness.history.reader import History
 
@@ -158,13 +158,13 @@ def judge_here(path: Path) -> None:
         findings = judge(history)
         ended = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found = {name: len(rows) for finding in findings for name, rows in finding.anomalies.items()}
+    anomalies = {name: len(rows) for finding in findings for name, rows in finding.anomalies.items()}
     errors = [finding.error for finding in findings if finding.error]
-    print(opened - begun, ended - opened, peak, overall(findings).word, found or "", errors or "")
+    print(opened - begun, ended - opened, peak, overall(findings).word, anomalies or "", errors or "")
 
 
 def main() -> None:
-    """Print the figures; a number in the arguments is how many operations."""
+    """Print the figures; a number among the arguments sets how many operations."""
     if "--judge" in sys.argv:
         judge_here(Path(sys.argv[-1]))
         return

@@ -1,11 +1,11 @@
-"""Events a second through one consumer process: all of it, without deduplication, and with SET NX alone.
+"""Events a second through one consumer process: the whole reference, without deduplication, and SET NX alone.
 
-Real Kafka, Redis, SQLite with its syncs, content service; all take turns, each time with a topic and a database of its
-own. Then uploads a second through the file service, and each service's resident memory. What a service takes of a core
-is with all its processes, an upload's until it has its outcome.
+Everything is real: Kafka, Redis, SQLite with its syncs, the content service. The kinds take turns, each time with their
+own topic and database. Uploads a second through the file service follow, and each service's resident memory. The CPU
+time of a service includes all of its processes, and that of an upload everything until its outcome.
 
-``python -m benchmarks.consumer --base DIR`` has the services of another checkout, with their own packages, take their
-turns on the same stack, and prints both side by side.
+``python -m benchmarks.consumer --base DIR`` also runs the services of another checkout, with its own packages, in turn
+on the same stack, and prints both side by side.
 """
 
 from __future__ import annotations
@@ -55,28 +55,28 @@ KINDS = ("everything on", "no deduplication", "SET NX alone")
 
 
 class NoGuard:
-    """Prepares and applies, whatever was before."""
+    """Prepares and applies every message, seen before or not."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def once(self, work: Work) -> None:
-        """No inbox, no hint, no lease."""
+        """Prepare and apply, without inbox, hint or lease."""
         await work.prepare()
         await self._database.write(work.apply)
 
 
 class NoDeduplication(Provider):
-    """Swaps the guard and touches nothing else."""
+    """Replaces the guard and nothing else."""
 
     @provide(scope=Scope.APP, override=True)
     def guard(self, database: Database) -> IdempotencyGuard:
-        """None."""
+        """Provide the guard that guards nothing."""
         return NoGuard(database)
 
 
 def run_consumer(kind: str) -> None:
-    """What the consumer's process does."""
+    """Run the consumer's process with the guard of ``kind``."""
     swapped: Mapping[str, Sequence[Provider]] = {
         "no deduplication": [NoDeduplication()],
         "SET NX alone": [SetnxOnly()],
@@ -86,7 +86,7 @@ def run_consumer(kind: str) -> None:
 
 @dataclass
 class Checkout:
-    """One state of the sources. ``figures`` holds the values of each row, one a round."""
+    """One checkout of the sources. ``figures`` maps each row to its values, one per round."""
 
     name: str
     folder: Path
@@ -97,17 +97,17 @@ class Checkout:
 
 @dataclass(frozen=True)
 class Running:
-    """A service that is ready, with the processes that it started."""
+    """A service that is ready, with its child processes."""
 
     address: str
     root: psutil.Process
 
     def cpu_ms(self) -> float:
-        """What all took so far, ended ones included."""
+        """CPU time of all processes so far, in ms, including ended ones."""
         return 1000 * sum(sum(process.cpu_times()[:4]) for process in self._processes())
 
     def mebibytes(self) -> float:
-        """What all hold of the machine's memory."""
+        """Resident memory of all processes."""
         return sum(process.memory_info().rss for process in self._processes()) / 2**20
 
     def _processes(self) -> list[psutil.Process]:
@@ -116,7 +116,7 @@ class Running:
 
 @asynccontextmanager
 async def process(checkout: Checkout, port: int, *command: str, **environment: str) -> AsyncIterator[Running]:
-    """A service, once it is ready; it is asked to stop in the end."""
+    """Run a service: yield it once it is ready, and ask it to stop at the end."""
     child = await asyncio.create_subprocess_exec(
         checkout.python,
         *command,
@@ -138,7 +138,7 @@ async def process(checkout: Checkout, port: int, *command: str, **environment: s
 
 
 async def publish(kafka: str, topic: str, storage_id: str) -> None:
-    """The outcomes of so many uploads, other ones for each topic: what Redis remembers outlives a database."""
+    """Publish ``EVENTS`` outcomes, with ids unique to the topic: Redis's memory outlives a database."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka)
     await producer.start()
     for number in range(EVENTS):
@@ -152,14 +152,14 @@ async def publish(kafka: str, topic: str, storage_id: str) -> None:
             extractor_version=1,
         )
         event = fact(data, source="file_service", now=SystemClock().now(), correlation_id=data.upload_id)
-        # As a producer of before tells it: a base that does not know the field refuses it, and applies nothing.
+        # Written as by an older producer: a base that does not know the field refuses it, and applies nothing.
         value = event.model_dump_json(exclude={"data": {"occurrence"}})
         await producer.send(topic, value.encode(), key=data.upload_id.encode())
     await producer.stop()
 
 
 async def a_second(database: Path, count: str, most: int) -> float:
-    """How many a second the database comes to hold, from the first that is seen to the last."""
+    """Return how many rows a second the database gains, from the first that is seen to the last."""
 
     def held() -> int:
         with closing(sqlite3.connect(database)) as connection:
@@ -175,7 +175,7 @@ async def a_second(database: Path, count: str, most: int) -> float:
 
 
 async def uploaded_a_second(address: str) -> float:
-    """Acknowledged uploads a second, so many at once."""
+    """Return the acknowledged uploads a second, ``AT_ONCE`` at a time."""
     numbers = iter(range(UPLOADS))
 
     async def upload(http: httpx.AsyncClient) -> None:
@@ -191,7 +191,7 @@ async def uploaded_a_second(address: str) -> float:
 
 
 async def measure(checkouts: list[Checkout], kafka: str, redis: str, folder: Path) -> None:
-    """Fill the tables of figures."""
+    """Fill the checkouts' figures."""
     async with AsyncExitStack() as contents:
         for number, checkout in enumerate(checkouts):
             command = ("-m", "reference_impl.content_service")
@@ -215,7 +215,7 @@ async def measure(checkouts: list[Checkout], kafka: str, redis: str, folder: Pat
 
 
 async def consume(checkout: Checkout, kind: str, name: str, folder: Path, storage_id: str) -> None:
-    """One turn of a consumer."""
+    """Measure one turn of a consumer."""
     own = await surroundings(checkout.common["KAFKA"], f"bench-{name}", folder)
     await publish(checkout.common["KAFKA"], own["TOPIC_ESSAYS"], storage_id)
     command = ("-c", f"from benchmarks.consumer import run_consumer; run_consumer({kind!r})")
@@ -229,7 +229,7 @@ async def consume(checkout: Checkout, kind: str, name: str, folder: Path, storag
 
 
 async def upload(checkout: Checkout, name: str, folder: Path) -> None:
-    """One turn of the file service."""
+    """Measure one turn of the file service."""
     own = await surroundings(checkout.common["KAFKA"], name, folder)
     figures = checkout.figures
     async with process(checkout, FIRST_PORT + 9, "-m", "reference_impl.file_service", **own) as running:
@@ -241,7 +241,7 @@ async def upload(checkout: Checkout, name: str, folder: Path) -> None:
 
 
 async def surroundings(kafka: str, name: str, folder: Path) -> Mapping[str, str]:
-    """Topics, group and database of one turn."""
+    """Create the topics of one turn; return its environment: topics, group and database."""
     run = RunNames(name)
     client = KafkaClient(kafka, run)
     await client.start()
@@ -252,7 +252,7 @@ async def surroundings(kafka: str, name: str, folder: Path) -> Mapping[str, str]
 
 
 def show(checkouts: list[Checkout]) -> None:
-    """Medians, with the least and the most of the rounds; the ratio is the median of the rounds' own."""
+    """Print medians with minimum and maximum; the ratio is the median of the rounds' ratios."""
     for checkout in checkouts:
         without = checkout.figures[f"events a second, {KINDS[1]}"]
         for kind in (KINDS[0], KINDS[2]):
@@ -271,7 +271,7 @@ def _cell(values: list[float]) -> str:
 
 
 async def on_a_stack(checkouts: list[Checkout]) -> None:
-    """Kafka and Redis as the scenarios have them, without any fault or proxy between."""
+    """Measure on the scenarios' Kafka and Redis, without faults or proxies."""
     scenario = Path(__file__).parents[1] / "scenarios" / "control.yaml"
     plan = make_plan(scenario, system_path=None, variant=None, seed=1, stack="native")
     with tempfile.TemporaryDirectory() as folder:
@@ -285,7 +285,7 @@ async def on_a_stack(checkouts: list[Checkout]) -> None:
 
 
 def main(base: Path | None = None) -> None:
-    """Run it all once, beside another checkout if one is given."""
+    """Run everything once, against another checkout if one is given."""
     checkouts = [Checkout("here", Path(__file__).parents[1], sys.executable)]
     if base is not None:
         checkouts.append(Checkout("base", base, str(base / ".venv" / "bin" / "python")))

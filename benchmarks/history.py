@@ -1,4 +1,4 @@
-"""How fast the history is written: records a second, into a file, as a run records them."""
+"""How fast a run writes its history to a file, in records a second."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEADER = {"plan": {}, "plan_digest": "", "seed": 1, "versions": {}, "started": "
 
 
 def written(folder: Path, records: int) -> tuple[float, int]:
-    """Seconds from the first record to a closed file, and its bytes."""
+    """Return the seconds from the first record to a closed file, and the file's bytes."""
     path = folder / "history.jsonl"
     digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
     begun = time.perf_counter()
@@ -38,7 +38,7 @@ def written(folder: Path, records: int) -> tuple[float, int]:
 
 
 def main() -> None:
-    """Print the figures; a number in the arguments is how many records."""
+    """Print the figures; a number among the arguments sets how many records."""
     records = next((int(word) for word in sys.argv[1:] if word.isdigit()), RECORDS)
     with tempfile.TemporaryDirectory() as folder:
         seconds, size = written(Path(folder), records)

@@ -1,4 +1,4 @@
-"""Uploads a second that one Locust process drives, recording and not, side by side at a front door that does nothing."""
+"""Uploads a second that one Locust process sends, with and without recording, to a front door that does nothing."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Nothing:
 
 
 def drive(folder: Path, text: str, url: str) -> float:
-    """Uploads a second of one Locust process whose users never think."""
+    """Return the uploads a second of one Locust process whose users never think."""
     folder.mkdir()
     file = folder / "locustfile.py"
     file.write_text(text)
@@ -111,7 +111,7 @@ def drive(folder: Path, text: str, url: str) -> float:
 
 
 def main() -> None:
-    """Print both in turn, and their ratio in the same round."""
+    """Print both rates of each round, and their ratio."""
     door = subprocess.Popen([sys.executable, "-c", DOOR], stdout=subprocess.PIPE)
     try:
         url = f"http://127.0.0.1:{orjson.loads(door.stdout.readline())}/v1/files"  # type: ignore[union-attr]

@@ -1,9 +1,9 @@
-"""What anomalies cost ``oneffect check``: a run with sixty duplicates beside a valid one of the same size.
+"""What anomalies cost ``oneffect check``: a run with sixty duplicates against a valid run of the same size.
 
-Both are judged in turn, in one run of this, so that a busy machine is as slow for the one as for the other. A run is an
-upload's event, its claims, the group's offsets and two looks at the effects, under services that are killed and links that
-are reset; the bad one has a second effect of each of its first events. Both times are of whole commands, each a process of
-its own; beside them stand the seconds that judging and that the reports took within.
+Both are judged in turn within one benchmark run, so a busy machine slows both alike. Each recorded run has the
+uploads' events, their claims, the group's offsets and two reads of the effects, while services are killed and links
+are reset; in the bad run each of the first events has a second effect. The times are of whole commands, each in its
+own process; beside them are the seconds spent on judging and on the reports.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tests.histories.builder import Record, Tape
 EVENTS = 240
 ANOMALIES = 60
 TIMES = 5
-"""Each history is judged so often; the median counts."""
+"""How often each history is judged; the median counts."""
 
 AIM = 2.0
-"""So many times as long as a valid run's."""
+"""Allowed duration, as a multiple of a valid run's."""
 
 REPORT_AIM = 1.0
-"""So many times as long as the judging of the same run, from opening its history."""
+"""Allowed duration of the reports, as a multiple of judging the same run, from opening its history."""
 
 PARTITIONS = 4
 REPLICAS = 2
@@ -34,7 +34,7 @@ FAULTS = 8
 
 
 def tape(anomalies: int) -> Tape:
-    """A run in which so many events were applied twice."""
+    """Make a run in which ``anomalies`` events were applied twice."""
     made = Tape()
     made.header["label"] = "duplicates" if anomalies else "good"
     made.checks.update(
@@ -67,7 +67,7 @@ def tape(anomalies: int) -> Tape:
 
 
 def _looked(made: Tape, ms: float, numbers: range, anomalies: int) -> None:
-    """A round of the observers."""
+    """Add one round of the observers."""
     topics, blobs = made.look(ms, "topics"), made.look(ms + 5, "blobs")
     offsets, effects = made.look(ms + 10, "offsets"), made.look(ms + 15, "effects")
     for n in numbers:
@@ -94,16 +94,16 @@ def _offsets(made: Tape, read: Record, passed: int) -> None:
 def _fault(made: Tape, n: int, ms: float, replica: str) -> None:
     kill = n % 2 == 0
     name, target = ("service.kill", replica) if kill else ("net.reset", f"{replica}->redis")
-    told = {"fault": f"f{n + 1}", "name": name, "target": target, "heals": True}
-    made.header["plan"]["faults"].append({"id": told["fault"], "fault": name, "target": target, "heals": True})
+    fields = {"fault": f"f{n + 1}", "name": name, "target": target, "heals": True}
+    made.header["plan"]["faults"].append({"id": fields["fault"], "fault": name, "target": target, "heals": True})
     for after, phase in ((0, "injected"), (2, "armed"), (20, "bit"), (500, "healed")):
-        made.add(ms + after, "fault", phase, **told)
+        made.add(ms + after, "fault", phase, **fields)
     for after, phase in ((10, "killed"), (480, "started"), (490, "ready")) if kill else ():
         made.add(ms + after, "service", phase, name=replica, pid=100 + n)
 
 
 def judge_here(directory: Path) -> None:
-    """Judge in this process, and print the seconds of opening and judging, those of the reports, and what was found."""
+    """Judge in this process; print the seconds for opening and judging, those for the reports, and the findings."""
     from harness.checkers.judge import explained, judge, overall
     from harness.history.reader import History
     from harness.reports import document, html
@@ -116,12 +116,12 @@ def judge_here(directory: Path) -> None:
         document.write(directory / "verdict.json", history, findings, overall(findings), templates)
         html.write(directory / "report.html", history, document.read(directory), templates)
         ended = time.perf_counter()
-    found = {name: len(rows) for finding in findings for name, rows in finding.anomalies.items()}
-    print(judged - begun, ended - judged, overall(findings).word, found or "")
+    counts = {name: len(rows) for finding in findings for name, rows in finding.anomalies.items()}
+    print(judged - begun, ended - judged, overall(findings).word, counts or "")
 
 
 def command(directory: Path) -> float:
-    """Seconds of the whole ``oneffect check``."""
+    """Time a whole ``oneffect check``, in seconds."""
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-m", "harness.cli", "check", str(directory)], check=False, capture_output=True)
     return time.perf_counter() - begun
@@ -139,18 +139,18 @@ def main() -> None:
             tape(ANOMALIES if name == "bad" else 0).write(directory / "history.jsonl")
         whole: dict[str, list[float]] = {name: [] for name in runs}
         parts: dict[str, list[list[float]]] = {name: [] for name in runs}
-        found = {}
+        findings = {}
         for _ in range(TIMES):
             for name, directory in runs.items():
                 whole[name].append(command(directory))
                 words = [sys.executable, "-m", "benchmarks.report", "--judge", str(directory)]
                 answer = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split(maxsplit=2)
                 parts[name].append([float(answer[0]), float(answer[1])])
-                found[name] = answer[2].strip()
+                findings[name] = answer[2].strip()
     for name in runs:
         judging, reports = (statistics.median(times) for times in zip(*parts[name], strict=True))
         print(
-            f"check of {found[name]}: {statistics.median(whole[name]):.2f} s; judged in {judging:.2f} s, reports in "
+            f"check of {findings[name]}: {statistics.median(whole[name]):.2f} s; judged in {judging:.2f} s, reports in "
             f"{reports:.2f} s, {reports / judging:.2f} times as long (aim {REPORT_AIM:g})"
         )
     ratio = statistics.median(bad / good for good, bad in zip(whole["good"], whole["bad"], strict=True))

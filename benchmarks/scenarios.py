@@ -1,4 +1,4 @@
-"""Wall time of each scenario, and how much of its load was begun between a bite and its heal."""
+"""Wall time of each scenario, and the share of its load that began between a bite and its heal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCENARIOS = Path(__file__).parents[1] / "scenarios"
 
 
 class Silent:
-    """A run's progress, told to nobody."""
+    """A progress reporter that prints nothing."""
 
     def step(self, text: str) -> None:
         """Say nothing."""
@@ -27,7 +27,7 @@ class Silent:
 
 
 def main() -> None:
-    """Run every scenario once on the reference, each on a stack of its own."""
+    """Run every scenario once on the reference, each on its own stack."""
     for path in sorted(SCENARIOS.glob("*.yaml")):
         plan = make_plan(path, system_path=None, variant=None, seed=1, stack="native")
         with tempfile.TemporaryDirectory() as folder:

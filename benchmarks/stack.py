@@ -20,7 +20,7 @@ ROUNDS = 5
 
 
 async def cold_and_warm(plan: Plan) -> tuple[float, float]:
-    """Seconds from nothing to a stack that answers, and from there to the first acknowledged upload."""
+    """Return the seconds from nothing to an answering stack, and from there to the first acknowledged upload."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         stack = open_stack(plan, Path(folder) / "logs")
@@ -34,7 +34,7 @@ async def cold_and_warm(plan: Plan) -> tuple[float, float]:
 
 
 async def first_upload(plan: Plan, stack: Stack, folder: Path) -> None:
-    """Topics, services, one upload; raises if it is not acknowledged."""
+    """Create topics, start services and send one upload; raise if it is not acknowledged."""
     from random import Random
 
     names = RunNames("bench")
@@ -55,7 +55,7 @@ async def first_upload(plan: Plan, stack: Stack, folder: Path) -> None:
 
 
 def main() -> None:
-    """Print minimum, median and maximum of some rounds."""
+    """Print minimum, median and maximum over the rounds."""
     scenario = Path(__file__).parents[1] / "scenarios" / "control.yaml"
     plan = make_plan(scenario, system_path=None, variant=None, seed=1, stack="native")
     rounds = [asyncio.run(cold_and_warm(plan)) for _ in range(ROUNDS)]

@@ -1,6 +1,6 @@
-"""Writes docs/reference/ from the code: the command, faults, anomalies, the history, the files, the settings.
+"""Generate docs/reference/ from the code: the command, faults, anomalies, the history, the files, the settings.
 
-Run as ``python docs/generate.py``; ``pages()`` gives the same texts to the test that compares them with the files.
+Run ``python docs/generate.py``; a test compares ``pages()`` with the files.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ SERVICES = (
     "cj_assessment",
 )
 _BITES = """\
-Only a fault that bit counts. It must be armed first, and those whom it hits must have work: an idle connection ends of itself,
-and a client that polls moves bytes. So a fault that heals has not bitten while no record was given to the consumers that it
-hits, and no operation begun where it hits the front door. It hits the service whose link or replica it is on; on a store, or on
-a service that neither consumes nor is the front door, it hits the services that use it.
+Only a fault that bit counts. It must be armed first, and the services that it hits must have work: an idle connection may
+close by itself, and a polling client moves bytes. So a fault that heals has not bitten until records were given to the
+consumers that it hits, or, where it hits the front door, operations begun. A fault hits the service whose link or replica it
+is on; on a store, or on a service that neither consumes nor is the front door, it hits the services that use it.
 
-In a run a fault waits a minute at most for something to meet: `service.kill` and `service.pause` for something in hand (where
-they meet no request for a while, they hold back the answers on one of the replica's links until one waits for its answer),
-`net.down` for a connection to end, and each of those that heal, after its `for:`, until it has bitten and five records were
-given to those whom it hits, or five operations begun. Where they go on with their work and have never connected on that link,
-so that nothing will meet it, it says so and is healed.
+In a run a fault waits up to a minute for something to meet: `service.kill` and `service.pause` wait for work in progress
+(where they meet no request for a while, they hold back the answers on one of the replica's links until one waits for its
+answer), `net.down` for a connection to end, and every fault that heals waits, after its `for:`, until it has bitten and five
+records were given to the services that it hits, or five operations begun. If those services keep working but have never
+connected on that link, nothing will ever meet the fault: it says so and is healed.
 """
 _MADE = "<!-- made by docs/generate.py; change the code, then run `make docs` -->\n\n"
 
 
 def pages() -> dict[str, str]:
-    """File name -> text of every generated page."""
+    """Return every generated page: file name to text."""
     made = {
         "command.md": _command(),
         "faults.md": _faults(),
@@ -64,9 +64,9 @@ def _command() -> str:
 
     command = typer.main.get_command(app)
     lines = ["# The command\n"]
-    for path, one in _commands(command, "oneffect"):
-        with click.Context(one, info_name=path, terminal_width=80) as context:
-            lines += [f"## `{path}`\n", "```text", one.get_help(context).strip(), "```\n"]
+    for path, subcommand in _commands(command, "oneffect"):
+        with click.Context(subcommand, info_name=path, terminal_width=80) as context:
+            lines += [f"## `{path}`\n", "```text", subcommand.get_help(context).strip(), "```\n"]
     return "\n".join(lines)
 
 
@@ -89,7 +89,7 @@ def _faults() -> str:
 
 
 def _parameters() -> Iterator[str]:
-    """How the parameters of each fault are written."""
+    """Describe how to write each fault's parameters."""
     from harness.faults import TABLE
 
     yield "# Parameters\n"
@@ -101,7 +101,7 @@ def _parameters() -> Iterator[str]:
 
 
 def _bites() -> Iterator[str]:
-    """What counts as the system's having met each fault."""
+    """Say what counts as a bite of each fault."""
     from harness.faults import TABLE, fault_type
 
     yield "# What a bite is\n"
@@ -113,14 +113,14 @@ def _bites() -> Iterator[str]:
 
 
 def _stacks() -> Iterator[str]:
-    """Which fault works on which stack, as each stack says itself."""
+    """Say which fault works on which stack, by the stack's own account."""
     from harness.faults import TABLE, fault_type
     from harness.stacks import TABLE as STACKS
     from harness.stacks import make_stack
     from harness.stacks.external.handle import NEEDS
 
     yield "# Where each works\n"
-    yield "On the external stack a process is broken by commands of your own; the table says which it takes.\n"
+    yield "On the external stack your own commands break processes; the table says which ones a fault needs.\n"
     yield f"| fault | {' | '.join(STACKS)} |"
     yield "|---" * (len(STACKS) + 1) + "|"
     system = load(ROOT / "reference_impl" / "system.postgres.yaml", System)
@@ -165,16 +165,16 @@ def _history() -> str:
 
 
 def _comments(source: str) -> dict[str, str]:
-    found = {}
+    comments = {}
     for line in source.splitlines():
         before, hash_mark, comment = line.partition("#")
         if hash_mark and before.strip().startswith('"'):
-            found[before.split('"')[1]] = comment.strip().replace("|", "\\|")
-    return found
+            comments[before.split('"')[1]] = comment.strip().replace("|", "\\|")
+    return comments
 
 
 def _file(file: File, title: str, *names: str) -> str:
-    """The page of one file: the whole, then each of its parts in the order of ``names``."""
+    """Return the page of one file: the whole, then each of its parts in the order of ``names``."""
     schema = json_schema(file)
     whole = schema.get("else", schema)
     parts = {"The whole": whole, **{name: schema["$defs"][name] for name in names}}
@@ -208,13 +208,13 @@ def _settings() -> str:
     rows: dict[tuple[str, str, str], list[str]] = {}
     for settings in sorted(_leaves(ServiceSettings), key=lambda each: SERVICES.index(each.SERVICE)):
         for name, info in settings.model_fields.items():
-            # One row for what differs by no more than the service's own name.
+            # Settings that differ only by the service's own name share a row.
             own = info.default == settings.SERVICE
             default = "needed" if info.is_required() else "the service's name" if own else f"`{info.default}`"
             rows.setdefault((name.upper(), default, info.description or ""), []).append(settings.SERVICE)
     lines = [
         "# Settings of the reference's services\n",
-        "Each is an environment variable; one that is wrong or missing ends the service with status 2 and its name.\n",
+        "Each is an environment variable. A wrong or missing one ends the service with status 2 and names the variable.\n",
         "| variable | default | meaning | services |",
         "|---|---|---|---|",
     ]
@@ -246,7 +246,7 @@ def _rows(part: dict[str, Any]) -> Iterator[str]:
 
 
 def _form(schema: dict[str, Any], nullable: bool = True) -> str:  # noqa: C901, FBT001, FBT002, PLR0911, PLR0912 - one a kind
-    """How a value is written: its unit by examples, its bounds, or what may stand there."""
+    """Describe how to write a value: its unit by examples, its bounds, or what may stand there."""
     match schema:
         case {"$ref": reference}:
             name = reference.rpartition("/")[2]
