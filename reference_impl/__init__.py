@@ -1,1 +1,1 @@
-"""The reference pipeline: store raw first, and apply each event once."""
+"""The reference pipeline: it stores raw blobs first, and applies each event once."""

@@ -1,8 +1,8 @@
-"""``python -m reference_impl.dead_letters``: what was set aside, and having an event processed again.
+"""``python -m reference_impl.dead_letters``: list dead letters, and have their events processed again.
 
-A replay is one transaction in the consumer's database: the row that closed the event goes, and its record goes into
-the outbox, from where the running service's relay sends it to the topic it came from. Other consumers of that topic
-have closed the event and skip it.
+A replay is one transaction in the consumer's database: it deletes the inbox row that closed the event and puts the
+record into the outbox, from where the running service's relay sends it to its original topic. Other consumers of that
+topic have closed the event and skip it.
 """
 
 import argparse
@@ -38,39 +38,39 @@ _EXAMPLES = """examples:
   DATABASE_URL=sqlite:////var/lib/spell_checker/db python -m reference_impl.dead_letters replay \\
       --kafka 127.0.0.1:9092 --consumer spell_checker --event 7f3a9c1e-...
 
-exit status: 0 done, 1 failed, and nobody can say how far it came, 2 refused or wrong usage: nothing was done
+exit status: 0 done, 1 failed, possibly partway, 2 refused or wrong usage: nothing was done
 """
 
 
 REPLAYED = frozenset({DeadLetterKind.POISON, DeadLetterKind.UNKNOWN_VERSION})
-"""Kinds of letters whose event another try may bring through."""
+"""Kinds of dead letters whose event may succeed when processed again."""
 
 
 class NotReplayed(Exception):
-    """Why an event stays set aside."""
+    """An event stays set aside; the exception's text says why."""
 
 
 async def letters(kafka: str, topic: str) -> list[Letter]:
-    """Every dead letter there is now, oldest first within a partition; records of another form are passed over."""
-    found: list[Letter] = []
+    """Return every dead letter there is now, oldest first within a partition; skip records in another format."""
+    dead: list[Letter] = []
     async with _reader(kafka, topic) as reader:
         ends = await reader.end_offsets(reader.assignment())
         while any([await reader.position(partition) < end for partition, end in ends.items()]):
             for records in (await reader.getmany(timeout_ms=500)).values():
-                found.extend(letter for record in records if (letter := _letter(record)) is not None)
-    return found
+                dead.extend(letter for record in records if (letter := _letter(record)) is not None)
+    return dead
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is sent again."""
+    """The record that is sent again."""
 
     key: bytes | None
     value: bytes
 
 
 async def whole_record(kafka: str, letter: Letter) -> Record:
-    """Key and value: out of the letter, or from where they came if one was cut. Raises ``NotReplayed``."""
+    """Return the original record, from the letter or, if the letter was cut, from its topic. Raises ``NotReplayed``."""
     key = None if letter.key_base64 is None else base64.b64decode(letter.key_base64)
     payload = base64.b64decode(letter.payload_base64)
     sizes = (letter.key_bytes, letter.payload_bytes)
@@ -83,48 +83,48 @@ async def whole_record(kafka: str, letter: Letter) -> Record:
         reader.seek(partition, source.offset)
         try:
             async with asyncio.timeout(_RECORD_SECONDS):
-                found = await reader.getone(partition)
+                record = await reader.getone(partition)
         except TimeoutError:
-            found = None
-    if found is None or found.offset != source.offset or (_size(found.key), len(found.value or b"")) != sizes:
+            record = None
+    if record is None or record.offset != source.offset or (_size(record.key), len(record.value or b"")) != sizes:
         raise NotReplayed(
             f"the letter's key or payload was cut, and its record is no longer at {source.topic}, partition "
             f"{source.partition}, offset {source.offset}"
         )
-    return Record(found.key, bytes(found.value))
+    return Record(record.key, bytes(record.value))
 
 
 def _size(key: bytes | None) -> int | None:
     return None if key is None else len(key)
 
 
-def chosen(found: list[Letter], consumer: str, event_id: str) -> Letter:
-    """The newest letter that can be replayed. Raises ``NotReplayed``."""
-    about = [letter for letter in found if (letter.consumer, letter.event_id) == (consumer, event_id)]
-    for letter in reversed(about):
+def chosen(candidates: list[Letter], consumer: str, event_id: str) -> Letter:
+    """Choose the newest letter that can be replayed. Raises ``NotReplayed``."""
+    matching = [letter for letter in candidates if (letter.consumer, letter.event_id) == (consumer, event_id)]
+    for letter in reversed(matching):
         if letter.kind in REPLAYED:
             return letter
-    match about[-1].kind if about else None:
+    match matching[-1].kind if matching else None:
         case None:
             raise NotReplayed(f"no dead letter of {consumer} about event {event_id}")
         case DeadLetterKind.CONFLICT:
-            raise NotReplayed("a conflict cannot be replayed: another payload under the same id was applied already")
+            raise NotReplayed("a conflict cannot be replayed: another payload was already applied under the same id")
         case _:
             raise NotReplayed(
-                "a malformed record cannot be replayed: its identity is its position, and sent again it is another "
-                "record, as malformed as before; have its producer send a well-formed one"
+                "a malformed record cannot be replayed: its identity is its position, so a copy would be another "
+                "malformed record; have its producer send a well-formed one"
             )
 
 
 async def replay(database: Database, letter: Letter, record: Record) -> None:
-    """Open the event again and send its record once more, in one transaction. Raises ``NotReplayed``.
+    """Reopen the event and send its record once more, in one transaction. Raises ``NotReplayed``.
 
-    A record without a key is sent under its event's id. Headers are not sent again.
+    A record without a key is sent with its event id as the key. Headers are not sent again.
     """
     try:
         key = letter.event_id if record.key is None else record.key.decode()
     except UnicodeDecodeError:
-        raise NotReplayed("its key is no UTF-8, and the outbox keeps keys as text") from None
+        raise NotReplayed("the record's key is not UTF-8, and the outbox stores keys as text") from None
     digest = event_ids.digest(orjson.loads(record.value)["data"])
     outbox = Outbox(database)
     same = (INBOX.c.consumer == letter.consumer, INBOX.c.event_id == letter.event_id)
@@ -134,12 +134,12 @@ async def replay(database: Database, letter: Letter, record: Record) -> None:
         closed = transaction.execute(row).one_or_none()
         if closed is None:
             raise NotReplayed(
-                "the event is not set aside now: it was replayed already, or this is another's database"
+                "the event is not set aside now: it was replayed already, or this is another consumer's database"
             )
         if closed.closed_as == APPLIED:
             raise NotReplayed("the event has been applied since")
         if (closed.digest, closed.closed_as) != (digest, letter.kind):
-            raise NotReplayed("the event was set aside with another payload than this letter's")
+            raise NotReplayed("the event was set aside with another payload than this letter's payload")
         transaction.execute(delete(INBOX).where(*same))
         outbox.add(transaction, letter.source.topic, key, record.value)
 
@@ -188,13 +188,13 @@ async def _replay(arguments: argparse.Namespace) -> None:
         await replay(database, letter, record)
     finally:
         await database.stop()
-    sys.stdout.write(f"{letter.consumer} gets event {letter.event_id} again from {letter.source.topic}\n")
+    sys.stdout.write(f"{letter.consumer} will receive event {letter.event_id} again from {letter.source.topic}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m reference_impl.dead_letters",
-        description="What the reference's consumers set aside, and having an event processed again.",
+        description="List the events that the reference's consumers set aside, and have them processed again.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -203,19 +203,21 @@ def _parser() -> argparse.ArgumentParser:
     shown.set_defaults(run=_list)
     shown.add_argument("--json", action="store_true", help="one JSON object a line, with key and payload")
     again = commands.add_parser(
-        "replay", help="have an event processed again that was poison, or of an unknown version; needs DATABASE_URL"
+        "replay", help="have a poison or unknown-version event processed again; needs DATABASE_URL"
     )
     again.set_defaults(run=_replay)
     again.add_argument("--consumer", required=True, metavar="NAME", help="the consumer that set it aside")
     again.add_argument("--event", required=True, metavar="ID", help="the event's id")
     for command in (shown, again):
         command.add_argument("--kafka", required=True, metavar="HOST:PORT", help="a broker")
-        command.add_argument("--topic", default="dead-letters", help="where the letters are (default: %(default)s)")
+        command.add_argument(
+            "--topic", default="dead-letters", help="topic of the dead letters (default: %(default)s)"
+        )
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; its exit status."""
+    """Run the command and return its exit status."""
     parser = _parser()
     parsed = parser.parse_args(arguments)
     if parsed.run is _replay and "DATABASE_URL" not in os.environ:

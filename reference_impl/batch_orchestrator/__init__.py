@@ -1,1 +1,1 @@
-"""Turns a complete batch into commands, one an essay, and sees the pass to its end."""
+"""The batch orchestrator: it turns a complete batch into one command per essay, and sees the pass to its end."""

@@ -6,7 +6,7 @@ from reference_impl.service_libs.settings import ConsumerSettings
 
 
 class BatchOrchestratorSettings(ConsumerSettings):
-    """A consumer's."""
+    """Settings of the batch orchestrator."""
 
     SERVICE: ClassVar[str] = "batch_orchestrator"
 

@@ -1,4 +1,4 @@
-"""What a complete batch sets going, and what ends it: a pass is requested, then assessed."""
+"""Starts a pass for a complete batch, and ends it: a pass is requested, then assessed."""
 
 from enum import StrEnum
 
@@ -33,14 +33,14 @@ MIGRATION = Migration("batch_orchestrator", [PIPELINE])
 
 
 class PipelineState(StrEnum):
-    """Where a pass stands; the states follow one another in this order."""
+    """The state of a pass; the states follow one another in this order."""
 
     REQUESTED = "requested"
     ASSESSED = "assessed"
 
 
 def batch_consumer(settings: ConsumerSettings, idempotency: Idempotency, teller: Teller) -> Subscription:
-    """The consumer of a pass's beginning and end: complete batches, and their rankings."""
+    """Make the consumer of a pass's beginning and end: complete batches, and their rankings."""
 
     @idempotent_consumer(
         idempotency,
@@ -60,7 +60,7 @@ def batch_consumer(settings: ConsumerSettings, idempotency: Idempotency, teller:
                 case BatchAssessmentCompletedV1() as data:
                     _end(transaction, data.pipeline_id)
                 case other:
-                    raise TypeError(f"neither beginning nor end of a pass: {type(other).__name__}")
+                    raise TypeError(f"neither the beginning nor the end of a pass: {type(other).__name__}")
             ledger.record(transaction, message, data.pipeline_id)
 
         return apply
@@ -69,7 +69,7 @@ def batch_consumer(settings: ConsumerSettings, idempotency: Idempotency, teller:
 
 
 def _requests(data: BatchEssaysReadyV1) -> list[EssaySpellcheckRequestedV1]:
-    """One an essay."""
+    """Make one request per essay."""
     return [
         EssaySpellcheckRequestedV1(
             **essay.model_dump(),
@@ -82,7 +82,7 @@ def _requests(data: BatchEssaysReadyV1) -> list[EssaySpellcheckRequestedV1]:
 
 
 def _begin(transaction: sa.Connection, data: BatchEssaysReadyV1) -> None:
-    """What was begun before stays as it is: that it came twice is the inbox's to prevent, and the ledger's to show."""
+    """Begin a pass, unless it exists: preventing a second effect is the inbox's task, and showing it the ledger's."""
     new = {"pipeline_id": data.pipeline_id, "batch_id": data.batch_id, "size": len(data.essays)}
     insert_if_absent(transaction, PIPELINE, **new, state=PipelineState.REQUESTED)
 

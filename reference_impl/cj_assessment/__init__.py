@@ -1,1 +1,1 @@
-"""Compares the essays of a batch with one another, and ranks them."""
+"""Comparative judgement: it compares the essays of a batch with one another, and ranks them."""

@@ -6,7 +6,7 @@ from reference_impl.service_libs.settings import ConsumerSettings
 
 
 class CjAssessmentSettings(ConsumerSettings):
-    """A consumer's."""
+    """Settings of the comparative judgement."""
 
     SERVICE: ClassVar[str] = "cj_assessment"
 

@@ -1,4 +1,4 @@
-"""Essays are admitted one by one; the last one of a pass requests its assessment."""
+"""Admits essays one by one; the last essay of a pass requests the assessment."""
 
 import asyncio
 from dataclasses import asdict
@@ -47,7 +47,7 @@ ADMISSION = sa.Table(
     sa.Column("corrections", sa.Integer, nullable=False),
     sa.Index("admission_of_pass", "pipeline_id"),
 )
-"""Nothing but its entry is unique in it, nor in the next: a constraint would hide what was applied twice."""
+"""Only ``entry`` is unique, here and in ``RANKING``: a constraint would hide a duplicate effect."""
 
 RANKING = sa.Table(
     "ranking",
@@ -70,7 +70,7 @@ _COUNT = (
 
 
 class PassContradiction(Exception):
-    """An event does not fit what earlier ones said of its pass."""
+    """An event contradicts what earlier ones said about its pass."""
 
 
 def assessment_consumer(
@@ -80,7 +80,7 @@ def assessment_consumer(
     database: Database,
     teller: Teller,
 ) -> Subscription:
-    """The consumer of corrected essays, and of its own requests to rank them, which share a topic with the rankings."""
+    """Make the consumer of corrected essays and of its own ranking requests, which share a topic with the rankings."""
     topic = settings.topic_rankings
 
     @idempotent_consumer(
@@ -117,15 +117,15 @@ def _admitting(
 
 
 def _admit(transaction: sa.Connection, data: EssaySpellcheckCompletedV1, features: Features) -> bool:
-    """Admit an essay; whether it was the last of its pass."""
+    """Admit an essay; return whether it was the last of its pass."""
     same = {"pipeline_id": data.pipeline_id}
     transaction.execute(sa.insert(ADMISSION), {**same, "essay_id": data.essay_id, **asdict(features)})
     new = {"batch_id": data.batch_id, "size": data.pipeline_size, "admitted": 0}
     insert_if_absent(transaction, ASSESSMENT, **same, **new)
     size, admitted = transaction.execute(_COUNT, {"passed": data.pipeline_id}).one()
     if size != data.pipeline_size or admitted > size:
-        told = f"{data.essay_id} says it has {data.pipeline_size}"
-        raise PassContradiction(f"pass {data.pipeline_id} has {admitted} of {size} essays, and {told}")
+        claim = f"{data.essay_id} says it has {data.pipeline_size}"
+        raise PassContradiction(f"pass {data.pipeline_id} has {admitted} of {size} essays, and {claim}")
     return bool(admitted == size)
 
 

@@ -1,4 +1,4 @@
-"""What the comparative judgement is made of."""
+"""Providers of the comparative judgement."""
 
 from dishka import Provider
 
@@ -8,5 +8,5 @@ from reference_impl.service_libs.di import consumer_providers
 
 
 def providers() -> list[Provider]:
-    """All that the service needs."""
+    """Return the service's providers."""
     return consumer_providers(CjAssessmentSettings, MIGRATION, assessment_consumer)

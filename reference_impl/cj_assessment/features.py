@@ -1,4 +1,4 @@
-"""What the judge looks at in an essay."""
+"""The features of an essay that the judge compares."""
 
 import re
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 _END = re.compile(r"[.!?]+")
 
 _BEST_SENTENCE = 18
-"""Words; sentences that are shorter or longer on average read worse."""
+"""In words; sentences that are shorter or longer on average read worse."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """Counts, as they are kept and sent: a ratio is made of them where it is needed."""
+    """Counts, as stored and published; ratios are computed where they are needed."""
 
     words: int
     distinct_words: int
@@ -21,7 +21,7 @@ class Features:
 
     @property
     def criteria(self) -> tuple[float, ...]:
-        """Length, vocabulary, ease of the sentences, spelling: the higher, the better."""
+        """Length, vocabulary, readability, spelling: higher is better."""
         return (
             self.words,
             self.distinct_words,
@@ -31,7 +31,7 @@ class Features:
 
 
 def measure(text: str, corrections: int) -> Features:
-    """The features of a corrected text, which took so many corrections."""
+    """Measure a corrected text; ``corrections`` is how many words were corrected in it."""
     words = _WORD.findall(text.lower())
     sentences = sum(1 for part in _END.split(text) if _WORD.search(part))
     return Features(len(words), len(set(words)), sentences, corrections)

@@ -1,6 +1,6 @@
-"""Comparative judgement: pairs of essays are judged, and Bradley-Terry strengths found that explain the outcomes.
+"""Comparative judgement: pairs of essays are judged, and Bradley-Terry strengths fitted to the outcomes.
 
-Only additions in a fixed order, multiplications and divisions: any machine comes to the same ranking, to the last bit.
+It only adds in a fixed order, multiplies and divides, so every machine gets the same ranking, bit for bit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ Numbers = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 _ALL_PAIRS = 40
-"""Up to so many essays each is compared with each."""
+"""Up to this many essays, every pair is compared."""
 
 _PRIOR = 1.0
-"""Points that each essay wins from, and loses to, an imagined one of strength 1: keeps strengths finite."""
+"""Points that each essay wins from, and loses to, an imaginary essay of strength 1; keeps strengths finite."""
 
 _ROUNDS = 10_000
 _CLOSE = 1e-9
@@ -28,22 +28,22 @@ _CLOSE = 1e-9
 
 @dataclass(frozen=True)
 class Ranking:
-    """The essays, best first, and the comparisons: of two essays' ids, and the points that each of them won."""
+    """The essays, best first, and the comparisons: the ids of both essays, and the points that each won."""
 
     essays: tuple[RankedEssay, ...]
     comparisons: tuple[tuple[str, str, int, int], ...]
 
 
 def rank(features: Mapping[str, Features]) -> Ranking:
-    """Compare and rank essays, given by their ids; at least one. It computes: call it in a thread."""
+    """Compare and rank at least one essay; ``features`` maps ids to features. CPU-bound: call it in a thread."""
     ids = sorted(features)
     first, second = pairs(len(ids))
     criteria = np.array([features[essay_id].criteria for essay_id in ids])
     won = judge(criteria[first], criteria[second])
     lost = judge(criteria[second], criteria[first])
-    found = strengths(len(ids), first, second, won, lost)
-    whole = fsum(found)
-    ppm = [round(strength / whole * 1_000_000) for strength in found.tolist()]
+    fitted = strengths(len(ids), first, second, won, lost)
+    whole = fsum(fitted)
+    ppm = [round(strength / whole * 1_000_000) for strength in fitted.tolist()]
     best_first = sorted(zip(ids, ppm, strict=True), key=lambda each: (-each[1], each[0]))
     return Ranking(
         tuple(
@@ -51,20 +51,20 @@ def rank(features: Mapping[str, Features]) -> Ranking:
             for place, (essay_id, strength) in enumerate(best_first, 1)
         ),
         tuple(
-            (ids[one], ids[other], int(points), int(against))
-            for one, other, points, against in zip(first, second, won, lost, strict=True)
+            (ids[left], ids[right], int(points), int(against))
+            for left, right, points, against in zip(first, second, won, lost, strict=True)
         ),
     )
 
 
 def pairs(essays: int) -> tuple[Indices, Indices]:
-    """Who is compared with whom. Of many essays in a ring, each with those 1, 2, 4, 8, ... places on.
+    """Return the index pairs to compare; many essays form a ring, each compared with those 1, 2, 4, ... places on.
 
-    So the comparisons grow as n log n, and still any two essays are a few comparisons apart.
+    The comparisons then grow as n log n, and any two essays are still only a few comparisons apart.
     """
     if essays <= _ALL_PAIRS:
-        one, other = np.triu_indices(essays, k=1)
-        return one.astype(np.int64), other.astype(np.int64)
+        rows, columns = np.triu_indices(essays, k=1)
+        return rows.astype(np.int64), columns.astype(np.int64)
     # A step of half the ring would make each of its pairs twice.
     steps = _doubling(below=(essays + 1) // 2)
     first = np.tile(np.arange(essays), len(steps))
@@ -72,20 +72,20 @@ def pairs(essays: int) -> tuple[Indices, Indices]:
 
 
 def judge(one: Numbers, other: Numbers) -> Numbers:
-    """The points that each of ``one`` wins against its opposite: 2 for each criterion it is better in, 1 if equal."""
+    """Return the points that each of ``one`` wins against its opposite: per criterion 2 for better, 1 for equal."""
     points: Numbers = ((one > other) * 2.0 + (one == other)).sum(axis=1)
     return points
 
 
 def strengths(essays: int, first: Indices, second: Indices, won: Numbers, lost: Numbers) -> Numbers:
-    """Bradley-Terry strengths by minorization-maximization (Hunter 2004), with a prior of ``_PRIOR``.
+    """Fit Bradley-Terry strengths by minorization-maximization (Hunter 2004), with a prior of ``_PRIOR``.
 
-    ``first`` won ``won`` points against ``second`` and lost ``lost``; all four have one entry a comparison.
+    ``first`` won ``won`` points against ``second`` and lost ``lost``; each array has one entry per comparison.
     """
 
     def each(of_first: Numbers, of_second: Numbers) -> Numbers:
         both = np.bincount(first, of_first, essays) + np.bincount(second, of_second, essays)
-        return both.astype(np.float64)  # counts of nothing, for one essay alone, are whole numbers
+        return both.astype(np.float64)  # bincount of nothing, for a single essay, returns integers
 
     wins = each(won, lost) + _PRIOR
     present = np.ones(essays)

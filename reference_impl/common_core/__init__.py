@@ -1,1 +1,1 @@
-"""What every service agrees on: content types, the event envelope, the events and their identity."""
+"""Shared by every service: content types, the event envelope, the events and their identity."""

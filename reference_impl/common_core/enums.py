@@ -1,10 +1,10 @@
-"""The closed sets of words that services exchange."""
+"""The enumerations that services exchange."""
 
 from enum import StrEnum
 
 
 class ContentType(StrEnum):
-    """What a stored blob is."""
+    """The kind of a stored blob."""
 
     RAW_UPLOAD_BLOB = "raw_upload_blob"
     EXTRACTED_PLAINTEXT = "extracted_plaintext"

@@ -1,9 +1,9 @@
-"""The facts that services tell each other, and the one form in which they travel.
+"""The facts that services publish to each other, and the envelope around them.
 
-No field of a fact holds a clock's or a random value: digests rest on it.
+No field of a fact holds a clock reading or a random value, because digests depend on it.
 
-A batch goes through the pipeline once, and once more each time that one of its essays is extracted anew; such a pass
-has a ``pipeline_id``, and every event of the pass carries it.
+A batch passes through the pipeline once, and again each time one of its essays is extracted anew. Each pass has a
+``pipeline_id``, which every event of the pass carries.
 """
 
 from datetime import datetime
@@ -22,22 +22,22 @@ EventType = Annotated[str, StringConstraints(pattern=r"^huleedu(\.[a-z][a-z0-9_]
 """``huleedu.<domain>.<entity>.<action>.v<n>``."""
 
 StorageId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-"""A blob's name: the SHA-256 of its bytes, and nothing else that a path could be made of."""
+"""A blob's name: the SHA-256 of its bytes in hex, so it can never form a path."""
 
 Name = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class Part(BaseModel):
-    """An event, or a piece of its ``data``: frozen; a newer producer may add fields, and what they mean is not needed here."""
+    """An event, or a part of its ``data``: frozen. Unknown fields, which a newer producer may add, are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class EventEnvelope(Part, Generic[T]):
-    """An event: who says what about which fact.
+    """An event: who states which fact, and when.
 
-    ``event_id`` is deterministic (see ``event_ids``); ``event_timestamp`` and all else outside ``data`` may
-    differ between two publications of the same fact.
+    ``event_id`` is deterministic (see ``event_ids``); ``event_timestamp`` and everything else outside ``data`` may differ
+    between two publications of the same fact.
     """
 
     event_id: UUID
@@ -50,20 +50,20 @@ class EventEnvelope(Part, Generic[T]):
 
 
 class EventData(Part):
-    """What all events' ``data`` have in common: a type, and the business key that the fact is about."""
+    """The base of all events' ``data``: a type, and the business key that identifies the fact's subject."""
 
     EVENT_TYPE: ClassVar[str]
     KEY: ClassVar[tuple[str, ...]]
-    """The fields that the business key is made of."""
+    """The fields that make up the business key."""
 
     @property
     def business_key(self) -> str:
-        """Canonical JSON of the key's fields, so that no separator could stand inside one of them."""
+        """Canonical JSON of the key's fields, because a separator could also occur inside one of them."""
         return rfc8785.dumps([getattr(self, name) for name in self.KEY]).decode()
 
 
 class UploadOutcome(EventData):
-    """What both outcomes of an upload tell."""
+    """The fields that both outcomes of an upload have."""
 
     KEY = ("upload_id",)
 
@@ -73,7 +73,7 @@ class UploadOutcome(EventData):
     file_name: str
     raw_file_storage_id: StorageId
     extractor_version: int = Field(ge=1)
-    occurrence: int = Field(1, ge=1, description="How often the upload was extracted, with this time")
+    occurrence: int = Field(1, ge=1, description="How often the upload was extracted, including this time")
 
 
 class EssayContentProvisionedV1(UploadOutcome):
@@ -85,7 +85,7 @@ class EssayContentProvisionedV1(UploadOutcome):
 
 
 class EssayValidationFailedV1(UploadOutcome):
-    """An upload was rejected; its raw blob is kept all the same."""
+    """An upload was rejected; its raw blob is kept."""
 
     EVENT_TYPE = "huleedu.file.essay_validation.failed.v1"
 
@@ -94,14 +94,14 @@ class EssayValidationFailedV1(UploadOutcome):
 
 
 class ReadyEssay(Part):
-    """One essay of a batch, and where its text is."""
+    """An essay of a batch, and the location of its text."""
 
     essay_id: Name
     text_storage_id: StorageId
 
 
 class BatchEssaysReadyV1(EventData):
-    """Every upload of a batch has its outcome; these essays have a text. Not told of a batch without any."""
+    """Every upload of a batch has its outcome; these essays have a text. Not published for a batch without any."""
 
     EVENT_TYPE = "huleedu.batch.essays.ready.v1"
     KEY = ("pipeline_id",)
@@ -112,7 +112,7 @@ class BatchEssaysReadyV1(EventData):
 
 
 class EssaySpellcheckRequestedV1(EventData):
-    """A command: correct this essay, one of so many in its pass."""
+    """A command: correct this essay, one of ``pipeline_size`` in its pass."""
 
     EVENT_TYPE = "huleedu.essay.spellcheck.requested.v1"
     KEY = ("pipeline_id", "essay_id")
@@ -125,7 +125,7 @@ class EssaySpellcheckRequestedV1(EventData):
 
 
 class EssaySpellcheckCompletedV1(EventData):
-    """Its result: the corrected text, and how many of its words were corrected."""
+    """The result of a spellcheck: the corrected text, and how many of its words were corrected."""
 
     EVENT_TYPE = "huleedu.essay.spellcheck.completed.v1"
     KEY = ("pipeline_id", "essay_id")
@@ -150,7 +150,7 @@ class BatchAssessmentRequestedV1(EventData):
 
 
 class RankedEssay(Part):
-    """An essay's place, 1 being the best, and its Bradley-Terry strength, in millionths of the pass's whole."""
+    """An essay's rank, 1 being the best, and its Bradley-Terry strength, in millionths of the pass's total."""
 
     essay_id: Name
     rank: int = Field(ge=1)
@@ -158,7 +158,7 @@ class RankedEssay(Part):
 
 
 class BatchAssessmentCompletedV1(EventData):
-    """Its result: the ranking, best first; stored whole, with the comparisons, as an assessment result."""
+    """The result of an assessment: the ranking, best first. The stored result also has the comparisons."""
 
     EVENT_TYPE = "huleedu.batch.assessment.completed.v1"
     KEY = ("pipeline_id",)
@@ -180,11 +180,11 @@ EVENTS: tuple[type[EventData], ...] = (
     BatchAssessmentRequestedV1,
     BatchAssessmentCompletedV1,
 )
-"""Every event there is."""
+"""Every event."""
 
 
 _FACT = EventEnvelope[SerializeAsAny[EventData]]
-"""Made once: pydantic takes each writing of it for another class, which takes milliseconds to make."""
+"""Made once: pydantic makes a new class for each such expression, which takes milliseconds."""
 
 
 def fact(  # noqa: PLR0913 - what an envelope consists of
@@ -196,7 +196,7 @@ def fact(  # noqa: PLR0913 - what an envelope consists of
     causation_id: str | None = None,
     occurrence: int = 1,
 ) -> EventEnvelope[EventData]:
-    """The event that tells ``data``; its id depends on type, source, business key and occurrence alone."""
+    """Make the event that publishes ``data``; its id depends on type, source, business key and occurrence alone."""
     return _FACT(
         event_id=event_id(data.EVENT_TYPE, source, data.business_key, occurrence),
         event_type=data.EVENT_TYPE,

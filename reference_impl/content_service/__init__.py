@@ -1,1 +1,1 @@
-"""Keeps blobs, each named by the SHA-256 of its bytes."""
+"""The content service: it keeps blobs, each named by the SHA-256 of its bytes."""

@@ -1,4 +1,4 @@
-"""The content service's HTTP side."""
+"""The content service's HTTP API."""
 
 import asyncio
 
@@ -17,10 +17,10 @@ _log = structlog.get_logger()
 
 
 def build_app(blobs: BlobStore, *, max_blob_bytes: int) -> Starlette:
-    """``POST /v1/content?content_type=…`` stores a body, ``GET /v1/content/{id}`` gives it back."""
+    """Serve ``POST /v1/content?content_type=…`` (store a body) and ``GET /v1/content/{id}`` (return it)."""
 
     async def needed() -> dict[str, bool]:
-        return {"blobs": True}  # the folder was made before the app was
+        return {"blobs": True}  # the folder exists before the app does
 
     async def store(request: Request) -> JSONResponse:
         content_type = _content_type(request.query_params.get("content_type", ""))
@@ -29,14 +29,14 @@ def build_app(blobs: BlobStore, *, max_blob_bytes: int) -> Starlette:
             storage_id = await asyncio.to_thread(blobs.put, content)
         except OSError as error:
             _log.exception("blob not written", size=len(content))
-            raise Refused(507, "not_stored", f"the disk did not take the blob: {error.strerror}") from error
+            raise Refused(507, "not_stored", f"the blob could not be written: {error.strerror}") from error
         _log.info("stored", storage_id=storage_id, size=len(content), content_type=content_type.value)
         return JSONResponse({"storage_id": storage_id})
 
     async def fetch(request: Request) -> Response:
         content = await asyncio.to_thread(blobs.get, request.path_params["storage_id"])
         if content is None:
-            raise Refused(404, "not_found", "no blob of that name")
+            raise Refused(404, "not_found", "there is no blob with that name")
         return Response(content, media_type="application/octet-stream")
 
     return healthy_app(

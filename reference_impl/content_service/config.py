@@ -9,11 +9,11 @@ from reference_impl.service_libs.settings import ServiceSettings
 
 
 class ContentServiceSettings(ServiceSettings):
-    """Where blobs lie, and how large one may be, in bytes."""
+    """Settings of the content service."""
 
     SERVICE: ClassVar[str] = "content_service"
 
     blob_dir: Path
-    """Folder of the blobs."""
+    """Folder for the blobs."""
     max_blob_bytes: PositiveInt = 16 * 1024 * 1024
-    """A larger blob is refused."""
+    """Largest accepted blob."""

@@ -1,4 +1,4 @@
-"""Blobs on disk: there under their name wholly, or not at all."""
+"""Blobs on disk: under its name a blob is complete, or absent."""
 
 import contextlib
 import hashlib
@@ -14,42 +14,42 @@ _STORAGE_ID = re.compile(r"[0-9a-f]{64}")
 _INCOMING = ".incoming-"
 
 LONGEST_WRITE_SECONDS = 3600
-"""A temporary file older than this was left by a process that died: no writer takes so long."""
+"""No write takes so long: a process that died left an older temporary file."""
 
 
 @dataclass(frozen=True)
 class BlobStore:
     """A folder of blobs, each in a file named by the SHA-256, in hex, of its bytes.
 
-    It waits for the disk: call it in a thread.
+    Methods block on the disk: call them in a thread.
     """
 
     folder: Path
     clock: Clock
 
     def start(self) -> None:
-        """Make the folder, or clear it of what a process that died was writing. Raises OSError if that cannot be."""
-        made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
+        """Create the folder, or clear it of unfinished writes of dead processes. Raises ``OSError``."""
+        created = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
-        for folder in made:
+        for folder in created:
             _sync_folder(folder.parent)
         oldest = self.clock.now().timestamp() - LONGEST_WRITE_SECONDS
         for path in self.folder.glob(f"{_INCOMING}*"):
-            with contextlib.suppress(FileNotFoundError):  # another replica's clearing
+            with contextlib.suppress(FileNotFoundError):  # another replica removed it
                 if path.stat().st_mtime < oldest:
                     path.unlink()
 
     def put(self, content: bytes) -> str:
-        """Store bytes; on return they survive a loss of power. Raises OSError, and then nothing was stored."""
+        """Store bytes; once it returns, they survive a power loss. Raises ``OSError`` if nothing was stored."""
         storage_id = hashlib.sha256(content).hexdigest()
         if not self._holds(storage_id, len(content)):
             self._write(storage_id, content)
-        # Also when it was there: whoever renamed it may have died before this line.
+        # Even for an existing file: the process that renamed it may have died before this line.
         _sync_folder(self.folder)
         return storage_id
 
     def get(self, storage_id: str) -> bytes | None:
-        """The bytes as they are on disk; None if there are none of that name."""
+        """Return a blob's bytes as they are on disk, or None if there is no such blob."""
         if not _STORAGE_ID.fullmatch(storage_id):
             return None
         try:
@@ -58,7 +58,7 @@ class BlobStore:
             return None
 
     def _holds(self, storage_id: str, size: int) -> bool:
-        """An existing name says nothing by itself: a half-written or rotten file may bear it."""
+        """Compare the content: the name alone proves nothing, since the file may be half-written or rotten."""
         try:
             with (self.folder / storage_id).open("rb") as file:
                 return (
@@ -69,7 +69,7 @@ class BlobStore:
             return False
 
     def _write(self, storage_id: str, content: bytes) -> None:
-        # In the same folder: a rename is atomic only within one file system.
+        # In the same folder, because a rename is atomic only within one file system.
         handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=_INCOMING)
         try:
             with os.fdopen(handle, "wb") as file:

@@ -1,4 +1,4 @@
-"""What the content service is made of."""
+"""Providers of the content service."""
 
 from dishka import Provider
 
@@ -11,12 +11,12 @@ from reference_impl.service_libs.serving import Service
 
 
 def service(settings: ContentServiceSettings) -> Service:
-    """The whole, on a folder that is there."""
+    """Assemble the service, on a folder that exists."""
     blobs = BlobStore(settings.blob_dir, SystemClock())
     blobs.start()
     return Service(build_app(blobs, max_blob_bytes=settings.max_blob_bytes))
 
 
 def providers() -> list[Provider]:
-    """All that the service needs."""
+    """Return the service's providers."""
     return [own_provider(ContentServiceSettings, service)]

@@ -1,1 +1,1 @@
-"""Keeps the state of each essay: a consumer of the uploads' outcomes."""
+"""The essay lifecycle: a consumer of the uploads' outcomes that keeps each essay's state."""

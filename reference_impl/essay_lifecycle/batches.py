@@ -1,4 +1,4 @@
-"""Batches: how many of a batch's essays have their outcome, and which pass through the pipeline is the latest."""
+"""Counts a batch's essays that have their outcome, and numbers the batch's passes through the pipeline."""
 
 import sqlalchemy as sa
 
@@ -23,30 +23,30 @@ _COUNT = (
 
 
 class BatchContradiction(Exception):
-    """An outcome does not fit what earlier ones said of its batch."""
+    """An outcome contradicts what earlier ones said about its batch."""
 
 
 def count(transaction: sa.Connection, outcome: UploadOutcome, *, first: bool) -> bool:
-    """Count an essay's ``first`` outcome; whether every essay of the batch has one now.
+    """Count an essay's ``first`` outcome; return whether every essay of the batch has one now.
 
-    From here to its end the transaction holds the batch's row, so of two that settle the last essays at the same time
-    the later one sees all that the earlier one wrote.
+    From here on the transaction holds the batch's row, so when two transactions settle the last essays at the same
+    time, the later one sees all that the earlier one wrote.
     """
     new = {"batch_id": outcome.batch_id, "size": outcome.batch_size, "settled": 0, "revision": 0}
     insert_if_absent(transaction, BATCH, **new)
     size, settled = transaction.execute(_COUNT, {"batch": outcome.batch_id, "more": int(first)}).one()
     if size != outcome.batch_size or settled > size:
-        told = f"{outcome.upload_id} says it has {outcome.batch_size}"
-        raise BatchContradiction(f"batch {outcome.batch_id} has {settled} of {size} essays, and {told}")
+        claim = f"{outcome.upload_id} says it has {outcome.batch_size}"
+        raise BatchContradiction(f"batch {outcome.batch_id} has {settled} of {size} essays, and {claim}")
     return bool(settled == size)
 
 
 def next_pass(transaction: sa.Connection, batch_id: str) -> str:
-    """The ``pipeline_id`` of the batch's next pass, which is its latest from now on."""
-    passed = transaction.execute(
+    """Begin the batch's next pass, its latest from now on, and return its ``pipeline_id``."""
+    revision = transaction.execute(
         sa.update(BATCH)
         .where(BATCH.c.batch_id == batch_id)
         .values(revision=BATCH.c.revision + 1)
         .returning(BATCH.c.revision)
     )
-    return f"{batch_id}/{passed.scalar_one()}"
+    return f"{batch_id}/{revision.scalar_one()}"

@@ -6,7 +6,7 @@ from reference_impl.service_libs.settings import ConsumerSettings
 
 
 class EssayLifecycleSettings(ConsumerSettings):
-    """A consumer's."""
+    """Settings of the essay lifecycle."""
 
     SERVICE: ClassVar[str] = "essay_lifecycle"
 

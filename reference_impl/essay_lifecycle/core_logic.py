@@ -1,4 +1,4 @@
-"""What the outcomes of uploads do to an essay, and to its batch."""
+"""Applies the outcomes of uploads to essays and their batches."""
 
 import sqlalchemy as sa
 
@@ -45,7 +45,7 @@ MIGRATION = Migration("essay", [ESSAY, BATCH])
 def essay_consumer(
     settings: ConsumerSettings, idempotency: Idempotency, content: ContentServiceClientProtocol, teller: Teller
 ) -> Subscription:
-    """The consumer of the uploads' outcomes. An essay is known by its upload's id."""
+    """Make the consumer of the uploads' outcomes. The upload's id is the essay's id."""
 
     @idempotent_consumer(idempotency, consumer=CONSUMER, accepts=UPLOAD_OUTCOMES, ttl_seconds=settings.ttl_seconds)
     async def handle(message: Message) -> Apply:
@@ -65,7 +65,7 @@ def essay_consumer(
 async def _prepare(
     message: Message, content: ContentServiceClientProtocol
 ) -> tuple[UploadOutcome, dict[str, object]]:
-    """The outcome and the columns that it sets."""
+    """Return the outcome and the column values that it sets."""
     match message.data:
         case EssayContentProvisionedV1() as data:
             text = (await content.fetch_content(data.text_storage_id)).decode()
@@ -79,13 +79,13 @@ async def _prepare(
         case EssayValidationFailedV1() as data:
             return data, {"state": EssayState.REJECTED, "text_storage_id": None, "reason": data.reason.value}
         case other:
-            raise TypeError(f"no outcome of an upload: {type(other).__name__}")
+            raise TypeError(f"not an outcome of an upload: {type(other).__name__}")
 
 
 def _settle(
     transaction: sa.Connection, outcome: UploadOutcome, values: dict[str, object]
 ) -> BatchEssaysReadyV1 | None:
-    """Set the essay's state; what to tell, if that completes its batch, or changes a complete one."""
+    """Set the essay's state; return the event to publish if that completes its batch, or changes a complete one."""
     values = values | outcome.model_dump(include={"raw_file_storage_id", "occurrence"})
     first = insert_if_absent(transaction, ESSAY, essay_id=outcome.upload_id, batch_id=outcome.batch_id, **values)
     complete = batches.count(transaction, outcome, first=first)
@@ -100,9 +100,9 @@ def _settle(
 
 
 def _change(transaction: sa.Connection, essay_id: str, values: dict[str, object]) -> bool:
-    """Set the state of an essay that had an outcome before; whether state or text are others now.
+    """Set the state of an essay that already had an outcome; return whether its state or text changed.
 
-    An older outcome that comes later, as a replayed dead letter does, changes nothing.
+    An older outcome that arrives later, as a replayed dead letter does, changes nothing.
     """
     same = ESSAY.c.essay_id == essay_id
     present = sa.select(ESSAY.c.state, ESSAY.c.text_storage_id, ESSAY.c.occurrence).where(same).with_for_update()
@@ -118,7 +118,7 @@ def _ready(transaction: sa.Connection, batch_id: str) -> tuple[ReadyEssay, ...]:
     query = sa.select(ESSAY.c.essay_id, ESSAY.c.text_storage_id).where(
         ESSAY.c.batch_id == batch_id, ESSAY.c.state == EssayState.READY
     )
-    found = transaction.execute(query).all()
-    essays = [ReadyEssay(essay_id=row.essay_id, text_storage_id=row.text_storage_id) for row in found]
-    # Sorted here: how a database compares strings is its own affair, and the event's digest rests on it.
+    rows = transaction.execute(query).all()
+    essays = [ReadyEssay(essay_id=row.essay_id, text_storage_id=row.text_storage_id) for row in rows]
+    # Sorted here, because databases order strings differently and the event's digest depends on the order.
     return tuple(sorted(essays, key=lambda essay: essay.essay_id))

@@ -1,4 +1,4 @@
-"""What the essay lifecycle is made of."""
+"""Providers of the essay lifecycle."""
 
 from dishka import Provider
 
@@ -8,5 +8,5 @@ from reference_impl.service_libs.di import consumer_providers
 
 
 def providers() -> list[Provider]:
-    """All that the service needs."""
+    """Return the service's providers."""
     return consumer_providers(EssayLifecycleSettings, MIGRATION, essay_consumer)

@@ -1,4 +1,4 @@
-"""An essay's states, and which may follow which."""
+"""The states of an essay, and the allowed transitions."""
 
 from enum import StrEnum
 
@@ -6,19 +6,19 @@ from reference_impl.service_libs.errors import IllegalTransition
 
 
 class EssayState(StrEnum):
-    """Where an essay stands."""
+    """The state of an essay."""
 
     READY = "ready"
     REJECTED = "rejected"
 
 
 _MAY_FOLLOW: dict[EssayState, frozenset[EssayState]] = {
-    EssayState.READY: frozenset({EssayState.READY}),  # extracted again: the text may be another
+    EssayState.READY: frozenset({EssayState.READY}),  # extracted again: the text may differ
     EssayState.REJECTED: frozenset(EssayState),  # a better extractor may make it ready
 }
 
 
-def check(essay_id: str, present: EssayState, wanted: EssayState) -> None:
-    """Raise ``IllegalTransition`` unless ``wanted`` may follow. An essay not heard of yet may begin in any state."""
-    if wanted not in _MAY_FOLLOW[present]:
-        raise IllegalTransition(f"essay {essay_id} is {present} and cannot become {wanted}")
+def check(essay_id: str, present: EssayState, new: EssayState) -> None:
+    """Raise ``IllegalTransition`` unless ``new`` may follow ``present``. A new essay may begin in any state."""
+    if new not in _MAY_FOLLOW[present]:
+        raise IllegalTransition(f"essay {essay_id} is {present} and cannot become {new}")

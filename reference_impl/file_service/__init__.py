@@ -1,1 +1,1 @@
-"""Takes uploads: the raw blob is durable before anything reads it."""
+"""The file service: it accepts uploads, and stores each raw blob durably before anything reads it."""

@@ -1,4 +1,4 @@
-"""``python -m reference_impl.file_service``: the service; with ``reprocess``, the command of that name."""
+"""``python -m reference_impl.file_service [reprocess]``: run the service, or its command ``reprocess``."""
 
 import sys
 

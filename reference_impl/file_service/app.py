@@ -1,4 +1,4 @@
-"""The file service's HTTP side: the front door."""
+"""The file service's HTTP API: the front door."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -11,21 +11,23 @@ from reference_impl.service_libs.health import Check, healthy_app
 from reference_impl.service_libs.http_errors import Refused, read_body
 
 _FRAME_BYTES = 64 * 1024
-"""What a multipart body may hold around the file itself."""
+"""Allowance for what a multipart body has around the file."""
 
 
 def build_app(desk: UploadDesk, needed: Check) -> Starlette:
-    """``POST /v1/files``: multipart field ``file``, header ``Idempotency-Key``; 202 when the raw blob is durable.
+    """Serve the uploads and their reprocessing.
 
-    The fields ``batch_id`` and ``batch_size``, both or neither, make the upload one of a batch of so many.
-    ``POST /v1/files/{upload_id}/reprocess``: 202 when it is to be extracted anew; 404 without such an upload, 409 without
-    an outcome yet.
+    ``POST /v1/files``: multipart field ``file``, header ``Idempotency-Key``; 202 once the raw blob is durable. The
+    optional fields ``batch_id`` and ``batch_size``, both or neither, put the upload into a batch of that size.
+
+    ``POST /v1/files/{upload_id}/reprocess``: 202 once another extraction is requested, 404 for an unknown upload, 409
+    for an upload without an outcome.
     """
 
     async def upload(request: Request) -> JSONResponse:
         sent = await _sent(request, desk.settings.max_upload_bytes)
-        taken = await desk.take(request.headers.get("idempotency-key"), sent)
-        answer = {"upload_id": taken.upload_id, "raw_file_storage_id": taken.raw_file_storage_id}
+        recorded = await desk.take(request.headers.get("idempotency-key"), sent)
+        answer = {"upload_id": recorded.upload_id, "raw_file_storage_id": recorded.raw_file_storage_id}
         return JSONResponse(answer, status_code=202)
 
     async def reprocess(request: Request) -> JSONResponse:
@@ -43,13 +45,13 @@ def build_app(desk: UploadDesk, needed: Check) -> Starlette:
 
 
 async def _sent(request: Request, limit: int) -> Sent:
-    """The one file, and the batch's fields if there are any. Raises ``Refused``."""
+    """Read the file, and the batch fields if present. Raises ``Refused``."""
     body = await read_body(request, limit + _FRAME_BYTES)
     form = read_form(request.headers.get("content-type", ""), body)
     file = form.pop("file", None)
     if file is None or file.file_name is None:
         raise Refused(400, "no_file", "the multipart field `file` is missing, or has no file name")
     if any(part.file_name is not None for part in form.values()):
-        raise Refused(400, "bad_multipart", "one file an upload, in the field `file`")
+        raise Refused(400, "bad_multipart", "send one file per upload, in the field `file`")
     batch = (form[name].text if name in form else None for name in ("batch_id", "batch_size"))
     return Sent(file.file_name, file.content, *batch)

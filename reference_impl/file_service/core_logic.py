@@ -1,4 +1,4 @@
-"""Raw first: an upload's bytes are durable, and then it is recorded, before anything reads them."""
+"""Raw first: an upload's bytes are stored durably and the upload is recorded before anything reads them."""
 
 import asyncio
 import hashlib
@@ -24,7 +24,7 @@ _SIZE = re.compile(r"[1-9][0-9]{0,2}|1000")
 
 @dataclass(frozen=True)
 class Sent:
-    """What a client sent, unchecked; without its two batch fields an upload is a batch of its own."""
+    """What a client sent, unchecked; without the two batch fields an upload is a batch of its own."""
 
     file_name: str
     content: bytes
@@ -34,16 +34,16 @@ class Sent:
 
 @dataclass(frozen=True)
 class UploadDesk:
-    """Takes uploads: steps 1 and 2."""
+    """Accepts uploads: step 1 stores the raw blob, step 2 records the upload."""
 
     settings: FileServiceSettings
     content: ContentServiceClientProtocol
     uploads: UploadStore
 
     async def take(self, key: str | None, sent: Sent) -> Upload:
-        """The recorded upload. Raises ``Refused``: 4xx for what no second try mends, 503 for what one may.
+        """Accept an upload and return it as recorded. Raises ``Refused``: 4xx is permanent, 503 may pass.
 
-        A batch can refuse only after the raw blob was stored; then the blob stays, and no upload names it.
+        A batch can refuse only after the raw blob was stored; the blob then stays, and no upload names it.
         """
         upload_id = _checked_key(key)
         check_name(sent.file_name)
@@ -52,42 +52,42 @@ class UploadDesk:
         raw = hashlib.sha256(sent.content).hexdigest()
         upload = Upload(upload_id, sent.file_name, raw, *batch, self.settings.extractor_version)
         try:
-            known = await self.uploads.find(upload_id)
-            if known is None:
+            recorded = await self.uploads.find(upload_id)
+            if recorded is None:
                 await self.content.store_content(sent.content, ContentType.RAW_UPLOAD_BLOB)
-                known = await self.uploads.record(upload)
+                recorded = await self.uploads.record(upload)
         except BatchRefused as refused:
             raise Refused(422, refused.error, str(refused)) from refused
         except Exception as error:
             _refuse_outage(error, upload_id, "the upload could not be stored; try again")
             raise
-        if known.raw_file_storage_id != raw:
+        if recorded.raw_file_storage_id != raw:
             raise Refused(422, "key_reused", "this Idempotency-Key was used for other bytes")
-        if (known.batch_id, known.batch_size) != batch:
+        if (recorded.batch_id, recorded.batch_size) != batch:
             raise Refused(422, "key_reused", "this Idempotency-Key was used for another batch")
-        return known
+        return recorded
 
     async def again(self, upload_id: str) -> None:
-        """Have an upload extracted anew from its raw blob; the worker tells its new outcome. Raises ``Refused``.
+        """Have an upload extracted again from its raw blob; the worker publishes the new outcome. Raises ``Refused``.
 
-        After a 503 it may have been asked for all the same; each time that it is, there is one more outcome.
+        Each request adds one outcome; after a 503 the request may have been recorded all the same.
         """
         try:
             finished = await self.uploads.again(upload_id, self.settings.extractor_version)
         except Exception as error:
-            _refuse_outage(error, upload_id, "it may have been asked for, or not")
+            _refuse_outage(error, upload_id, "the request may or may not have been recorded")
             raise
         if finished is None:
             raise Refused(404, "unknown_upload", "there is no such upload")
         if not finished:
-            raise Refused(409, "no_outcome_yet", "the upload has no outcome yet: it is being worked on")
+            raise Refused(409, "no_outcome_yet", "the upload has no outcome yet: it is still being processed")
 
     async def _check_content(self, file_name: str, content: bytes) -> None:
         if not content:
             raise Refused(400, "empty", "the file has no bytes")
         if len(content) > self.settings.max_upload_bytes:
             raise Refused(
-                413, "too_large", f"{len(content)} bytes; at most {self.settings.max_upload_bytes} are taken"
+                413, "too_large", f"{len(content)} bytes; at most {self.settings.max_upload_bytes} are accepted"
             )
         if extension(file_name) == ".docx":
             reason = await asyncio.to_thread(zip_bomb, content, self.settings.max_unpacked_bytes)
@@ -96,9 +96,9 @@ class UploadDesk:
 
 
 def _refuse_outage(error: Exception, upload_id: str, detail: str) -> None:
-    """Raise ``Refused``, a 503, if a dependency is at fault."""
+    """Raise ``Refused`` with 503 if a dependency is at fault."""
     if is_dependency_error(error):
-        _log.warning("not done", upload_id=upload_id, error=repr(error))
+        _log.warning("dependency unavailable", upload_id=upload_id, error=repr(error))
         raise Refused(503, "unavailable", detail) from error
 
 
@@ -114,7 +114,7 @@ def _checked_batch(sent: Sent, upload_id: str) -> tuple[str, int]:
     if sent.batch_id is None and sent.batch_size is None:
         return upload_id, 1
     if sent.batch_id is None or sent.batch_size is None:
-        raise Refused(400, "bad_batch", "batch_id and batch_size are sent both or not at all")
+        raise Refused(400, "bad_batch", "send both batch_id and batch_size, or neither")
     if not _KEY.fullmatch(sent.batch_id):
         raise Refused(400, "bad_batch", "a batch_id is 1 to 255 visible ASCII characters")
     if not _SIZE.fullmatch(sent.batch_size):

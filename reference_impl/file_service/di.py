@@ -1,4 +1,4 @@
-"""What the file service is made of."""
+"""Providers of the file service."""
 
 from collections.abc import AsyncIterator
 
@@ -21,7 +21,7 @@ from reference_impl.service_libs.serving import Service
 
 
 async def extractor(settings: FileServiceSettings) -> AsyncIterator[IsolatedExtractor]:
-    """The extractor and its limits."""
+    """Make the extractor; stop it at the end."""
     extractor = IsolatedExtractor(
         Limits(
             max_characters=settings.max_text_characters,
@@ -37,11 +37,11 @@ async def extractor(settings: FileServiceSettings) -> AsyncIterator[IsolatedExtr
 def service(  # noqa: PLR0913, PLR0917 - what the service is made of
     desk: UploadDesk, worker: Worker, relay: Relay, retention: Retention, reached: Reached, metrics: Metrics
 ) -> Service:
-    """The whole."""
+    """Assemble the service."""
     return Service(build_app(desk, reached.check), (worker.run, relay.run, retention.run), metrics)
 
 
 def providers() -> list[Provider]:
-    """All that the service needs."""
+    """Return the service's providers."""
     migrations = [outbox.MIGRATION, store.MIGRATION]
     return publisher_providers(FileServiceSettings, migrations, UploadStore, UploadDesk, Worker, extractor, service)

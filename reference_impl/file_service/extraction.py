@@ -1,4 +1,4 @@
-"""Extraction in processes that can be ended: what one document takes is bounded, and takes nothing from the next.
+"""Extraction in killable processes: a document's time and memory are bounded, and cost the next document nothing.
 
 Time is the process's CPU time, so a busy machine changes no outcome. Memory is what the process may map.
 """
@@ -21,10 +21,10 @@ from reference_impl.common_core.enums import ValidationFailure
 from reference_impl.file_service.extractor import Extraction, Extractor
 
 _WALL_FACTOR = 30
-"""A process that takes so many times its CPU time by the clock is stuck: ended, and no word about the file."""
+"""A process whose wall time exceeds its CPU limit by this factor is stuck and is killed; the file is not to blame."""
 
 _MOST_DOCUMENTS = 200
-"""After so many a process is replaced: parsers keep some of what they read."""
+"""Documents after which a process is replaced: parsers retain some of what they read."""
 
 _OUT_OF_MEMORY = 77
 _CRASHES = dict.fromkeys(
@@ -34,7 +34,7 @@ _CRASHES = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Limits:
-    """What a document may come to, and what it may take."""
+    """Limits on a document's text and size, and on the CPU time and memory that it takes."""
 
     max_characters: int
     max_unpacked_bytes: int
@@ -43,7 +43,7 @@ class Limits:
 
 
 class ExtractionInterrupted(Exception):
-    """The process ended, hung or failed by no fault of the file's: it is worth another try."""
+    """The process ended, hung or failed through no fault of the file: a retry may help."""
 
 
 @dataclass(eq=False)
@@ -52,7 +52,7 @@ class _Child:
     asked: int = 0
 
     async def ask(self, content: bytes, file_name: str, version: int) -> bytes:
-        """The answer's line; what is no whole line says that the process has ended."""
+        """Return the line of the answer; an incomplete line means that the process has ended."""
         assert self.process.stdin and self.process.stdout  # noqa: PT018, S101 - both are pipes
         self.asked += 1
         with contextlib.suppress(ConnectionError):
@@ -67,7 +67,7 @@ class _Child:
 
 
 class IsolatedExtractor:
-    """An ``Extractor`` in other processes: as many as are asked at once, kept for the next documents."""
+    """An ``Extractor`` in other processes: as many as are needed at once, reused for further documents."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -79,7 +79,10 @@ class IsolatedExtractor:
         }
 
     async def extract(self, content: bytes, file_name: str, version: int) -> Extraction:
-        """As ``Extractor.extract``, or too complex. Raises ``ExtractionInterrupted``; cancelled, it ends its process."""
+        """Extract like ``Extractor.extract``, or fail as too complex; a cancellation kills the process.
+
+        Raises ``ExtractionInterrupted``.
+        """
         while True:
             child = await self._take()
             try:
@@ -95,12 +98,12 @@ class IsolatedExtractor:
                     await child.end()
             if status not in self._outcomes:
                 raise ExtractionInterrupted(f"its process ended with {status}")
-            # What earlier documents left in a process may be to blame for memory and crashes: a new one decides.
+            # Memory and crashes may be due to earlier documents of the process, so a fresh process decides.
             if child.asked == 1 or status == -signal.SIGPROF:
                 return Extraction(failure=ValidationFailure.TOO_COMPLEX, detail=self._outcomes[status])
 
     async def stop(self) -> None:
-        """End the processes that wait for documents; those at work end with the ``extract`` that is cancelled."""
+        """End the idle processes; busy ones end when their ``extract`` is cancelled."""
         while self._idle:
             await self._idle.pop().end()
 
@@ -111,7 +114,7 @@ class IsolatedExtractor:
                 return child
             await child.end()
         words = (sys.executable, "-m", __name__, json.dumps(asdict(self._limits)))
-        longest = 16 * self._limits.max_characters + 4096  # each character may be two escapes of six bytes
+        longest = 16 * self._limits.max_characters + 4096  # a character may take two escapes of six bytes
         return _Child(await asyncio.create_subprocess_exec(*words, stdin=PIPE, stdout=PIPE, limit=longest))
 
     def _answer(self, child: _Child, answer: dict[str, str]) -> Extraction:
@@ -124,23 +127,23 @@ class IsolatedExtractor:
 
 
 def _serve(limits: Limits) -> None:
-    """The other side: documents on stdin, answers on what was stdout."""
+    """Run the other side: read documents from stdin, write answers to the original stdout."""
     threading.Thread(target=_end_with_the_service, daemon=True).start()
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # a parser that prints disturbs no answer
+    os.dup2(2, 1)  # keeps a printing parser out of the answers
     logging.disable()  # a damaged file is an outcome
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all: the service ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service ends this process
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     extractor = Extractor(max_characters=limits.max_characters, max_unpacked_bytes=limits.max_unpacked_bytes)
     while True:
-        document = pickle.load(sys.stdin.buffer)  # noqa: S301 - it is the service that writes
-        signal.setitimer(signal.ITIMER_PROF, limits.cpu_seconds)  # unanswered, SIGPROF ends the process
+        document = pickle.load(sys.stdin.buffer)  # noqa: S301 - only the service writes
+        signal.setitimer(signal.ITIMER_PROF, limits.cpu_seconds)  # SIGPROF's default action ends the process
         try:
             line = json.dumps(asdict(extractor.extract(*document)))
         except MemoryError:
             os._exit(_OUT_OF_MEMORY)
-        except Exception as error:  # noqa: BLE001 - no word about the file: the service is told
+        except Exception as error:  # noqa: BLE001 - the service decides; the file is not to blame
             line = json.dumps({"error": repr(error)})
         signal.setitimer(signal.ITIMER_PROF, 0)
         answers.write(f"{line}\n")
@@ -148,7 +151,7 @@ def _serve(limits: Limits) -> None:
 
 
 def _end_with_the_service() -> None:
-    """A service that is killed closes its end of stdin: its documents are another's then."""
+    """Exit when stdin closes: the service was killed, and another one takes over its documents."""
     closed = select.poll()
     closed.register(0, 0)
     closed.poll()

@@ -1,7 +1,7 @@
-"""Text out of files: what a reader sees, each text once. The same bytes give the same result on every try.
+"""Extracts text from files: what a reader sees, each text once. The same bytes give the same result on every attempt.
 
-What an upload's version fixes is how its text is finished. A mend of the reading is for every version: a release that
-kept the old reading would give new uploads a text with words missing. So "the same" holds within a release.
+An upload's version fixes how its text is finished. A fix to how files are read applies to every version: a release that
+kept the old reading would give new uploads texts with missing words. So "the same" holds within a release.
 """
 
 import codecs
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-# Here, and not where they are used: to import them is no part of what a document takes.
+# Imported here, not where they are used, so that no document pays for the imports.
 import pypdf
 from lxml import etree
 from pypdf.errors import DependencyError, LimitReachedError
@@ -24,55 +24,55 @@ from reference_impl.common_core.enums import ValidationFailure
 EXTENSIONS = frozenset({".txt", ".docx", ".pdf"})
 
 MOST_ENTRIES = 2_000
-"""A .docx has some dozens of entries."""
+"""Limit on the entries of a .docx, which has a few dozen."""
 
 MOST_PAGES = 2_000
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of this one
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _OLE = b"\xd0\xcf\x11\xe0"
 _NO_TEXTS = (b"PK\x03\x04", b"%PDF-", _OLE)
-"""How files begin that are no text, whatever their names say."""
+"""First bytes of files that are not text, whatever their names say."""
 
 _MAIN_PARTS = {
     "http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument",
     "http://purl.oclc.org/ooxml/officeDocument/relationships/officeDocument",
 }
-"""How a .docx relates to its text: Transitional Open XML, and Strict."""
+"""The relationship from a .docx to its text: Transitional Open XML, and Strict."""
 
 _CHOICE, _FALLBACK = (
     f"{{http://schemas.openxmlformats.org/markup-compatibility/2006}}{name}" for name in ("Choice", "Fallback")
 )
 _SEPARATORS = {"br": "\n", "cr": "\n", "tab": "\t", "ptab": "\t", "noBreakHyphen": "-"}
 _UNSEEN = ("del", "moveFrom", "pPr")
-"""What was deleted or moved away, and a paragraph's properties, whose tabs are only places."""
+"""Deleted and moved-away text, and paragraph properties, whose tabs are only tab stops."""
 
 MOST_XML = 8 * 1024 * 1024
-"""Bytes of XML in a document; a parsed tree takes some twenty-five times as much memory."""
+"""Limit on a document's bytes of XML; a parsed tree takes about twenty-five times as much memory."""
 
 _BLANK_LINES = re.compile(r"(?:\r?\n[ \t]*){3,}")
 
 
 def _tidied(text: str) -> str:
-    """One Unicode form, and at most one blank line in a row."""
+    """Normalize to NFC, with at most one blank line in a row."""
     return _BLANK_LINES.sub("\n\n", unicodedata.normalize("NFC", text))
 
 
 _VERSIONS: dict[int, Callable[[str], str]] = {1: str, 2: _tidied}
-"""What each version makes of a text that was read."""
+"""How each version finishes a text."""
 
 NEWEST = max(_VERSIONS)
-"""The version that new uploads get."""
+"""The version for new uploads."""
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """Either a text that passed validation, or why there is none."""
+    """A text that passed validation, or the reason why there is none."""
 
     text: str = ""
     failure: ValidationFailure | None = None
@@ -80,7 +80,7 @@ class Extraction:
 
 
 class _TooLong(Exception):
-    """There is more text, or more to unpack, than is allowed; the message says what."""
+    """There is more text, or more to unpack, than allowed; the exception's text says what."""
 
 
 _FAILURES: dict[type[Exception], ValidationFailure] = {
@@ -89,30 +89,30 @@ _FAILURES: dict[type[Exception], ValidationFailure] = {
     NotImplementedError: ValidationFailure.UNSUPPORTED,
     DependencyError: ValidationFailure.UNSUPPORTED,
 }
-"""What an error says about a file; any other that it is damaged."""
+"""What an error says about a file; any other error means that it is damaged."""
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Text from .txt, .docx and .pdf, within limits. What time and memory that takes, an ``IsolatedExtractor`` bounds."""
+    """Extracts text from .txt, .docx and .pdf, within limits; an ``IsolatedExtractor`` bounds time and memory."""
 
     max_characters: int
     max_unpacked_bytes: int
 
     def extract(self, content: bytes, file_name: str, version: int) -> Extraction:
-        """The text, or the reason why the file is rejected. Whatever else a parser raises, the file is damaged.
+        """Return the text, or the reason why the file is rejected: damaged, if a parser raises anything unlisted.
 
-        Raises ``MemoryError``, and ``KeyError`` for a version that it does not have: a newer replica's, and no word
-        about the file.
+        Raises ``MemoryError`` and ``ImportError``, which blame the machine, and ``KeyError`` for a newer replica's version;
+        none of them says anything about the file.
         """
         finish = _VERSIONS[version]
         read = {".txt": self._txt, ".docx": self._docx, ".pdf": self._pdf}[extension(file_name)]
         try:
             text = self._checked(finish(read(content)))
         except (MemoryError, ImportError):
-            raise  # this machine's trouble, and no word about the file
+            raise  # the machine's fault, not the file's
         except Exception as error:  # noqa: BLE001 - parsers of foreign bytes raise anything
-            failure = next((known for kind, known in _FAILURES.items() if isinstance(error, kind)), None)
+            failure = next((failure for kind, failure in _FAILURES.items() if isinstance(error, kind)), None)
             if failure is None:
                 return Extraction(failure=ValidationFailure.DAMAGED, detail=type(error).__name__)
             return Extraction(failure=failure, detail=str(error))
@@ -134,7 +134,7 @@ class Extractor:
             if content.startswith(mark):
                 return content.decode(encoding)
         for encoding, halves in (("utf-16-le", content[1::2]), ("utf-16-be", content[::2])):
-            if 2 * halves.count(0) > len(halves):  # without its mark
+            if 2 * halves.count(0) > len(halves):  # UTF-16 without its mark
                 return content.decode(encoding)
         for encoding in ("utf-8", "cp1252"):
             try:
@@ -154,8 +154,8 @@ class Extractor:
         return "\n".join(self._paragraphs(document))
 
     def _paragraphs(self, document: etree._Element) -> list[str]:
-        """Each paragraph's own text, in the order in which they begin: those of a text box follow the one around it."""
-        words = f"{{{etree.QName(document).namespace}}}"  # Strict has another
+        """Return each paragraph's own text, in order of their beginnings; a text box follows its paragraph."""
+        words = f"{{{etree.QName(document).namespace}}}"  # Strict uses another namespace
         paragraph, text = f"{words}p", f"{words}t"
         separators = {words + name: separator for name, separator in _SEPARATORS.items()}
         unseen = {words + name for name in _UNSEEN}
@@ -165,7 +165,7 @@ class Extractor:
             tag=(paragraph, text, *separators, *unseen, _CHOICE, _FALLBACK),
         )
         lines: list[list[str]] = []
-        around: list[list[str]] = [[]]  # what stands in no paragraph is seen by nobody
+        around: list[list[str]] = [[]]  # text outside every paragraph is invisible
         left = self.max_characters
         for event, element in walk:
             tag = element.tag
@@ -196,14 +196,14 @@ class Extractor:
         texts: list[str] = []
         left = self.max_characters
         for page in pages:
-            texts.append(page.extract_text().replace("\0", "\N{REPLACEMENT CHARACTER}"))  # a glyph without a meaning
+            texts.append(page.extract_text().replace("\0", "\N{REPLACEMENT CHARACTER}"))  # a glyph without a mapping
             left -= len(texts[-1])
             if left < 0:
                 break
         return "\n".join(texts)
 
     def _unpack(self, content: bytes) -> None:
-        """Unpack everything once, keeping nothing: a directory may say less than what comes out."""
+        """Unpack everything once and keep nothing: the directory may understate the sizes."""
         left, left_to_parse = self.max_unpacked_bytes, MOST_XML
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for entry in archive.infolist():
@@ -227,12 +227,12 @@ def _parsed(xml: bytes) -> etree._Element:
 
 
 def extension(file_name: str) -> str:
-    """The last extension, in lower case, with its dot."""
+    """Return the last extension, in lower case, with its dot."""
     return PurePosixPath(file_name).suffix.lower()
 
 
 def zip_bomb(content: bytes, max_unpacked_bytes: int) -> str | None:
-    """Why a .docx must not be unpacked, by its directory alone; None if there is no reason.
+    """Return why a .docx must not be unpacked, judged by its directory alone, or None.
 
     A directory that cannot be read is no reason: the file is damaged, and is kept like any other.
     """

@@ -1,4 +1,4 @@
-"""A form as a client posts it: ``multipart/form-data`` by RFC 7578, RFC 2046 and RFC 2183, from a body in memory."""
+"""Parses ``multipart/form-data`` (RFC 7578, RFC 2046, RFC 2183) from a body in memory."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _VALUE = re.compile(rb"[ \t]*([^\s;]+)[ \t]*((?:" + _PARAMETER + rb")*)")
 
 @dataclass(frozen=True)
 class Part:
-    """One field of a form; ``file_name`` is None where the part names no file."""
+    """A field of a form; ``file_name`` is None unless the part names a file."""
 
     file_name: str | None
     content: bytes
@@ -28,7 +28,7 @@ class Part:
 
 
 def read_form(content_type: str, body: bytes) -> dict[str, Part]:
-    """The fields by name, at most ``MOST_PARTS``. Raises ``Refused``: also for a field that is there twice."""
+    """Return the fields by name, at most ``MOST_PARTS``. Raises ``Refused``, also for a duplicate field."""
     kind, options = _options(content_type.encode("latin-1"))
     if kind != b"multipart/form-data":
         raise Refused(415, "not_multipart", "send the file as multipart/form-data, in the field `file`")
@@ -39,14 +39,14 @@ def read_form(content_type: str, body: bytes) -> dict[str, Part]:
     for head, content in _parts(boundary, body):
         name, part = _part(head, content)
         if name in form:
-            raise _bad(f"the field `{name}` is there twice")
+            raise _bad(f"the field `{name}` occurs twice")
         form[name] = part
     return form
 
 
 def _parts(boundary: bytes, body: bytes) -> list[tuple[bytes, bytes]]:
-    """Headers and content of each part; what stands before the first boundary and after the last is nobody's."""
-    # A delimiter is a whole line: `--b2` and `--b--2` in a file are its own. The CRLF before it belongs to it.
+    """Split the body into each part's headers and content; ignore any text before the first boundary and after the last."""
+    # A delimiter is a whole line, so `--b2` and `--b--2` belong to a file. The CRLF before it is part of it.
     delimiter = re.compile(rb"\r\n--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r\n|\Z)")
     body = b"\r\n" + body
     parts: list[tuple[bytes, bytes]] = []
@@ -70,36 +70,36 @@ def _part(head: bytes, content: bytes) -> tuple[str, Part]:
     headers = [(name.lower(), value) for name, _, value in (line.partition(b":") for line in lines)]
     encodings = {value.strip().lower() for name, value in headers if name == b"content-transfer-encoding"}
     if not encodings <= _IDENTITY:
-        raise _bad("a part is sent as its bytes are, without a Content-Transfer-Encoding")
+        raise _bad("send each part's bytes unencoded, without a Content-Transfer-Encoding")
     dispositions = [value for name, value in headers if name == b"content-disposition"]
     kind, options = _options(dispositions[0]) if len(dispositions) == 1 else (b"", {})
     if kind != b"form-data" or b"name" not in options:
         raise _bad('each part has one header `Content-Disposition: form-data; name="…"`')
-    # `filename*` is not for forms: whoever sends it sends `filename` too.
+    # RFC 7578 forbids `filename*` in forms; clients that send it also send `filename`.
     file_name = options.get(b"filename")
     return _text(options[b"name"]), Part(None if file_name is None else _text(file_name), content)
 
 
 def _options(header: bytes) -> tuple[bytes, dict[bytes, bytes]]:
-    """A header's value in lower case, and its parameters by name."""
-    found = _VALUE.fullmatch(header)
-    if found is None:
+    """Return a header's value in lower case, and its parameters by name."""
+    match = _VALUE.fullmatch(header)
+    if match is None:
         return b"", {}
     options: dict[bytes, bytes] = {}
-    for name, quoted, plain in _PARAMETERS.findall(found[2]):
+    for name, quoted, plain in _PARAMETERS.findall(match[2]):
         if name.lower() in options:
-            raise _bad(f"the parameter `{_text(name)}` is there twice")
-        # No more is unescaped: browsers leave other backslashes as they are, and such a name is a path.
+            raise _bad(f"the parameter `{_text(name)}` occurs twice")
+        # Unescape nothing else: browsers leave other backslashes as they are, and such a name is a path.
         options[name.lower()] = plain or re.sub(rb'\\(["\\])', rb"\1", quoted)
-    options.pop(b"", None)  # of a semicolon with nothing behind it
-    return found[1].lower(), options
+    options.pop(b"", None)  # from a trailing semicolon
+    return match[1].lower(), options
 
 
 def _text(content: bytes) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise _bad("names and fields are UTF-8") from error
+        raise _bad("names and fields must be UTF-8") from error
 
 
 def _bad(detail: str) -> Refused:

@@ -1,4 +1,4 @@
-"""What a file may be called."""
+"""Checks the names of files."""
 
 import re
 import unicodedata
@@ -11,17 +11,17 @@ from reference_impl.service_libs.http_errors import Refused
 _LONGEST_NAME = 255
 
 _SHAPING = (
-    "\u200c\u200d"  # joiners: Persian, the scripts of India, emoji
-    "\u034f\u180e\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"  # Mongolian, emoji, Han: which form is meant
-    "\u115f\u1160\u3164\uffa0\u17b4\u17b5"  # stand for an absent part of a syllable of Hangul or Khmer
+    "\u200c\u200d"  # joiners: Persian, Indic scripts, emoji
+    "\u034f\u180e\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"  # variants: Mongolian, emoji, Han
+    "\u115f\u1160\u3164\uffa0\u17b4\u17b5"  # fillers: the absent part of a Hangul or Khmer syllable
 )
-"""What cannot be seen, and is in ordinary names all the same: it changes how its neighbours look, never their order."""
+"""Invisible characters of ordinary names: they change how their neighbours look, never their order."""
 
 _SIGNS = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
-"""Format characters that can be seen: signs round the numbers of Arabic, Syriac and Kaithi."""
+"""Visible format characters: signs around Arabic, Syriac and Kaithi numbers."""
 
 _UNASSIGNED_INVISIBLE = "\u2065\ufff0-\ufff8\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
-"""Unicode promises that these will never be seen."""
+"""Code points that Unicode guarantees never to be visible."""
 
 _ORDINARY = re.compile(f"[{_SHAPING}{_SIGNS}]")
 # Three in a row spell nothing, but can carry bytes.
@@ -30,22 +30,22 @@ _BLANK = re.compile(f"[\\s\u2800{_SHAPING}]*")
 
 
 def check_name(file_name: str) -> None:
-    """Raise ``Refused`` for a name that is none, or that is a path, or that hides something.
+    """Raise ``Refused`` for a name that is empty or a path, or that hides something.
 
-    Unassigned and private characters are taken: the letters of a newer Unicode are unassigned to this Python, and a
-    private character shows, if only as a box.
+    Unassigned and private-use characters are accepted: letters of a newer Unicode are unassigned in this Python, and a
+    private-use character is visible, if only as a box.
     """
     if len(file_name) > _LONGEST_NAME:
         raise _bad(f"a file name has at most {_LONGEST_NAME} characters, not {len(file_name)}")
-    for seen in (file_name, unquote(file_name)):  # clients write what multipart cannot carry as %00, %0A, %22
-        if "/" in seen or "\\" in seen or seen in {".", ".."}:
-            raise _bad("a file name is no path")
-        if any(_hides(character) for character in seen) or _HIDDEN.search(seen):
-            raise _bad("a file name has no control characters, and none that are invisible or turn its direction")
-        if _BLANK.fullmatch(PurePosixPath(seen).stem):
-            raise _bad("the file has no name that can be seen")
+    for name in (file_name, unquote(file_name)):  # clients write %00, %0A, %22 for what multipart cannot carry
+        if "/" in name or "\\" in name or name in {".", ".."}:
+            raise _bad("a file name must not be a path")
+        if any(_hides(character) for character in name) or _HIDDEN.search(name):
+            raise _bad("a file name must not have control, invisible or direction-changing characters")
+        if _BLANK.fullmatch(PurePosixPath(name).stem):
+            raise _bad("the file's name has no visible character")
     if extension(file_name) not in EXTENSIONS:
-        raise Refused(415, "unsupported_type", f"files of type {', '.join(sorted(EXTENSIONS))} are taken")
+        raise Refused(415, "unsupported_type", f"accepted types: {', '.join(sorted(EXTENSIONS))}")
 
 
 def _hides(character: str) -> bool:

@@ -1,4 +1,4 @@
-"""``python -m reference_impl.file_service reprocess``: a deliberate second fact about uploads that have their outcome."""
+"""``python -m reference_impl.file_service reprocess``: have finished uploads extracted again, as a second fact."""
 
 import argparse
 import asyncio
@@ -17,35 +17,37 @@ from reference_impl.service_libs.database import Database
 from reference_impl.service_libs.settings import DatabaseSettings, load
 
 _EPILOG = """\
-The running service does the work; this only asks for it, in one transaction. It needs DATABASE_URL, nothing else.
-An upload without its outcome is left as it is: it is being worked on.
+The running service does the work; this command only requests it, in one transaction. It needs only DATABASE_URL.
+An upload without an outcome is left as it is: it is still being processed.
 
 examples:
   python -m reference_impl.file_service reprocess --upload essay-17
   python -m reference_impl.file_service reprocess --all --since 2026-01-31T08:00:00Z
   python -m reference_impl.file_service reprocess --all --since 2026-01-31 --extractor-version 1
 
-exit status: 0 all were asked for, 1 some were left or the upload is unknown, 2 wrong usage or no database"""
+exit status: 0 all were requested, 1 some were left or the upload is unknown, 2 wrong usage or no database"""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command; its exit status."""
+    """Run the command and return its exit status."""
     parser = _parser()
-    asked = parser.parse_args(arguments)
-    if asked.all != (asked.since is not None):
+    options = parser.parse_args(arguments)
+    if options.all != (options.since is not None):
         parser.error("--all and --since go together")
-    which = UPLOAD.c.upload_id == asked.upload if asked.upload is not None else UPLOAD.c.received_at >= asked.since
+    which = (
+        UPLOAD.c.upload_id == options.upload if options.upload is not None else UPLOAD.c.received_at >= options.since
+    )
     try:
-        found = asyncio.run(_reprocess(load(DatabaseSettings, "reprocess"), which, asked.extractor_version))
+        requested = asyncio.run(_reprocess(load(DatabaseSettings, "reprocess"), which, options.extractor_version))
     except (SQLAlchemyError, OSError, ValueError) as error:
         _say(f"the database at DATABASE_URL could not be used, and nothing was changed: {error}")
         return 2
-    for upload_id, finished in found.items():
-        sys.stdout.write(f"{upload_id}: {'to be extracted anew' if finished else 'left, it has no outcome yet'}\n")
-    if asked.upload is not None and not found:
-        _say(f"no upload {asked.upload!r}")
+    for upload_id, finished in requested.items():
+        sys.stdout.write(f"{upload_id}: {'to be extracted again' if finished else 'left: it has no outcome yet'}\n")
+    if options.upload is not None and not requested:
+        _say(f"no upload {options.upload!r}")
         return 1
-    return 0 if all(found.values()) else 1
+    return 0 if all(requested.values()) else 1
 
 
 async def _reprocess(settings: DatabaseSettings, which: ColumnElement[bool], version: int) -> dict[str, bool]:
@@ -60,7 +62,7 @@ async def _reprocess(settings: DatabaseSettings, which: ColumnElement[bool], ver
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m reference_impl.file_service reprocess",
-        description="Extract uploads anew, also with another version of the extractor, and tell their new outcome.",
+        description="Have uploads extracted again, optionally with another extractor version.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -72,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         "--since",
         metavar="TIMESTAMP",
         type=_moment,
-        help="with --all: received then or later; ISO 8601, in UTC unless it says otherwise",
+        help="with --all: received at this time or later; ISO 8601, UTC by default",
     )
     parser.add_argument(
         "--extractor-version",
@@ -90,7 +92,9 @@ def _moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 timestamp, such as 2026-01-31T08:00:00Z") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an ISO 8601 timestamp such as 2026-01-31T08:00:00Z"
+        ) from None
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Uploads in the database: recorded once, in a batch with room, claimed by one worker at a time, finished once."""
+"""Stores uploads: each is recorded once, in a batch with room, claimed by one worker at a time, finished once."""
 
 import asyncio
 from collections.abc import Collection
@@ -47,7 +47,7 @@ MIGRATION = Migration("upload", [UPLOAD, BATCH])
 
 
 class BatchRefused(Exception):
-    """A batch has no place for an upload; ``error`` is the word for why."""
+    """A batch has no room for an upload; ``error`` is a word for the reason."""
 
     def __init__(self, error: str, detail: str) -> None:
         super().__init__(detail)
@@ -56,7 +56,7 @@ class BatchRefused(Exception):
 
 @dataclass(frozen=True)
 class Upload:
-    """A recorded upload. ``claims`` are those, with the one in hand, that have not been given back."""
+    """A recorded upload. ``claims`` counts the claims not given back, including the current one."""
 
     upload_id: str
     file_name: str
@@ -70,13 +70,13 @@ class Upload:
 
 
 _FIELDS = tuple(UPLOAD.c[field.name] for field in fields(Upload))
-# Made once: to make a statement takes several times as long as to run it.
+# Built once: building a statement takes several times as long as running it.
 _FIND = sa.select(*_FIELDS).where(UPLOAD.c.upload_id == sa.bindparam("known"))
 _OLDEST = (
     sa.select(UPLOAD.c.upload_id)
     .where(
         UPLOAD.c.status == "received",
-        # A claim that lasts longer than any can was made before the clock stepped back.
+        # A claim that ends later than any can was made before the clock stepped back.
         sa.or_(UPLOAD.c.claimed_until <= sa.bindparam("now"), UPLOAD.c.claimed_until > sa.bindparam("until")),
         UPLOAD.c.upload_id.not_in(sa.bindparam("besides", expanding=True)),
     )
@@ -105,7 +105,7 @@ _JOIN = (
 
 @dataclass
 class UploadStore:
-    """The upload table. Methods raise what the database raises."""
+    """Reads and writes the upload table. Methods raise database errors."""
 
     settings: KafkaSettings
     database: Database
@@ -115,13 +115,13 @@ class UploadStore:
     """Wakes the worker."""
 
     async def find(self, upload_id: str) -> Upload | None:
-        """A recorded upload, if there is one."""
+        """Return a recorded upload, or None."""
         return await self.database.read(lambda connection: _found(connection, upload_id))
 
     async def record(self, upload: Upload) -> Upload:
-        """Record an upload unless its id is known; what is recorded now.
+        """Record an upload unless its id exists; return what is recorded now.
 
-        Raises ``BatchRefused``, and then nothing is recorded.
+        Raises ``BatchRefused``, recording nothing.
         """
         now = self.clock.now()
         row = asdict(upload) | {"status": "received", "received_at": now, "claimed_until": now}
@@ -137,25 +137,27 @@ class UploadStore:
         return recorded or upload
 
     async def again(self, upload_id: str, extractor_version: int) -> bool | None:
-        """Have an upload extracted anew; False if it has no outcome yet, None if it is not known: then it is left."""
-        found = await reprocess(self.database, self.clock, UPLOAD.c.upload_id == upload_id, extractor_version)
+        """Have an upload extracted again; return False if it has no outcome yet, None if it is unknown."""
+        requested = await reprocess(self.database, self.clock, UPLOAD.c.upload_id == upload_id, extractor_version)
         self.recorded.set()
-        return found.get(upload_id)
+        return requested.get(upload_id)
 
     async def claim(self, most: int, seconds: float, besides: Collection[str] = ()) -> list[Upload]:
-        """Unfinished uploads that nobody has claimed, oldest first, claimed and counted for so long from now on."""
+        """Claim unfinished, unclaimed uploads for ``seconds``, oldest first; each claim counts."""
         now = self.clock.now()
-        asked = {"now": now, "until": now + timedelta(seconds=seconds), "besides": tuple(besides), "most": most}
-        if not await self.database.read(lambda connection: connection.execute(_OLDEST, asked | {"most": 1}).all()):
+        parameters = {"now": now, "until": now + timedelta(seconds=seconds), "besides": tuple(besides), "most": most}
+        if not await self.database.read(
+            lambda connection: connection.execute(_OLDEST, parameters | {"most": 1}).all()
+        ):
             return []
         return await self.database.write(
-            lambda transaction: [Upload(*row) for row in transaction.execute(_CLAIM, asked)]
+            lambda transaction: [Upload(*row) for row in transaction.execute(_CLAIM, parameters)]
         )
 
     async def release(self, upload: Upload, seconds: float) -> None:
-        """Give a claim back: it no longer counts, and if nobody else has one by now, the next may follow after so long.
+        """Give a claim back: it no longer counts and, unless another worker holds one now, expires after ``seconds``.
 
-        ``seconds`` are no more than a claim lasts.
+        ``seconds`` must not exceed the length of a claim.
         """
         until = self.clock.now() + timedelta(seconds=seconds)
         ours = UPLOAD.c.claimed_until == upload.claimed_until
@@ -167,7 +169,7 @@ class UploadStore:
         await self.database.write(lambda transaction: transaction.execute(given_back, _named(upload)))
 
     async def finish(self, upload: Upload, status: str, event: EventEnvelope[EventData]) -> bool:
-        """Close an upload and leave its outcome event, in one transaction; False if it was closed before."""
+        """Close an upload and add its outcome to the outbox, in one transaction; False if it was already closed."""
         value = event.model_dump_json().encode()
 
         def finish(transaction: sa.Connection) -> bool:
@@ -182,9 +184,9 @@ class UploadStore:
 async def reprocess(
     database: Database, clock: Clock, which: sa.ColumnElement[bool], extractor_version: int
 ) -> dict[str, bool]:
-    """For each upload of ``which``, whether it had its outcome and is now to be extracted anew, as another occurrence.
+    """Request another extraction of the finished uploads in ``which``; return for each whether it was finished.
 
-    A deliberate second fact: its event has another id. Raises what the database raises, and then none is.
+    The new outcome is a deliberate second fact: its event has another id. Raises database errors, requesting nothing.
     """
     again = {
         "occurrence": UPLOAD.c.occurrence + 1,
@@ -197,10 +199,10 @@ async def reprocess(
     chosen = sa.select(UPLOAD.c.upload_id, finished.label("finished")).where(which).order_by(UPLOAD.c.upload_id)
 
     def reprocess(transaction: sa.Connection) -> dict[str, bool]:
-        # Locked from here on, where there are such locks: what is reported is what is done.
-        found = {row.upload_id: row.finished for row in transaction.execute(chosen.with_for_update())}
+        # Locked from here on, where the database has row locks, so the report matches what is done.
+        eligible = {row.upload_id: row.finished for row in transaction.execute(chosen.with_for_update())}
         transaction.execute(sa.update(UPLOAD).where(which, finished).values(again))
-        return found
+        return eligible
 
     return await database.write(reprocess)
 
@@ -211,17 +213,17 @@ def _found(connection: sa.Connection, upload_id: str) -> Upload | None:
 
 
 def _named(upload: Upload) -> dict[str, object]:
-    """What ``_OPEN_STILL`` asks for."""
+    """Return the parameters of ``_OPEN_STILL``."""
     return {"known": upload.upload_id, "told": upload.occurrence}
 
 
 def _join(transaction: sa.Connection, upload: Upload) -> None:
-    """Take a place in the upload's batch, which begins with its first upload."""
+    """Take a place in the upload's batch; the first upload creates the batch."""
     insert_if_absent(transaction, BATCH, batch_id=upload.batch_id, size=upload.batch_size, uploads=0)
-    asked = {"batch": upload.batch_id, "told_size": upload.batch_size}
-    if transaction.execute(_JOIN, asked).rowcount == 1:
+    parameters = {"batch": upload.batch_id, "told_size": upload.batch_size}
+    if transaction.execute(_JOIN, parameters).rowcount == 1:
         return
-    size = transaction.execute(sa.select(BATCH.c.size).where(_SAME), asked).scalar_one()
+    size = transaction.execute(sa.select(BATCH.c.size).where(_SAME), parameters).scalar_one()
     if size != upload.batch_size:
         raise BatchRefused("batch_size_differs", f"this batch has {size} uploads, not {upload.batch_size}")
     raise BatchRefused("batch_full", f"this batch has its {size} uploads already")

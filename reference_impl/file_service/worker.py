@@ -1,4 +1,4 @@
-"""Steps 3 to 5: what was recorded is extracted, validated, stored and told, also after a restart."""
+"""Steps 3 to 5: recorded uploads are extracted and validated, their texts stored and their outcomes published."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ SOURCE = "file_service"
 
 @dataclass
 class Worker:
-    """Claims uploads and finishes them, several at a time, for ever."""
+    """Claims uploads and finishes them, several at a time, forever; a restart loses none."""
 
     settings: FileServiceSettings
     uploads: UploadStore
@@ -34,7 +34,7 @@ class Worker:
     _in_hand: set[str] = field(default_factory=set, init=False)
 
     async def run(self) -> None:
-        """Work until cancelled; what is then unfinished is given back."""
+        """Work until cancelled; then give unfinished uploads back."""
         busy: set[asyncio.Task[None]] = set()
         try:
             while True:
@@ -57,27 +57,27 @@ class Worker:
         return await self.backoff.persist(lambda: self._claim_once(most), "claim uploads")
 
     async def _claim_once(self, most: int) -> list[Upload]:
-        # A claim may run out while this very worker is at it: then it is no claim of a process that died.
+        # A claim may expire while this worker still holds the upload; that is not the claim of a dead process.
         claim = self.uploads.claim(most, self.settings.claim_seconds, besides=self._in_hand)
         claiming = asyncio.create_task(claim)
         try:
             return await to_its_end(claiming)
         except asyncio.CancelledError:
-            for upload in claiming.result():  # the transaction went on all the same
+            for upload in claiming.result():  # the transaction went on despite the cancellation
                 await self._release(upload, 0)
             raise
 
     async def _finish_or_release(self, upload: Upload) -> None:
-        """Only dependencies can fail here: what is wrong with the bytes is an outcome. So it is tried for ever.
+        """Finish an upload, or release it for a retry: only dependencies can fail here, since bad bytes are an outcome.
 
-        What ends the process instead leaves the claim counted, and ``max_claims`` bounds that.
+        If the process dies instead, the claim stays counted, and ``max_claims`` bounds that.
         """
         with structlog.contextvars.bound_contextvars(upload_id=upload.upload_id):
             try:
                 await self.finish(upload)
-            except Exception as error:  # noqa: BLE001 - whatever it was, the upload must have its outcome
+            except Exception as error:  # noqa: BLE001 - the upload must have its outcome, whatever it was
                 failures = self._failures[upload.upload_id] = self._failures.get(upload.upload_id, 0) + 1
-                _log.warning("tried again", failures=failures, error=repr(error))
+                _log.warning("retrying", failures=failures, error=repr(error))
                 await self._release(upload, min(self.backoff.delay(failures), self.settings.claim_seconds))
             except asyncio.CancelledError:
                 await self._release(upload, 0)
@@ -88,11 +88,11 @@ class Worker:
                 self._in_hand.discard(upload.upload_id)
 
     async def _release(self, upload: Upload, seconds: float) -> None:
-        """Also if this task is cancelled meanwhile: a claim that is not given back is one of a process that died."""
+        """Release a claim even if cancelled meanwhile: an unreleased claim counts as that of a dead process."""
         await to_its_end(self.backoff.persist(lambda: self.uploads.release(upload, seconds), "release an upload"))
 
     async def finish(self, upload: Upload) -> None:
-        """Extract, validate, store the text, close the upload with its outcome."""
+        """Extract, validate, store the text, and close the upload with its outcome."""
         data = await self._outcome(upload)
         status = "failed" if isinstance(data, EssayValidationFailedV1) else "provisioned"
         event = fact(
@@ -105,21 +105,21 @@ class Worker:
         if await self.uploads.finish(upload, status, event):
             _log.info("finished", event_type=data.EVENT_TYPE, event_id=str(event.event_id))
         else:
-            _log.info("finished by another")
+            _log.info("another worker finished it")
 
     async def _outcome(self, upload: Upload) -> UploadOutcome:
         if upload.claims > self.settings.max_claims:
             detail = f"given up: {self.settings.max_claims} claims ended with neither an outcome nor an error"
-            return EssayValidationFailedV1(**_told(upload), reason=ValidationFailure.DAMAGED, detail=detail)
+            return EssayValidationFailedV1(**_common(upload), reason=ValidationFailure.DAMAGED, detail=detail)
         raw = await self.content.fetch_content(upload.raw_file_storage_id)
-        found = await self.extractor.extract(raw, upload.file_name, upload.extractor_version)
-        if found.failure is not None:
-            return EssayValidationFailedV1(**_told(upload), reason=found.failure, detail=found.detail)
-        text = found.text.encode("utf-8", "replace")
+        extraction = await self.extractor.extract(raw, upload.file_name, upload.extractor_version)
+        if extraction.failure is not None:
+            return EssayValidationFailedV1(**_common(upload), reason=extraction.failure, detail=extraction.detail)
+        text = extraction.text.encode("utf-8", "replace")
         storage_id = await self.content.store_content(text, ContentType.EXTRACTED_PLAINTEXT)
-        return EssayContentProvisionedV1(**_told(upload), text_storage_id=storage_id)
+        return EssayContentProvisionedV1(**_common(upload), text_storage_id=storage_id)
 
 
-def _told(upload: Upload) -> dict[str, Any]:
-    """What both outcomes tell of an upload."""
+def _common(upload: Upload) -> dict[str, Any]:
+    """Return the fields that both outcomes share."""
     return {name: getattr(upload, name) for name in UploadOutcome.model_fields}

@@ -1,1 +1,1 @@
-"""What the services share: each file one noun."""
+"""Code that the services share: one noun, one file."""

@@ -1,4 +1,4 @@
-"""Trying again, ever more slowly, and not all at the same moment."""
+"""Retries with exponential back-off and jitter."""
 
 import asyncio
 import contextlib
@@ -25,19 +25,19 @@ class Backoff:
     random: Random
 
     def delay(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row (1 or more)."""
+        """Return the seconds to wait after ``failures`` in a row (1 or more)."""
         whole: float = min(self.longest, self.first * 2 ** min(failures - 1, 30))
         return whole * self.random.uniform(0.5, 1.0)
 
     async def wait(self, failures: int) -> None:
-        """Sleep for ``delay``; at once raise what a driver may have swallowed, that this task was cancelled."""
+        """Sleep for ``delay`` seconds; first raise a cancellation that a driver may have swallowed."""
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise asyncio.CancelledError
         await asyncio.sleep(self.delay(failures))
 
     async def persist(self, step: Callable[[], Awaitable[T]], what: str, *, whatever: bool = False) -> T:
-        """Try a step again for as long as it fails by a dependency's fault, or ``whatever`` its error is."""
+        """Retry a step while a dependency's error makes it fail, or any error with ``whatever``."""
         failures = 0
         while True:
             try:
@@ -47,24 +47,24 @@ class Backoff:
                 if ours and not whatever:
                     raise
                 failures += 1
-                _log.warning("tried again", what=what, failures=failures, error=repr(error), exc_info=ours)
+                _log.warning("retrying", what=what, failures=failures, error=repr(error), exc_info=ours)
                 await self.wait(failures)
 
 
 async def to_its_end(step: Awaitable[T]) -> T:
-    """Wait for a step that must not be left half done: a cancellation is raised after it has ended."""
-    doing = asyncio.ensure_future(step)
+    """Await a step that must not be left half done: raise a cancellation only after the step has ended."""
+    task = asyncio.ensure_future(step)
     try:
-        return await asyncio.shield(doing)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([doing])
+        await asyncio.wait([task])
         raise
 
 
 async def until_set(event: asyncio.Event, seconds: float) -> None:
-    """Wait for an event, at most so long.
+    """Wait for an event, for at most ``seconds``.
 
-    ``asyncio.wait_for`` would not do: before Python 3.12 it can lose a cancellation that comes as the event is set.
+    Not ``asyncio.wait_for``: before Python 3.12 it can lose a cancellation that arrives as the event is set.
     """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -1,4 +1,4 @@
-"""The one place that knows what time it is; everything else is given a ``Clock``."""
+"""The only place that reads the time of day; all other code is given a ``Clock``."""
 
 from datetime import UTC, datetime
 from typing import Protocol

@@ -1,7 +1,7 @@
 """The loop between Kafka and a handler of deliveries.
 
-Each partition has at most one delivery in work; partitions go on beside each other. A partition is paused while its
-batch is in work. Offsets are committed last, and never past a delivery that is not finished.
+Each partition has at most one delivery in progress; partitions run concurrently. A partition is paused while its batch
+is in progress. Offsets are committed last, and never past an unfinished delivery.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _LONGEST_GRACE_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class Subscription:
-    """The topics that a consumer reads, and what it does with each delivery."""
+    """The topics that a consumer reads, and the function that consumes each delivery."""
 
     topics: Sequence[str]
     consume: Consume
@@ -40,7 +40,7 @@ class Subscription:
 
 @dataclass
 class Consumer:
-    """Reads topics as a member of a group, for ever; joins again with a new client whenever the old one breaks."""
+    """Reads topics as a member of a group, forever; rejoins with a new client whenever the old one breaks."""
 
     settings: ConsumerSettings
     subscription: Subscription
@@ -51,25 +51,25 @@ class Consumer:
 
     @property
     def assigned(self) -> bool:
-        """Whether the group has given this member its share, even if that is nothing."""
+        """Whether the group has assigned this member its partitions, even if there are none."""
         return self._session is not None and self._session.assigned
 
     async def run(self) -> None:
-        """Consume until cancelled; then finish or abandon what is in work, commit, and leave the group."""
+        """Consume until cancelled; then finish or abandon the deliveries in progress, commit, and leave the group."""
         failures = 0
         while True:
             self._session = _Session(self)
             try:
                 await self._session.run()
-            except Exception as error:  # noqa: BLE001 - whatever broke, a consumer that stands still is worse
+            except Exception as error:  # noqa: BLE001 - standing still would be worse
                 failures = 1 if self._session.joined else failures + 1
                 ours = not isinstance(error, KafkaError | OSError)
-                _log.warning("joining anew", failures=failures, error=repr(error), exc_info=ours)
+                _log.warning("rejoining the group", failures=failures, error=repr(error), exc_info=ours)
                 await self.backoff.wait(failures)
 
 
 class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """One client, from joining to leaving."""
+    """The life of one client, from joining the group to leaving it."""
 
     def __init__(self, consumer: Consumer) -> None:
         settings = consumer.settings
@@ -79,14 +79,14 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         self.joined = False
         self._batch = settings.max_poll_records
         self._request_seconds = settings.kafka_request_timeout_ms / 1000
-        # Less than the session's time-out, which is also how long the group waits for a member in a rebalance, and
-        # little enough to abandon, commit and leave within the time that a process has to end.
+        # Shorter than the session time-out, for which the group also waits for a member in a rebalance, and short
+        # enough to abandon, commit and leave before the process must exit.
         self._grace_seconds = min(settings.session_timeout_ms / 3000, _LONGEST_GRACE_SECONDS)
         self._client = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka,
             group_id=settings.group,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",  # the client's default loses what came before the first commit
+            auto_offset_reset="earliest",  # the default skips records from before the first commit
             isolation_level="read_committed",
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=settings.heartbeat_interval_ms,
@@ -112,12 +112,12 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                 batches = await self._client.getmany(timeout_ms=_POLL_MS, max_records=self._batch)
                 for partition, records in batches.items():
                     self._begin(partition, records)
-                if has_stopped_fetching(self._client):  # it would say nothing, for ever
+                if has_stopped_fetching(self._client):  # getmany would return nothing, forever
                     raise KafkaError("the client stopped fetching")
                 for task in (*beside, *self._workers.values()):
                     if task.done():
-                        task.result()  # what broke, broke the session: without it nothing would be committed, or handled
-        except UnicodeDecodeError:  # in the middle of a batch, which the client would fetch again for ever
+                        task.result()  # raises: without these tasks nothing would be committed, or handled
+        except UnicodeDecodeError:  # inside a batch, which the client would fetch again forever
             read_leniently()
             raise
         finally:
@@ -133,7 +133,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         _log.info("assigned", partitions=sorted(ours))
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - always all
-        """Hand over with nothing in work: two members must not work on one partition, nor one member twice."""
+        """Hand over with nothing in progress: no two members, nor one member twice, may work on a partition."""
         self.assigned = False
         await self._stop_workers()
         await self._hand_over()
@@ -143,7 +143,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         self._consumer.metrics.lag.clear()
 
     async def _hand_over(self) -> None:
-        """Commit, and let go: both within the time that the group waits."""
+        """Commit and let go of the partitions, both within the time that the group waits."""
         await self._commit(self._grace_seconds)
         if self._held is None:
             return
@@ -152,8 +152,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         try:
             async with asyncio.timeout(self._grace_seconds):
                 await self._consumer.suspects.let_go()
-        except Exception as error:  # noqa: BLE001 - whoever comes next is careful in vain, no more
-            _log.warning("partitions not let go", error=repr(error))
+        except Exception as error:  # noqa: BLE001 - the next holder is then careful for nothing, no more
+            _log.warning("holding notes not removed", error=repr(error))
 
     def _begin(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
         if self.assigned:
@@ -161,7 +161,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             self._client.pause(partition)
             self._workers[partition] = asyncio.create_task(self._work(partition, records))
         elif partition in self._client.assignment():
-            # Handed over in the middle of a rebalance: not ours to begin, and not to be skipped either.
+            # Fetched during a rebalance: not ours to start, but it must not be skipped either.
             self._client.seek(partition, records[0].offset)
 
     async def _work(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
@@ -177,17 +177,17 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             self._consumer.metrics.deliveries.labels(delivery.topic).inc()
             what = f"consume {delivery.topic}:{delivery.partition}:{delivery.offset}"
             consume = partial(self._consumer.subscription.consume, delivery)
-            # Whatever an error says, to go on would lose the delivery.
+            # Retry whatever the error is: going on would lose the delivery.
             await self._consumer.backoff.persist(consume, what, whatever=True)
             if self._workers.get(partition) is not me and me not in self._stopping:
-                return  # outlived its time: the partition is another's, and so is its offset
+                return  # the partition has been handed over, and its offset with it
             self._finished[partition] = self._reached[partition] = record.offset + 1
             self._progress.set()
         if partition in self._client.assignment():
             self._client.resume(partition)
 
     async def _stop_workers(self) -> None:
-        """Let each finish the delivery in hand, for a short while; what is abandoned will be delivered again."""
+        """Give each worker a short while to finish its delivery; abandoned deliveries come again."""
         self._stopping = {*self._workers.values()}
         self._workers.clear()
         if not self._stopping:
@@ -203,7 +203,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         failures = 0
         while True:
             await self._progress.wait()
-            await asyncio.sleep(_COMMIT_SECONDS)  # what is finished meanwhile goes with it, and spares a round trip
+            await asyncio.sleep(_COMMIT_SECONDS)  # batches commits, and so saves round trips
             self._progress.clear()
             if await self._commit(2 * self._request_seconds):
                 failures = 0
@@ -213,7 +213,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                 self._progress.set()
 
     async def _commit(self, seconds: float) -> bool:
-        """Commit what is finished; a failure is no failure of any handler, the next commit makes up for it."""
+        """Commit finished offsets; return False on failure, which the next commit makes up for."""
         ours = self._client.assignment()
         offsets = {tp: at for tp, at in self._finished.items() if tp in ours and self._committed.get(tp) != at}
         if not offsets:
@@ -228,7 +228,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         return True
 
     async def _watch_lag(self) -> None:
-        """See at times how far each partition is behind; a paused one is not fetched, so its end is asked for."""
+        """Measure now and then how far each partition is behind; a paused one is not fetched, so ask for its end."""
         while True:
             await asyncio.sleep(_LAG_SECONDS)
             with contextlib.suppress(KafkaError, OSError):
@@ -246,5 +246,5 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             async with asyncio.timeout(self._request_seconds):
                 await self._client.stop()
         except (KafkaError, OSError) as error:
-            _log.warning("left without a word", error=repr(error))
+            _log.warning("could not leave the group", error=repr(error))
             await close_abruptly(self._client, self._grace_seconds)

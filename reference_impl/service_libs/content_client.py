@@ -1,4 +1,4 @@
-"""The content service, over HTTP."""
+"""An HTTP client for the content service."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from urllib3.exceptions import HTTPError, ProtocolError
 from reference_impl.common_core.enums import ContentType
 from reference_impl.service_libs.errors import ContentMissing, ContentUnavailable
 
-_TRY_AGAIN = frozenset({408, 425, 429})
-"""Refusals that speak of the moment; every other 4xx says that there is no such blob."""
+_RETRIABLE = frozenset({408, 425, 429})
+"""Temporary refusals; any other 4xx means that there is no such blob."""
 
 _AT_ONCE = 32
 _IDLE_SECONDS = 5.0
-"""No connection lies idle for longer: what stands between may forget it without a word."""
+"""Longest idle time of a connection: a middlebox may silently drop one that is idle for longer."""
 
 
 class ContentClient:
-    """Stores and fetches blobs, each named by its SHA-256; what comes back is compared with its name.
+    """Stores and fetches blobs, each named by its SHA-256; what comes back is checked against its name.
 
-    It asks in threads of its own, with a plain client: an asynchronous one takes several times as much of the machine.
-    ``timeout_seconds`` bounds the connecting, the sending and each wait for more of the answer; no call takes longer
-    than three times that, its wait for a thread included.
+    Requests run in the client's own threads, over a synchronous client: an asynchronous one takes several times the
+    CPU. ``timeout_seconds`` bounds connecting, sending and each wait for more of the answer; no call takes longer than
+    three times that, including its wait for a thread.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
@@ -39,22 +39,22 @@ class ContentClient:
         self._threads = ThreadPoolExecutor(_AT_ONCE, "content")
         self._renew()
         self.reached = False
-        """Whether it ever answered."""
+        """Whether the service ever answered."""
 
     async def start(self) -> None:
-        """See whether the service is ready. Raises ``ContentUnavailable``."""
+        """Check that the service is ready. Raises ``ContentUnavailable``."""
         answer = await self._ask("GET", "/readyz")
         if answer.status != HTTPStatus.OK:
             raise ContentUnavailable(f"GET /readyz: {answer.status}")
         self.reached = True
 
     async def stop(self) -> None:
-        """Wait for what is under way, and close every connection."""
+        """Wait for running requests, and close every connection."""
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         self._pool.close()
 
     async def store_content(self, content: bytes, content_type: ContentType) -> str:
-        """The storage id, when the bytes are durable. Asked twice, it stores once."""
+        """Store bytes durably and return their storage id; idempotent. Raises ``ContentUnavailable``."""
         answer = await self._ask("POST", f"/v1/content?content_type={content_type.value}", content)
         expected = hashlib.sha256(content).hexdigest()
         if answer.status != HTTPStatus.OK or _storage_id(answer) != expected:
@@ -62,10 +62,14 @@ class ContentClient:
         return expected
 
     async def fetch_content(self, storage_id: str) -> bytes:
-        """The bytes. Raises ``ContentMissing`` if the service has none of that name, or others than the name says."""
+        """Return a blob's bytes.
+
+        Raises ``ContentMissing`` if there is no such blob or its bytes do not match its name, and
+        ``ContentUnavailable``.
+        """
         answer = await self._ask("GET", f"/v1/content/{storage_id}")
         refused = HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
-        if refused and answer.status not in _TRY_AGAIN:
+        if refused and answer.status not in _RETRIABLE:
             raise ContentMissing(f"no blob {storage_id}: {answer.status}")
         if answer.status != HTTPStatus.OK:
             raise ContentUnavailable(f"GET /v1/content/{storage_id}: {answer.status}")
@@ -74,7 +78,7 @@ class ContentClient:
         return answer.data
 
     def _renew(self) -> None:
-        """Calls that are under way keep the pool that they began with; with the last of them its connections close."""
+        """Replace the pool; running requests keep the old one, whose connections close with the last of them."""
         self._pool = connection_from_url(
             self._url, maxsize=_AT_ONCE, retries=False, timeout=Timeout(connect=self._seconds, read=self._seconds)
         )
@@ -97,7 +101,7 @@ def _request(pool: HTTPConnectionPool, method: str, path: str, body: bytes | Non
     except ProtocolError as error:
         if not isinstance(error.args[-1], ConnectionError):
             raise
-        # It may be a kept connection that the server was just closing; all that is asked here may be asked twice.
+        # The server may have just closed this kept-alive connection; every request here is idempotent.
         return pool.urlopen(method, path, body)
 
 

@@ -1,6 +1,6 @@
-"""One code path to the database, SQLite or Postgres: SQLAlchemy Core, a transaction as one function in one thread.
+"""One code path for SQLite and Postgres: SQLAlchemy Core, a transaction as one function in one thread.
 
-The function is given the transaction and cannot await, so nothing can be called over the network inside it.
+The function receives the transaction and cannot await, so it cannot call the network inside it.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ _log = structlog.get_logger()
 T = TypeVar("T")
 
 METADATA = sa.MetaData()
-"""Where every service's tables are described."""
+"""Describes the tables of every service."""
 
 _MIGRATION = sa.Table("migration", METADATA, sa.Column("name", sa.String, primary_key=True))
 _AT_ONCE = 1_000
-"""Rows deleted in one transaction, so that nobody waits for long behind it."""
+"""Maximum number of rows deleted in one transaction, so that nobody waits long behind it."""
 
 
 @dataclass(frozen=True)
 class Migration:
-    """Tables that are made once in a database's life, with their indexes; a row goes once one of its ``ages`` is too old."""
+    """Tables with their indexes, created once per database; a row expires once one of its ``ages`` is too old."""
 
     name: str
     tables: Sequence[sa.Table]
@@ -41,25 +41,25 @@ class Migration:
 
 
 class Store(Protocol):
-    """What differs from one kind of database to another."""
+    """What differs between kinds of databases."""
 
     writing: sa.Engine
     reading: sa.Engine
     writers: int
-    """Transactions that may run at once."""
+    """Number of concurrent transactions."""
     readers: int
-    """Views that may be read at once."""
+    """Number of concurrent reads."""
     queue_seconds: float
-    """Longest wait for one of them to end."""
+    """Longest wait for one of these to become free."""
 
     def begin_migrating(self, transaction: sa.Connection) -> None:
-        """Have one process at a time migrate. Raises ``ValueError`` for a server that would lose commits."""
+        """Let one process at a time migrate. Raises ``ValueError`` for a server that would lose commits."""
 
 
 class Database:
-    """Transactions, reads that wait for none of them, and migrations that run once.
+    """Runs transactions, reads that wait for no transaction, and migrations.
 
-    ``start`` must have ended before anything else is asked; then ``started`` is true.
+    Call nothing else before ``start`` has returned; from then on ``started`` is true.
     """
 
     def __init__(self, url: str, migrations: Sequence[Migration], *, busy_seconds: float = 5.0) -> None:
@@ -71,16 +71,16 @@ class Database:
         self.started = False
 
     async def start(self) -> None:
-        """Bring the tables up to date, also when several replicas do so at once.
+        """Migrate the tables; several replicas may do so at once.
 
-        Raises ``sqlalchemy.exc.DBAPIError`` or ``OSError`` if the database cannot be used now, for instance because
-        it is locked or away, and ``ValueError`` if it would lose what it says it has committed.
+        Raises ``sqlalchemy.exc.DBAPIError`` or ``OSError`` if the database cannot be used now, for instance because it
+        is locked or down, and ``ValueError`` if it may lose committed transactions.
         """
         await self.write(self._migrate)
         self.started = True
 
     async def stop(self) -> None:
-        """Wait for what is under way, and close every connection."""
+        """Wait for running transactions, and close every connection."""
         for threads in (self._writers, self._readers):
             await asyncio.to_thread(threads.shutdown, cancel_futures=True)
         self._store.writing.dispose()
@@ -88,9 +88,8 @@ class Database:
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run a function in a transaction that commits when it returns, and rolls back if it raises.
 
-        Raises what the function raises, and what ``errors.is_dependency_error`` knows. An error out of the commit
-        itself leaves it open whether it was done, and so does a cancellation: the thread goes on. Whoever asks again
-        must look.
+        Raises what the function raises, and errors that ``errors.is_dependency_error`` knows. After an error from the
+        commit itself, or a cancellation (the thread goes on), the transaction may have committed: a retry must look.
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writers, self._write, work, loop, time.monotonic())
@@ -100,18 +99,18 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, time.monotonic())
 
     def on_commit(self, transaction: sa.Connection, call: Callable[[], object]) -> None:
-        """Have ``call`` called in the loop if and when this transaction has committed."""
+        """Schedule ``call`` in the event loop for when this transaction has committed."""
         self._on_commit.setdefault(transaction, []).append(call)
 
     async def forget(self, before: datetime) -> int:
-        """Delete rows that may go and are older, a little at a time; how many it was."""
+        """Delete expired rows older than ``before``, in small batches; return how many."""
         forgotten = 0
         for age in (age for migration in self._migrations for age in migration.ages):
             key = sa.tuple_(*age.table.primary_key.columns)
             old = sa.select(*age.table.primary_key.columns).where(age < before).limit(_AT_ONCE)
-            gone = sa.delete(age.table).where(key.in_(old))
-            while found := (await self.write(partial(sa.Connection.execute, statement=gone))).rowcount:
-                forgotten += found
+            delete = sa.delete(age.table).where(key.in_(old))
+            while deleted := (await self.write(partial(sa.Connection.execute, statement=delete))).rowcount:
+                forgotten += deleted
         return forgotten
 
     def _write(self, work: Callable[[sa.Connection], T], loop: asyncio.AbstractEventLoop, asked: float) -> T:
@@ -132,9 +131,9 @@ class Database:
             return work(connection)
 
     def _in_time(self, asked: float) -> None:
-        """Behind others whose link hung, this one would hang as long: it is refused, as a pool of connections does."""
+        """Refuse work that waited too long, as a connection pool does: behind hanging links it would hang as long."""
         if time.monotonic() - asked > self._store.queue_seconds:
-            raise TimeoutError(f"waited for longer than {self._store.queue_seconds} s to begin")
+            raise TimeoutError(f"waited more than {self._store.queue_seconds} s to begin")
 
     def _migrate(self, transaction: sa.Connection) -> None:
         self._store.begin_migrating(transaction)
@@ -149,25 +148,25 @@ class Database:
 
 
 def insert_if_absent(transaction: sa.Connection, table: sa.Table, **values: object) -> bool:
-    """Insert a row unless its key is there already; whether it was inserted."""
+    """Insert a row unless its key exists; return whether it was inserted."""
     return transaction.execute(_unless_there(transaction.dialect.name, table), values).rowcount == 1
 
 
 @cache
 def _unless_there(dialect: str, table: sa.Table) -> sa.Insert:
-    """Each dialect has its own INSERT that may say ON CONFLICT; made once, as making one takes longer than running it."""
-    made = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
-    # Of an INSERT SQLAlchemy does not promise to keep the count unless it is told to; psycopg's is gone by then.
-    return made.on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    """Build the dialect's own INSERT ... ON CONFLICT; cached, as building takes longer than running."""
+    insert = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    # SQLAlchemy keeps an INSERT's row count only on request; by the time it is asked, psycopg's is gone.
+    return insert.on_conflict_do_nothing().execution_options(preserve_rowcount=True)
 
 
 def _store(url: str, busy_seconds: float) -> Store:
-    where = sa.make_url(url)
-    match where.get_backend_name():
+    parsed = sa.make_url(url)
+    match parsed.get_backend_name():
         case "sqlite":
-            return Sqlite(where, busy_seconds)
+            return Sqlite(parsed, busy_seconds)
         case "postgresql":
-            return Postgres(where, busy_seconds)
+            return Postgres(parsed, busy_seconds)
         case other:
             raise ValueError(
                 f"DATABASE_URL: {other} is not supported; use sqlite:///PATH or postgresql://USER@HOST:PORT/NAME"

@@ -1,4 +1,4 @@
-"""The form of a dead letter: what was set aside, by whom, from where, why, and its bytes."""
+"""The format of a dead letter: what was set aside, by which consumer, from where, why, and its bytes."""
 
 import base64
 
@@ -11,11 +11,11 @@ from reference_impl.service_libs.message import Delivery, Message
 LARGEST_PAYLOAD = 640 * 1024
 LARGEST_KEY = 16 * 1024
 LARGEST_HEADERS = 48 * 1024
-"""Bytes: together as base64, in JSON, still below Kafka's default limit of 1 MiB for a record."""
+"""In bytes: as base64 in JSON, all three together stay below Kafka's default limit of 1 MiB for a record."""
 
 
 class Source(BaseModel):
-    """Where a record lies."""
+    """The place of a record."""
 
     topic: str
     partition: int
@@ -23,7 +23,7 @@ class Source(BaseModel):
 
 
 class Letter(BaseModel):
-    """A dead letter, in JSON the value of its record. Payload, key and headers' values are base64."""
+    """A dead letter; its JSON is the record's value. Payload, key and header values are base64."""
 
     event_id: str
     consumer: str
@@ -39,10 +39,10 @@ class Letter(BaseModel):
 
 
 def dead_letter(message: Message, kind: DeadLetterKind, reason: str, attempts: int) -> Letter:
-    """The letter about a message.
+    """Write the dead letter for a message.
 
-    A longer payload or key is cut, headers beyond the limit are left out, and ``reason`` says so: ``source`` tells
-    where all of it lies.
+    Oversized payloads and keys are cut, and headers beyond the limit are left out; ``reason`` then says so, and
+    ``source`` says where the whole record is.
     """
     delivery = message.delivery
     payload, key = delivery.value or b"", delivery.key
@@ -70,12 +70,12 @@ def dead_letter(message: Message, kind: DeadLetterKind, reason: str, attempts: i
 
 
 def _headers(delivery: Delivery) -> dict[str, str]:
-    found: dict[str, str] = {}
+    encoded: dict[str, str] = {}
     left = LARGEST_HEADERS
     for raw_name, value in delivery.headers:
-        name = raw_name.encode("utf-8", "backslashreplace").decode()  # bytes that are no UTF-8 came as surrogates
+        name = raw_name.encode("utf-8", "backslashreplace").decode()  # bytes that are not UTF-8 arrive as surrogates
         left -= len(orjson.dumps(name)) + len(value or b"")
         if left < 0:
             break
-        found[name] = base64.b64encode(value or b"").decode()
-    return found
+        encoded[name] = base64.b64encode(value or b"").decode()
+    return encoded

@@ -1,4 +1,4 @@
-"""Providers of what services share. dishka ends what it started in the opposite order, also when one fails."""
+"""Providers that services share. dishka stops what it started in reverse order, even if one stop fails."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random, SystemRandom
@@ -32,13 +32,13 @@ from reference_impl.service_libs.teller import Teller
 _log = structlog.get_logger()
 
 Migrations = NewType("Migrations", Sequence[Migration])
-"""Of a service's database."""
+"""The migrations of a service's database."""
 
 
 class PublisherProvider(Provider):
-    """What a service that tells events has: a database with an outbox, its relay, and the content client.
+    """Provides the parts of a service that publishes events: database, outbox, relay, content client.
 
-    Time and chance come from the machine here, and nowhere else.
+    Only this class takes time and randomness from the machine.
     """
 
     scope = Scope.APP
@@ -48,19 +48,19 @@ class PublisherProvider(Provider):
 
     @provide
     def random(self) -> Random:
-        """The machine's randomness, so that two replicas never draw the same."""
+        """Use the machine's randomness, so that two replicas never draw the same values."""
         return SystemRandom()
 
     @provide
     def backoff(self, settings: PublisherSettings, random: Random) -> Backoff:
-        """How everything is tried again."""
+        """Make the back-off of every retry."""
         return Backoff(settings.retry_first_seconds, settings.retry_longest_seconds, random)
 
     @provide
     async def database(
         self, settings: PublisherSettings, migrations: Migrations, backoff: Backoff
     ) -> AsyncIterator[Database]:
-        """The service's database, migrated."""
+        """Open the service's database, migrated."""
         database = Database(settings.database_url, migrations, busy_seconds=settings.database_busy_seconds)
         try:
             await backoff.persist(database.start, "migrate the database")
@@ -70,7 +70,7 @@ class PublisherProvider(Provider):
 
     @provide
     async def bus(self, settings: PublisherSettings) -> AsyncIterator[AnyOf[KafkaBus, KafkaBusProtocol]]:
-        """Kafka; the relay connects it, as often as it takes."""
+        """Make the Kafka bus; the relay connects it, however long that takes."""
         bus = KafkaBus(settings)
         yield bus
         await bus.stop()
@@ -79,26 +79,26 @@ class PublisherProvider(Provider):
     async def content(
         self, settings: PublisherSettings
     ) -> AsyncIterator[AnyOf[ContentClient, ContentServiceClientProtocol]]:
-        """The content service's client."""
+        """Make the content service's client."""
         client = ContentClient(settings.content_url, timeout_seconds=settings.http_timeout_seconds)
         yield client
         await client.stop()
 
 
 class ConsumerProvider(Provider):
-    """What a consumer of events has besides, all but its ``Subscription``."""
+    """Provides the further parts of a consumer, except for its ``Subscription``."""
 
     scope = Scope.APP
 
     parts = provide_all(Inbox, Suspects, Idempotency, Consumer)
     guard = provide(InboxGuard, provides=IdempotencyGuard)
-    """What makes an effect the only one. Variants put another in its place."""
+    """Makes each effect the only one. Variants replace it."""
 
     @provide
     async def redis(
         self, settings: ConsumerSettings, metrics: Metrics
     ) -> AsyncIterator[AnyOf[RedisClient, RedisClientProtocol]]:
-        """Redis; a consumer starts without it too."""
+        """Make the Redis client; a consumer also starts without Redis."""
         client = RedisClient(
             settings.redis_url,
             metrics,
@@ -108,19 +108,19 @@ class ConsumerProvider(Provider):
         try:
             await client.start()
         except RedisUnavailable as error:
-            _log.warning("started without redis", error=str(error))
+            _log.warning("starting without redis", error=str(error))
         yield client
         await client.stop()
 
     @provide
     def hints(self, settings: ConsumerSettings, redis: RedisClientProtocol, random: Random) -> Hints:
-        """What the guard asks Redis."""
+        """Make the hints and leases in Redis."""
         wait = settings.redis_retry_after_seconds
         return Hints(redis, random, lease_seconds=settings.lease_seconds, retry_after=wait)
 
     @provide
     def teller(self, settings: ConsumerSettings, outbox: Outbox, clock: Clock) -> Teller:
-        """What tells follow-up events."""
+        """Make the publisher of follow-up events."""
         return Teller(outbox, clock, settings.SERVICE)
 
     @provide
@@ -133,7 +133,7 @@ class ConsumerProvider(Provider):
         redis: RedisClient,
         metrics: Metrics,
     ) -> Service:
-        """The whole: a consumer, the relay, and no more HTTP than its health."""
+        """Assemble the service: the consumer, the relay, and HTTP for health and metrics only."""
 
         async def needed() -> dict[str, bool]:
             return {**await reached.check(), "group": consumer.assigned}
@@ -143,7 +143,7 @@ class ConsumerProvider(Provider):
 
 
 def own_provider(settings: type[ServiceSettings], *sources: Callable[..., Any]) -> Provider:
-    """A service's settings, also as each of the kinds of settings that they are, and what is made by its own sources."""
+    """Provide a service's settings, under each of their base classes too, and what ``sources`` make."""
     provider = Provider(scope=Scope.APP)
     provider.provide(lambda: load(settings, settings.SERVICE), provides=WithParents[settings])  # type: ignore[misc, valid-type]
     provider.provide_all(*sources)
@@ -153,7 +153,7 @@ def own_provider(settings: type[ServiceSettings], *sources: Callable[..., Any]) 
 def publisher_providers(
     settings: type[PublisherSettings], migrations: Sequence[Migration], *sources: Callable[..., Any]
 ) -> list[Provider]:
-    """All that a service that tells events needs; ``sources`` make its ``Service`` and what that is made of."""
+    """Return the providers of a service that publishes events; ``sources`` make its ``Service`` and its parts."""
     own = own_provider(settings, *sources)
     own.provide(lambda: migrations, provides=Migrations)
     return [PublisherProvider(), own]
@@ -162,6 +162,6 @@ def publisher_providers(
 def consumer_providers(
     settings: type[ConsumerSettings], migration: Migration, *sources: Callable[..., Any]
 ) -> list[Provider]:
-    """All that a consumer needs; ``sources`` make its ``Subscription`` and what that is made of."""
+    """Return the providers of a consumer; ``sources`` make its ``Subscription`` and its parts."""
     shared = (outbox.MIGRATION, inbox.MIGRATION, ledger.MIGRATION, suspects.MIGRATION)
     return [ConsumerProvider(), *publisher_providers(settings, [*shared, migration], *sources)]

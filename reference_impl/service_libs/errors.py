@@ -1,4 +1,4 @@
-"""Whose fault an error is: a dependency's, tried again for ever, or the handler's own, which spends attempts."""
+"""Whose fault an error is: a dependency's, which is retried forever, or the handler's own, which uses up attempts."""
 
 import sqlite3
 
@@ -7,31 +7,31 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 
 class DependencyError(Exception):
-    """A dependency did not answer, or not in time. It says nothing about the work itself."""
+    """A dependency did not answer in time. This says nothing about the work itself."""
 
 
 class RedisUnavailable(DependencyError):
-    """Redis did not answer. What was asked of it may have been done all the same."""
+    """Redis did not answer. It may have executed the command all the same."""
 
 
 class KafkaUnavailable(DependencyError):
-    """Kafka did not acknowledge. The record may have been written all the same."""
+    """Kafka did not acknowledge. It may have written the record all the same."""
 
 
 class KafkaRefused(Exception):
-    """Kafka will never take this record: it is larger than the broker allows, or has no legal topic."""
+    """Kafka will never accept this record: it is larger than the broker allows, or its topic's name is illegal."""
 
 
 class ContentUnavailable(DependencyError):
-    """The content service did not answer, or not with a yes or a no."""
+    """The content service did not answer, or gave no definite answer."""
 
 
 class ContentMissing(Exception):
-    """The content service answered that it has no such blob, or its bytes are not those its name says."""
+    """The content service has no such blob, or the blob's bytes do not match its name."""
 
 
 class IllegalTransition(Exception):
-    """An event asks for a state that cannot follow the present one."""
+    """An event requests a state that cannot follow the present one."""
 
 
 _SQLITE_HANDLERS_OWN = frozenset(
@@ -45,12 +45,11 @@ _SQLITE_HANDLERS_OWN = frozenset(
     }
 )
 _POSTGRES_DEPENDENCYS = ("08", "25006", "25P03", "40", "53", "55", "57", "58")
-"""SQLSTATEs by their beginnings: connections, a standby, idle too long, serialization, resources, locks, operators,
-the system."""
+"""SQLSTATE prefixes: connection, standby, idle too long, serialization, resources, locks, operator, system."""
 
 
 def is_dependency_error(error: BaseException) -> bool:
-    """Whether trying again can help: time-outs, connections, locks and commits, but no broken constraint or query."""
+    """Whether a retry can help: yes for time-outs, connections, locks and commits; no for constraints and queries."""
     if isinstance(error, DBAPIError):
         return _is_databases(error)
     return isinstance(error, DependencyError | OSError | PoolTimeoutError)
@@ -59,9 +58,9 @@ def is_dependency_error(error: BaseException) -> bool:
 def _is_databases(error: DBAPIError) -> bool:
     sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
     if sqlite_code is not None:
-        return sqlite_code & 0xFF not in _SQLITE_HANDLERS_OWN  # the rest of the code says which kind of the kind
+        return sqlite_code & 0xFF not in _SQLITE_HANDLERS_OWN  # the higher bits only subdivide the code
     sqlstate = getattr(error.orig, "sqlstate", None)
     if sqlstate is not None:
         return str(sqlstate).startswith(_POSTGRES_DEPENDENCYS)
-    # Without a code it comes from the driver: a connection that is gone, unless it says what was wrong with the query.
+    # Without a code the driver raised it: a lost connection, unless the class blames the query.
     return not isinstance(error, IntegrityError | ProgrammingError | DataError | NotSupportedError)

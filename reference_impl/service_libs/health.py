@@ -1,4 +1,4 @@
-"""``/healthz`` says that the process lives, ``/readyz`` that what it needs was reached."""
+"""``/healthz``: the process is alive. ``/readyz``: it has reached what it needs."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,19 +16,19 @@ from reference_impl.service_libs.http_errors import REFUSALS
 from reference_impl.service_libs.kafka_bus import KafkaBus
 
 Check = Callable[[], Awaitable[Mapping[str, bool]]]
-"""Says of each dependency, by its name, whether it was reached."""
+"""Returns, for each dependency's name, whether it was reached."""
 
 
 @dataclass(frozen=True)
 class Reached:
-    """What a service with an outbox must have reached; a dependency that was reached once is not asked again."""
+    """What a service with an outbox must reach; a dependency is not asked again once it was reached."""
 
     database: Database
     bus: KafkaBus
     content: ContentClient
 
     async def check(self) -> dict[str, bool]:
-        """The database is migrated, the producer connected, and the content service answered once."""
+        """Return whether the database is migrated, the producer connected, and the content service answered once."""
         if not self.content.reached:
             with suppress(ContentUnavailable):
                 await self.content.start()
@@ -42,15 +42,15 @@ class Reached:
 def healthy_app(
     needed: Check, routes: Sequence[Route] = (), *, reported: Callable[[], Mapping[str, bool]] = dict
 ) -> Starlette:
-    """An app of ``routes`` that tells its health, and refuses in JSON; what is only ``reported`` leaves it ready."""
+    """Make an app of ``routes`` with health endpoints and JSON refusals; ``reported`` values do not affect readiness."""
 
     async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
 
     async def readyz(_: Request) -> JSONResponse:
-        found = await needed()
-        ready = all(found.values())
-        body = {"status": "ready" if ready else "not ready", "needed": found, "reported": reported()}
+        reached = await needed()
+        ready = all(reached.values())
+        body = {"status": "ready" if ready else "not ready", "needed": reached, "reported": reported()}
         return JSONResponse(body, status_code=200 if ready else 503)
 
     health = (Route("/healthz", healthz), Route("/readyz", readyz))

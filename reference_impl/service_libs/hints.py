@@ -1,6 +1,6 @@
-"""Redis makes duplicates cheap: a hint that an event is done, a lease on one in work.
+"""Makes duplicates cheap with Redis: a hint that an event is done, a lease on an event in progress.
 
-Neither is needed to be right: no method here raises because of Redis, and the inbox decides.
+Correctness needs neither: no method here raises because of Redis, and the inbox decides.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 class Hints:
     """Hints and leases, all best effort.
 
-    After a failure Redis is left alone for ``retry_after`` seconds, so that an outage costs each time-out once.
+    After a failure Redis is left alone for ``retry_after`` seconds, so an outage costs each time-out only once.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class Hints:
         self._left_alone_until = 0.0
 
     async def claim(self, message: Message) -> tuple[bool, str | None]:
-        """Whether this very payload is known to be applied, and else the token of a lease on the message, if any.
+        """Return whether a hint says that this payload is applied and, if not, the token of a lease if one was taken.
 
-        A lease held by another is waited for, at most for the rest of its life or until the hint appears. Any other
-        hint says nothing.
+        Waits while another process holds the lease, until the lease expires or the hint appears. A hint with another
+        digest says nothing.
         """
         token = f"{self._random.getrandbits(128):032x}"
         clock = asyncio.get_running_loop()
@@ -64,19 +64,19 @@ class Hints:
                 return False, token
             if give_up is None:
                 give_up = clock.time() + claim.held_seconds
-                _log.info("lease held by another", event_id=message.event_id)
+                _log.info("another process holds the lease", event_id=message.event_id)
             if clock.time() >= give_up:
                 return False, None
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     async def settle(self, message: Message, ttl_seconds: int, token: str | None) -> None:
-        """Leave the hint, with the digest, after the commit; end the lease if it is still ours."""
+        """After the commit, leave a hint with the digest, and end the lease if it is still ours."""
         await self._ask(
             lambda: self._redis.settle(self._hint(message), message.digest, ttl_seconds, self._lease(message), token)
         )
 
     async def release(self, message: Message, token: str) -> None:
-        """End the lease if it is still ours, and leave no hint."""
+        """End the lease if it is still ours, without leaving a hint."""
         await self._ask(lambda: self._redis.delete_if_equals(self._lease(message), token))
 
     def _hint(self, message: Message) -> str:
@@ -93,5 +93,5 @@ class Hints:
             return await command()
         except RedisUnavailable as error:
             self._left_alone_until = clock.time() + self._retry_after
-            _log.warning("going on without redis", error=str(error))
+            _log.warning("continuing without redis", error=str(error))
             return None

@@ -1,4 +1,4 @@
-"""Refusals over HTTP: always JSON, ``{"error": a word, "detail": a sentence}``."""
+"""HTTP refusals, always JSON: ``{"error": a word, "detail": a sentence}``."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 
 class Refused(Exception):
-    """A request that gets another answer than it hoped for."""
+    """Refuses a request with an HTTP status, a word for programs and a sentence for people."""
 
     def __init__(self, status: int, error: str, detail: str) -> None:
         super().__init__(f"{status} {error}: {detail}")
@@ -29,11 +29,11 @@ async def _http(_: Request, error: Exception) -> Response:
 
 
 async def _gone(_: Request, _error: Exception) -> Response:
-    return _answer(400, "incomplete", "the client hung up in the middle of the body")
+    return _answer(400, "incomplete", "the client disconnected before the end of the body")
 
 
 async def _broken(_: Request, _error: Exception) -> Response:
-    return _answer(500, "internal", "a defect of the service; its log says more")
+    return _answer(500, "internal", "internal error; see the service's log")
 
 
 REFUSALS: Mapping[Any, Callable[[Request, Exception], Coroutine[None, None, Response]]] = {
@@ -42,14 +42,14 @@ REFUSALS: Mapping[Any, Callable[[Request, Exception], Coroutine[None, None, Resp
     ClientDisconnect: _gone,
     Exception: _broken,
 }
-"""Exception -> the answer to it: ``Refused`` and the framework's own refusals in the one form."""
+"""Maps an exception to its answer: ``Refused`` and the framework's own refusals take the same form."""
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body, of at most ``limit`` bytes; a longer one is refused as soon as that shows, unread."""
+    """Return the body, of at most ``limit`` bytes; refuse a longer one as soon as its length shows."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
-        raise Refused(413, "too_large", f"{declared} bytes; at most {limit} are taken")
+        raise Refused(413, "too_large", f"{declared} bytes; at most {limit} are accepted")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -1,12 +1,12 @@
-"""Exactly one effect from deliveries that come at least once.
+"""Exactly one effect from at-least-once delivery.
 
-    1  identity of the event                malformed, or of a version not known here: dead letter
-    2  hint says done with this digest      look into the inbox; skip if it says so too
-    3  lease, best effort
-    4  prepare: reads, calls, computes      no transaction open
-    5  one transaction: the inbox row first, then the effect, its ledger row and follow-up events
-    6  hint, release of the lease
-    7  the offset, by the consumer, when the function below returns
+    1  identify the event                   malformed, or of an unknown version: dead letter
+    2  a hint says this digest is done      look into the inbox; skip if it agrees
+    3  take a lease, best effort
+    4  prepare: read, call, compute         no transaction open
+    5  one transaction: the inbox row first, then the effect, its ledger row and the follow-up events
+    6  leave the hint, release the lease
+    7  commit the offset: the consumer does, once the function below returns
 
 Safety rests on step 5 alone.
 """
@@ -35,13 +35,13 @@ from reference_impl.service_libs.suspects import ProcessEnded, Suspects
 _log = structlog.get_logger()
 
 Apply = Callable[[Connection], None]
-"""What a message changes for good, inside the transaction it is given. It cannot await: no call leaves it."""
+"""Applies a message's changes inside the given transaction. It cannot await, so it makes no calls."""
 
 Handler = Callable[[Message], Awaitable[Apply]]
-"""Prepares, outside any transaction, and returns what to apply."""
+"""Prepares outside any transaction, and returns what to apply."""
 
 Consume = Callable[[Delivery], Awaitable[None]]
-"""Returns when a delivery is finished for good, so that its offset may be committed."""
+"""Returns once a delivery is finished, so that its offset may be committed."""
 
 
 @dataclass
@@ -53,33 +53,33 @@ class Work:
     metrics: Metrics
     ttl_seconds: int
     applied: bool = False
-    """Whether it was, the last time it was tried."""
+    """Whether the last attempt applied it."""
     _apply: Apply | None = None
 
     async def prepare(self) -> None:
-        """Step 4."""
+        """Step 4: prepare the effect."""
         with self.metrics.handler_seconds.time():
             self._apply = await self.handler(self.message)
 
     def apply(self, transaction: Connection) -> None:
-        """The effect, in the transaction that closes the message."""
+        """Step 5: apply the effect, in the transaction that closes the message."""
         if self._apply is None:
-            raise RuntimeError("apply before prepare")
+            raise RuntimeError("apply called before prepare")
         self._apply(transaction)
         self.applied = True
 
 
 class IdempotencyGuard(Protocol):
-    """Sees to it that one message's work is done once. Errors of the work go through; the caller tries again."""
+    """Ensures that a message's work is done once. Passes errors of the work on; the caller retries."""
 
     async def once(self, work: Work) -> None:
-        """Return when the message is closed: now, by this work, or before."""
+        """Return once the message is closed, by this work or before."""
         ...
 
 
 @dataclass(frozen=True)
 class InboxGuard:
-    """Steps 2 to 6."""
+    """Guards with the inbox: steps 2 to 6."""
 
     database: Database
     inbox: Inbox
@@ -87,9 +87,9 @@ class InboxGuard:
     metrics: Metrics
 
     async def once(self, work: Work) -> None:
-        """The hint says that it is worth looking; the inbox row decides."""
+        """Do the work unless the inbox has the message; a hint only makes it worth looking first."""
         hinted, token = await self.hints.claim(work.message)
-        # Redis may remember what the database does not: it was restored, or is another.
+        # Redis may remember what the database does not, for example after a restore.
         if hinted and await self.database.read(partial(self.inbox.look, message=work.message)) is Closing.DUPLICATE:
             self.metrics.duplicates.labels("redis").inc()
             return
@@ -97,7 +97,7 @@ class InboxGuard:
             await work.prepare()
             closing = await self.database.write(partial(self._close, work=work))
             self._tell(closing)
-            if closing in {Closing.NEW, Closing.DUPLICATE}:  # what was set aside may yet be replayed
+            if closing in {Closing.NEW, Closing.DUPLICATE}:  # an event that was set aside may yet be replayed
                 await self.hints.settle(work.message, work.ttl_seconds, token)
                 token = None
         finally:
@@ -121,7 +121,7 @@ class InboxGuard:
 
 @dataclass(frozen=True)
 class Idempotency:
-    """What ``idempotent_consumer`` needs of its surroundings."""
+    """The dependencies of ``idempotent_consumer``."""
 
     settings: ConsumerSettings
     guard: IdempotencyGuard
@@ -132,17 +132,17 @@ class Idempotency:
     metrics: Metrics
 
     async def finish(self, work: Work) -> None:
-        """Try until the message is closed: by its work, or after too many attempts by a dead letter."""
+        """Retry until the message is closed: by its work or, after too many attempts, by a dead letter."""
         most = self.settings.max_attempts
         failures = own = 0
         while True:
             try:
                 async with self.suspects.handling(work.message):
                     await self.guard.once(work)
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises is one of two things
+            except Exception as error:  # noqa: BLE001 - a dependency's or the handler's own
                 failures += 1
                 own = most if isinstance(error, ProcessEnded) else own + (not is_dependency_error(error))
-                _log.warning("tried again", failures=failures, attempts=own, error=repr(error))
+                _log.warning("retrying", failures=failures, attempts=own, error=repr(error))
                 if own >= most:
                     await self.set_aside(work.message, DeadLetterKind.POISON, repr(error), own)
                     await self.suspects.clear(work.message)
@@ -154,7 +154,7 @@ class Idempotency:
                 return
 
     async def set_aside(self, message: Message, kind: DeadLetterKind, reason: str, attempts: int) -> None:
-        """Close a message by a dead letter, however long that takes."""
+        """Close a message with a dead letter; retries until the database takes it."""
         delivery = message.delivery
         _log.warning(
             kind.value, reason=reason, topic=delivery.topic, partition=delivery.partition, offset=delivery.offset
@@ -171,12 +171,12 @@ def idempotent_consumer(
     accepts: Iterable[type[EventData]],
     ttl_seconds: int = 86_400,
 ) -> Callable[[Handler], Consume]:
-    """Make a handler of messages a consumer of deliveries that applies each event once.
+    """Turn a handler of messages into a consumer of deliveries that applies each event once.
 
-    Errors of dependencies are tried again for ever. After ``MAX_ATTEMPTS`` errors of the handler's own, or ends of the
-    process in the middle of it, the message is set aside as a dead letter. What is no event, or a version of an
-    accepted type that is not known here, is set aside at once; other types are somebody else's. ``ttl_seconds`` is how
-    long Redis remembers that an event is done.
+    A dependency's errors are retried forever. After ``MAX_ATTEMPTS`` errors of the handler's own, or deaths of the
+    process while it ran, the message is set aside as a dead letter. Malformed records and unknown versions of an
+    accepted type are set aside at once; events of other types are skipped. ``ttl_seconds`` is how long Redis remembers
+    that an event is done.
     """
     accepted = {each.EVENT_TYPE: each for each in accepts}
 

@@ -1,4 +1,4 @@
-"""A consumer's durable memory: which messages it has closed."""
+"""The inbox: a consumer's durable record of the messages that it has closed."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,7 +22,7 @@ INBOX = sa.Table(
     sa.Column("closed_as", sa.String, nullable=False),
     sa.Column("applied_at", sa.DateTime(timezone=True), index=True),
 )
-"""One row a consumer and event: the row that makes its effect the only one. What was set aside is kept for ever."""
+"""One row per consumer and event: it makes the effect the only one. Rows of dead letters are kept forever."""
 
 QUARANTINE = sa.Table(
     "quarantine",
@@ -31,10 +31,10 @@ QUARANTINE = sa.Table(
     sa.Column("event_id", sa.String, primary_key=True),
     sa.Column("digest", sa.String, primary_key=True),
 )
-"""Other payloads that came under the id of a closed event, each reported once."""
+"""Different payloads under the id of a closed event, each reported once."""
 
 APPLIED = "applied"
-"""``closed_as`` of a message that had its effect; the others are kinds of dead letters."""
+"""``closed_as`` of an applied message; the other values are kinds of dead letters."""
 
 MIGRATION = Migration("inbox", [INBOX, QUARANTINE], ages=[INBOX.c.applied_at])
 
@@ -44,7 +44,7 @@ _KNOWN = sa.select(INBOX.c.digest, INBOX.c.closed_as).where(
 
 
 class Closing(StrEnum):
-    """What closing a message's row came to: it is new, was applied before, was set aside before, or contradicts."""
+    """The result of closing a message: it is new, was applied before, was set aside before, or conflicts."""
 
     NEW = "new"
     DUPLICATE = "duplicate"
@@ -54,36 +54,36 @@ class Closing(StrEnum):
 
 @dataclass(frozen=True)
 class Inbox:
-    """The tables above, and the dead letters that leave with them. Every method is part of a transaction."""
+    """Closes messages and writes their dead letters. Every method runs inside the caller's transaction."""
 
     settings: KafkaSettings
     outbox: Outbox
     clock: Clock
 
     def look(self, transaction: sa.Connection, message: Message) -> Closing:
-        """What closing the message would come to."""
-        known = transaction.execute(_KNOWN, message.key).one_or_none()
-        if known is None:
+        """Return what closing the message would result in, without closing it."""
+        row = transaction.execute(_KNOWN, message.key).one_or_none()
+        if row is None:
             return Closing.NEW
-        if known.digest != message.digest:
+        if row.digest != message.digest:
             return Closing.CONFLICT
-        return Closing.DUPLICATE if known.closed_as == APPLIED else Closing.SET_ASIDE
+        return Closing.DUPLICATE if row.closed_as == APPLIED else Closing.SET_ASIDE
 
     def close(self, transaction: sa.Connection, message: Message, closed_as: str = APPLIED) -> Closing:
-        """Insert the message's row, first thing in its transaction, and say what was there."""
+        """Insert the message's row, as the first step of its transaction, and return what was there before."""
         closed = {"closed_as": closed_as, "applied_at": self.clock.now() if closed_as == APPLIED else None}
         if insert_if_absent(transaction, INBOX, **message.key, **closed):
             return Closing.NEW
         closing = self.look(transaction, message)
         if closing is Closing.CONFLICT and insert_if_absent(transaction, QUARANTINE, **message.key):
-            reason = "another payload was delivered under this event id before"
+            reason = "a different payload was delivered earlier under this event id"
             self._report(transaction, message, DeadLetterKind.CONFLICT, reason, 0)
         return closing
 
     def set_aside(
         self, transaction: sa.Connection, message: Message, kind: DeadLetterKind, reason: str, attempts: int
     ) -> Closing:
-        """Close a message by a dead letter; nothing if it was closed before."""
+        """Close a message with a dead letter; do nothing if it was closed before."""
         closing = self.close(transaction, message, closed_as=kind)
         if closing is Closing.NEW:
             self._report(transaction, message, kind, reason, attempts)

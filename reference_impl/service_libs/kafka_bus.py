@@ -1,4 +1,4 @@
-"""Publishing to Kafka: idempotent producer, acks=all, bounded waits."""
+"""Publishes to Kafka: idempotent producer, acks=all, bounded waits."""
 
 import asyncio
 import contextlib
@@ -16,15 +16,15 @@ _REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicErro
 
 
 class KafkaBus:
-    """Publishes records, each acknowledged by all replicas.
+    """Publishes records, each acknowledged by all in-sync replicas.
 
-    A producer that failed once is replaced: after a record without an answer its sequence numbers have a gap, and it
-    might be fenced. What it still sends may be written a second time, which consumers bear.
+    A producer that failed is replaced: after a record without an answer its sequence numbers have a gap, and it might
+    be fenced. Whatever it still sends may be written twice, which consumers tolerate.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        # A try may begin just before the time-out of the one before ends it, hence twice.
+        # An attempt may begin just before the time-out of the previous one ends it, hence twice.
         self._longest = 2 * settings.kafka_request_timeout_ms / 1000
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
@@ -32,11 +32,11 @@ class KafkaBus:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a producer that has not failed."""
+        """Whether there is a working producer."""
         return self._producer is not None
 
     async def start(self) -> None:
-        """Connect, unless connected. Raises ``KafkaUnavailable``."""
+        """Connect if not connected. Raises ``KafkaUnavailable``."""
         async with self._starting:
             if self._producer is not None:
                 return
@@ -59,7 +59,7 @@ class KafkaBus:
             self._producer = producer
 
     async def stop(self) -> None:
-        """Send what is under way and close, within the bound of one publish."""
+        """Flush and close, within the time limit of one publish."""
         if self._producer is not None:
             self._retire(self._producer)
             self._producer = None
@@ -69,9 +69,9 @@ class KafkaBus:
                 task.cancel()
 
     async def publish(self, topic: str, key: str, value: bytes) -> None:
-        """Return when the broker has acknowledged the record; records of one key go to one partition.
+        """Return once the broker has acknowledged the record; records with one key go to one partition.
 
-        Raises ``KafkaRefused`` if it never will.
+        Raises ``KafkaUnavailable``, or ``KafkaRefused`` if the broker will never accept the record.
         """
         await self.start()
         producer = self._producer

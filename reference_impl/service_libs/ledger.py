@@ -1,6 +1,6 @@
-"""The effect ledger: one row for each effect that a consumer applied.
+"""The effect ledger: one row for each effect that a consumer has applied.
 
-It has no unique constraint, on purpose: only the inbox prevents a second row, so a duplicate can be seen.
+It deliberately has no unique constraint: only the inbox prevents a second row, so a duplicate would show.
 """
 
 import sqlalchemy as sa
@@ -26,5 +26,5 @@ _RECORD = sa.insert(EFFECT_LEDGER)
 
 
 def record(transaction: sa.Connection, message: Message, business_key: str) -> None:
-    """Write down that a message was applied, in the transaction that applies it."""
+    """Record that a message was applied, in the transaction that applies it."""
     transaction.execute(_RECORD, {**message.key, "business_key": business_key})

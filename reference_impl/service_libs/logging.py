@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stderr, with an aware ISO time. Settings are never logged."""
+"""Structured logs on stderr: one JSON object a line, with an ISO time in UTC. Settings are never logged."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ def configure(service: str, level: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        # Without locals: they hold essays, and may hold secrets.
+        # Without locals: they hold essays and may hold secrets.
         structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
     ]
     handler = logging.StreamHandler(sys.stderr)

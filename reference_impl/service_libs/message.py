@@ -1,4 +1,4 @@
-"""What a consumer is handed, and what it makes of it: a delivery is read into a message with an identity."""
+"""Deliveries as Kafka hands them over, and the messages, with an identity, that a consumer reads from them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Malformed(Exception):
-    """A record is no event; the message says why."""
+    """A record is not an event; the exception's text says why."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One record, handed over once."""
+    """One delivery of a record."""
 
     topic: str
     partition: int
@@ -33,7 +33,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Message:
-    """A delivery with its identity. ``event`` is None if it is malformed, or of a version not known here."""
+    """A delivery with its identity. ``event`` is None if it is malformed, or of an unknown version."""
 
     consumer: str
     event_id: str
@@ -43,34 +43,34 @@ class Message:
 
     @property
     def key(self) -> dict[str, str]:
-        """What it is remembered by, and of which payload: values of the columns of these names."""
+        """Identity and payload digest, as values of the database columns of these names."""
         return {"consumer": self.consumer, "event_id": self.event_id, "digest": self.digest}
 
     @property
     def data(self) -> Any:  # noqa: ANN401 - one of the types that its consumer accepts
-        """The event's ``data``. Raises ``ValueError`` if there is none to read."""
+        """The event's ``data``. Raises ``ValueError`` if there is no event."""
         if self.event is None:
             raise ValueError(f"no event that {self.consumer} can read")
         return self.event.data
 
 
 class UnknownVersion(Exception):
-    """An event is of a type that is accepted, and of a version that is not: newer than this service, or gone."""
+    """An event has an accepted type, in a version that this service does not know: newer, or no longer supported."""
 
     def __init__(self, message: Message) -> None:
-        super().__init__("a version of this type that is not known here")
+        super().__init__("unknown version of an accepted type")
         self.message = message
 
 
 def read(delivery: Delivery, consumer: str, accepts: Mapping[str, type[EventData]]) -> Message | None:
-    """The message in a delivery; None for an event of a type that this consumer does not apply.
+    """Read the message in a delivery; return None for an event that this consumer does not apply.
 
-    Raises ``Malformed`` for what is no event in the standard envelope, or lacks what its type promises, and
-    ``UnknownVersion``. Fields that are not known here are passed over; the digest is over them too.
+    Raises ``Malformed`` for a record that is not an event in the standard envelope or lacks what its type promises, and
+    ``UnknownVersion``. Unknown fields are ignored, but the digest covers them.
     """
     for name, _ in delivery.headers:
         if any("\udc80" <= character <= "\udcff" for character in name):
-            raise Malformed(f"a header's name is no UTF-8: {name!r}")
+            raise Malformed(f"a header's name is not UTF-8: {name!r}")
     try:
         document = orjson.loads(delivery.value or b"")
     except orjson.JSONDecodeError as error:
@@ -92,13 +92,13 @@ def read(delivery: Delivery, consumer: str, accepts: Mapping[str, type[EventData
 
 
 def malformed(delivery: Delivery, consumer: str) -> Message:
-    """A record that is no event, identified by where it lies; its digest is over its bytes."""
+    """Make the message of a malformed record: its place is its identity, and its digest is over its bytes."""
     identity = event_ids.malformed_id(delivery.topic, delivery.partition, delivery.offset)
     return Message(consumer, identity, hashlib.sha256(delivery.value or b"").hexdigest(), delivery)
 
 
 def _kind(event_type: str) -> str:
-    """A type without its version."""
+    """Strip the version from a type."""
     return event_type.rpartition(".v")[0]
 
 
@@ -106,5 +106,5 @@ def _validated(model: type[M], document: object) -> M:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, each['loc'])) or 'event'}: {each['msg']}" for each in error.errors()]
-        raise Malformed("; ".join(found)) from None
+        problems = [f"{'.'.join(map(str, each['loc'])) or 'event'}: {each['msg']}" for each in error.errors()]
+        raise Malformed("; ".join(problems)) from None

@@ -1,6 +1,7 @@
-"""Events leave through a table: written in the transaction that makes them true, published by a relay afterwards.
+"""The transactional outbox: events are written in the transaction that makes them true; a relay publishes them later.
 
-They leave at least once and in order per key. A relay that dies at any line loses nothing; it may publish twice.
+Events are published at least once and in order per key. A relay may die at any line: it loses nothing, but may publish
+an event twice.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ OUTBOX = sa.Table(
     sa.Column("refused", sa.String),
     sqlite_autoincrement=True,
 )
-"""``refused`` says why the broker will never take a row: it stays, is logged and counted, and stalls nothing."""
+"""``refused`` says why the broker will never accept a row: it stays, is logged and counted, and blocks nothing."""
 
 _OPEN = sa.and_(OUTBOX.c.sent_at.is_(None), OUTBOX.c.refused.is_(None))
 sa.Index("outbox_unsent", OUTBOX.c.entry, sqlite_where=_OPEN, postgresql_where=_OPEN)
@@ -48,13 +49,13 @@ RELAY_TURN = sa.Table(
     sa.Column("holder", sa.String, nullable=False),
     sa.Column("until", sa.DateTime(timezone=True), nullable=False),
 )
-"""One row: whose turn it is to publish. It spares needless second copies; no correctness rests on it."""
+"""One row: whose turn it is to publish. It only avoids duplicates; correctness does not depend on it."""
 
 MIGRATION = Migration("outbox", [OUTBOX, RELAY_TURN], ages=[OUTBOX.c.sent_at])
 
-# Made once: to make a statement takes several times as long as to run it.
+# Built once: building a statement takes several times as long as running it.
 _ADD = sa.insert(OUTBOX)
-# All that is unsent, never "after the last id seen": ids are given out in another order than commits happen.
+# All unsent rows, never "after the last id seen": ids are assigned in another order than transactions commit.
 _UNSENT_ROWS = (
     sa.select(OUTBOX.c.entry, OUTBOX.c.topic, OUTBOX.c.key, OUTBOX.c.value)
     .where(_OPEN, OUTBOX.c.topic.not_in(sa.bindparam("busy", expanding=True)))
@@ -66,13 +67,13 @@ _MARK = sa.update(OUTBOX).where(OUTBOX.c.entry == sa.bindparam("sent"), _OPEN).v
 
 @dataclass(frozen=True)
 class Outbox:
-    """Where a transaction leaves its events."""
+    """Collects the events of transactions."""
 
     database: Database
     added: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def add(self, transaction: sa.Connection, topic: str, key: str, value: bytes) -> None:
-        """Leave one event; it is published if, and only if, the transaction commits."""
+        """Add an event, to be published if, and only if, the transaction commits."""
         transaction.execute(_ADD, {"topic": topic, "key": key, "value": value})
         self.database.on_commit(transaction, self.added.set)
 
@@ -83,7 +84,7 @@ Unsent = sa.Row[int, str, str, bytes]
 
 @dataclass
 class Relay:
-    """Publishes what is in the outbox, for ever; each topic by itself, so that none waits for another's outage."""
+    """Publishes the outbox, forever; each topic independently, so none waits for another's outage."""
 
     settings: OutboxSettings
     database: Database
@@ -102,10 +103,10 @@ class Relay:
         self._turn = timedelta(seconds=self.settings.relay_turn_seconds)
 
     async def run(self) -> None:
-        """Publish until cancelled: at once what this process adds, within a poll what others left."""
+        """Publish until cancelled: this process's events at once, those that others left within a poll interval."""
         try:
             while True:
-                # Each time: after a failure it connects anew, also with nothing to send.
+                # Each time: it reconnects after a failure, even with nothing to send.
                 await self.backoff.persist(self.bus.start, "connect to Kafka")
                 self.outbox.added.clear()
                 await self.backoff.persist(self.publish_unsent, "read the outbox")
@@ -116,7 +117,7 @@ class Relay:
             await asyncio.gather(*self._busy.values(), return_exceptions=True)
 
     async def publish_unsent(self) -> None:
-        """Begin to publish what is unsent, one batch of each topic that is not being published to already."""
+        """Start to publish unsent rows, one batch for each topic that is not being published already."""
         while True:
             rows = await self.database.read(partial(self._unsent, busy=tuple(self._busy)))
             if not rows or not await self._is_our_turn():
@@ -124,21 +125,21 @@ class Relay:
             by_topic: dict[str, list[Unsent]] = {}
             for row in rows:
                 by_topic.setdefault(row.topic, []).append(row)
-            for topic, some in by_topic.items():
-                self._busy[topic] = asyncio.create_task(self._publish(topic, some))
+            for topic, batch in by_topic.items():
+                self._busy[topic] = asyncio.create_task(self._publish(topic, batch))
                 self._busy[topic].add_done_callback(partial(self._is_free, topic))
             if len(rows) < self.settings.relay_batch:
-                return  # and else other topics may have rows behind those
+                return  # a full batch may hide other topics' rows behind it
 
     def _is_free(self, topic: str, _task: asyncio.Task[None]) -> None:
         del self._busy[topic]
         self.outbox.added.set()
 
     async def _publish(self, topic: str, rows: Sequence[Unsent]) -> None:
-        """Publish a topic's rows; after a failure the topic waits, and no other one."""
+        """Publish a topic's rows; after a failure this topic waits, and no other."""
         try:
             complete = await self._sent(rows) == len(rows)
-        except Exception as error:  # noqa: BLE001 - whatever it was, what is not marked must be tried again
+        except Exception as error:  # noqa: BLE001 - unmarked rows must be retried, whatever it was
             _log.warning(
                 "not marked as sent", topic=topic, error=repr(error), exc_info=not is_dependency_error(error)
             )
@@ -150,11 +151,11 @@ class Relay:
             await self.backoff.wait(self._failures[topic])
 
     async def _sent(self, rows: Sequence[Unsent]) -> int:
-        """Publish, and mark what was acknowledged; how many rows that was."""
+        """Publish rows and mark those acknowledged; return how many."""
         by_key: dict[str, list[Unsent]] = {}
         for row in rows:
             by_key.setdefault(row.key, []).append(row)
-        sent = [entry for some in await asyncio.gather(*map(self._in_order, by_key.values())) for entry in some]
+        sent = [entry for entries in await asyncio.gather(*map(self._in_order, by_key.values())) for entry in entries]
         if sent:
             marks = [{"sent": entry, "at": self.clock.now()} for entry in sent]
             await self.database.write(lambda transaction: transaction.execute(_MARK, marks))
@@ -164,15 +165,15 @@ class Relay:
         return connection.execute(_UNSENT_ROWS, {"busy": busy, "most": self.settings.relay_batch}).all()
 
     async def _in_order(self, rows: Sequence[Unsent]) -> list[int]:
-        """Publish the rows of one key, each after the one before was acknowledged; stop at the first that was not.
+        """Publish one key's rows, each once the one before is acknowledged; stop at the first failure.
 
-        A row that is refused for good is passed over; it is among those given back.
+        Return the published entries; a permanently refused row counts as one of them.
         """
         sent: list[int] = []
         for row in rows:
             try:
                 await self._publish_or_refuse(row)
-            except Exception as error:  # noqa: BLE001 - whatever it was, it is no reason to forget the other keys
+            except Exception as error:  # noqa: BLE001 - the other keys must go on, whatever it was
                 ours = not is_dependency_error(error)
                 _log.warning("not published", topic=row.topic, key=row.key, error=repr(error), exc_info=ours)
                 break
@@ -184,7 +185,9 @@ class Relay:
             await self.bus.publish(row.topic, row.key, row.value)
         except KafkaRefused as error:
             size = len(row.value)
-            _log.error("refused for good", topic=row.topic, key=row.key, entry=row.entry, size=size, error=str(error))
+            _log.error(
+                "permanently refused", topic=row.topic, key=row.key, entry=row.entry, size=size, error=str(error)
+            )
             self.metrics.refused.inc()
             refused = sa.update(OUTBOX).where(OUTBOX.c.entry == row.entry).values(refused=str(error))
             await self.database.write(lambda transaction: transaction.execute(refused))
@@ -201,7 +204,7 @@ class Relay:
         turn = {"holder": self._holder, "until": now + self._turn}
         if insert_if_absent(transaction, RELAY_TURN, relay="relay", **turn):
             return True
-        # A turn that lasts longer than any can was taken before the clock stepped back.
+        # A turn that ends later than any can was taken before the clock stepped back.
         over = sa.or_(RELAY_TURN.c.until < now, RELAY_TURN.c.until > now + self._turn)
         taken = sa.update(RELAY_TURN).where(sa.or_(RELAY_TURN.c.holder == self._holder, over)).values(**turn)
         return transaction.execute(taken).rowcount == 1

@@ -1,4 +1,4 @@
-"""Postgres through psycopg: several transactions at once, each wait bounded, each commit synced."""
+"""Postgres through psycopg: concurrent transactions, bounded waits, synced commits."""
 
 import select
 from typing import Any, TypeVar
@@ -13,23 +13,22 @@ from sqlalchemy.pool import ConnectionPoolEntry
 T = TypeVar("T")
 
 _MIGRATING = 7_063_101_951_422_170_989
-"""Key of the advisory lock that whoever migrates holds."""
+"""Key of the advisory lock that a migrating process holds."""
 
 _ANSWER_SECONDS = 1.0
-"""How much longer than the server's own bound its answer is waited for."""
+"""How long to wait for an answer beyond the server's own time-out."""
 
 _LENT = "was lent before"
 
 _RECYCLE_SECONDS = 300
-"""Age at which a connection is made anew: what lies between may have forgotten one that was idle for longer."""
+"""Age at which a connection is replaced: a middlebox may have dropped one that was idle for longer."""
 
 
 class Postgres:
     """Implements ``database.Store`` on a server.
 
-    ``busy_seconds`` bounds the wait for a turn, for a connection and for a lock; a statement, and a transaction that
-    stands idle, may take twice as long. Whatever takes longer is an error, and its connection is closed, never used
-    again.
+    ``busy_seconds`` bounds the wait for a thread, for a connection and for a lock; a statement, and a transaction that
+    stands idle, may take twice as long. Anything longer is an error, and its connection is closed, never reused.
     """
 
     writers = 8
@@ -59,7 +58,7 @@ class Postgres:
             },
             pool_size=self.writers + self.readers,
             pool_recycle=_RECYCLE_SECONDS,
-            hide_parameters=True,  # they are essays' data, and errors go into logs
+            hide_parameters=True,  # parameters hold essays, and errors are logged
         )
         event.listen(self.writing, "do_connect", connect)
         event.listen(self.writing, "checkout", _on_checkout)
@@ -68,19 +67,21 @@ class Postgres:
         )
 
     def begin_migrating(self, transaction: Connection) -> None:
-        """Whoever comes second waits until the first has migrated."""
+        """Let one process at a time migrate; refuse a server that may lose commits."""
         for setting in ("fsync", "synchronous_commit"):
             if transaction.exec_driver_sql(f"SHOW {setting}").scalar() == "off":
-                raise ValueError(f"DATABASE_URL: {setting} is off there, so a commit may be lost; turn it on")
+                raise ValueError(f"DATABASE_URL: {setting} is off on the server, so it may lose commits; turn it on")
         transaction.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
 
 
 def _on_checkout(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """Replace a connection that has ended meanwhile, without the round trip of a ping: idle, it had nothing to say.
+    """Replace a connection that ended while idle, without the round trip of a ping: an idle one has nothing to say.
 
-    One whose end has not been heard of costs its user an error, and whoever meets one asks again.
+    If the end has not arrived yet, the user of the connection gets an error, and retries.
     """
-    if not record.info.get(_LENT):  # made for this very user; whoever refuses several gets no DBAPI error
+    if not record.info.get(
+        _LENT
+    ):  # fresh; refusing several fresh ones would raise something other than a DBAPI error
         record.info[_LENT] = True
         return
     driver, idle = record.driver_connection, select.poll()
@@ -92,15 +93,15 @@ def _on_checkout(_connection: object, record: ConnectionPoolEntry, _proxy: objec
 
 
 class _Connection(psycopg.Connection[Any]):
-    """One whose waits end: the server's own bounds do not help where its word does not come through."""
+    """A connection whose waits end: the server's own bounds do not help if its word does not arrive."""
 
     longest: float
-    """Seconds."""
+    """Longest wait, in seconds."""
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         try:
             return super().wait(gen, interval, self.longest if timeout is None else timeout)
         except psycopg.OperationalError:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:  # in the middle of an answer: never again
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:  # an answer is half read: never reuse it
                 self.close()
             raise

@@ -1,4 +1,4 @@
-"""What the shared parts are to one another: small protocols, so that each can be tested against a fake."""
+"""Small protocols between the shared parts, so that tests can replace each with a fake."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -6,17 +6,16 @@ from reference_impl.common_core.enums import ContentType
 
 
 class Claim(NamedTuple):
-    """What a claim found: done with this digest; or a lease held by another, for so many seconds yet; or it is ours."""
+    """The result of a claim: done with this digest; or leased to another for ``held_seconds`` more; or leased to us."""
 
     done: bool
     held_seconds: float = 0.0
 
 
 class RedisClientProtocol(Protocol):
-    """Redis, as far as the services need it.
+    """The part of Redis that the services need.
 
-    Every method raises ``RedisUnavailable`` if there is no answer in time; what was asked may have been done all the
-    same.
+    Every method raises ``RedisUnavailable`` if no answer arrives in time; Redis may still have executed the command.
     """
 
     async def start(self) -> None: ...
@@ -31,9 +30,9 @@ class RedisClientProtocol(Protocol):
 
 
 class KafkaBusProtocol(Protocol):
-    """Kafka's publishing side.
+    """The publishing side of Kafka.
 
-    Methods raise ``KafkaUnavailable``, and the record may have been written all the same; ``publish`` also
+    Methods raise ``KafkaUnavailable``, after which the record may still have been written; ``publish`` also raises
     ``KafkaRefused``.
     """
 
@@ -43,7 +42,7 @@ class KafkaBusProtocol(Protocol):
 
 
 class ContentServiceClientProtocol(Protocol):
-    """The content service. Methods raise ``ContentUnavailable``; ``fetch_content`` also ``ContentMissing``."""
+    """The content service. Methods raise ``ContentUnavailable``; ``fetch_content`` also raises ``ContentMissing``."""
 
     async def store_content(self, content: bytes, content_type: ContentType) -> str: ...
     async def fetch_content(self, storage_id: str) -> bytes: ...

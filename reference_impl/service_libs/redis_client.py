@@ -1,4 +1,4 @@
-"""Redis with bounded waits and no hidden second tries."""
+"""A Redis client with bounded waits and no hidden retries."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ return 0
 
 
 class RedisClient:
-    """A pool of connections; ``start`` and every command raise ``RedisUnavailable`` within the time-outs (seconds).
+    """Runs commands over a connection pool; each raises ``RedisUnavailable`` within the time-outs (seconds).
 
-    A command is sent once: redis-py by itself would send a SET NX whose reply was lost again, and then take its own
-    key for another's. A connection whose reply is late or lost is closed, never used again.
+    A command is sent once: redis-py's own retry would resend a SET NX whose reply was lost, and then take its own key
+    for another's. A connection whose reply is late or lost is closed, never reused.
     """
 
     def __init__(self, url: str, metrics: Metrics, *, connect_timeout: float, command_timeout: float) -> None:
@@ -47,7 +47,7 @@ class RedisClient:
             socket_connect_timeout=connect_timeout,
             socket_timeout=command_timeout,
             retry=Retry(NoBackoff(), 0),
-            protocol=2,  # RESP3, like the driver's own name, would cost round trips at each connect
+            protocol=2,  # RESP3 and the driver's name cost round trips per connection
             driver_info=None,
             decode_responses=True,
         )
@@ -55,10 +55,10 @@ class RedisClient:
         self._metrics = metrics
         self._longest = connect_timeout + command_timeout
         self.available: bool | None = None
-        """How the last command went; None before the first."""
+        """Whether the last command succeeded; None before the first."""
 
     async def start(self) -> None:
-        """PING, so that a wrong address is seen at the start."""
+        """PING, so that a wrong address shows at startup."""
         await self._bounded(self._redis.ping())
         _log.info("redis reached")
 
@@ -68,26 +68,26 @@ class RedisClient:
         await self._redis.connection_pool.disconnect()
 
     async def set_if_not_exists(self, key: str, value: Any, ttl_seconds: int | None = None) -> bool:  # noqa: ANN401
-        """SET NX EX: whether the key is now ours. Other values than text, bytes and numbers are stored as JSON."""
+        """SET NX EX: whether the key is now ours. Values other than text, bytes and numbers are stored as JSON."""
         plain = value if isinstance(value, str | bytes | int | float) else orjson.dumps(value)
         return bool(await self._bounded(self._redis.set(key, plain, nx=True, ex=ttl_seconds)))
 
     async def delete_key(self, key: str) -> int:
-        """DEL: how many keys there were."""
+        """DEL: how many keys were deleted."""
         return int(await self._bounded(self._redis.delete(key)))
 
     async def delete_if_equals(self, key: str, value: str) -> bool:
-        """Delete a key only if it still holds this value, in one step."""
+        """Atomically delete a key only if it still holds this value."""
         deleted = self._redis.eval(_DELETE_IF_EQUALS, 1, key, value)
         return bool(await self._bounded(cast("Awaitable[int]", deleted)))
 
     async def claim(self, done_key: str, digest: str, lease_key: str, token: str, seconds: int) -> Claim:
-        """Unless ``done_key`` holds the digest, SET NX EX the lease; all in one round trip."""
-        found = await self._script(_CLAIM, done_key, lease_key, digest, token, seconds)
-        return Claim(done=found < 0, held_seconds=max(0, found) / 1000)
+        """Unless ``done_key`` holds the digest, SET NX EX the lease; in one round trip."""
+        answer = await self._script(_CLAIM, done_key, lease_key, digest, token, seconds)
+        return Claim(done=answer < 0, held_seconds=max(0, answer) / 1000)
 
     async def settle(self, done_key: str, digest: str, ttl_seconds: int, lease_key: str, token: str | None) -> None:
-        """SET EX the digest and delete the lease if it still holds the token; all in one round trip."""
+        """SET EX the digest, and delete the lease if it still holds the token; in one round trip."""
         await self._script(_SETTLE, done_key, lease_key, digest, ttl_seconds, token or "")
 
     async def _script(self, script: str, first_key: str, second_key: str, *arguments: str | int) -> int:

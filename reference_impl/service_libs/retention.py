@@ -1,4 +1,4 @@
-"""What has served its purpose goes: events that were sent, and the memory of events that no topic holds any more."""
+"""Deletes rows that have served their purpose: sent events, and inbox rows of events that no topic still holds."""
 
 import asyncio
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _EVERY_SECONDS = 600
 
 @dataclass(frozen=True)
 class Retention:
-    """Deletes rows older than ``RETENTION_HOURS``, for ever. An event delivered later than that is applied again."""
+    """Deletes rows older than ``RETENTION_HOURS``, forever. An event delivered later than that is applied again."""
 
     settings: DatabaseSettings
     database: Database
@@ -27,9 +27,9 @@ class Retention:
     backoff: Backoff
 
     async def run(self) -> None:
-        """Delete, and wait, until cancelled."""
+        """Delete every ten minutes until cancelled."""
         while True:
             before = self.clock.now() - timedelta(hours=self.settings.retention_hours)
-            gone = await self.backoff.persist(partial(self.database.forget, before), "forget old rows")
-            _log.info("forgot old rows", rows=gone)
+            deleted = await self.backoff.persist(partial(self.database.forget, before), "forget old rows")
+            _log.info("forgot old rows", rows=deleted)
             await asyncio.sleep(_EVERY_SECONDS)

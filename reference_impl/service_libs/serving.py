@@ -1,4 +1,4 @@
-"""One service process: its HTTP side, what runs beside it, and an orderly end."""
+"""Runs one service process: its HTTP server, its background tasks, and an orderly shutdown."""
 
 import asyncio
 import contextlib
@@ -22,12 +22,12 @@ from reference_impl.service_libs.settings import ServiceSettings
 _log = structlog.get_logger()
 
 LONGEST_END_SECONDS = 4.5
-"""A process that was asked to stop has left by then; whoever asked may lose patience after 5 s."""
+"""Longest time to shut down; a supervisor may lose patience after 5 s."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """What a service's providers come to. Each of ``background`` runs until it is cancelled."""
+    """A service, as its providers build it. Each of ``background`` runs until it is cancelled."""
 
     app: Starlette
     background: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
@@ -41,7 +41,7 @@ class Service:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals alone: by uvicorn's handling the process would die of them, not exit with 0."""
+    """A server that ignores signals: uvicorn would re-raise them, and the process would not exit with 0."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -49,12 +49,12 @@ class _Server(uvicorn.Server):
 
 
 def main(*providers: Provider) -> None:
-    """Run a service until SIGTERM or SIGINT; exit status 0 then, 1 if a part of it broke."""
+    """Run a service until SIGTERM or SIGINT; exit with 0 then, or with 1 if a part of it failed."""
     raise SystemExit(asyncio.run(serve(*providers)))
 
 
 async def serve(*providers: Provider) -> int:
-    """Start what the providers give, wait for the end, stop it in the opposite order."""
+    """Start the providers' service, wait for a signal or a failure, and stop it in reverse order."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,7 +75,7 @@ async def serve(*providers: Provider) -> int:
                 return _leaving(0)
             for task in running:
                 if task.done():
-                    _log.critical("ended by itself", what=task.get_name(), error=repr(task.exception()))
+                    _log.critical("part of the service ended", what=task.get_name(), error=repr(task.exception()))
             return _leaving(1)
     finally:
         waiting.cancel()
@@ -83,7 +83,7 @@ async def serve(*providers: Provider) -> int:
 
 
 def _leaving(status: int) -> int:
-    """From now on the process ends in time, whatever is stuck: a thread deep in a document cannot be cancelled."""
+    """Ensure that the process exits in time, whatever is stuck: a thread deep in a document cannot be cancelled."""
     asyncio.get_running_loop().call_later(LONGEST_END_SECONDS, os._exit, status)
     return status
 
@@ -103,7 +103,7 @@ async def _running(
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=3,
-            timeout_keep_alive=60,  # longer than any client of ours keeps an idle connection
+            timeout_keep_alive=60,  # longer than our clients keep idle connections
         )
     )
     http = asyncio.create_task(server.serve(), name="http")

@@ -1,4 +1,4 @@
-"""Settings from environment variables: safe defaults, clear errors. The defaults are meant for production."""
+"""Settings from environment variables, with clear errors. The defaults are meant for production."""
 
 import sys
 from typing import ClassVar, TypeVar
@@ -10,124 +10,124 @@ S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseSettings):
-    """Frozen; what stands below a field is its meaning in the generated table. What may hold a password is in no repr."""
+    """Frozen. A field's docstring is its entry in the generated table; possible passwords stay out of the repr."""
 
     model_config = SettingsConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
 class ServiceSettings(Settings):
-    """What every service has."""
+    """Settings of every service."""
 
     SERVICE: ClassVar[str]
 
     listen_host: str = "127.0.0.1"
-    """Where it listens; not HOST, which shells set."""
+    """Address to listen on; not named HOST, which shells set."""
     port: int = Field(ge=1, le=65535)
-    """Where it listens."""
+    """Port to listen on."""
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")
-    """The least important line that is written."""
+    """Least severe level that is logged."""
 
 
 class DatabaseSettings(Settings):
-    """Where a service keeps what it must not forget."""
+    """Settings of a service with a database."""
 
     database_url: str = Field(description="sqlite:///PATH, or postgresql://USER@HOST:PORT/NAME", repr=False)
     database_busy_seconds: PositiveFloat = 5.0
     """Longest wait for a connection or a lock."""
     retention_hours: PositiveInt = 14 * 24
-    """How long sent events, and the memory of applied ones, are kept; longer than any topic keeps its records."""
+    """How long sent events, and the inbox rows of applied ones, are kept; must exceed every topic's retention."""
 
 
 class ContentSettings(Settings):
-    """How the content service is reached."""
+    """Settings of the content service's client."""
 
     content_url: str
-    """The content service's address."""
+    """URL of the content service."""
     http_timeout_seconds: PositiveFloat = 5.0
-    """Longest wait for an answer of the content service."""
+    """Longest wait for an answer from the content service."""
 
 
 class KafkaSettings(Settings):
-    """How Kafka is reached, and by which names its topics go."""
+    """Settings of Kafka's clients, and the names of the topics."""
 
     kafka: str = Field(description="HOST:PORT[,HOST:PORT]")
     kafka_request_timeout_ms: PositiveInt = 10_000
-    """Longest wait for an answer of the broker."""
+    """Longest wait for an answer from the broker."""
     kafka_backoff_ms: PositiveInt = 100
-    """Pause before the client asks the broker again."""
+    """Pause before the client retries a request to the broker."""
     kafka_metadata_max_age_ms: PositiveInt = 60_000
-    """Age at which the client asks anew who leads which partition."""
+    """Age at which the client refreshes its metadata: which broker leads which partition."""
     topic_essays: str = "essays"
-    """The uploads' outcomes."""
+    """Topic of the uploads' outcomes."""
     topic_batches: str = "batches"
-    """Batches that are ready."""
+    """Topic of the batches that are ready."""
     topic_spelling: str = "spelling"
-    """Spellchecks requested and completed."""
+    """Topic of the spellchecks requested and completed."""
     topic_rankings: str = "rankings"
-    """Assessments requested and completed."""
+    """Topic of the assessments requested and completed."""
     topic_dead_letters: str = "dead-letters"
-    """What was set aside."""
+    """Topic of the dead letters."""
 
 
 class OutboxSettings(Settings):
-    """How the relay takes turns and looks for rows."""
+    """Settings of the outbox's relay."""
 
     relay_poll_seconds: PositiveFloat = 0.2
     """How often the relay looks for rows that another process left."""
     relay_turn_seconds: PositiveFloat = 10.0
-    """How long a relay's turn lasts if it is not renewed."""
+    """How long a relay's turn lasts unless renewed."""
     relay_batch: PositiveInt = 100
-    """Most rows published at once."""
+    """Maximum number of rows published at once."""
     retry_first_seconds: PositiveFloat = 0.05
-    """First pause before anything is tried again; it doubles, with jitter."""
+    """First pause before a retry; it doubles each time, with jitter."""
     retry_longest_seconds: PositiveFloat = 5.0
-    """Longest such pause."""
+    """Longest pause before a retry."""
 
 
 class PublisherSettings(ServiceSettings, DatabaseSettings, ContentSettings, KafkaSettings, OutboxSettings):
-    """What every service has that tells events."""
+    """Settings of every service that publishes events."""
 
 
 class RedisSettings(Settings):
-    """How Redis is reached; it is never needed for an answer to be right."""
+    """Settings of the Redis client; correctness never depends on Redis."""
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
-    """Redis's address."""
+    """URL of Redis."""
     redis_connect_timeout_seconds: PositiveFloat = 0.5
     """Longest wait for a connection to Redis."""
     redis_timeout_seconds: PositiveFloat = 0.5
-    """Longest wait for an answer of Redis."""
+    """Longest wait for an answer from Redis."""
     redis_retry_after_seconds: PositiveFloat = 1.0
     """How long Redis is left alone after a failure."""
     ttl_seconds: PositiveInt = 86_400
     """How long Redis remembers that an event is done."""
     lease_seconds: PositiveInt = 30
-    """How long a lease on an event in work lives."""
+    """Lifetime of a lease on an event in progress."""
 
 
 class ConsumerSettings(PublisherSettings, RedisSettings):
-    """What every consumer of events has."""
+    """Settings of every consumer."""
 
     group: str
-    """The consumer group."""
+    """Consumer group."""
     session_timeout_ms: PositiveInt = 10_000
-    """Silence after which the group gives a member's partitions to others."""
+    """Silence after which the group reassigns a member's partitions."""
     heartbeat_interval_ms: PositiveInt = 3_000
-    """How often a member says that it lives."""
+    """How often a member sends a heartbeat."""
     fetch_max_wait_ms: PositiveInt = 50
-    """How long the broker holds back an empty answer."""
+    """How long the broker delays an empty answer."""
     max_poll_records: PositiveInt = 50
-    """Most records of a partition taken at once."""
+    """Maximum number of a partition's records taken at once."""
     max_attempts: PositiveInt = 8
-    """Failures of the handler's own, or ends of the process over it, after which an event is set aside."""
+    """Failures of the handler's own, or deaths of the process over an event, after which the event is set aside."""
 
 
 def load(settings: type[S], who: str) -> S:
-    """Read the environment; on a wrong or missing variable say ``who`` needs which and why, and end with status 2."""
+    """Read the environment; if a variable is wrong or missing, say which ``who`` needs and why, and exit with 2."""
     try:
         return settings()
     except ValidationError as error:
-        for found in error.errors():
-            name = "_".join(str(part) for part in found["loc"]).upper()
-            sys.stderr.write(f"{who}: environment variable {name}: {found['msg']}\n")
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            sys.stderr.write(f"{who}: environment variable {name}: {problem['msg']}\n")
         raise SystemExit(2) from None

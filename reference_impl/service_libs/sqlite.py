@@ -1,4 +1,4 @@
-"""SQLite in WAL: one writer at a time, each commit synced."""
+"""SQLite in WAL mode: one writer at a time, synced commits."""
 
 import math
 
@@ -12,14 +12,14 @@ class Sqlite:
     """Implements ``database.Store`` on a file; ``busy_seconds`` bounds the wait for another process's lock."""
 
     writers = 1
-    """One process's transactions queue for their one thread, fairly, and not by polling the file's lock."""
+    """Transactions of one process queue fairly for one thread instead of polling the file's lock."""
     readers = 2
     queue_seconds = math.inf
-    """The lock is what may be held for long, and the wait for it is bounded."""
+    """Unbounded: the long wait is for the file's lock, and that wait is bounded."""
 
     def __init__(self, url: URL, busy_seconds: float) -> None:
         def on_connect(connection: DBAPIConnection, _record: object) -> None:
-            connection.isolation_level = None  # the driver starts no transaction of its own: _on_begin does
+            connection.isolation_level = None  # the driver must not begin transactions: _on_begin does
             cursor = connection.cursor()
             cursor.execute(f"PRAGMA busy_timeout={int(busy_seconds * 1000)}")
             cursor.execute("PRAGMA journal_mode=WAL")
@@ -30,17 +30,17 @@ class Sqlite:
         self.writing = create_engine(
             url.set(drivername="sqlite+pysqlite"),
             connect_args={"timeout": busy_seconds},
-            hide_parameters=True,  # they are essays' data, and errors go into logs
+            hide_parameters=True,  # parameters hold essays, and errors are logged
         )
         self.reading: Engine = self.writing.execution_options(**{_READ_ONLY: True})
         event.listen(self.writing, "connect", on_connect)
         event.listen(self.writing, "begin", _on_begin)
 
     def begin_migrating(self, transaction: Connection) -> None:
-        """The transaction holds the file's only write lock already."""
+        """Do nothing: the transaction already holds the file's only write lock."""
 
 
 def _on_begin(connection: Connection) -> None:
-    """Take the write lock first: a transaction that reads and then writes would fail at once with BUSY_SNAPSHOT."""
+    """Take the write lock first: a transaction that reads and then writes could fail at once with BUSY_SNAPSHOT."""
     reads_only = connection.get_execution_options().get(_READ_ONLY, False)
     connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

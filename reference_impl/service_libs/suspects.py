@@ -1,9 +1,9 @@
-"""An event that ends the process each time it is handled is found out, and costs no other event anything.
+"""Finds an event that kills the process whenever it is handled, without cost to any other event.
 
-Nothing is written for an event in the ordinary way. A member of the group notes which partitions it holds, and takes
-the note away when it lets go of them. A note that is found there was left by a process that ended without a word; then
-the first event of that partition, which was in its hands, is a suspect. Suspects are handled one at a time, with
-nothing else in work beside them, and each handling is noted before it begins: a note whose process ended counts.
+Normally nothing is written per event. A member of the group notes which partitions it holds, and removes the note when
+it lets go of them. A note that is still there was left by a process that died; the first event of that partition, which
+was in progress, is then a suspect. Suspects are handled one at a time, with nothing else in progress, and each attempt
+is noted before it begins: a note whose process died counts as a failure.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ HOLDING = sa.Table(
     sa.Column("partition", sa.Integer, primary_key=True),
     sa.Column("holder", sa.String, nullable=False),
 )
-"""Which process holds which partition; ``holder`` is a random id that a process draws."""
+"""Which process holds which partition; ``holder`` is a random id that each process draws."""
 
 SUSPECT = sa.Table(
     "suspect",
@@ -44,20 +44,20 @@ SUSPECT = sa.Table(
     sa.Column("holder", sa.String, primary_key=True),
     sa.Column("ended", sa.Boolean, nullable=False),
 )
-"""Handlings of suspects that have not ended well; ``ended``: their process has ended."""
+"""Attempts at suspects that have not ended well; ``ended``: the attempt's process has died."""
 
 MIGRATION = Migration("suspects", [HOLDING, SUSPECT])
 
 Partition = tuple[str, int]
-"""Topic and number."""
+"""Topic and partition number."""
 
 
 class ProcessEnded(Exception):
-    """The process ended in the middle of each handling of an event."""
+    """Every attempt at an event ended its process."""
 
 
 class Suspects:
-    """One process's part in it."""
+    """The partitions that this process holds, and the suspects among their events."""
 
     def __init__(self, settings: ConsumerSettings, database: Database, backoff: Backoff, random: Random) -> None:
         self._database = database
@@ -74,24 +74,24 @@ class Suspects:
         self._no_suspect.set()
 
     async def hold(self, partitions: Collection[Partition]) -> None:
-        """Note what this process holds, before it handles anything of it; waits for the database."""
+        """Note the partitions that this process holds, before it handles their events; waits for the database."""
         self._doubtful = await self._persist("note the partitions held", partial(self._take, partitions=partitions))
         if self._doubtful:
-            _log.warning("held by a process that ended without a word", partitions=sorted(self._doubtful))
+            _log.warning("partitions were held by a process that died", partitions=sorted(self._doubtful))
 
     async def let_go(self) -> None:
-        """Take the note away. Raises what the database raises; then whoever comes next is careful in vain."""
+        """Remove the notes. Raises database errors; the next holder is then careful for nothing."""
         ours = sa.and_(HOLDING.c.consumer_group == self._group, HOLDING.c.holder == self._me)
         await self._database.write(lambda transaction: transaction.execute(sa.delete(HOLDING).where(ours)))
 
     @asynccontextmanager
     async def handling(self, message: Message) -> AsyncIterator[None]:
-        """Around each handling of a message. Raises ``ProcessEnded`` if it has ended too many processes."""
+        """Wrap one attempt at a message. Raises ``ProcessEnded`` if the message has ended too many processes."""
         if _partition(message) in self._doubtful:
             async with self._one_suspect, self._alone(), self._noted(message):
                 yield
             return
-        while not self._no_suspect.is_set():  # between its being set and this task's turn another may have come
+        while not self._no_suspect.is_set():  # another suspect may have started before this task resumed
             await self._no_suspect.wait()
         self._in_work += 1
         self._none_in_work.clear()
@@ -103,7 +103,7 @@ class Suspects:
                 self._none_in_work.set()
 
     async def clear(self, message: Message) -> None:
-        """The message is closed, by this very handling: no suspect of its partition is left, and it was none."""
+        """Clear a message that this attempt has closed: it was no suspect, and its partition has none left."""
         if _partition(message) in self._doubtful:
             self._doubtful.discard(_partition(message))
             await self._persist(
@@ -124,18 +124,18 @@ class Suspects:
         try:
             ends = await self._persist("note a suspect", partial(self._note, message=message))
             if ends >= self._most:
-                raise ProcessEnded(f"each of {ends} handlings ended the process")
+                raise ProcessEnded(f"each of {ends} attempts ended the process")
             yield
         finally:
             ours = sa.delete(SUSPECT).where(_same(message), SUSPECT.c.holder == self._me)
-            # Also when this task is cancelled, and for as long as the process lives: it has not ended.
-            await asyncio.shield(self._persist("note that it ended", lambda transaction: transaction.execute(ours)))
+            # Shielded: this attempt ended without killing the process, even if the task is cancelled.
+            await asyncio.shield(self._persist("remove the note", lambda transaction: transaction.execute(ours)))
 
     async def _persist(self, what: str, work: Callable[[sa.Connection], T]) -> T:
         return await self._backoff.persist(lambda: self._database.write(work), what)
 
     def _take(self, transaction: sa.Connection, partitions: Collection[Partition]) -> set[Partition]:
-        """The partitions whose holders never let go; of those that they had in hand, the noted ones count from now."""
+        """Take over partitions; return those whose holders died, and mark the suspects that these had noted."""
         left: dict[Partition, str] = {}
         for topic, number in sorted(partitions):
             key = {"consumer_group": self._group, "topic": topic, "partition": number}
@@ -148,7 +148,7 @@ class Suspects:
         return {partition for partition, holder in left.items() if holder in others}
 
     def _note(self, transaction: sa.Connection, message: Message) -> int:
-        """How many processes ended over it."""
+        """Note an attempt; return how many processes the message has ended."""
         insert_if_absent(transaction, SUSPECT, **message.key, holder=self._me, ended=False)
         ended = sa.select(sa.func.count()).where(_same(message), SUSPECT.c.ended)
         return int(transaction.execute(ended).scalar_one())

@@ -1,4 +1,4 @@
-"""Follow-up events: what a consumer tells because of what it was told."""
+"""Follow-up events: what a consumer publishes because of a message."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ from reference_impl.service_libs.outbox import Outbox
 
 @dataclass(frozen=True)
 class Teller:
-    """Leaves events in the outbox, in the name of one service."""
+    """Writes one service's events to the outbox."""
 
     outbox: Outbox
     clock: Clock
     source: str
 
     def tell(self, transaction: Connection, because: Message, data: EventData, *, topic: str, key: str) -> None:
-        """Tell ``data`` if the transaction commits; the event names its cause and keeps its correlation."""
+        """Publish ``data`` if the transaction commits; the event names its cause and keeps its correlation id."""
         event = fact(
             data,
             source=self.source,

@@ -1,1 +1,1 @@
-"""Corrects the spelling of each essay."""
+"""The spell checker: it corrects the spelling of each essay."""

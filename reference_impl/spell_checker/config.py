@@ -6,7 +6,7 @@ from reference_impl.service_libs.settings import ConsumerSettings
 
 
 class SpellCheckerSettings(ConsumerSettings):
-    """A consumer's."""
+    """Settings of the spell checker."""
 
     SERVICE: ClassVar[str] = "spell_checker"
 

@@ -1,4 +1,4 @@
-"""What a request to correct an essay comes to."""
+"""Corrects an essay on request."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ SPELLCHECK = sa.Table(
     sa.Column("words", sa.Integer, nullable=False),
     sa.Column("corrections", sa.Integer, nullable=False),
 )
-"""Nothing else is unique in it, as in the ledger: a constraint would make a dead letter of what was applied twice."""
+"""Only ``entry`` is unique, as in the ledger: a constraint would turn a duplicate effect into a dead letter."""
 
 MIGRATION = Migration("spell_checker", [SPELLCHECK])
 
@@ -40,7 +40,7 @@ def spelling_consumer(
     spelling: Spelling,
     teller: Teller,
 ) -> Subscription:
-    """The consumer of requests; the results share their topic, and are passed over."""
+    """Make the consumer of requests; it skips the results, which share the topic."""
 
     @idempotent_consumer(
         idempotency, consumer=CONSUMER, accepts=[EssaySpellcheckRequestedV1], ttl_seconds=settings.ttl_seconds
@@ -62,7 +62,7 @@ def spelling_consumer(
 async def _prepare(
     message: Message, content: ContentServiceClientProtocol, spelling: Spelling
 ) -> EssaySpellcheckCompletedV1:
-    """Correct the text and store it."""
+    """Correct the text and store the result."""
     data: EssaySpellcheckRequestedV1 = message.data
     text = (await content.fetch_content(data.text_storage_id)).decode()
     corrected = await asyncio.to_thread(spelling.correct, text)

@@ -1,4 +1,4 @@
-"""What the spell checker is made of."""
+"""Providers of the spell checker."""
 
 from dishka import Provider
 
@@ -9,5 +9,5 @@ from reference_impl.spell_checker.spelling import Spelling
 
 
 def providers() -> list[Provider]:
-    """All that the service needs."""
+    """Return the service's providers."""
     return consumer_providers(SpellCheckerSettings, MIGRATION, spelling_consumer, Spelling.english)

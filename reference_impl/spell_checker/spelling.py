@@ -1,4 +1,4 @@
-"""Corrects English words that are one edit away from a known one."""
+"""Corrects English words that are one edit away from a dictionary word."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,14 +12,14 @@ from spellchecker import SpellChecker
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 _PLAIN = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
 _LONGEST = 32
-"""Letters. What is longer is no word, and its neighbours would be many and long."""
+"""In letters. A longer string is no word, and its neighbours would be many and long."""
 
 _REMEMBERED = 65_536
 
 
 @dataclass(frozen=True)
 class Corrected:
-    """A text after correction: how many words it holds, and how many of them were replaced."""
+    """A corrected text, its number of words, and how many of them were replaced."""
 
     text: str
     words: int
@@ -27,7 +27,7 @@ class Corrected:
 
 
 class Spelling:
-    """The same text always comes out the same: among equally frequent candidates the alphabet decides."""
+    """Corrects deterministically: among equally frequent candidates the alphabet decides."""
 
     def __init__(self, frequencies: Mapping[str, int]) -> None:
         self._frequencies = frequencies
@@ -35,21 +35,21 @@ class Spelling:
 
     @classmethod
     def english(cls) -> Self:
-        """With the dictionary that pyspellchecker brings; reading it takes part of a second."""
-        # Its own search tries 70 letters, not 26, and leaves ties to the order of a set.
+        """Use the dictionary that pyspellchecker ships; reading it takes a fraction of a second."""
+        # pyspellchecker's own search tries 70 letters, not 26, and leaves ties to the order of a set.
         return cls(dict(SpellChecker(language="en").word_frequency.dictionary))
 
     def correct(self, text: str) -> Corrected:
-        """Replace each unknown word that has a known neighbour, keeping case and all that stands between words.
+        """Replace each unknown word that has a known neighbour, keeping case and everything between words.
 
-        Words with digits, or with letters beyond ASCII, stay as they are. It computes: call it in a thread.
+        Words with digits or non-ASCII letters stay as they are. CPU-bound: call it in a thread.
         """
         words = corrections = 0
 
-        def replace(found: re.Match[str]) -> str:
+        def replace(match: re.Match[str]) -> str:
             nonlocal words, corrections
             words += 1
-            word = found[0]
+            word = match[0]
             correction = self._correction(word.lower()) if len(word) <= _LONGEST and _PLAIN.fullmatch(word) else None
             if correction is None:
                 return word
@@ -60,7 +60,7 @@ class Spelling:
         return Corrected(corrected, words, corrections)
 
     def _find(self, word: str) -> str | None:
-        """The most frequent known word one edit away; None if the word is known itself, or has no such neighbour."""
+        """Return the most frequent known word one edit away, or None if ``word`` is known or has no such neighbour."""
         if word in self._frequencies:
             return None
         candidates = [near for near in _one_edit_away(word) if near in self._frequencies]
@@ -68,7 +68,7 @@ class Spelling:
 
 
 def _one_edit_away(word: str) -> Iterator[str]:
-    """Each neighbour by a letter less, two exchanged, one replaced and one more; some come twice."""
+    """Yield each neighbour: one letter removed, two swapped, one added or one replaced; some come twice."""
     for cut in range(len(word) + 1):
         head, tail = word[:cut], word[cut:]
         yield head + tail[1:]

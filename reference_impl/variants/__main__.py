@@ -1,4 +1,4 @@
-"""``python -m reference_impl.variants VARIANT SERVICE``: a service of the reference, with one provider swapped."""
+"""``python -m reference_impl.variants VARIANT SERVICE``: run a reference service with one provider replaced."""
 
 import sys
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ from reference_impl.variants import VARIANTS
 
 
 def providers(variant: str, service: str) -> list[Provider]:
-    """The service's own providers, then the variant's if the service provides every type that it replaces.
+    """Return the service's own providers, overridden by the variant's if the service provides every type it replaces.
 
-    Raises KeyError for a variant that is not in the table, ModuleNotFoundError for a service that is none.
+    Raises ``KeyError`` for an unknown variant, ``ModuleNotFoundError`` for an unknown service.
     """
     module, _, name = VARIANTS[variant].partition(":")
     swapped: Provider = getattr(import_module(module), name)()
@@ -22,7 +22,7 @@ def providers(variant: str, service: str) -> list[Provider]:
 
 
 def provided(providers: Iterable[Provider]) -> set[object]:
-    """The types that ``providers`` provide."""
+    """Return the types that ``providers`` provide."""
     return {source.provides.type_hint for one in providers for source in (*one.factories, *one.aliases)}
 
 

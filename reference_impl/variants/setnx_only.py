@@ -1,6 +1,6 @@
-"""The design this field starts from: SET NX EX, process, DEL on error, go on when Redis is down, no inbox.
+"""The common first design: SET NX EX, process, DEL on error, carry on when Redis is down, no inbox.
 
-It loses the event of a consumer that dies after the claim, and doubles the effect once Redis has forgotten it.
+It loses an event when its consumer dies after the claim, and duplicates an effect once Redis has forgotten the claim.
 """
 
 from contextlib import suppress
@@ -16,13 +16,13 @@ from reference_impl.service_libs.protocols import RedisClientProtocol
 
 @dataclass(frozen=True)
 class SetnxGuard:
-    """The claim in Redis alone decides."""
+    """Lets the claim in Redis alone decide."""
 
     database: Database
     redis: RedisClientProtocol
 
     async def once(self, work: Work) -> None:
-        """Claim, process, and take the claim back on an error."""
+        """Claim, process, and delete the claim on an error."""
         claim = f"claim:{work.message.consumer}:{work.message.event_id}"
         with suppress(RedisUnavailable):
             if not await self.redis.set_if_not_exists(claim, "1", work.ttl_seconds):
@@ -37,6 +37,6 @@ class SetnxGuard:
 
 
 class SetnxOnly(Provider):
-    """Swaps the guard and touches nothing else."""
+    """Replaces the guard and nothing else."""
 
     guard = provide(SetnxGuard, scope=Scope.APP, provides=IdempotencyGuard, override=True)

@@ -114,7 +114,7 @@ async def test_a_record_without_a_key_goes_under_its_events_id_and_one_that_is_n
     await consume(first)
     (letter,) = await found()
     if sent_as is None:
-        with pytest.raises(NotReplayed, match="no UTF-8"):
+        with pytest.raises(NotReplayed, match="not UTF-8"):
             await replay(database, letter, Record(first.key, first.value))
         return
     await replay(database, letter, Record(first.key, first.value))

@@ -180,7 +180,7 @@ def uploads_at(tmp_path, monkeypatch, capsys):
 def test_one_upload_by_its_id(uploads_at, capsys):
     read = uploads_at(("u1", "2024-01-01T00:00+00:00", "failed"), ("u2", "2024-01-01T00:00+00:00", "failed"))
     assert main(["--upload", "u1"]) == 0
-    assert capsys.readouterr().out == "u1: to be extracted anew\n"
+    assert capsys.readouterr().out == "u1: to be extracted again\n"
     assert read() == [("u1", 2, NEWEST), ("u2", 1, 1)]
 
 
@@ -190,14 +190,14 @@ def test_all_since_a_moment(uploads_at, capsys, since):
         ("old", "2024-01-01T23:59:59+00:00", "failed"), ("new", "2024-01-02T00:00+00:00", "provisioned")
     )
     assert main(["--all", "--since", since, "--extractor-version", "1"]) == 0
-    assert capsys.readouterr().out == "new: to be extracted anew\n"
+    assert capsys.readouterr().out == "new: to be extracted again\n"
     assert read() == [("new", 2, 1), ("old", 1, 1)]
 
 
 def test_what_is_left_is_said_and_is_status_1(uploads_at, capsys):
     read = uploads_at(("u1", "2024-01-01T00:00+00:00", "received"), ("u2", "2024-01-01T00:00+00:00", "failed"))
     assert main(["--all", "--since", "2024-01-01"]) == 1
-    assert capsys.readouterr().out == "u1: left, it has no outcome yet\nu2: to be extracted anew\n"
+    assert capsys.readouterr().out == "u1: left: it has no outcome yet\nu2: to be extracted again\n"
     assert read() == [("u1", 1, 1), ("u2", 2, NEWEST)]
 
 

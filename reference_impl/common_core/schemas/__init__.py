@@ -1,4 +1,4 @@
-"""The JSON Schema of each event, in a file beside this one: what a service in another language is written against."""
+"""The JSON Schema of each event, in a file beside this one, for services in other languages."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 
 
 def schema(event: type[EventData]) -> str:
-    """The schema of an envelope with this event's ``data``: JSON with sorted keys, the same on every run."""
+    """Return the schema of an envelope with this event's ``data``: JSON with sorted keys, identical on every run."""
     document = EventEnvelope[event].model_json_schema()  # type: ignore[valid-type]
     document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     document["title"] = event.EVENT_TYPE
@@ -18,22 +18,22 @@ def schema(event: type[EventData]) -> str:
 
 
 def expected() -> dict[str, str]:
-    """What each file of the folder must hold, by its name."""
+    """Return the expected files: name to content."""
     return {f"{event.EVENT_TYPE}.json": schema(event) for event in EVENTS}
 
 
 def drift(folder: Path = FOLDER) -> list[str]:
-    """Names of the files that are missing, differ, or are no event's any more."""
-    found = {path.name: path.read_text("utf-8") for path in folder.glob("*.json")}
-    wanted = expected()
-    return sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+    """Return the names of files that are missing, differ, or belong to no event."""
+    actual = {path.name: path.read_text("utf-8") for path in folder.glob("*.json")}
+    files = expected()
+    return sorted(name for name in actual.keys() | files.keys() if actual.get(name) != files.get(name))
 
 
 def write(folder: Path = FOLDER) -> None:
     """Bring the folder up to date."""
-    wanted = expected()
+    files = expected()
     for path in folder.glob("*.json"):
-        if path.name not in wanted:
+        if path.name not in files:
             path.unlink()
-    for name, text in wanted.items():
+    for name, text in files.items():
         (folder / name).write_text(text, "utf-8")

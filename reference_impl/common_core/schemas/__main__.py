@@ -8,13 +8,11 @@ from reference_impl.common_core import schemas
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the schemas; with ``--check`` only say which are not up to date. The exit status: 1 if any is not."""
+    """Write the schemas, or with ``--check`` only report stale ones; return the exit status, 1 if any is stale."""
     parser = argparse.ArgumentParser(
         prog="python -m reference_impl.common_core.schemas", description="Write the JSON Schema of each event."
     )
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit status 1 if a file is not up to date"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is not up to date")
     if not parser.parse_args(arguments).check:
         schemas.write()
         return 0
