@@ -1,7 +1,7 @@
 """``python -m reference_impl.variants VARIANT SERVICE``: run a reference service with one provider replaced."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib import import_module
 
 from dishka import Provider
@@ -21,9 +21,10 @@ def providers(variant: str, service: str) -> list[Provider]:
     return [*own, swapped] if provided([swapped]) <= provided(own) else own
 
 
-def provided(providers: Iterable[Provider]) -> set[object]:
-    """Return the types that ``providers`` provide."""
-    return {source.provides.type_hint for one in providers for source in (*one.factories, *one.aliases)}
+def provided(providers: Sequence[Provider]) -> set[object]:
+    """The types that ``providers`` provide."""
+    factories = {made.provides.type_hint for one in providers for made in one.factories}
+    return factories | {alias.provides.type_hint for one in providers for alias in one.aliases}
 
 
 if __name__ == "__main__":

@@ -114,9 +114,9 @@ class Tree:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "tree"
         shutil.copytree(ROOT, self.path, ignore=LEFT_OUT, symlinks=True)
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
         self._python = folder / "venv" / "bin" / "python"
-        ask = [self._python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+        ask = [str(self._python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
         site = Path(subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip())
         # Dependencies come from this environment. Python does not process its .pth files there, which point to this tree.
         (site / "copy.pth").write_text(f"{self.path}\n{sysconfig.get_path('purelib')}\n")

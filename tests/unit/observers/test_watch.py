@@ -72,17 +72,13 @@ class Notes(StandIn):
 
 def observers() -> dict[str, str]:
     """Class name -> what it reads, for every observer in harness/observers/."""
-    modules = [
-        import_module(f"harness.observers.{one.name}") for one in pkgutil.iter_modules(harness.observers.__path__)
-    ]
-    return {
-        kind.__name__: kind.what
-        for module in modules
-        for _, kind in inspect.getmembers(module, inspect.isclass)
-        if kind.__module__ == module.__name__
-        and isinstance(getattr(kind, "what", None), str)
-        and hasattr(kind, "read")
-    }
+    found = {}
+    for module in pkgutil.iter_modules(harness.observers.__path__, "harness.observers."):
+        for name, kind in inspect.getmembers(import_module(module.name), inspect.isclass):
+            what = getattr(kind, "what", None)
+            if kind.__module__ == module.name and isinstance(what, str) and hasattr(kind, "read"):
+                found[name] = what
+    return found
 
 
 async def test_every_observer_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
