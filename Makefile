@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The pages of docs/extending, followed on copies of the tree: no stack, but many minutes one after the other.
+FOLLOWED := tests/docs/test_extending.py
 
 .PHONY: setup demo test lint unit real scenarios docker test-docker pulled busy postgres bench soak docs readme lock image dist dist-demo clean help
 
@@ -33,10 +35,12 @@ lint: $(STAMP)  ## ruff, mypy --strict (tests need no annotations), import-linte
 	@$(BIN)/lint-imports
 
 unit: $(STAMP)  ## run the tests that start no stack, in parallel by file (WORKERS= processes)
-	@$(BIN)/pytest -n $(or $(WORKERS),logical) --dist loadfile --no-loadscope-reorder tests/unit tests/histories tests/reference tests/plugin
+	@$(BIN)/pytest -n $(or $(WORKERS),logical) --dist loadfile --no-loadscope-reorder --durations 20 \
+	  $(FOLLOWED) tests/unit tests/histories tests/reference tests/plugin
 
 real: setup  ## run the tests on the real stack, including the commands in the docs
-	@$(BIN)/pytest tests/chaos tests/conformance tests/docs tests/pipeline tests/browser
+	@$(BIN)/pytest --durations 20 tests/chaos tests/conformance tests/docs tests/pipeline tests/browser \
+	  $(FOLLOWED:%=--ignore %)
 
 scenarios: setup
 	@$(BIN)/pytest scenarios
