@@ -17,7 +17,7 @@ ENOUGH_IN_WINDOW: Final = 5
 TABLES: Final = {
     "limits": f"""
         SELECT {ENOUGH_ACKNOWLEDGED} AS acknowledged, {ENOUGH_IN_WINDOW} AS in_window,
-               '(what other machines did does not count, for their clocks are others: have workers here, too)' AS elsewhere
+               '(operations of other machines do not count, as their clocks differ: run workers here too)' AS elsewhere
     """,
     # A ``placed`` time comes from another machine's clock: it proves that something happened, not when.
     "load_invokes": """
@@ -49,10 +49,10 @@ SELECT fault, name, target, i AS i_fault, injected AS t_injected, n,
        CASE WHEN injected IS NULL THEN 'never injected' ELSE 'injected at ' || seconds(injected) || ' s' END AS so_far,
        CASE WHEN vain IS NOT NULL THEN vain WHEN error IS NOT NULL THEN left(error, 300)
             WHEN injected IS NULL THEN 'the run ended before its moment came'
-            WHEN given IS NOT NULL THEN given || ' records were given to those it hit, ' || n || ' operations begun; '
-                 || CASE WHEN given < in_window THEN 'raise the load' ELSE 'nothing of the system''s met it' END
+            WHEN given IS NOT NULL THEN given || ' records were given to the services it hit, ' || n || ' operations begun; '
+                 || CASE WHEN given < in_window THEN 'raise the load' ELSE 'it met none of the system''s work' END
             ELSE n || ' operations begun; ' || CASE WHEN n < in_window THEN 'raise the load'
-                                                    ELSE 'nothing of the system''s met it' END END AS why
+                                                    ELSE 'it met none of the system''s work' END END AS why
 FROM missed, limits ORDER BY i_fault, fault
 """
 
@@ -86,7 +86,7 @@ WITH windows AS (
 )
 SELECT fault, name, target, i AS i_fault, injected AS t_injected, healed AS t_healed, n, in_window AS needed,
        seconds(injected) AS injected_s, seconds(healed) AS healed_s, but,
-       CASE WHEN given IS NULL THEN 'operations begun' ELSE 'records given to those it hit' END AS what
+       CASE WHEN given IS NULL THEN 'operations begun' ELSE 'records given to the services it hit' END AS what
 FROM counted, limits WHERE n < in_window ORDER BY i
 """
 
@@ -94,7 +94,7 @@ UNHEALTHY_START: Final = """
 SELECT name, i AS i_health, t AS t_health, name || ' did not answer: ' || coalesce(error, 'no reason given') AS why
 FROM history WHERE op = 'health' AND "when" = 'start' AND phase = 'bad'
 UNION ALL
-SELECT NULL, NULL, NULL, 'nobody looked whether all was well'
+SELECT NULL, NULL, NULL, 'the system''s health was never checked'
 WHERE NOT EXISTS (SELECT 1 FROM history WHERE op = 'health' AND "when" = 'start')
 UNION ALL
 SELECT NULL, NULL, NULL, 'no operation was acknowledged before the first fault, at ' || seconds(f.first) || ' s'

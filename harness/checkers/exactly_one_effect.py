@@ -215,8 +215,8 @@ SELECT consumer, event_id, i, 'it is malformed and passed, but '
 FROM unlettered, moments WHERE NOT (dead_letters AND letters_settled)
 UNION ALL
 SELECT consumer, event_id, i,
-       CASE WHEN drained THEN 'it is not passed, but the run had taken the system for at rest'
-            WHEN NOT well THEN 'it is not passed, but not all was healed and good at the end'
+       CASE WHEN drained THEN 'it is not passed, although the run took the system to be at rest'
+            WHEN NOT well THEN 'it is not passed, but not everything was healed and healthy at the end'
             ELSE 'it is not passed, but ' || consumer || ' still moved at ' || seconds(moved) || ' s: it may be slow' END
 FROM due JOIN stuck USING (consumer), moments WHERE standing = 'waiting' AND (drained OR NOT well OR NOT is_stuck)
 UNION ALL

@@ -61,7 +61,7 @@ SELECT s.settle_ns, s.dead_letters,
        coalesce(quiet >= patience, false) AS still,
        CASE WHEN t.read IS NULL THEN 'the topics were not read to their end'
             WHEN NOT k.legible THEN 'some records on the topics, which no fault published, could not be read as events'
-            WHEN NOT k.well THEN 'not all was healed and good at the end'
+            WHEN NOT k.well THEN 'not everything was healed and healthy at the end'
             ELSE 'something still moved less than ' || seconds(patience) || ' s before all was read: it may be slow' END
        AS doubt
 FROM settings s CROSS JOIN known k
