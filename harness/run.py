@@ -16,7 +16,7 @@ from harness.reports.document import Document
 from harness.session.session import Session, opened
 
 if TYPE_CHECKING:
-    from harness.faults.base import PlannedFault
+    from harness.faults.base import FaultContext, PlannedFault
     from harness.history.recorder import HistoryRecorder
     from harness.load.locust_load import LocustLoad
     from harness.load.uploads import Load
@@ -101,6 +101,8 @@ class _Turn:
 
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     position: float = 0.0
+    armed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it is armed, or ended without."""
 
 
 class _LiveRun:
@@ -201,6 +203,8 @@ class _LiveRun:
             spoil=self._watch.spoiled.note,
             begun=lambda: self._load.answers.begun,
             under_way=lambda: self._load.answers.begun - self._load.answers.ended,
+            on_armed=self._turns[planned.id].armed.set,
+            overlapped=lambda: self._overlapped(context),
         )
         self._progress.note(f"{planned.fault.name} on {planned.target}")
         try:
@@ -211,6 +215,7 @@ class _LiveRun:
             self._progress.note(str(error).partition("\n")[0])
         finally:
             self._begins(planned)
+            self._turns[planned.id].armed.set()
             self._to_come.discard(planned.id)
 
     async def _in_turn(self, planned: PlannedFault) -> None:
@@ -234,6 +239,25 @@ class _LiveRun:
         if not turn.begun.is_set():
             turn.position = self._load.position(planned.at)
             turn.begun.set()
+
+    async def _overlapped(self, context: FaultContext) -> None:
+        """Wait until the faults that the schedule puts into this one's window have been in place for as long as it says.
+
+        On a busy machine a fault may take seconds to be in place: what was meant to meet both at once would meet one after
+        the other. Faults on the same target take turns, and never share a window.
+        """
+        from harness.faults.plan import overlaps
+
+        async def shared(other: PlannedFault, seconds: float) -> None:
+            await self._turns[other.id].armed.wait()
+            await asyncio.sleep(seconds)
+
+        planned = context.planned
+        own = set(planned.fault.takes(planned.target, context))
+        within = overlaps(planned, self._plan.faults, self._load.duration)
+        await asyncio.gather(
+            *(shared(*each) for each in within if own.isdisjoint(each[0].fault.takes(each[0].target, context)))
+        )
 
     async def _ask_again(self, row: int) -> None:
         line = self._plan.scenario.again[row]

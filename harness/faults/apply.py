@@ -95,7 +95,7 @@ class _Application:
         """Look for evidence until the time is over, and for ``context.patience`` more while there is too little of it."""
         async with asyncio.TaskGroup() as looks:
             tasks = [looks.create_task(self._watch(one)) for one in (injected.armed, injected.bit)]
-            tasks.append(looks.create_task(self._until_enough()))
+            tasks += [looks.create_task(self._until_enough()), looks.create_task(self._context.overlapped())]
             ends: list[asyncio.Task[object]] = [looks.create_task(self._until_vain(injected))]
             try:
                 await self._context.sleep(lasts)
@@ -186,6 +186,8 @@ class _Application:
         if evidence.level not in self._found:
             self._found.add(evidence.level)
             self._record(evidence.level, evidence=evidence.document())
+            if evidence.level == "armed":
+                self._context.on_armed()
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager as Scope
 from dataclasses import dataclass, field
 from random import Random
@@ -71,6 +71,10 @@ class Injected:
     aftermath: Callable[[], Awaitable[Fields]] = no_fields
 
 
+async def at_once() -> None:
+    """Wait for nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class FaultContext:
     """Everything that one planned fault may touch, and the recorder of what it does."""
@@ -93,6 +97,10 @@ class FaultContext:
     """Seconds that a fault stays in place beyond its ``for:`` if it has not bitten."""
     deadline: float = 20.0
     """Seconds within which a fault that does not heal must bite."""
+    on_armed: Callable[[], object] = lambda: None
+    """Called once the fault is armed."""
+    overlapped: Callable[[], Coroutine[object, object, None]] = at_once
+    """Returns once the faults that the schedule puts into this one's window have had their time in it."""
 
     @property
     def system(self) -> System:

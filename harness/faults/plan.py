@@ -16,7 +16,7 @@ from harness.files import line_of
 from harness.system import System
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from harness.scenario import FaultLine, Scenario
 
@@ -44,6 +44,23 @@ def plan_line(line: FaultLine, system: System, seed: int, *, after: int) -> list
         PlannedFault(planned, fault, target, line.at, line.lasts, _seed(seed, planned), system)
         for planned, target in zip(ids, targets, strict=True)
     ]
+
+
+def overlaps(
+    planned: PlannedFault, faults: Sequence[PlannedFault], duration: float
+) -> list[tuple[PlannedFault, float]]:
+    """Find the later windows that the schedule puts into a fault's own, each with the seconds that they share.
+
+    ``duration`` is how long the load is meant to last, in seconds.
+    """
+    begin = _seconds(planned.at, duration)
+    end = begin + (planned.lasts or 0.0)
+    starts = [(other, _seconds(other.at, duration)) for other in faults if other.lasts is not None]
+    return [(other, min(end, start + (other.lasts or 0.0)) - start) for other, start in starts if begin < start < end]
+
+
+def _seconds(moment: float | str, duration: float) -> float:
+    return moment if isinstance(moment, float) else float(moment.rstrip("%")) / 100 * duration
 
 
 def _fault(line: FaultLine) -> Fault:

@@ -162,29 +162,44 @@ class InHand:
         to have been idle is let ``go_on`` for another try, where that is possible.
         """
         hand, clock, looks, next_link = cls(context, replica), asyncio.get_running_loop(), 0, 0.0
-        begun = clock.time()
+        begun, asked = clock.time(), None
         async with AsyncExitStack() as held:
-            while True:
-                waited, looks = clock.time() - begun, looks + 1
-                late, unmet = waited >= context.patience, looks > _BETTER or waited >= context.patience / 6
-                at_work = await hand._requests() or hand._uploads()
-                if at_work or ((unmet or not hand._links) and await hand._has_records()) or late:
-                    await stop()
-                    try:
-                        hand.what = at_work or await hand._kept_records()
-                    except BaseException:
-                        if go_on is not None:
-                            await go_on()
-                        raise
-                    if hand.what or late or go_on is None:
-                        return hand
-                    await go_on()
-                if unmet and hand._links and waited >= next_link:
-                    await held.aclose()
-                    link = hand._links[looks % len(hand._links)]
-                    await held.enter_async_context(link.disturb("latency", latency=_HELD_MS))
-                    next_link = waited + _HELD
-                await context.sleep(_AGAIN)
+            try:
+                while True:
+                    waited, looks = clock.time() - begun, looks + 1
+                    late, unmet = waited >= context.patience, looks > _BETTER or waited >= context.patience / 6
+                    at_work, has_records = await hand._requests() or hand._uploads(), False
+                    if not at_work and (unmet or not hand._links):
+                        # Beside the looks for requests: a busy broker may take seconds to answer, and requests do not.
+                        asked = asked or asyncio.create_task(hand._has_records())
+                        if late or not hand._links:
+                            await asyncio.wait([asked])
+                        if asked.done():
+                            has_records, asked = asked.result(), None
+                    if at_work or has_records or late:
+                        await hand._stop(at_work, stop, go_on)
+                        if hand.what or late or go_on is None:
+                            return hand
+                        await go_on()
+                    if unmet and hand._links and waited >= next_link:
+                        await held.aclose()
+                        link = hand._links[looks % len(hand._links)]
+                        await held.enter_async_context(link.disturb("latency", latency=_HELD_MS))
+                        next_link = waited + _HELD
+                    await context.sleep(_AGAIN)
+            finally:
+                if asked is not None:
+                    asked.cancel()
+
+    async def _stop(self, at_work: str, stop: Step, go_on: Step | None) -> None:
+        """Stop it and see what it had; if that cannot be seen, let it go on and raise."""
+        await stop()
+        try:
+            self.what = at_work or await self._kept_records()
+        except BaseException:
+            if go_on is not None:
+                await go_on()
+            raise
 
     async def _requests(self) -> str:
         for link in self._links:

@@ -105,6 +105,11 @@ class LocustLoad:
         """The load's size, in words."""
         return f"{self._users.count} users for {self._users.duration:g} s"
 
+    @property
+    def duration(self) -> float:
+        """Seconds that the load is meant to last."""
+        return self._users.duration
+
     def open(self, http: HttpClient, url: str) -> None:  # noqa: ARG002 - Locust's processes connect themselves
         """Name the front door."""
         self._url = url

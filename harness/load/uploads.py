@@ -51,6 +51,11 @@ class Load:
         """The load's size, in words."""
         return f"{self._shape.uploads} uploads"
 
+    @property
+    def duration(self) -> float:
+        """Seconds that the load is meant to last."""
+        return self._shape.uploads / self._shape.rate
+
     def open(self, http: HttpClient, url: str) -> None:
         """Set the front door, which has an address only once the services run."""
         self._http, self._url = http, url

@@ -180,3 +180,29 @@ async def test_nobody_waits_for_a_load_that_is_over() -> None:
     )
     _LiveRun._begins(live_run, first)
     await asyncio.wait_for(_LiveRun._in_turn(live_run, second), 20)
+
+
+async def test_a_window_waits_for_what_is_within_it_to_be_armed_and_to_last_its_share() -> None:
+    from harness.run import _LiveRun, _Turn
+
+    def fault(name: str, at: str, lasts: float, takes: str) -> Any:
+        return SimpleNamespace(
+            id=name, at=at, lasts=lasts, target=name, fault=SimpleNamespace(takes=lambda *_: [takes])
+        )
+
+    outer, inner, taking_turns = (
+        fault("f1", "0%", 9.0, "a"),
+        fault("f2", "10%", 0.1, "b"),
+        fault("f3", "20%", 1.0, "a"),
+    )
+    live_run: Any = SimpleNamespace(
+        _plan=SimpleNamespace(faults=[outer, inner, taking_turns]),
+        _turns={name: _Turn() for name in ("f1", "f2", "f3")},
+        _load=SimpleNamespace(duration=10.0),
+    )
+    context: Any = SimpleNamespace(planned=outer)
+    waiting = asyncio.create_task(_LiveRun._overlapped(live_run, context))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    live_run._turns["f2"].armed.set()
+    await asyncio.wait_for(waiting, 20)

@@ -258,6 +258,28 @@ async def test_patience_does_not_run_out_while_another_fault_has_stopped_the_rep
     assert notes.phases() == ["injected", "armed", "bit", "healed"]
 
 
+async def test_a_window_stays_open_for_those_that_the_schedule_puts_into_it(fault, system) -> None:
+    notes, other, armed = Notes(), asyncio.Event(), []
+    about = {"on_armed": lambda: armed.append(1), "overlapped": other.wait, "patience": 60.0}
+    task = asyncio.create_task(apply(context(planned(fault, system, lasts=0.01), notes, **about)))
+    while "bit" not in notes.phases():
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert notes.phases() == ["injected", "armed", "bit"]
+    assert armed == [1]
+    other.set()
+    await asyncio.wait_for(task, 20)
+    assert notes.phases() == ["injected", "armed", "bit", "healed"]
+
+
+async def test_patience_ends_a_window_whose_other_never_comes(fault, system) -> None:
+    notes, never = Notes(), asyncio.Event()
+    await asyncio.wait_for(
+        apply(context(planned(fault, system, lasts=0.01), notes, overlapped=never.wait, patience=0.1)), 20
+    )
+    assert notes.phases() == ["injected", "armed", "bit", "healed"]
+
+
 async def test_patience_is_time_where_each_look_takes_long(fault, system) -> None:
     steps = []
 

@@ -2,7 +2,7 @@ import pytest
 
 from harness.errors import FileError
 from harness.faults import TABLE, fault_type
-from harness.faults.plan import plan_faults
+from harness.faults.plan import overlaps, plan_faults
 from harness.scenario import Scenario
 
 
@@ -27,6 +27,18 @@ def test_each_target_is_an_instance_with_an_id_and_a_seed_of_its_own(system) -> 
     assert (one.id, two.id) == ("f1", "f2")
     assert one.seed != two.seed
     assert one.lasts == 1.0
+
+
+def test_windows_overlap_as_the_schedule_says_in_seconds_and_in_shares_of_the_load(system) -> None:
+    (first,) = planned(system, fault="net.down", on="essay_lifecycle#1->redis", at="10%", **{"for": "3s"})
+    (inner,) = planned(system, fault="net.hang", on="essay_lifecycle#1->redis", at="20%", **{"for": "1s"})
+    (across,) = planned(system, fault="net.hang", on="essay_lifecycle#1->redis", at=3.5, **{"for": "2s"})
+    (behind,) = planned(system, fault="net.hang", on="essay_lifecycle#1->redis", at="50%", **{"for": "1s"})
+    (point,) = planned(system, fault="kafka.duplicate", on="essays", at="20%", count=3)
+    every = [first, inner, across, behind, point]
+    assert overlaps(first, every, duration=10) == [(inner, 1.0), (across, 0.5)]
+    assert overlaps(inner, every, duration=10) == []
+    assert overlaps(first, [first, first], duration=10) == [], "those that begin together end as they may"
 
 
 def test_the_same_seed_plans_the_same(system) -> None:

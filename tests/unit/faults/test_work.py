@@ -290,6 +290,7 @@ async def test_records_will_do_where_no_request_is_seen_for_a_while() -> None:
 
     async def sleep(_: float) -> None:
         looks.append(_)
+        await asyncio.sleep(0)
 
     world = context([Link("desk#1", "blobs")], broker=Broker((9, 9), 10), patience=60.0)
     assert "each of the 2 members" in (await in_hand("desk#1", replace(world, sleep=sleep))).what
