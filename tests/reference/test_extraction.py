@@ -56,7 +56,7 @@ def pages_that_share_a_stream(pages=20, operators=200_000):
     )
 
 
-def a_form_that_calls_itself_twice(levels=18):
+def a_form_that_calls_itself_twice(levels=24):
     form = b"/Type/XObject/Subtype/Form/BBox[0 0 9 9]"
     calls = [form + b"/Resources<</XObject<</X %d 0 R>>>>" % (6 + level) for level in range(levels - 1)]
     return pdf_of(
