@@ -102,7 +102,7 @@ class _Turn:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     position: float = 0.0
     armed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once it is armed, or ended without."""
+    """Set once the fault is armed, or has ended without."""
 
 
 class _LiveRun:
@@ -241,10 +241,10 @@ class _LiveRun:
             turn.begun.set()
 
     async def _overlapped(self, context: FaultContext) -> None:
-        """Wait until the faults that the schedule puts into this one's window have been in place for as long as it says.
+        """Wait until the faults scheduled within this fault's window have been armed, and have shared it as long as planned.
 
-        On a busy machine a fault may take seconds to be in place: what was meant to meet both at once would meet one after
-        the other. Faults on the same target take turns, and never share a window.
+        On a busy machine injecting a fault can take seconds, and faults meant to coincide would follow one another. Faults
+        that take turns never coincide; and a fault on a replica's link may have to wait until that replica runs.
         """
         from harness.faults.plan import overlaps
 
@@ -255,9 +255,7 @@ class _LiveRun:
         planned = context.planned
         own = set(planned.fault.takes(planned.target, context))
         within = overlaps(planned, self._plan.faults, self._load.duration)
-        await asyncio.gather(
-            *(shared(*each) for each in within if own.isdisjoint(each[0].fault.takes(each[0].target, context)))
-        )
+        await asyncio.gather(*(shared(*each) for each in within if own.isdisjoint(_needs(each[0], context))))
 
     async def _ask_again(self, row: int) -> None:
         line = self._plan.scenario.again[row]
@@ -358,6 +356,11 @@ def _load(plan: Plan, names: RunNames, directory: Path, recorder: HistoryRecorde
         return Load(shape, door, run=names.run, seed=plan.seed, recorder=recorder)
     folder = directory / "load"
     return LocustLoad(plan.users, shape, door, run=names.run, seed=plan.seed, recorder=recorder, folder=folder)
+
+
+def _needs(planned: PlannedFault, context: FaultContext) -> set[str]:
+    """What a fault takes, and the ends of its link."""
+    return {*planned.fault.takes(planned.target, context), *planned.target.split("->")}
 
 
 def _moment(at: float | str) -> float:

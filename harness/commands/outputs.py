@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import FileError
+from harness.session.directory import require_writable
 
 if TYPE_CHECKING:
     from harness.reports.case import Case
@@ -34,13 +35,13 @@ class Outputs:
         """
         for path in (self.junit, self.summary, self.base):
             if path is not None:
-                _folder(path.parent)
+                require_writable(path.parent, "name another folder")
                 if path.is_dir():
                     raise FileError("is a folder; name a file", path=str(path))
                 if not os.access(path if path.exists() else path.parent, os.W_OK):
                     raise FileError("is not writable; name another file", path=str(path))
         if self.html is not None:
-            _folder(self.html)
+            require_writable(self.html, "name another folder")
         reports = [_report(self.html, label) for label in labels] if self.html is not None else []
         for path in (self.junit, self.summary, *reports):
             if path is not None and path.exists() and _is_ours(path):
@@ -121,12 +122,3 @@ def _remove(path: Path) -> None:
             path.write_bytes(b"")
         except OSError as error:
             raise _unwritten(error) from error
-
-
-def _folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot be created: {error.strerror}; name another folder", path=str(path)) from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise FileError("is not writable; name another folder", path=str(path))

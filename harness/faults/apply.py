@@ -1,4 +1,4 @@
-"""The one wrapper around every fault: records it, looks for its evidence, bounds it, and heals whatever happens."""
+"""Wraps every fault: records it, looks for its evidence, bounds it in time, and heals it whatever happens."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ EVERY = 0.05
 """Seconds between looks."""
 
 INJECTING = 150.0
-"""Seconds that injecting may take; the slowest stops replicas, waits for their group, and starts them."""
+"""Seconds that an injection may take; the slowest stops replicas, waits for their group, and starts them."""
 
 HEALING = 150.0
-"""Seconds that healing may take; the slowest runs a command that starts a process, and waits until that answers."""
+"""Seconds that a heal may take; the slowest runs a command that starts a process, and waits until it answers."""
 
 
 async def apply(context: FaultContext, begun: Callable[[], object] = lambda: None) -> None:
-    """Inject, wait, heal; a fault that does not heal is given until ``context.deadline`` to bite.
+    """Inject a fault, wait, and heal it; a fault that does not heal has ``context.deadline`` seconds to bite.
 
-    One that heals stays in place for as long as was asked, and as much longer as ``context.patience`` allows while nothing
-    has met it, or too little was done meanwhile to say anything. ``begun`` is called once it has its turn.
+    A fault that heals stays for its ``for:``, and for up to ``context.patience`` seconds longer until it has bitten, the system
+    has done enough work to tell, and the faults scheduled within its window have had their time. ``begun`` is called when
+    its turn comes.
 
-    Recorded are injected (from then on it may act), armed, bit and healed, or failed. FaultError if it could not
-    be injected or healed; a fault that never bit is no error here, but the checkers' matter.
+    The history gets injected (from then on the fault may act), armed, bit and healed, or failed. Raises FaultError if the
+    fault could not be injected or healed; a fault that never bit is left to the checkers.
     """
     await _Application(context, begun).run()
 
 
 class _Application:
-    """One fault under way."""
+    """A fault in progress."""
 
     def __init__(self, context: FaultContext, begun: Callable[[], object]) -> None:
         self._context, self._planned, self._fault = context, context.planned, context.planned.fault
@@ -85,17 +86,22 @@ class _Application:
         await (self._look(injected.after) if self._fault.heals else self._until_bit(injected))
 
     async def _since_now(self) -> Work | None:
-        """Counts from now on; None while the broker does not answer."""
+        """Start counting now; None while the broker does not answer."""
         try:
             return await Work.since_now(self._planned.target, self._context)
         except OneffectError:
             return None
 
     async def _window(self, injected: Injected, lasts: float) -> None:
-        """Look for evidence until the time is over, and for ``context.patience`` more while there is too little of it."""
+        """Look for evidence until ``lasts`` is over, and for up to ``context.patience`` longer while something is missing."""
         async with asyncio.TaskGroup() as looks:
-            tasks = [looks.create_task(self._watch(one)) for one in (injected.armed, injected.bit)]
-            tasks += [looks.create_task(self._until_enough()), looks.create_task(self._context.overlapped())]
+            works = (
+                self._watch(injected.armed),
+                self._watch(injected.bit),
+                self._until_enough(),
+                self._context.overlapped(),
+            )
+            tasks: list[asyncio.Task[object]] = [looks.create_task(work) for work in works]
             ends: list[asyncio.Task[object]] = [looks.create_task(self._until_vain(injected))]
             try:
                 await self._context.sleep(lasts)
@@ -106,14 +112,14 @@ class _Application:
                     task.cancel()
 
     async def _until_enough(self) -> None:
-        """Wait for as much to be done under the fault as a window must see."""
+        """Wait until the system has done as much work as a window must see."""
         while (done := await self._most()) is not None and done < ENOUGH:
             await self._context.sleep(5 * EVERY)
 
     async def _out_of_patience(self) -> None:
-        """Wait for ``context.patience`` to pass while the replica at the link's start runs.
+        """Wait until ``context.patience`` is used up, counting only the time in which the link's replica runs.
 
-        Another fault may have stopped that replica, and starts it again: meanwhile nothing can meet this one.
+        While another fault has stopped that replica, nothing can meet this fault.
         """
         start, arrow, _ = self._planned.target.partition("->")
         replica = self._context.stack.services.get(start) if arrow else None
@@ -125,13 +131,13 @@ class _Application:
                 left -= clock.time() - since
 
     async def _until_vain(self, injected: Injected) -> None:
-        """Wait for a reason why it will not bite, though the system has work: staying longer would not help."""
+        """Wait until the fault says why it will never bite although the system has work: staying longer would not help."""
         while not (await injected.vain() and (await self._most() or 0) >= ENOUGH):
             await self._context.sleep(10 * EVERY)
         self._vain = f"{await injected.vain()} ({await self._most()} records or operations meanwhile)"
 
     async def _most(self) -> int | None:
-        """Records given to those whom the fault hits, or operations begun; None where nobody can count them."""
+        """Count the records given to the services hit, or operations begun; None where neither can be counted."""
         if self._work is None:
             return None
         try:
@@ -163,13 +169,13 @@ class _Application:
     async def _look(self, look: Look) -> bool:
         try:
             evidence = await look()
-        except Exception as error:  # noqa: BLE001 - whatever a look meets: it found nothing, and the heal's record says why
+        except Exception as error:  # noqa: BLE001 - a look that fails found nothing, and the heal's record says why
             self._blind = f"{type(error).__name__}: {error}"
             return False
         if evidence is None or (evidence.level == "bit" and "armed" not in self._found):
             return False
         if evidence.level == "bit" and await self._most() == 0:
-            return False  # idle connections end too, and a client that polls moves bytes
+            return False  # an idle connection may end by itself, and a polling client moves bytes
         self._note_evidence(evidence)
         return True
 
@@ -192,7 +198,7 @@ class _Application:
 
 @asynccontextmanager
 async def _bounded(scope: Scope[Injected]) -> AsyncIterator[Injected]:
-    """A fault's scope; TimeoutError if leaving it, which heals, takes too long."""
+    """Wrap a fault's scope; TimeoutError if leaving it, which heals the fault, takes too long."""
     injected = await scope.__aenter__()
     try:
         yield injected

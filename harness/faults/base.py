@@ -71,10 +71,6 @@ class Injected:
     aftermath: Callable[[], Awaitable[Fields]] = no_fields
 
 
-async def at_once() -> None:
-    """Wait for nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class FaultContext:
     """Everything that one planned fault may touch, and the recorder of what it does."""
@@ -99,8 +95,8 @@ class FaultContext:
     """Seconds within which a fault that does not heal must bite."""
     on_armed: Callable[[], object] = lambda: None
     """Called once the fault is armed."""
-    overlapped: Callable[[], Coroutine[object, object, None]] = at_once
-    """Returns once the faults that the schedule puts into this one's window have had their time in it."""
+    overlapped: Callable[[], Coroutine[object, object, object]] = nothing
+    """Returns once the faults scheduled within this fault's window have had their time in it."""
 
     @property
     def system(self) -> System:

@@ -49,9 +49,9 @@ def plan_line(line: FaultLine, system: System, seed: int, *, after: int) -> list
 def overlaps(
     planned: PlannedFault, faults: Sequence[PlannedFault], duration: float
 ) -> list[tuple[PlannedFault, float]]:
-    """Find the later windows that the schedule puts into a fault's own, each with the seconds that they share.
+    """Return the faults whose windows begin within this fault's window, with the seconds that both share.
 
-    ``duration`` is how long the load is meant to last, in seconds.
+    Both as scheduled; ``duration`` is the load's planned duration in seconds.
     """
     begin = _seconds(planned.at, duration)
     end = begin + (planned.lasts or 0.0)

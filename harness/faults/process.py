@@ -61,13 +61,13 @@ def _handle(context: FaultContext, on: str, *capabilities: type) -> ServiceHandl
 
 
 async def pause(context: FaultContext, replica: Freezing) -> None:
-    """Stop it where it is."""
+    """Pause a replica, and record it."""
     await replica.pause()
     context.note("paused", replica.name, replica.pid)
 
 
 async def resume(context: FaultContext, replica: Freezing) -> None:
-    """Let it go on."""
+    """Resume a replica, and record it."""
     await replica.resume()
     context.note("resumed", replica.name, replica.pid)
 

@@ -1,4 +1,4 @@
-"""service.kill: a replica dies at once and comes back."""
+"""service.kill: a replica dies at once and is started again."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ if TYPE_CHECKING:
 
 
 class ServiceKill(Fault):
-    """SIGKILL; started again, and ready, at the heal."""
+    """Sends SIGKILL; the heal starts the replica and waits until it is ready."""
 
     name = "service.kill"
     summary: ClassVar[str] = "A replica is killed with SIGKILL, stays down for `for`, and is started again."
-    bites: ClassVar[str] = "It died at work: a request, an upload or records that it was given were in its hands."
+    bites: ClassVar[str] = (
+        "It died at work: with a request or an upload under way, or with records that it had yet to pass."
+    )
     target = "replica"
     needs: ClassVar[tuple[type, ...]] = (Killable,)
     heals = True
 
-    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - what it is on is all
+    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - ``on`` says it all
         """The process itself."""
         return [on]
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """It is dead once the scope is entered, and died with something in hand if it had something within the patience."""
+        """Kill it once it has work in hand, or when the patience is over."""
         replica = mortal(context, on)
         pid, status = replica.pid, 0
 
@@ -42,8 +44,8 @@ class ServiceKill(Fault):
             nonlocal status
             status = await replica.kill()
 
-        # Whether it is at work is certain only while it stands still, and death is final: where this machine can hold it, it
-        # is held first. Elsewhere a pause is a command of the user's, which takes its time.
+        # Only while a replica stands still is it certain what it has in hand, and a kill cannot be undone: so pause it first.
+        # On an external stack a pause is a command of the user's and takes its time; there the kill comes at once.
         held = freezing(context, on) if pid is not None and isinstance(replica, Pausable) else None
         try:
             if held is not None:

@@ -1,4 +1,4 @@
-"""service.pause: a replica stands still, for longer than its session and its leases if `for` says so."""
+"""service.pause: a replica stands still, for longer than its session and its leases if ``for:`` says so."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 _LOOKS = 5
-"""Looks without a byte more, 50 ms apart or so: a process that works sends in less."""
+"""Looks, about 50 ms apart, that must see no new byte: a working process sends something sooner."""
 
 
 class ServicePause(Fault):
-    """SIGSTOP, and SIGCONT at the heal."""
+    """Sends SIGSTOP; the heal sends SIGCONT."""
 
     name = "service.pause"
     summary: ClassVar[str] = "A replica is stopped with SIGSTOP and goes on after `for`."
     bites: ClassVar[str] = (
-        "It stood still at work: a request, an upload or records that it was given were in its hands, and it sent nothing."
+        "It stood still at work: with a request or an upload under way, or with records yet to pass, and sent nothing."
     )
     target = "replica"
     needs: ClassVar[tuple[type, ...]] = (Pausable,)
     heals = True
 
-    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - what it is on is all
+    def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - ``on`` says it all
         """The process itself."""
         return [on]
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """It stands still once the scope is entered; with something in hand, if it has something for a while."""
+        """Pause it once it has work in hand, or when the patience is over."""
         replica = freezing(context, on)
         links = [link for link in context.stack.links.values() if link.service == on]
         try:

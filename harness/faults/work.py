@@ -1,4 +1,4 @@
-"""What the system had to do while a fault was in place: a bite says something only of a system at work."""
+"""What the system had to do while a fault was in place: a bite means something only if the system was at work."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ if TYPE_CHECKING:
     from harness.system import System
 
 ENOUGH: Final = 5
-"""Records or operations that a window must see; ``evidence.ENOUGH_IN_WINDOW`` asks the same."""
+"""Records or operations that a window must see, as ``evidence.ENOUGH_IN_WINDOW`` demands."""
 
 Step: TypeAlias = "Callable[[], Awaitable[None]]"
-"""One thing done to a replica."""
+"""Does one thing to a replica."""
 
 _AGAIN: Final = 0.02
-"""Seconds between two looks for something in hand."""
+"""Seconds between two looks for work in progress."""
 
 _BETTER: Final = 100
-"""Looks for a request under way before records will do: one that was given may not be begun yet."""
+"""Looks for a request under way before records suffice: a record may have been delivered and not yet begun."""
 
 _HELD: Final = 5.0
-"""Seconds for which answers are held back on one link before another is tried."""
+"""Seconds to hold back the answers on one link before trying another."""
 
 _HELD_MS: Final = 10_000
-"""Milliseconds that an answer is held back, if nobody lets it go before."""
+"""Milliseconds that an answer is held back unless the toxic is removed first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Whom a fault meets: services that consume, and whether the front door stands among them."""
+    """The consumers that a fault hits, and whether it hits the front door."""
 
     services: frozenset[str]
     front: bool
 
     @classmethod
     def by(cls, target: str, context: FaultContext) -> Hit:
-        """Of a link its service, of a replica its own, of anything else those that use it; of a topic nobody in particular."""
+        """A link hits its service, a replica its own service, any other target the services that use it; a topic hits none."""
         system = context.system
         start = target.partition("->")[0].partition("#")[0]
         known = {start} & system.services.keys()
@@ -56,14 +56,14 @@ class Hit:
 
 
 def _consumers(system: System) -> set[str]:
-    """Services that have effects, or are told the name of their group."""
+    """Return the services that have effects, or whose placeholders name their consumer group."""
     grouped = {name for name, service in system.services.items() if "group" in service.placeholders()}
     return grouped | system.effects.keys()
 
 
 @dataclass(slots=True)
 class Work:
-    """Counts from one moment on. ``given`` and ``begun`` are None where nobody can count."""
+    """Counts work from one moment on. ``given`` and ``begun`` return None where it cannot be counted."""
 
     context: FaultContext
     hit: Hit
@@ -73,7 +73,7 @@ class Work:
 
     @classmethod
     async def since_now(cls, target: str, context: FaultContext) -> Work:
-        """Measured from now on, for what a fault on ``target`` hits."""
+        """Start counting now, for the services that a fault on ``target`` hits."""
         hit = Hit.by(target, context)
         begun = context.begun() if context.begun is not None else 0
         if not hit.services:
@@ -82,9 +82,9 @@ class Work:
         return cls(context, hit, committed, await context.broker.ends(context.topics), begun)
 
     async def given(self) -> int | None:
-        """Records that the consumers hit had not passed at the beginning, or that came since.
+        """Count the records that the consumers hit had yet to pass at the beginning, and those that arrived since.
 
-        None where no consumer is hit of which it is seen what it reads.
+        None if no consumer is hit whose partitions are visible.
         """
         if not self.hit.services:
             return None
@@ -93,7 +93,7 @@ class Work:
         return max((_owed(reads, self.ends, ends) for reads in every if reads), default=None)
 
     async def passed(self) -> int | None:
-        """Records that the consumers hit have passed since; None where nobody can count."""
+        """Count the records that the consumers hit have passed since; None where they cannot be counted."""
         if not self.hit.services:
             return None
         now = {name: await self.context.broker.committed(name) for name in self.committed}
@@ -104,21 +104,21 @@ class Work:
         )
 
     async def _reads(self, service: str) -> Mapping[TopicPartition, int | None]:
-        """Partition -> where its group stood at the beginning; None: it had committed nothing there."""
+        """Map each partition to its committed offset at the beginning; None if there was none."""
         assigned = await self.context.broker.assigned(service) or {}
         return {at: self.committed[service].get(at) for at in {*assigned, *self.committed[service]}}
 
     def begun(self) -> int | None:
-        """Operations of the load begun since; None if no load is counted."""
+        """Count the load's operations begun since; None without a load."""
         return self.context.begun() - self.begun_before if self.context.begun is not None else None
 
     async def counts(self) -> tuple[int | None, int | None]:
-        """Records given and operations begun; of the load nothing where the consumers that are hit tell more."""
+        """Return records given and operations begun; operations only if the front door is hit or no records can be counted."""
         given = await self.given()
         return given, self.begun() if given is None or self.hit.front else None
 
     async def most(self) -> int | None:
-        """The larger of the two; None where nobody can count."""
+        """Return the larger of the two counts; None where there is none."""
         return max((count for count in await self.counts() if count is not None), default=None)
 
 
@@ -135,11 +135,11 @@ def _owed(
 
 
 class InHand:
-    """What a replica was at when it was stopped.
+    """The work that a replica had in hand when it was stopped.
 
-    ``what`` is a request under way over one of its links, or an upload, or records given to each member of its group: ones
-    that were there before it was stopped, and that the group had not passed once it stood still.
-    ``gone`` finds, afterwards, such records of the member that is no more.
+    ``what`` describes a request under way on one of its links, an upload, or records delivered to every member of its group:
+    records that existed before the stop, and that the group had not passed once the replica stood still. ``gone`` finds,
+    afterwards, such records that belonged to a member which has left the group.
     """
 
     def __init__(self, context: FaultContext, replica: str) -> None:
@@ -153,13 +153,13 @@ class InHand:
 
     @classmethod
     async def at(cls, replica: str, context: FaultContext, stop: Step, go_on: Step | None = None) -> InHand:
-        """Stop the replica, with ``stop``, once it has something in hand; at the latest after ``context.patience``.
+        """Stop the replica (``stop``) once it has work in hand, after ``context.patience`` at the latest.
 
-        A request under way is waited for first: it shows that a record was begun. Where none is met, for it takes less
-        time than a look, answers are held back on one link after the other until one waits for its answer.
+        Wait for a request under way first, since it proves that a record was begun. If requests are too short to be met,
+        hold back the answers on one link after another until a request waits for its answer.
 
-        Records may be passed between the look at them and the stop. They are counted again behind it, and what turns out
-        to have been idle is let ``go_on`` for another try, where that is possible.
+        Records can be passed between looking and stopping. So count them again after the stop; if the replica turns out
+        to have been idle, let it ``go_on`` and try again, if it can.
         """
         hand, clock, looks, next_link = cls(context, replica), asyncio.get_running_loop(), 0, 0.0
         begun, asked = clock.time(), None
@@ -170,7 +170,7 @@ class InHand:
                     late, unmet = waited >= context.patience, looks > _BETTER or waited >= context.patience / 6
                     at_work, has_records = await hand._requests() or hand._uploads(), False
                     if not at_work and (unmet or not hand._links):
-                        # Beside the looks for requests: a busy broker may take seconds to answer, and requests do not.
+                        # In a task of its own: a busy broker may take seconds to answer, and a request is over by then.
                         asked = asked or asyncio.create_task(hand._has_records())
                         if late or not hand._links:
                             await asyncio.wait([asked])
@@ -192,7 +192,7 @@ class InHand:
                     asked.cancel()
 
     async def _stop(self, at_work: str, stop: Step, go_on: Step | None) -> None:
-        """Stop it and see what it had; if that cannot be seen, let it go on and raise."""
+        """Stop the replica and see what it had in hand; if the broker cannot say, let it go on and raise."""
         await stop()
         try:
             self.what = at_work or await self._kept_records()
@@ -214,7 +214,7 @@ class InHand:
         return f"{count} uploads were under way" if count else ""
 
     async def _has_records(self) -> bool:
-        """Whether the group has records to pass at each of its members; asked before the stop."""
+        """Whether, before the stop, every member of the group has records to pass."""
         broker = self._context.broker
         if self._service not in _consumers(self._context.system):
             return False
@@ -223,20 +223,20 @@ class InHand:
         return await self._look() != ""
 
     async def _kept_records(self) -> str:
-        """The same behind the stop, of the records that were there before it."""
+        """Whether, after the stop, every member still has records to pass that existed before it; says so, or is empty."""
         return await self._look() if self._owners else ""
 
     async def _look(self) -> str:
         committed = await self._context.broker.committed(self._service)
         self._owed = {at for at in self._owners if at in committed and committed[at] < self._ends.get(at, 0)}
         members, at_work = set(self._owners.values()), {self._owners[at] for at in self._owed}
-        # Nobody says which member is which replica: where each has records, this one has.
+        # Kafka does not tell which member is which replica; if every member has records, this replica has some.
         if not members or members != at_work or len(members) < len(self._context.replicas_of(self._service)):
             return ""
         return f"each of the {len(members)} members of {self._service} had records that it had not passed"
 
     async def gone(self) -> str:
-        """Records given to a member of the group that is no more, as far as can be seen."""
+        """Describe the records that belonged to a member which has left the group; empty if none are visible."""
         broker = self._context.broker
         if not self._owed:
             return ""
@@ -251,7 +251,7 @@ def _is_broker(link: Link, context: FaultContext) -> bool:
 
 
 async def never_connected(links: Sequence[Link]) -> str:
-    """Names the links over which their service has never connected, if it is all of them; where that is counted."""
+    """Say that a service has never connected on any of these links; empty if it has, or if a link does not count."""
     looks = [await link.traffic() for link in links]
     if not links or any(seen.connections or seen.accepted is None or seen.accepted for seen in looks):
         return ""

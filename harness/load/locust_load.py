@@ -107,7 +107,7 @@ class LocustLoad:
 
     @property
     def duration(self) -> float:
-        """Seconds that the load is meant to last."""
+        """The load's planned duration in seconds."""
         return self._users.duration
 
     def open(self, http: HttpClient, url: str) -> None:  # noqa: ARG002 - Locust's processes connect themselves

@@ -53,7 +53,7 @@ class Load:
 
     @property
     def duration(self) -> float:
-        """Seconds that the load is meant to last."""
+        """The load's planned duration in seconds."""
         return self._shape.uploads / self._shape.rate
 
     def open(self, http: HttpClient, url: str) -> None:

@@ -21,13 +21,18 @@ LATEST: Final = "latest"
 def out_folder(given: Path | None) -> Path:
     """Return the folder for run directories, creating it if missing; FileError if it cannot be written to."""
     folder = given or RUNS
+    require_writable(folder, "give another --out DIR")
+    return folder
+
+
+def require_writable(folder: Path, advice: str) -> None:
+    """Create a folder if it is missing; FileError, with ``advice``, if it cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FileError(f"cannot be created: {error.strerror}; give another --out DIR", path=str(folder)) from error
+        raise FileError(f"cannot be created: {error.strerror}; {advice}", path=str(folder)) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise FileError("is not writable; give another --out DIR", path=str(folder))
-    return folder
+        raise FileError(f"is not writable; {advice}", path=str(folder))
 
 
 def new_directory(out: Path, plan: SystemPlan, run: str) -> Path:

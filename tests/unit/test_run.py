@@ -191,13 +191,15 @@ async def test_a_window_waits_for_what_is_within_it_to_be_armed_and_to_last_its_
         )
 
     outer, inner, taking_turns = (
-        fault("f1", "0%", 9.0, "a"),
+        fault("f1", "0%", 9.0, "a#1"),
         fault("f2", "10%", 0.1, "b"),
-        fault("f3", "20%", 1.0, "a"),
+        fault("f3", "20%", 1.0, "a#1"),
     )
+    on_its_link = fault("f4", "30%", 1.0, "nothing")
+    on_its_link.target = "a#1->b"
     live_run: Any = SimpleNamespace(
-        _plan=SimpleNamespace(faults=[outer, inner, taking_turns]),
-        _turns={name: _Turn() for name in ("f1", "f2", "f3")},
+        _plan=SimpleNamespace(faults=[outer, inner, taking_turns, on_its_link]),
+        _turns={name: _Turn() for name in ("f1", "f2", "f3", "f4")},
         _load=SimpleNamespace(duration=10.0),
     )
     context: Any = SimpleNamespace(planned=outer)
