@@ -56,7 +56,7 @@ def pages_that_share_a_stream(pages=20, operators=200_000):
     )
 
 
-def a_form_that_calls_itself_twice(levels=24):
+def a_form_that_calls_itself_twice(levels=18):
     form = b"/Type/XObject/Subtype/Form/BBox[0 0 9 9]"
     calls = [form + b"/Resources<</XObject<</X %d 0 R>>>>" % (6 + level) for level in range(levels - 1)]
     return pdf_of(
@@ -124,12 +124,14 @@ def busy(until):
 
 
 @pytest.mark.parametrize("document", [pages_that_share_a_stream, a_form_that_calls_itself_twice])
-async def test_a_document_that_takes_too_long_has_an_outcome_and_holds_up_no_other(make, document):
-    extractor = make(cpu_seconds=1.0)
+async def test_a_document_that_takes_too_long_has_an_outcome_and_holds_up_no_other(make, monkeypatch, document):
+    # The CPU time decides here; on a busy machine it takes many seconds only to start the processes.
+    monkeypatch.setattr(extraction, "_WALL_FACTOR", 1_000)
+    extractor = make(cpu_seconds=0.2)
     found, other, *_ = await asyncio.gather(
         extractor.extract(document(), "a.pdf", NEWEST), text(extractor), text(extractor), text(extractor)
     )
-    assert found == Extraction("", ValidationFailure.TOO_COMPLEX, "takes more than 1.0 s of CPU time")
+    assert found == Extraction("", ValidationFailure.TOO_COMPLEX, "takes more than 0.2 s of CPU time")
     assert other == await text(extractor) == "hej"
 
 
@@ -148,7 +150,7 @@ async def test_a_document_that_takes_too_much_memory_has_an_outcome_and_holds_up
 
 
 async def test_only_time_on_the_cpu_counts(make, until):
-    extractor = make(cpu_seconds=1.0)
+    extractor = make(cpu_seconds=0.2)
     await text(extractor)
     (process,) = processes()
     process.suspend()
