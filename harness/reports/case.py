@@ -116,7 +116,7 @@ class Case:
             said.bitten(self.document["faults"]),
             self._found() or "nothing",
             f"{self.seconds:.1f} s",
-            self.directory.name.rpartition("-")[2],
+            said.run_id(self.directory),
         )
 
     def _came_out(self) -> str:

@@ -40,9 +40,14 @@ def judged(document: Mapping[str, Any]) -> str:
     return every or "no checker applies to this system"
 
 
+def run_id(directory: Path) -> str:
+    """Return a run's id, which ends the name of its directory."""
+    return directory.name.rpartition("-")[2]
+
+
 def run(directory: Path) -> str:
     """Name a run as commands take it: its id if it is where runs usually are, otherwise its directory."""
-    return directory.name.rpartition("-")[2] if directory.parent == RUNS else str(directory)
+    return run_id(directory) if directory.parent == RUNS else str(directory)
 
 
 def bitten(faults: Sequence[Mapping[str, Any]]) -> str:
