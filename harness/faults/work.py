@@ -70,6 +70,8 @@ class Work:
     committed: Mapping[str, Mapping[TopicPartition, int]] = field(default_factory=dict)
     ends: Mapping[TopicPartition, int] = field(default_factory=dict)
     begun_before: int = 0
+    seen: dict[str, set[TopicPartition]] = field(default_factory=dict)
+    """Partitions that each service's group was assigned at any look: it has none while its members are dead, or join."""
 
     @classmethod
     async def since_now(cls, target: str, context: FaultContext) -> Work:
@@ -79,7 +81,10 @@ class Work:
         if not hit.services:
             return cls(context, hit, begun_before=begun)
         committed = {name: await context.broker.committed(name) for name in sorted(hit.services)}
-        return cls(context, hit, committed, await context.broker.ends(context.topics), begun)
+        work = cls(context, hit, committed, await context.broker.ends(context.topics), begun)
+        for name in committed:
+            await work._reads(name)
+        return work
 
     async def given(self) -> int | None:
         """Count the records that the consumers hit had yet to pass at the beginning, and those that arrived since.
@@ -90,7 +95,7 @@ class Work:
             return None
         ends = await self.context.broker.ends(self.context.topics)
         every = [await self._reads(name) for name in self.committed]
-        return max((_owed(reads, self.ends, ends) for reads in every if reads), default=None)
+        return max((_owed(reads, self.ends, ends) for reads in every if reads is not None), default=None)
 
     async def passed(self) -> int | None:
         """Count the records that the consumers hit have passed since; None where they cannot be counted."""
@@ -103,10 +108,12 @@ class Work:
             for at, offset in now[name].items()
         )
 
-    async def _reads(self, service: str) -> Mapping[TopicPartition, int | None]:
-        """Map each partition to its committed offset at the beginning; None if there was none."""
-        assigned = await self.context.broker.assigned(service) or {}
-        return {at: self.committed[service].get(at) for at in {*assigned, *self.committed[service]}}
+    async def _reads(self, service: str) -> Mapping[TopicPartition, int | None] | None:
+        """Map each partition to its committed offset at the beginning, None if there was none; None if none is visible."""
+        assigned = await self.context.broker.assigned(service)
+        seen = self.seen.setdefault(service, set(self.committed[service]))
+        seen.update(assigned or ())
+        return {at: self.committed[service].get(at) for at in seen} if seen or assigned is not None else None
 
     def begun(self) -> int | None:
         """Count the load's operations begun since; None without a load."""

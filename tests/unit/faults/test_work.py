@@ -54,7 +54,7 @@ class Broker(StandIn):
     """Two members, a partition each."""
 
     def __init__(self, passed=(10, 10), end=10) -> None:
-        self.members = {("orders", 0): "one", ("orders", 1): "two"}
+        self.members: dict[tuple[str, int], str] | None = {("orders", 0): "one", ("orders", 1): "two"}
         self.passed, self.end = passed, end
 
     async def committed(self, service):
@@ -116,6 +116,23 @@ async def test_what_was_owed_and_what_came_are_given_and_what_was_done_before_is
     assert await work.passed() == 5 + 3
 
 
+async def test_a_group_whose_members_are_all_dead_is_given_what_comes_meanwhile() -> None:
+    """Counted by the operations begun in its place, a window would end before it saw work."""
+    broker, begun = Broker(passed=()), iter(range(100))
+    work = await Work.since_now("desk#1", context(broker=broker, begun=lambda: next(begun)))
+    broker.members, broker.end = {}, 12
+    assert await work.counts() == (4, None)
+
+
+async def test_a_group_that_is_still_joining_is_given_nothing_yet() -> None:
+    broker, begun = Broker(passed=()), iter(range(100))
+    broker.members = {}
+    work = await Work.since_now("desk#1", context(broker=broker, begun=lambda: next(begun)))
+    assert await work.counts() == (0, None)
+    broker.members, broker.end = {("orders", 0): "one"}, 12
+    assert await work.counts() == (2, None)
+
+
 async def test_a_group_that_commits_nothing_is_given_what_comes() -> None:
     broker = Broker(passed=(), end=10)
     work = await Work.since_now("desk#1", context(broker=broker))
@@ -126,7 +143,7 @@ async def test_a_group_that_commits_nothing_is_given_what_comes() -> None:
 async def test_a_consumer_that_shows_nothing_of_what_it_reads_leaves_it_to_the_load() -> None:
     """It assigns its partitions itself, and commits nowhere."""
     broker = Broker(passed=())
-    broker.members = {}
+    broker.members = None
     begun = iter([10, 13])
     work = await Work.since_now("desk#1", context(broker=broker, begun=lambda: next(begun)))
     assert await work.counts() == (None, 3)
