@@ -1,8 +1,9 @@
 """The history's format: one JSON object a line; the first line is the header.
 
 Every record has ``i`` (index, from 1), ``t`` (ns since the run's start, monotonic), ``actor``, ``op`` and
-``phase``. An observation has ``t_begin``: when the look began. The completion of an operation names its invoke
-in ``of``. An observation made in one pass of an observer names the pass's invoke in ``read``.
+``phase``. An observation has ``t_begin``: when the look began; of what passed on a link, when the request came. The
+completion of an operation names its invoke in ``of``. An observation made in one pass of an observer names the pass's
+invoke in ``read``.
 
 Lines are in order of ``i``. An upload's record from another process of the load keeps the ``t`` at which that process
 made it, and stands where the run read it, a moment later. A record from another machine is ``placed``: that machine's
@@ -31,13 +32,16 @@ PHASES: Final = {
     "health": ("good", "bad"),
     "fault": ("injected", "armed", "bit", "healed", "failed"),
     "load": ("began", "joined", "busy", "ended", "lost", "raised", "figures"),
+    "wire": ("answered", "refused", "refused_reply", "lost_request", "lost_reply", "unanswered", "sent", "plain"),
     "run": ("loaded", "healed", "drained", "deadline", "finished", "interrupted"),
 }
 """The phases of each ``op``.
 
 ``health`` is the harness's own look past the proxies; ``when`` is start or end. ``load`` is about the processes of a
 load that has its own: a worker began or ended its part of the history, joined a master, made requests (``busy``), was
-lost, or its users' code raised an exception.
+lost, or its users' code raised an exception. ``wire`` is a request that a tap saw on a link, and what became of it: answered,
+refused by the tap in the dependency's place, answered and its reply replaced, lost on the way there or back, left unanswered
+when its connection ended, or sent where no reply follows. ``plain`` says that a tap no longer understands what passes.
 """
 
 COLUMNS: Final = {
@@ -52,7 +56,7 @@ COLUMNS: Final = {
     "upload_id": "VARCHAR",  # upload: the Idempotency-Key
     "batch": "VARCHAR",  # upload: the batch given to the front door
     "file_name": "VARCHAR",
-    "size": "BIGINT",  # bytes
+    "size": "BIGINT",  # bytes; wire: of the request
     "sha256": "VARCHAR",  # of the bytes
     "acceptable": "BOOLEAN",  # whether the upload should pass validation
     "raw_file_storage_id": "VARCHAR",
@@ -72,7 +76,7 @@ COLUMNS: Final = {
     "consumer": "VARCHAR",  # effect, dead_letter, offset: the service's name
     "effect": "VARCHAR",  # tells two effects of one event apart
     "template": "VARCHAR",  # effect: its name, with each part that the event carries as {POINTER}; null: not known
-    "kind": "VARCHAR",  # dead_letter: why it was set aside, such as poison, conflict, malformed
+    "kind": "VARCHAR",  # dead_letter: why it was set aside: poison, conflict, malformed …; wire: of the reply: OK, nil, 503 …
     "source_topic": "VARCHAR",
     "source_partition": "INTEGER",
     "source_offset": "BIGINT",
@@ -96,8 +100,11 @@ COLUMNS: Final = {
     "operation": "VARCHAR",  # upload by such a process: upload id, attempt and worker; its identity in a merge
     "intended": "BIGINT",  # upload: ns since the run's start at which it was due; latency counts from there
     "placed": "BOOLEAN",  # upload: whether another machine made it, whose clock is not the run's
-    "command": "VARCHAR",  # claim: the command to the store, "SET"
-    "key": "VARCHAR",  # claim: the store's key
+    "command": "VARCHAR",  # claim, wire: the command, "SET"
+    "key": "VARCHAR",  # claim: the store's key; wire: what the command is about, a key or a path
+    "link": "VARCHAR",  # wire: "essay_lifecycle#1->redis"
+    "connection": "BIGINT",  # wire: which connection of the link, from 1
+    "reply_size": "BIGINT",  # wire: bytes
     "error": "VARCHAR",
 }
 """Every field that a record may carry, with its type in the typed copy; recorders refuse any other."""

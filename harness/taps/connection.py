@@ -1,0 +1,273 @@
+"""One connection through a tap: two directions that are read, understood, held where a trigger says so, and passed on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from harness.taps.exchange import Exchange
+from harness.taps.held import PASSES, Fate, Held
+
+if TYPE_CHECKING:
+    from harness.taps.message import Message, Scanner, Side
+    from harness.taps.proxy import Tap
+
+CHUNK: Final = 1 << 16
+"""Bytes that are read at a time."""
+
+MOST_UNANSWERED: Final = 1 << 16
+"""Requests ahead of their replies that are remembered; a client that is further ahead makes the tap a plain pipe."""
+
+LONGEST_HELD: Final = 300.0
+"""Seconds after which a held message passes though nobody released it: longer than any fault takes to be injected."""
+
+_RESET = struct.pack("ii", 1, 0)
+
+
+class _Over(Exception):
+    """The tap ends the connection on purpose."""
+
+
+class _Flow:
+    """One direction. ``kept`` are bytes that were read and not passed on; ``base`` is the offset of the first."""
+
+    def __init__(
+        self, side: Side, scanner: Scanner, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.side, self.scanner, self.reader, self.writer = side, scanner, reader, writer
+        self.kept = b""
+        self.base = 0
+        self.drops = False
+        """Whether bytes go nowhere instead of on."""
+        self.ended = False
+
+    @property
+    def end(self) -> int:
+        return self.base + len(self.kept)
+
+    def forward(self, upto: int) -> None:
+        """Pass on, or drop, what stands before an offset."""
+        count = upto - self.base
+        if count <= 0:
+            return
+        going, self.kept = (self.kept, b"") if count >= len(self.kept) else (self.kept[:count], self.kept[count:])
+        self.base += len(going)
+        if not self.drops:
+            self.writer.write(going)
+
+
+class Connection:
+    """Passes bytes between a service's proxy (``client``) and the dependency (``server``), each a reader and a writer."""
+
+    def __init__(
+        self,
+        tap: Tap,
+        number: int,
+        client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    ) -> None:
+        self._tap, self._number = tap, number
+        self._parser = tap.parser()
+        self._up = _Flow("request", self._parser.requests, client[0], server[1])
+        self._down = _Flow("reply", self._parser.replies, server[0], client[1])
+        self._pending: deque[Exchange] = deque()
+        self._moving = asyncio.Lock()
+        """Held by the direction that moves: while one holds a message, the other stands still too."""
+        self._streaming = False
+        self._midst = False
+        """Whether a reply has begun and not ended."""
+        self._ending = False
+        """Whether a request was lost whose turn in the replies has not come: nothing behind it goes anywhere."""
+        self._dead = False
+        """Whether nothing moves any more, since a message was lost for good."""
+
+    async def serve(self) -> None:
+        """Pass bytes until both ends have ended, or one of them breaks off."""
+        pumps = [asyncio.create_task(self._pump(flow)) for flow in (self._up, self._down)]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_EXCEPTION)
+            errors = [pump.exception() for pump in pumps if pump.done() and not pump.cancelled()]
+            # What the tap ends itself ends with what was passed before; what broke off is broken off on the other side.
+            broken = any(error is not None and not isinstance(error, _Over) for error in errors)
+        except BaseException:
+            broken = True
+            raise
+        finally:
+            # First what cannot be interrupted: this task may be cancelled at any time.
+            for pump in pumps:
+                pump.cancel()
+            for exchange in self._pending:
+                self._tap.note("unanswered", self._number, exchange, None)
+            writers = (self._up.writer, self._down.writer)
+            for writer in writers:
+                _close(writer, broken=broken)
+            await asyncio.gather(*pumps, *(writer.wait_closed() for writer in writers), return_exceptions=True)
+
+    async def _pump(self, flow: _Flow) -> None:
+        while data := await flow.reader.read(CHUNK):
+            async with self._moving:
+                if not self._dead:
+                    await self._take(flow, data)
+            # Outside of the lock: an end that does not read must not stop the other direction.
+            await flow.writer.drain()
+        flow.ended = True
+        async with self._moving:
+            if self._dead:
+                if flow is self._up:
+                    raise _Over
+                return
+            if not self._tap.plain:
+                for message in self._finished(flow):
+                    await self._meet(flow, message)
+            flow.forward(flow.end)
+            if flow.writer.can_write_eof() and not flow.writer.is_closing():
+                flow.writer.write_eof()
+
+    def _finished(self, flow: _Flow) -> list[Message]:
+        try:
+            return flow.scanner.finish()
+        except Exception as error:  # noqa: BLE001 - whatever a parser meets, the bytes go on
+            self._tap.give_up(error)
+            return []
+
+    async def _take(self, flow: _Flow, data: bytes) -> None:
+        flow.kept = flow.kept + data if flow.kept else data
+        if not self._tap.plain:
+            try:
+                messages = flow.scanner.feed(data)
+            except Exception as error:  # noqa: BLE001 - whatever a parser meets, the bytes go on
+                self._tap.give_up(error)
+            else:
+                for message in messages:
+                    await self._meet(flow, message)
+                    if self._dead:
+                        flow.kept = b""
+                        return
+        # What a trigger may want to hold waits until its command and key are known, and nothing else does.
+        head = flow.scanner.head if self._tap.triggers and not self._tap.plain else None
+        flow.forward(flow.end if head is None else head)
+
+    async def _meet(self, flow: _Flow, message: Message) -> None:
+        """Deal with the beginning of a message, with its end, or with both."""
+        if not message.met:
+            message.met = True
+            await (self._request(message) if flow is self._up else self._reply(message))
+        if message.end is not None and not self._dead:
+            if flow is self._up:
+                self._request_ended(message)
+            else:
+                self._reply_ended(message)
+
+    async def _request(self, message: Message) -> None:
+        if self._ending:
+            return
+        exchange = Exchange(message, self._tap.now())
+        if helds := self._held("request", message):
+            self._up.forward(message.start)
+            exchange.fate = await self._stand(helds)
+            self._up.drops = exchange.own
+            self._ending = exchange.fate.lost
+        if exchange.own or (message.answered and not self._streaming):
+            self._pending.append(exchange)
+            if len(self._pending) > MOST_UNANSWERED:
+                self._tap.give_up(RuntimeError(f"{MOST_UNANSWERED} requests are ahead of their replies"))
+            self._settle()
+        else:
+            self._tap.note("sent", self._number, exchange, None)
+
+    def _request_ended(self, message: Message) -> None:
+        if self._up.drops and message.end is not None:
+            self._up.forward(message.end)
+            self._up.drops = self._ending
+
+    async def _reply(self, message: Message) -> None:
+        self._midst = True
+        message.unasked = message.unasked or self._streaming or not self._pending
+        if message.unasked:
+            return
+        exchange = self._pending[0]
+        if helds := self._held("reply", exchange.request):
+            self._down.forward(message.start)
+            exchange.reply_fate = fate = await self._stand(helds)
+            if fate.lost:
+                self._pending.popleft()
+                self._tap.note("lost_reply", self._number, exchange, message)
+                self._die(fate)
+            elif fate.reply is not None:
+                self._down.writer.write(fate.reply)
+                self._down.drops = True
+
+    def _reply_ended(self, message: Message) -> None:
+        self._midst = False
+        if not message.unasked and self._pending:
+            exchange = self._pending.popleft()
+            self._streaming = self._streaming or exchange.request.streams
+            phase = "answered" if exchange.reply_fate is PASSES else "refused_reply"
+            self._tap.note(phase, self._number, exchange, message)
+            if self._down.drops:
+                self._down.forward(message.end or 0)
+                self._down.drops = False
+        if self._pending and self._pending[0].own:
+            self._down.forward(message.end or 0)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Give the replies that are the tap's own, once it is their turn."""
+        while self._pending and self._pending[0].own and not self._midst and self._down.scanner.head is None:
+            exchange = self._pending.popleft()
+            self._parser.took()
+            if exchange.fate.lost:
+                self._tap.note("lost_request", self._number, exchange, None)
+                self._die(exchange.fate)
+                return
+            self._tap.note("refused", self._number, exchange, None)
+            self._down.writer.write(exchange.fate.reply or b"")
+
+    def _die(self, fate: Fate) -> None:
+        """Let nothing move any more; end the connection if the fate says so."""
+        self._dead = True
+        self._up.drops = self._down.drops = True
+        if fate.closes:
+            raise _Over
+
+    def _held(self, side: Side, request: Message) -> list[Held]:
+        triggers = [
+            trigger
+            for trigger in self._tap.triggers
+            if trigger.meets(self._tap.name, side, request.command, request.key)
+        ]
+        helds = []
+        for trigger in triggers:
+            of = "the reply to " if side == "reply" else ""
+            what = f"{of}{request.command} {request.key}".rstrip()
+            held = Held(self._tap.name, side, what, waits=lambda: not self._up.ended, refusal=self._parser.refusal)
+            trigger.give(held)
+            helds.append(held)
+        return helds
+
+    async def _stand(self, helds: list[Held]) -> Fate:
+        """Wait until every fault that holds the message lets it go; the worst of what they say becomes of it."""
+        fates = []
+        for held in helds:
+            try:
+                async with asyncio.timeout(LONGEST_HELD):
+                    fates.append(await asyncio.wrap_future(held.fate))
+            except TimeoutError:
+                self._tap.give_up(TimeoutError(f"nobody released {held.what} within {LONGEST_HELD:g} s"))
+        return max(fates, key=lambda fate: (fate.lost, fate.reply is not None), default=PASSES)
+
+
+def _close(writer: asyncio.StreamWriter, *, broken: bool) -> None:
+    """Close one end; one whose other end broke off is reset, as it would be without a tap."""
+    if broken:
+        own = writer.get_extra_info("socket")
+        if own is not None:
+            with contextlib.suppress(OSError):
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        writer.transport.abort()
+    else:
+        writer.close()

@@ -1,0 +1,24 @@
+"""One request and its reply, as the history keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.taps.held import PASSES, Fate
+from harness.taps.message import Message
+
+
+@dataclass(slots=True)
+class Exchange:
+    """``begun``: when the request came, in ns since the run's start."""
+
+    request: Message
+    begun: int
+    fate: Fate = PASSES
+    """Of the request."""
+    reply_fate: Fate = PASSES
+
+    @property
+    def own(self) -> bool:
+        """Whether the dependency never sees the request, so that its turn in the order of replies is the tap's."""
+        return self.fate is not PASSES

@@ -1,0 +1,83 @@
+"""What a parser makes of the bytes on a connection: messages, each a span of the stream with a command and a key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from harness.errors import OneffectError
+
+Side = Literal["request", "reply"]
+"""Which way a message goes: towards the dependency, or back to the service."""
+
+LONGEST_KEY = 256
+"""Bytes of a key that are kept; what follows cannot be matched."""
+
+
+class NotUnderstood(OneffectError):
+    """The bytes are not of this protocol, or use a part of it that the parser does not follow."""
+
+
+@dataclass(slots=True)
+class Message:
+    """One message of one direction. Offsets count the bytes of that direction from the connection's start.
+
+    Values are never kept: only the command, the key, and of a reply its kind.
+    """
+
+    start: int
+    """Offset of the first byte."""
+    command: str = ""
+    """``SET``, ``POST``; of a reply empty: its request has it."""
+    key: str = ""
+    """What the command is about: a key, a path; empty if it has none."""
+    kind: str = ""
+    """Of a reply: ``OK``, ``nil``, ``error READONLY``, ``503``."""
+    end: int | None = None
+    """Offset behind the last byte, once it has passed."""
+    met: bool = False
+    """Whether the connection has dealt with its beginning."""
+    answered: bool = True
+    """Of a request: whether it gets a reply of its own."""
+    streams: bool = False
+    """Of a request: whether everything behind its reply comes unasked (SUBSCRIBE, MONITOR)."""
+    unasked: bool = False
+    """Of a reply: whether it answers no request (a push, an interim response)."""
+
+    @property
+    def size(self) -> int:
+        """Bytes; 0 until the message has ended."""
+        return self.end - self.start if self.end is not None else 0
+
+
+class Scanner(Protocol):
+    """Finds the messages of one direction; keeps no more of the bytes than a line and a key."""
+
+    head: int | None
+    """Offset at which the message begins whose command and key are not known yet; None if there is none."""
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Return, in order, the messages whose command and key are now known, or whose end has come.
+
+        A message that is whole in ``data`` comes once, with its end; any other twice. Raises NotUnderstood.
+        """
+        ...
+
+    def finish(self) -> list[Message]:
+        """Return the messages that the end of the stream ends."""
+        ...
+
+
+class Parser(Protocol):
+    """Both directions of one connection."""
+
+    requests: Scanner
+    replies: Scanner
+
+    def took(self) -> None:
+        """Note that the oldest request without a reply was answered by the tap, and never reached the dependency."""
+        ...
+
+    def refusal(self, error: str) -> bytes:
+        """Return the reply that says so; LookupError for an error that the protocol does not have."""
+        ...

@@ -1,0 +1,92 @@
+"""The listener of one tapped link."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from harness.taps import parser_type
+from harness.taps.connection import CHUNK, Connection
+
+if TYPE_CHECKING:
+    from harness.history.recorder import Recorder
+    from harness.taps.exchange import Exchange
+    from harness.taps.message import Message, Parser
+    from harness.taps.trigger import Trigger
+
+_CONNECTING = 10.0
+"""Seconds that the dependency may take to accept."""
+
+
+class Tap:
+    """A proxy on one link, from ``listen`` to ``upstream`` (host:port); lives in the taps' own loop."""
+
+    def __init__(self, name: str, protocol: str, listen: str, upstream: str, recorder: Recorder) -> None:
+        self.name = name
+        self._listen, self._upstream = listen, upstream
+        self._recorder = recorder
+        self._actor = f"tap:{name}"
+        self.parser: type[Parser] = parser_type(protocol)
+        self.triggers: tuple[Trigger, ...] = ()
+        """Replaced as a whole, from the run's thread."""
+        self.plain = False
+        """Whether it has given up understanding, and only passes bytes on."""
+        self.now = recorder.now
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._count = 0
+
+    async def open(self) -> None:
+        """Listen; OSError if the port is taken."""
+        host, _, port = self._listen.rpartition(":")
+        self._server = await asyncio.start_server(self._accepted, host.strip("[]"), int(port), limit=CHUNK)
+
+    async def close(self) -> None:
+        """Stop listening, and end every connection."""
+        if self._server is not None:
+            self._server.close()
+        connections = list(self._connections)
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+    def give_up(self, reason: Exception) -> None:
+        """Become a plain pipe, and say so once."""
+        if not self.plain:
+            self.plain = True
+            self._recorder.record(
+                "wire", "plain", self._actor, link=self.name, error=f"{type(reason).__name__}: {reason}"
+            )
+
+    def note(self, phase: str, connection: int, exchange: Exchange, reply: Message | None) -> None:
+        """Record an exchange that is over."""
+        request = exchange.request
+        self._recorder.record(
+            "wire",
+            phase,
+            self._actor,
+            t_begin=exchange.begun,
+            link=self.name,
+            connection=connection,
+            command=request.command,
+            key=request.key or None,
+            size=request.size or None,
+            kind=reply.kind if reply is not None else None,
+            reply_size=reply.size if reply is not None and reply.end is not None else None,
+        )
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+        self._count += 1
+        number = self._count
+        host, _, port = self._upstream.rpartition(":")
+        try:
+            async with asyncio.timeout(_CONNECTING):
+                server = await asyncio.open_connection(host.strip("[]"), int(port), limit=CHUNK)
+            await Connection(self, number, (reader, writer), server).serve()
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            # The service's proxy has accepted already, as it would have without a tap.
+            writer.transport.abort()

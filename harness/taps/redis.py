@@ -1,0 +1,346 @@
+"""Redis: RESP2 and RESP3, pipelines, MULTI, scripts and pushes; see https://redis.io/docs/latest/develop/reference/protocol-spec/.
+
+An own scanner, because hiredis builds the values and does not say where a reply begins and ends. It keeps lengths and the
+first words, and skips everything else.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from harness.taps.message import LONGEST_KEY, Message, NotUnderstood
+
+_LONGEST_LINE = 64 * 1024
+"""Bytes of an inline command, as Redis itself allows."""
+
+_LONGEST_HEAD = 64 * 1024
+"""Bytes of a request behind which its key is no longer waited for: a long script stands before it."""
+
+_KEPT = 64
+"""Bytes of a reply's line that are kept: its type, its length or its first word."""
+
+_DIGITS = 20
+_MOST_WORDS = 2**31
+_LONGEST_WORD = 2**40
+"""Far beyond what any server takes; a length beyond it is no length."""
+
+_KEY_AT: Final = {
+    "EVAL": 3,
+    "EVALSHA": 3,
+    "EVAL_RO": 3,
+    "EVALSHA_RO": 3,
+    "FCALL": 3,
+    "FCALL_RO": 3,
+    "BLMPOP": 3,
+    "BZMPOP": 3,
+    "MIGRATE": 3,
+    "BITOP": 2,
+    "OBJECT": 2,
+    "MEMORY": 2,
+    "XGROUP": 2,
+    "XINFO": 2,
+    "LMPOP": 2,
+    "ZMPOP": 2,
+    "SINTERCARD": 2,
+    "ZINTER": 2,
+    "ZUNION": 2,
+    "ZDIFF": 2,
+    "ZINTERCARD": 2,
+}
+"""Which word is the first key, where it is not the one behind the command."""
+
+_COUNTED = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"})
+"""Commands whose second argument counts their keys; without any, what follows is a value."""
+
+_KEYLESS: Final = frozenset(
+    """
+    ACL ASKING AUTH BGREWRITEAOF BGSAVE CLIENT CLUSTER COMMAND CONFIG DBSIZE DEBUG DISCARD ECHO EXEC FAILOVER
+    FLUSHALL FLUSHDB FUNCTION HELLO INFO KEYS LASTSAVE LATENCY LOLWUT MODULE MONITOR MULTI PING PUBSUB QUIT
+    RANDOMKEY READONLY READWRITE REPLICAOF RESET ROLE SAVE SCAN SCRIPT SELECT SHUTDOWN SLAVEOF SLOWLOG SWAPDB
+    TIME UNWATCH WAIT WAITAOF XREAD XREADGROUP
+    """.split()  # noqa: SIM905 - fifty words read best as a text
+)
+"""Commands without a key: what follows them may be a value, or a password."""
+
+_LOOKED_AT: Final = {"HELLO": 1, "CLIENT": 2}
+"""Keyless commands that say how the connection goes on, and the last argument that says so."""
+
+_SUBSCRIBES = frozenset({"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"})
+_REPLICATES = frozenset({"PSYNC", "SYNC"})
+
+_STATUSES = frozenset({"OK", "QUEUED", "PONG", "RESET", "BACKGROUND"})
+"""Simple strings that the protocol has; any other may be a value."""
+
+_KINDS: Final = {
+    b"*": "array",
+    b"~": "set",
+    b"%": "map",
+    b">": "push",
+    b"|": "attribute",
+    b"$": "bulk",
+    b"=": "verbatim",
+    b"!": "error",
+    b":": "integer",
+    b"#": "boolean",
+    b",": "double",
+    b"(": "big number",
+    b"_": "nil",
+}
+_ELEMENTS: Final = {b"*": 1, b"~": 1, b">": 1, b"%": 2, b"|": 2}
+"""Elements for each of the count of an aggregate."""
+
+ERRORS: Final = {
+    "LOADING": "LOADING Redis is loading the dataset in memory",
+    "READONLY": "READONLY You can't write against a read only replica.",
+    "OOM": "OOM command not allowed when used memory > 'maxmemory'.",
+}
+"""Name -> the text that Redis itself gives."""
+
+
+class RedisParser:
+    """Implements ``harness.taps.message.Parser``."""
+
+    def __init__(self) -> None:
+        self.requests = Requests()
+        self.replies = Replies()
+
+    def took(self) -> None:
+        """Nothing depends on it here."""
+
+    def refusal(self, error: str) -> bytes:
+        return f"-{ERRORS[error]}\r\n".encode()
+
+
+class Requests:
+    """Arrays of bulk strings, and inline commands."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._line = b""
+        self._skip = 0
+        self._left = 0
+        self._words: list[bytes] = []
+        self._word: bytearray | None = None
+        self._length = 0
+        self._message: Message | None = None
+        self._told = False
+        self._newer = False
+        self._silent = False
+        self._skip_next = False
+
+    @property
+    def head(self) -> int | None:
+        return self._message.start if self._message is not None and not self._told else None
+
+    def feed(self, data: bytes) -> list[Message]:
+        found: list[Message] = []
+        at, length = 0, len(data)
+        while at < length:
+            if self._skip:
+                at = self._argument(data, at, found)
+                continue
+            newline = data.find(b"\n", at)
+            if newline < 0:
+                self._begin(at)
+                self._line += data[at:]
+                if len(self._line) > _LONGEST_LINE:
+                    raise NotUnderstood(f"a line of more than {_LONGEST_LINE} bytes is no Redis command")
+                break
+            self._begin(at)
+            line, self._line = self._line + data[at : newline + 1], b""
+            at = newline + 1
+            self._read(line, at, found)
+        self._at += length
+        message = self._message
+        if message is not None and not self._told and self._at - message.start > _LONGEST_HEAD and self._words:
+            self._tell(found)
+        return found
+
+    def finish(self) -> list[Message]:
+        return []
+
+    def _begin(self, at: int) -> None:
+        if self._message is None:
+            self._message, self._told = Message(self._at + at), False
+
+    def _read(self, line: bytes, at: int, found: list[Message]) -> None:
+        if self._left:
+            if line[:1] != b"$":
+                raise NotUnderstood(f"{line[:1]!r} stands where an argument's length should")
+            self._length = _number(line, _LONGEST_WORD)
+            self._skip = self._length + 2
+            self._word = bytearray() if len(self._words) <= self._needed() else None
+        elif line[:1] == b"*":
+            self._left = _number(line, _MOST_WORDS, least=-1)
+            if self._left <= 0:
+                self._left = 0
+                self._end(at, found)
+        else:
+            words = line.split()
+            self._words = [word[:LONGEST_KEY] for word in words[: 1 + max(_KEY_AT.values())]]
+            self._end(at, found)
+
+    def _argument(self, data: bytes, at: int, found: list[Message]) -> int:
+        taken = min(self._skip, len(data) - at)
+        if self._word is not None and (room := min(self._length, LONGEST_KEY) - len(self._word)) > 0:
+            self._word += data[at : at + min(taken, room)]
+        self._skip -= taken
+        at += taken
+        if self._skip:
+            return at
+        self._left -= 1
+        if self._word is not None:
+            self._words.append(bytes(self._word))
+            self._word = None
+        if not self._left:
+            self._end(at, found)
+        elif not self._told and len(self._words) > self._needed():
+            self._tell(found)
+        return at
+
+    def _needed(self) -> int:
+        """The index of the last word that is of interest."""
+        if not self._words:
+            return 0
+        command = self._command()
+        return _LOOKED_AT.get(command, 0) if command in _KEYLESS else _KEY_AT.get(command, 1)
+
+    def _command(self) -> str:
+        return self._words[0].decode(errors="replace").upper()
+
+    def _tell(self, found: list[Message]) -> None:
+        message = self._message
+        if message is None or not self._words:
+            return
+        self._told = True
+        words = self._words
+        message.command = command = self._command()
+        place = _KEY_AT.get(command, 1)
+        counted = command in _COUNTED and words[2:3] == [b"0"]
+        if command not in _KEYLESS and not counted and len(words) > place:
+            message.key = words[place].decode(errors="replace")
+        self._expect(message, [word.upper() for word in words[1:3]])
+        found.append(message)
+
+    def _expect(self, message: Message, arguments: list[bytes]) -> None:
+        """Say what kind of reply follows, if any."""
+        command = message.command
+        if command in _REPLICATES:
+            raise NotUnderstood(f"{command} begins a replication, which is no exchange of requests and replies")
+        if command == "HELLO" and arguments[:1] in ([b"2"], [b"3"]):
+            self._newer = arguments[0] == b"3"
+        skipped, self._skip_next = self._skip_next, False
+        if command == "CLIENT" and arguments[:1] == [b"REPLY"]:
+            self._silent = arguments[1:] == [b"OFF"]
+            self._skip_next = arguments[1:] == [b"SKIP"]
+            skipped = skipped or self._skip_next
+        message.answered = not (self._silent or skipped)
+        if command in _SUBSCRIBES:
+            message.answered = message.streams = not self._newer
+        message.streams = message.streams or command == "MONITOR"
+
+    def _end(self, at: int, found: list[Message]) -> None:
+        message = self._message
+        if message is None:
+            return
+        message.end = self._at + at
+        if not self._told:
+            self._tell(found)
+        elif not (found and found[-1] is message):
+            found.append(message)
+        self._message, self._told, self._words, self._word = None, False, [], None
+
+
+class Replies:
+    """Replies of any depth; only their beginning and end are of interest, so elements are counted and not kept."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._line = b""
+        self._open = False
+        self._skip = 0
+        self._left = 0
+        self._message: Message | None = None
+        self._told = False
+
+    @property
+    def head(self) -> int | None:
+        return self._message.start if self._message is not None and not self._told else None
+
+    def feed(self, data: bytes) -> list[Message]:
+        found: list[Message] = []
+        at, length = 0, len(data)
+        while at < length:
+            if self._skip:
+                taken = min(self._skip, length - at)
+                self._skip -= taken
+                at += taken
+                if not self._skip and not self._left:
+                    self._end(at, found)
+                continue
+            if self._message is None:
+                self._message, self._told, self._left = Message(self._at + at), False, 1
+            newline = data.find(b"\n", at)
+            if newline < 0:
+                self._line = (self._line + data[at : at + _KEPT])[:_KEPT]
+                break
+            line, self._line = (self._line + data[at : min(newline + 1, at + _KEPT)])[:_KEPT], b""
+            at = newline + 1
+            self._read(line)
+            if not self._told:
+                self._told = True
+                if self._left or self._skip:
+                    found.append(self._message)
+            if not self._left and not self._skip:
+                self._end(at, found)
+        self._at += length
+        return found
+
+    def finish(self) -> list[Message]:
+        return []
+
+    def _read(self, line: bytes) -> None:
+        kind = line[:1]
+        if kind in b"+-:_#,(" and kind:
+            self._left -= 1
+        elif kind in _ELEMENTS:
+            count = _number(line, _MOST_WORDS, least=-1)
+            self._left += max(count, 0) * _ELEMENTS[kind] - (kind != b"|")
+        elif kind in {b"$", b"!", b"="}:
+            count = _number(line, _LONGEST_WORD, least=-1)
+            self._left -= 1
+            self._skip = count + 2 if count >= 0 else 0
+        else:
+            raise NotUnderstood(f"{line[:1]!r} begins no Redis reply")
+        if not self._told and self._message is not None:
+            self._message.kind = _kind(line)
+            self._message.unasked = kind == b">"
+
+    def _end(self, at: int, found: list[Message]) -> None:
+        if self._message is not None:
+            self._message.end = self._at + at
+            if not (found and found[-1] is self._message):
+                found.append(self._message)
+            self._message = None
+
+
+def _kind(line: bytes) -> str:
+    """Describe a reply by its first line, without its value."""
+    kind = line[:1]
+    if line[1:3] == b"-1" and kind in b"$*":
+        return "nil"
+    word = (line[1:].split() or [b""])[0].decode(errors="replace")
+    if kind == b"-":
+        return f"error {word}" if word.isalpha() and word.isupper() else "error"
+    if kind == b"+":
+        return word if word in _STATUSES else "status"
+    return _KINDS[kind]
+
+
+def _number(line: bytes, most: int, *, least: int = 0) -> int:
+    """Return the number behind a line's type; NotUnderstood if there is none, or it is out of bounds."""
+    digits = line[1:].rstrip(b"\r\n")
+    plain = digits.removeprefix(b"-")
+    if not plain.isdigit() or len(plain) > _DIGITS or not least <= (number := int(digits)) <= most:
+        raise NotUnderstood(f"{line[:1] + digits[:_DIGITS]!r} is no Redis length")
+    return number

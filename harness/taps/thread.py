@@ -1,0 +1,79 @@
+"""The taps of one session, in an event loop on their own thread."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from harness.taps.proxy import Tap
+
+if TYPE_CHECKING:
+    from harness.history.recorder import Recorder
+    from harness.taps.trigger import Trigger
+
+T = TypeVar("T")
+
+SWITCH: Final = 0.0005
+"""Seconds for which one thread keeps the interpreter from another while taps are open; Python's own 5 ms would be seen
+on a link."""
+
+
+class Taps:
+    """Opened by name of their link, and closed together. Called from the run's loop; the taps never wait for it."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._taps: dict[str, Tap] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="taps", daemon=True)
+        self._interval = sys.getswitchinterval()
+        self._thread.start()
+        sys.setswitchinterval(min(SWITCH, self._interval))
+
+    @property
+    def links(self) -> frozenset[str]:
+        """The links that have a tap."""
+        return frozenset(self._taps)
+
+    async def open(self, link: str, protocol: str, *, listen: str, upstream: str) -> None:
+        """Put a tap between ``listen`` and ``upstream`` (host:port); OSError if it cannot listen."""
+        tap = Tap(link, protocol, listen, upstream, self._recorder)
+        await self._there(tap.open())
+        self._taps[link] = tap
+
+    @contextmanager
+    def armed(self, trigger: Trigger) -> Iterator[Trigger]:
+        """Let every tap ask a trigger while the scope lasts."""
+        for tap in self._taps.values():
+            tap.triggers = (*tap.triggers, trigger)
+        try:
+            yield trigger
+        finally:
+            for tap in self._taps.values():
+                tap.triggers = tuple(other for other in tap.triggers if other is not trigger)
+            trigger.close()
+
+    async def close(self) -> None:
+        """Close every tap, and end the thread."""
+        try:
+            for tap in self._taps.values():
+                await self._there(tap.close())
+        finally:
+            self._taps.clear()
+            sys.setswitchinterval(self._interval)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            await asyncio.to_thread(self._thread.join, 10)
+
+    async def _there(self, work: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    def _serve(self) -> None:
+        try:
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()

@@ -1,0 +1,92 @@
+"""Matches messages for one fault, and hands the ones that it is for to the run."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.taps.held import Held
+    from harness.taps.message import Side
+
+
+class Pattern:
+    """``SET claim:*``: a command, then what it is about; ``*`` stands for anything, and no second word for any."""
+
+    def __init__(self, text: str) -> None:
+        command, _, key = text.strip().partition(" ")
+        self._command = _glob(command, re.IGNORECASE)
+        self._key = _glob(key.strip() or "*")
+
+    def matches(self, command: str, key: str) -> bool:
+        """Whether a message with this command and key is meant."""
+        return bool(self._command.fullmatch(command) and self._key.fullmatch(key))
+
+
+def _glob(text: str, flags: int = 0) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, text.split("*"))), flags | re.DOTALL)
+
+
+class Trigger:
+    """Counts matching messages from now on. Made in the run's thread; a tap calls ``meets`` and ``give`` in its own.
+
+    It is for the ``nth``, and after ``again`` for the next one too; or for each ``every``-th. Those that match while it
+    is ``shut`` are counted and pass.
+    """
+
+    def __init__(
+        self, *, side: Side, patterns: Sequence[str], links: Collection[str], nth: int = 1, every: int | None = None
+    ) -> None:
+        self._side, self._links = side, frozenset(links)
+        self._patterns = [Pattern(text) for text in patterns]
+        self._nth, self._every = nth, every
+        self._loop = asyncio.get_running_loop()
+        self._given: asyncio.Queue[Held] = asyncio.Queue()
+        self.counted = 0
+        """Matching messages so far."""
+        self.shut = False
+        self._wanted = True
+        self._closed = False
+
+    def meets(self, link: str, side: Side, command: str, key: str) -> bool:
+        """Count a message, and say whether it is one to hold."""
+        if side != self._side or link not in self._links or self._closed:
+            return False
+        if not any(pattern.matches(command, key) for pattern in self._patterns):
+            return False
+        self.counted += 1
+        if self._every is not None:
+            return self.counted % self._every == 0 and not self.shut
+        if self._wanted and self.counted >= self._nth:
+            self._wanted = False
+            return True
+        return False
+
+    def give(self, held: Held) -> None:
+        """Hand a held message to the run."""
+        try:
+            self._loop.call_soon_threadsafe(self._take, held)
+        except RuntimeError:  # the run's loop has ended
+            held.release()
+
+    def _take(self, held: Held) -> None:
+        if self._closed:
+            held.release()
+        else:
+            self._given.put_nowait(held)
+
+    async def met(self) -> Held:
+        """Wait for the next message that is held for this trigger."""
+        return await self._given.get()
+
+    def again(self) -> None:
+        """Hold the next match too."""
+        self._wanted = True
+
+    def close(self) -> None:
+        """Match nothing more, and release what nobody took."""
+        self._closed = True
+        while not self._given.empty():
+            self._given.get_nowait().release()

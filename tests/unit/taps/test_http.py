@@ -1,0 +1,123 @@
+"""HTTP messages are found wherever the bytes are cut."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.taps.http import HttpParser
+from harness.taps.message import NotUnderstood
+
+EXCHANGES = [
+    (
+        b"GET /a?token=x HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET",
+        "/a",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "200",
+    ),
+    (
+        b"POST /v1/content HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nGET /",
+        "POST",
+        "/v1/content",
+        b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHTTP/\r\n0\r\n\r\n",
+        "201",
+    ),
+    (
+        b"PUT /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "PUT",
+        "/c",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        "204",
+    ),
+    (b"HEAD /b HTTP/1.1\r\nHost: h\r\n\r\n", "HEAD", "/b", b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", "200"),
+]
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    at = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
+    return [data[one:other] for one, other in itertools.pairwise(at)]
+
+
+def ended(scanner, chunks):
+    every = [message for chunk in chunks for message in scanner.feed(chunk)]
+    once = [message for at, message in enumerate(every) if message not in every[:at]]
+    return [message for message in once if message.end is not None]
+
+
+@given(
+    st.lists(st.sampled_from(EXCHANGES), max_size=6),
+    st.lists(st.integers(0), max_size=12),
+    st.lists(st.integers(0), max_size=12),
+)
+def test_messages_are_found_however_they_are_cut(exchanges, one, other) -> None:
+    parser = HttpParser()
+    asked = b"".join(each[0] for each in exchanges)
+    requests = ended(parser.requests, cut(asked, one))
+    assert [(message.command, message.key) for message in requests] == [(each[1], each[2]) for each in exchanges]
+    assert [message.end - message.start for message in requests] == [len(each[0]) for each in exchanges]
+    replies = ended(parser.replies, cut(b"".join(each[3] for each in exchanges), other))
+    assert [message.kind for message in replies] == [each[4] for each in exchanges]
+    assert [message.end - message.start for message in replies] == [len(each[3]) for each in exchanges]
+
+
+@given(st.lists(st.binary(max_size=200), max_size=8))
+def test_arbitrary_bytes_are_read_or_refused(chunks) -> None:
+    parser = HttpParser()
+    for scanner in (parser.requests, parser.replies):
+        try:
+            for chunk in chunks:
+                scanner.feed(chunk)
+            scanner.finish()
+        except NotUnderstood:
+            continue
+
+
+def test_an_interim_response_answers_nothing() -> None:
+    parser = HttpParser()
+    parser.requests.feed(EXCHANGES[0][0])
+    interim, answer = parser.replies.feed(b"HTTP/1.1 100 Continue\r\n\r\n" + EXCHANGES[0][3])
+    assert (interim.unasked, interim.kind) == (True, "100")
+    assert (answer.unasked, answer.kind) == (False, "200")
+
+
+def test_a_response_may_end_with_its_connection() -> None:
+    parser = HttpParser()
+    parser.requests.feed(EXCHANGES[0][0])
+    (begun,) = parser.replies.feed(b"HTTP/1.1 200 OK\r\n\r\nwhat ")
+    assert begun.end is None
+    assert parser.replies.feed(b"follows") == []
+    assert parser.replies.finish() == [begun]
+    assert begun.size == len(b"HTTP/1.1 200 OK\r\n\r\nwhat follows")
+
+
+@pytest.mark.parametrize("other", [b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n", b"X" * 100_000])
+def test_what_is_not_http_is_refused(other) -> None:
+    with pytest.raises(NotUnderstood):
+        HttpParser().requests.feed(other)
+
+
+def test_another_protocol_behind_an_upgrade_is_refused() -> None:
+    parser = HttpParser()
+    parser.requests.feed(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+    with pytest.raises(NotUnderstood):
+        parser.replies.feed(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+
+
+def test_a_refused_request_is_no_longer_waited_for() -> None:
+    parser = HttpParser()
+    parser.requests.feed(EXCHANGES[3][0] + EXCHANGES[0][0])
+    parser.took()
+    (answer,) = parser.replies.feed(EXCHANGES[0][3])
+    assert answer.size == len(EXCHANGES[0][3]), "the body is that of a GET, not of the HEAD before it"
+
+
+@pytest.mark.parametrize("status", ["500", "502", "503", "429"])
+def test_a_refusal_is_a_whole_response(status) -> None:
+    parser = HttpParser()
+    parser.requests.feed(EXCHANGES[0][0])
+    (answer,) = parser.replies.feed(parser.refusal(status))
+    assert (answer.kind, answer.end is not None) == (status, True)

@@ -1,0 +1,432 @@
+"""A tap on real sockets: what comes in goes out, and one message can be met."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.taps import connection
+from harness.taps.proxy import Tap
+from harness.taps.trigger import Trigger
+from tests.standin import StandIn
+
+LONG = 20.0
+SET = b"*3\r\n$3\r\nSET\r\n$5\r\nclaim\r\n$1\r\n1\r\n"
+GET = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
+
+
+class Notes(StandIn):
+    def __init__(self):
+        self.records = []
+
+    def now(self):
+        return len(self.records)
+
+    def record(self, op, phase, actor, **fields):
+        self.records.append((phase, fields))
+        return len(self.records)
+
+    def told(self):
+        return [(phase, fields.get("command"), fields.get("key")) for phase, fields in self.records]
+
+
+@asynccontextmanager
+async def tapped(serve, protocol="redis", trigger=None):
+    """A tap before a server that is ``serve(reader, writer)``; yields its notes and a way to connect."""
+
+    async def served(reader, writer):
+        try:
+            await serve(reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(served, "127.0.0.1", 0)
+    free = await asyncio.start_server(served, "127.0.0.1", 0)
+    port = free.sockets[0].getsockname()[1]
+    free.close()
+    await free.wait_closed()
+    notes = Notes()
+    upstream = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    tap = Tap("consumer#1->redis", protocol, f"127.0.0.1:{port}", upstream, notes)
+    tap.triggers = (trigger,) if trigger is not None else ()
+    await tap.open()
+    ends = []
+
+    async def connect():
+        end = await asyncio.open_connection("127.0.0.1", port)
+        ends.append(end[1])
+        return end
+
+    try:
+        async with asyncio.timeout(LONG):
+            yield notes, connect, tap
+    finally:
+        for end in ends:
+            end.close()
+        await tap.close()
+        await asyncio.gather(*(end.wait_closed() for end in ends), return_exceptions=True)
+        server.close()
+        others = [task for task in asyncio.all_tasks() if task.get_coro().__name__ == "served"]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)
+
+
+def trigger(side="request", pattern="SET *", **more):
+    return Trigger(side=side, patterns=[pattern], links=["consumer#1->redis"], **more)
+
+
+async def redis(reader, writer):
+    """Answer each SET with OK and each GET with a bulk string."""
+    data = b""
+    while chunk := await reader.read(1 << 16):
+        data += chunk
+        while True:
+            if data.startswith(SET):
+                data = data.removeprefix(SET)
+                writer.write(b"+OK\r\n")
+            elif data.startswith(GET):
+                data = data.removeprefix(GET)
+                writer.write(b"$1\r\nv\r\n")
+            else:
+                break
+
+
+chunks = st.lists(st.binary(max_size=300), max_size=6)
+likely = st.lists(
+    st.sampled_from(
+        [
+            SET,
+            GET,
+            SET[:9],
+            GET[7:],
+            b"+OK\r\n",
+            b"$5\r\nab",
+            b"*2\r\n",
+            b"\r\n",
+            b"$-1\r\n",
+            b"*-1\r\n",
+            b"$99999999999999\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\n",
+            b"Content-Length: 3\r\n\r\n",
+            b"Transfer-Encoding: x\r\n",
+        ]
+    ),
+    max_size=8,
+)
+
+
+@pytest.mark.parametrize("protocol", ["redis", "http"])
+@pytest.mark.parametrize("armed", [False, True])
+@settings(max_examples=60)
+@given(up=chunks | likely, down=chunks | likely)
+def test_whatever_comes_in_goes_out_byte_for_byte(protocol, armed, up, down) -> None:
+    async def both_ways():
+        got = []
+
+        async def serve(reader, writer):
+            for chunk in down:
+                writer.write(chunk)
+                await writer.drain()
+                await asyncio.sleep(0)
+            writer.write_eof()
+            got.append(await reader.read(-1))
+
+        never = trigger(pattern="NEVER *") if armed else None
+        async with tapped(serve, protocol, never) as (_, connect, _tap):
+            reader, writer = await connect()
+            for chunk in up:
+                writer.write(chunk)
+                await writer.drain()
+                await asyncio.sleep(0)
+            writer.write_eof()
+            assert await reader.read(-1) == b"".join(down)
+            while not got:
+                await asyncio.sleep(0)
+            assert got == [b"".join(up)]
+
+    asyncio.run(both_ways())
+
+
+async def test_a_parser_that_fails_makes_a_plain_pipe_and_says_so_once() -> None:
+    async def echo(reader, writer):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+
+    async with tapped(echo) as (notes, connect, _):
+        for _ in range(2):
+            reader, writer = await connect()
+            writer.write(b"*x\r\n no redis at all")
+            assert await reader.readexactly(20) == b"*x\r\n no redis at all"
+    assert [phase for phase, _ in notes.records] == ["plain"]
+    assert "no Redis length" in notes.records[0][1]["error"]
+
+
+async def test_a_message_of_64_mib_passes_in_bounded_memory(monkeypatch) -> None:
+    size, got, most = 64 << 20, 0, 0
+    forward = connection._Flow.forward
+
+    def watched(flow, upto):
+        nonlocal most
+        most = max(most, len(flow.kept) + flow.writer.transport.get_write_buffer_size())
+        forward(flow, upto)
+
+    monkeypatch.setattr(connection._Flow, "forward", watched)
+
+    async def serve(reader, writer):
+        nonlocal got
+        while data := await reader.read(1 << 20):
+            got += len(data)
+            await asyncio.sleep(0)
+            if got > size:
+                writer.write(b"+OK\r\n")
+
+    head = b"*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$%d\r\n" % size
+    async with tapped(serve, trigger=trigger(pattern="NEVER")) as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(head)
+        for _ in range(64):
+            writer.write(bytes(1 << 20))
+            await writer.drain()
+        writer.write(b"\r\n")
+        assert await reader.readexactly(5) == b"+OK\r\n"
+    assert most < 1 << 20
+    (told,) = [fields for phase, fields in notes.records if phase == "answered"]
+    assert (told["command"], told["key"], told["size"]) == ("SET", "big", len(head) + size + 2)
+
+
+async def test_a_server_that_does_not_read_stops_the_client() -> None:
+    stop = asyncio.Event()
+
+    async def serve(reader, writer):
+        await stop.wait()
+
+    async with tapped(serve) as (_, connect, _tap):
+        _, writer = await connect()
+        sent = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while True:
+                    writer.write(b"x" * (1 << 16))
+                    await writer.drain()
+                    sent += 1 << 16
+        stop.set()
+    assert sent < 64 << 20
+
+
+async def test_what_passed_is_recorded_without_values() -> None:
+    async with tapped(redis) as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(SET + GET)
+        assert await reader.readexactly(12) == b"+OK\r\n$1\r\nv\r\n"
+    assert notes.told() == [("answered", "SET", "claim"), ("answered", "GET", "k")]
+    assert [fields["kind"] for _, fields in notes.records] == ["OK", "bulk"]
+    assert "v" not in notes.records[1][1].values()
+
+
+async def test_at_a_reply_the_dependency_has_answered_and_the_service_has_not_seen_it() -> None:
+    answered = asyncio.Event()
+
+    async def serve(reader, writer):
+        await reader.readexactly(len(GET))
+        writer.write(b"$1\r\nv\r\n")
+        await reader.readexactly(len(SET))
+        writer.write(b"+OK\r\n")
+        answered.set()
+        await reader.read(1)
+
+    met = trigger("reply")
+    async with tapped(serve, trigger=met) as (_, connect, _tap):
+        reader, writer = await connect()
+        writer.write(GET + SET)
+        held = await met.met()
+        assert (held.what, held.link, held.waiting) == ("the reply to SET claim", "consumer#1->redis", True)
+        await answered.wait()
+        assert await reader.readexactly(7) == b"$1\r\nv\r\n", "what stands before it has passed"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.2)
+        held.release()
+        assert await reader.readexactly(5) == b"+OK\r\n"
+
+
+async def test_at_a_request_the_dependency_has_not_got_it() -> None:
+    got = b""
+
+    async def serve(reader, writer):
+        nonlocal got
+        while data := await reader.read(100):
+            got += data
+
+    met = trigger()
+    async with tapped(serve, trigger=met) as (_, connect, _tap):
+        _, writer = await connect()
+        writer.write(GET + SET)
+        held = await met.met()
+        await asyncio.sleep(0.2)
+        assert got == GET
+        held.release()
+        while got != GET + SET:
+            await asyncio.sleep(0.01)
+
+
+async def test_it_is_said_that_the_service_has_given_up() -> None:
+    met = trigger("reply")
+    async with tapped(redis, trigger=met) as (_, connect, _tap):
+        _, writer = await connect()
+        writer.write(SET)
+        held = await met.met()
+        writer.close()
+        while held.waiting:
+            await asyncio.sleep(0.01)
+        held.release()
+
+
+@pytest.mark.parametrize("close", [True, False])
+async def test_a_lost_reply_was_executed_and_is_never_heard(close) -> None:
+    met = trigger("reply")
+    async with tapped(redis, trigger=met) as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(GET + SET + GET)
+        (await met.met()).lose(close=close)
+        assert await reader.readexactly(7) == b"$1\r\nv\r\n"
+        if close:
+            assert await reader.read() == b""
+        else:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.2)
+    assert ("lost_reply", "SET", "claim") in notes.told()
+
+
+@pytest.mark.parametrize("close", [True, False])
+async def test_a_lost_request_was_never_executed_and_those_before_it_are_answered(close) -> None:
+    got = b""
+
+    async def serve(reader, writer):
+        nonlocal got
+        while data := await reader.read(1000):
+            got += data
+            await asyncio.sleep(0.2)
+            writer.write(b"$1\r\nv\r\n")
+
+    met = trigger()
+    async with tapped(serve, trigger=met) as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(GET + SET + GET)
+        (await met.met()).lose(close=close)
+        assert await reader.readexactly(7) == b"$1\r\nv\r\n"
+        if close:
+            assert await reader.read() == b""
+        else:
+            writer.write(GET)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.2)
+    assert got == GET
+    assert notes.told()[:2] == [("answered", "GET", "k"), ("lost_request", "SET", "claim")]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_an_error_stands_in_the_order_of_the_replies(whole) -> None:
+    got = b""
+
+    async def serve(reader, writer):
+        nonlocal got
+        for _ in range(2):
+            got += await reader.readexactly(len(GET))
+            await asyncio.sleep(0.1)
+            writer.write(b"$1\r\nv\r\n")
+
+    met = trigger()
+    async with tapped(serve, trigger=met) as (notes, connect, _):
+        reader, writer = await connect()
+        if whole:
+            writer.write(GET + SET + GET)
+        else:
+            writer.write(GET + SET[:-4])
+        held = await met.met()
+        held.refuse("READONLY")
+        if not whole:
+            writer.write(SET[-4:] + GET)
+        assert (await reader.readexactly(7)) == b"$1\r\nv\r\n"
+        assert (await reader.readline()).startswith(b"-READONLY ")
+        assert (await reader.readexactly(7)) == b"$1\r\nv\r\n"
+    assert got == GET + GET
+    assert ("refused", "SET", "claim") in notes.told()
+
+
+async def test_a_reply_is_replaced_by_an_error() -> None:
+    met = trigger("reply")
+    async with tapped(redis, trigger=met) as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(SET + GET)
+        (await met.met()).refuse("LOADING")
+        assert (await reader.readline()).startswith(b"-LOADING ")
+        assert (await reader.readexactly(7)) == b"$1\r\nv\r\n"
+    assert ("refused_reply", "SET", "claim") in notes.told()
+
+
+async def test_an_http_request_is_refused_and_the_connection_goes_on() -> None:
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    met = trigger(pattern="POST /v1/*")
+    async with tapped(serve, "http", met) as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(b"POST /v1/content HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc")
+        (await met.met()).refuse("503")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        writer.write(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert notes.told() == [("refused", "POST", "/v1/content"), ("answered", "GET", "/a")]
+
+
+async def test_behind_a_subscription_nothing_is_an_answer() -> None:
+    async def serve(reader, writer):
+        await reader.readexactly(25)
+        writer.write(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n")
+        await reader.read(1)
+
+    async with tapped(serve) as (notes, connect, tap):
+        reader, writer = await connect()
+        writer.write(b"*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n")
+        await reader.readuntil(b"m\r\n")
+        assert not tap.plain
+    assert notes.told() == [("answered", "SUBSCRIBE", "c")]
+
+
+async def test_a_dependency_that_is_down_ends_the_connection() -> None:
+    async with tapped(redis) as (_, connect, tap):
+        tap._upstream = "127.0.0.1:1"
+        reader, _ = await connect()
+        with suppress(OSError):
+            assert await reader.read() == b""
+
+
+async def test_a_connection_that_is_reset_is_reset_on_the_other_side() -> None:
+    lost = asyncio.Event()
+
+    async def serve(reader, writer):
+        await reader.readexactly(len(SET))
+        writer.transport.abort()
+        lost.set()
+
+    async with tapped(serve) as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(SET)
+        await lost.wait()
+        with suppress(OSError):
+            assert await reader.read() == b""
+        writer.close()
+        while not notes.records:
+            await asyncio.sleep(0.01)
+    assert notes.told() == [("unanswered", "SET", "claim")]

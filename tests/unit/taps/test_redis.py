@@ -1,0 +1,188 @@
+"""Redis messages are found wherever the bytes are cut."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.taps.message import NotUnderstood
+from harness.taps.redis import RedisParser
+
+
+def array(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    at = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
+    return [data[one:other] for one, other in itertools.pairwise(at)]
+
+
+def seen(scanner, chunks):
+    """(start, end, what) of each message that ended, and that each came once or twice and in order."""
+    ended, open_ = [], []
+    for chunk in chunks:
+        for message in scanner.feed(chunk):
+            if message in open_:
+                assert message.end is not None
+                open_.remove(message)
+            elif message.end is None:
+                open_.append(message)
+            if message.end is not None:
+                ended.append((message.start, message.end, message.command or message.kind, message.key))
+    return ended
+
+
+REQUESTS = [
+    (array(b"SET", b"claim:a", b"1", b"NX", b"EX", b"60"), "SET", "claim:a"),
+    (array(b"get", b"k" * 5000), "GET", "k" * 256),
+    (array(b"PING"), "PING", ""),
+    (b"PING\r\n", "PING", ""),
+    (b"set plain value\r\n", "SET", "plain"),
+    (array(b"AUTH", b"user", b"secret"), "AUTH", ""),
+    (array(b"EVAL", b"return redis.call()" * 50, b"2", b"done", b"lease", b"value"), "EVAL", "done"),
+    (array(b"EVAL", b"return 1", b"0", b"value"), "EVAL", ""),
+    (array(b"MULTI"), "MULTI", ""),
+    (array(b"XGROUP", b"CREATE", b"stream", b"group", b"$"), "XGROUP", "stream"),
+    (array(b"SET", b"", b""), "SET", ""),
+    (array(b"SET", b"big", b"\r\n*3\r\n$" * 3000), "SET", "big"),
+    (array(b"SET", b"\xff\xfe", b"v"), "SET", "\ufffd\ufffd"),
+]
+REPLIES = [
+    (b"+OK\r\n", "OK"),
+    (b"+a value of a script\r\n", "status"),
+    (b"-READONLY You can't write\r\n", "error READONLY"),
+    (b"-secret text\r\n", "error"),
+    (b":12\r\n", "integer"),
+    (b"$-1\r\n", "nil"),
+    (b"*-1\r\n", "nil"),
+    (b"_\r\n", "nil"),
+    (b"$0\r\n\r\n", "bulk"),
+    (b"$11\r\n+OK\r\n*3\r\n$5\r\n", "bulk"),
+    (b"*0\r\n", "array"),
+    (b"*3\r\n$1\r\na\r\n*2\r\n:1\r\n*1\r\n+x\r\n$-1\r\n", "array"),
+    (b"%2\r\n+a\r\n:1\r\n+b\r\n~2\r\n#t\r\n,1.5\r\n", "map"),
+    (b"|1\r\n+ttl\r\n:3\r\n*2\r\n:1\r\n:2\r\n", "attribute"),
+    (b"=7\r\ntxt:abc\r\n", "verbatim"),
+    (b"!5\r\nERR a\r\n", "error"),
+    (
+        b"(123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890\r\n",
+        "big number",
+    ),
+]
+
+
+@given(st.lists(st.sampled_from(REQUESTS), max_size=12), st.lists(st.integers(0), max_size=20))
+def test_requests_are_found_however_they_are_cut(requests, places) -> None:
+    at, expected = 0, []
+    for data, command, key in requests:
+        expected.append((at, at + len(data), command, key))
+        at += len(data)
+    assert seen(RedisParser().requests, cut(b"".join(data for data, _, _ in requests), places)) == expected
+
+
+@given(st.lists(st.sampled_from(REPLIES), max_size=12), st.lists(st.integers(0), max_size=20))
+def test_replies_are_found_however_they_are_cut(replies, places) -> None:
+    at, expected = 0, []
+    for data, kind in replies:
+        expected.append((at, at + len(data), kind, ""))
+        at += len(data)
+    assert seen(RedisParser().replies, cut(b"".join(data for data, _ in replies), places)) == expected
+
+
+@given(st.lists(st.binary(max_size=200), max_size=8))
+def test_arbitrary_bytes_are_read_or_refused(chunks) -> None:
+    for scanner in (RedisParser().requests, RedisParser().replies):
+        try:
+            for chunk in chunks:
+                scanner.feed(chunk)
+        except NotUnderstood:
+            continue
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"*99999999999999999999999\r\n",
+        b"*3000000000\r\n",
+        b"*1\r\n$-1\r\n",
+        b"*1\r\n$9999999999999999\r\n",
+        b"*1\r\n:5\r\n",
+        b"*x\r\n",
+        b"x" * 70_000,
+    ],
+)
+def test_hostile_requests_are_refused(hostile) -> None:
+    with pytest.raises(NotUnderstood):
+        RedisParser().requests.feed(hostile)
+
+
+@pytest.mark.parametrize("hostile", [b"*3000000000\r\n", b"$-2\r\n", b"$\r\n", b"x\r\n", b"\r\n", b"*1_0\r\n"])
+def test_hostile_replies_are_refused(hostile) -> None:
+    with pytest.raises(NotUnderstood):
+        RedisParser().replies.feed(hostile)
+
+
+def test_deep_and_wide_replies_take_no_memory() -> None:
+    replies = RedisParser().replies
+    for _ in range(10_000):
+        assert replies.feed(b"*2000000\r\n" * 10) in ([], [replies._message])
+    assert replies._line == b""
+
+
+def test_a_long_line_of_a_reply_is_not_kept() -> None:
+    replies = RedisParser().replies
+    for _ in range(100):
+        assert replies.feed(b"+" + b"x" * 100_000) == []
+    assert len(replies._line) <= 64
+    (message,) = replies.feed(b"\r\n")
+    assert message.size == 100 * 100_001 + 2
+
+
+def test_a_command_is_known_before_its_value_has_come() -> None:
+    requests = RedisParser().requests
+    assert requests.feed(b"*3\r\n$3\r\nSET\r\n$3\r\nke") == []
+    assert requests.head == 0
+    (message,) = requests.feed(b"y\r\n$1000000\r\nbegin")
+    assert (message.command, message.key, message.end, requests.head) == ("SET", "key", None, None)
+
+
+def test_a_key_behind_a_very_long_script_is_not_waited_for() -> None:
+    requests = RedisParser().requests
+    script = b"x" * 200_000
+    (message,) = requests.feed(array(b"EVAL", script, b"1", b"key")[:100_000])
+    assert (message.command, message.key) == ("EVAL", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "answered"),
+    [
+        ([(b"SUBSCRIBE", b"c")], [True]),
+        ([(b"HELLO", b"3"), (b"SUBSCRIBE", b"c"), (b"GET", b"k")], [True, False, True]),
+        ([(b"CLIENT", b"REPLY", b"OFF"), (b"GET", b"k"), (b"client", b"reply", b"on")], [False, False, True]),
+        ([(b"CLIENT", b"REPLY", b"SKIP"), (b"GET", b"k"), (b"GET", b"k")], [False, False, True]),
+        ([(b"CLIENT", b"SETNAME", b"x")], [True]),
+    ],
+)
+def test_what_gets_no_reply_waits_for_none(words, answered) -> None:
+    found = RedisParser().requests.feed(b"".join(array(*each) for each in words))
+    assert [message.answered for message in found] == answered
+
+
+def test_a_replication_is_no_exchange() -> None:
+    with pytest.raises(NotUnderstood, match="replication"):
+        RedisParser().requests.feed(array(b"PSYNC", b"?", b"-1"))
+
+
+def test_a_push_answers_nothing() -> None:
+    push, reply = RedisParser().replies.feed(b">2\r\n+invalidate\r\n*1\r\n+k\r\n+OK\r\n")
+    assert (push.unasked, reply.unasked) == (True, False)
+
+
+def test_errors_are_redis_own() -> None:
+    assert RedisParser().refusal("LOADING").startswith(b"-LOADING ")
+    with pytest.raises(LookupError):
+        RedisParser().refusal("NOPE")

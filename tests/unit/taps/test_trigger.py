@@ -1,0 +1,73 @@
+"""What a trigger matches, and how it counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.taps.trigger import Pattern, Trigger
+
+
+@pytest.mark.parametrize(
+    ("pattern", "command", "key", "matches"),
+    [
+        ("SET *", "SET", "claim:a", True),
+        ("SET", "SET", "", True),
+        ("set claim:*", "SET", "claim:a", True),
+        ("SET claim:*", "SET", "done:a", False),
+        ("SET *", "SETEX", "a", False),
+        ("SET* a", "SETEX", "a", True),
+        ("* *billing*", "EVAL", "lease:billing:1", True),
+        ("POST /v1/content", "POST", "/v1/content/7", False),
+        ("GET a.b", "GET", "axb", False),
+        ("GET with space", "GET", "with space", True),
+        ("GET a*", "GET", "a\nb", True),
+    ],
+)
+def test_a_pattern(pattern, command, key, matches) -> None:
+    assert Pattern(pattern).matches(command, key) is matches
+
+
+def meets(trigger, *, link="a->redis", side="request", command="SET"):
+    return trigger.meets(link, side, command, "k")
+
+
+async def test_the_nth_alone_and_then_the_next_if_it_is_wanted() -> None:
+    trigger = Trigger(side="request", patterns=["SET *"], links=["a->redis"], nth=3)
+    assert [meets(trigger) for _ in range(5)] == [False, False, True, False, False]
+    trigger.again()
+    assert [meets(trigger) for _ in range(2)] == [True, False]
+
+
+async def test_each_nth_unless_it_is_shut() -> None:
+    trigger = Trigger(side="request", patterns=["SET *"], links=["a->redis"], every=2)
+    assert [meets(trigger) for _ in range(4)] == [False, True, False, True]
+    trigger.shut = True
+    assert [meets(trigger) for _ in range(4)] == [False] * 4
+    trigger.shut = False
+    assert [meets(trigger) for _ in range(2)] == [False, True]
+
+
+async def test_only_what_is_meant_is_counted() -> None:
+    trigger = Trigger(side="reply", patterns=["SET *", "EVAL *"], links=["a->redis"], nth=2)
+    assert not meets(trigger, side="request")
+    assert not meets(trigger, side="reply", link="b->redis")
+    assert not meets(trigger, side="reply", command="GET")
+    assert not meets(trigger, side="reply", command="EVAL")
+    assert meets(trigger, side="reply")
+
+
+async def test_closing_releases_what_nobody_took() -> None:
+    class Held:
+        released = False
+
+        def release(self):
+            self.released = True
+
+    trigger = Trigger(side="request", patterns=["SET *"], links=["a->redis"])
+    taken, late = Held(), Held()
+    trigger._take(taken)
+    trigger.close()
+    trigger._take(late)
+    assert taken.released
+    assert late.released
+    assert not meets(trigger)
