@@ -19,9 +19,11 @@ from harness.files import line_of, load
 from harness.load.locust_load import Users
 from harness.redaction import Redaction
 from harness.scenario import Expected, Scenario
-from harness.stack import Stack
+from harness.stack import Stack, Tapping
 from harness.stacks import TABLE as STACKS
 from harness.system import System, UploadLoad, checks
+from harness.taps import TABLE as PROTOCOLS
+from harness.taps import protocol
 
 LARGEST_SEED = 2**53 - 1
 """The largest integer of canonical JSON."""
@@ -45,6 +47,11 @@ class SystemPlan:
     addresses: Path | None = None
     """Addresses file of the external stack."""
     faults: tuple[PlannedFault, ...] = ()
+
+    @property
+    def taps(self) -> Mapping[str, str]:
+        """The links that get a tap, and the protocol of each."""
+        return {}
 
     @property
     def digest(self) -> str:
@@ -72,6 +79,15 @@ class Plan(SystemPlan):
     scenario_path: Path
     users: Users | None
     """Locust's users, in place of the scenario's own uploads."""
+
+    @property
+    def taps(self) -> Mapping[str, str]:
+        """The links that get a tap, and the protocol of each: those that conditions name, or all that one understands."""
+        spoken = {f"{replica}->{target}": protocol(self.system, target) for replica, target in self.system.links()}
+        if self.scenario.taps == "all":
+            return {link: name for link, name in spoken.items() if name in PROTOCOLS}
+        named = {link for planned in self.faults if planned.when is not None for link in planned.when.links}
+        return {link: spoken[link] for link in sorted(named)}
 
     @property
     def expected(self) -> Expected:
@@ -195,9 +211,16 @@ def _document(  # noqa: PLR0913 - the parts of a plan
 
 def refuse_fault(planned: PlannedFault, stack: Stack) -> None:
     """Raise PlanRefused, with the reason, if the stack cannot perform a fault on its target."""
-    for need in planned.fault.needs:
+    needs = [*planned.fault.needs, *([Tapping] if planned.when is not None else [])]
+    for need in needs:
         if reason := stack.lacks(need, planned.target):
             raise PlanRefused(f"{planned.fault.name} on {planned.target}: the {stack.name} stack cannot: {reason}")
+
+
+def refuse_taps(plan: SystemPlan, stack: Stack) -> None:
+    """Raise PlanRefused, with the reason, if the plan has taps and the stack's links cannot lead through them."""
+    if plan.taps and (reason := stack.lacks(Tapping)):
+        raise PlanRefused(f"taps: the {stack.name} stack cannot: {reason}")
 
 
 def find_system(scenario: Scenario, scenario_path: Path) -> Path:

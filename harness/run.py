@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from harness.plan import Plan
     from harness.reports.case import Case
     from harness.session.stacks import Progress, Stacks
-    from harness.stack import RunNames, Stack
+    from harness.stack import Held, RunNames, Stack
+    from harness.taps.trigger import Trigger
 
 HEALTHY_WITHIN = 30.0
 """Seconds within which a service or dependency must answer the harness past the proxies."""
@@ -116,7 +117,7 @@ class _LiveRun:
         self._plan, self._session, self._progress = plan, session, progress
         self._live, self._recorder = session.live, session.recorder
         self._stack = self._live.stack
-        self._to_come = {planned.id for planned in plan.faults if planned.fault.heals}
+        self._to_come = {planned.id for planned in plan.faults if planned.fault.heals or planned.when is not None}
         self._to_come |= {f"again[{row}]" for row in range(len(plan.scenario.again))}
         """Reasons for the load to go on: faults and requests of ``again`` still to come or under way."""
         self._turns = {planned.id: _Turn() for planned in plan.faults}
@@ -185,12 +186,67 @@ class _LiveRun:
         self._recorder.record("run", "healed", "run")
 
     async def _fault(self, planned: PlannedFault) -> None:
-        from harness.faults.apply import apply
-        from harness.faults.base import FaultContext
-
+        if planned.at is None:
+            await self._at_messages(planned)
+            return
         await self._load.reached(planned.at)
         await self._answered()
         await self._in_turn(planned)
+        await self._apply(planned)
+
+    async def _at_messages(self, planned: PlannedFault) -> None:
+        """Apply a fault at the message of its condition, or at each of them until the load is over."""
+        from harness.taps.trigger import Trigger
+
+        when, taps = planned.when, self._session.taps
+        if when is None or taps is None:
+            raise FaultError(f"{planned.fault.name} on {planned.target} has no message to act at")
+        await self._answered()
+        trigger = Trigger(side=when.side, patterns=when.patterns, links=when.links, nth=when.nth, every=when.every)
+        applied = 0
+        with taps.armed(trigger):
+            while (held := await self._met(trigger)) is not None:
+                try:
+                    if not held.waiting:
+                        # The service has given up meanwhile: what would happen now, would not happen at this message.
+                        trigger.again()
+                        continue
+                    trigger.shut = planned.fault.heals
+                    await self._apply(planned, held)
+                    applied += 1
+                finally:
+                    held.release()
+                    trigger.shut = False
+                if when.every is None:
+                    break
+        if not applied:
+            self._missed(planned, f"{trigger.counted} messages matched, and it acts at {when.said}")
+
+    async def _met(self, trigger: Trigger) -> Held | None:
+        """Wait for the trigger's next message; None once the load has been over for as long as a message may still come."""
+        met = asyncio.create_task(trigger.met())
+        try:
+            while not met.done():
+                over, longest = self._over, SEVERAL * self._plan.system.settle
+                await asyncio.wait([met], timeout=longest if over else 0.2)
+                if over and not met.done():
+                    return None
+            return met.result()
+        finally:
+            met.cancel()
+
+    def _missed(self, planned: PlannedFault, why: str) -> None:
+        """Record that a fault's message never came."""
+        fault = planned.fault
+        about = {"fault": planned.id, "name": fault.name, "target": planned.target, "heals": fault.heals}
+        self._recorder.record("fault", "failed", f"fault:{planned.id}", **about, error=why)
+        self._progress.note(f"{fault.name} on {planned.target}: {why}")
+        self._to_come.discard(planned.id)
+
+    async def _apply(self, planned: PlannedFault, held: Held | None = None) -> None:
+        from harness.faults.apply import apply
+        from harness.faults.base import FaultContext
+
         context = FaultContext(
             planned,
             self._recorder,
@@ -200,6 +256,7 @@ class _LiveRun:
             redis=self._live.redis,
             deadline=self._plan.scenario.drain,
             patience=PATIENCE,
+            held=held,
             spoil=self._watch.spoiled.note,
             begun=lambda: self._load.answers.begun,
             under_way=lambda: self._load.answers.begun - self._load.answers.ended,
@@ -224,9 +281,11 @@ class _LiveRun:
         So faults keep their order and distance when one has to wait. Moments in seconds and in per cent of the load are
         independent of each other.
         """
+        if planned.at is None:
+            return
         at = _moment(planned.at)
         for other in self._plan.faults:
-            if type(other.at) is not type(planned.at) or _moment(other.at) >= at:
+            if other.at is None or type(other.at) is not type(planned.at) or _moment(other.at) >= at:
                 continue
             turn = self._turns[other.id]
             await turn.begun.wait()
@@ -237,7 +296,7 @@ class _LiveRun:
         """Note that a fault begins, or ended without having begun."""
         turn = self._turns[planned.id]
         if not turn.begun.is_set():
-            turn.position = self._load.position(planned.at)
+            turn.position = self._load.position(planned.at) if planned.at is not None else 0.0
             turn.begun.set()
 
     async def _overlapped(self, context: FaultContext) -> None:

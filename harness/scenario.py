@@ -35,26 +35,82 @@ class LoadShape(Model):
         return -(-uploads // batch) * batch
 
 
-class FaultLine(Model):
-    """One row of the schedule; all other keys are the fault's own parameters."""
+Patterns = str | Annotated[list[str], Field(min_length=1)]
 
-    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+class When(Model):
+    """A message on a link: the fault acts once it is there, and nothing moves on its connection until the fault has acted.
+
+    Messages are counted from the first acknowledged upload on. Either ``request`` or ``reply`` says which: a command, and
+    what it is about, with ``*`` for anything, for example ``SET claim:*`` or ``POST /v1/content``; several are a list.
+    """
+
+    request: Patterns | None = None
+    """A request: the dependency has not got it yet."""
+    reply: Patterns | None = None
+    """The reply to such a request: the dependency has answered, and the service has not seen the answer."""
+    on: str | None = None
+    """The link, for example ``billing#1->redis``; left out, the link that the fault is on."""
+    nth: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
+    """Which of the matching messages."""
+    every: Annotated[int | None, Field(ge=1, le=1_000_000_000)] = None
+    """In place of ``nth``: each so many-th, until the load ends. One that comes while the fault is still in place passes."""
+
+    @model_validator(mode="after")
+    def _one(self) -> When:
+        if (self.request is None) == (self.reply is None):
+            message = "write either {request: COMMAND, …} or {reply: COMMAND, …}"
+            raise ValueError(message)
+        if self.every is not None and "nth" in self.model_fields_set:
+            message = "write either nth or every"
+            raise ValueError(message)
+        if any(not pattern.strip() for pattern in self.message[1]):
+            message = "an empty pattern matches nothing; write a command, or * for any"
+            raise ValueError(message)
+        return self
+
+    @property
+    def message(self) -> tuple[Literal["request", "reply"], tuple[str, ...]]:
+        """Which way it goes, and the patterns."""
+        side: Literal["request", "reply"] = "request" if self.request is not None else "reply"
+        patterns = self.request if self.request is not None else self.reply
+        return side, (patterns,) if isinstance(patterns, str) else tuple(patterns or ())
+
+
+class FaultLine(Model):
+    """One row of the schedule; all other keys are the fault's own parameters. It has either ``at`` or ``when``."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="allow",
+        use_attribute_docstrings=True,
+        json_schema_extra={"oneOf": [{"required": ["at"]}, {"required": ["when"]}]},
+    )
 
     fault: str
     """The fault's name, for example ``net.hang``; see `oneffect list faults`."""
     on: str | None = None
     """What to break, for example the link ``billing->redis``, the replica ``billing#1``, the topic ``orders``."""
-    at: Moment
+    at: Moment | None = None
     """The earliest moment: time since the load's start, or share of the load.
 
     A fault also waits up to a minute for the first acknowledged upload. Faults keep their order and distances: if one
     has to wait for something to bite, the later ones wait too.
     """
+    when: When | None = None
+    """In place of ``at``: the message at which it acts, for example ``{reply: "SET *", on: "billing#1->redis", nth: 3}``."""
     lasts: Annotated[Duration | None, Field(alias="for")] = None
     """How long the fault lasts, at least.
 
     If it has not bitten by then, or the system did too little work, it stays for up to a minute more.
     """
+
+    @model_validator(mode="after")
+    def _at_or_when(self) -> FaultLine:
+        if (self.at is None) == (self.when is None):
+            message = "write either at: MOMENT or when: {request: COMMAND, on: LINK, nth: 1}"
+            raise ValueError(message)
+        return self
 
     def parameters(self) -> dict[str, Any]:
         """The fault's own parameters, as written."""
@@ -129,6 +185,9 @@ class Scenario(Model):
     """The schedule of faults, for example ``[{fault: net.hang, on: "billing->redis", at: 25%, for: 2s}]``."""
     again: list[AgainLine] = []
     """What to ask the system to do again, for example ``[{reprocess: 15, at: 60%}]``."""
+    taps: Literal["all"] | None = None
+    """With ``all``, every link whose protocol a tap understands (Redis, HTTP) has one, and what passes is recorded; left out,
+    only links named by a ``when`` have."""
     drain: Duration = 30.0
     """How long the system may take, after the load and the last heal, to finish its work."""
     expect: Annotated[Expectation, Field(json_schema_extra={"default": "valid"})] = Expected(verdict="valid")

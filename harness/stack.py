@@ -181,6 +181,63 @@ class Link(Protocol):
         ...
 
 
+class Held(Protocol):
+    """A message that a tap holds: nothing moves on its connection until one of the last three says what becomes of it."""
+
+    @property
+    def link(self) -> str:
+        """The link that it is on."""
+        ...
+
+    @property
+    def side(self) -> Literal["request", "reply"]:
+        """Whether the dependency has not got it yet, or has answered and the service has not seen the answer."""
+        ...
+
+    @property
+    def what(self) -> str:
+        """It in words, without values: ``the reply to SET claim:7``."""
+        ...
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the service still waits: it has not ended the connection."""
+        ...
+
+    def release(self) -> None:
+        """Let it pass. Only the first of these calls counts."""
+        ...
+
+    def lose(self, *, close: bool) -> None:
+        """Let it vanish, and with it all that follows on its connection; end the connection, or leave it silent."""
+        ...
+
+    def refuse(self, error: str) -> None:
+        """Put an error of the protocol in the place of the reply; LookupError if the protocol has no such error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """Where a link's tap listens, and what it leads to (host:port)."""
+
+    listen: str
+    upstream: str
+
+
+@runtime_checkable
+class Tapping(Protocol):
+    """A stack whose links can lead through taps."""
+
+    def detour(self, link: str) -> Detour:
+        """Return where a link's tap belongs."""
+        ...
+
+    async def lead(self, link: str, to: str) -> None:
+        """Let a link's proxy lead to ``to`` (host:port); its connections end."""
+        ...
+
+
 @runtime_checkable
 class Keeping(Protocol):
     """A stack that can copy the data of services and stores to the folder ``data`` of the run directory."""

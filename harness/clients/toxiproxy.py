@@ -41,6 +41,10 @@ class ToxiproxyClient:
         """Enable a proxy, or disable it: its connections end and its port refuses new ones."""
         await self._ask("PATCH", f"/proxies/{_path(proxy)}", {"enabled": enabled})
 
+    async def lead(self, proxy: str, upstream: str) -> None:
+        """Let a proxy lead to ``upstream`` (host:port); its connections end."""
+        await self._ask("PATCH", f"/proxies/{_path(proxy)}", {"upstream": upstream})
+
     async def add(self, proxy: str, toxic: Mapping[str, object]) -> None:
         """Add a toxic: name, type, stream, attributes."""
         await self._ask("POST", f"/proxies/{_path(proxy)}/toxics", toxic)

@@ -26,6 +26,10 @@ TABLE: Final[Mapping[str, str]] = {
     "kafka.redeliver": "harness.faults.kafka_redeliver:KafkaRedeliver",
     "kafka.duplicate": "harness.faults.kafka_duplicate:KafkaDuplicate",
     "kafka.malformed": "harness.faults.kafka_malformed:KafkaMalformed",
+    "tap.lose_request": "harness.faults.tap_lose_request:TapLoseRequest",
+    "tap.lose_reply": "harness.faults.tap_lose_reply:TapLoseReply",
+    "tap.delay": "harness.faults.tap_delay:TapDelay",
+    "tap.error": "harness.faults.tap_error:TapError",
 }
 """Fault name -> ``module:class``."""
 

@@ -73,11 +73,20 @@ class _Application:
             async with AsyncExitStack() as healing:
                 self._begun = True
                 self._has_begun()
-                self._work = await self._since_now() if self._fault.heals else None
-                self._record("injected", parameters=self._fault.model_dump(mode="json", by_alias=True))
+                held = self._context.held
+                if held is None:
+                    self._work = await self._since_now() if self._fault.heals else None
+                evidence = {"message": f"{held.what} on {held.link}"} if held is not None else None
+                self._record(
+                    "injected", parameters=self._fault.model_dump(mode="json", by_alias=True), evidence=evidence
+                )
                 async with asyncio.timeout(INJECTING):
                     scope = self._fault.inject(self._planned.target, self._context)
                     injected = await healing.enter_async_context(_bounded(scope))
+                if held is not None:
+                    # Counted from here on: questions to the broker would have held the message up, and its client waits.
+                    held.release()
+                    self._work = await self._since_now() if self._fault.heals else None
                 if self._planned.lasts is not None:
                     await self._window(injected, self._planned.lasts)
                 given, operations = await self._counted()
@@ -174,8 +183,9 @@ class _Application:
             return False
         if evidence is None or (evidence.level == "bit" and "armed" not in self._found):
             return False
-        if evidence.level == "bit" and await self._most() == 0:
-            return False  # an idle connection may end by itself, and a polling client moves bytes
+        if evidence.level == "bit" and self._context.held is None and await self._most() == 0:
+            # An idle connection may end by itself, and a polling client moves bytes. A message that is held is work.
+            return False
         self._note_evidence(evidence)
         return True
 

@@ -11,8 +11,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.errors import FaultError
+from harness.faults.condition import Condition
 from harness.history.recorder import Recorder
-from harness.stack import MARK, Broker, Fields, Record, Redis, Stack
+from harness.stack import MARK, Broker, Fields, Held, Record, Redis, Stack
 from harness.system import Model, System
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class FaultContext:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     patience: float = 0.0
     """Seconds that a fault stays in place beyond its ``for:`` if it has not bitten."""
+    held: Held | None = None
+    """The message at which it acts, held until it is injected; None for one that acts by the clock."""
     deadline: float = 20.0
     """Seconds within which a fault that does not heal must bite."""
     on_armed: Callable[[], object] = lambda: None
@@ -177,9 +180,16 @@ class Fault(Model):
     """Capabilities that the stack must offer."""
     heals: ClassVar[bool]
     """Whether it lasts for a window (``for:``) and then heals."""
+    at_message: ClassVar[bool] = False
+    """Whether it acts on the message of its ``when``, so that it cannot do without one."""
+    acts_at: ClassVar[Literal["request", "reply"] | None] = None
+    """At which of the two it acts, whichever the ``when`` names; None: at that one."""
 
     def check(self, on: str, system: System) -> None:
         """Raise PlanRefused if the system has the target, but this fault cannot break it."""
+
+    def check_side(self, side: Literal["request", "reply"]) -> None:
+        """Raise PlanRefused if its ``when`` cannot name a ``side``."""
 
     def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - most need none
         """Replicas, dependencies and links that the fault needs for itself: two faults on one of them take turns."""
@@ -198,10 +208,12 @@ class PlannedFault:
     """The fault's id in the history, for example ``"f1"``."""
     fault: Fault
     target: str
-    at: float | str
+    at: float | str | None
     lasts: float | None
     seed: int
     system: System
+    when: Condition | None = None
+    """In place of ``at``: the message at which it acts."""
 
     def document(self) -> dict[str, Any]:
         """The form that the plan's document holds."""
@@ -214,4 +226,5 @@ class PlannedFault:
             "heals": self.fault.heals,
             "parameters": self.fault.model_dump(mode="json", by_alias=True),
             "seed": self.seed,
+            **({"when": self.when.document()} if self.when is not None else {}),
         }

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from harness.errors import FileError, PlanRefused, nearest
 from harness.faults import fault_type
 from harness.faults.base import Fault, PlannedFault
+from harness.faults.condition import condition
 from harness.faults.targets import resolve
 from harness.files import line_of
 from harness.system import System
@@ -41,7 +42,16 @@ def plan_line(line: FaultLine, system: System, seed: int, *, after: int) -> list
     targets = _targets(fault, line, system)
     ids = [f"f{number}" for number in range(after + 1, after + 1 + len(targets))]
     return [
-        PlannedFault(planned, fault, target, line.at, line.lasts, _seed(seed, planned), system)
+        PlannedFault(
+            planned,
+            fault,
+            target,
+            line.at,
+            line.lasts,
+            _seed(seed, planned),
+            system,
+            condition(fault, target, line, system),
+        )
         for planned, target in zip(ids, targets, strict=True)
     ]
 

@@ -15,7 +15,8 @@ from harness.stack import Killable, Pausable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from harness.stack import Fields
+    from harness.faults.work import Step
+    from harness.stack import Fields, Held
 
 
 class ServiceKill(Fault):
@@ -24,7 +25,8 @@ class ServiceKill(Fault):
     name = "service.kill"
     summary: ClassVar[str] = "A replica is killed with SIGKILL, stays down for `for`, and is started again."
     bites: ClassVar[str] = (
-        "It died at work: with a request or an upload under way, or with records that it had yet to pass."
+        "It died at work: with a request or an upload under way, with records that it had yet to pass, or waiting for the"
+        " message at which the fault acts."
     )
     target = "replica"
     needs: ClassVar[tuple[type, ...]] = (Killable,)
@@ -45,10 +47,16 @@ class ServiceKill(Fault):
             status = await replica.kill()
 
         # Only while a replica stands still is it certain what it has in hand, and a kill cannot be undone: so pause it first.
-        # On an external stack a pause is a command of the user's and takes its time; there the kill comes at once.
-        held = freezing(context, on) if pid is not None and isinstance(replica, Pausable) else None
+        # On an external stack a pause is a command of the user's and takes its time; there the kill comes at once. A message
+        # that is held is in hand by itself.
+        message, held, hand = context.held, None, None
+        if message is None and pid is not None and isinstance(replica, Pausable):
+            held = freezing(context, on)
+        in_hand = ""
         try:
-            if held is not None:
+            if message is not None:
+                in_hand = await _at(message, on, kill)
+            elif held is not None:
                 hand = await InHand.at(on, context, partial(pause, context, held), partial(resume, context, held))
                 await kill()
             else:
@@ -61,7 +69,7 @@ class ServiceKill(Fault):
                 return Evidence("armed", f"{on} is dead", {"pid": pid}, {"exit_status": status, "state": state})
 
             async def bit() -> Evidence | None:
-                what = hand.what or await hand.gone()
+                what = hand.what or await hand.gone() if hand is not None else in_hand
                 return Evidence("bit", f"{on} died at work: {what}", {"in_hand": what}, {}) if what else None
 
             async def aftermath() -> Fields:
@@ -72,3 +80,15 @@ class ServiceKill(Fault):
             if held is not None and held.pid is not None:
                 await resume(context, held)
             await revive(context, replica)
+
+
+async def _at(message: Held, on: str, kill: Step) -> str:
+    """Kill it while a message is held; return what it waited for, or nothing if it had given up.
+
+    A replica that is killed at a request of its own dies before the request is executed.
+    """
+    in_hand = f"{message.what} was held on {message.link}" if message.waiting else ""
+    await kill()
+    if message.side == "request" and message.link.startswith(f"{on}->"):
+        message.lose(close=True)
+    return in_hand

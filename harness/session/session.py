@@ -22,6 +22,8 @@ from harness.log import NAME, logged
 from harness.redaction import Redaction
 from harness.session.directory import new_directory
 from harness.session.live import LiveSystem
+from harness.session.tapped import tapped
+from harness.taps.thread import Taps
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,6 +40,8 @@ class Session:
     recorder: HistoryRecorder
     redaction: Redaction
     directory: Path
+    taps: Taps | None = None
+    """The taps on the plan's links; None if it has none."""
 
 
 @asynccontextmanager
@@ -64,8 +68,9 @@ async def opened(plan: SystemPlan, stack: Stack, out: Path) -> AsyncIterator[Ses
         live = LiveSystem(plan.system, stack, names)
         cleanup.push_async_callback(live.close)
         await live.connect()
+        taps = await cleanup.enter_async_context(tapped(plan, stack, recorder)) if plan.taps else None
         cleanup.push_async_callback(stack.stop_services)
-        yield Session(live, recorder, redaction, directory)
+        yield Session(live, recorder, redaction, directory, taps)
 
 
 def _ended(

@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Protocol, Self
 
 from harness.log import NAME, logged
-from harness.plan import refuse_fault
+from harness.plan import refuse_fault, refuse_taps
 from harness.redaction import Redaction
 from harness.session.directory import out_folder
 from harness.stack import Stack
@@ -94,6 +94,7 @@ class Stacks:
         if plan.digest not in self._admitted:
             for planned in plan.faults:
                 refuse_fault(planned, self._stacks[key].stack)
+            refuse_taps(plan, self._stacks[key].stack)
             self._admitted.add(plan.digest)
         return self._stacks[key]
 

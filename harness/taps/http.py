@@ -7,7 +7,8 @@ what the one before it left over.
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 import h11
 
@@ -32,6 +33,8 @@ _RETRY_AFTER = frozenset({"503", "429"})
 
 class HttpParser:
     """Implements ``harness.taps.message.Parser``."""
+
+    errors: ClassVar[Mapping[str, str]] = ERRORS
 
     def __init__(self) -> None:
         self._asked: deque[bytes] = deque()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from harness.errors import OneffectError
 
@@ -71,6 +72,8 @@ class Scanner(Protocol):
 class Parser(Protocol):
     """Both directions of one connection."""
 
+    errors: ClassVar[Mapping[str, str]]
+    """Name -> text of the errors that a tap can give."""
     requests: Scanner
     replies: Scanner
 

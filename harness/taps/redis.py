@@ -6,7 +6,8 @@ first words, and skips everything else.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 from harness.taps.message import LONGEST_KEY, Message, NotUnderstood
 
@@ -99,6 +100,8 @@ ERRORS: Final = {
 
 class RedisParser:
     """Implements ``harness.taps.message.Parser``."""
+
+    errors: ClassVar[Mapping[str, str]] = ERRORS
 
     def __init__(self) -> None:
         self.requests = Requests()

@@ -16,7 +16,7 @@ from harness.clients.probes import prober_of, readiness
 from harness.clients.toxiproxy import ToxiproxyClient
 from harness.errors import FaultError, StackError
 from harness.redaction import Redaction
-from harness.stack import Link, Probe, ServiceHandle
+from harness.stack import Link, Probe, ServiceHandle, Tapping
 from harness.stacks.external.handle import NEEDS, ExternalHandle
 from harness.stacks.external.link import ExternalLink
 from harness.stacks.external.names import FixedNames
@@ -189,6 +189,8 @@ class ExternalStack:
         """Return which command a target lacks for a capability; without a target, whether commands could offer it."""
         if need in {Link, ServiceHandle}:
             return None
+        if need is Tapping:
+            return "its proxies lead where whoever started them says, and not through a tap of the harness's"
         if need not in NEEDS:
             return f"it offers what links and commands can do, and no {need.__name__}"
         handles = {**self.services, **self.dependencies}

@@ -36,6 +36,10 @@ class NativeLink(ProxiedLink):
         self._prober.used.clear()
         self._accepted = 0
 
+    async def lead(self, to: str) -> None:
+        """Let the proxy lead to ``to`` (host:port); its connections end."""
+        await self._toxiproxy.lead(self.proxy, to)
+
     async def traffic(self) -> Traffic:
         """Return the service's connections."""
         for client in self._toxiproxy.accepted(self.name):

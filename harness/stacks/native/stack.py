@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from harness.clients import sql
 from harness.clients.probes import prober_of
 from harness.errors import PlanRefused, StackError
-from harness.stack import Forgetful, Killable, Link, Pausable, RunNames, ServiceHandle, Stoppable
+from harness.stack import Detour, Forgetful, Killable, Link, Pausable, RunNames, ServiceHandle, Stoppable, Tapping
 from harness.stacks.native.kafka import Kafka, listeners
 from harness.stacks.native.kept import DATA, SERVICES, STORES, copy
 from harness.stacks.native.link import NativeLink
@@ -39,7 +39,7 @@ _START = 60.0
 """Seconds to wait for a broker, a store, a proxy or a service to answer."""
 
 _KINDS = ("kafka", "redis", "postgres")
-_OFFERS = (Link, ServiceHandle, Killable, Stoppable, Pausable, Forgetful)
+_OFFERS = (Link, ServiceHandle, Killable, Stoppable, Pausable, Forgetful, Tapping)
 
 
 class NativeStack:
@@ -72,6 +72,8 @@ class NativeStack:
         self.services: dict[str, NativeService] = {}
         self.dependencies: dict[str, Process] = {}
         self.links: dict[str, NativeLink] = {}
+        self._detours: dict[str, Detour] = {}
+        self._upstreams: dict[str, str] = {}
 
     async def start(self) -> None:
         """Start brokers, stores and proxies in parallel, and wait until each answers."""
@@ -97,6 +99,7 @@ class NativeStack:
             proxies[pair] = self._address()
             kafka = is_broker(self._system, pair[1])
             upstreams[pair] = self._address() if kafka else self.direct(upstream(self._system, *pair))
+        self._upstreams = {f"{replica}->{target}": to for (replica, target), to in upstreams.items()}
         for name in self._system.dependencies:
             joined = [(upstreams[pair], proxies[pair]) for pair in proxies if pair[1] == name]
             self.dependencies[name] = self._dependency(name, parts, joined)
@@ -223,6 +226,7 @@ class NativeStack:
             self.toxiproxies.clear()
             self.dependencies.clear()
             self.links.clear()
+            self._detours.clear()
             self._ports.close()
 
     async def _keep_stores(self) -> None:
@@ -248,6 +252,16 @@ class NativeStack:
                 f"the stack has no {name!r}; it has {', '.join(sorted(addresses)) or 'nothing: start it first'}"
             )
         return addresses.get(name) or addresses[f"{name}#1"]
+
+    def detour(self, link: str) -> Detour:
+        """Return where a link's tap belongs; the port is the stack's own, and the same in each run."""
+        if link not in self._detours:
+            self._detours[link] = Detour(self._address(), self._upstreams[link])
+        return self._detours[link]
+
+    async def lead(self, link: str, to: str) -> None:
+        """Let a link's proxy lead to ``to`` (host:port); its connections end."""
+        await self.links[link].lead(to)
 
     def turn(self, name: str) -> AbstractAsyncContextManager[object]:
         """Return the lock to hold while stopping or starting a replica or a dependency."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -39,9 +39,8 @@ class Toxiproxy(Process):
     def __init__(self, name: str, binary: Path, address: str, proxies: Sequence[Proxy], launch: Launch) -> None:
         self.config = launch.cwd / f"{name.replace('#', '-')}.json"
         """The file that defines its proxies."""
-        self.config.write_bytes(
-            orjson.dumps([{"name": p.name, "listen": p.listen, "upstream": p.upstream} for p in proxies])
-        )
+        self._proxies = {proxy.name: proxy for proxy in proxies}
+        self._configure()
         host, _, port = address.rpartition(":")
         command = [str(binary), "-host", host, "-port", port, "-config", str(self.config)]
         super().__init__(name, launch.of(command), self._listening)
@@ -49,7 +48,6 @@ class Toxiproxy(Process):
         """host:port of its API."""
         self.toxics = Toxics(address, self._restart)
         self._api = ToxiproxyClient(address)
-        self._proxies = {proxy.name for proxy in proxies}
         self._accepted: defaultdict[str, list[int]] = defaultdict(list)
         self._log_read = 0
 
@@ -65,6 +63,18 @@ class Toxiproxy(Process):
                     entry = orjson.loads(line)
                     self._accepted[entry["name"]].append(int(entry["client"].rpartition(":")[2]))
         return self._accepted.pop(proxy, [])
+
+    async def lead(self, proxy: str, upstream: str) -> None:
+        """Let a proxy lead to ``upstream`` (host:port), also after a restart; its connections end."""
+        self._proxies[proxy] = replace(self._proxies[proxy], upstream=upstream)
+        self._configure()
+        await self._api.lead(proxy, upstream)
+
+    def _configure(self) -> None:
+        proxies = self._proxies.values()
+        self.config.write_bytes(
+            orjson.dumps([{"name": p.name, "listen": p.listen, "upstream": p.upstream} for p in proxies])
+        )
 
     async def _listening(self, timeout: float) -> bool:
         async with asyncio.timeout(timeout):

@@ -1,0 +1,68 @@
+"""The message at which a fault acts: a ``when:`` of the scenario, with its links resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import PlanRefused
+from harness.faults.targets import resolve
+from harness.taps import TABLE, protocol
+
+if TYPE_CHECKING:
+    from harness.faults.base import Fault
+    from harness.scenario import FaultLine
+    from harness.system import System
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The ``nth`` message, or each ``every``-th, on ``links`` that one of ``patterns`` matches."""
+
+    side: Literal["request", "reply"]
+    patterns: tuple[str, ...]
+    links: tuple[str, ...]
+    nth: int = 1
+    every: int | None = None
+
+    @property
+    def said(self) -> str:
+        """It in words."""
+        count = f"each {self.every}." if self.every is not None else f"number {self.nth}"
+        return f"{count} of {self.side} {' or '.join(map(repr, self.patterns))} on {', '.join(self.links)}"
+
+    def document(self) -> dict[str, Any]:
+        """The form that the plan's document holds."""
+        return {
+            self.side: list(self.patterns),
+            "on": list(self.links),
+            **({"nth": self.nth} if self.every is None else {"every": self.every}),
+        }
+
+
+def condition(fault: Fault, target: str, line: FaultLine, system: System) -> Condition | None:
+    """Resolve a row's ``when:`` for one target; PlanRefused if it cannot be, or the fault needs one and there is none."""
+    when = line.when
+    if when is None:
+        if fault.at_message:
+            raise PlanRefused(f"{fault.name} acts on a message, so say on which: `when: {{request: …, nth: 1}}`")
+        return None
+    is_link = fault.target == "link"
+    if fault.at_message and when.on is not None:
+        raise PlanRefused(
+            f"{fault.name} acts on its own link; write the link as the fault's `on`, and no `on` in `when`"
+        )
+    if when.on is None and not is_link:
+        raise PlanRefused(
+            f"when: say on which link the message is: `on: SERVICE->DEPENDENCY`, since {target} is none"
+        )
+    links = [target] if when.on is None else resolve("link", when.on, system)
+    for link in links:
+        spoken = protocol(system, link.partition("->")[2])
+        if spoken not in TABLE:
+            raise PlanRefused(
+                f"when: {link} speaks {spoken}, which no tap understands yet; taps understand {', '.join(sorted(TABLE))}"
+            )
+    side, patterns = when.message
+    fault.check_side(side)
+    return Condition(fault.acts_at or side, patterns, tuple(links), when.nth, when.every)

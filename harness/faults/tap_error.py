@@ -1,0 +1,53 @@
+"""tap.error: one request is answered with an error of its protocol."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import BeforeValidator
+
+from harness.errors import PlanRefused, nearest
+from harness.faults.base import Fault, FaultContext, Injected
+from harness.faults.message import acted, held_of
+from harness.stack import Tapping
+from harness.taps import TABLE, parser_type, protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from harness.system import System
+
+
+class TapError(Fault):
+    """Answers one request with an error; at its reply, after it was executed."""
+
+    name = "tap.error"
+    summary: ClassVar[str] = (
+        "A request is answered with an error in place of the dependency's own reply; at a reply, it was executed."
+    )
+    bites: ClassVar[str] = "The error took the place of the reply."
+    target = "link"
+    needs: ClassVar[tuple[type, ...]] = (Tapping,)
+    heals = False
+    at_message: ClassVar[bool] = True
+
+    error: Annotated[str, BeforeValidator(str, json_schema_input_type=str | int)]
+    """The error: ``LOADING``, ``READONLY`` or ``OOM`` of Redis; the status 500, 502, 503 or 429 of HTTP."""
+
+    def check(self, on: str, system: System) -> None:
+        """The error must be one of the link's protocol."""
+        spoken = protocol(system, on.partition("->")[2])
+        known = parser_type(spoken).errors if spoken in TABLE else {}
+        if self.error not in known:
+            raise PlanRefused(
+                f"error: {on} speaks {spoken}, and a tap knows no error {self.error} of it{nearest(self.error, known)}; "
+                f"known: {', '.join(known) or 'none'}"
+            )
+
+    @asynccontextmanager
+    async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:  # noqa: ARG002 - the message's link
+        """The error is on its way once the scope is entered."""
+        held = held_of(context)
+        held.refuse(self.error)
+        yield acted(held, f"was answered with {self.error}")

@@ -1,0 +1,41 @@
+"""Taps on a plan's links, for as long as a session lasts."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from harness.errors import PlanRefused, StackError
+from harness.stack import Tapping
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from harness.history.recorder import Recorder
+    from harness.plan import SystemPlan
+    from harness.stack import Stack
+    from harness.taps.thread import Taps
+
+
+@asynccontextmanager
+async def tapped(plan: SystemPlan, stack: Stack, recorder: Recorder) -> AsyncIterator[Taps]:
+    """Lead each of the plan's tapped links through a tap while the scope lasts; the stack stays warm and leads past them again.
+
+    Raises PlanRefused if the stack cannot, StackError if a tap cannot listen.
+    """
+    from harness.taps.thread import Taps
+
+    if not isinstance(stack, Tapping):
+        raise PlanRefused(f"taps: the {stack.name} stack cannot: {stack.lacks(Tapping)}")
+    async with AsyncExitStack() as cleanup:
+        taps = Taps(recorder)
+        cleanup.push_async_callback(taps.close)
+        for link, protocol in plan.taps.items():
+            detour = stack.detour(link)
+            try:
+                await taps.open(link, protocol, listen=detour.listen, upstream=detour.upstream)
+            except OSError as error:
+                raise StackError(f"the tap on {link} cannot listen at {detour.listen}: {error.strerror}") from error
+            cleanup.push_async_callback(stack.lead, link, detour.upstream)
+            await stack.lead(link, detour.listen)
+        yield taps
