@@ -115,6 +115,7 @@ def _bites() -> Iterator[str]:
 def _stacks() -> Iterator[str]:
     """Say which fault works on which stack, by the stack's own account."""
     from harness.faults import TABLE, fault_type
+    from harness.stack import Tapping
     from harness.stacks import TABLE as STACKS
     from harness.stacks import make_stack
     from harness.stacks.external.handle import NEEDS
@@ -131,7 +132,9 @@ def _stacks() -> Iterator[str]:
         for stack in STACKS:
             commands = [f"`{command}`" for need in needs for command in NEEDS.get(need, ())]
             if stack == "external":
-                cells.append(" and ".join(commands) or "yes")
+                cells.append(
+                    "no: taps need the harness's own proxies" if Tapping in needs else " and ".join(commands) or "yes"
+                )
             else:
                 reasons = [reason for need in needs if (reason := made[stack].lacks(need))]
                 cells.append(f"no: {reasons[0]}" if reasons else "yes")
@@ -186,7 +189,7 @@ def _file(file: File, title: str, *names: str) -> str:
 
 
 def _scenario_file() -> str:
-    names = ("LoadShape", "FaultLine", "AgainLine", "Expected")
+    names = ("LoadShape", "FaultLine", "When", "AgainLine", "Expected")
     return _file(File.SCENARIO, "The scenario file", *names)
 
 

@@ -25,6 +25,7 @@ from harness.commands.schema import schema
 from harness.commands.setup import setup
 from harness.commands.show import show
 from harness.commands.up import up
+from harness.commands.wire import wire
 from harness.errors import OneffectError
 
 P = ParamSpec("P")
@@ -92,6 +93,7 @@ app.command("load")(_guarded(load))
 app.command("merge")(_guarded(merge))
 app.command("check")(_guarded(check))
 app.command("show")(_guarded(show))
+app.command("wire")(_guarded(wire))
 app.command("list")(_guarded(listing))
 app.command("schema")(_guarded(schema))
 app.command("demo")(_guarded(demo))

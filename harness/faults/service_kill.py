@@ -85,10 +85,10 @@ class ServiceKill(Fault):
 async def _at(message: Held, on: str, kill: Step) -> str:
     """Kill it while a message is held; return what it waited for, or nothing if it had given up.
 
-    A replica that is killed at a request of its own dies before the request is executed.
+    On a link of its own the message dies with it: a request is not executed, and a reply has nobody to go to.
     """
     in_hand = f"{message.what} was held on {message.link}" if message.waiting else ""
     await kill()
-    if message.side == "request" and message.link.startswith(f"{on}->"):
+    if message.link.startswith(f"{on}->"):
         message.lose(close=True)
     return in_hand

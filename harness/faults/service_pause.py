@@ -40,8 +40,16 @@ class ServicePause(Fault):
         """Pause it once it has work in hand, or when the patience is over."""
         replica = freezing(context, on)
         links = [link for link in context.stack.links.values() if link.service == on]
+        hand: InHand | None = None
         try:
-            hand = await InHand.at(on, context, partial(pause, context, replica), partial(resume, context, replica))
+            if (message := context.held) is not None:
+                in_hand = f"{message.what} was held on {message.link}" if message.waiting else ""
+                await pause(context, replica)
+            else:
+                hand = await InHand.at(
+                    on, context, partial(pause, context, replica), partial(resume, context, replica)
+                )
+                in_hand = hand.what
             still = await total_received(links)
             looks = 0
 
@@ -54,7 +62,8 @@ class ServicePause(Fault):
                 nonlocal looks, still
                 now = await total_received(links)
                 looks, still = (looks + 1, still) if now == still else (0, now)
-                if looks < _LOOKS or not (what := hand.what or await hand.gone()):
+                what = in_hand or (await hand.gone() if hand is not None and looks >= _LOOKS else "")
+                if looks < _LOOKS or not what:
                     return None
                 return Evidence("bit", f"{on} stood still at work: {what}", {"in_hand": what}, {"bytes_while": 0})
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import FaultError, StackError
+from harness.faults.condition import Condition
 from harness.load.answers import Answers
 from harness.observers.awaited import Awaited
 from harness.plan import make_plan
@@ -208,3 +210,111 @@ async def test_a_window_waits_for_what_is_within_it_to_be_armed_and_to_last_its_
     assert not waiting.done()
     live_run._turns["f2"].armed.set()
     await asyncio.wait_for(waiting, 20)
+
+
+class Message(StandIn):
+    """A held message: whether the service still waits, and whether it was let go."""
+
+    def __init__(self, *, waiting: bool = True) -> None:
+        self.waiting, self.released = waiting, False
+
+    def release(self) -> None:
+        self.released = True
+
+
+class Taps:
+    """Taps that arm a trigger and give it messages: each of ``given`` at once."""
+
+    def __init__(self, *given: Message) -> None:
+        self.given = list(given)
+        self.trigger: Any = None
+
+    @contextmanager
+    def armed(self, trigger: Any) -> Any:
+        self.trigger = trigger
+        for held in self.given:
+            trigger._take(held)
+        yield trigger
+        trigger.close()
+
+
+def at_messages(taps: Taps, *, over: bool = False, fails: bool = False) -> Any:
+    """A live run whose faults note at which message they were applied."""
+    from harness.run import _LiveRun
+
+    applied: list[Message] = []
+    missed: list[str] = []
+
+    async def answered() -> None:
+        pass
+
+    async def apply(_planned: object, held: Message) -> None:
+        if fails:
+            raise StackError("the run ends")
+        assert not held.released
+        applied.append(held)
+
+    live_run: Any = SimpleNamespace(
+        _session=SimpleNamespace(taps=taps),
+        _plan=SimpleNamespace(system=SimpleNamespace(settle=0.05)),
+        _over=over,
+        _answered=answered,
+        _apply=apply,
+        _missed=lambda _planned, why: missed.append(why),
+        applied=applied,
+        missed=missed,
+    )
+    live_run._met = lambda trigger: _LiveRun._met(live_run, trigger)
+    return live_run
+
+
+def acts_at(**when: Any) -> Any:
+    condition = Condition("reply", ("SET *",), ("a#1->redis",), **when)
+    return SimpleNamespace(when=condition, target="a#1", fault=SimpleNamespace(name="service.kill", heals=True))
+
+
+async def play(live_run: Any, planned: Any) -> None:
+    from harness.run import _LiveRun
+
+    await asyncio.wait_for(_LiveRun._at_messages(live_run, planned), 20)
+
+
+async def test_a_fault_acts_at_its_message_once_and_lets_it_go() -> None:
+    one, two = Message(), Message()
+    live_run = at_messages(Taps(one, two))
+    await play(live_run, acts_at(nth=3))
+    assert live_run.applied == [one]
+    assert one.released
+    assert two.released, "what nobody took is let go when the scope ends"
+    assert not live_run.missed
+
+
+async def test_a_message_that_the_service_gave_up_is_let_go_and_the_next_one_wanted() -> None:
+    late, next_one = Message(waiting=False), Message()
+    taps = Taps(late, next_one)
+    live_run = at_messages(taps)
+    await play(live_run, acts_at(nth=3))
+    assert live_run.applied == [next_one]
+    assert late.released
+    assert taps.trigger._wanted, "it was asked for the next"
+
+
+async def test_each_so_many_th_until_the_load_is_over() -> None:
+    messages = [Message() for _ in range(3)]
+    live_run = at_messages(Taps(*messages), over=True)
+    await play(live_run, acts_at(every=5))
+    assert live_run.applied == messages
+    assert all(message.released for message in messages)
+
+
+async def test_a_message_that_never_comes_is_recorded_with_how_many_did() -> None:
+    live_run = at_messages(Taps(), over=True)
+    await play(live_run, acts_at(nth=7))
+    assert live_run.missed == ["0 messages matched, and it acts at number 7 of reply 'SET *' on a#1->redis"]
+
+
+async def test_a_message_is_let_go_though_the_run_ends() -> None:
+    held = Message()
+    with pytest.raises(StackError):
+        await play(at_messages(Taps(held), fails=True), acts_at())
+    assert held.released

@@ -147,7 +147,8 @@ def test_a_command_is_known_before_its_value_has_come() -> None:
     assert requests.feed(b"*3\r\n$3\r\nSET\r\n$3\r\nke") == []
     assert requests.head == 0
     (message,) = requests.feed(b"y\r\n$1000000\r\nbegin")
-    assert (message.command, message.key, message.end, requests.head) == ("SET", "key", None, None)
+    assert (message.command, message.key, message.end) == ("SET", "key", None)
+    assert requests.head != 0, "what stands before the value may pass"
 
 
 def test_a_key_behind_a_very_long_script_is_not_waited_for() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.taps.trigger import Pattern, Trigger
+from tests.standin import StandIn
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ async def test_only_what_is_meant_is_counted() -> None:
 
 
 async def test_closing_releases_what_nobody_took() -> None:
-    class Held:
+    class Held(StandIn):
         released = False
 
         def release(self):

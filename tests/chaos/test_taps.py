@@ -1,0 +1,169 @@
+"""Taps on a real stack: each fault on a message, and deaths on the right side of one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.faults import TABLE, fault_type
+from harness.faults.apply import apply
+from harness.faults.base import FaultContext, PlannedFault
+from harness.session.tapped import tapped
+from harness.taps.trigger import Trigger
+from tests.standin import StandIn
+
+on_the_rig = pytest.mark.asyncio(loop_scope="session")
+REDIS, PEER = "worker#1->redis", "worker#1->peer"
+TIMES = 10
+"""Kills on each side of a message."""
+
+
+@dataclass(frozen=True)
+class Case:
+    fault: str
+    on: str
+    side: Any
+    pattern: str
+    became: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return "-".join([self.fault, self.on, self.side, *map(str, self.parameters.values())])
+
+
+CASES = [
+    Case("tap.lose_request", REDIS, "request", "SET worker", "lost_request"),
+    Case("tap.lose_request", REDIS, "request", "SET worker", "lost_request", {"then": "silence"}),
+    Case("tap.lose_reply", REDIS, "reply", "SET worker", "lost_reply"),
+    Case("tap.lose_reply", PEER, "reply", "GET /", "lost_reply", {"then": "silence"}),
+    Case("tap.delay", REDIS, "reply", "GET *", "answered", {"by": "300ms"}),
+    Case("tap.error", REDIS, "request", "SET *", "refused", {"error": "READONLY"}),
+    Case("tap.error", REDIS, "reply", "SET *", "refused_reply", {"error": "LOADING"}),
+    Case("tap.error", PEER, "request", "GET /", "refused", {"error": "503"}),
+]
+
+
+class Notes(StandIn):
+    """A recorder that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def now(self) -> int:
+        return len(self.records)
+
+    def record(self, op: str, phase: str, actor: str, **fields: object) -> int:
+        self.records.append({"op": op, "phase": phase, **fields})
+        return len(self.records)
+
+    def phases(self) -> list[str]:
+        return [record["phase"] for record in self.records if record["op"] == "fault"]
+
+    def wire(self) -> list[dict[str, Any]]:
+        return [record for record in self.records if record["op"] == "wire"]
+
+
+@asynccontextmanager
+async def taps_on(rig: Any, notes: Notes) -> AsyncIterator[Any]:
+    plan: Any = SimpleNamespace(taps={REDIS: "redis", PEER: "http"})
+    async with tapped(plan, rig.stack, notes) as taps:
+        yield taps
+
+
+async def applied(rig: Any, notes: Notes, planned: PlannedFault, held: Any) -> None:
+    """Apply a fault at a message that is held for it."""
+    context = FaultContext(planned, notes, rig.stack, rig.kafka, Random(1), deadline=30, held=held)
+    try:
+        await apply(context)
+    finally:
+        held.release()
+
+
+async def met(trigger: Trigger) -> Any:
+    async with asyncio.timeout(60):
+        return await trigger.met()
+
+
+def test_every_fault_on_a_message_has_a_case() -> None:
+    assert {case.fault for case in CASES} == {name for name in TABLE if fault_type(name).at_message}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@on_the_rig
+async def test_it_acts_on_one_message_and_the_system_goes_on(rig, case) -> None:
+    await rig.busy()
+    notes = Notes()
+    async with taps_on(rig, notes) as taps:
+        await rig.working()
+        fault = fault_type(case.fault).model_validate(case.parameters)
+        planned = PlannedFault("f1", fault, case.on, None, None, 1, rig.system)
+        with taps.armed(Trigger(side=case.side, patterns=[case.pattern], links=[case.on], nth=3)) as trigger:
+            await applied(rig, notes, planned, await met(trigger))
+        await rig.working()
+    assert notes.phases() == ["injected", "armed", "bit"]
+    became = [record["phase"] for record in notes.wire() if record["phase"] not in {"answered", "unanswered"}]
+    assert became == ([case.became] if case.became != "answered" else [])
+    await rig.working()
+
+
+@on_the_rig
+async def test_what_passes_is_understood(rig) -> None:
+    await rig.busy()
+    notes = Notes()
+    async with taps_on(rig, notes):
+        await rig.working()
+    passed = {
+        (record["link"], record.get("command"), record.get("key"), record.get("kind")) for record in notes.wire()
+    }
+    assert {(REDIS, "SET", "worker", "OK"), (REDIS, "GET", "worker", "bulk"), (PEER, "GET", "/", "200")} <= passed
+    assert "plain" not in {record["phase"] for record in notes.wire()}
+
+
+@on_the_rig
+async def test_a_tap_stays_when_its_proxy_is_started_again(rig) -> None:
+    await rig.busy()
+    notes = Notes()
+    async with taps_on(rig, notes):
+        await rig.stack.links[REDIS]._toxiproxy._restart()
+        notes.records.clear()
+        await rig.working()
+        assert REDIS in {record["link"] for record in notes.wire()}
+    await rig.working()
+    notes.records.clear()
+    await rig.working()
+    assert not notes.wire(), "the links lead past the taps again"
+
+
+@pytest.mark.parametrize("side", ["request", "reply"])
+@on_the_rig
+async def test_a_replica_dies_on_the_right_side_of_a_message_every_time(rig, side) -> None:
+    """A request at which it dies is never executed; a reply at which it dies has come, and it never does the next thing."""
+    await rig.busy()
+    notes, right = Notes(), []
+    kill = fault_type("service.kill")()
+    planned = PlannedFault("f1", kill, "worker#1", None, 0.0, 1, rig.system)
+    async with taps_on(rig, notes) as taps, rig.stack.links["worker#2->redis"].refuse():
+        for _ in range(TIMES):
+            with taps.armed(Trigger(side=side, patterns=["SET worker"], links=[REDIS], nth=5)) as trigger:
+                held = await met(trigger)
+                executed = await sets(rig)
+                context = FaultContext(planned, notes, rig.stack, rig.kafka, Random(1), held=held)
+                async with kill.inject("worker#1", context):
+                    held.release()
+                    await asyncio.sleep(0.05)
+                    last = [record for record in notes.wire() if record["link"] == REDIS][-1]
+                    right.append((last["phase"], last["command"], await sets(rig) - executed))
+    assert right == [(f"lost_{side}", "SET", 0)] * TIMES
+
+
+async def sets(rig: Any) -> int:
+    """How many SETs the store has executed."""
+    stats = (await rig.redis.info("commandstats")).get("cmdstat_set", {})
+    return int(stats.get("calls", 0))

@@ -1,0 +1,188 @@
+"""Faults on a message that is held: what they do with it, and that it is let go in any case."""
+
+import asyncio
+import signal
+from random import Random
+from types import SimpleNamespace
+
+import pytest
+
+from harness.errors import FaultError
+from harness.faults import fault_type
+from harness.faults.apply import apply
+from harness.faults.base import FaultContext, PlannedFault
+from harness.faults.condition import Condition
+from harness.system import System
+from tests.standin import StandIn
+
+LINK = "essay_lifecycle#1->redis"
+
+
+class Held(StandIn):
+    link, what = LINK, "the reply to SET claim:7"
+
+    def __init__(self, deeds, side="reply", waiting=True):
+        self.side, self.waiting, self.deeds = side, waiting, deeds
+        self.settled = False
+
+    def _settle(self, deed):
+        if not self.settled:
+            self.settled = True
+            self.deeds.append(deed)
+
+    def release(self):
+        self._settle("released")
+
+    def lose(self, *, close):
+        self._settle(("lost", close))
+
+    def refuse(self, error):
+        self._settle(("refused", error))
+
+
+class Notes(list, StandIn):
+    def record(self, op, phase, actor, **fields):
+        self.append((op, phase, fields))
+        return len(self)
+
+    def phases(self):
+        return [phase for op, phase, _ in self if op == "fault"]
+
+
+class Replica(StandIn):
+    name = "essay_lifecycle#1"
+    pid: int | None = 7
+    status = "ready"
+
+    def __init__(self, deeds):
+        self.deeds = deeds
+
+    async def kill(self):
+        self.deeds.append("killed")
+        self.pid, self.status = None, "exited"
+        return -signal.SIGKILL
+
+    async def start(self):
+        self.deeds.append("started")
+        self.pid = 8
+
+    async def ready(self, timeout):
+        pass
+
+    async def state(self):
+        return self.status
+
+    async def pause(self):
+        self.deeds.append("paused")
+        self.status = "paused"
+
+    async def resume(self):
+        self.deeds.append("resumed")
+
+
+class Broker(StandIn):
+    async def committed(self, service):
+        raise FaultError("the broker was asked while a message was held")
+
+
+def context(system, held, name, *, target=LINK, lasts=None, **parameters):
+    kind = fault_type(name)
+    when = Condition("reply", ("SET *",), (LINK,))
+    planned = PlannedFault("f1", kind.model_validate(parameters), target, None, lasts, 1, system, when)
+    replica = Replica(held.deeds)
+    locks = {}
+    stack = SimpleNamespace(
+        name="made up",
+        services={"essay_lifecycle#1": replica},
+        dependencies={},
+        links={},
+        turn=lambda name: locks.setdefault(name, asyncio.Lock()),
+    )
+    return FaultContext(planned, Notes(), stack, Broker(), Random(1), held=held)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "deed"),
+    [
+        ("tap.lose_reply", {}, ("lost", True)),
+        ("tap.lose_reply", {"then": "silence"}, ("lost", False)),
+        ("tap.lose_request", {"then": "silence"}, ("lost", False)),
+        ("tap.error", {"error": "OOM"}, ("refused", "OOM")),
+        ("tap.delay", {"by": "50ms"}, "released"),
+    ],
+)
+async def test_a_message_meets_its_fate_and_that_is_a_bite(system, name, parameters, deed) -> None:
+    held = Held([])
+    world = context(system, held, name, **parameters)
+    await apply(world)
+    assert held.deeds == [deed]
+    assert world.recorder.phases() == ["injected", "armed", "bit"]
+    assert world.recorder[0][2]["evidence"] == {"message": f"the reply to SET claim:7 on {LINK}"}
+
+
+async def test_a_delay_holds_it_for_as_long(system) -> None:
+    held = Held([])
+    begun = asyncio.get_running_loop().time()
+    await apply(context(system, held, "tap.delay", by="200ms"))
+    assert asyncio.get_running_loop().time() - begun >= 0.2
+
+
+async def test_it_is_said_that_a_delayed_message_was_given_up(system) -> None:
+    world = context(system, Held([], waiting=False), "tap.delay", by="10ms")
+    await apply(world)
+    assert "given it up" in world.recorder[-1][2]["evidence"]["what"]
+
+
+@pytest.mark.parametrize("side", ["request", "reply"])
+async def test_a_replica_dies_before_its_message_moves_and_the_message_with_it(system, side) -> None:
+    held = Held([], side)
+    world = context(system, held, "service.kill", target="essay_lifecycle#1", lasts=0.2)
+    await apply(world)
+    assert held.deeds[:2] == ["killed", ("lost", True)]
+    assert world.recorder.phases() == ["injected", "armed", "bit", "healed"]
+
+
+async def test_a_kill_at_anothers_message_lets_it_pass(system) -> None:
+    held = Held([])
+    held.link = "essay_lifecycle#2->redis"
+    await apply(context(system, held, "service.kill", target="essay_lifecycle#1", lasts=0.1))
+    assert held.deeds[:2] == ["killed", "released"]
+
+
+async def test_a_kill_of_one_that_had_given_up_is_no_bite(system) -> None:
+    world = context(system, Held([], waiting=False), "service.kill", target="essay_lifecycle#1", lasts=0.1)
+    await apply(world)
+    assert world.recorder.phases() == ["injected", "armed", "healed"]
+
+
+async def test_a_replica_stands_still_before_its_message_moves(system) -> None:
+    held = Held([])
+    world = context(system, held, "service.pause", target="essay_lifecycle#1", lasts=0.6)
+    await apply(world)
+    assert held.deeds == ["paused", "released", "resumed"]
+    assert world.recorder.phases() == ["injected", "armed", "bit", "healed"]
+
+
+async def test_without_a_message_there_is_nothing_to_act_on(system) -> None:
+    world = context(system, Held([]), "tap.error", error="OOM")
+    object.__setattr__(world, "held", None)
+    with pytest.raises(FaultError, match="none is held"):
+        await apply(world)
+
+
+async def test_the_broker_is_asked_only_when_the_message_has_gone(system) -> None:
+    document = system.model_dump(mode="json", by_alias=True)
+    document["services"]["essay_lifecycle"]["env"]["GROUP"] = "{group}"
+    system, held = System.model_validate(document), Held([])
+    asked = []
+
+    class Asked(StandIn):
+        async def committed(self, service):
+            asked.append(held.settled)
+            raise FaultError("no answer")
+
+    world = context(system, held, "service.kill", target="essay_lifecycle#1", lasts=0.1)
+    object.__setattr__(world, "broker", Asked())
+    await apply(world)
+    assert asked
+    assert all(asked)

@@ -1,0 +1,103 @@
+"""A ``when:`` is resolved to the links that it names, or refused with what to write."""
+
+import pytest
+from pydantic import ValidationError
+
+from harness.errors import PlanRefused
+from harness.faults.plan import plan_line
+from harness.scenario import FaultLine
+
+
+def planned(system, **row):
+    return plan_line(FaultLine.model_validate(row), system, 41, after=0)
+
+
+KILL = {"fault": "service.kill", "on": "essay_lifecycle#1", "for": "1s"}
+LOSE = {"fault": "tap.lose_reply", "on": "essay_lifecycle->redis"}
+
+
+def test_any_fault_may_act_at_a_message(system) -> None:
+    (fault,) = planned(system, **KILL, when={"reply": "SET *", "on": "essay_lifecycle#1->redis", "nth": 3})
+    assert fault.at is None
+    assert fault.document()["when"] == {"reply": ["SET *"], "on": ["essay_lifecycle#1->redis"], "nth": 3}
+
+
+def test_a_fault_by_the_clock_is_planned_as_before(system) -> None:
+    (fault,) = planned(system, **KILL, at="10%")
+    assert "when" not in fault.document()
+
+
+def test_several_links_count_together_unless_the_fault_is_on_each(system) -> None:
+    (one,) = planned(system, **KILL, when={"reply": "SET *", "on": "essay_lifecycle->redis"})
+    assert one.when.links == ("essay_lifecycle#1->redis", "essay_lifecycle#2->redis")
+    each = planned(system, **LOSE, when={"request": "SET *"})
+    assert [fault.when.links for fault in each] == [("essay_lifecycle#1->redis",), ("essay_lifecycle#2->redis",)]
+
+
+def test_a_reply_is_lost_at_the_reply_whichever_is_named(system) -> None:
+    for side in ("request", "reply"):
+        assert {fault.when.side for fault in planned(system, **LOSE, when={side: "SET *"})} == {"reply"}
+
+
+def test_a_service_is_asked_over_http(system) -> None:
+    row = {"fault": "tap.error", "on": "essay_lifecycle#1->content_service", "error": 503}
+    (fault,) = planned(system, **row, when={"request": "GET /v1/*", "every": 5})
+    assert (fault.fault.error, fault.when.every) == ("503", 5)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (LOSE | {"at": "10%"}, "tap.lose_reply acts on a message, so say on which: `when:"),
+        (LOSE | {"when": {"reply": "SET", "on": "essay_lifecycle#1->redis"}}, "acts on its own link"),
+        (KILL | {"when": {"reply": "SET *"}}, "say on which link the message is"),
+        (KILL | {"when": {"reply": "SET *", "on": "essay_lifecycle->redys"}}, "nearest: essay_lifecycle->redis"),
+        (
+            KILL | {"when": {"reply": "Fetch", "on": "essay_lifecycle->kafka"}},
+            "speaks kafka, which no tap understands yet",
+        ),
+        (
+            {"fault": "tap.lose_request", "on": "essay_lifecycle->redis", "when": {"reply": "SET *"}},
+            "executed already; write `when: {request",
+        ),
+        (
+            {"fault": "tap.error", "on": "essay_lifecycle->redis", "error": "READONLI", "when": {"request": "SET *"}},
+            r"a tap knows no error READONLI of it \(nearest: READONLY\); known: LOADING, READONLY, OOM",
+        ),
+        (
+            {
+                "fault": "tap.error",
+                "on": "essay_lifecycle->content_service",
+                "error": "OOM",
+                "when": {"request": "GET"},
+            },
+            "known: 500, 502, 503, 429",
+        ),
+        (
+            {"fault": "tap.delay", "on": "essay_lifecycle->redis", "by": "0s", "when": {"request": "SET"}},
+            "greater than 0",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(system, row, said) -> None:
+    with pytest.raises(PlanRefused, match=said):
+        planned(system, **row)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (KILL, "write either at: MOMENT or when:"),
+        (KILL | {"at": "10%", "when": {"reply": "SET *"}}, "write either at: MOMENT or when:"),
+        (KILL | {"when": {}}, "write either {request: COMMAND"),
+        (KILL | {"when": {"reply": "SET", "request": "SET"}}, "write either {request: COMMAND"),
+        (KILL | {"when": {"reply": "SET", "nth": 1, "every": 2}}, "write either nth or every"),
+        (KILL | {"when": {"reply": "SET", "nth": 0}}, "greater than or equal to 1"),
+        (KILL | {"when": {"reply": []}}, "at least 1 item"),
+        (KILL | {"when": {"reply": " "}}, "an empty pattern matches nothing"),
+        (KILL | {"when": {"replie": "SET"}}, "replie"),
+    ],
+)
+def test_a_row_says_one_thing(row, said) -> None:
+    with pytest.raises(ValidationError, match=said):
+        FaultLine.model_validate(row)
