@@ -54,7 +54,7 @@ docker: setup
 
 test-docker: setup pulled image  ## test the docker stack: links, faults, scenarios, docker-compose.chaos.yml
 	@docker build --quiet --tag oneffect-tests:0.1.0 tests/chaos
-	@$(BIN)/pytest --stack docker tests/conformance tests/chaos/test_faults.py tests/chaos/test_nothing_left.py tests/docker
+	@$(BIN)/pytest --stack docker tests/conformance tests/chaos/test_faults.py tests/chaos/test_taps.py tests/chaos/test_nothing_left.py tests/docker
 
 pulled:
 	@for one in python:3.11-slim $$($(BIN)/python -c 'from harness.stacks.docker.stack import IMAGES; print(*IMAGES.values())'); do \

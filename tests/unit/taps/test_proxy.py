@@ -279,6 +279,79 @@ async def test_at_a_request_the_dependency_has_not_got_it() -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_while_a_reply_is_held_no_request_of_its_connection_moves_and_others_do() -> None:
+    got = b""
+
+    async def serve(reader, writer):
+        nonlocal got
+        while data := await reader.read(1000):
+            got += data
+            writer.write(b"+OK\r\n")
+
+    met = trigger("reply", nth=1)
+    async with tapped(serve, trigger=met) as (_, connect, _tap):
+        reader, writer = await connect()
+        writer.write(SET)
+        held = await met.met()
+        writer.write(GET)
+        other, others = await connect()
+        others.write(b"PING\r\n")
+        assert await other.readexactly(5) == b"+OK\r\n"
+        assert got == SET + b"PING\r\n"
+        held.release()
+        assert await reader.readexactly(10) == b"+OK\r\n+OK\r\n"
+    assert got == SET + b"PING\r\n" + GET
+
+
+async def test_a_request_whose_key_is_still_to_come_waits_only_while_a_trigger_is_armed() -> None:
+    got = b""
+
+    async def serve(reader, writer):
+        nonlocal got
+        while data := await reader.read(1000):
+            got += data
+
+    async with tapped(serve, trigger=trigger()) as (_, connect, tap):
+        _, writer = await connect()
+        writer.write(GET + SET[:20])
+        await asyncio.sleep(0.2)
+        assert got == GET
+        tap.triggers = ()
+        writer.write(SET[20:])
+        while got != GET + SET:
+            await asyncio.sleep(0.01)
+        writer.write(SET[:20])
+        while got != GET + SET + SET[:20]:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_a_reply_of_the_taps_own_does_not_stand_inside_of_another(asked) -> None:
+    go_on = asyncio.Event()
+    begins, ends = (b"$4\r\nab", b"cd\r\n") if asked else (b">1\r\n$4\r\nab", b"cd\r\n")
+
+    async def serve(reader, writer):
+        if asked:
+            await reader.readexactly(len(GET))
+        writer.write(begins)
+        await go_on.wait()
+        writer.write(ends)
+        await reader.read(1)
+
+    met = trigger()
+    async with tapped(serve, trigger=met) as (_, connect, _tap):
+        reader, writer = await connect()
+        if asked:
+            writer.write(GET)
+        assert await reader.readexactly(len(begins)) == begins
+        writer.write(SET)
+        (await met.met()).refuse("OOM")
+        await asyncio.sleep(0.1)
+        go_on.set()
+        assert await reader.readexactly(len(ends)) == ends
+        assert (await reader.readline()).startswith(b"-OOM ")
+
+
 async def test_it_is_said_that_the_service_has_given_up() -> None:
     met = trigger("reply")
     async with tapped(redis, trigger=met) as (_, connect, _tap):
@@ -391,17 +464,24 @@ async def test_an_http_request_is_refused_and_the_connection_goes_on() -> None:
 
 
 async def test_behind_a_subscription_nothing_is_an_answer() -> None:
+    subscribe = b"*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n"
+
     async def serve(reader, writer):
-        await reader.readexactly(25)
+        await reader.readexactly(len(subscribe) + 6)
         writer.write(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n")
         await reader.read(1)
 
     async with tapped(serve) as (notes, connect, tap):
         reader, writer = await connect()
-        writer.write(b"*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n")
+        writer.write(subscribe + b"PING\r\n")
         await reader.readuntil(b"m\r\n")
         assert not tap.plain
-    assert notes.told() == [("answered", "SUBSCRIBE", "c")]
+        writer.write(b"PING\r\n")
+        writer.close()
+        while len(notes.records) < 3:
+            await asyncio.sleep(0.01)
+    became = [("answered", "SUBSCRIBE", "c"), ("sent", "PING", None), ("unanswered", "PING", None)]
+    assert notes.told() == became, "the message answers no PING"
 
 
 async def test_a_dependency_that_is_down_ends_the_connection() -> None:
