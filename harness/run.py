@@ -192,6 +192,7 @@ class _LiveRun:
         await self._load.reached(planned.at)
         await self._answered()
         await self._in_turn(planned)
+        self._progress.note(f"{planned.fault.name} on {planned.target}")
         await self._apply(planned)
 
     async def _at_messages(self, planned: PlannedFault) -> None:
@@ -205,13 +206,18 @@ class _LiveRun:
         trigger = Trigger(side=when.side, patterns=when.patterns, links=when.links, nth=when.nth, every=when.every)
         applied = 0
         with taps.armed(trigger):
-            while (held := await self._met(trigger)) is not None:
+            # One that has acted need not wait for what may still come once the load is over.
+            while (
+                held := await self._met(trigger, 0.0 if applied else SEVERAL * self._plan.system.settle)
+            ) is not None:
                 try:
                     if not held.waiting:
                         # The service has given up meanwhile: what would happen now, would not happen at this message.
                         trigger.again()
                         continue
                     trigger.shut = planned.fault.heals
+                    if not applied:
+                        self._progress.note(f"{planned.fault.name} on {planned.target}")
                     await self._apply(planned, held)
                     applied += 1
                 finally:
@@ -222,12 +228,12 @@ class _LiveRun:
         if not applied:
             self._missed(planned, f"{trigger.counted} messages matched, and it acts at {when.said}")
 
-    async def _met(self, trigger: Trigger) -> Held | None:
-        """Wait for the trigger's next message; None once the load has been over for as long as a message may still come."""
+    async def _met(self, trigger: Trigger, longest: float) -> Held | None:
+        """Wait for the trigger's next message; None if the load is over and none came for ``longest`` seconds more."""
         met = asyncio.create_task(trigger.met())
         try:
             while not met.done():
-                over, longest = self._over, SEVERAL * self._plan.system.settle
+                over = self._over
                 await asyncio.wait([met], timeout=longest if over else 0.2)
                 if over and not met.done():
                     return None
@@ -263,7 +269,6 @@ class _LiveRun:
             on_armed=self._turns[planned.id].armed.set,
             overlapped=lambda: self._overlapped(context),
         )
-        self._progress.note(f"{planned.fault.name} on {planned.target}")
         try:
             with self._session.redaction.messages():
                 await apply(context, begun=lambda: self._begins(planned))

@@ -232,6 +232,7 @@ class Taps:
     @contextmanager
     def armed(self, trigger: Any) -> Any:
         self.trigger = trigger
+        trigger._wanted = False
         for held in self.given:
             trigger._take(held)
         yield trigger
@@ -244,6 +245,7 @@ def at_messages(taps: Taps, *, over: bool = False, fails: bool = False) -> Any:
 
     applied: list[Message] = []
     missed: list[str] = []
+    noted: list[str] = []
 
     async def answered() -> None:
         pass
@@ -261,10 +263,12 @@ def at_messages(taps: Taps, *, over: bool = False, fails: bool = False) -> Any:
         _answered=answered,
         _apply=apply,
         _missed=lambda _planned, why: missed.append(why),
+        _progress=SimpleNamespace(note=noted.append),
+        noted=noted,
         applied=applied,
         missed=missed,
     )
-    live_run._met = lambda trigger: _LiveRun._met(live_run, trigger)
+    live_run._met = lambda trigger, longest: _LiveRun._met(live_run, trigger, longest)
     return live_run
 
 
@@ -304,6 +308,7 @@ async def test_each_so_many_th_until_the_load_is_over() -> None:
     live_run = at_messages(Taps(*messages), over=True)
     await play(live_run, acts_at(every=5))
     assert live_run.applied == messages
+    assert live_run.noted == ["service.kill on a#1"], "it is said once"
     assert all(message.released for message in messages)
 
 

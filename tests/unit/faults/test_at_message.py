@@ -149,6 +149,24 @@ async def test_a_kill_at_anothers_message_lets_it_pass(system) -> None:
     assert held.deeds[:2] == ["killed", "released"]
 
 
+async def test_a_message_is_work_though_nothing_else_was_asked_of_the_system(system) -> None:
+    class Idle(StandIn):
+        async def committed(self, service):
+            return {}
+
+        async def ends(self, topics):
+            return {}
+
+        async def assigned(self, service):
+            return {}
+
+    world = context(system, Held([]), "service.kill", target="essay_lifecycle#1", lasts=0.2)
+    object.__setattr__(world, "broker", Idle())
+    object.__setattr__(world, "begun", lambda: 0)
+    await apply(world)
+    assert world.recorder.phases() == ["injected", "armed", "bit", "healed"]
+
+
 async def test_a_kill_of_one_that_had_given_up_is_no_bite(system) -> None:
     world = context(system, Held([], waiting=False), "service.kill", target="essay_lifecycle#1", lasts=0.1)
     await apply(world)
