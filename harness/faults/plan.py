@@ -61,12 +61,19 @@ def overlaps(
 ) -> list[tuple[PlannedFault, float]]:
     """Return the faults whose windows begin within this fault's window, with the seconds that both share.
 
-    Both as scheduled; ``duration`` is the load's planned duration in seconds.
+    Both as scheduled; ``duration`` is the load's planned duration in seconds. A fault that waits for a message has no moment,
+    and so no place in the schedule.
     """
+    if planned.at is None:
+        return []
     begin = _seconds(planned.at, duration)
     end = begin + (planned.lasts or 0.0)
-    starts = [(other, _seconds(other.at, duration)) for other in faults if other.lasts is not None]
-    return [(other, min(end, start + (other.lasts or 0.0)) - start) for other, start in starts if begin < start < end]
+    starts = [
+        (other, other.lasts, _seconds(other.at, duration))
+        for other in faults
+        if other.lasts is not None and other.at is not None
+    ]
+    return [(other, min(end, start + lasts) - start) for other, lasts, start in starts if begin < start < end]
 
 
 def _seconds(moment: float | str, duration: float) -> float:
