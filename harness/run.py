@@ -202,10 +202,20 @@ class _LiveRun:
         when, taps = planned.when, self._session.taps
         if when is None or taps is None:
             raise FaultError(f"{planned.fault.name} on {planned.target} has no message to act at")
-        await self._answered()
-        trigger = Trigger(side=when.side, patterns=when.patterns, links=when.links, nth=when.nth, every=when.every)
+        trigger = Trigger(
+            side=when.side,
+            patterns=when.patterns,
+            links=when.links,
+            nth=when.nth,
+            every=when.every,
+            per_key=when.per_key,
+        )
+        # The first message with a key may come before the first upload is acknowledged.
+        trigger.early = True
         applied = 0
         with taps.armed(trigger):
+            await self._answered()
+            trigger.early = False
             # One that has acted need not wait for what may still come once the load is over.
             while (
                 held := await self._met(trigger, 0.0 if applied else SEVERAL * self._plan.system.settle)

@@ -55,6 +55,9 @@ class When(Model):
     """Which of the matching messages."""
     every: Annotated[int | None, Field(ge=1, le=1_000_000_000)] = None
     """In place of ``nth``: each so many-th, until the load ends. One that comes while the fault is still in place passes."""
+    per_key: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
+    """Which of the messages with the same command and key counts; left out, all do. With ``2``, only each key's second message
+    does, for example the one that settles what the first has claimed."""
 
     @model_validator(mode="after")
     def _one(self) -> When:

@@ -24,12 +24,14 @@ class Condition:
     links: tuple[str, ...]
     nth: int = 1
     every: int | None = None
+    per_key: int | None = None
 
     @property
     def said(self) -> str:
         """It in words."""
         count = f"each {self.every}." if self.every is not None else f"number {self.nth}"
-        return f"{count} of {self.side} {' or '.join(map(repr, self.patterns))} on {', '.join(self.links)}"
+        turn = f", each number {self.per_key} with its key" if self.per_key is not None else ""
+        return f"{count} of {self.side} {' or '.join(map(repr, self.patterns))} on {', '.join(self.links)}{turn}"
 
     def document(self) -> dict[str, Any]:
         """The form that the plan's document holds."""
@@ -37,6 +39,7 @@ class Condition:
             self.side: list(self.patterns),
             "on": list(self.links),
             **({"nth": self.nth} if self.every is None else {"every": self.every}),
+            **({"per_key": self.per_key} if self.per_key is not None else {}),
         }
 
 
@@ -65,4 +68,4 @@ def condition(fault: Fault, target: str, line: FaultLine, system: System) -> Con
             )
     side, patterns = when.message
     fault.check_side(side)
-    return Condition(fault.acts_at or side, patterns, tuple(links), when.nth, when.every)
+    return Condition(fault.acts_at or side, patterns, tuple(links), when.nth, when.every, when.per_key)

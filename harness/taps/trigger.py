@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from harness.taps.held import Held
     from harness.taps.message import Side
+
+
+MOST_KEYS: Final = 1 << 16
+"""Keys that a trigger remembers; the one that was used least recently is forgotten, and counts from one again."""
 
 
 class Pattern:
@@ -33,15 +37,25 @@ class Trigger:
     """Counts matching messages from now on. Made in the run's thread; a tap calls ``meets`` and ``give`` in its own.
 
     It is for the ``nth``, and after ``again`` for the next one too; or for each ``every``-th. Those that match while it
-    is ``shut`` are counted and pass.
+    is ``shut`` are counted and pass. With ``per_key``, only a message that is the so many-th with its command and key matches.
     """
 
-    def __init__(
-        self, *, side: Side, patterns: Sequence[str], links: Collection[str], nth: int = 1, every: int | None = None
+    def __init__(  # noqa: PLR0913 - the parts of a condition
+        self,
+        *,
+        side: Side,
+        patterns: Sequence[str],
+        links: Collection[str],
+        nth: int = 1,
+        every: int | None = None,
+        per_key: int | None = None,
     ) -> None:
         self._side, self._links = side, frozenset(links)
         self._patterns = [Pattern(text) for text in patterns]
-        self._nth, self._every = nth, every
+        self._nth, self._every, self._per_key = nth, every, per_key
+        self._seen: dict[tuple[str, str], int] = {}
+        self.early = False
+        """While set, nothing is counted but what came before with a key: the condition does not hold yet."""
         self._loop = asyncio.get_running_loop()
         self._given: asyncio.Queue[Held] = asyncio.Queue()
         self.counted = 0
@@ -56,6 +70,9 @@ class Trigger:
             return False
         if not any(pattern.matches(command, key) for pattern in self._patterns):
             return False
+        due = self._per_key is None or self._turn(command, key) == self._per_key
+        if self.early or not due:
+            return False
         self.counted += 1
         if self._every is not None:
             return self.counted % self._every == 0 and not self.shut
@@ -63,6 +80,13 @@ class Trigger:
             self._wanted = False
             return True
         return False
+
+    def _turn(self, command: str, key: str) -> int:
+        turn = self._seen.pop((command, key), 0) + 1
+        self._seen[command, key] = turn
+        if len(self._seen) > MOST_KEYS:
+            del self._seen[next(iter(self._seen))]
+        return turn
 
     def give(self, held: Held) -> None:
         """Hand a held message to the run."""

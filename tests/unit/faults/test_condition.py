@@ -93,6 +93,7 @@ def test_what_cannot_be_is_refused(system, row, said) -> None:
         (KILL | {"when": {"reply": "SET", "request": "SET"}}, "write either {request: COMMAND"),
         (KILL | {"when": {"reply": "SET", "nth": 1, "every": 2}}, "write either nth or every"),
         (KILL | {"when": {"reply": "SET", "nth": 0}}, "greater than or equal to 1"),
+        (KILL | {"when": {"reply": "SET", "per_key": 0}}, "greater than or equal to 1"),
         (KILL | {"when": {"reply": []}}, "at least 1 item"),
         (KILL | {"when": {"reply": " "}}, "an empty pattern matches nothing"),
         (KILL | {"when": {"replie": "SET"}}, "replie"),

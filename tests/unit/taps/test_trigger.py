@@ -57,6 +57,23 @@ async def test_only_what_is_meant_is_counted() -> None:
     assert meets(trigger, side="reply")
 
 
+async def test_only_each_keys_so_many_th_message_counts_from_the_first_one_on() -> None:
+    trigger = Trigger(side="request", patterns=["EVAL *"], links=["a->redis"], nth=2, per_key=2)
+    trigger.early = True
+    assert not trigger.meets("a->redis", "request", "EVAL", "early")
+    assert not trigger.meets("a->redis", "request", "EVAL", "over")
+    assert not trigger.meets("a->redis", "request", "EVAL", "over")
+    trigger.early = False
+    assert [trigger.meets("a->redis", "request", "EVAL", key) for key in ("early", "b", "b")] == [False, False, True]
+
+
+async def test_the_key_that_was_used_least_recently_is_forgotten(monkeypatch) -> None:
+    monkeypatch.setattr("harness.taps.trigger.MOST_KEYS", 2)
+    trigger = Trigger(side="request", patterns=["EVAL *"], links=["a->redis"], per_key=2)
+    keys = ["a", "b", "c", "a", "a"]
+    assert [trigger.meets("a->redis", "request", "EVAL", key) for key in keys] == [False] * 4 + [True]
+
+
 async def test_closing_releases_what_nobody_took() -> None:
     class Held(StandIn):
         released = False

@@ -1,0 +1,127 @@
+"""Every message that one event causes at a service, and a scenario for each way to break off at it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from harness.history.reader import History
+
+NTH: Final = 2
+"""At which event a fault acts: the first one meets a service that has only just started."""
+
+LEAST: Final = 2
+"""Events that a message must have belonged to: what happens only once is not what every event causes."""
+
+_DOWN: Final = "500ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One way to break off at a message."""
+
+    name: str
+    fault: str
+    side: Literal["request", "reply"]
+    kills: bool
+
+
+ACTIONS: Final = (
+    Action("killed before", "service.kill", "request", kills=True),
+    Action("killed after", "service.kill", "reply", kills=True),
+    Action("request lost", "tap.lose_request", "request", kills=False),
+    Action("reply lost", "tap.lose_reply", "reply", kills=False),
+)
+"""Before: the dependency has not got the request. After: it has answered, and the service has not heard it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A message that events cause, in the order in which they cause them.
+
+    ``key`` has ``*`` for what names the event; ``turn`` tells it from earlier messages with the same command and key.
+    """
+
+    target: str
+    command: str
+    key: str
+    turn: int
+    events: int
+    """How many events of the run without faults had it."""
+
+    def __str__(self) -> str:
+        again = f" (number {self.turn} with its key)" if self.turn > 1 else ""
+        return f"{self.target}: {self.command} {self.key}{again}"
+
+    def fault(self, action: Action, replica: str) -> dict[str, Any]:
+        """Return the row of a schedule that does it at this message of a replica."""
+        link = f"{replica}->{self.target}"
+        when = {action.side: f"{self.command} {self.key}", "per_key": self.turn, "nth": NTH}
+        if action.kills:
+            return {"fault": action.fault, "on": replica, "when": {**when, "on": link}, "for": _DOWN}
+        return {"fault": action.fault, "on": link, "when": when}
+
+
+_PASSED: Final = """
+SELECT t_begin AS t, split_part(link, '->', 2) AS target, command, key FROM history
+WHERE op = 'wire' AND phase = 'answered' AND key IS NOT NULL AND split_part(split_part(link, '->', 1), '#', 1) = $service
+ORDER BY t_begin, i
+"""
+
+_NAMES: Final = """
+SELECT DISTINCT coalesce(upload_id, raw_file_storage_id, event_id) AS identity,
+       unnest([event_id, upload_id, raw_file_storage_id]) AS name
+FROM history WHERE op = 'event' AND event_id IS NOT NULL
+"""
+
+
+def steps(history: History, service: str) -> list[Step]:
+    """Return what one event causes at a service, from a run without faults whose links had taps.
+
+    A message belongs to an event if its key names the event, its upload or its raw blob. What names none, such as a ping,
+    belongs to no event.
+    """
+    named = {str(row["name"]): str(row["identity"]) for row in history.sql(_NAMES) if row["name"]}
+    run = str(history.header["run"])
+    orders: defaultdict[tuple[str, str, str, int], list[int]] = defaultdict(list)
+    turns: Counter[tuple[str, str, str, str]] = Counter()
+    positions: Counter[str] = Counter()
+    for row in history.sql(_PASSED, service=service):
+        if (known := _named(row["key"], named)) is None:
+            continue
+        identity, pattern = known[0], known[1].replace(run, "*")
+        turns[row["target"], row["command"], row["key"], identity] += 1
+        turn = turns[row["target"], row["command"], row["key"], identity]
+        orders[row["target"], row["command"], pattern, turn].append(positions[identity])
+        positions[identity] += 1
+    found = [(fmean(order), Step(*step, len(order))) for step, order in orders.items() if len(order) >= LEAST]
+    return [step for _, step in sorted(found, key=lambda one: (one[0], str(one[1])))]
+
+
+def _named(key: str, names: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return what a key names, and the key with ``*`` for the name; None if it names nothing known."""
+    for name in sorted(names, key=len, reverse=True):
+        whole = rf"(?<![^\W_]){re.escape(name)}(?![^\W_])"  # 7 is not named by 17
+        if name in key and re.search(whole, key):
+            return names[name], re.sub(whole, "*", key)
+    return None
+
+
+def scenario(
+    base: Mapping[str, object], name: str, system: str, faults: Sequence[Mapping[str, Any]], *, taps: bool
+) -> dict[str, object]:
+    """Return a scenario file with the load of ``base`` and a schedule of its own."""
+    kept = {key: base[key] for key in ("oneffect", "load", "drain") if key in base}
+    return {
+        **kept,
+        "name": name,
+        "system": system,
+        "faults": [dict(row) for row in faults],
+        **({"taps": "all"} if taps else {}),
+    }

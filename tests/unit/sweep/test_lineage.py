@@ -1,0 +1,129 @@
+"""What one event causes, read from a run whose links had taps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.history.reader import History
+from harness.sweep.lineage import ACTIONS, Step, scenario, steps
+
+
+@pytest.fixture
+def history(tmp_path: Path):
+    opened = []
+
+    def write(*records: dict[str, object]) -> History:
+        header = {"oneffect_history": 1, "run": "r17", "seed": 1, "plan_digest": "d", "plan": {}, "versions": {}}
+        lines = [header, *({"i": i, "actor": "x", **record} for i, record in enumerate(records, 1))]
+        path = tmp_path / f"history{len(opened)}.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        opened.append(History(path))
+        return opened[-1]
+
+    yield write
+    for one in opened:
+        one.close()
+
+
+def event(number: int) -> dict[str, object]:
+    ids = {"event_id": f"event-{number}", "upload_id": f"up-{number}", "raw_file_storage_id": f"raw-{number}"}
+    return {"op": "event", "phase": "seen", "t": 1, **ids}
+
+
+def passed(at: int, target: str, command: str, key: str, *, replica: str = "ledger#1", **fields: object):
+    link = f"{replica}->{target}"
+    return {
+        "op": "wire",
+        "phase": "answered",
+        "t": at + 1,
+        "t_begin": at,
+        "link": link,
+        "command": command,
+        "key": key,
+    } | fields
+
+
+def life(number: int, at: int, replica: str = "ledger#1") -> list[dict[str, object]]:
+    """A claim, the raw blob, the claim settled."""
+    claim = f"r17:ledger:event-{number}"
+    return [
+        passed(at, "redis", "EVAL", claim, replica=replica),
+        passed(at + 10, "store", "GET", f"/v1/content/raw-{number}", replica=replica),
+        passed(at + 20, "redis", "EVAL", claim, replica=replica),
+    ]
+
+
+LIFE = [
+    Step("redis", "EVAL", "*:ledger:*", 1, 2),
+    Step("store", "GET", "/v1/content/*", 1, 2),
+    Step("redis", "EVAL", "*:ledger:*", 2, 2),
+]
+
+
+def test_they_are_in_the_order_in_which_an_event_causes_them_though_events_interleave(history) -> None:
+    records = [event(1), event(2), *life(1, 100), *life(2, 105, "ledger#2")]
+    assert steps(history(*records), "ledger") == LIFE
+
+
+def test_what_names_no_event_what_another_service_sends_and_what_happens_once_are_left_out(history) -> None:
+    records = [
+        *[event(number) for number in (1, 2)],
+        *life(1, 100),
+        *life(2, 200),
+        passed(90, "redis", "GET", "settings"),
+        passed(91, "redis", "GET", "settings"),
+        passed(92, "redis", "SET", "event-1", replica="other#1"),
+        passed(93, "redis", "SET", "event-2", replica="other#1"),
+        passed(94, "redis", "DEL", "r17:ledger:event-1"),
+        passed(95, "redis", "TTL", "event-1", phase="unanswered"),
+        passed(96, "redis", "TTL", "event-2", phase="unanswered"),
+    ]
+    assert steps(history(*records), "ledger") == LIFE
+
+
+def test_a_name_is_whole(history) -> None:
+    records = [event(1), event(17), *life(1, 100), *life(17, 200), passed(1, "redis", "GET", "event-170")]
+    assert steps(history(*records), "ledger") == LIFE
+    assert not steps(
+        history(event(1), passed(1, "redis", "GET", "xevent-1"), passed(2, "redis", "GET", "event-12")), "ledger"
+    )
+
+
+def test_the_row_of_a_schedule() -> None:
+    step = Step("redis", "EVAL", "*:ledger:*", 2, 9)
+    when = {"per_key": 2, "nth": 2}
+    rows = {action.name: step.fault(action, "ledger#1") for action in ACTIONS}
+    assert rows == {
+        "killed before": {
+            "fault": "service.kill",
+            "on": "ledger#1",
+            "when": {"request": "EVAL *:ledger:*", **when, "on": "ledger#1->redis"},
+            "for": "500ms",
+        },
+        "killed after": {
+            "fault": "service.kill",
+            "on": "ledger#1",
+            "when": {"reply": "EVAL *:ledger:*", **when, "on": "ledger#1->redis"},
+            "for": "500ms",
+        },
+        "request lost": {
+            "fault": "tap.lose_request",
+            "on": "ledger#1->redis",
+            "when": {"request": "EVAL *:ledger:*", **when},
+        },
+        "reply lost": {
+            "fault": "tap.lose_reply",
+            "on": "ledger#1->redis",
+            "when": {"reply": "EVAL *:ledger:*", **when},
+        },
+    }
+
+
+def test_a_scenario_keeps_the_load_and_nothing_else_of_its_base() -> None:
+    base = {"oneffect": 1, "name": "base", "load": {"uploads": 4}, "drain": "9s", "tags": ["gate"], "faults": [1]}
+    made = scenario(base, "m1", "../system.yaml", [], taps=True)
+    kept = {"oneffect": 1, "load": {"uploads": 4}, "drain": "9s"}
+    assert made == {**kept, "name": "m1", "system": "../system.yaml", "faults": [], "taps": "all"}
