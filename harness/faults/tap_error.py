@@ -33,7 +33,8 @@ class TapError(Fault):
     at_message: ClassVar[bool] = True
 
     error: Annotated[str, BeforeValidator(str, json_schema_input_type=str | int)]
-    """The error: ``LOADING``, ``READONLY`` or ``OOM`` of Redis; the status 500, 502, 503 or 429 of HTTP."""
+    """The error: ``LOADING``, ``READONLY`` or ``OOM`` of Redis; the status 500, 502, 503 or 429 of HTTP; the SQLSTATE 40001 or
+    40P01 of Postgres."""
 
     def check(self, on: str, system: System) -> None:
         """The error must be one of the link's protocol."""

@@ -21,6 +21,11 @@ LEAST: Final = 2
 
 _DOWN: Final = "500ms"
 
+_TELLING: Final = frozenset(
+    ["COMMIT", "INSERT", "UPDATE", "MERGE", "Produce", "OffsetCommit", "TxnOffsetCommit", "AddOffsetsToTxn", "EndTxn"]
+)
+"""Commands of Postgres and Kafka that an event causes though their key, a table or a topic, names none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -45,31 +50,34 @@ ACTIONS: Final = (
 class Step:
     """A message that events cause, in the order in which they cause them.
 
-    ``key`` has ``*`` for what names the event; ``turn`` tells it from earlier messages with the same command and key.
+    ``key`` has ``*`` for what names the event; ``turn`` tells it from earlier messages with the same command and key, and is
+    None where the key names no event.
     """
 
     target: str
     command: str
     key: str
-    turn: int
+    turn: int | None
     events: int
     """How many events of the run without faults had it."""
 
     def __str__(self) -> str:
-        again = f" (number {self.turn} with its key)" if self.turn > 1 else ""
+        again = f" (number {self.turn} with its key)" if self.turn is not None and self.turn > 1 else ""
         return f"{self.target}: {self.command} {self.key}{again}"
 
     def fault(self, action: Action, replica: str) -> dict[str, Any]:
         """Return the row of a schedule that does it at this message of a replica."""
         link = f"{replica}->{self.target}"
-        when = {action.side: f"{self.command} {self.key}", "per_key": self.turn, "nth": NTH}
+        when = {action.side: f"{self.command} {self.key}", "nth": NTH}
+        if self.turn is not None:
+            when["per_key"] = self.turn
         if action.kills:
             return {"fault": action.fault, "on": replica, "when": {**when, "on": link}, "for": _DOWN}
         return {"fault": action.fault, "on": link, "when": when}
 
 
 _PASSED: Final = """
-SELECT t_begin AS t, split_part(link, '->', 2) AS target, command, key FROM history
+SELECT t_begin AS t, split_part(link, '->', 1) AS replica, split_part(link, '->', 2) AS target, command, key FROM history
 WHERE op = 'wire' AND phase = 'answered' AND key IS NOT NULL AND split_part(split_part(link, '->', 1), '#', 1) = $service
 ORDER BY t_begin, i
 """
@@ -84,33 +92,40 @@ FROM history WHERE op = 'event' AND event_id IS NOT NULL
 def steps(history: History, service: str) -> list[Step]:
     """Return what one event causes at a service, from a run without faults whose links had taps.
 
-    A message belongs to an event if its key names the event, its upload or its raw blob. What names none, such as a ping,
-    belongs to no event.
+    A message belongs to an event if its key names the event, its upload or its raw blob. A statement, a commit or a record
+    whose key names none counts for the event that the replica dealt with last. Everything else, such as a ping, belongs to
+    no event.
     """
-    named = {str(row["name"]): str(row["identity"]) for row in history.sql(_NAMES) if row["name"]}
+    names = {str(row["name"]): str(row["identity"]) for row in history.sql(_NAMES) if row["name"]}
     run = str(history.header["run"])
-    orders: defaultdict[tuple[str, str, str, int], list[int]] = defaultdict(list)
-    turns: Counter[tuple[str, str, str, str]] = Counter()
+    orders: defaultdict[tuple[str, str, str, int | None], list[int]] = defaultdict(list)
+    turns: Counter[tuple[str, str, str]] = Counter()
     positions: Counter[str] = Counter()
+    latest: dict[str, str] = {}
     for row in history.sql(_PASSED, service=service):
-        if (known := _named(row["key"], named)) is None:
-            continue
-        identity, pattern = known[0], known[1].replace(run, "*")
-        turns[row["target"], row["command"], row["key"], identity] += 1
-        turn = turns[row["target"], row["command"], row["key"], identity]
-        orders[row["target"], row["command"], pattern, turn].append(positions[identity])
-        positions[identity] += 1
+        target, command, key = row["target"], row["command"], row["key"]
+        identity, pattern = _named(key, names)
+        turn = None
+        if identity is not None:
+            turns[target, command, key] += 1
+            turn = turns[target, command, key]
+            latest[row["replica"]] = identity
+        elif command in _TELLING:
+            identity = latest.get(row["replica"])
+        if identity is not None:
+            orders[target, command, pattern.replace(run, "*"), turn].append(positions[identity])
+            positions[identity] += 1
     found = [(fmean(order), Step(*step, len(order))) for step, order in orders.items() if len(order) >= LEAST]
     return [step for _, step in sorted(found, key=lambda one: (one[0], str(one[1])))]
 
 
-def _named(key: str, names: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return what a key names, and the key with ``*`` for the name; None if it names nothing known."""
+def _named(key: str, names: Mapping[str, str]) -> tuple[str | None, str]:
+    """Return what a key names, and the key with ``*`` for the name; None, and the key itself, if it names nothing known."""
     for name in sorted(names, key=len, reverse=True):
         whole = rf"(?<![^\W_]){re.escape(name)}(?![^\W_])"  # 7 is not named by 17
         if name in key and re.search(whole, key):
             return names[name], re.sub(whole, "*", key)
-    return None
+    return None, key
 
 
 def scenario(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TABLE: Final[Mapping[str, str]] = {
     "http": "harness.taps.http:HttpParser",
+    "postgres": "harness.taps.postgres:PostgresParser",
     "redis": "harness.taps.redis:RedisParser",
 }
 """Protocol -> ``module:class`` of its parser."""

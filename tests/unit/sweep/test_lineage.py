@@ -92,6 +92,22 @@ def test_a_name_is_whole(history) -> None:
     )
 
 
+def test_a_commit_counts_for_the_event_that_the_replica_dealt_with_last(history) -> None:
+    records = [
+        *[event(number) for number in (1, 2)],
+        passed(50, "postgres", "COMMIT", "settings"),
+        *life(1, 100),
+        passed(115, "postgres", "COMMIT", "inbox"),
+        passed(116, "postgres", "COMMIT", "inbox", replica="ledger#2"),
+        *life(2, 200),
+        passed(215, "postgres", "COMMIT", "inbox"),
+        passed(216, "postgres", "SELECT", "inbox"),
+    ]
+    commit = Step("postgres", "COMMIT", "inbox", None, 2)
+    assert steps(history(*records), "ledger") == [*LIFE[:2], commit, LIFE[2]]
+    assert "per_key" not in commit.fault(ACTIONS[1], "ledger#1")["when"]
+
+
 def test_the_row_of_a_schedule() -> None:
     step = Step("redis", "EVAL", "*:ledger:*", 2, 9)
     when = {"per_key": 2, "nth": 2}

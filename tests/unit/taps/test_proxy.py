@@ -120,13 +120,19 @@ likely = st.lists(
             b"HTTP/1.1 200 OK\r\n",
             b"Content-Length: 3\r\n\r\n",
             b"Transfer-Encoding: x\r\n",
+            b"\0\0\0\x08\x04\xd2\x16\x2f",
+            b"\0\0\0\x0b\0\x03\0\0a\0\0",
+            b"Q\0\0\0\x0bCOMMIT\0",
+            b"S\0\0\0\x04",
+            b"Z\0\0\0\x05T",
+            b"N\0\0\0\x09",
         ]
     ),
     max_size=8,
 )
 
 
-@pytest.mark.parametrize("protocol", ["redis", "http"])
+@pytest.mark.parametrize("protocol", ["redis", "http", "postgres"])
 @pytest.mark.parametrize("armed", [False, True])
 @settings(max_examples=60)
 @given(up=chunks | likely, down=chunks | likely)

@@ -1,0 +1,364 @@
+"""Postgres' protocol, version 3; see https://www.postgresql.org/docs/current/protocol.html.
+
+A request is what the server answers with one ReadyForQuery: a simple query, or all messages of an extended one up to its Sync.
+Its command is the statement's first word, its key the table; a COMMIT's key lists the tables that its transaction wrote to.
+Of a statement only these words are kept, for it may hold values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Final, NamedTuple
+
+from harness.taps.message import LONGEST_KEY, Message, NotUnderstood
+
+_TEXT = 4096
+"""Bytes of a statement that are read; a table named behind them is not known."""
+
+_LONGEST = 2**30
+"""Bytes of one of the protocol's messages, as the server itself allows."""
+
+_LONGEST_START = 10_000
+"""Bytes of a startup packet, as the server itself allows."""
+
+_MOST_STATEMENTS = 4096
+"""Prepared statements of a connection that are remembered; the oldest is forgotten, and its command then is ``?``."""
+
+_MOST_TABLES = 16
+
+_NO_TLS: Final = {80877103: "SSLRequest", 80877104: "GSSENCRequest"}
+"""Codes in the place of a version; the server answers with one byte."""
+
+_CANCEL = 80877102
+_VERSION = 3
+_LENGTH, _TYPED = 4, 5
+"""Bytes of a length, and of a type with its length."""
+
+_LONGEST_TAG = 32
+_SQLSTATE = 5
+_EXTENDED = frozenset(b"PBDECH")
+_COPIES = frozenset(b"dcf")
+_ALONE: Final = {ord("F"): "FunctionCall", ord("X"): "Terminate", ord("p"): "password"}
+_UNASKED = frozenset(b"NAS")
+"""Notices, notifications and settings, which may come at any time."""
+
+_EMPTY_HANDED = frozenset(b"123tTn")
+"""What comes before a statement's own answer: parsed, bound, described."""
+
+_READS = frozenset({"SELECT", "WITH", "TRUNCATE"})
+_WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "COPY"})
+_COMMITS = frozenset({"COMMIT", "END"})
+_BEGINS = frozenset({"BEGIN", "START", "ROLLBACK", "ABORT"})
+_TABLE = r'\s+(?:ONLY\s+)?([\w."$]+)'
+_WRITTEN = re.compile(
+    rf"(?:\bINSERT\s+INTO|\bMERGE\s+INTO|\bDELETE\s+FROM|(?<!FOR)(?<!DO)(?<!KEY)\s+UPDATE|^UPDATE|^COPY){_TABLE}",
+    re.IGNORECASE,
+)
+_READ = re.compile(rf"\b(?:FROM|INTO|TABLE){_TABLE}", re.IGNORECASE)
+_SPACE = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$)|\()+", re.DOTALL)
+_WORD = re.compile(r"[A-Za-z]+")
+
+ERRORS: Final = {
+    "40001": "could not serialize access due to concurrent update",
+    "40P01": "deadlock detected",
+}
+"""SQLSTATE -> the text that Postgres itself gives."""
+
+
+class _Said(NamedTuple):
+    """What is kept of a statement: its first word, the table that it is about, and the tables that it writes to."""
+
+    command: str
+    table: str = ""
+    written: tuple[str, ...] = ()
+
+
+class PostgresParser:
+    """Implements ``harness.taps.message.Parser``."""
+
+    errors: ClassVar[Mapping[str, str]] = ERRORS
+
+    def __init__(self) -> None:
+        self.replies = Replies()
+        self.requests = Requests(self._one_byte)
+
+    def _one_byte(self) -> None:
+        self.replies.one_byte = True
+
+    def took(self) -> None:
+        self.replies.one_byte = False
+
+    def refusal(self, error: str) -> bytes:
+        """The server knows nothing of it: a transaction that is open there is ended by the client's ROLLBACK."""
+        fields = f"SERROR\0VERROR\0C{error}\0M{ERRORS[error]}\0\0".encode()
+        status = b"I" if self.replies.status == b"I" else b"E"
+        return b"E" + (len(fields) + _LENGTH).to_bytes(_LENGTH) + fields + b"Z" + _TYPED.to_bytes(_LENGTH) + status
+
+
+class _Frames:
+    """Reads the protocol's own messages, here called frames: a type, a length, a body of which the beginning may be wanted."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._header = b""
+        self._type = 0
+        self._start = 0
+        """Offset of the frame that is being read."""
+        self._left = 0
+        self._wanted = 0
+        self._body = bytearray()
+        self._known = True
+        """Whether ``_read`` was called for the frame that is being read, or there is none."""
+
+    def _feed(self, data: bytes) -> None:
+        at, length = 0, len(data)
+        while at < length:
+            if not self._left:
+                size = self._header_size()
+                if not self._header:
+                    self._start, self._known = self._at + at, False
+                part = data[at : at + size - len(self._header)]
+                self._header += part
+                at += len(part)
+                if len(self._header) < size:
+                    break
+                header, self._header, self._body = self._header, b"", bytearray()
+                self._type = header[0] if size == _TYPED else 0
+                self._left, self._wanted = self._sized(int.from_bytes(header[-_LENGTH:]))
+            else:
+                taken = min(self._left, length - at)
+                if (room := self._wanted - len(self._body)) > 0:
+                    self._body += data[at : at + min(taken, room)]
+                at += taken
+                self._left -= taken
+            if not self._known and (not self._left or len(self._body) >= self._wanted):
+                self._known = True
+                self._read(self._type, bytes(self._body))
+            if not self._left:
+                self._whole(self._at + at)
+        self._at += length
+
+    def _header_size(self) -> int:
+        return _TYPED
+
+    def _sized(self, length: int) -> tuple[int, int]:
+        """Return how many bytes follow a header, and how many of them are wanted."""
+        if not _LENGTH <= length <= _LONGEST:
+            raise NotUnderstood(f"{length} is no length of a Postgres message")
+        return length - _LENGTH, 0
+
+    def _read(self, kind: int, body: bytes) -> None:
+        """Take a frame of which all that is wanted has come."""
+        raise NotImplementedError
+
+    def _whole(self, end: int) -> None:
+        """Note that the frame has ended."""
+        raise NotImplementedError
+
+
+class Requests(_Frames):
+    """What the service asks."""
+
+    def __init__(self, one_byte: Callable[[], None]) -> None:
+        super().__init__()
+        self._one_byte = one_byte
+        self._started = False
+        self._found: list[Message] = []
+        self._message: Message | None = None
+        self._told = self._last = False
+        """``_last``: whether the message ends with the frame that is being read."""
+        self._statements: dict[bytes, _Said] = {}
+        self._written: list[str] = []
+
+    @property
+    def head(self) -> int | None:
+        if self._message is not None:
+            return None if self._told else self._message.start
+        return None if self._known else self._start
+
+    def feed(self, data: bytes) -> list[Message]:
+        self._found = []
+        self._feed(data)
+        return self._found
+
+    def finish(self) -> list[Message]:
+        return []
+
+    def _header_size(self) -> int:
+        return _TYPED if self._started else _LENGTH
+
+    def _sized(self, length: int) -> tuple[int, int]:
+        if not self._started:
+            if not 2 * _LENGTH <= length <= _LONGEST_START:
+                raise NotUnderstood(f"{length} is no length of a startup packet")
+            return length - _LENGTH, _LENGTH
+        left, _ = super()._sized(length)
+        if self._type in b"QPBDC":
+            return left, min(left, _TEXT)
+        if self._type in _EXTENDED or self._type in _COPIES or self._type in _ALONE or self._type == ord("S"):
+            return left, 0
+        raise NotUnderstood(f"{bytes([self._type])!r} begins no request of Postgres'")
+
+    def _read(self, kind: int, body: bytes) -> None:
+        if kind in _COPIES:
+            return
+        if self._message is None:
+            self._message, self._told = Message(self._start), False
+        self._last = kind not in _EXTENDED
+        if not self._started:
+            self._startup(int.from_bytes(body))
+        elif kind == ord("Q"):
+            said = _statement(body.partition(b"\0")[0])
+            self._tell(said)
+            self._track(said)
+        elif kind in _ALONE:
+            self._tell(_Said(_ALONE[kind]), answered=kind == ord("F"))
+        elif kind in _EXTENDED:
+            self._extended(kind, body)
+        elif not self._told:
+            self._tell(_Said("Sync"))
+
+    def _whole(self, end: int) -> None:
+        message = self._message
+        if message is not None and self._last:
+            message.end = end
+            if not (self._found and self._found[-1] is message):
+                self._found.append(message)
+            self._message, self._last = None, False
+
+    def _startup(self, code: int) -> None:
+        if code in _NO_TLS:
+            self._one_byte()
+            self._tell(_Said(_NO_TLS[code]))
+        elif code == _CANCEL:
+            self._tell(_Said("CancelRequest"), answered=False)
+        elif code >> 16 == _VERSION:
+            self._started = True
+            self._tell(_Said("StartupMessage"))
+        else:
+            raise NotUnderstood(f"{code} is no version of Postgres' protocol that a tap understands")
+
+    def _extended(self, kind: int, body: bytes) -> None:
+        first, _, rest = body.partition(b"\0")
+        if kind == ord("P"):
+            said = _statement(rest.partition(b"\0")[0])
+            self._statements.pop(first, None)
+            self._statements[first] = said
+            if len(self._statements) > _MOST_STATEMENTS:
+                del self._statements[next(iter(self._statements))]
+        elif kind == ord("B"):
+            said = self._statements.get(rest.partition(b"\0")[0], _Said("?"))
+        else:
+            return
+        self._tell(said)
+        if kind == ord("B"):
+            self._track(said)
+
+    def _tell(self, said: _Said, *, answered: bool = True) -> None:
+        message = self._message
+        if message is None or self._told:
+            return
+        self._told = True
+        table = ",".join(sorted(self._written)) if said.command in _COMMITS else said.table
+        message.command, message.key, message.answered = said.command, table[:LONGEST_KEY], answered
+        self._found.append(message)
+
+    def _track(self, said: _Said) -> None:
+        """Remember which tables the open transaction writes to."""
+        if said.command in _COMMITS or said.command in _BEGINS:
+            self._written = []
+        for name in said.written:
+            if name not in self._written and len(self._written) < _MOST_TABLES:
+                self._written.append(name)
+
+
+class Replies(_Frames):
+    """What the server answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one_byte = False
+        """Whether the next reply is one byte, which says whether TLS follows."""
+        self.status = b"I"
+        """Whether a transaction is open: I (none), T (one), E (one that failed)."""
+        self._found: list[Message] = []
+        self._message: Message | None = None
+        self._told = False
+
+    @property
+    def head(self) -> int | None:
+        if self._message is not None:
+            return None if self._told else self._message.start
+        return None if self._known else self._start
+
+    def feed(self, data: bytes) -> list[Message]:
+        self._found = []
+        if self.one_byte and data:
+            self.one_byte = False
+            if data[:1] != b"N":
+                raise NotUnderstood("TLS begins, which passes as it is")
+            self._found.append(Message(self._at, kind="N", end=self._at + 1))
+            self._at += 1
+            data = data[1:]
+        self._feed(data)
+        return self._found
+
+    def finish(self) -> list[Message]:
+        return []
+
+    def _sized(self, length: int) -> tuple[int, int]:
+        left, _ = super()._sized(length)
+        return left, min(left, _TEXT) if self._type in b"ECZ" else 0
+
+    def _read(self, kind: int, body: bytes) -> None:
+        if self._message is None:
+            if kind in _UNASKED:
+                return
+            self._message, self._told = Message(self._start, kind="ok"), False
+        message = self._message
+        if kind == ord("E"):
+            message.kind = f"error {_code(body)}".rstrip()
+        elif kind == ord("C") and not message.kind.startswith("error"):
+            message.kind = body.partition(b"\0")[0].partition(b" ")[0].decode(errors="replace")[:_LONGEST_TAG]
+        elif kind == ord("Z"):
+            self.status = body[:1]
+        if not self._told and kind not in _EMPTY_HANDED and kind not in _UNASKED:
+            self._told = True
+            self._found.append(message)
+
+    def _whole(self, end: int) -> None:
+        message = self._message
+        if message is None:
+            self._found.append(Message(self._start, end=end, unasked=True, kind="notice"))
+        elif self._type == ord("Z"):
+            message.end = end
+            if not (self._found and self._found[-1] is message):
+                self._found.append(message)
+            self._message = None
+
+
+def _statement(text: bytes) -> _Said:
+    """Read the beginning of a statement."""
+    words = text.decode(errors="replace")
+    begin = _SPACE.match(words)
+    words = words[begin.end() :] if begin else words
+    first = _WORD.match(words)
+    command = first[0].upper() if first else "?"
+    written = tuple(map(_plain, _WRITTEN.findall(words))) if command in _WRITES else ()
+    if written:
+        return _Said(command, written[0], written)
+    read = _READ.search(words) if command in _READS else None
+    return _Said(command, _plain(read[1]) if read else "")
+
+
+def _plain(table: str) -> str:
+    return table.replace('"', "")[:LONGEST_KEY]
+
+
+def _code(body: bytes) -> str:
+    """Return the SQLSTATE of an error."""
+    for field in body.split(b"\0"):
+        if field[:1] == b"C" and len(field) == 1 + _SQLSTATE:
+            return field[1:].decode(errors="replace")
+    return ""

@@ -1,0 +1,235 @@
+"""Postgres messages are found wherever the bytes are cut, and say no value."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.taps.message import NotUnderstood
+from harness.taps.postgres import PostgresParser
+
+
+def frame(kind: str, body: bytes = b"") -> bytes:
+    return kind.encode() + struct.pack("!I", len(body) + 4) + body
+
+
+def startup(code: int, rest: bytes = b"") -> bytes:
+    return struct.pack("!II", 8 + len(rest), code) + rest
+
+
+def query(text: str) -> bytes:
+    return frame("Q", text.encode() + b"\0")
+
+
+def extended(text: str, *, name: bytes = b"", value: bytes = b"secret", prepared: bool = False) -> bytes:
+    parse = b"" if prepared else frame("P", name + b"\0" + text.encode() + b"\0\0\0")
+    bind = frame("B", b"\0" + name + b"\0\0\0\0\1" + struct.pack("!I", len(value)) + value + b"\0\0")
+    return parse + bind + frame("D", b"P\0") + frame("E", b"\0\0\0\0\0") + frame("S")
+
+
+START = startup(196608, b"user\0me\0\0")
+READY = frame("Z", b"I")
+
+
+def answer(*frames: bytes, status: bytes = b"I") -> bytes:
+    return b"".join(frames) + frame("Z", status)
+
+
+def error(code: bytes) -> bytes:
+    return frame("E", b"SERROR\0VERROR\0C" + code + b"\0Mtext with a secret\0\0")
+
+
+DONE = frame("1") + frame("2")
+REQUESTS = [
+    (query("BEGIN"), "BEGIN", ""),
+    (query("select 1"), "SELECT", ""),
+    (extended("INSERT INTO inbox (id) VALUES ($1)"), "INSERT", "inbox"),
+    (extended('update "public"."orders" set x = $1', value=b"v" * 9000), "UPDATE", "public.orders"),
+    (extended("-- why\n /* what */ SELECT * FROM outbox WHERE a = $1 FOR UPDATE SKIP LOCKED"), "SELECT", "outbox"),
+    (extended("DELETE FROM ONLY outbox"), "DELETE", "outbox"),
+    (frame("S"), "Sync", ""),
+    (frame("F", bytes(10)), "FunctionCall", ""),
+    (frame("p", b"hunter2\0"), "password", ""),
+    (extended("SELECT '" + "x" * 9000 + "' FROM far"), "SELECT", ""),
+    (query(""), "?", ""),
+]
+REPLIES = [
+    (answer(frame("C", b"BEGIN\0"), status=b"T"), "BEGIN"),
+    (answer(DONE, frame("T", bytes(20)), frame("D", bytes(9000)), frame("C", b"SELECT 1\0")), "SELECT"),
+    (answer(DONE, frame("n"), frame("C", b"INSERT 0 1\0"), status=b"T"), "INSERT"),
+    (answer(frame("1"), error(b"40001"), status=b"E"), "error 40001"),
+    (answer(frame("R", bytes(4)), frame("S", b"a\0b\0"), frame("K", bytes(8))), "ok"),
+    (answer(frame("I")), "ok"),
+    (READY, "ok"),
+]
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    at = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
+    return [data[one:other] for one, other in itertools.pairwise(at)]
+
+
+def seen(scanner, chunks) -> list[tuple[int, int | None, str, str]]:
+    """Each message that ended; each came once, with its end, or twice."""
+    ended, half = [], []
+    for chunk in chunks:
+        for message in scanner.feed(chunk):
+            if any(message is one for one in half):
+                assert message.end is not None
+            elif message.end is None:
+                half.append(message)
+            if message.end is not None:
+                ended.append((message.start, message.end, message.command or message.kind, message.key))
+    return ended
+
+
+def laid_out(parts, at: int = 0) -> tuple[bytes, list[tuple[int, int, str, str]]]:
+    data, places = b"", []
+    for part, what, *key in parts:
+        places.append((at + len(data), at + len(data) + len(part), what, *(key or [""])))
+        data += part
+    return data, places
+
+
+@given(st.lists(st.sampled_from(REQUESTS), max_size=12), st.lists(st.integers(0), max_size=20))
+def test_requests_are_found_however_they_are_cut(requests, places) -> None:
+    data, expected = laid_out([(START, "StartupMessage", ""), *requests])
+    assert seen(PostgresParser().requests, cut(data, places)) == expected
+
+
+@given(st.lists(st.sampled_from(REPLIES), max_size=12), st.lists(st.integers(0), max_size=20))
+def test_replies_are_found_however_they_are_cut(replies, places) -> None:
+    data, expected = laid_out(replies)
+    assert seen(PostgresParser().replies, cut(data, places)) == expected
+
+
+@given(st.binary(max_size=400), st.lists(st.integers(0), max_size=6), st.booleans())
+def test_whatever_comes_is_understood_or_refused(data, places, started) -> None:
+    parser = PostgresParser()
+    if started:
+        parser.requests.feed(START)
+    for scanner in (parser.requests, parser.replies):
+        try:
+            seen(scanner, cut(data, places))
+        except NotUnderstood:
+            continue
+        assert len(scanner._body) <= 4096
+
+
+def begun(*statements: bytes):
+    parser = PostgresParser()
+    parser.requests.feed(START)
+    return [(message.command, message.key) for text in statements for message in parser.requests.feed(text)]
+
+
+def test_a_commit_names_the_tables_that_its_transaction_wrote_to() -> None:
+    said = begun(
+        query("BEGIN"),
+        extended("INSERT INTO outbox VALUES ($1)"),
+        extended("SELECT 1 FROM inbox"),
+        extended("UPDATE inbox SET a = $1"),
+        extended("INSERT INTO inbox VALUES ($1) ON CONFLICT (id) DO UPDATE SET a = 1"),
+        query("COMMIT"),
+        query("BEGIN"),
+        query("DELETE FROM a"),
+        query("ROLLBACK"),
+        query("BEGIN"),
+        query("END"),
+    )
+    assert [one for one in said if one[0] in {"COMMIT", "END"}] == [("COMMIT", "inbox,outbox"), ("END", "")]
+
+
+def test_a_prepared_statement_is_known_by_its_name() -> None:
+    text = "INSERT INTO inbox VALUES ($1)"
+    said = begun(
+        extended(text, name=b"s1"), extended(text, name=b"s1", prepared=True), extended("", name=b"s2", prepared=True)
+    )
+    assert said == [("INSERT", "inbox"), ("INSERT", "inbox"), ("?", "")]
+
+
+def test_the_oldest_prepared_statement_is_forgotten(monkeypatch) -> None:
+    monkeypatch.setattr("harness.taps.postgres._MOST_STATEMENTS", 1)
+    one, two = (extended("DELETE FROM a", name=name) for name in (b"s1", b"s2"))
+    assert begun(one, two, extended("", name=b"s1", prepared=True))[-1] == ("?", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("WITH gone AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM gone", ("WITH", "a", ("a", "b"))),
+        ("WITH x AS (SELECT 1 FROM a) SELECT * FROM x", ("WITH", "a", ())),
+        ("((select 1 from a))", ("SELECT", "a", ())),
+        ("MERGE INTO a USING b ON true", ("MERGE", "a", ("a",))),
+        ("COPY a (x) FROM STDIN", ("COPY", "a", ("a",))),
+        ("TRUNCATE TABLE a", ("TRUNCATE", "a", ())),
+        ("SELECT * FROM a FOR NO KEY UPDATE OF a", ("SELECT", "a", ())),
+        ("/* never ends", ("?", "", ())),
+    ],
+)
+def test_a_statement(text, said) -> None:
+    from harness.taps.postgres import _statement
+
+    assert _statement(text.encode()) == said
+
+
+def test_nothing_of_a_statement_but_its_words_is_kept() -> None:
+    parser = PostgresParser()
+    parser.requests.feed(START)
+    (message,) = parser.requests.feed(query("INSERT INTO a VALUES ('hunter2')"))
+    parser.replies.feed(answer(error(b"23505")))
+    assert "hunter2" not in repr(message)
+
+
+def test_notices_between_replies_answer_nothing() -> None:
+    parser = PostgresParser()
+    said = parser.replies.feed(READY + frame("N", bytes(9000)) + frame("A", bytes(9)) + READY)
+    assert [(message.unasked, message.kind) for message in said] == [
+        (False, "ok"),
+        (True, "notice"),
+        (True, "notice"),
+        (False, "ok"),
+    ]
+
+
+def test_a_server_without_tls_is_followed_and_one_with_it_is_not() -> None:
+    parser = PostgresParser()
+    assert [message.command for message in parser.requests.feed(startup(80877103))] == ["SSLRequest"]
+    assert [(message.kind, message.size) for message in parser.replies.feed(b"N")] == [("N", 1)]
+    assert [message.command for message in parser.requests.feed(START)] == ["StartupMessage"]
+    parser = PostgresParser()
+    parser.requests.feed(startup(80877103))
+    with pytest.raises(NotUnderstood, match="TLS begins"):
+        parser.replies.feed(b"S")
+
+
+def test_copied_data_and_cancellations_are_answered_by_nothing() -> None:
+    parser = PostgresParser()
+    parser.requests.feed(START)
+    said = parser.requests.feed(query("COPY a FROM STDIN") + frame("d", bytes(70000)) + frame("c") + query("END"))
+    assert [(message.command, message.answered) for message in said] == [("COPY", True), ("END", True)]
+    (cancel,) = PostgresParser().requests.feed(startup(80877102, bytes(8)))
+    assert not cancel.answered
+
+
+def test_a_statement_is_told_before_all_of_its_values_have_come() -> None:
+    parser = PostgresParser()
+    parser.requests.feed(START)
+    assert not parser.requests.feed(b"P")
+    assert parser.requests.head == len(START)
+    sent = extended("INSERT INTO a VALUES ($1)", value=bytes(100_000))
+    (told,) = parser.requests.feed(sent[1:-50_000])
+    assert (told.command, told.key, told.end) == ("INSERT", "a", None)
+    assert parser.requests.head is None
+
+
+def test_a_refusal_is_an_error_and_leaves_the_transaction_failed() -> None:
+    parser = PostgresParser()
+    assert parser.refusal("40001").endswith(frame("Z", b"I"))
+    parser.replies.feed(answer(frame("C", b"BEGIN\0"), status=b"T"))
+    refusal = parser.refusal("40P01")
+    assert refusal.endswith(frame("Z", b"E"))
+    assert [message.kind for message in PostgresParser().replies.feed(refusal)] == ["error 40P01"]
