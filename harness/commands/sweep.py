@@ -48,7 +48,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter for each option
     four runs: the service's first replica is killed before and after the message, its request is lost, its reply is lost.
     A cell whose message never came is `unknown`.
 
-    The map, and the scenario of each cell, are kept in a folder of .oneffect/sweeps.
+    The map (map.html, map.json) and the scenario of each cell are kept in a folder of .oneffect/sweeps.
 
     Exit status: 0 every cell is valid, 1 one is invalid, 2 a wrong argument or file, 3 one is unknown, 4 the stack could
     not start, 130 interrupted.
@@ -141,7 +141,7 @@ class _Sweep:
                     f"{cell.step}, {cell.action.name}: oneffect show {cell.cases[-1].directory}    "
                     f"again: oneffect run {cell.path}{variant}"
                 )
-        printer.print(f"{len(made.cells)} cells: {made.counts}; map: {self._folder / 'map.json'}")
+        printer.print(f"{len(made.cells)} cells: {made.counts}; map: {self._folder / 'map.html'}")
 
     def _steps(self, watched: Case) -> list[Step]:
         from harness.history.reader import History
@@ -185,12 +185,15 @@ class _Sweep:
     def _keep(self, made: Map) -> None:
         import orjson
 
+        from harness.reports.document import write_whole
+        from harness.sweep.page import page
+
         document = {
             "service": self._service,
             "variant": self._variant,
             "seed": self.seed,
             "messages": made.document(),
         }
-        whole = self._folder / ".map.json"
-        whole.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-        whole.replace(self._folder / "map.json")
+        write_whole(self._folder / "map.json", orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        title = " ".join(filter(None, ["sweep of", self._service, self._variant, f"· seed {self.seed}"]))
+        write_whole(self._folder / "map.html", page(made, title, self._folder).encode())

@@ -35,23 +35,11 @@ def write(path: Path, history: History, document: Document, templates: Templates
 
 def page(history: History, document: Document, templates: Templates, *, run: str) -> str:
     """Return the whole page, less than 2 MB; ``run`` is the directory's name, by which `oneffect show` finds it."""
-    style = Html(Path(__file__).with_name("html.css").read_text(encoding="utf-8"))
-    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     span = history.sql("SELECT coalesce(max(t), 0) AS t FROM history")[0]["t"]
     faults = bands(history, span)
     evidence = anomalies(history, document, templates, faults, run)
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{document['verdict']}: {document['label']}, seed {document['seed']}"),
-        tag("style", style),
-    )
-    main = tag(
-        "main",
+    return framed(
+        f"{document['verdict']}: {document['label']}, seed {document['seed']}",
         _head(document),
         _figures(document),
         tag("section", tag("h2", "Timeline"), timeline(history, faults)),
@@ -60,7 +48,23 @@ def page(history: History, document: Document, templates: Templates, *, run: str
         tag("section", tag("h2", "Faults and their evidence"), *_faults(document["faults"])),
         tag("section", tag("h2", "Versions, and how to run it again"), _again(document, run)),
     )
-    return f"<!doctype html>\n{tag('html', head, tag('body', main), lang='en')}\n"
+
+
+def framed(title: str, *main: Html | None) -> str:
+    """Return a page with the harness's style sheet, and a policy that forbids everything else."""
+    style = Html(Path(__file__).with_name("html.css").read_text(encoding="utf-8"))
+    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("style", style),
+    )
+    return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', *main)), lang='en')}\n"
 
 
 def _head(document: Document) -> Html:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,11 @@ def test_the_worst_cell_decides_and_says_where_to_look(runs, project: Path, say)
     assert len(rows) == 1
     assert rows[0].endswith("m01-set-killed-after.yaml --variant setnx_only")
     assert "6 valid, 1 unknown, 1 invalid" in said.stdout
+    (page,) = (project / ".oneffect" / "sweeps").glob("*/map.html")
+    assert page.read_text().count('class="badge invalid"') == 1
+    reports = re.findall(r'href="([^"]+)/report.html"', page.read_text())
+    assert len(reports) == 8
+    assert all((page.parent / report).is_dir() for report in reports)
 
 
 def test_a_cell_is_tried_with_other_seeds_until_its_message_comes(runs, project: Path, say) -> None:
