@@ -160,6 +160,16 @@ SELECT worker, min(i), min(t), min(error) FROM history WHERE op = 'load' AND pha
 ORDER BY worker, i_load
 """
 
+TAP_FAILED: Final = """
+SELECT link, min(i) AS i_wire, min(t) AS t_wire, seconds(min(t)) AS at_s, arg_min(left(error, 200), i) AS why
+FROM history WHERE op = 'wire' AND phase = 'failed' GROUP BY link ORDER BY link
+"""
+
+TAP_PLAIN: Final = """
+SELECT link, min(i) AS i_wire, min(t) AS t_wire, seconds(min(t)) AS at_s, arg_min(left(error, 200), i) AS why
+FROM history WHERE op = 'wire' AND phase = 'plain' GROUP BY link ORDER BY link
+"""
+
 INCOMPLETE: Final = """
 SELECT op AS last_op, phase AS last_phase, i AS i_last, t AS t_last, seconds(t) AS last_s
 FROM history WHERE i = (SELECT max(i) FROM history) AND NOT (op = 'run' AND phase = 'finished')
@@ -169,7 +179,7 @@ SELECT 'header', NULL, 0, 0, seconds(0) WHERE NOT EXISTS (SELECT 1 FROM history)
 
 
 class Evidence(Queries):
-    """Judges the run itself: each of its anomalies makes the run ``unknown``."""
+    """Judges the run itself: each of its anomalies makes the run ``unknown``, unless it only warns."""
 
     name: ClassVar[str] = "evidence"
     tables: ClassVar[Mapping[str, str]] = TABLES
@@ -226,6 +236,18 @@ class Evidence(Queries):
             LOAD_INCOMPLETE,
             "load worker {worker}: {why}, so not all of its work is judged. Merge its part if it left one "
             "(`oneffect merge`), otherwise fix the worker and run again",
+        ),
+        Anomaly(
+            "tap_failed",
+            Verdict.UNKNOWN,
+            TAP_FAILED,
+            "the tap on {link} failed at {at_s} s and ended a connection, which no fault did: {why}",
+        ),
+        Anomaly(
+            "tap_plain",
+            None,
+            TAP_PLAIN,
+            "the tap on {link} understood nothing more from {at_s} s on, and passed everything unchanged: {why}",
         ),
         Anomaly(
             "history_incomplete",

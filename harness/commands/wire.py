@@ -54,7 +54,7 @@ def wire(
             rows = report.by_command(history, of)
         else:
             rows = report.in_order(history, of, find(history, "event", event) if event is not None else None)
-        given_up = report.plain(history)
+        troubles = report.troubles(history)
     if as_json:
         typer.echo(json.dumps([dict(row) for row in rows], indent=2, ensure_ascii=False))
         return
@@ -65,5 +65,7 @@ def wire(
         printer.print(terminal.table("", [name.replace("_", " ") for name in columns], cells))
     else:
         printer.print("nothing of it passed a tap")
-    for row in given_up:
-        printer.print(f"{row['link']}: from {row['t'] / 1e9:.3f} s on not understood: {row['error']}")
+    for row in troubles:
+        what = "on not understood" if row["phase"] == "plain" else "a connection ended by the tap's own mistake"
+        when = "from" if row["phase"] == "plain" else "at"
+        printer.print(f"{row['link']}: {when} {row['t'] / 1e9:.3f} s {what}: {row['error']}")

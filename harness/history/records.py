@@ -32,16 +32,27 @@ PHASES: Final = {
     "health": ("good", "bad"),
     "fault": ("injected", "armed", "bit", "healed", "failed"),
     "load": ("began", "joined", "busy", "ended", "lost", "raised", "figures"),
-    "wire": ("answered", "refused", "refused_reply", "lost_request", "lost_reply", "unanswered", "sent", "plain"),
+    "wire": (
+        "answered",
+        "refused",
+        "refused_reply",
+        "lost_request",
+        "lost_reply",
+        "unanswered",
+        "sent",
+        "plain",
+        "failed",
+    ),
     "run": ("loaded", "healed", "drained", "deadline", "finished", "interrupted"),
 }
 """The phases of each ``op``.
 
 ``health`` is the harness's own look past the proxies; ``when`` is start or end. ``load`` is about the processes of a
 load that has its own: a worker began or ended its part of the history, joined a master, made requests (``busy``), was
-lost, or its users' code raised an exception. ``wire`` is a request that a tap saw on a link, and what became of it: answered,
-refused by the tap in the dependency's place, answered and its reply replaced, lost on the way there or back, left unanswered
-when its connection ended, or sent where no reply follows. ``plain`` says that a tap no longer understands what passes.
+lost, or its users' code raised an exception. ``wire`` is a request that a tap saw on a link, and what became of it:
+answered, refused by the tap in the dependency's place, answered and its reply replaced, lost on the way there or back,
+left unanswered when its connection ended, or sent where no reply follows. ``plain`` says that a tap no longer understands
+what passes, ``failed`` that a mistake of its own ended a connection.
 """
 
 COLUMNS: Final = {

@@ -17,14 +17,14 @@ SELECT link, command, count(*) AS requests, count(*) FILTER (phase NOT IN ('answ
        round(quantile_cont((t - t_begin) / 1e6, 0.5) FILTER (phase = 'answered'), 3) AS p50_ms,
        round(quantile_cont((t - t_begin) / 1e6, 0.99) FILTER (phase = 'answered'), 3) AS p99_ms,
        coalesce(sum(size), 0)::BIGINT AS bytes_up, coalesce(sum(reply_size), 0)::BIGINT AS bytes_down
-FROM history WHERE op = 'wire' AND phase <> 'plain' AND list_contains($links::VARCHAR[], link)
+FROM history WHERE op = 'wire' AND phase NOT IN ('plain', 'failed') AND list_contains($links::VARCHAR[], link)
 GROUP BY link, command ORDER BY link, requests DESC, command
 """
 
 _IN_ORDER: Final = """
 SELECT round(t_begin / 1e9, 6) AS at_s, round((t - t_begin) / 1e6, 3) AS took_ms, link, connection, command,
        coalesce(key, '') AS key, phase AS became, coalesce(kind, '') AS reply, size, reply_size
-FROM history WHERE op = 'wire' AND phase <> 'plain' AND list_contains($links::VARCHAR[], link)
+FROM history WHERE op = 'wire' AND phase NOT IN ('plain', 'failed') AND list_contains($links::VARCHAR[], link)
   AND ($ids::VARCHAR[] IS NULL OR EXISTS (SELECT 1 FROM unnest($ids::VARCHAR[]) AS named(id) WHERE contains(key, named.id)))
 ORDER BY t_begin, i
 """
@@ -66,9 +66,11 @@ def in_order(history: History, of: Sequence[str], event: str | None = None) -> R
     return history.sql(_IN_ORDER, links=list(of), ids=ids)
 
 
-def plain(history: History) -> Rows:
-    """List the taps that gave up understanding, and why."""
-    return history.sql("SELECT link, t, error FROM history WHERE op = 'wire' AND phase = 'plain' ORDER BY i")
+def troubles(history: History) -> Rows:
+    """List the taps that gave up understanding (``plain``), or ended a connection by a mistake (``failed``), and why."""
+    return history.sql(
+        "SELECT link, phase, t, error FROM history WHERE op = 'wire' AND phase IN ('plain', 'failed') ORDER BY i"
+    )
 
 
 def _of_service(link: str) -> str:

@@ -93,6 +93,9 @@ class Connection:
             errors = [pump.exception() for pump in pumps if pump.done() and not pump.cancelled()]
             # What the tap ends itself ends with what was passed before; what broke off is broken off on the other side.
             broken = any(error is not None and not isinstance(error, _Over) for error in errors)
+            for error in errors:
+                if error is not None and not isinstance(error, _Over | OSError):
+                    self._tap.failed(error)
         except BaseException:
             broken = True
             raise

@@ -58,6 +58,10 @@ class Tap:
                 "wire", "plain", self._actor, link=self.name, error=f"{type(reason).__name__}: {reason}"
             )
 
+    def failed(self, error: BaseException) -> None:
+        """Record that a mistake of the tap's own ended a connection."""
+        self._recorder.record("wire", "failed", self._actor, link=self.name, error=f"{type(error).__name__}: {error}")
+
     def note(self, phase: str, connection: int, exchange: Exchange, reply: Message | None) -> None:
         """Record an exchange that is over."""
         request = exchange.request
@@ -89,4 +93,7 @@ class Tap:
             await Connection(self, number, (reader, writer), server).serve()
         except (OSError, TimeoutError, asyncio.CancelledError):
             # The service's proxy has accepted already, as it would have without a tap.
+            writer.transport.abort()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the system met something that no fault did
+            self.failed(error)
             writer.transport.abort()

@@ -469,6 +469,18 @@ def load_incomplete_raised(tape: Tape) -> None:
     tape.add(290, "load", "ended", worker="w1")
 
 
+def tap_failed(tape: Tape) -> None:
+    """A mistake of the harness's own ended two connections."""
+    for at in (120, 130):
+        tape.add(at, "wire", "failed", link="desk#1->redis", error="AssertionError: no exchange")
+
+
+def tap_plain(tape: Tape) -> None:
+    """The system is judged as ever."""
+    tape.add(120, "wire", "plain", link="desk#1->redis", error="NotUnderstood: b'x' begins no Redis reply")
+    tape.add(121, "wire", "answered", link="desk#1->redis", command="SET", key="claim:1", t_begin=120 * MS)
+
+
 def acknowledged_late(tape: Tape) -> None:
     """When the topics were read for the last time the load should have been over."""
     tape.upload(final(tape, "topics")["t"] / MS + 1, 30)
@@ -745,6 +757,8 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "load_incomplete": load_incomplete,
     "load_incomplete.elsewhere": load_incomplete_elsewhere,
     "load_incomplete.raised": load_incomplete_raised,
+    "tap_failed": tap_failed,
+    "tap_plain": tap_plain,
 }
 """File -> what is changed. A file is named by its anomaly; what stands after a dot tells two of them apart."""
 

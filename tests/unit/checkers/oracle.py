@@ -823,6 +823,8 @@ class EvidenceOracle:
             if rows and (len(self.run.of(op, "invoke")) < least or not self.run.of(op, "ok")):
                 yield "asked_too_little", (op,)
         yield from (("record_unreadable", where) for where in self.run.unreadable)
+        for phase in ("failed", "plain"):
+            yield from ((f"tap_{phase}", (record["link"],)) for record in self.run.of("wire", phase))
 
     def _faults(self) -> Iterator[Hit]:
         planned = {fault["id"] for fault in self.run.plan.get("faults", ())}

@@ -81,6 +81,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "read_failed": ("what",),
     "history_incomplete": (),
     "load_incomplete": ("worker",),
+    "tap_failed": ("link",),
+    "tap_plain": ("link",),
 }
 """What a finding is for, as the oracle names it: columns of the rows that prove it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -176,6 +177,25 @@ async def test_a_parser_that_fails_makes_a_plain_pipe_and_says_so_once() -> None
             assert await reader.readexactly(20) == b"*x\r\n no redis at all"
     assert [phase for phase, _ in notes.records] == ["plain"]
     assert "no Redis length" in notes.records[0][1]["error"]
+
+
+async def test_a_mistake_of_the_taps_own_is_recorded_and_ends_the_connection(monkeypatch) -> None:
+    """A system that met it met something that no fault did: the run is unknown."""
+
+    def wrong(*_):
+        raise AssertionError("no exchange")
+
+    monkeypatch.setattr(connection.Connection, "_request", wrong)
+    async with tapped(redis) as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(SET)
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read(1) == b""
+        while not notes.records:
+            await asyncio.sleep(0.01)
+    assert [(phase, fields["error"]) for phase, fields in notes.records] == [
+        ("failed", "AssertionError: no exchange")
+    ]
 
 
 async def test_a_message_of_64_mib_passes_in_bounded_memory(monkeypatch) -> None:
