@@ -130,16 +130,17 @@ _WORDS: Final = (
 )
 """Kinds of plain scalar: name, pattern and possible first characters; anything else is text."""
 
+RESOLVERS: Final = {
+    first: [(_TAG + name, re.compile(rf"\A(?:{pattern})\Z")) for name, pattern, firsts in _WORDS if first in firsts]
+    for first in ["", *"~ntf<-+.0123456789"]
+}
+"""The same as PyYAML takes them: first character -> tags and patterns."""
+
 
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
     """PyYAML's parser with the scalars above, bounded as it reads, so that a deep or huge file stops early."""
 
-    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]  # a class variable there too
-        first: [
-            (_TAG + name, re.compile(rf"\A(?:{pattern})\Z")) for name, pattern, firsts in _WORDS if first in firsts
-        ]
-        for first in ["", *"~ntf<-+.0123456789"]
-    }
+    yaml_implicit_resolvers: ClassVar = RESOLVERS  # type: ignore[misc]  # a class variable there too
 
     def __init__(self, text: str, path: str) -> None:
         Reader.__init__(self, text)

@@ -1,0 +1,143 @@
+"""The reduction: rows out, windows shorter, the load smaller, targets narrower, as long as it still breaks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from harness.checkers.evidence import ENOUGH_ACKNOWLEDGED
+from harness.faults import fault_type
+from harness.faults.targets import resolve
+from harness.scenario import AgainLine, FaultLine, LoadShape
+from harness.shrink.candidate import Candidate
+from harness.shrink.ddmin import ddmin
+from harness.system import System
+
+R = TypeVar("R", FaultLine, AgainLine)
+
+Breaks = Callable[[Candidate], Awaitable[bool]]
+"""Tells whether a candidate still breaks the system; asked once about each."""
+
+SHORTEST: Final = 0.1
+"""Seconds below which a window is not made shorter: to inject and to heal takes as long."""
+
+FEWEST: Final = ENOUGH_ACKNOWLEDGED + ENOUGH_ACKNOWLEDGED // 2
+"""Uploads below which a load is not made smaller.
+
+A run with too few acknowledged uploads is unknown, so that it could never show that a repair works; some may stay
+without an answer.
+"""
+
+
+class Reduction:
+    """Makes a candidate that breaks smaller, and asks an oracle of each step; knows nothing of runs.
+
+    ``smallest`` is the smallest so far that breaks, also when the oracle raises.
+    """
+
+    def __init__(self, whole: Candidate, system: System, breaks: Breaks) -> None:
+        self.smallest = whole
+        self._system, self._oracle = system, breaks
+        self._known = {whole.identity: True}
+
+    async def reduce(self) -> Candidate:
+        """Return a part of the whole that breaks, and does not with any single row left out.
+
+        It also breaks no more with a window halved, or with the load halved, or on fewer targets, as far as these were
+        asked of what came before. A row may be needed by a large load only: so the rows are tried again in the end.
+        """
+        await self._rows()
+        while True:
+            await self._windows()
+            await self._load()
+            await self._targets()
+            before = self.smallest
+            await self._rows()
+            if self.smallest == before:
+                return self.smallest
+
+    async def _breaks(self, candidate: Candidate) -> bool:
+        identity = candidate.identity
+        if identity not in self._known:
+            self._known[identity] = await self._oracle(candidate)
+        if self._known[identity]:
+            self.smallest = candidate
+        return self._known[identity]
+
+    async def _rows(self) -> None:
+        whole = self.smallest
+        # First without any: what breaks without a fault needs none.
+        if whole.rows and not await self._breaks(whole.only([])):
+            await ddmin(whole.rows, lambda rows: self._breaks(whole.only(rows)))
+
+    async def _windows(self) -> None:
+        for place, row in enumerate(self.smallest.faults):
+            base = self.smallest
+
+            def shorter(
+                seconds: float, base: Candidate = base, place: int = place, row: FaultLine = row
+            ) -> Candidate:
+                return _with(base, place, row.model_copy(update={"lasts": round(seconds, 3)}))
+
+            await self._lower(row.lasts or 0.0, SHORTEST, shorter)
+
+    async def _load(self) -> None:
+        base = self.smallest
+        await self._lower(base.load.uploads, FEWEST, lambda uploads: _with_load(base, round(uploads)))
+
+    async def _lower(self, value: float, least: float, made: Callable[[float], Candidate]) -> None:
+        """Lower a value to ``least`` at once, or else halve it as long as it still breaks."""
+        if value <= least or await self._breaks(made(least)):
+            return
+        while value / 2 > least and await self._breaks(made(value / 2)):
+            value /= 2
+
+    async def _targets(self) -> None:
+        for place in range(len(self.smallest.faults)):
+            while await self._narrower(place):
+                pass
+
+    async def _narrower(self, place: int) -> bool:
+        base = self.smallest
+        row = base.faults[place]
+        for on in narrower(row, self._system):
+            if await self._breaks(_with(base, place, row.model_copy(update={"on": on}))):
+                return True
+        return False
+
+
+def narrower(row: FaultLine, system: System) -> Sequence[str]:
+    """Return what a row's ``on`` can be narrowed to in one step: one service of several, or one replica; none for one target.
+
+    PlanRefused if the system does not have the row's target.
+    """
+    names = resolve(fault_type(row.fault).target, row.on or "", system)
+    services = list(dict.fromkeys(re.sub(r"#\d+", "", name) for name in names))
+    if len(names) == 1:
+        return []
+    return services if len(services) > 1 else names
+
+
+def _with(candidate: Candidate, place: int, row: FaultLine) -> Candidate:
+    """Put ``row`` in place of the fault there."""
+    faults = (*candidate.faults[:place], row, *candidate.faults[place + 1 :])
+    return replace(candidate, faults=faults)
+
+
+def _with_load(candidate: Candidate, uploads: int) -> Candidate:
+    """Let the load have so many uploads, in whole batches; moments in seconds move along with the load's length."""
+    load = LoadShape.model_validate({**candidate.load.model_dump(), "uploads": uploads})
+    if load.uploads >= candidate.load.uploads:
+        return candidate
+    share = load.uploads / candidate.load.uploads
+    return Candidate(
+        load,
+        tuple(_moved(row, share) for row in candidate.faults),
+        tuple(_moved(row, share) for row in candidate.again),
+    )
+
+
+def _moved(row: R, share: float) -> R:
+    return row.model_copy(update={"at": round(row.at * share, 3)}) if isinstance(row.at, float) else row
