@@ -24,6 +24,7 @@ from harness.commands.run import run
 from harness.commands.schema import schema
 from harness.commands.setup import setup
 from harness.commands.show import show
+from harness.commands.shrink import shrink
 from harness.commands.sweep import sweep
 from harness.commands.up import up
 from harness.commands.wire import wire
@@ -95,6 +96,7 @@ app.command("merge")(_guarded(merge))
 app.command("check")(_guarded(check))
 app.command("show")(_guarded(show))
 app.command("wire")(_guarded(wire))
+app.command("shrink")(_guarded(shrink))
 app.command("sweep")(_guarded(sweep))
 app.command("list")(_guarded(listing))
 app.command("schema")(_guarded(schema))

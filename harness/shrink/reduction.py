@@ -129,8 +129,6 @@ def _with(candidate: Candidate, place: int, row: FaultLine) -> Candidate:
 def _with_load(candidate: Candidate, uploads: int) -> Candidate:
     """Let the load have so many uploads, in whole batches; moments in seconds move along with the load's length."""
     load = LoadShape.model_validate({**candidate.load.model_dump(), "uploads": uploads})
-    if load.uploads >= candidate.load.uploads:
-        return candidate
     share = load.uploads / candidate.load.uploads
     return Candidate(
         load,

@@ -47,6 +47,12 @@ def test_one_guilty_of_many_is_found_with_few_questions() -> None:
     assert len(asked) <= 12
 
 
+def test_two_guilty_far_apart_cost_some_more() -> None:
+    result, asked = shrunk(range(64), lambda part: {3, 60} <= set(part))
+    assert result == [3, 60]
+    assert len(asked) <= 70
+
+
 def test_items_that_are_equal_stay_apart() -> None:
     assert shrunk(["kill", "kill", "kill"], lambda part: len(part) >= 2)[0] == ["kill", "kill"]
 

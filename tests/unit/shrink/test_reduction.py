@@ -82,6 +82,17 @@ def test_a_row_that_a_large_load_needed_goes_once_the_load_is_small(system) -> N
     assert [row.fault for row in shrunk(system, candidate(*STORM), breaks)[0].faults] == ["service.kill"]
 
 
+def test_a_window_that_a_needless_row_kept_open_is_shortened_once_that_row_is_gone(system) -> None:
+    def breaks(part: Candidate) -> bool:
+        windows = {row.fault: row.lasts for row in part.faults}
+        if part.load.uploads < 50:
+            return "net.hang" in windows and ("redis.lose" not in windows or windows["net.hang"] == 6)
+        return "redis.lose" in windows and windows.get("net.hang") == 6
+
+    (row,) = shrunk(system, candidate(*STORM), breaks)[0].faults
+    assert (row.fault, row.lasts) == ("net.hang", SHORTEST)
+
+
 def test_a_request_of_again_is_a_row_too(system) -> None:
     whole = candidate(HANG, KILL, again="[{reprocess: 5, at: 20%}, {replay: all, at: 50%}]")
     result, _ = shrunk(system, whole, lambda part: any(row.reprocess for row in part.again))
