@@ -93,7 +93,6 @@ class Broken:
                 **({"summary": summary} if summary else {}),
                 "system": os.path.relpath(self.system, folder),
                 **candidate.document(),
-                **({"taps": whole.taps} if whole.taps is not None else {}),
                 **({"drain": written.duration(whole.drain)} if "drain" in differs else {}),
                 "expect": expected if self.variant is not None else broken,
                 **({"variants": {self.variant: broken}} if self.variant is not None else {}),

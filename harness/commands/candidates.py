@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import FileError, OneffectError, PlanRefused, first_on_purpose
 from harness.shrink.candidate import Candidate
+from harness.shrink.reduction import with_row
 from harness.shrink.rule import Ran, decided, needed, seed_of
 
 if TYPE_CHECKING:
@@ -79,6 +81,40 @@ class Candidates:
         said = f"{'breaks' if answer else 'does not break'}, in {self._broke(ran)} of {len(ran)} runs"
         self._say(candidate, f"cannot be run: {entry.refused}" if entry.refused else said + self._others(ran))
         return bool(answer)
+
+    async def offers(self, candidate: Candidate) -> list[Candidate]:
+        """Offer candidates with a message for the moment of a fault that struck a replica at work.
+
+        What the replica waited for is seen in a run of the candidate with a tap on each link that one understands; on a stack
+        without taps there are no offers.
+        """
+        from harness.history.reader import History
+        from harness.shrink.in_hand import STRIKES, in_hand
+
+        rows = {n: row for n, row in enumerate(candidate.faults) if row.fault in STRIKES and row.at is not None}
+        history = await self._tapped(candidate) if rows else None
+        if history is None:
+            return []
+        with History(history) as recorded:
+            return [
+                with_row(candidate, place, row.model_copy(update={"at": None, "when": when}))
+                for place, row in rows.items()
+                for when in in_hand(recorded, row)
+            ]
+
+    async def _tapped(self, candidate: Candidate) -> Path | None:
+        """Return the history of a tapped run in which the candidate broke."""
+        tapped = replace(candidate, taps="all")
+        for number in range(self._runs):
+            try:
+                ran = await self._ran(tapped, number, self._deadline)
+            except (PlanRefused, FileError) as refused:
+                self._board.say(f"no moment can become a message: {refused}")
+                return None
+            if ran.broke(self._broken.anomalies):
+                history = Path(ran.directory) / "history.jsonl"
+                return history if history.is_file() else None
+        return None
 
     async def last(self, candidate: Candidate) -> list[Ran]:
         """Run the smallest as often as it may be run, with seeds of its own; return these runs.

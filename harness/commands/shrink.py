@@ -41,8 +41,8 @@ def shrink(
 ) -> None:
     """Find the smallest part of an invalid run's schedule that still breaks the system.
 
-    Leaves faults out, shortens windows, makes the load smaller and targets narrower, as long as one of the run's own
-    anomalies comes again. A candidate counts as breaking if it breaks in at least half as many runs as the whole schedule,
+    Leaves faults out, shortens windows, makes the load smaller and targets narrower, and puts messages in place of moments,
+    as long as one of the run's own anomalies comes again. A candidate counts as breaking if it breaks in at least half as many runs as the whole schedule,
     which is run N times first; the smallest is run N times more, and the share said. The verdicts are kept in
     RUN_DIR/shrink.json: after Ctrl-C, or once the budget is over, the same command goes on from there.
 
@@ -125,7 +125,7 @@ async def _search(broken: Broken, judged: Judged, board: Board, runs: int, budge
         candidates = Candidates(broken, judged, stacks, board, runs=runs, budget=budget)
         if not any(ran.broke(broken.anomalies) for ran in await candidates.whole(whole)):
             return None
-        reduction = Reduction(whole, load(broken.system, System), candidates.breaks)
+        reduction = Reduction(whole, load(broken.system, System), candidates.breaks, candidates.offers)
         try:
             await reduction.reduce()
         except OverBudget:

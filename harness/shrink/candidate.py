@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import rfc8785
 
@@ -23,11 +23,12 @@ class Candidate:
     load: LoadShape
     faults: tuple[FaultLine, ...]
     again: tuple[AgainLine, ...] = ()
+    taps: Literal["all"] | None = None
 
     @classmethod
     def of(cls, scenario: Scenario) -> Candidate:
         """Return the whole scenario as a candidate."""
-        return cls(scenario.load, tuple(scenario.faults), tuple(scenario.again))
+        return cls(scenario.load, tuple(scenario.faults), tuple(scenario.again), scenario.taps)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -37,7 +38,7 @@ class Candidate:
     def only(self, rows: Sequence[Row]) -> Candidate:
         """Return it with these of its rows alone."""
         faults = tuple(row for row in rows if isinstance(row, FaultLine))
-        return Candidate(self.load, faults, tuple(row for row in rows if isinstance(row, AgainLine)))
+        return replace(self, faults=faults, again=tuple(row for row in rows if isinstance(row, AgainLine)))
 
     def document(self) -> dict[str, Any]:
         """Return its part of a scenario file, as users write it."""
@@ -46,6 +47,7 @@ class Candidate:
             "load": written.load(self.load),
             "faults": [written.fault(row) for row in self.faults],
             **({"again": again} if again else {}),
+            **({"taps": self.taps} if self.taps is not None else {}),
         }
 
     @property

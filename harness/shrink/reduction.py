@@ -1,4 +1,4 @@
-"""The reduction: rows out, windows shorter, the load smaller, targets narrower, as long as it still breaks."""
+"""The reduction: rows out, windows shorter, load smaller, targets narrower, messages for moments, as long as it breaks."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ R = TypeVar("R", FaultLine, AgainLine)
 Breaks = Callable[[Candidate], Awaitable[bool]]
 """Tells whether a candidate still breaks the system; asked once about each."""
 
+Offers = Callable[[Candidate], Awaitable[Sequence[Candidate]]]
+"""Offers candidates in which one moment of the clock is a message instead, likeliest first."""
+
 SHORTEST: Final = 0.1
 """Seconds below which a window is not made shorter: to inject and to heal takes as long."""
 
@@ -37,16 +40,17 @@ class Reduction:
     ``smallest`` is the smallest so far that breaks, also when the oracle raises.
     """
 
-    def __init__(self, whole: Candidate, system: System, breaks: Breaks) -> None:
+    def __init__(self, whole: Candidate, system: System, breaks: Breaks, offers: Offers | None = None) -> None:
         self.smallest = whole
-        self._system, self._oracle = system, breaks
+        self._system, self._oracle, self._offers = system, breaks, offers
         self._known = {whole.identity: True}
 
     async def reduce(self) -> Candidate:
         """Return a part of the whole that breaks, and does not with any single row left out.
 
         It also breaks no more with a window halved, or with the load halved, or on fewer targets, as far as these were
-        asked of what came before. A row may be needed by a large load only: so the rows are tried again in the end.
+        asked of what came before. A row may be needed by a large load only, or because it made it likely that another met
+        its moment: so the rows are tried again in the end.
         """
         await self._rows()
         while True:
@@ -54,6 +58,7 @@ class Reduction:
             await self._load()
             await self._targets()
             before = self.smallest
+            await self._messages()
             await self._rows()
             if self.smallest == before:
                 return self.smallest
@@ -79,7 +84,7 @@ class Reduction:
             def shorter(
                 seconds: float, base: Candidate = base, place: int = place, row: FaultLine = row
             ) -> Candidate:
-                return _with(base, place, row.model_copy(update={"lasts": round(seconds, 3)}))
+                return with_row(base, place, row.model_copy(update={"lasts": round(seconds, 3)}))
 
             await self._lower(row.lasts or 0.0, SHORTEST, shorter)
 
@@ -103,9 +108,20 @@ class Reduction:
         base = self.smallest
         row = base.faults[place]
         for on in narrower(row, self._system):
-            if await self._breaks(_with(base, place, row.model_copy(update={"on": on}))):
+            if await self._breaks(with_row(base, place, row.model_copy(update={"on": on}))):
                 return True
         return False
+
+    async def _messages(self) -> None:
+        if self._offers is None:
+            return
+        base = self.smallest
+        offers = await self._offers(base)
+        # First alone: beside rows that it could do without, almost any message in place of a moment breaks too.
+        alone = [offer.only([row for row in offer.rows if row not in base.rows]) for offer in offers]
+        for offer in (*alone, *offers):
+            if await self._breaks(offer):
+                return
 
 
 def narrower(row: FaultLine, system: System) -> Sequence[str]:
@@ -120,7 +136,7 @@ def narrower(row: FaultLine, system: System) -> Sequence[str]:
     return services if len(services) > 1 else names
 
 
-def _with(candidate: Candidate, place: int, row: FaultLine) -> Candidate:
+def with_row(candidate: Candidate, place: int, row: FaultLine) -> Candidate:
     """Put ``row`` in place of the fault there."""
     faults = (*candidate.faults[:place], row, *candidate.faults[place + 1 :])
     return replace(candidate, faults=faults)
@@ -130,11 +146,8 @@ def _with_load(candidate: Candidate, uploads: int) -> Candidate:
     """Let the load have so many uploads, in whole batches; moments in seconds move along with the load's length."""
     load = LoadShape.model_validate({**candidate.load.model_dump(), "uploads": uploads})
     share = load.uploads / candidate.load.uploads
-    return Candidate(
-        load,
-        tuple(_moved(row, share) for row in candidate.faults),
-        tuple(_moved(row, share) for row in candidate.again),
-    )
+    faults = tuple(_moved(row, share) for row in candidate.faults)
+    return replace(candidate, load=load, faults=faults, again=tuple(_moved(row, share) for row in candidate.again))
 
 
 def _moved(row: R, share: float) -> R:

@@ -15,8 +15,9 @@ from harness.files import load
 from harness.plan import Plan, make_plan
 from harness.run import Result
 from harness.scenario import Scenario
+from harness.stack import Tapping
 from harness.verdict import Verdict
-from tests.unit.commands.conftest import recorded
+from tests.unit.commands.conftest import FakeStack, recorded
 
 STORM = """
 oneffect: 1
@@ -146,7 +147,7 @@ def test_every_candidate_has_the_same_seeds_the_first_of_them_the_broken_run_s(b
 
 def test_two_of_three_decide_where_the_whole_breaks_in_three(broken: Path, made: Made, say) -> None:
     say("shrink")
-    counts = [len(entry["ran"]) for entry in state(broken)]
+    counts = [len(entry["ran"]) for entry in state(broken) if "taps" not in entry["scenario"]]
     assert counts[0] == 3
     assert set(counts[1:]) == {2, 5}, "the smallest was run three times more"
 
@@ -211,6 +212,67 @@ def test_the_system_as_it_is_may_be_what_breaks(project: Path, made: Made, say) 
     assert (scenario.expect.model_dump(), scenario.variants) == ({"verdict": "invalid", "find": ["lost"]}, {})
     assert scenario.system == "../system.yaml"
     assert "again: oneffect run found/lost.yaml --seed" in said.stdout
+
+
+@pytest.fixture
+def at_work(made: Made, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """By the clock the kill breaks only beside the slow link; at the reply to a claim it breaks alone.
+
+    Tapped runs have the claim in hand when it comes."""
+
+    def breaks(plan: Plan) -> bool:
+        kills = [row for row in plan.scenario.faults if row.fault == "service.kill"]
+        return any((row.when and row.when.reply) or "net.latency" in faults(plan) for row in kills)
+
+    run = made.run
+
+    async def recording(plan: Plan, **more: object) -> Result:
+        result = await run(plan, **more)  # type: ignore[arg-type]
+        if plan.scenario.taps == "all":
+            (kill,) = [planned for planned in plan.faults if planned.fault.name == "service.kill"]
+            wire = {
+                "op": "wire",
+                "phase": "unanswered",
+                "link": "ledger#1->redis",
+                "command": "SET",
+                "key": "claim:1",
+            }
+            records = [
+                {"op": "upload", "phase": "ok", "t": 1, "upload_id": "u"},
+                {**wire, "t_begin": 5, "t": 9},
+                {"op": "service", "phase": "killed", "t": 7, "actor": f"fault:{kill.id}", "name": "ledger#1"},
+            ]
+            header = {"oneffect_history": 1, "plan": plan.document, "plan_digest": plan.digest, "seed": plan.seed}
+            lines = [header, *({"i": i, "actor": "tap", **record} for i, record in enumerate(records, 1))]
+            (result.directory / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return result
+
+    made.breaks = breaks
+    monkeypatch.setattr("harness.run.run", recording)
+    return made
+
+
+def test_a_moment_becomes_the_message_that_it_met(broken: Path, at_work: Made, say) -> None:
+    said = say("shrink")
+    assert said.exit_code == 0, said.stderr
+    (row,) = load(broken / "smallest.yaml", Scenario).faults
+    assert (row.fault, row.on, row.at, row.when.message) == ("service.kill", "ledger#1", None, ("reply", ("SET *",)))
+    assert load(broken / "smallest.yaml", Scenario).taps is None
+    runs = len(at_work.plans)
+    assert say("shrink").exit_code == 0
+    assert len(at_work.plans) == runs
+
+
+def test_a_stack_without_taps_keeps_the_clock(
+    broken: Path, at_work: Made, say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacks = lambda self, need, on=None: "no taps" if need is Tapping else None  # noqa: E731
+    monkeypatch.setattr(FakeStack, "lacks", lacks)
+    said = say("shrink")
+    assert said.exit_code == 0, said.stderr
+    assert "no moment can become a message: taps: the native stack cannot: no taps" in said.stderr
+    rows = load(broken / "smallest.yaml", Scenario).faults
+    assert [(row.fault, row.when) for row in rows] == [("net.latency", None), ("service.kill", None)]
 
 
 def test_a_second_call_makes_no_run_again(broken: Path, made: Made, say) -> None:

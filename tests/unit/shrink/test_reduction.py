@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import PlanRefused
+from harness.scenario import When
 from harness.shrink.candidate import Candidate
-from harness.shrink.reduction import FEWEST, SHORTEST, Reduction, narrower
+from harness.shrink.reduction import FEWEST, SHORTEST, Reduction, narrower, with_row
 from tests.unit.shrink.conftest import Oracle, candidate
 
 HANG = '{fault: net.hang, on: "ledger->redis", at: 10%, for: 6s}'
@@ -124,6 +125,38 @@ def test_the_second_replica_may_be_the_one(system) -> None:
         return any(row.on in {"*->kafka", "ledger->kafka", "ledger#2->kafka"} for row in part.faults)
 
     assert shrunk(system, candidate(LATENCY), breaks)[0].faults[0].on == "ledger#2->kafka"
+
+
+def at_message(part: Candidate, place: int, **when: object) -> Candidate:
+    row = part.faults[place].model_copy(update={"at": None, "when": When(on="ledger#1->redis", **when)})
+    return with_row(part, place, row)
+
+
+def test_a_message_in_place_of_a_moment_makes_the_row_needless_that_kept_handlers_at_work(system) -> None:
+    """By the clock the kill meets a handler at work only while the link is slow."""
+
+    def breaks(part: Candidate) -> bool:
+        kills = [row for row in part.faults if row.fault == "service.kill"]
+        return any((row.when and row.when.reply) or has(part, "net.latency") for row in kills)
+
+    async def offers(part: Candidate) -> list[Candidate]:
+        places = [place for place, row in enumerate(part.faults) if row.fault == "service.kill" and row.at]
+        return [at_message(part, place, **{side: "SET *"}) for place in places for side in ("request", "reply")]
+
+    (row,) = asyncio.run(Reduction(candidate(*STORM), system, Oracle(breaks), offers).reduce()).faults
+    assert (row.fault, row.on, row.at, row.when.reply) == ("service.kill", "ledger#1", None, "SET *")
+
+
+def test_offers_that_do_not_break_change_nothing(system) -> None:
+    asked = []
+
+    async def offers(part: Candidate) -> list[Candidate]:
+        asked.append(part)
+        return [at_message(part, 0, reply="SET *")]
+
+    oracle = Oracle(lambda part: any(row.at for row in part.faults))
+    result = asyncio.run(Reduction(candidate(KILL), system, oracle, offers).reduce())
+    assert (result.faults[0].when, len(asked)) == (None, 1)
 
 
 def test_what_the_oracle_raises_leaves_the_smallest_so_far(system) -> None:
