@@ -42,9 +42,9 @@ def shrink(
     """Find the smallest part of an invalid run's schedule that still breaks the system.
 
     Leaves faults out, shortens windows, makes the load smaller and targets narrower, and puts messages in place of moments,
-    as long as one of the run's own anomalies comes again. A candidate counts as breaking if it breaks in at least half as many runs as the whole schedule,
-    which is run N times first; the smallest is run N times more, and the share said. The verdicts are kept in
-    RUN_DIR/shrink.json: after Ctrl-C, or once the budget is over, the same command goes on from there.
+    as long as one of the run's own anomalies comes again. A candidate counts as breaking if it breaks in at least half as
+    many runs as the whole schedule, which is run N times first; the smallest is run N times more, and the share said. The
+    verdicts are kept in RUN_DIR/shrink.json: after Ctrl-C, or once the budget is over, the same command goes on from there.
 
     Exit status: 0 the smallest scenario is written, 2 a wrong argument or file, or a run that is not invalid, 3 it did not
     break again, 4 the stack could not start, 130 interrupted.

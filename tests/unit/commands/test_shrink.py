@@ -78,9 +78,9 @@ def broken(project: Path) -> Path:
     return broken_run(project, "setnx_only")
 
 
-def broken_run(project: Path, variant: str | None, **header: object) -> Path:
+def broken_run(project: Path, variant: str | None, *, name: str = "storm", **header: object) -> Path:
     path = project / "scenarios" / "storm.yaml"
-    path.write_text(STORM)
+    path.write_text(STORM.replace("name: storm", f"name: {name}"))
     plan = make_plan(Path("scenarios/storm.yaml"), system_path=None, variant=variant, seed=41, stack="auto")
     directory = Path(".oneffect/runs/20261129-storm-41-r7f3a0000")
     directory.mkdir(parents=True, exist_ok=True)
@@ -133,6 +133,16 @@ def test_each_run_has_a_directory_and_each_candidate_a_file_below_the_broken_run
     assert {plan.scenario_path.parent for plan in made.plans} == {broken / "shrink"}
     assert (broken / "shrink" / "run-1" / "verdict.json").is_file()
     assert (Path(".oneffect/runs/latest")).resolve() == broken.resolve(), "the latest run is still the broken one"
+
+
+def test_latest_is_the_run_that_it_is_now(broken: Path, made: Made, say) -> None:
+    assert f"written: {broken}/smallest.yaml" in say("shrink", ".oneffect/runs/latest").stdout
+
+
+def test_the_smallest_of_a_smallest_has_the_same_name(project: Path, made: Made, say) -> None:
+    broken = broken_run(project, None, name="storm-smallest")
+    assert say("shrink").exit_code == 0
+    assert load(broken / "smallest.yaml", Scenario).name == "storm-smallest"
 
 
 def test_every_candidate_has_the_same_seeds_the_first_of_them_the_broken_run_s(broken: Path, made: Made, say) -> None:
