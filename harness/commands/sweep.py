@@ -167,14 +167,13 @@ class _Sweep:
         return self._written(name, [step.fault(action, f"{self._service}#1")], taps=False)
 
     def _written(self, name: str, faults: Sequence[dict[str, Any]], *, taps: bool) -> Path:
-        import yaml
-
         from harness.files.document import parse
+        from harness.files.dump import dumped
         from harness.sweep.lineage import scenario
 
         path = self._folder / f"{name}.yaml"
         document = scenario(parse(self._base).value, name, self._system, faults, taps=taps)
-        path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        path.write_text(dumped(document), encoding="utf-8")
         return path
 
     def _plan(self, path: Path, more: int = 0) -> Plan:

@@ -137,6 +137,6 @@ def scenario(
         **kept,
         "name": name,
         "system": system,
-        "faults": [dict(row) for row in faults],
+        **({"faults": [dict(row) for row in faults]} if faults else {}),
         **({"taps": "all"} if taps else {}),
     }

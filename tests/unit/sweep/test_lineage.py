@@ -142,4 +142,4 @@ def test_a_scenario_keeps_the_load_and_nothing_else_of_its_base() -> None:
     base = {"oneffect": 1, "name": "base", "load": {"uploads": 4}, "drain": "9s", "tags": ["gate"], "faults": [1]}
     made = scenario(base, "m1", "../system.yaml", [], taps=True)
     kept = {"oneffect": 1, "load": {"uploads": 4}, "drain": "9s"}
-    assert made == {**kept, "name": "m1", "system": "../system.yaml", "faults": [], "taps": "all"}
+    assert made == {**kept, "name": "m1", "system": "../system.yaml", "taps": "all"}
