@@ -189,7 +189,7 @@ class Scenario(Model):
     again: list[AgainLine] = []
     """What to ask the system to do again, for example ``[{reprocess: 15, at: 60%}]``."""
     taps: Literal["all"] | None = None
-    """With ``all``, every link whose protocol a tap understands (Redis, HTTP, Postgres) has one, and what passes is
+    """With ``all``, every link whose protocol a tap understands (Redis, Kafka, HTTP, Postgres) has one, and what passes is
     recorded; left out, only links named by a ``when`` have."""
     drain: Duration = 30.0
     """How long the system may take, after the load and the last heal, to finish its work."""

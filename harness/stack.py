@@ -52,6 +52,11 @@ class RunNames:
         """Return the consumer group of a service."""
         return f"{service}-{self.run}"
 
+    def service(self, group: str) -> str | None:
+        """Return the service of a consumer group, or None if the group is not this run's."""
+        suffix = self.group("")
+        return group.removesuffix(suffix) if group.endswith(suffix) else None
+
     def database(self, service: str) -> str:
         """Return the database of a service: lower-case letters, digits and _, at most 63 of them."""
         plain = f"{self.run}_{service}"
@@ -213,7 +218,10 @@ class Held(Protocol):
         ...
 
     def refuse(self, error: str) -> None:
-        """Put an error of the protocol in the place of the reply; LookupError if the protocol has no such error."""
+        """Put an error of the protocol in the place of the reply.
+
+        LookupError if the protocol has no such error, FaultError if no reply to this message can say it.
+        """
         ...
 
 

@@ -52,7 +52,9 @@ load that has its own: a worker began or ended its part of the history, joined a
 lost, or its users' code raised an exception. ``wire`` is a request that a tap saw on a link, and what became of it:
 answered, refused by the tap in the dependency's place, answered and its reply replaced, lost on the way there or back,
 left unanswered when its connection ended, or sent where no reply follows. ``plain`` says that a tap no longer understands
-what passes, ``failed`` that a mistake of its own ended a connection.
+what passes, ``failed`` that a mistake of its own ended a connection. Of Kafka, ``command`` is the API, and ``key`` the
+group that a request names, else its transactional id, else its first topic; ``kind`` is ``ok`` or the first error in the
+reply, of a Fetch only one of the whole. An API or version that the tap does not know has no key, and its reply no kind.
 """
 
 COLUMNS: Final = {
@@ -87,7 +89,7 @@ COLUMNS: Final = {
     "consumer": "VARCHAR",  # effect, dead_letter, offset: the service's name
     "effect": "VARCHAR",  # tells two effects of one event apart
     "template": "VARCHAR",  # effect: its name, with each part that the event carries as {POINTER}; null: not known
-    "kind": "VARCHAR",  # dead_letter: why it was set aside: poison, conflict, malformed …; wire: of the reply: OK, nil, 503 …
+    "kind": "VARCHAR",  # dead_letter: why it was set aside: poison, conflict, malformed …; wire: of the reply: OK, 503 …
     "source_topic": "VARCHAR",
     "source_partition": "INTEGER",
     "source_offset": "BIGINT",
@@ -112,10 +114,11 @@ COLUMNS: Final = {
     "intended": "BIGINT",  # upload: ns since the run's start at which it was due; latency counts from there
     "placed": "BOOLEAN",  # upload: whether another machine made it, whose clock is not the run's
     "command": "VARCHAR",  # claim, wire: the command, "SET"
-    "key": "VARCHAR",  # claim: the store's key; wire: what the command is about, a key or a path
+    "key": "VARCHAR",  # claim: the store's key; wire: what the command is about: a key, path, topic, group …
     "link": "VARCHAR",  # wire: "essay_lifecycle#1->redis"
     "connection": "BIGINT",  # wire: which connection of the link, from 1
     "reply_size": "BIGINT",  # wire: bytes
+    "places": "JSON",  # wire: [topic, partition, offset] that a request commits, or at which records were appended; at most 64
     "error": "VARCHAR",
 }
 """Every field that a record may carry, with its type in the typed copy; recorders refuse any other."""

@@ -68,7 +68,7 @@ async def opened(plan: SystemPlan, stack: Stack, out: Path) -> AsyncIterator[Ses
         live = LiveSystem(plan.system, stack, names)
         cleanup.push_async_callback(live.close)
         await live.connect()
-        taps = await cleanup.enter_async_context(tapped(plan, stack, recorder)) if plan.taps else None
+        taps = await cleanup.enter_async_context(tapped(plan, stack, recorder, names)) if plan.taps else None
         cleanup.push_async_callback(stack.stop_services)
         yield Session(live, recorder, redaction, directory, taps)
 

@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 
     from harness.history.recorder import Recorder
     from harness.plan import SystemPlan
-    from harness.stack import Stack
+    from harness.stack import RunNames, Stack
     from harness.taps.thread import Taps
 
 
 @asynccontextmanager
-async def tapped(plan: SystemPlan, stack: Stack, recorder: Recorder) -> AsyncIterator[Taps]:
+async def tapped(
+    plan: SystemPlan, stack: Stack, recorder: Recorder, names: RunNames | None = None
+) -> AsyncIterator[Taps]:
     """Lead each of the plan's tapped links through a tap while the scope lasts; the stack stays warm and leads past them again.
+
+    With the run's names, topics and groups are recorded and matched as the system file calls them.
 
     Raises PlanRefused if the stack cannot, StackError if a tap cannot listen.
     """
@@ -28,7 +32,7 @@ async def tapped(plan: SystemPlan, stack: Stack, recorder: Recorder) -> AsyncIte
     if not isinstance(stack, Tapping):
         raise PlanRefused(f"taps: the {stack.name} stack cannot: {stack.lacks(Tapping)}")
     async with AsyncExitStack() as cleanup:
-        taps = Taps(recorder)
+        taps = Taps(recorder, names)
         cleanup.push_async_callback(taps.close)
         for link, protocol in plan.taps.items():
             detour = stack.detour(link)

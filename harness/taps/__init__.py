@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TABLE: Final[Mapping[str, str]] = {
     "http": "harness.taps.http:HttpParser",
     "postgres": "harness.taps.postgres:PostgresParser",
+    "kafka": "harness.taps.kafka:KafkaParser",
     "redis": "harness.taps.redis:RedisParser",
 }
 """Protocol -> ``module:class`` of its parser."""

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from harness.taps.exchange import Exchange
@@ -174,6 +175,9 @@ class Connection:
             exchange.fate = await self._stand(helds)
             self._up.drops = exchange.own
             self._ending = exchange.fate.lost
+            if exchange.own:
+                # At once, and not when its turn in the replies comes: those behind it may be in the same bytes.
+                self._parser.took(message)
         if exchange.own or (message.answered and not self._streaming):
             self._pending.append(exchange)
             if len(self._pending) > MOST_UNANSWERED:
@@ -186,6 +190,7 @@ class Connection:
         if self._up.drops and message.end is not None:
             self._up.forward(message.end)
             self._up.drops = self._ending
+            self._settle()
 
     async def _reply(self, message: Message) -> None:
         self._midst = True
@@ -201,7 +206,7 @@ class Connection:
                 self._tap.note("lost_reply", self._number, exchange, message)
                 self._die(fate)
             elif fate.reply is not None:
-                self._down.writer.write(fate.reply)
+                self._down.writer.write(fate.reply() or b"")
                 self._down.drops = True
 
     def _reply_ended(self, message: Message) -> None:
@@ -221,14 +226,19 @@ class Connection:
     def _settle(self) -> None:
         """Give the replies that are the tap's own, once it is their turn."""
         while self._pending and self._pending[0].own and not self._midst and self._down.scanner.head is None:
-            exchange = self._pending.popleft()
-            self._parser.took()
-            if exchange.fate.lost:
+            exchange = self._pending[0]
+            fate = exchange.fate
+            if fate.lost:
+                self._pending.popleft()
                 self._tap.note("lost_request", self._number, exchange, None)
-                self._die(exchange.fate)
+                self._die(fate)
                 return
+            reply = fate.reply() if fate.reply is not None else b""
+            if reply is None:  # the rest of its request is still to come
+                return
+            self._pending.popleft()
             self._tap.note("refused", self._number, exchange, None)
-            self._down.writer.write(exchange.fate.reply or b"")
+            self._down.writer.write(reply)
 
     def _die(self, fate: Fate) -> None:
         """Let nothing move any more; end the connection if the fate says so."""
@@ -247,7 +257,8 @@ class Connection:
         for trigger in triggers:
             of = "the reply to " if side == "reply" else ""
             what = f"{of}{request.command} {request.key}".rstrip()
-            held = Held(self._tap.name, side, what, waits=lambda: not self._up.ended, refusal=self._parser.refusal)
+            refusal = partial(self._parser.refusal, request)
+            held = Held(self._tap.name, side, what, waits=lambda: not self._up.ended, refusal=refusal)
             trigger.give(held)
             helds.append(held)
         return helds

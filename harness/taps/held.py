@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.taps.message import Answer
+
 if TYPE_CHECKING:
     from harness.taps.message import Side
 
@@ -19,7 +21,7 @@ class Fate:
     lost: bool = False
     closes: bool = False
     """Of a lost one: whether its connection ends then; else it stays open, and nothing moves on it any more."""
-    reply: bytes | None = None
+    reply: Answer | None = None
 
 
 PASSES = Fate()
@@ -35,7 +37,7 @@ class Held:
         what: str,
         *,
         waits: Callable[[], bool],
-        refusal: Callable[[str], bytes],
+        refusal: Callable[[str], Answer],
     ) -> None:
         self.link, self.side, self.what = link, side, what
         self._waits, self._refusal = waits, refusal

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 import h11
 
-from harness.taps.message import LONGEST_KEY, Message, NotUnderstood
+from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood
 
 _LONGEST_HEAD = 64 * 1024
 """Bytes of a message's head."""
@@ -37,25 +37,26 @@ class HttpParser:
     errors: ClassVar[Mapping[str, str]] = ERRORS
 
     def __init__(self) -> None:
-        self._asked: deque[bytes] = deque()
+        self._asked: deque[Message] = deque()
         self.requests = Requests(self._asked)
         self.replies = Replies(self._asked)
 
-    def took(self) -> None:
-        if self._asked:
-            self._asked.popleft()
+    def took(self, request: Message) -> None:
+        if request in self._asked:
+            self._asked.remove(request)
 
-    def refusal(self, error: str) -> bytes:
+    def refusal(self, request: Message, error: str) -> Answer:  # noqa: ARG002 - it answers any
         later = "Retry-After: 1\r\n" if error in _RETRY_AFTER else ""
-        return f"HTTP/1.1 {error} {ERRORS[error]}\r\nContent-Length: 0\r\n{later}\r\n".encode()
+        reply = f"HTTP/1.1 {error} {ERRORS[error]}\r\nContent-Length: 0\r\n{later}\r\n".encode()
+        return lambda: reply
 
 
 class _Scanner:
     """What both directions share; ``_parser`` makes the parser of the next message."""
 
-    def __init__(self, asked: deque[bytes]) -> None:
+    def __init__(self, asked: deque[Message]) -> None:
         self._asked = asked
-        """Methods of the requests that have no response yet: a response to HEAD has no body."""
+        """The requests that have no response yet: a response to HEAD has no body."""
         self._at = 0
         self._connection: h11.Connection | None = None
         self._message: Message | None = None
@@ -132,10 +133,10 @@ class Requests(_Scanner):
             return
         if len(self._asked) >= _MOST_UNANSWERED:
             raise NotUnderstood(f"{_MOST_UNANSWERED} requests are ahead of their responses")
-        self._asked.append(event.method)
         message.command = event.method.decode()
         # A query may hold what nobody should keep.
         message.key = event.target.partition(b"?")[0][:LONGEST_KEY].decode(errors="replace")
+        self._asked.append(message)
 
 
 class Replies(_Scanner):
@@ -143,7 +144,7 @@ class Replies(_Scanner):
 
     def _parser(self) -> h11.Connection:
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
-        method = self._asked[0] if self._asked else b"GET"
+        method = self._asked[0].command if self._asked else "GET"
         connection.send(h11.Request(method=method, target="/", headers=[("Host", "tap")]))
         connection.send(h11.EndOfMessage())
         return connection

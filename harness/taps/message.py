@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from harness.errors import OneffectError
+
+if TYPE_CHECKING:
+    from harness.taps.names import Names
 
 Side = Literal["request", "reply"]
 """Which way a message goes: towards the dependency, or back to the service."""
 
 LONGEST_KEY = 256
 """Bytes of a key that are kept; what follows cannot be matched."""
+
+
+Place = tuple[str, int, int]
+"""Topic, partition and offset."""
+
+Answer = Callable[[], bytes | None]
+"""Gives a reply of the tap's own; None while that needs more of its request than has passed."""
 
 
 class NotUnderstood(OneffectError):
@@ -44,6 +54,10 @@ class Message:
     """Of a request: whether everything behind its reply comes unasked (SUBSCRIBE, MONITOR)."""
     unasked: bool = False
     """Of a reply: whether it answers no request (a push, an interim response)."""
+    places: Sequence[Place] | None = None
+    """What a request commits, or where a reply says that records are."""
+    memo: Any = field(default=None, repr=False, compare=False)
+    """Of a request: what its parser must know to answer it."""
 
     @property
     def size(self) -> int:
@@ -77,10 +91,21 @@ class Parser(Protocol):
     requests: Scanner
     replies: Scanner
 
-    def took(self) -> None:
-        """Note that the oldest request without a reply was answered by the tap, and never reached the dependency."""
+    def took(self, request: Message) -> None:
+        """Note that a request never reaches the dependency, so that no reply of its own will come."""
         ...
 
-    def refusal(self, error: str) -> bytes:
-        """Return the reply that says so; LookupError for an error that the protocol does not have."""
+    def refusal(self, request: Message, error: str) -> Answer:
+        """Return what gives the reply to a request that says so.
+
+        LookupError for an error that the protocol does not have, FaultError if no reply to this request can say it.
+        """
         ...
+
+
+@runtime_checkable
+class Naming(Protocol):
+    """A parser whose messages name the run's topics and groups."""
+
+    names: Names
+    """What they are called; the connections of one link share it."""

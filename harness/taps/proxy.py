@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from harness.taps import parser_type
 from harness.taps.connection import CHUNK, Connection
+from harness.taps.message import Naming
+from harness.taps.names import Names
 
 if TYPE_CHECKING:
     from harness.history.recorder import Recorder
+    from harness.stack import RunNames
     from harness.taps.exchange import Exchange
     from harness.taps.message import Message, Parser
     from harness.taps.trigger import Trigger
@@ -21,12 +24,22 @@ _CONNECTING = 10.0
 class Tap:
     """A proxy on one link, from ``listen`` to ``upstream`` (host:port); lives in the taps' own loop."""
 
-    def __init__(self, name: str, protocol: str, listen: str, upstream: str, recorder: Recorder) -> None:
+    def __init__(  # noqa: PLR0913 - what a tap consists of
+        self,
+        name: str,
+        protocol: str,
+        listen: str,
+        upstream: str,
+        recorder: Recorder,
+        *,
+        run: RunNames | None = None,
+    ) -> None:
         self.name = name
         self._listen, self._upstream = listen, upstream
         self._recorder = recorder
         self._actor = f"tap:{name}"
-        self.parser: type[Parser] = parser_type(protocol)
+        self._parser_type = parser_type(protocol)
+        self._names = Names(run)
         self.triggers: tuple[Trigger, ...] = ()
         """Replaced as a whole, from the run's thread."""
         self.plain = False
@@ -35,6 +48,13 @@ class Tap:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._count = 0
+
+    def parser(self) -> Parser:
+        """Return a parser for one connection."""
+        made = self._parser_type()
+        if isinstance(made, Naming):
+            made.names = self._names
+        return made
 
     async def open(self) -> None:
         """Listen; OSError if the port is taken."""
@@ -75,8 +95,9 @@ class Tap:
             command=request.command,
             key=request.key or None,
             size=request.size or None,
-            kind=reply.kind if reply is not None else None,
+            kind=(reply.kind or None) if reply is not None else None,
             reply_size=reply.size if reply is not None and reply.end is not None else None,
+            places=request.places or (reply.places if reply is not None else None),
         )
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

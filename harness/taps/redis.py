@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from harness.taps.message import LONGEST_KEY, Message, NotUnderstood
+from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood
 
 _LONGEST_LINE = 64 * 1024
 """Bytes of an inline command, as Redis itself allows."""
@@ -107,11 +107,12 @@ class RedisParser:
         self.requests = Requests()
         self.replies = Replies()
 
-    def took(self) -> None:
+    def took(self, request: Message) -> None:
         """Nothing depends on it here."""
 
-    def refusal(self, error: str) -> bytes:
-        return f"-{ERRORS[error]}\r\n".encode()
+    def refusal(self, request: Message, error: str) -> Answer:  # noqa: ARG002 - it answers any
+        reply = f"-{ERRORS[error]}\r\n".encode()
+        return lambda: reply
 
 
 class Requests:

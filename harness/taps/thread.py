@@ -13,6 +13,7 @@ from harness.taps.proxy import Tap
 
 if TYPE_CHECKING:
     from harness.history.recorder import Recorder
+    from harness.stack import RunNames
     from harness.taps.trigger import Trigger
 
 T = TypeVar("T")
@@ -25,8 +26,8 @@ on a link."""
 class Taps:
     """Opened by name of their link, and closed together. Called from the run's loop; the taps never wait for it."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, recorder: Recorder, run: RunNames | None = None) -> None:
+        self._recorder, self._run = recorder, run
         self._taps: dict[str, Tap] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="taps", daemon=True)
@@ -41,7 +42,7 @@ class Taps:
 
     async def open(self, link: str, protocol: str, *, listen: str, upstream: str) -> None:
         """Put a tap between ``listen`` and ``upstream`` (host:port); OSError if it cannot listen."""
-        tap = Tap(link, protocol, listen, upstream, self._recorder)
+        tap = Tap(link, protocol, listen, upstream, self._recorder, run=self._run)
         await self._there(tap.open())
         self._taps[link] = tap
 

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from harness.errors import PlanRefused
 from harness.faults.plan import plan_line
 from harness.scenario import FaultLine
+from harness.system import System
 
 
 def planned(system, **row):
@@ -45,6 +46,17 @@ def test_a_service_is_asked_over_http(system) -> None:
     assert (fault.fault.error, fault.when.every) == ("503", 5)
 
 
+def test_a_link_that_no_tap_understands_is_refused(system) -> None:
+    document = system.model_dump(mode="json", by_alias=True)
+    document["dependencies"]["postgres"] = {}
+    document["services"]["file_service"]["env"]["DB"] = "{postgres}"
+    system = System.model_validate(document)
+    with pytest.raises(
+        PlanRefused, match="speaks postgres, which no tap understands yet; taps understand http, kafka, redis"
+    ):
+        planned(system, **KILL, when={"reply": "COMMIT", "on": "file_service->postgres"})
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
@@ -52,10 +64,6 @@ def test_a_service_is_asked_over_http(system) -> None:
         (LOSE | {"when": {"reply": "SET", "on": "essay_lifecycle#1->redis"}}, "acts on its own link"),
         (KILL | {"when": {"reply": "SET *"}}, "say on which link the message is"),
         (KILL | {"when": {"reply": "SET *", "on": "essay_lifecycle->redys"}}, "nearest: essay_lifecycle->redis"),
-        (
-            KILL | {"when": {"reply": "Fetch", "on": "essay_lifecycle->kafka"}},
-            "speaks kafka, which no tap understands yet",
-        ),
         (
             {"fault": "tap.lose_request", "on": "essay_lifecycle->redis", "when": {"reply": "SET *"}},
             "executed already; write `when: {request",

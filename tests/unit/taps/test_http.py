@@ -109,8 +109,8 @@ def test_another_protocol_behind_an_upgrade_is_refused() -> None:
 
 def test_a_refused_request_is_no_longer_waited_for() -> None:
     parser = HttpParser()
-    parser.requests.feed(EXCHANGES[3][0] + EXCHANGES[0][0])
-    parser.took()
+    refused, _ = parser.requests.feed(EXCHANGES[3][0] + EXCHANGES[0][0])
+    parser.took(refused)
     (answer,) = parser.replies.feed(EXCHANGES[0][3])
     assert answer.size == len(EXCHANGES[0][3]), "the body is that of a GET, not of the HEAD before it"
 
@@ -118,6 +118,6 @@ def test_a_refused_request_is_no_longer_waited_for() -> None:
 @pytest.mark.parametrize("status", ["500", "502", "503", "429"])
 def test_a_refusal_is_a_whole_response(status) -> None:
     parser = HttpParser()
-    parser.requests.feed(EXCHANGES[0][0])
-    (answer,) = parser.replies.feed(parser.refusal(status))
+    (request,) = parser.requests.feed(EXCHANGES[0][0])
+    (answer,) = parser.replies.feed(parser.refusal(request, status)() or b"")
     assert (answer.kind, answer.end is not None) == (status, True)

@@ -9,11 +9,14 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kio.serial import entity_reader
 
+from harness.errors import FaultError
 from harness.taps import connection
 from harness.taps.proxy import Tap
 from harness.taps.trigger import Trigger
 from tests.standin import StandIn
+from tests.unit.taps.kafka_frames import KEYS, kind_of, made, reply, request
 
 LONG = 20.0
 SET = b"*3\r\n$3\r\nSET\r\n$5\r\nclaim\r\n$1\r\n1\r\n"
@@ -102,6 +105,29 @@ async def redis(reader, writer):
                 break
 
 
+def commit(number=1):
+    part = {"partition_index": 0, "committed_offset": 5}
+    topics = [{"name": "essays", "partitions": [part, part | {"partition_index": 1}]}]
+    return request(made("request", "OffsetCommit", 8, group_id="essay_lifecycle", topics=topics), number)
+
+
+def committed(number=1):
+    return reply(made("reply", "OffsetCommit", 8), number)
+
+
+def produce(number=2, acks=-1, records=b"x" * 100):
+    parts = [{"index": 0, "records": records}, {"index": 1, "records": records}]
+    return request(
+        made("request", "Produce", 9, acks=acks, topic_data=[{"name": "essays", "partition_data": parts}]), number
+    )
+
+
+def produced(number=2):
+    return reply(made("reply", "Produce", 9), number)
+
+
+COMMIT, COMMITTED, PRODUCE = commit(), committed(), produce()
+
 chunks = st.lists(st.binary(max_size=300), max_size=6)
 likely = st.lists(
     st.sampled_from(
@@ -127,13 +153,22 @@ likely = st.lists(
             b"S\0\0\0\x04",
             b"Z\0\0\0\x05T",
             b"N\0\0\0\x09",
+            COMMIT,
+            COMMIT[:11],
+            COMMIT[11:],
+            COMMITTED,
+            COMMITTED[:6],
+            PRODUCE,
+            PRODUCE[:60],
+            b"\x00\x00\x00",
+            b"\x7f\xff\xff\xff",
         ]
     ),
     max_size=8,
 )
 
 
-@pytest.mark.parametrize("protocol", ["redis", "http", "postgres"])
+@pytest.mark.parametrize("protocol", ["redis", "http", "kafka", "postgres"])
 @pytest.mark.parametrize("armed", [False, True])
 @settings(max_examples=60)
 @given(up=chunks | likely, down=chunks | likely)
@@ -489,6 +524,28 @@ async def test_an_http_request_is_refused_and_the_connection_goes_on() -> None:
     assert notes.told() == [("refused", "POST", "/v1/content"), ("answered", "GET", "/a")]
 
 
+async def test_a_tap_answers_in_the_place_of_one_whose_successor_is_answered_at_once() -> None:
+    """The reply to what stands behind a refused request comes in the same bytes as the one before it."""
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\naa" * 2)
+
+    met = trigger(pattern="HEAD *")
+    async with tapped(serve, "http", met) as (notes, connect, tap):
+        reader, writer = await connect()
+        ask = b"%b / HTTP/1.1\r\nHost: h\r\n\r\n"
+        writer.write(ask % b"GET" + ask % b"HEAD" + ask % b"GET")
+        (await met.met()).refuse("503")
+        for status in (b"200", b"503", b"200"):
+            assert status in await reader.readuntil(b"\r\n\r\n")
+            if status == b"200":
+                assert await reader.readexactly(2) == b"aa"
+        assert not tap.plain
+    assert [phase for phase, _ in notes.records] == ["answered", "refused", "answered"]
+
+
 async def test_behind_a_subscription_nothing_is_an_answer() -> None:
     subscribe = b"*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n"
 
@@ -536,3 +593,115 @@ async def test_a_connection_that_is_reset_is_reset_on_the_other_side() -> None:
         while not notes.records:
             await asyncio.sleep(0.01)
     assert notes.told() == [("unanswered", "SET", "claim")]
+
+
+async def kafka(reader, writer):
+    """Answer each request with an empty reply, unless it wants none."""
+    with suppress(asyncio.IncompleteReadError):
+        while True:
+            data = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+            key, number = int.from_bytes(data[:2], "big"), int.from_bytes(data[4:8], "big")
+            if key != KEYS["Produce"]:
+                writer.write(committed(number))
+            elif data[15:17] != b"\0\0":  # acks
+                writer.write(produced(number))
+
+
+async def received(reader, api, version):
+    """A reply's number, and itself as kio reads it."""
+    data = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+    header = 5  # with its tagged fields: none
+    return int.from_bytes(data[:4], "big"), entity_reader(kind_of("reply", KEYS[api], version))(data, header)[0]
+
+
+async def test_what_passes_of_kafka_is_recorded() -> None:
+    async with tapped(kafka, "kafka") as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(commit(1) + produce(2, acks=0) + produce(3))
+        assert await reader.readexactly(len(committed() + produced())) == committed(1) + produced(3)
+    sent, commits, answered = notes.records
+    assert notes.told() == [
+        ("sent", "Produce", "essays"),
+        ("answered", "OffsetCommit", "essay_lifecycle"),
+        ("answered", "Produce", "essays"),
+    ]
+    assert commits[1]["places"] == [("essays", 0, 5), ("essays", 1, 5)]
+    assert [fields["kind"] for _, fields in (sent, commits, answered)] == [None, "ok", "ok"]
+
+
+@pytest.mark.parametrize("side", ["request", "reply"])
+async def test_an_error_of_kafka_answers_that_very_request(side) -> None:
+    met = trigger(side, "OffsetCommit essay_lifecycle", nth=2)
+    async with tapped(kafka, "kafka", met) as (notes, connect, tap):
+        reader, writer = await connect()
+        writer.write(b"".join(map(commit, range(1, 5))))
+        (await met.met()).refuse("NOT_COORDINATOR")
+        answers = [await received(reader, "OffsetCommit", 8) for _ in range(4)]
+        assert not tap.plain
+    assert [number for number, _ in answers] == [1, 2, 3, 4]
+    said = [
+        [(part.partition_index, part.error_code) for topic in entity.topics for part in topic.partitions]
+        for _, entity in answers
+    ]
+    assert said == [[], [(0, 16), (1, 16)], [], []]
+    became = "refused" if side == "request" else "refused_reply"
+    assert sorted(phase for phase, _ in notes.records) == ["answered"] * 3 + [became]
+
+
+async def test_an_error_waits_for_the_rest_of_a_produce() -> None:
+    got = b""
+
+    async def serve(reader, writer):
+        nonlocal got
+        while data := await reader.read(1 << 16):
+            got += data
+            writer.write(committed(3))
+
+    met = trigger(pattern="Produce essays")
+    async with tapped(serve, "kafka", met) as (notes, connect, tap):
+        reader, writer = await connect()
+        data = produce(2, records=b"x" * (3 << 20))
+        writer.write(data[:1000])
+        (await met.met()).refuse("NOT_LEADER_OR_FOLLOWER")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.2)
+        writer.write(data[1000:] + commit(3))
+        number, entity = await received(reader, "Produce", 9)
+        assert (number, [part.error_code for part in entity.responses[0].partition_responses]) == (2, [6, 6])
+        assert await reader.readexactly(len(committed())) == committed(3)
+        assert not tap.plain
+    assert got == commit(3), "the broker has seen nothing of it"
+    assert ("refused", "Produce", "essays") in notes.told()
+
+
+async def test_a_produce_that_nobody_answers_cannot_be_refused() -> None:
+    met = trigger(pattern="Produce *")
+    async with tapped(kafka, "kafka", met) as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(produce(1, acks=0) + commit(2))
+        held = await met.met()
+        with pytest.raises(FaultError, match="acks=0"):
+            held.refuse("NOT_LEADER_OR_FOLLOWER")
+        held.release()
+        assert await reader.readexactly(len(committed())) == committed(2)
+    assert notes.told()[0] == ("sent", "Produce", "essays")
+
+
+async def test_a_lost_commit_was_executed_and_those_before_it_are_answered() -> None:
+    met = trigger("reply", "OffsetCommit *", nth=2)
+    async with tapped(kafka, "kafka", met) as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(commit(1) + commit(2) + commit(3))
+        (await met.met()).lose(close=True)
+        assert await reader.read() == committed(1)
+    assert [phase for phase, _ in notes.records] == ["answered", "lost_reply", "unanswered"]
+
+
+async def test_a_lost_produce_that_nobody_answers_ends_its_connection() -> None:
+    met = trigger(pattern="Produce *")
+    async with tapped(kafka, "kafka", met) as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(commit(1) + produce(2, acks=0) + commit(3))
+        (await met.met()).lose(close=True)
+        assert await reader.read() == committed(1)
+    assert notes.told()[1] == ("lost_request", "Produce", "essays")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.taps.message import NotUnderstood
+from harness.taps.message import Message, NotUnderstood
 from harness.taps.redis import RedisParser
 
 
@@ -184,6 +184,6 @@ def test_a_push_answers_nothing() -> None:
 
 
 def test_errors_are_redis_own() -> None:
-    assert RedisParser().refusal("LOADING").startswith(b"-LOADING ")
+    assert RedisParser().refusal(Message(0), "LOADING")().startswith(b"-LOADING ")
     with pytest.raises(LookupError):
-        RedisParser().refusal("NOPE")
+        RedisParser().refusal(Message(0), "NOPE")

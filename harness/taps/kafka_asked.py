@@ -1,0 +1,73 @@
+"""Kafka requests whose replies are still to come, and what must be known of each to answer it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from harness.taps.message import Message
+
+LARGEST: Final = 1 << 20
+"""Bytes that are kept of all requests of a connection that have no reply yet."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request, as its reply must answer it. ``number`` is its correlation id."""
+
+    key: int
+    version: int
+    number: int
+    body: bytes | None = None
+    """All of it behind the header, without records; None as long as that has not passed, or if it is too much to keep."""
+    comes: bool = False
+    """Whether the body will be known once the request has passed."""
+    waits: bool = False
+    """Whether its reply is still to come."""
+
+
+class Unanswered:
+    """The requests of one connection that wait for a reply, in their order."""
+
+    def __init__(self) -> None:
+        self._messages: deque[Message] = deque()
+        self._kept = 0
+
+    def add(self, message: Message) -> None:
+        """Note a request that a reply will come to."""
+        asked = _of(message)
+        asked.waits = True
+        self._kept += len(asked.body or b"")
+        self._messages.append(message)
+
+    def keep(self, asked: Asked, body: bytes) -> None:
+        """Remember what a request says, unless too much is remembered already."""
+        if self._kept + len(body) <= LARGEST:
+            asked.body = body
+            if asked.waits:
+                self._kept += len(body)
+
+    def next(self) -> Asked | None:
+        """Return the request whose reply is due, which then waits no more; None if none does."""
+        if not self._messages:
+            return None
+        return self._over(self._messages.popleft())
+
+    def drop(self, message: Message) -> None:
+        """Forget a request that no reply will come to."""
+        if message in self._messages:
+            self._messages.remove(message)
+            self._over(message)
+
+    def _over(self, message: Message) -> Asked:
+        asked = _of(message)
+        asked.waits = False
+        self._kept -= len(asked.body or b"")
+        return asked
+
+
+def _of(message: Message) -> Asked:
+    if not isinstance(message.memo, Asked):
+        raise TypeError(f"{message.command} is no request of Kafka's")
+    return message.memo

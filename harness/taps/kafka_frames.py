@@ -1,0 +1,145 @@
+"""Kafka's framing: each message is its length in four bytes, and so many bytes more."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Final
+
+from harness.taps.kafka_asked import LARGEST
+from harness.taps.kafka_schema import Misfit
+from harness.taps.message import Message, NotUnderstood
+
+LONGEST: Final = 1 << 30
+"""Bytes of a frame beyond which a length is no length: no broker takes a tenth of that unless told to."""
+
+_LENGTH: Final = 4
+_TLS: Final = b"\x16\x03"
+"""How a TLS connection begins; as the length of a frame, 369 MB."""
+
+Reading = Generator[int, bytes, None]
+"""Reads one frame: yields how many bytes it wants next, or, negative, how many it skips."""
+
+
+class Frames:
+    """Implements ``harness.taps.message.Scanner``; ``_frame`` reads a frame.
+
+    Kept are the bytes that ``_frame`` has asked for and not got yet.
+    """
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._message: Message | None = None
+        self._told = False
+        self._reading: Reading | None = None
+        self._wanted = 0
+        self._kept = bytearray()
+        self._left = 0
+        """Bytes of the frame that ``_frame`` has not got."""
+
+    @property
+    def head(self) -> int | None:
+        return self._message.start if self._message is not None and not self._told else None
+
+    def feed(self, data: bytes) -> list[Message]:
+        found: list[Message] = []
+        at, length = 0, len(data)
+        while at < length:
+            if self._message is None or self._reading is None:
+                self._message, self._told = Message(self._at + at), False
+                self._reading = self._whole(self._message)
+                self._wanted = next(self._reading)
+            at = self._give(data, at)
+            if not self._wanted:
+                self._go_on(self._message, at, found)
+        self._at += length
+        return found
+
+    def finish(self) -> list[Message]:
+        return []
+
+    def _give(self, data: bytes, at: int) -> int:
+        """Skip or keep what is wanted, as far as it is there; return what stands behind it."""
+        taken = min(abs(self._wanted), len(data) - at)
+        if self._wanted > 0:
+            self._kept += data[at : at + taken]
+            self._wanted -= taken
+        else:
+            self._wanted += taken
+        return at + taken
+
+    def _go_on(self, message: Message, at: int, found: list[Message]) -> None:
+        """Give what was wanted to the reading until it wants more than there is."""
+        told = self._told
+        try:
+            while not self._wanted and self._reading is not None:
+                given = bytes(self._kept)
+                self._kept.clear()
+                self._wanted = self._reading.send(given)
+        except StopIteration:
+            message.end = self._at + at
+            self._message = self._reading = None
+            if not (found and found[-1] is message):
+                found.append(message)
+        else:
+            if self._told and not told:
+                found.append(message)
+
+    def _whole(self, message: Message) -> Reading:
+        head = yield _LENGTH
+        self._left = int.from_bytes(head, "big", signed=True)
+        if head.startswith(_TLS):
+            raise NotUnderstood("TLS, which no tap reads")
+        if not 0 < self._left <= LONGEST:
+            raise NotUnderstood(f"{head!r} is no length of a Kafka message")
+        yield from self._frame(message)
+        yield from self._skip(self._left)
+
+    def _frame(self, message: Message) -> Reading:
+        raise NotImplementedError
+
+    def _tell(self) -> None:
+        """Let the message be met: its command and key are known."""
+        self._told = True
+
+    def _take(self, size: int) -> Generator[int, bytes, bytes]:
+        """Read so many bytes; Misfit if the frame has not as many."""
+        if not 0 <= size <= self._left:
+            raise Misfit
+        self._left -= size
+        return (yield size) if size else b""
+
+    def _skip(self, size: int) -> Reading:
+        if not 0 <= size <= self._left:
+            raise Misfit
+        self._left -= size
+        if size:
+            yield -size
+
+    def _take_into(self, out: bytearray, size: int) -> Reading:
+        """Read so many bytes and keep them; Misfit if that is more than a tap keeps."""
+        if len(out) + size > LARGEST:
+            raise Misfit
+        out += yield from self._take(size)
+
+    def _length(self, size: int | None, out: bytearray) -> Generator[int, bytes, int]:
+        """Read a length in ``size`` bytes, or a compact one; -1 for what is null."""
+        if size is None:
+            return (yield from self._varint(out)) - 1
+        yield from self._take_into(out, size)
+        return int.from_bytes(out[-size:], "big", signed=True)
+
+    def _varint(self, out: bytearray) -> Generator[int, bytes, int]:
+        found = 0
+        for shift in range(0, 35, 7):
+            yield from self._take_into(out, 1)
+            found |= (out[-1] & 0x7F) << shift
+            if out[-1] < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+                return found
+        raise Misfit
+
+    def _tags(self, out: bytearray) -> Reading:
+        """Read tagged fields."""
+        for _ in range((yield from self._varint(out))):
+            yield from self._varint(out)
+            size = yield from self._varint(out)
+            yield from self._take_into(out, size)

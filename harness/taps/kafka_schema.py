@@ -1,0 +1,232 @@
+"""What Kafka's messages hold: read as far as their bounds allow, by the definitions that kio has of every API and version.
+
+kio's own reader allocates what an array's length claims, and ends the process where that is not to be had: so bytes that
+may be anything are read here. Records and other opaque bytes are skipped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Final, get_args, get_origin
+from uuid import UUID
+
+from kio.index import KioIndexError, load_request_schema, load_response_schema
+from kio.schema.errors import ErrorCode
+from kio.schema.index import api_key_map
+from kio.static.protocol import Entity
+
+Schema = type[Entity]
+"""A class of kio's: a request or a reply of one version."""
+
+NAMES: Final[Mapping[int, str]] = {
+    key: "".join(word.capitalize() for word in name.split("_")) for key, name in api_key_map.items()
+}
+"""API key -> its name as Kafka spells it: ``OffsetCommit``."""
+
+ERRORS: Final[Mapping[str, int]] = {code.name.upper(): int(code) for code in ErrorCode if code is not ErrorCode.none}
+"""Name of an error as Kafka spells it -> its code."""
+
+MOST: Final = 20_000
+"""Elements of arrays that are read of one message; a message with more is read so far."""
+
+_NUMBERS: Final = {
+    "int8": 1,
+    "int16": 2,
+    "int32": 4,
+    "int64": 8,
+    "timedelta_i32": 4,
+    "timedelta_i64": 8,
+    "datetime_i64": 8,
+}
+"""Bytes of what is read as a number."""
+
+Read = Callable[["Cursor"], object]
+
+
+class Misfit(Exception):
+    """The bytes are not what the definition says."""
+
+
+class Cursor:
+    """A place in a message's bytes. ``error`` is the first error code in it that is not 0."""
+
+    __slots__ = ("_at", "_data", "_room", "error")
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at, self._room = data, 0, MOST
+        self.error = 0
+
+    def take(self, size: int) -> bytes:
+        """Return the next bytes; Misfit if there are not as many."""
+        end = self._at + size
+        if size < 0 or end > len(self._data):
+            raise Misfit
+        found, self._at = self._data[self._at : end], end
+        return found
+
+    def number(self, size: int) -> int:
+        """Return a signed number of ``size`` bytes."""
+        return int.from_bytes(self.take(size), "big", signed=True)
+
+    def varint(self) -> int:
+        """Return an unsigned number of one to five bytes."""
+        found = 0
+        for shift in range(0, 35, 7):
+            (byte,) = self.take(1)
+            found |= (byte & 0x7F) << shift
+            if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+                return found
+        raise Misfit
+
+    def length(self, size: int | None) -> int:
+        """Return a length in ``size`` bytes, or a compact one if that is None; -1 for what is null."""
+        return self.number(size) if size is not None else self.varint() - 1
+
+    def count(self, size: int | None) -> int:
+        """Return an array's length, which its bytes have room for; -1 for what is null."""
+        found = self.length(size)
+        self._room -= max(found, 0)
+        if self._room < 0 or found > len(self._data) - self._at:
+            raise Misfit
+        return found
+
+    def tags(self) -> None:
+        """Skip tagged fields."""
+        for _ in range(self.count(None) + 1):
+            self.varint()
+            self.take(self.varint())
+
+
+@cache
+def schema(key: int, version: int, side: str) -> Schema | None:
+    """Return kio's class of a request or reply; None if it has none."""
+    load = load_request_schema if side == "request" else load_response_schema
+    try:
+        return load(key, version)
+    except KioIndexError:
+        return None
+
+
+def error_name(code: int) -> str:
+    """Return what Kafka calls an error."""
+    try:
+        return ErrorCode(code).name.upper()
+    except ValueError:
+        return f"error {code}"
+
+
+def flexible_header(of: Schema) -> bool:
+    """Whether the header of a request or reply ends with tagged fields."""
+    header: Any = of
+    return bool(header.__header_schema__.__flexible__)
+
+
+def read(of: Schema, cursor: Cursor) -> tuple[dict[str, Any], bool]:
+    """Return a message's fields by name (numbers, texts, lists, dicts), up to the first that does not fit; whether all did."""
+    found: dict[str, Any] = {}
+    try:
+        _fill(of, cursor, found)
+    except (Misfit, UnicodeDecodeError):
+        return found, False
+    return found, True
+
+
+def _fill(of: Any, cursor: Cursor, found: dict[str, Any]) -> None:  # noqa: ANN401 - a class of kio's
+    fields, flexible = _fields(of)
+    for name, field in fields:
+        found[name] = field(cursor)
+    if flexible:
+        cursor.tags()
+
+
+@cache
+def _fields(of: Any) -> tuple[tuple[tuple[str, Read], ...], bool]:  # noqa: ANN401 - a class of kio's
+    """Return how to read each field of a class that is not tagged, in order, and whether tagged ones follow."""
+    flexible = bool(of.__flexible__)
+    plain = [field for field in dataclasses.fields(of) if "tag" not in field.metadata]
+    return tuple((field.name, _field(field, flexible=flexible)) for field in plain), flexible
+
+
+def _field(field: dataclasses.Field[Any], *, flexible: bool) -> Read:
+    kind, nullable = _without_none(field.type)
+    if get_origin(kind) is tuple:
+        inner, _ = _without_none(get_args(kind)[0])
+        return _array(_value(field, inner, nullable=False, flexible=flexible), None if flexible else 4)
+    return _value(field, kind, nullable=nullable, flexible=flexible)
+
+
+def _without_none(kind: Any) -> tuple[Any, bool]:  # noqa: ANN401 - any annotation
+    if get_origin(kind) is UnionType:
+        (inner,) = (one for one in get_args(kind) if one is not NoneType)
+        return inner, True
+    return kind, False
+
+
+def _array(element: Read, size: int | None) -> Read:
+    def elements(cursor: Cursor) -> list[object] | None:
+        count = cursor.count(size)
+        return [element(cursor) for _ in range(count)] if count >= 0 else None
+
+    return elements
+
+
+def _value(field: dataclasses.Field[Any], kind: Any, *, nullable: bool, flexible: bool) -> Read:  # noqa: ANN401
+    name = field.metadata.get("kafka_type")
+    if name is None:
+        return _entity(kind, nullable=nullable)
+    if name in _NUMBERS:
+        size = _NUMBERS[name]
+        return lambda cursor: cursor.number(size)
+    return {
+        "string": _compact_text if flexible else _text,
+        "bytes": _compact_opaque if flexible else _opaque,
+        "records": _compact_opaque if flexible else _opaque,
+        "bool": lambda cursor: cursor.take(1) != b"\0",
+        "float64": lambda cursor: cursor.take(8),
+        "uint16": lambda cursor: int.from_bytes(cursor.take(2), "big"),
+        "uuid": _uuid,
+        "error_code": _error,
+    }[name]
+
+
+def _entity(of: Any, *, nullable: bool) -> Read:  # noqa: ANN401 - a class of kio's
+    def entity(cursor: Cursor) -> dict[str, Any] | None:
+        if nullable and cursor.number(1) < 0:
+            return None
+        found: dict[str, Any] = {}
+        _fill(of, cursor, found)
+        return found
+
+    return entity
+
+
+def _text(cursor: Cursor) -> str | None:
+    size = cursor.length(2)
+    return cursor.take(size).decode() if size >= 0 else None
+
+
+def _compact_text(cursor: Cursor) -> str | None:
+    size = cursor.length(None)
+    return cursor.take(size).decode() if size >= 0 else None
+
+
+def _opaque(cursor: Cursor) -> None:
+    cursor.take(max(cursor.length(4), 0))
+
+
+def _compact_opaque(cursor: Cursor) -> None:
+    cursor.take(max(cursor.length(None), 0))
+
+
+def _uuid(cursor: Cursor) -> UUID | None:
+    found = cursor.take(16)
+    return UUID(bytes=found) if any(found) else None
+
+
+def _error(cursor: Cursor) -> int:
+    code = cursor.number(2)
+    cursor.error = cursor.error or code
+    return code
