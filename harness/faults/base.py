@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager as Scope
 from dataclasses import dataclass, field
 from random import Random
@@ -190,6 +190,9 @@ class Fault(Model):
 
     def check_side(self, side: Literal["request", "reply"]) -> None:
         """Raise PlanRefused if its ``when`` cannot name a ``side``."""
+
+    def check_commands(self, spoken: str, commands: Collection[str]) -> None:
+        """Raise PlanRefused if it cannot act on a message of any of these commands of a protocol, which its ``when`` names."""
 
     def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - most need none
         """Replicas, dependencies and links that the fault needs for itself: two faults on one of them take turns."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.errors import PlanRefused
+from harness.errors import PlanRefused, nearest
 from harness.faults.targets import resolve
-from harness.taps import TABLE, protocol
+from harness.taps import TABLE, parser_type, protocol
+from harness.taps.trigger import Pattern
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.faults.base import Fault
     from harness.scenario import FaultLine
     from harness.system import System
@@ -69,3 +72,17 @@ def condition(fault: Fault, target: str, line: FaultLine, system: System) -> Con
     side, patterns = when.message
     fault.check_side(side)
     return Condition(fault.acts_at or side, patterns, tuple(links), when.nth, when.every, when.per_key)
+    for spoken in sorted({protocol(system, link.partition("->")[2]) for link in links}):
+        _check_commands(fault, spoken, patterns)
+    return Condition(fault.acts_at or side, patterns, tuple(links), when.nth, when.every)
+
+
+def _check_commands(fault: Fault, spoken: str, patterns: Sequence[str]) -> None:
+    """Check that each pattern names a command, where a protocol's are known, and that the fault can act on it."""
+    if not (known := parser_type(spoken).commands):
+        return
+    for pattern in patterns:
+        if not (named := Pattern(pattern).named(known)):
+            command = pattern.strip().partition(" ")[0]
+            raise PlanRefused(f"when: {spoken} has no request {command}{nearest(command, known)}, so none will match")
+        fault.check_commands(spoken, named)

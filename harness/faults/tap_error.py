@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import BeforeValidator
 
@@ -14,9 +14,12 @@ from harness.stack import Tapping
 from harness.taps import TABLE, parser_type, protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
 
     from harness.system import System
+
+_MANY: Final = 12
+"""Errors of a protocol beyond which a message does not list them."""
 
 
 class TapError(Fault):
@@ -35,6 +38,8 @@ class TapError(Fault):
     error: Annotated[str, BeforeValidator(str, json_schema_input_type=str | int)]
     """The error: ``LOADING``, ``READONLY`` or ``OOM`` of Redis; the status 500, 502, 503 or 429 of HTTP; the SQLSTATE 40001 or
     40P01 of Postgres."""
+    """The error: ``LOADING``, ``READONLY`` or ``OOM`` of Redis; the status 500, 502, 503 or 429 of HTTP; any of Kafka's by its
+    name, as ``NOT_COORDINATOR``."""
 
     def check(self, on: str, system: System) -> None:
         """The error must be one of the link's protocol."""
@@ -43,8 +48,13 @@ class TapError(Fault):
         if self.error not in known:
             raise PlanRefused(
                 f"error: {on} speaks {spoken}, and a tap knows no error {self.error} of it{nearest(self.error, known)}; "
-                f"known: {', '.join(known) or 'none'}"
+                f"known: {_listed(known)}"
             )
+
+    def check_commands(self, spoken: str, commands: Collection[str]) -> None:
+        """There must be one that a tap can answer."""
+        if not any(parser_type(spoken).refusable(command) for command in commands):
+            raise PlanRefused(f"tap.error: a tap cannot answer {' or '.join(commands)} with an error")
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:  # noqa: ARG002 - the message's link
@@ -52,3 +62,9 @@ class TapError(Fault):
         held = held_of(context)
         held.refuse(self.error)
         yield acted(held, f"was answered with {self.error}")
+
+
+def _listed(known: Collection[str]) -> str:
+    if len(known) > _MANY:
+        return f"{len(known)}, for example {next(iter(known))}"
+    return ", ".join(known) or "none"

@@ -7,7 +7,7 @@ what the one before it left over.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar, Final
 
 import h11
@@ -35,6 +35,7 @@ class HttpParser:
     """Implements ``harness.taps.message.Parser``."""
 
     errors: ClassVar[Mapping[str, str]] = ERRORS
+    commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:
         self._asked: deque[Message] = deque()
@@ -44,6 +45,10 @@ class HttpParser:
     def took(self, request: Message) -> None:
         if request in self._asked:
             self._asked.remove(request)
+
+    @classmethod
+    def refusable(cls, command: str) -> bool:  # noqa: ARG003 - any is
+        return True
 
     def refusal(self, request: Message, error: str) -> Answer:  # noqa: ARG002 - it answers any
         later = "Retry-After: 1\r\n" if error in _RETRY_AFTER else ""

@@ -6,7 +6,7 @@ Produce only what stands around them is read, of a Fetch's reply only the error 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -73,6 +73,7 @@ class KafkaParser:
     """Implements ``harness.taps.message.Parser`` and ``Naming``."""
 
     errors: ClassVar[Mapping[str, str]] = {name: name for name in ERRORS}
+    commands: ClassVar[Collection[str]] = frozenset(NAMES.values())
 
     def __init__(self) -> None:
         self.names = Names()
@@ -82,6 +83,12 @@ class KafkaParser:
 
     def took(self, request: Message) -> None:
         self._unanswered.drop(request)
+
+    @classmethod
+    def refusable(cls, command: str) -> bool:
+        from harness.taps.kafka_refusal import answerable
+
+        return answerable(command)
 
     def refusal(self, request: Message, error: str) -> Answer:
         from harness.taps.kafka_refusal import refusal

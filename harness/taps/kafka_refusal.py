@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
@@ -56,7 +56,13 @@ _SAME: Final = frozenset({"name", "topic", "topic_id", "index", "partition", "gr
 _OTHER: Final = {"partition_index": ("partition_index", "partition")}
 """A field that names a part in a reply -> what a request may call it."""
 
-_EMPTY: Final[Mapping[type, object]] = {timedelta: timedelta(0), bool: False, str: "", bytes: b""}
+_EMPTY: Final[Mapping[type, object]] = {
+    timedelta: timedelta(0),
+    datetime: datetime.fromtimestamp(0, UTC),
+    bool: False,
+    str: "",
+    bytes: b"",
+}
 """What stands in a field of this type; in one of numbers, -1."""
 
 _ONE: Final = ""

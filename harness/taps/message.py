@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -88,11 +88,18 @@ class Parser(Protocol):
 
     errors: ClassVar[Mapping[str, str]]
     """Name -> text of the errors that a tap can give."""
+    commands: ClassVar[Collection[str]]
+    """Every command that there is; empty where nobody can know them all."""
     requests: Scanner
     replies: Scanner
 
     def took(self, request: Message) -> None:
         """Note that a request never reaches the dependency, so that no reply of its own will come."""
+        ...
+
+    @classmethod
+    def refusable(cls, command: str) -> bool:
+        """Whether a tap can answer a command with an error, as far as is known before one comes."""
         ...
 
     def refusal(self, request: Message, error: str) -> Answer:

@@ -6,7 +6,7 @@ first words, and skips everything else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar, Final
 
 from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood
@@ -102,6 +102,7 @@ class RedisParser:
     """Implements ``harness.taps.message.Parser``."""
 
     errors: ClassVar[Mapping[str, str]] = ERRORS
+    commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:
         self.requests = Requests()
@@ -109,6 +110,10 @@ class RedisParser:
 
     def took(self, request: Message) -> None:
         """Nothing depends on it here."""
+
+    @classmethod
+    def refusable(cls, command: str) -> bool:  # noqa: ARG003 - any is
+        return True
 
     def refusal(self, request: Message, error: str) -> Answer:  # noqa: ARG002 - it answers any
         reply = f"-{ERRORS[error]}\r\n".encode()

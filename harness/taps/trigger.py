@@ -24,6 +24,10 @@ class Pattern:
         self._command = _glob(command, re.IGNORECASE)
         self._key = _glob(key.strip() or "*")
 
+    def named(self, commands: Collection[str]) -> list[str]:
+        """Return which of the commands are meant, sorted."""
+        return sorted(command for command in commands if self._command.fullmatch(command))
+
     def matches(self, command: str, key: str) -> bool:
         """Whether a message with this command and key is meant."""
         return bool(self._command.fullmatch(command) and self._key.fullmatch(key))

@@ -14,6 +14,8 @@ def planned(system, **row):
 
 
 KILL = {"fault": "service.kill", "on": "essay_lifecycle#1", "for": "1s"}
+ON_KAFKA = "essay_lifecycle#1->kafka"
+ERROR = {"fault": "tap.error", "on": ON_KAFKA}
 LOSE = {"fault": "tap.lose_reply", "on": "essay_lifecycle->redis"}
 
 
@@ -57,6 +59,12 @@ def test_a_link_that_no_tap_understands_is_refused(system) -> None:
         planned(system, **KILL, when={"reply": "COMMIT", "on": "file_service->postgres"})
 
 
+@pytest.mark.parametrize("api", ["Produce essays*", "offsetcommit", "*Commit", "*"])
+def test_kafka_is_asked_by_its_apis(system, api) -> None:
+    (fault,) = planned(system, **ERROR, error="NOT_COORDINATOR", when={"request": api, "every": 5})
+    assert (fault.fault.error, fault.when.patterns) == ("NOT_COORDINATOR", (api,))
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
@@ -80,6 +88,16 @@ def test_a_link_that_no_tap_understands_is_refused(system) -> None:
                 "when": {"request": "GET"},
             },
             "known: 500, 502, 503, 429",
+        ),
+        (
+            KILL | {"when": {"request": "OffsetComit", "on": ON_KAFKA}},
+            r"no request OffsetComit \(nearest: OffsetCommit",
+        ),
+        (ERROR | {"error": "NOT_COORDINATR", "when": {"request": "OffsetCommit"}}, "nearest: NOT_COORDINATOR"),
+        (ERROR | {"error": "REDIRECT", "when": {"request": "OffsetCommit"}}, r"known: 1\d\d, for example"),
+        (
+            ERROR | {"error": "NOT_CONTROLLER", "when": {"request": "DeleteTopics"}},
+            "cannot answer DeleteTopics with an error",
         ),
         (
             {"fault": "tap.delay", "on": "essay_lifecycle->redis", "by": "0s", "when": {"request": "SET"}},

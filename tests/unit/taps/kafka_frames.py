@@ -89,6 +89,8 @@ def _nothing(field: Any) -> Any:
         return ()
     if "None" in text:
         return None
+    if dataclasses.is_dataclass(field.type):
+        return _made(field.type, {})
     return {
         "string": "",
         "bytes": b"",
