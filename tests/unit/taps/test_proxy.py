@@ -665,13 +665,42 @@ async def test_an_error_waits_for_the_rest_of_a_produce() -> None:
         (await met.met()).refuse("NOT_LEADER_OR_FOLLOWER")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.read(1), 0.2)
-        writer.write(data[1000:] + commit(3))
+        writer.write(data[1000:])
         number, entity = await received(reader, "Produce", 9)
         assert (number, [part.error_code for part in entity.responses[0].partition_responses]) == (2, [6, 6])
+        writer.write(commit(3))
         assert await reader.readexactly(len(committed())) == committed(3)
         assert not tap.plain
     assert got == commit(3), "the broker has seen nothing of it"
     assert ("refused", "Produce", "essays") in notes.told()
+
+
+async def test_a_produce_of_64_mib_passes_in_bounded_memory(monkeypatch) -> None:
+    got, most, data = 0, 0, produce(2, records=bytes(32 << 20))
+    forward = connection._Flow.forward
+
+    def watched(flow, upto):
+        nonlocal most
+        most = max(most, len(flow.kept) + flow.writer.transport.get_write_buffer_size() + len(flow.scanner._kept))
+        forward(flow, upto)
+
+    monkeypatch.setattr(connection._Flow, "forward", watched)
+
+    async def serve(reader, writer):
+        nonlocal got
+        while chunk := await reader.read(1 << 20):
+            got += len(chunk)
+            if got == len(data):
+                writer.write(produced(2))
+
+    async with tapped(serve, "kafka", trigger(pattern="EndTxn")) as (notes, connect, _):
+        reader, writer = await connect()
+        for at in range(0, len(data), 1 << 20):
+            writer.write(data[at : at + (1 << 20)])
+            await writer.drain()
+        assert await reader.readexactly(len(produced(2))) == produced(2)
+    assert most < 1 << 20
+    assert notes.told() == [("answered", "Produce", "essays")]
 
 
 async def test_a_produce_that_nobody_answers_cannot_be_refused() -> None:
