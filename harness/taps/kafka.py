@@ -165,7 +165,7 @@ class Requests(Frames):
             size = 16 if by_id else (yield from self._length(None if flexible else 2, out))
             yield from self._take_into(out, size)
             if not self._told:
-                message.key = _topic(bytes(out[-size:]), by_id=by_id, names=self._parser.names)
+                message.key = _topic(bytes(out[len(out) - size :]), by_id=by_id, names=self._parser.names)
                 self._known(message)
             yield from self._partitions(out, flexible=flexible)
         if flexible:

@@ -87,6 +87,7 @@ EXCHANGES = [
     (produce(3, topics=("r1.b", "r1.a")), "Produce", "b", produced(3, 6), "NOT_LEADER_OR_FOLLOWER"),
     (produce(13, topics=(TOPIC_ID,)), "Produce", str(TOPIC_ID), produced(13), "ok"),
     (produce(8, records=None), "Produce", "essays.sent", produced(8), "ok"),
+    (produce(topics=("",)), "Produce", "", produced(), "ok"),
     (fetch(), "Fetch", "essays", fetched(), "ok"),
     (fetch(11), "Fetch", "essays", fetched(11, error_code=70), "FETCH_SESSION_ID_NOT_FOUND"),
     (fetch(4, "other"), "Fetch", "other", fetched(4), ""),
