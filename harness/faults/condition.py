@@ -71,10 +71,9 @@ def condition(fault: Fault, target: str, line: FaultLine, system: System) -> Con
             )
     side, patterns = when.message
     fault.check_side(side)
-    return Condition(fault.acts_at or side, patterns, tuple(links), when.nth, when.every, when.per_key)
     for spoken in sorted({protocol(system, link.partition("->")[2]) for link in links}):
         _check_commands(fault, spoken, patterns)
-    return Condition(fault.acts_at or side, patterns, tuple(links), when.nth, when.every)
+    return Condition(fault.acts_at or side, patterns, tuple(links), when.nth, when.every, when.per_key)
 
 
 def _check_commands(fault: Fault, spoken: str, patterns: Sequence[str]) -> None:

@@ -37,9 +37,7 @@ class TapError(Fault):
 
     error: Annotated[str, BeforeValidator(str, json_schema_input_type=str | int)]
     """The error: ``LOADING``, ``READONLY`` or ``OOM`` of Redis; the status 500, 502, 503 or 429 of HTTP; the SQLSTATE 40001 or
-    40P01 of Postgres."""
-    """The error: ``LOADING``, ``READONLY`` or ``OOM`` of Redis; the status 500, 502, 503 or 429 of HTTP; any of Kafka's by its
-    name, as ``NOT_COORDINATOR``."""
+    40P01 of Postgres; any of Kafka's by its name, for example ``NOT_COORDINATOR``."""
 
     def check(self, on: str, system: System) -> None:
         """The error must be one of the link's protocol."""

@@ -8,10 +8,10 @@ Of a statement only these words are kept, for it may hold values.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar, Final, NamedTuple
 
-from harness.taps.message import LONGEST_KEY, Message, NotUnderstood
+from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood
 
 _TEXT = 4096
 """Bytes of a statement that are read; a table named behind them is not known."""
@@ -78,6 +78,7 @@ class PostgresParser:
     """Implements ``harness.taps.message.Parser``."""
 
     errors: ClassVar[Mapping[str, str]] = ERRORS
+    commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:
         self.replies = Replies()
@@ -86,14 +87,20 @@ class PostgresParser:
     def _one_byte(self) -> None:
         self.replies.one_byte = True
 
-    def took(self) -> None:
-        self.replies.one_byte = False
+    def took(self, request: Message) -> None:
+        if request.command in _NO_TLS.values():
+            self.replies.one_byte = False
 
-    def refusal(self, error: str) -> bytes:
+    @classmethod
+    def refusable(cls, command: str) -> bool:  # noqa: ARG003 - any is
+        return True
+
+    def refusal(self, request: Message, error: str) -> Answer:  # noqa: ARG002 - it answers any
         """The server knows nothing of it: a transaction that is open there is ended by the client's ROLLBACK."""
         fields = f"SERROR\0VERROR\0C{error}\0M{ERRORS[error]}\0\0".encode()
         status = b"I" if self.replies.status == b"I" else b"E"
-        return b"E" + (len(fields) + _LENGTH).to_bytes(_LENGTH) + fields + b"Z" + _TYPED.to_bytes(_LENGTH) + status
+        reply = b"E" + (len(fields) + _LENGTH).to_bytes(_LENGTH) + fields + b"Z" + _TYPED.to_bytes(_LENGTH) + status
+        return lambda: reply
 
 
 class _Frames:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.taps.message import NotUnderstood
+from harness.taps.message import Message, NotUnderstood
 from harness.taps.postgres import PostgresParser
 
 
@@ -228,8 +228,9 @@ def test_a_statement_is_told_before_all_of_its_values_have_come() -> None:
 
 def test_a_refusal_is_an_error_and_leaves_the_transaction_failed() -> None:
     parser = PostgresParser()
-    assert parser.refusal("40001").endswith(frame("Z", b"I"))
+    request = Message(0, command="COMMIT")
+    assert (parser.refusal(request, "40001")() or b"").endswith(frame("Z", b"I"))
     parser.replies.feed(answer(frame("C", b"BEGIN\0"), status=b"T"))
-    refusal = parser.refusal("40P01")
+    refusal = parser.refusal(request, "40P01")() or b""
     assert refusal.endswith(frame("Z", b"E"))
     assert [message.kind for message in PostgresParser().replies.feed(refusal)] == ["error 40P01"]
