@@ -7,6 +7,7 @@ from harness.errors import PlanRefused
 from harness.faults.plan import plan_line
 from harness.scenario import FaultLine
 from harness.system import System
+from harness.taps import TABLE
 
 
 def planned(system, **row):
@@ -48,7 +49,8 @@ def test_a_service_is_asked_over_http(system) -> None:
     assert (fault.fault.error, fault.when.every) == ("503", 5)
 
 
-def test_a_link_that_no_tap_understands_is_refused(system) -> None:
+def test_a_link_that_no_tap_understands_is_refused(system, monkeypatch) -> None:
+    monkeypatch.delitem(TABLE, "postgres")
     document = system.model_dump(mode="json", by_alias=True)
     document["dependencies"]["postgres"] = {}
     document["services"]["file_service"]["env"]["DB"] = "{postgres}"
