@@ -36,6 +36,9 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter for each option
         str, typer.Argument(metavar="SCENARIO", help="Whose load and system to use; its faults are left out.")
     ],
     service: Annotated[str, typer.Option(metavar="NAME", help="The service to break off.")],
+    only: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Only messages that match, for example 'SET claim:*'.")
+    ] = None,
     system: SystemFile = None,
     variant: Variant = None,
     seed: Seed = None,
@@ -57,13 +60,13 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
       oneffect sweep crash-at-claim --service essay_lifecycle
 
-      oneffect sweep crash-at-claim --service essay_lifecycle --variant setnx_only
+      oneffect sweep crash-at-claim --service essay_lifecycle --variant setnx_only --only 'SET *'
     """
     from harness.commands.interrupt import until_interrupted
     from harness.reports.progress import Board
     from harness.reports.terminal import console
 
-    sweeping = _Sweep(scenario_file(scenario, Path.cwd()), service, variant, drawn(seed), stack)
+    sweeping = _Sweep(scenario_file(scenario, Path.cwd()), service, variant, drawn(seed), stack, only or "*")
     sweeping.prepare(system)
     folder = out_folder(out)
     console().print(f"seed {sweeping.seed}")
@@ -76,8 +79,10 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter for each option
 class _Sweep:
     """One sweep; its folder has a scenario for each run, and the map."""
 
-    def __init__(self, base: Path, service: str, variant: str | None, seed: int, stack: str) -> None:
-        self._base, self._service, self._variant, self._stack = base, service, variant, stack
+    def __init__(  # noqa: PLR0913, PLR0917 - the command's options
+        self, base: Path, service: str, variant: str | None, seed: int, stack: str, only: str
+    ) -> None:
+        self._base, self._service, self._variant, self._stack, self._only = base, service, variant, stack, only
         self.seed = seed
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         self._folder = RUNS.parent / "sweeps" / "-".join(filter(None, [stamp, service, variant, str(seed)]))
@@ -146,6 +151,7 @@ class _Sweep:
     def _steps(self, watched: Case) -> list[Step]:
         from harness.history.reader import History
         from harness.sweep.lineage import steps
+        from harness.taps.trigger import Pattern
 
         if watched.verdict != "valid":
             raise UsageError(
@@ -159,7 +165,11 @@ class _Sweep:
                 f"on the tapped links of {self._service}, no message names an event, its upload or its raw blob; "
                 f"see what passed: oneffect wire {watched.directory}"
             )
-        return found
+        pattern = Pattern(self._only)
+        matching = [step for step in found if pattern.matches(step.command, step.key)]
+        if not matching:
+            raise UsageError(f"--only {self._only!r}: matches none of {'; '.join(map(str, found))}")
+        return matching
 
     def _cell(self, number: int, step: Step, action: Action) -> Path:
         command = re.sub("[^a-z0-9]+", "-", step.command.lower())[:20]

@@ -79,6 +79,14 @@ def test_four_runs_for_each_message_after_one_that_watches(runs, project: Path, 
     assert said.stdout.splitlines()[-1].startswith("8 cells: 8 valid; map: .oneffect/sweeps/")
 
 
+def test_of_messages_that_match_alone(runs, project: Path, say) -> None:
+    assert sweep(say, "--only", "DEL claim:*").exit_code == 0
+    assert list(mapped(project)) == [f"m01-del-{action}" for action in ACTIONS]
+    said = sweep(say, "--only", "DEL clam:*")
+    assert said.exit_code == 2
+    assert "matches none of redis: SET claim:*; redis: DEL claim:*" in said.stderr
+
+
 def test_each_cell_can_be_run_again(runs, project: Path, say) -> None:
     sweep(say)
     for path in (project / ".oneffect" / "sweeps").glob("*/*.yaml"):

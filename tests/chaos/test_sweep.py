@@ -1,0 +1,22 @@
+"""A sweep on the real stack finds the message at which a wrong variant loses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
+
+
+def test_the_message_at_which_a_claim_loses_is_found(tmp_path: Path) -> None:
+    words = ["sweep", str(ROOT / "scenarios" / "crash-at-claim.yaml"), "--service", "essay_lifecycle", "--seed", "1"]
+    command = [ONEFFECT, *words, "--variant", "setnx_only", "--only", "SET *"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 1, done.stdout + done.stderr
+    (path,) = (tmp_path / ".oneffect" / "sweeps").glob("*/map.json")
+    claims = json.loads(path.read_text())["messages"]
+    first = claims[0]["cells"]
+    assert first["killed before"]["verdict"] == "valid", done.stdout
+    assert first["killed after"]["verdict"] == "invalid", done.stdout
+    assert "lost" in first["killed after"]["anomalies"]
