@@ -188,6 +188,7 @@ def _tell(broken: Broken, judged: Judged, found: Found, out: Path, runs: int) ->
         ["oneffect", "run", str(shown(out.absolute())), "--seed", str(shows[0].seed)]
         + (["--variant", broken.variant] if broken.variant else [])
         + (["--addresses", str(broken.addresses)] if broken.addresses else [])
+        + (["--stack", broken.stack] if broken.stack not in {"native", "external"} else [])
     )
     what = f"{'The smallest' if found.complete else 'A smaller'} part of {broken.scenario.name} that still breaks it"
     text = broken.file(
