@@ -1,22 +1,30 @@
-"""What a tap on a Redis link costs, beside the same link through Toxiproxy alone: delay, commands and megabytes a second.
+"""What taps on Redis and Kafka links cost, beside the same links through Toxiproxy alone: delay, commands, megabytes a second.
 
-One Redis, two replicas' links, one of them with a tap; both take turns in one run, so that a busy machine is as slow for the
-one as for the other. The service is a process of its own, as it is in a run. What passes is recorded, as it is in a run.
+One Redis and one broker, two replicas' links, those of one with taps; both take turns in one run, so that a busy machine is
+as slow for the one as for the other. The service is a process of its own, as it is in a run. What passes is recorded, as it
+is in a run.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 
+from aiokafka import AIOKafkaProducer
+
+from harness.clients.kafka import KafkaClient
 from harness.history.recorder import HistoryRecorder
+from harness.stack import RunNames
 from harness.stacks.native.stack import NativeStack
 from harness.system import System
 from harness.taps.thread import Taps
@@ -31,6 +39,15 @@ PIPELINES, DEPTH = 100, 100
 LARGE, LARGE_TIMES = 1 << 20, 50
 """Bytes of a large value, and how often a round reads it."""
 
+RECORD, RECORDS = 1 << 19, 20
+"""Bytes of a record, and how many the topic has."""
+
+FETCHED, FETCHES = 8 << 20, 8
+"""Most bytes of a fetch, and the fetches of a round."""
+
+FETCH_AIM = 100
+"""Megabytes a second of fetches through a tap."""
+
 ADDED_AIM = 150
 """Microseconds that a tap may add at the median."""
 
@@ -41,12 +58,15 @@ HEADER = {"plan": {}, "plan_digest": "", "seed": 1, "versions": {}, "started": "
 SYSTEM = {
     "oneffect": 1,
     "name": "taps",
-    "dependencies": {"redis": {}},
-    "services": {"user": {"command": "python -m user", "replicas": 2, "env": {"REDIS": "{redis}"}}},
+    "dependencies": {"redis": {}, "kafka": {"topics": {"fetched": 1}}},
+    "services": {
+        "user": {"command": "python -m user", "replicas": 2, "env": {"REDIS": "{redis}", "KAFKA": "{kafka}"}}
+    },
     "load": {"upload": {"to": "user", "post": "/"}},
     "events": {"id": "/id", "type": "/type", "topics": []},
 }
-PLAIN, TAPPED = "user#1->redis", "user#2->redis"
+PLAIN, TAPPED = "user#1", "user#2"
+NAMES = RunNames("bench")
 SET = b"*3\r\n$3\r\nSET\r\n$7\r\nclaim:1\r\n$16\r\n0123456789abcdef\r\n"
 
 
@@ -87,36 +107,91 @@ def received(connection: socket.socket, size: int) -> None:
         size -= len(connection.recv(min(size, 1 << 20)))
 
 
-MEASURES = (asked, pipelined, large)
+def fetched(connection: socket.socket) -> float:
+    """Megabytes a second of fetches from a broker."""
+    request, read = fetch(), 0
+    begun = time.perf_counter()
+    for _ in range(FETCHES):
+        connection.sendall(request)
+        size = int.from_bytes(connection.recv(4, socket.MSG_WAITALL), "big")
+        received(connection, size)
+        read += size
+    if read < FETCHES * FETCHED / 2:
+        raise SystemExit(f"{read} bytes are not what {FETCHES} fetches should bring")
+    return read / 1e6 / (time.perf_counter() - begun)
+
+
+def fetch() -> bytes:
+    """A request for the topic's records from their beginning."""
+    from kio.index import load_request_schema
+    from kio.schema.fetch.v11 import request as v11
+    from kio.schema.types import TopicName
+    from kio.serial import entity_writer
+    from kio.static.primitive import i8, i32, i32Timedelta, i64
+
+    partition = v11.FetchPartition(partition=i32(0), fetch_offset=i64(0), partition_max_bytes=i32(FETCHED))
+    topic = v11.FetchTopic(topic=TopicName(NAMES.topic("fetched")), partitions=(partition,))
+    entity = v11.FetchRequest(
+        max_wait=i32Timedelta.parse(timedelta(seconds=1)),
+        min_bytes=i32(1),
+        max_bytes=i32(FETCHED),
+        isolation_level=i8(0),
+        topics=(topic,),
+        forgotten_topics_data=(),
+    )
+    body = io.BytesIO()
+    entity_writer(load_request_schema(1, 11))(body, entity)
+    data = struct.pack(">hhih", 1, 11, 1, -1) + body.getvalue()
+    return len(data).to_bytes(4, "big") + data
+
+
+MEASURES = {"redis": (asked, pipelined, large), "kafka": (fetched,)}
 
 
 def service(addresses: list[str]) -> None:
-    """Be the service: measure over each address in turns, and print the figures of each as JSON."""
-    connections = [
-        socket.create_connection((host, int(port))) for host, _, port in (at.rpartition(":") for at in addresses)
-    ]
-    figures: list[dict[str, list[float]]] = [{measure.__name__: [] for measure in MEASURES} for _ in addresses]
-    for measure in MEASURES:
-        for number in range(ROUNDS + 1):
-            for figure, connection in zip(figures, connections, strict=True):
-                value = measure(connection)
-                if number:  # the first warms up
-                    figure[measure.__name__].append(value)
+    """Be the service: measure over each pair of addresses in turns, and print the figures of each side as JSON."""
+    figures: list[dict[str, list[float]]] = [{}, {}]
+    for pair, measures in zip(zip(addresses[::2], addresses[1::2], strict=True), MEASURES.values(), strict=True):
+        connections = [
+            socket.create_connection((host, int(port))) for host, _, port in (at.rpartition(":") for at in pair)
+        ]
+        for measure in measures:
+            for number in range(ROUNDS + 1):
+                for figure, connection in zip(figures, connections, strict=True):
+                    value = measure(connection)
+                    if number:  # the first warms up
+                        figure.setdefault(measure.__name__, []).append(value)
     print(json.dumps(figures))
 
 
+async def filled(address: str) -> None:
+    """Make the topic, with its records."""
+    client = KafkaClient(address, NAMES)
+    await client.start()
+    await client.create_topics({"fetched": 1})
+    await client.stop()
+    producer = AIOKafkaProducer(bootstrap_servers=address)
+    await producer.start()
+    for _ in range(RECORDS):
+        await producer.send_and_wait(NAMES.topic("fetched"), bytes(RECORD), partition=0)
+    await producer.stop()
+
+
 async def measured(folder: Path) -> list[dict[str, list[float]]]:
-    """Figures over the link without a tap, and over the one with it."""
+    """Figures over the links without taps, and over those with them."""
     stack = NativeStack(System.model_validate(SYSTEM), folder / "logs", folder)
     await stack.start()
     try:
         with HistoryRecorder(folder / "history.jsonl", HEADER, clock=time.monotonic_ns) as recorder:
-            taps, detour = Taps(recorder), stack.detour(TAPPED)
+            taps, words = Taps(recorder, NAMES), [sys.executable, "-m", "benchmarks.taps", "--service"]
+            await filled(stack.direct("kafka"))
             try:
-                await taps.open(TAPPED, "redis", listen=detour.listen, upstream=detour.upstream)
-                await stack.lead(TAPPED, detour.listen)
-                words = [sys.executable, "-m", "benchmarks.taps", "--service"]
-                words += [stack.links[PLAIN].address, stack.links[TAPPED].address]
+                for target in MEASURES:
+                    link = f"{TAPPED}->{target}"
+                    detour = stack.detour(link)
+                    await taps.open(link, target, listen=detour.listen, upstream=detour.upstream)
+                    await stack.lead(link, detour.listen)
+                    words += [stack.links[f"{user}->{target}"].address for user in (PLAIN, TAPPED)]
                 answer = await asyncio.to_thread(subprocess.run, words, check=True, capture_output=True, text=True)
             finally:
                 await taps.close()
@@ -145,6 +220,10 @@ def main() -> None:
     )
     print(
         f"values of {LARGE >> 20} MiB: {middle['large'][1]:,.0f} MB a second with a tap, {middle['large'][0]:,.0f} without"
+    )
+    print(
+        f"fetches of {FETCHED >> 20} MiB: {middle['fetched'][1]:,.0f} MB a second with a tap (aim {FETCH_AIM}), "
+        f"{middle['fetched'][0]:,.0f} without"
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -16,11 +18,12 @@ from harness.faults import TABLE, fault_type
 from harness.faults.apply import apply
 from harness.faults.base import FaultContext, PlannedFault
 from harness.session.tapped import tapped
+from harness.stack import RunNames
 from harness.taps.trigger import Trigger
 from tests.standin import StandIn
 
 on_the_rig = pytest.mark.asyncio(loop_scope="session")
-REDIS, PEER = "worker#1->redis", "worker#1->peer"
+REDIS, PEER, KAFKA = "worker#1->redis", "worker#1->peer", "worker#1->kafka"
 TIMES = 10
 """Kills on each side of a message."""
 
@@ -47,6 +50,18 @@ CASES = [
     Case("tap.error", REDIS, "request", "SET *", "refused", {"error": "READONLY"}),
     Case("tap.error", REDIS, "reply", "SET *", "refused_reply", {"error": "LOADING"}),
     Case("tap.error", PEER, "request", "GET /", "refused", {"error": "503"}),
+    Case("tap.lose_request", KAFKA, "request", "Produce work", "lost_request"),
+    Case("tap.lose_request", KAFKA, "request", "Heartbeat worker", "lost_request", {"then": "silence"}),
+    Case("tap.lose_reply", KAFKA, "reply", "OffsetCommit worker", "lost_reply"),
+    Case("tap.delay", KAFKA, "reply", "Fetch work", "answered", {"by": "300ms"}),
+    Case("tap.error", KAFKA, "request", "OffsetCommit worker", "refused", {"error": "NOT_COORDINATOR"}),
+    Case("tap.error", KAFKA, "request", "Heartbeat worker", "refused", {"error": "REBALANCE_IN_PROGRESS"}),
+    Case("tap.error", KAFKA, "request", "Produce work", "refused", {"error": "NOT_LEADER_OR_FOLLOWER"}),
+    Case("tap.error", KAFKA, "request", "Fetch work", "refused", {"error": "NOT_LEADER_OR_FOLLOWER"}),
+    Case(
+        "tap.error", KAFKA, "reply", "OffsetCommit worker", "refused_reply", {"error": "COORDINATOR_LOAD_IN_PROGRESS"}
+    ),
+    Case("tap.error", KAFKA, "reply", "Fetch work", "refused_reply", {"error": "REQUEST_TIMED_OUT"}),
 ]
 
 
@@ -72,8 +87,8 @@ class Notes(StandIn):
 
 @asynccontextmanager
 async def taps_on(rig: Any, notes: Notes) -> AsyncIterator[Any]:
-    plan: Any = SimpleNamespace(taps={REDIS: "redis", PEER: "http"})
-    async with tapped(plan, rig.stack, notes) as taps:
+    plan: Any = SimpleNamespace(taps={REDIS: "redis", PEER: "http", KAFKA: "kafka"})
+    async with tapped(plan, rig.stack, notes, RunNames("chaos")) as taps:
         yield taps
 
 
@@ -122,7 +137,19 @@ async def test_what_passes_is_understood(rig) -> None:
     passed = {
         (record["link"], record.get("command"), record.get("key"), record.get("kind")) for record in notes.wire()
     }
-    assert {(REDIS, "SET", "worker", "OK"), (REDIS, "GET", "worker", "bulk"), (PEER, "GET", "/", "200")} <= passed
+    assert {
+        (REDIS, "SET", "worker", "OK"),
+        (REDIS, "GET", "worker", "bulk"),
+        (PEER, "GET", "/", "200"),
+        (KAFKA, "Produce", "work", "ok"),
+        (KAFKA, "OffsetCommit", "worker", "ok"),
+        (KAFKA, "ApiVersions", None, "ok"),
+    } <= passed
+    assert "Fetch" in {command for _, command, _, _ in passed}
+    places = [
+        place for record in notes.wire() if record["phase"] == "answered" for place in record.get("places") or ()
+    ]
+    assert {topic for topic, _, _ in places} == {"work"}
     assert "plain" not in {record["phase"] for record in notes.wire()}
 
 
@@ -161,6 +188,75 @@ async def test_a_replica_dies_on_the_right_side_of_a_message_every_time(rig, sid
                     last = [record for record in notes.wire() if record["link"] == REDIS][-1]
                     right.append((last["phase"], last["command"], await sets(rig) - executed))
     assert right == [(f"lost_{side}", "SET", 0)] * TIMES
+
+
+@on_the_rig
+async def test_a_death_at_the_commit_of_offsets_has_its_effects_and_they_come_again(rig) -> None:
+    """What it had done is done, the broker has not heard of it, and so each of these records is consumed once more."""
+    await rig.busy()
+    notes, right = Notes(), []
+    kill = fault_type("service.kill")()
+    planned = PlannedFault("f1", kill, "worker#1", None, 0.0, 1, rig.system)
+    async with taps_on(rig, notes) as taps:
+        for _ in range(TIMES):
+            with taps.armed(
+                Trigger(side="request", patterns=["OffsetCommit worker"], links=[KAFKA], nth=3)
+            ) as trigger:
+                held = await met(trigger)
+                context = FaultContext(planned, notes, rig.stack, rig.kafka, Random(1), held=held)
+                async with kill.inject("worker#1", context):
+                    held.release()
+                    await rig.until(partial(lost, notes, "lost_request"))
+                    (places,) = [record["places"] for record in notes.wire() if record["phase"] == "lost_request"]
+                    committed = await rig.kafka.committed("worker")
+                    left = [
+                        (partition, offset)
+                        for topic, partition, to in places
+                        for offset in range(committed.get((topic, partition), 0), to)
+                    ]
+                    had = effects(rig)
+                    done = [had[one] for one in left]
+                await rig.until(partial(again, rig, left, had))
+                right.append(bool(left) and all(done))
+            notes.records.clear()
+    assert right == [True] * TIMES
+
+
+@on_the_rig
+async def test_a_commit_whose_answer_was_lost_was_executed_and_nothing_comes_again(rig) -> None:
+    await rig.busy()
+    notes = Notes()
+    async with taps_on(rig, notes) as taps:
+        await rig.working()
+        with taps.armed(Trigger(side="reply", patterns=["OffsetCommit worker"], links=[KAFKA], nth=3)) as trigger:
+            held = await met(trigger)
+            committed, had = await rig.kafka.committed("worker"), effects(rig)
+            held.lose(close=True)
+        await rig.until(partial(lost, notes, "lost_reply"))
+        (places,) = [record["places"] for record in notes.wire() if record["phase"] == "lost_reply"]
+        assert places
+        assert all(committed[topic, partition] >= to for topic, partition, to in places), "it was executed"
+        await rig.working()
+    has = effects(rig)
+    passed = [(partition, offset) for partition, offset in had if offset < committed["work", partition]]
+    assert {one: has[one] for one in passed} == {one: had[one] for one in passed}
+
+
+async def lost(notes: Notes, phase: str) -> bool:
+    return phase in {record["phase"] for record in notes.wire()}
+
+
+async def again(rig: Any, records: list[tuple[int, int]], had: Counter[tuple[int, int]]) -> bool:
+    """Whether each of the records was consumed once more."""
+    has = effects(rig)
+    return all(has[one] > had[one] for one in records)
+
+
+def effects(rig: Any) -> Counter[tuple[int, int]]:
+    """How often each record was consumed, by its partition and offset."""
+    lines = (rig.stack.data("worker") / "effects").read_text().splitlines()
+    pairs = (line.split() for line in lines)
+    return Counter((int(partition), int(offset)) for partition, offset in pairs)
 
 
 async def sets(rig: Any) -> int:

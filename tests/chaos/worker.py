@@ -19,6 +19,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 PAUSE = 0.02
+EFFECTS = Path(os.environ["BUSY"]).with_name("effects")
+"""A line for each record that was consumed, written before its offset is committed: its partition and offset."""
 
 
 async def redis(busy: asyncio.Event) -> None:
@@ -68,7 +70,10 @@ async def consume(busy: asyncio.Event) -> None:
     try:
         await consumer.start()
         while busy.is_set():
-            if await consumer.getmany(timeout_ms=100):
+            if batches := await consumer.getmany(timeout_ms=100):
+                lines = [f"{at.partition} {one.offset}\n" for at, batch in batches.items() for one in batch]
+                with EFFECTS.open("ab", buffering=0) as effects:  # at once, beside the other worker's
+                    effects.write("".join(lines).encode())
                 await consumer.commit()
     finally:
         await consumer.stop()
