@@ -132,20 +132,24 @@ async def test_it_acts_on_one_message_and_the_system_goes_on(rig, case) -> None:
 async def test_what_passes_is_understood(rig) -> None:
     await rig.busy()
     notes = Notes()
-    async with taps_on(rig, notes):
-        await rig.working()
-    passed = {
-        (record["link"], record.get("command"), record.get("key"), record.get("kind")) for record in notes.wire()
-    }
-    assert {
+    expected = {
         (REDIS, "SET", "worker", "OK"),
         (REDIS, "GET", "worker", "bulk"),
         (PEER, "GET", "/", "200"),
         (KAFKA, "Produce", "work", "ok"),
         (KAFKA, "OffsetCommit", "worker", "ok"),
         (KAFKA, "ApiVersions", None, "ok"),
-    } <= passed
-    assert "Fetch" in {command for _, command, _, _ in passed}
+    }
+    passed: set[tuple[object, ...]] = set()
+    async with taps_on(rig, notes):
+        # Work goes on before its offsets are committed, on a busy machine for a while.
+        async with asyncio.timeout(120):
+            while not expected <= passed or "Fetch" not in {command for _, command, _, _ in passed}:
+                await rig.working()
+                passed = {
+                    (record["link"], record.get("command"), record.get("key"), record.get("kind"))
+                    for record in notes.wire()
+                }
     places = [
         place for record in notes.wire() if record["phase"] == "answered" for place in record.get("places") or ()
     ]
