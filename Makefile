@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # The pages of docs/extending, followed on copies of the tree: no stack, but many minutes one after the other.
 FOLLOWED := tests/docs/test_extending.py
 
-.PHONY: setup demo test lint unit real scenarios docker test-docker pulled busy postgres bench soak docs readme lock image dist dist-demo clean help
+.PHONY: setup demo test lint unit real scenarios long docker test-docker pulled busy postgres bench soak docs readme lock image dist dist-demo clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,9 @@ busy: setup  ## run the gate's scenarios and the stack's tests while every core 
 	@$(BIN)/python -m benchmarks.burner $$$$ --times $(or $(TIMES),3) & trap "kill $$! 2>/dev/null" EXIT; failed=0; \
 	  $(BIN)/oneffect gate || failed=1; \
 	  $(BIN)/pytest tests/chaos tests/conformance tests/pipeline || failed=1; exit $$failed
+
+long: setup  ## run the tests that take minutes each, which `make test` leaves out
+	@$(BIN)/pytest tests/long
 
 postgres: setup  ## run the whole pipeline's scenarios with its databases on Postgres
 	@for one in redelivery redis-outage network; do \
