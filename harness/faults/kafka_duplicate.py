@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from harness.errors import FaultError
 from harness.faults.base import Fault, FaultContext, Injected
 from harness.faults.published import Published, enough
 from harness.stack import Record
@@ -35,9 +36,12 @@ class KafkaDuplicate(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """All records are published once the scope is entered."""
+        """All records are published once the scope is entered; FaultError if the topic has none."""
         published = Published(context, on)
-        for record in await enough(context, on, self.count):
+        records = await enough(context, on, self.count)
+        if not records:
+            raise FaultError(f"{on} still has no record, so there is nothing to publish again; let it begin later")
+        for record in records:
             partition = self._partition(record, context)
             again = Record(on, partition, -1, record.key, record.value, record.headers)
             published.add(await context.publish(again))

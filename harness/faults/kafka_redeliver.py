@@ -82,9 +82,9 @@ class KafkaRedeliver(Fault):
 
 
 async def _committed(broker: Broker, service: str, context: FaultContext) -> None:
-    """Wait a while for a committed offset: without one there is nothing to move back."""
+    """Wait, as long as the run has patience, for a committed offset: without one there is nothing to move back."""
     clock = asyncio.get_running_loop()
-    deadline = clock.time() + _PASSED
+    deadline = clock.time() + max(_PASSED, context.patience)
     while not any((await broker.committed(service)).values()) and clock.time() < deadline:
         await context.sleep(_AGAIN)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.stack import Record
 
 _WAIT = 15.0
-"""Seconds to wait for a topic to hold as many records as a fault needs."""
+"""Seconds to wait for a topic to hold as many records as a fault needs, once it holds any."""
 
 _AGAIN = 0.25
 
@@ -53,9 +53,11 @@ class Published:
 
 
 async def enough(context: FaultContext, topic: str, count: int) -> Sequence[Record]:
-    """Return the last ``count`` records of a topic; wait a while if it has fewer."""
+    """Return the last ``count`` records of a topic; wait a while if it has fewer, and for the first with the run's patience."""
     clock = asyncio.get_running_loop()
-    deadline = clock.time() + _WAIT
-    while len(records := await context.broker.tail(topic, count)) < count and clock.time() < deadline:
+    begun = clock.time()
+    while len(records := await context.broker.tail(topic, count)) < count:
+        if clock.time() - begun >= (_WAIT if records else max(_WAIT, context.patience)):
+            break
         await context.sleep(_AGAIN)
     return records
