@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from harness.history.reader import History
 
@@ -97,6 +97,7 @@ def steps(history: History, service: str) -> list[Step]:
     no event.
     """
     names = {str(row["name"]): str(row["identity"]) for row in history.sql(_NAMES) if row["name"]}
+    known = _any_of(names)
     run = str(history.header["run"])
     orders: defaultdict[tuple[str, str, str, int | None], list[int]] = defaultdict(list)
     turns: Counter[tuple[str, str, str]] = Counter()
@@ -104,28 +105,23 @@ def steps(history: History, service: str) -> list[Step]:
     latest: dict[str, str] = {}
     for row in history.sql(_PASSED, service=service):
         target, command, key = row["target"], row["command"], row["key"]
-        identity, pattern = _named(key, names)
-        turn = None
-        if identity is not None:
+        identity, turn = latest.get(row["replica"]) if command in _TELLING else None, None
+        if named := known.search(key):
+            identity = latest[row["replica"]] = names[named[0]]
             turns[target, command, key] += 1
             turn = turns[target, command, key]
-            latest[row["replica"]] = identity
-        elif command in _TELLING:
-            identity = latest.get(row["replica"])
         if identity is not None:
-            orders[target, command, pattern.replace(run, "*"), turn].append(positions[identity])
+            pattern = known.sub("*", key).replace(run, "*")
+            orders[target, command, pattern, turn].append(positions[identity])
             positions[identity] += 1
     found = [(fmean(order), Step(*step, len(order))) for step, order in orders.items() if len(order) >= LEAST]
     return [step for _, step in sorted(found, key=lambda one: (one[0], str(one[1])))]
 
 
-def _named(key: str, names: Mapping[str, str]) -> tuple[str | None, str]:
-    """Return what a key names, and the key with ``*`` for the name; None, and the key itself, if it names nothing known."""
-    for name in sorted(names, key=len, reverse=True):
-        whole = rf"(?<![^\W_]){re.escape(name)}(?![^\W_])"  # 7 is not named by 17
-        if name in key and re.search(whole, key):
-            return names[name], re.sub(whole, "*", key)
-    return None, key
+def _any_of(names: Iterable[str]) -> re.Pattern[str]:
+    """Return what matches any of the names, the longest first, and each only whole: 17 does not name 7."""
+    every = "|".join(map(re.escape, sorted(names, key=len, reverse=True))) or r"(?!)"
+    return re.compile(rf"(?<![^\W_])(?:{every})(?![^\W_])")
 
 
 def scenario(

@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from harness.reports.case import Case
 from harness.sweep.lineage import ACTIONS, Action, Step
+from harness.verdict import Verdict
 
-WORST: Final = ("valid", "unknown", "invalid")
+WORDS: Final = tuple(verdict.word for verdict in Verdict)
+"""The verdicts, the worst last."""
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Map:
     @property
     def verdict(self) -> str:
         """The worst of all cells."""
-        return max((cell.verdict for cell in self.cells), key=WORST.index, default="unknown")
+        return max((cell.verdict for cell in self.cells), key=WORDS.index, default="unknown")
 
     @property
     def rows(self) -> Iterator[Sequence[Cell]]:
@@ -73,7 +75,7 @@ class Map:
     @property
     def counts(self) -> str:
         """How many cells have which verdict, in words."""
-        counts = {verdict: sum(cell.verdict == verdict for cell in self.cells) for verdict in WORST}
+        counts = {verdict: sum(cell.verdict == verdict for cell in self.cells) for verdict in WORDS}
         return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
 
     def document(self) -> list[dict[str, Any]]:

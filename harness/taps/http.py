@@ -13,6 +13,7 @@ from typing import ClassVar, Final
 import h11
 
 from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood
+from harness.taps.spans import Spans
 
 _LONGEST_HEAD = 64 * 1024
 """Bytes of a message's head."""
@@ -56,47 +57,39 @@ class HttpParser:
         return lambda: reply
 
 
-class _Scanner:
-    """What both directions share; ``_parser`` makes the parser of the next message."""
+class _Scanner(Spans):
+    """What both directions share; ``_parser`` makes the parser of the next message, ``_learn`` reads its beginning."""
 
     def __init__(self, asked: deque[Message]) -> None:
+        super().__init__()
         self._asked = asked
         """The requests that have no response yet: a response to HEAD has no body."""
-        self._at = 0
         self._connection: h11.Connection | None = None
-        self._message: Message | None = None
-        self._told = False
-
-    @property
-    def head(self) -> int | None:
-        return self._message.start if self._message is not None and not self._told else None
-
-    def feed(self, data: bytes) -> list[Message]:
-        found: list[Message] = []
-        self._at += len(data)
-        while data:
-            if self._connection is None:
-                self._connection = self._parser()
-                self._message, self._told = Message(self._at - len(data)), False
-            try:
-                self._connection.receive_data(data)
-                data = self._events(self._connection, found)
-            except h11.ProtocolError as error:
-                raise NotUnderstood(f"not HTTP/1.1: {error}") from error
-        return found
 
     def finish(self) -> list[Message]:
-        found: list[Message] = []
+        self._found = []
         if self._connection is not None and self._told:
             try:
                 self._connection.receive_data(b"")
-                self._events(self._connection, found)
+                self._events(self._connection, self._at)
             except h11.ProtocolError:
                 return []
-        return found
+        return self._found
 
-    def _events(self, connection: h11.Connection, found: list[Message]) -> bytes:
-        """Read what is there; return what belongs to the next message."""
+    def _scan(self, data: bytes) -> None:
+        behind = self._at + len(data)
+        while data:
+            if self._connection is None:
+                self._connection = self._parser()
+                self._begin(behind - len(data))
+            try:
+                self._connection.receive_data(data)
+                data = self._events(self._connection, behind)
+            except h11.ProtocolError as error:
+                raise NotUnderstood(f"not HTTP/1.1: {error}") from error
+
+    def _events(self, connection: h11.Connection, behind: int) -> bytes:
+        """Read what is there, up to the offset ``behind``; return what belongs to the next message."""
         while True:
             event = connection.next_event()
             if event is h11.NEED_DATA or isinstance(event, h11.ConnectionClosed):
@@ -105,25 +98,18 @@ class _Scanner:
                 isinstance(event, h11.Request | h11.Response | h11.InformationalResponse)
                 and self._message is not None
             ):
-                self._tell(event, self._message)
-                self._told = True
-                found.append(self._message)
+                self._learn(event, self._message)
+                self._tell()
             if isinstance(event, h11.InformationalResponse | h11.EndOfMessage):
-                return self._end(connection, found)
-
-    def _end(self, connection: h11.Connection, found: list[Message]) -> bytes:
-        rest = connection.trailing_data[0]
-        if self._message is not None:
-            self._message.end = self._at - len(rest)
-            if not (found and found[-1] is self._message):
-                found.append(self._message)
-        self._connection = self._message = None
-        return rest
+                rest = connection.trailing_data[0]
+                self._end(behind - len(rest))
+                self._connection = None
+                return rest
 
     def _parser(self) -> h11.Connection:
         raise NotImplementedError
 
-    def _tell(self, event: object, message: Message) -> None:
+    def _learn(self, event: object, message: Message) -> None:
         raise NotImplementedError
 
 
@@ -133,7 +119,7 @@ class Requests(_Scanner):
     def _parser(self) -> h11.Connection:
         return h11.Connection(h11.SERVER, max_incomplete_event_size=_LONGEST_HEAD)
 
-    def _tell(self, event: object, message: Message) -> None:
+    def _learn(self, event: object, message: Message) -> None:
         if not isinstance(event, h11.Request):
             return
         if len(self._asked) >= _MOST_UNANSWERED:
@@ -154,7 +140,7 @@ class Replies(_Scanner):
         connection.send(h11.EndOfMessage())
         return connection
 
-    def _tell(self, event: object, message: Message) -> None:
+    def _learn(self, event: object, message: Message) -> None:
         if isinstance(event, h11.InformationalResponse):
             # Behind a 101 is another protocol, which h11 refuses: the tap is a plain pipe then.
             message.unasked = True

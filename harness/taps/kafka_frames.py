@@ -8,6 +8,7 @@ from typing import Final
 from harness.taps.kafka_asked import LARGEST
 from harness.taps.kafka_schema import Misfit
 from harness.taps.message import Message, NotUnderstood
+from harness.taps.spans import Spans
 
 LONGEST: Final = 1 << 30
 """Bytes of a frame beyond which a length is no length: no broker takes a tenth of that unless told to."""
@@ -20,42 +21,29 @@ Reading = Generator[int, bytes, None]
 """Reads one frame: yields how many bytes it wants next, or, negative, how many it skips."""
 
 
-class Frames:
+class Frames(Spans):
     """Implements ``harness.taps.message.Scanner``; ``_frame`` reads a frame.
 
     Kept are the bytes that ``_frame`` has asked for and not got yet.
     """
 
     def __init__(self) -> None:
-        self._at = 0
-        self._message: Message | None = None
-        self._told = False
+        super().__init__()
         self._reading: Reading | None = None
         self._wanted = 0
         self._kept = bytearray()
         self._left = 0
         """Bytes of the frame that ``_frame`` has not got."""
 
-    @property
-    def head(self) -> int | None:
-        return self._message.start if self._message is not None and not self._told else None
-
-    def feed(self, data: bytes) -> list[Message]:
-        found: list[Message] = []
+    def _scan(self, data: bytes) -> None:
         at, length = 0, len(data)
         while at < length:
-            if self._message is None or self._reading is None:
-                self._message, self._told = Message(self._at + at), False
-                self._reading = self._whole(self._message)
+            if self._reading is None:
+                self._reading = self._whole(self._begin(self._at + at))
                 self._wanted = next(self._reading)
             at = self._give(data, at)
             if not self._wanted:
-                self._go_on(self._message, at, found)
-        self._at += length
-        return found
-
-    def finish(self) -> list[Message]:
-        return []
+                self._go_on(self._at + at)
 
     def _give(self, data: bytes, at: int) -> int:
         """Skip or keep what is wanted, as far as it is there; return what stands behind it."""
@@ -67,22 +55,16 @@ class Frames:
             self._wanted += taken
         return at + taken
 
-    def _go_on(self, message: Message, at: int, found: list[Message]) -> None:
-        """Give what was wanted to the reading until it wants more than there is."""
-        told = self._told
+    def _go_on(self, offset: int) -> None:
+        """Give what was wanted, which ends before an offset, to the reading until it wants more than there is."""
         try:
             while not self._wanted and self._reading is not None:
                 given = bytes(self._kept)
                 self._kept.clear()
                 self._wanted = self._reading.send(given)
         except StopIteration:
-            message.end = self._at + at
-            self._message = self._reading = None
-            if not (found and found[-1] is message):
-                found.append(message)
-        else:
-            if self._told and not told:
-                found.append(message)
+            self._reading = None
+            self._end(offset)
 
     def _whole(self, message: Message) -> Reading:
         head = yield _LENGTH
@@ -96,10 +78,6 @@ class Frames:
 
     def _frame(self, message: Message) -> Reading:
         raise NotImplementedError
-
-    def _tell(self) -> None:
-        """Let the message be met: its command and key are known."""
-        self._told = True
 
     def _take(self, size: int) -> Generator[int, bytes, bytes]:
         """Read so many bytes; Misfit if the frame has not as many."""

@@ -68,8 +68,10 @@ class Message:
 class Scanner(Protocol):
     """Finds the messages of one direction; keeps no more of the bytes than a line and a key."""
 
-    head: int | None
-    """Offset at which the message begins whose command and key are not known yet; None if there is none."""
+    @property
+    def head(self) -> int | None:
+        """Offset at which the message begins whose command and key are not known yet; None if there is none."""
+        ...
 
     def feed(self, data: bytes) -> list[Message]:
         """Return, in order, the messages whose command and key are now known, or whose end has come.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar, Final, NamedTuple
 
 from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood
+from harness.taps.spans import Spans
 
 _TEXT = 4096
 """Bytes of a statement that are read; a table named behind them is not known."""
@@ -103,11 +104,11 @@ class PostgresParser:
         return lambda: reply
 
 
-class _Frames:
+class _Frames(Spans):
     """Reads the protocol's own messages, here called frames: a type, a length, a body of which the beginning may be wanted."""
 
     def __init__(self) -> None:
-        self._at = 0
+        super().__init__()
         self._header = b""
         self._type = 0
         self._start = 0
@@ -117,14 +118,18 @@ class _Frames:
         self._body = bytearray()
         self._known = True
         """Whether ``_read`` was called for the frame that is being read, or there is none."""
+        self._last = False
+        """Whether the message ends with the frame that is being read."""
 
-    def _feed(self, data: bytes) -> None:
+    def _scan(self, data: bytes) -> None:
         at, length = 0, len(data)
         while at < length:
             if not self._left:
                 size = self._header_size()
                 if not self._header:
                     self._start, self._known = self._at + at, False
+                    if self._message is None:
+                        self._begin(self._start)
                 part = data[at : at + size - len(self._header)]
                 self._header += part
                 at += len(part)
@@ -142,9 +147,9 @@ class _Frames:
             if not self._known and (not self._left or len(self._body) >= self._wanted):
                 self._known = True
                 self._read(self._type, bytes(self._body))
-            if not self._left:
-                self._whole(self._at + at)
-        self._at += length
+            if not self._left and self._last:
+                self._last = False
+                self._end(self._at + at)
 
     def _header_size(self) -> int:
         return _TYPED
@@ -159,10 +164,6 @@ class _Frames:
         """Take a frame of which all that is wanted has come."""
         raise NotImplementedError
 
-    def _whole(self, end: int) -> None:
-        """Note that the frame has ended."""
-        raise NotImplementedError
-
 
 class Requests(_Frames):
     """What the service asks."""
@@ -171,26 +172,8 @@ class Requests(_Frames):
         super().__init__()
         self._one_byte = one_byte
         self._started = False
-        self._found: list[Message] = []
-        self._message: Message | None = None
-        self._told = self._last = False
-        """``_last``: whether the message ends with the frame that is being read."""
         self._statements: dict[bytes, _Said] = {}
         self._written: list[str] = []
-
-    @property
-    def head(self) -> int | None:
-        if self._message is not None:
-            return None if self._told else self._message.start
-        return None if self._known else self._start
-
-    def feed(self, data: bytes) -> list[Message]:
-        self._found = []
-        self._feed(data)
-        return self._found
-
-    def finish(self) -> list[Message]:
-        return []
 
     def _header_size(self) -> int:
         return _TYPED if self._started else _LENGTH
@@ -209,40 +192,32 @@ class Requests(_Frames):
 
     def _read(self, kind: int, body: bytes) -> None:
         if kind in _COPIES:
+            if self._message is not None and self._message.start == self._start:
+                self._message = None  # data, which belongs to the COPY before it
             return
-        if self._message is None:
-            self._message, self._told = Message(self._start), False
         self._last = kind not in _EXTENDED
         if not self._started:
             self._startup(int.from_bytes(body))
         elif kind == ord("Q"):
             said = _statement(body.partition(b"\0")[0])
-            self._tell(said)
+            self._learn(said)
             self._track(said)
         elif kind in _ALONE:
-            self._tell(_Said(_ALONE[kind]), answered=kind == ord("F"))
+            self._learn(_Said(_ALONE[kind]), answered=kind == ord("F"))
         elif kind in _EXTENDED:
             self._extended(kind, body)
-        elif not self._told:
-            self._tell(_Said("Sync"))
-
-    def _whole(self, end: int) -> None:
-        message = self._message
-        if message is not None and self._last:
-            message.end = end
-            if not (self._found and self._found[-1] is message):
-                self._found.append(message)
-            self._message, self._last = None, False
+        else:
+            self._learn(_Said("Sync"))
 
     def _startup(self, code: int) -> None:
         if code in _NO_TLS:
             self._one_byte()
-            self._tell(_Said(_NO_TLS[code]))
+            self._learn(_Said(_NO_TLS[code]))
         elif code == _CANCEL:
-            self._tell(_Said("CancelRequest"), answered=False)
+            self._learn(_Said("CancelRequest"), answered=False)
         elif code >> 16 == _VERSION:
             self._started = True
-            self._tell(_Said("StartupMessage"))
+            self._learn(_Said("StartupMessage"))
         else:
             raise NotUnderstood(f"{code} is no version of Postgres' protocol that a tap understands")
 
@@ -258,18 +233,17 @@ class Requests(_Frames):
             said = self._statements.get(rest.partition(b"\0")[0], _Said("?"))
         else:
             return
-        self._tell(said)
+        self._learn(said)
         if kind == ord("B"):
             self._track(said)
 
-    def _tell(self, said: _Said, *, answered: bool = True) -> None:
+    def _learn(self, said: _Said, *, answered: bool = True) -> None:
         message = self._message
         if message is None or self._told:
             return
-        self._told = True
         table = ",".join(sorted(self._written)) if said.command in _COMMITS else said.table
         message.command, message.key, message.answered = said.command, table[:LONGEST_KEY], answered
-        self._found.append(message)
+        self._tell()
 
     def _track(self, said: _Said) -> None:
         """Remember which tables the open transaction writes to."""
@@ -289,60 +263,40 @@ class Replies(_Frames):
         """Whether the next reply is one byte, which says whether TLS follows."""
         self.status = b"I"
         """Whether a transaction is open: I (none), T (one), E (one that failed)."""
-        self._found: list[Message] = []
-        self._message: Message | None = None
-        self._told = False
 
-    @property
-    def head(self) -> int | None:
-        if self._message is not None:
-            return None if self._told else self._message.start
-        return None if self._known else self._start
-
-    def feed(self, data: bytes) -> list[Message]:
-        self._found = []
+    def _scan(self, data: bytes) -> None:
         if self.one_byte and data:
             self.one_byte = False
             if data[:1] != b"N":
                 raise NotUnderstood("TLS begins, which passes as it is")
-            self._found.append(Message(self._at, kind="N", end=self._at + 1))
+            self._begin(self._at).kind = "N"
+            self._end(self._at + 1)
             self._at += 1
-            data = data[1:]
-        self._feed(data)
-        return self._found
-
-    def finish(self) -> list[Message]:
-        return []
+            super()._scan(data[1:])
+            self._at -= 1
+        else:
+            super()._scan(data)
 
     def _sized(self, length: int) -> tuple[int, int]:
         left, _ = super()._sized(length)
         return left, min(left, _TEXT) if self._type in b"ECZ" else 0
 
     def _read(self, kind: int, body: bytes) -> None:
-        if self._message is None:
-            if kind in _UNASKED:
-                return
-            self._message, self._told = Message(self._start, kind="ok"), False
         message = self._message
+        if message is None:
+            return
+        if message.start == self._start:
+            message.unasked = kind in _UNASKED
+            message.kind = "notice" if message.unasked else "ok"
+        self._last = message.unasked or kind == ord("Z")
         if kind == ord("E"):
             message.kind = f"error {_code(body)}".rstrip()
         elif kind == ord("C") and not message.kind.startswith("error"):
             message.kind = body.partition(b"\0")[0].partition(b" ")[0].decode(errors="replace")[:_LONGEST_TAG]
         elif kind == ord("Z"):
             self.status = body[:1]
-        if not self._told and kind not in _EMPTY_HANDED and kind not in _UNASKED:
-            self._told = True
-            self._found.append(message)
-
-    def _whole(self, end: int) -> None:
-        message = self._message
-        if message is None:
-            self._found.append(Message(self._start, end=end, unasked=True, kind="notice"))
-        elif self._type == ord("Z"):
-            message.end = end
-            if not (self._found and self._found[-1] is message):
-                self._found.append(message)
-            self._message = None
+        if message.unasked or (kind not in _EMPTY_HANDED and kind not in _UNASKED):
+            self._tell()
 
 
 def _statement(text: bytes) -> _Said:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import ClassVar, Final
 
 from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood
+from harness.taps.spans import Spans
 
 _LONGEST_LINE = 64 * 1024
 """Bytes of an inline command, as Redis itself allows."""
@@ -120,59 +121,43 @@ class RedisParser:
         return lambda: reply
 
 
-class Requests:
+class Requests(Spans):
     """Arrays of bulk strings, and inline commands."""
 
     def __init__(self) -> None:
-        self._at = 0
+        super().__init__()
         self._line = b""
         self._skip = 0
         self._left = 0
         self._words: list[bytes] = []
         self._word: bytearray | None = None
         self._length = 0
-        self._message: Message | None = None
-        self._told = False
         self._newer = False
         self._silent = False
         self._skip_next = False
 
-    @property
-    def head(self) -> int | None:
-        return self._message.start if self._message is not None and not self._told else None
-
-    def feed(self, data: bytes) -> list[Message]:
-        found: list[Message] = []
+    def _scan(self, data: bytes) -> None:
         at, length = 0, len(data)
         while at < length:
             if self._skip:
-                at = self._argument(data, at, found)
+                at = self._argument(data, at)
                 continue
             newline = data.find(b"\n", at)
+            if self._message is None:
+                self._begin(self._at + at)
             if newline < 0:
-                self._begin(at)
                 self._line += data[at:]
                 if len(self._line) > _LONGEST_LINE:
                     raise NotUnderstood(f"a line of more than {_LONGEST_LINE} bytes is no Redis command")
                 break
-            self._begin(at)
             line, self._line = self._line + data[at : newline + 1], b""
             at = newline + 1
-            self._read(line, at, found)
-        self._at += length
+            self._read(line, at)
         message = self._message
-        if message is not None and not self._told and self._at - message.start > _LONGEST_HEAD and self._words:
-            self._tell(found)
-        return found
+        if message is not None and self._words and self._at + length - message.start > _LONGEST_HEAD:
+            self._learn()
 
-    def finish(self) -> list[Message]:
-        return []
-
-    def _begin(self, at: int) -> None:
-        if self._message is None:
-            self._message, self._told = Message(self._at + at), False
-
-    def _read(self, line: bytes, at: int, found: list[Message]) -> None:
+    def _read(self, line: bytes, at: int) -> None:
         if self._left:
             if line[:1] != b"$":
                 raise NotUnderstood(f"{line[:1]!r} stands where an argument's length should")
@@ -183,13 +168,13 @@ class Requests:
             self._left = _number(line, _MOST_WORDS, least=-1)
             if self._left <= 0:
                 self._left = 0
-                self._end(at, found)
+                self._close(at)
         else:
             words = line.split()
             self._words = [word[:LONGEST_KEY] for word in words[: 1 + max(_KEY_AT.values())]]
-            self._end(at, found)
+            self._close(at)
 
-    def _argument(self, data: bytes, at: int, found: list[Message]) -> int:
+    def _argument(self, data: bytes, at: int) -> int:
         taken = min(self._skip, len(data) - at)
         if self._word is not None and (room := min(self._length, LONGEST_KEY) - len(self._word)) > 0:
             self._word += data[at : at + min(taken, room)]
@@ -202,9 +187,9 @@ class Requests:
             self._words.append(bytes(self._word))
             self._word = None
         if not self._left:
-            self._end(at, found)
+            self._close(at)
         elif not self._told and len(self._words) > self._needed():
-            self._tell(found)
+            self._learn()
         return at
 
     def _needed(self) -> int:
@@ -217,11 +202,10 @@ class Requests:
     def _command(self) -> str:
         return self._words[0].decode(errors="replace").upper()
 
-    def _tell(self, found: list[Message]) -> None:
+    def _learn(self) -> None:
         message = self._message
-        if message is None or not self._words:
+        if message is None or self._told or not self._words:
             return
-        self._told = True
         words = self._words
         message.command = command = self._command()
         place = _KEY_AT.get(command, 1)
@@ -229,7 +213,7 @@ class Requests:
         if command not in _KEYLESS and not counted and len(words) > place:
             message.key = words[place].decode(errors="replace")
         self._expect(message, [word.upper() for word in words[1:3]])
-        found.append(message)
+        self._tell()
 
     def _expect(self, message: Message, arguments: list[bytes]) -> None:
         """Say what kind of reply follows, if any."""
@@ -248,65 +232,45 @@ class Requests:
             message.answered = message.streams = not self._newer
         message.streams = message.streams or command == "MONITOR"
 
-    def _end(self, at: int, found: list[Message]) -> None:
-        message = self._message
-        if message is None:
-            return
-        message.end = self._at + at
-        if not self._told:
-            self._tell(found)
-        elif not (found and found[-1] is message):
-            found.append(message)
-        self._message, self._told, self._words, self._word = None, False, [], None
+    def _close(self, at: int) -> None:
+        if self._words:
+            self._learn()
+            self._end(self._at + at)
+        else:
+            self._message = None  # an empty command, which gets no reply
+        self._words, self._word = [], None
 
 
-class Replies:
+class Replies(Spans):
     """Replies of any depth; only their beginning and end are of interest, so elements are counted and not kept."""
 
     def __init__(self) -> None:
-        self._at = 0
+        super().__init__()
         self._line = b""
-        self._open = False
         self._skip = 0
         self._left = 0
-        self._message: Message | None = None
-        self._told = False
 
-    @property
-    def head(self) -> int | None:
-        return self._message.start if self._message is not None and not self._told else None
-
-    def feed(self, data: bytes) -> list[Message]:
-        found: list[Message] = []
+    def _scan(self, data: bytes) -> None:
         at, length = 0, len(data)
         while at < length:
             if self._skip:
                 taken = min(self._skip, length - at)
                 self._skip -= taken
                 at += taken
-                if not self._skip and not self._left:
-                    self._end(at, found)
-                continue
-            if self._message is None:
-                self._message, self._told, self._left = Message(self._at + at), False, 1
-            newline = data.find(b"\n", at)
-            if newline < 0:
-                self._line = (self._line + data[at : at + _KEPT])[:_KEPT]
-                break
-            line, self._line = (self._line + data[at : min(newline + 1, at + _KEPT)])[:_KEPT], b""
-            at = newline + 1
-            self._read(line)
-            if not self._told:
-                self._told = True
-                if self._left or self._skip:
-                    found.append(self._message)
+            else:
+                if self._message is None:
+                    self._begin(self._at + at)
+                    self._left = 1
+                newline = data.find(b"\n", at)
+                if newline < 0:
+                    self._line = (self._line + data[at : at + _KEPT])[:_KEPT]
+                    break
+                line, self._line = (self._line + data[at : min(newline + 1, at + _KEPT)])[:_KEPT], b""
+                at = newline + 1
+                self._read(line)
+                self._tell()
             if not self._left and not self._skip:
-                self._end(at, found)
-        self._at += length
-        return found
-
-    def finish(self) -> list[Message]:
-        return []
+                self._end(self._at + at)
 
     def _read(self, line: bytes) -> None:
         kind = line[:1]
@@ -324,13 +288,6 @@ class Replies:
         if not self._told and self._message is not None:
             self._message.kind = _kind(line)
             self._message.unasked = kind == b">"
-
-    def _end(self, at: int, found: list[Message]) -> None:
-        if self._message is not None:
-            self._message.end = self._at + at
-            if not (found and found[-1] is self._message):
-                found.append(self._message)
-            self._message = None
 
 
 def _kind(line: bytes) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.taps.http import HttpParser
 from harness.taps.message import NotUnderstood
+from tests.unit.taps.spans import cut, seen
 
 EXCHANGES = [
     (
@@ -37,17 +36,6 @@ EXCHANGES = [
 ]
 
 
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    at = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
-    return [data[one:other] for one, other in itertools.pairwise(at)]
-
-
-def ended(scanner, chunks):
-    every = [message for chunk in chunks for message in scanner.feed(chunk)]
-    once = [message for at, message in enumerate(every) if message not in every[:at]]
-    return [message for message in once if message.end is not None]
-
-
 @given(
     st.lists(st.sampled_from(EXCHANGES), max_size=6),
     st.lists(st.integers(0), max_size=12),
@@ -56,12 +44,12 @@ def ended(scanner, chunks):
 def test_messages_are_found_however_they_are_cut(exchanges, one, other) -> None:
     parser = HttpParser()
     asked = b"".join(each[0] for each in exchanges)
-    requests = ended(parser.requests, cut(asked, one))
+    requests = seen(parser.requests, cut(asked, one))
     assert [(message.command, message.key) for message in requests] == [(each[1], each[2]) for each in exchanges]
-    assert [message.end - message.start for message in requests] == [len(each[0]) for each in exchanges]
-    replies = ended(parser.replies, cut(b"".join(each[3] for each in exchanges), other))
+    assert [message.size for message in requests] == [len(each[0]) for each in exchanges]
+    replies = seen(parser.replies, cut(b"".join(each[3] for each in exchanges), other))
     assert [message.kind for message in replies] == [each[4] for each in exchanges]
-    assert [message.end - message.start for message in replies] == [len(each[3]) for each in exchanges]
+    assert [message.size for message in replies] == [len(each[3]) for each in exchanges]
 
 
 @given(st.lists(st.binary(max_size=200), max_size=8))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from harness.taps.kafka_schema import MOST, Cursor, read
 from harness.taps.message import NotUnderstood
 from harness.taps.names import Names
 from tests.unit.taps.kafka_frames import VERSIONS, framed, kind_of, made, plain, reply, request, written
+from tests.unit.taps.spans import cut, seen
 
 TOPIC_ID = UUID(int=0xABCDEF)
 
@@ -141,27 +141,6 @@ EXCHANGES = [
         "FENCED_MEMBER_EPOCH",
     ),
 ]
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    at = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
-    return [data[one:other] for one, other in itertools.pairwise(at)]
-
-
-def seen(scanner, chunks):
-    """The messages that ended, each of which came once or twice and in order."""
-    ended, open_ = [], []
-    for chunk in chunks:
-        for message in scanner.feed(chunk):
-            if message in open_:
-                assert message.end is not None
-                open_.remove(message)
-            elif message.end is None:
-                open_.append(message)
-            if message.end is not None:
-                ended.append(message)
-    assert open_ == []
-    return ended
 
 
 @given(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from harness.taps.message import Message, NotUnderstood
 from harness.taps.postgres import PostgresParser
+from tests.unit.taps.spans import cut, seen, spans
 
 
 def frame(kind: str, body: bytes = b"") -> bytes:
@@ -68,25 +68,6 @@ REPLIES = [
 ]
 
 
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    at = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
-    return [data[one:other] for one, other in itertools.pairwise(at)]
-
-
-def seen(scanner, chunks) -> list[tuple[int, int | None, str, str]]:
-    """Each message that ended; each came once, with its end, or twice."""
-    ended, half = [], []
-    for chunk in chunks:
-        for message in scanner.feed(chunk):
-            if any(message is one for one in half):
-                assert message.end is not None
-            elif message.end is None:
-                half.append(message)
-            if message.end is not None:
-                ended.append((message.start, message.end, message.command or message.kind, message.key))
-    return ended
-
-
 def laid_out(parts, at: int = 0) -> tuple[bytes, list[tuple[int, int, str, str]]]:
     data, places = b"", []
     for part, what, *key in parts:
@@ -98,13 +79,13 @@ def laid_out(parts, at: int = 0) -> tuple[bytes, list[tuple[int, int, str, str]]
 @given(st.lists(st.sampled_from(REQUESTS), max_size=12), st.lists(st.integers(0), max_size=20))
 def test_requests_are_found_however_they_are_cut(requests, places) -> None:
     data, expected = laid_out([(START, "StartupMessage", ""), *requests])
-    assert seen(PostgresParser().requests, cut(data, places)) == expected
+    assert spans(seen(PostgresParser().requests, cut(data, places))) == expected
 
 
 @given(st.lists(st.sampled_from(REPLIES), max_size=12), st.lists(st.integers(0), max_size=20))
 def test_replies_are_found_however_they_are_cut(replies, places) -> None:
     data, expected = laid_out(replies)
-    assert seen(PostgresParser().replies, cut(data, places)) == expected
+    assert spans(seen(PostgresParser().replies, cut(data, places))) == expected
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0), max_size=6), st.booleans())

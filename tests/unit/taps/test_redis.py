@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.taps.message import Message, NotUnderstood
 from harness.taps.redis import RedisParser
+from tests.unit.taps.spans import cut, seen, spans
 
 
 def array(*words: bytes) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    at = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
-    return [data[one:other] for one, other in itertools.pairwise(at)]
-
-
-def seen(scanner, chunks):
-    """(start, end, what) of each message that ended, and that each came once or twice and in order."""
-    ended, open_ = [], []
-    for chunk in chunks:
-        for message in scanner.feed(chunk):
-            if message in open_:
-                assert message.end is not None
-                open_.remove(message)
-            elif message.end is None:
-                open_.append(message)
-            if message.end is not None:
-                ended.append((message.start, message.end, message.command or message.kind, message.key))
-    return ended
 
 
 REQUESTS = [
@@ -81,7 +60,7 @@ def test_requests_are_found_however_they_are_cut(requests, places) -> None:
     for data, command, key in requests:
         expected.append((at, at + len(data), command, key))
         at += len(data)
-    assert seen(RedisParser().requests, cut(b"".join(data for data, _, _ in requests), places)) == expected
+    assert spans(seen(RedisParser().requests, cut(b"".join(data for data, _, _ in requests), places))) == expected
 
 
 @given(st.lists(st.sampled_from(REPLIES), max_size=12), st.lists(st.integers(0), max_size=20))
@@ -90,7 +69,7 @@ def test_replies_are_found_however_they_are_cut(replies, places) -> None:
     for data, kind in replies:
         expected.append((at, at + len(data), kind, ""))
         at += len(data)
-    assert seen(RedisParser().replies, cut(b"".join(data for data, _ in replies), places)) == expected
+    assert spans(seen(RedisParser().replies, cut(b"".join(data for data, _ in replies), places))) == expected
 
 
 @given(st.lists(st.binary(max_size=200), max_size=8))
@@ -187,3 +166,9 @@ def test_errors_are_redis_own() -> None:
     assert RedisParser().refusal(Message(0), "LOADING")().startswith(b"-LOADING ")
     with pytest.raises(LookupError):
         RedisParser().refusal(Message(0), "NOPE")
+
+
+@pytest.mark.parametrize("empty", [b"\r\n", b"*0\r\n", b"*-1\r\n"])
+def test_an_empty_command_is_no_message_since_it_gets_no_reply(empty) -> None:
+    said = RedisParser().requests.feed(empty + array(b"PING") + empty)
+    assert [message.command for message in said] == ["PING"]

@@ -1,0 +1,51 @@
+"""What the scanners of all protocols do alike: a message begins, is told once it is known, and ends."""
+
+from __future__ import annotations
+
+from harness.taps.message import Message
+
+
+class Spans:
+    """Implements ``harness.taps.message.Scanner``; a subclass reads in ``_scan``, and says where messages begin and end."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        """Offset of the first of the bytes that are being read."""
+        self._message: Message | None = None
+        self._told = False
+        """Whether the message's command and key are known."""
+        self._found: list[Message] = []
+
+    @property
+    def head(self) -> int | None:
+        return self._message.start if self._message is not None and not self._told else None
+
+    def feed(self, data: bytes) -> list[Message]:
+        self._found = []
+        self._scan(data)
+        self._at += len(data)
+        return self._found
+
+    def finish(self) -> list[Message]:
+        return []
+
+    def _scan(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _begin(self, start: int) -> Message:
+        self._message, self._told = Message(start), False
+        return self._message
+
+    def _tell(self) -> None:
+        """Let the message be met."""
+        if self._message is not None and not self._told:
+            self._told = True
+            self._found.append(self._message)
+
+    def _end(self, end: int) -> None:
+        """Let the message end before an offset; one that was not told yet is met now."""
+        message, self._message = self._message, None
+        if message is not None:
+            message.end = end
+            if not (self._found and self._found[-1] is message):
+                self._found.append(message)
