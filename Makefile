@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # The pages of docs/extending, followed on copies of the tree: no stack, but many minutes one after the other.
 FOLLOWED := tests/docs/test_extending.py
 
-.PHONY: setup demo test lint unit real scenarios long docker test-docker pulled busy postgres bench soak docs readme lock image dist dist-demo clean help
+.PHONY: setup demo test lint unit real scenarios long docker test-docker pulled busy postgres bench soak docs readme crash-points lock image dist dist-demo clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -80,7 +80,12 @@ soak: setup  ## load for half an hour at 30 uploads a second under a storm of fa
 	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) --rate $(or $(RATE),30) --scenario $(or $(SCENARIO),soak)
 
 readme: setup  ## run the demo and put its output into the README
-	@set -o pipefail; $(BIN)/oneffect demo | $(BIN)/python docs/readme.py
+	@set -o pipefail; $(BIN)/oneffect demo | $(BIN)/python docs/outputs.py README.md demo
+
+crash-points: setup  ## sweep the reference and a wrong variant, and put the maps into the tutorial
+	@for one in reference setnx_only; do \
+	  $(BIN)/oneffect sweep crash-at-claim --service essay_lifecycle --seed 41 $$(test $$one = reference || echo --variant $$one) \
+	    | $(BIN)/python docs/outputs.py docs/tutorial/crash-points.md $$one; done
 
 docs: $(STAMP)  ## generate the reference pages and docker-compose.chaos.yml
 	@$(BIN)/python docs/generate.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -133,6 +134,7 @@ class _Sweep:
 
     def tell(self, made: Map) -> None:
         """Print the map, and how to look into what is not valid."""
+        from harness.reports import said
         from harness.reports.terminal import console, table
         from harness.sweep.lineage import ACTIONS
 
@@ -142,10 +144,8 @@ class _Sweep:
         variant = f" --variant {self._variant}" if self._variant else ""
         for cell in made.cells:
             if cell.verdict != "valid" and cell.cases:
-                printer.print(
-                    f"{cell.step}, {cell.action.name}: oneffect show {cell.cases[-1].directory}    "
-                    f"again: oneffect run {cell.path}{variant}"
-                )
+                show = shlex.join(["oneffect", "show", said.run(cell.cases[-1].directory)])
+                printer.print(f"{cell.step}, {cell.action.name}: {show}    again: oneffect run {cell.path}{variant}")
         printer.print(f"{len(made.cells)} cells: {made.counts}; map: {self._folder / 'map.html'}")
 
     def _steps(self, watched: Case) -> list[Step]:

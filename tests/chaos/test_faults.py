@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from harness.commands.schema import fault_parameters
 from harness.faults import TABLE, fault_type
 from harness.faults.apply import apply
 from harness.faults.base import FaultContext, PlannedFault
-from tests.standin import StandIn
+from tests.chaos.notes import Notes
 
 on_the_rig = pytest.mark.asyncio(loop_scope="session")
 
@@ -85,28 +84,6 @@ OTHERS = set(TABLE) - {case.fault for case in CASES}
 # Faults on a message are tried in test_taps.py, where there is one.
 CASES += [case_of(name) for name in TABLE if name in OTHERS and not fault_type(name).at_message]
 ALL = pytest.mark.parametrize("case", CASES, ids=str)
-
-
-class Notes(StandIn):
-    """A recorder that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-
-    def now(self) -> int:
-        return len(self.records)
-
-    def record(self, op: str, phase: str, actor: str, **fields: object) -> int:
-        self.records.append({"op": op, "phase": phase, "actor": actor, **fields})
-        return len(self.records)
-
-    @contextmanager
-    def operation(self, op: str, actor: str, **fields: object) -> Any:
-        index = self.record(op, "invoke", actor, **fields)
-        yield SimpleNamespace(index=index, ok=lambda **more: self.record(op, "ok", actor, **more))
-
-    def phases(self) -> list[str]:
-        return [record["phase"] for record in self.records if record["op"] == "fault"]
 
 
 def planned(rig: Any, case: Case, number: int = 1) -> PlannedFault:

@@ -20,7 +20,7 @@ from harness.faults.base import FaultContext, PlannedFault
 from harness.session.tapped import tapped
 from harness.stack import RunNames
 from harness.taps.trigger import Trigger
-from tests.standin import StandIn
+from tests.chaos.notes import Notes
 
 on_the_rig = pytest.mark.asyncio(loop_scope="session")
 REDIS, PEER, KAFKA = "worker#1->redis", "worker#1->peer", "worker#1->kafka"
@@ -63,26 +63,6 @@ CASES = [
     ),
     Case("tap.error", KAFKA, "reply", "Fetch work", "refused_reply", {"error": "REQUEST_TIMED_OUT"}),
 ]
-
-
-class Notes(StandIn):
-    """A recorder that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-
-    def now(self) -> int:
-        return len(self.records)
-
-    def record(self, op: str, phase: str, actor: str, **fields: object) -> int:
-        self.records.append({"op": op, "phase": phase, **fields})
-        return len(self.records)
-
-    def phases(self) -> list[str]:
-        return [record["phase"] for record in self.records if record["op"] == "fault"]
-
-    def wire(self) -> list[dict[str, Any]]:
-        return [record for record in self.records if record["op"] == "wire"]
 
 
 @asynccontextmanager
