@@ -15,8 +15,8 @@ def test_the_message_at_which_a_claim_loses_is_found(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 1, done.stdout + done.stderr
     (path,) = (tmp_path / ".oneffect" / "sweeps").glob("*/map.json")
-    claims = json.loads(path.read_text())["messages"]
-    first = claims[0]["cells"]
-    assert first["killed before"]["verdict"] == "valid", done.stdout
-    assert first["killed after"]["verdict"] == "invalid", done.stdout
-    assert "lost" in first["killed after"]["anomalies"]
+    claims = json.loads(path.read_text())["messages"][0]["cells"]
+    # Of the others nothing can be said: a death before one event's claim may lose another, which was claimed already.
+    assert claims["killed after"]["verdict"] == "invalid", done.stdout
+    assert "lost" in claims["killed after"]["anomalies"]
+    assert "unknown" not in {cell["verdict"] for cell in claims.values()}, done.stdout
