@@ -189,7 +189,7 @@ def _file(file: File, title: str, *names: str) -> str:
 
 
 def _scenario_file() -> str:
-    names = ("LoadShape", "FaultLine", "When", "AgainLine", "Expected")
+    names = ("LoadShape", "FaultLine", "When", "AgainLine", "Cover", "Expected")
     return _file(File.SCENARIO, "The scenario file", *names)
 
 

@@ -156,6 +156,7 @@ def make_plan(  # noqa: PLR0913 - the parts of a run
             f'"{{batch}}"}}` under load.upload in {system_path}'
         )
     _check_again(scenario, scenario_path, system, system_path)
+    _check_covers(scenario, scenario_path, system)
     faults = tuple(plan_faults(scenario, system, seed, str(scenario_path)))
     if variant is not None and variant not in scenario.variants:
         # A variant without an expectation must meet the system's.
@@ -274,6 +275,21 @@ def _check_again(scenario: Scenario, path: Path, system: System, system_path: Pa
         if reason is not None:
             where = line_of(path, ("again", row))
             raise FileError(f"{line.op}: {reason}", path=str(path), line=where, field=f"again[{row}]")
+
+
+def _check_covers(scenario: Scenario, path: Path, system: System) -> None:
+    known = sorted(system.effects)
+    for row, cover in enumerate(scenario.covers):
+        reason = None
+        if scenario.taps is None:
+            reason = "only taps see how far a delivery had come; write `taps: all`"
+        elif cover.consumer is not None and cover.consumer not in system.effects:
+            reason = (
+                f"the system file says of no effects of {cover.consumer}{nearest(cover.consumer, known)}; "
+                f"services with effects: {', '.join(known) or 'none'}"
+            )
+        if reason is not None:
+            raise FileError(reason, path=str(path), line=line_of(path, ("covers", row)), field=f"covers[{row}]")
 
 
 def choose_stack(system: System, asked: str, addresses: Path | None) -> str:

@@ -169,7 +169,8 @@ class _LiveRun:
     def _observers(self) -> list[Coroutine[object, object, None]]:
         from harness.observers.claims import listen
 
-        looks = [self._watch.keep_looking(), self._watch.keep_reading_blobs()]
+        watch = self._watch
+        looks = [watch.keep_looking(), watch.keep_looking_after_deaths(), watch.keep_reading_blobs()]
         return [*looks, *(listen(store, self._recorder) for store in self._live.redis.values())]
 
     async def _load_under_faults(self) -> None:
@@ -276,6 +277,7 @@ class _LiveRun:
             spoil=self._watch.spoiled.note,
             begun=lambda: self._load.answers.begun,
             under_way=lambda: self._load.answers.begun - self._load.answers.ended,
+            on_killed=self._watch.look_soon,
             on_armed=self._turns[planned.id].armed.set,
             overlapped=lambda: self._overlapped(context),
         )

@@ -152,6 +152,34 @@ class AgainLine(Model):
         return self.replay if isinstance(self.replay, int) else self.reprocess
 
 
+class Cover(Model):
+    """What a run must have tried, or it is ``unknown``: a death or a lost answer at a certain point of a delivery."""
+
+    cut: Literal["unclaimed", "claimed", "applied"] | None = None
+    """A replica died with an event in hand: before a store had granted its claim, with the claim but without the effect, or
+    with the effect and before its offset was passed."""
+    again: Literal["same", "other"] | None = None
+    """Where a ``cut`` delivery came again: at the same replica or at another; left out, either counts, and so does neither."""
+    redis: Literal["kept", "away", "emptied"] | None = None
+    """How the service found Redis then: as it was, without an answer, or emptied since; left out, all count."""
+    lost: str | None = None
+    """In place of ``cut``: a command whose answer a tap lost, for example ``OffsetCommit``."""
+    consumer: Name | None = None
+    """The service, for example ``billing``; left out, each one with effects."""
+    least: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """How often, at least."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Cover:
+        if (self.cut is None) == (self.lost is None):
+            message = "write either {cut: unclaimed | claimed | applied} or {lost: COMMAND}"
+            raise ValueError(message)
+        if self.cut is None and (self.again is not None or self.redis is not None):
+            message = "again and redis are about a delivery that was cut off; write cut, or leave them out"
+            raise ValueError(message)
+        return self
+
+
 class Expected(Model):
     """What to expect of a run: the verdict, and anomalies that must be found."""
 
@@ -193,6 +221,8 @@ class Scenario(Model):
     taps: Literal["all"] | None = None
     """With ``all``, every link whose protocol a tap understands (Redis, Kafka, HTTP, Postgres) has one, and what passes is
     recorded; left out, only links named by a ``when`` have."""
+    covers: list[Cover] = []
+    """What must have been tried, or the run is ``unknown``, as in ``[{cut: claimed, again: other}]``; needs ``taps: all``."""
     drain: Duration = 30.0
     """How long the system may take, after the load and the last heal, to finish its work."""
     expect: Annotated[Expectation, Field(json_schema_extra={"default": "valid"})] = Expected(verdict="valid")

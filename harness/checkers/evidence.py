@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from harness.checkers.queries import Queries
-from harness.verdict import Anomaly, Fields, Verdict
+from harness.history.cuts import COLUMNS, as_rows, cuts
+from harness.history.reader import History
+from harness.verdict import Anomaly, Fields, Finding, Verdict
 
 ENOUGH_ACKNOWLEDGED: Final = 20
 """Load operations that must be acknowledged."""
@@ -170,6 +172,32 @@ SELECT link, min(i) AS i_wire, min(t) AS t_wire, seconds(min(t)) AS at_s, arg_mi
 FROM history WHERE op = 'wire' AND phase = 'plain' GROUP BY link ORDER BY link
 """
 
+NOT_COVERED: Final = """
+WITH wanted AS (
+    SELECT c.* EXCLUDE (consumer), a.consumer FROM covers c JOIN (SELECT DISTINCT consumer FROM applies) a
+    ON c.consumer IS NULL OR c.consumer = a.consumer
+), tried AS (
+    SELECT w.*,
+           CASE WHEN w.cut IS NOT NULL THEN (
+                SELECT count(*) FROM cuts k WHERE k.consumer = w.consumer AND k.stage = w.cut
+                AND (w.again IS NULL OR k.again = w.again) AND (w.redis IS NULL OR k.redis = w.redis))
+           ELSE (SELECT count(*) FROM history h WHERE h.op = 'wire' AND h.phase = 'lost_reply' AND h.command = w.lost
+                 AND split_part(h.link, '#', 1) = w.consumer) END AS n,
+           (SELECT count(*) FROM cuts k WHERE k.consumer = w.consumer) AS others
+    FROM wanted w
+)
+SELECT number, consumer, cut, again, redis, lost, least, n,
+       CASE WHEN lost IS NOT NULL THEN 'a lost answer to ' || lost ELSE
+            CASE cut WHEN 'unclaimed' THEN 'a death before the claim' WHEN 'claimed' THEN 'a death between claim and effect'
+                     ELSE 'a death between effect and offset' END
+            || CASE again WHEN 'same' THEN ', delivered again to the same replica'
+                          WHEN 'other' THEN ', delivered again to another replica' ELSE '' END
+            || CASE redis WHEN 'kept' THEN ', with Redis as it was' WHEN 'away' THEN ', without an answer from Redis'
+                          WHEN 'emptied' THEN ', with Redis emptied' ELSE '' END END AS what,
+       CASE WHEN lost IS NOT NULL THEN '' ELSE '; deaths cut off ' || others || ' deliveries in all' END AS of_all
+FROM tried WHERE n < least ORDER BY number, consumer
+"""
+
 INCOMPLETE: Final = """
 SELECT op AS last_op, phase AS last_phase, i AS i_last, t AS t_last, seconds(t) AS last_s
 FROM history WHERE i = (SELECT max(i) FROM history) AND NOT (op = 'run' AND phase = 'finished')
@@ -238,6 +266,12 @@ class Evidence(Queries):
             "(`oneffect merge`), otherwise fix the worker and run again",
         ),
         Anomaly(
+            "not_covered",
+            Verdict.UNKNOWN,
+            NOT_COVERED,
+            "{consumer}: {what} came {n} times, {least} are wanted{of_all}. Raise the load, or act at the message: `when:`",
+        ),
+        Anomaly(
             "tap_failed",
             Verdict.UNKNOWN,
             TAP_FAILED,
@@ -256,6 +290,14 @@ class Evidence(Queries):
             "the run did not finish: its history ends at {last_s} s with {last_op} {last_phase}",
         ),
     )
+
+    def check(self, history: History) -> Finding:
+        """Judge the run, with the deliveries that its deaths cut off in the table ``cuts``."""
+        history.fill("cuts", COLUMNS, as_rows(cuts(history)))
+        try:
+            return super().check(history)
+        finally:
+            history.drop("cuts")
 
     def applies(self, header: Fields) -> bool:  # noqa: ARG002 - every run is evidence of something
         """Whether to judge the run: always."""

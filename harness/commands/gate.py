@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
@@ -215,7 +215,22 @@ def _tell(cases: Sequence[Case], headline: str) -> None:
     for case in cases:
         if not case.passed:
             printer.print(fit(f"{case.label}: {case.why}\n{case.story}", lines=True))
+    for line in _tried(cases):
+        printer.print(fit(line))
     printer.print(fit(headline))
+
+
+def _tried(cases: Sequence[Case]) -> Iterator[str]:
+    """Say what all runs on the unchanged system have tried at each consumer, and what none of them has."""
+    from harness.reports.coverage import added, sentence, untried
+
+    tables = [case.document.get("coverage", []) for case in cases if case.document is not None and case.variant is None]
+    rows = added(tables)
+    if tables and not rows:
+        yield "no run had taps, so how far deliveries had come when something died is not known (`taps: all`)"
+    for row in rows:
+        missing = ", ".join(untried(row))
+        yield f"tried at {sentence(row)}" + (f"; never tried: {missing}" if missing else "")
 
 
 def _headline(cases: Sequence[Case]) -> str:

@@ -96,6 +96,8 @@ class FaultContext:
     """The message at which it acts, held until it is injected; None for one that acts by the clock."""
     deadline: float = 20.0
     """Seconds within which a fault that does not heal must bite."""
+    on_killed: Callable[[], object] = lambda: None
+    """Called whenever the fault has killed a process."""
     on_armed: Callable[[], object] = lambda: None
     """Called once the fault is armed."""
     overlapped: Callable[[], Coroutine[object, object, object]] = nothing
@@ -125,6 +127,8 @@ class FaultContext:
     def note(self, phase: str, name: str, pid: int | None, exit_status: int | None = None) -> None:
         """Record a phase of a replica or dependency: killed, stopped, paused, resumed, started, ready."""
         self.recorder.record("service", phase, self.actor, name=name, pid=pid, exit_status=exit_status)
+        if phase == "killed":
+            self.on_killed()
 
     async def publish(self, record: Record, *, malformed: str | None = None) -> Record:
         """Publish a record as an operation, marked with the fault's name; ``malformed`` says why it is not an event."""

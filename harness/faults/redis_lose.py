@@ -61,7 +61,7 @@ class RedisLose(Fault):
                 )
 
             async def aftermath() -> Fields:
-                return {"keys_before": size, "keys": await redis.size()}
+                return {"keys_before": size, "keys": await redis.size(), "emptied": True}
 
             yield Injected(
                 armed, sought.look, after=sought.look, vain=partial(never_connected, links), aftermath=aftermath

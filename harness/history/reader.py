@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -69,6 +69,16 @@ class History:
         """Name a query as a view; the same call again does nothing."""
         self._make("VIEW", name, query)
 
+    def fill(self, name: str, columns: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Store rows of the caller's own as a table with these columns; the same call again does nothing."""
+        if name in self._made:
+            return
+        self._duckdb.execute(f"CREATE TABLE {name} ({columns})")
+        self._made[name] = "TABLE", columns
+        if rows:
+            places = ", ".join("?" * len(rows[0]))
+            self._duckdb.executemany(f"INSERT INTO {name} VALUES ({places})", rows)
+
     def drop(self, name: str) -> None:
         """Drop a table or view, and free its memory."""
         kind, _ = self._made.pop(name)
@@ -112,10 +122,7 @@ class History:
         """Create the tables and views that queries build on."""
         self._duckdb.execute(MACROS)
         for name, rows in constants(self.header).items():
-            self._duckdb.execute(f"CREATE TABLE {name} ({CONSTANTS[name]})")
-            if rows:
-                places = ", ".join("?" * len(rows[0]))
-                self._duckdb.executemany(f"INSERT INTO {name} VALUES ({places})", rows)
+            self.fill(name, CONSTANTS[name], rows)
         for name, query in TABLES.items():
             self.table(name, query)
         for name, query in VIEWS.items():

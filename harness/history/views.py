@@ -8,6 +8,7 @@ rules          (rule, of, event_type, accepted): outcome rules; ``accepted`` nul
 settings       one row: settle_ns, dead_letters, blobs, batch_size
 again          (op, wanted): the least number of uploads to reprocess, or dead letters to replay, in the plan
 planned        (fault, name, target): the plan's faults
+covers         (number, consumer, cut, again, redis, lost, least): what the plan wants tried; consumer null: by each
 reads          (read, what, final, began, ended, phase): passes of observers; phase null: never ended
 finals         the last final pass of each kind, if it was ok
 absent         (worker, i, t, error, began): processes of the load whose part of the history is missing or not whole
@@ -134,6 +135,7 @@ CONSTANTS: Final = {
     "rules": "rule VARCHAR, of VARCHAR, event_type VARCHAR, accepted BOOLEAN",
     "again": "op VARCHAR, wanted BIGINT",
     "planned": "fault VARCHAR, name VARCHAR, target VARCHAR",
+    "covers": "number BIGINT, consumer VARCHAR, cut VARCHAR, again VARCHAR, redis VARCHAR, lost VARCHAR, least BIGINT",
     "settings": "settle_ns BIGINT, dead_letters BOOLEAN, blobs BOOLEAN, batch_size BIGINT",
 }
 """Tables that are filled from the plan, and their columns."""
@@ -159,6 +161,10 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
             if any(row.get(op) is not None for row in rows)
         ],
         "planned": [(fault.get("id"), fault.get("fault"), fault.get("target")) for fault in plan.get("faults", [])],
+        "covers": [
+            (number, *(row.get(name) for name in ("consumer", "cut", "again", "redis", "lost")), row.get("least", 1))
+            for number, row in enumerate((plan.get("scenario") or {}).get("covers") or [])
+        ],
         "settings": [
             (
                 checks.get("settle_ns", 0),

@@ -81,6 +81,8 @@ class Watch:
         self._moved = time.monotonic()
         self._blobs: Blobs | None = None
         self._kept: list[Awaited | Blobs] = []
+        self._died = asyncio.Event()
+        self._looking = asyncio.Lock()
         self._others: Sequence[Observer] = ()
         """Observers that the end of a run does not wait for; read last in each round and in the final read."""
 
@@ -165,7 +167,7 @@ class Watch:
         self._ask_for_blobs()
         if self._letters is not None:
             read.append(await observe(self._letters, self._recorder))
-        read += [await observe(self._offsets, self._recorder), await observe(self._effects, self._recorder)]
+        read += [await observe(self._offsets, self._recorder), await self._look_at_effects()]
         for other in self._others:
             await observe(other, self._recorder)
         self._note_progress()
@@ -201,6 +203,21 @@ class Watch:
             await self.look()
             spared = min(_SPARED * (loop.time() - begun), self._system.settle)
             await asyncio.sleep(max(BETWEEN_PASSES, spared))
+
+    def look_soon(self) -> None:
+        """Have the effects looked at: something died, and only until its work is done again can anyone see what it had done."""
+        self._died.set()
+
+    async def keep_looking_after_deaths(self) -> None:
+        """Look at the effects as soon as something died, until cancelled."""
+        while True:
+            await self._died.wait()
+            self._died.clear()
+            await self._look_at_effects()
+
+    async def _look_at_effects(self) -> bool:
+        async with self._looking:
+            return await observe(self._effects, self._recorder)
 
     async def keep_reading_blobs(self) -> None:
         """Read blobs as they are requested, until cancelled."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from harness.errors import FileError
+from harness.reports.coverage import coverage
 from harness.reports.short import shorts
 from harness.reports.story import tell_all
 from harness.reports.summary import subject, summary
@@ -94,6 +95,7 @@ def document(history: History, findings: Sequence[Finding], verdict: Verdict, te
         "figures": figures(history),
         "locust": locust(history),
         "faults": faults(history),
+        "coverage": coverage(history),
         "findings": _findings(history, findings, templates),
     }
 

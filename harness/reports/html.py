@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from harness.reports import said
+from harness.reports.coverage import STAGES, details, untried
 from harness.reports.document import write_whole
 from harness.reports.html_scale import bands
 from harness.reports.html_story import anomalies
@@ -38,6 +39,7 @@ def page(history: History, document: Document, templates: Templates, *, run: str
     span = history.sql("SELECT coalesce(max(t), 0) AS t FROM history")[0]["t"]
     faults = bands(history, span)
     evidence = anomalies(history, document, templates, faults, run)
+    tables = [_tried(row) for row in document.get("coverage", [])]
     return framed(
         f"{document['verdict']}: {document['label']}, seed {document['seed']}",
         _head(document),
@@ -46,6 +48,7 @@ def page(history: History, document: Document, templates: Templates, *, run: str
         tag("section", tag("h2", "Anomalies"), evidence) if evidence else None,
         tag("section", tag("h2", "Checks"), _checks(document["findings"])),
         tag("section", tag("h2", "Faults and their evidence"), *_faults(document["faults"])),
+        tag("section", tag("h2", "What the taps saw tried"), *tables) if tables else None,
         tag("section", tag("h2", "Versions, and how to run it again"), _again(document, run)),
     )
 
@@ -168,6 +171,28 @@ def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[Html]:
         yield tag("details", summary, error, *evidence, nothing, class_="fault-told")
     if (more := len(faults) - _FAULTS) > 0:
         yield tag("p", f"… and {more} more, in verdict.json", class_="more")
+
+
+def _tried(row: Mapping[str, Any]) -> Html:
+    """A consumer's deliveries by where a death cut them off, and the answers that it never got."""
+    rows = [
+        tag(
+            "tr",
+            tag("td", f"died {STAGES[stage]}"),
+            tag("td", f"{cell['deliveries']:,}", class_="count"),
+            tag("td", details(cell)),
+        )
+        for stage, cell in row["cut"].items()
+    ]
+    lost = [
+        tag("tr", tag("td", f"answer lost: {command}"), tag("td", f"{n:,}", class_="count"), tag("td", ""))
+        for command, n in row["lost"].items()
+    ]
+    missing = ", ".join(untried(row))
+    return join(
+        tag("p", tag("strong", row["consumer"]), f" was never tried with: {missing}" if missing else ""),
+        tag("table", tag("tbody", *rows, *lost), class_="checks") if rows or lost else None,
+    )
 
 
 def _evidence(phase: str, evidence: object) -> Html:

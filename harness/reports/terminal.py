@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.reports import said
+from harness.reports.coverage import sentence
 from harness.reports.moment import seconds
 from harness.reports.story import Story
 from harness.reports.untrusted import shown
@@ -45,6 +46,8 @@ def report(document: Document, directory: Path, took: str = "") -> Iterator[Text
     yield from _unexpected(document)
     yield from _warnings(document)
     yield from _faults(document["faults"])
+    for row in document.get("coverage", []):
+        yield _line(f"  tried at {sentence(row)}")
     yield _figures(document["figures"], took)
     if users := document.get("locust"):
         yield _line(

@@ -206,6 +206,12 @@ class Tape:
         self.add(ms + 0.5, "publish", "unknown" if offset is None else "ok", of=invoke, offset=offset, **fields)
         return invoke
 
+    def wire(
+        self, ms: float, link: str, command: str, key: str, *, phase: str = "answered", kind: str = "ok"
+    ) -> Record:
+        """A request on a link, and what became of it within half a millisecond."""
+        return self.add(ms + 0.5, "wire", phase, t_begin=int(ms * MS), link=link, command=command, key=key, kind=kind)
+
     def injected(self, event: Record) -> list[Record]:
         """The records that say that a fault published an event."""
         place = {name: event[name] for name in ("topic", "partition", "offset")}

@@ -481,6 +481,45 @@ def tap_plain(tape: Tape) -> None:
     tape.add(121, "wire", "answered", link="desk#1->redis", command="SET", key="claim:1", t_begin=120 * MS)
 
 
+def cut_off(tape: Tape, *, applied: bool) -> None:
+    """``desk#1`` dies with ``placed-3`` in hand, which ``desk#2`` then gets; a look in between tells whether it was applied."""
+    tape.wire(412, "desk#1->redis", "SET", "claim:placed-3", kind="OK")
+    tape.add(414, "service", "killed", name="desk#1")
+    between = tape.look(414.2, "effects", took=0.3)
+    if applied:
+        tape.effect(between, "desk", "placed", 3)
+    tape.wire(415, "desk#2->redis", "SET", "claim:placed-3", kind="nil" if applied else "OK")
+
+
+def wants(tape: Tape, **cover: object) -> None:
+    """What the scenario wants to see tried."""
+    tape.header["plan"]["scenario"] = {"taps": "all", "covers": [{"least": 1, **cover}]}
+
+
+def not_covered(tape: Tape) -> None:
+    """The one death came when the effect was there; the scenario wants one before."""
+    cut_off(tape, applied=True)
+    wants(tape, cut="claimed", consumer="desk")
+
+
+def not_covered_elsewhere(tape: Tape) -> None:
+    """It came between claim and effect, but the same replica should have got the event again."""
+    cut_off(tape, applied=False)
+    wants(tape, cut="claimed", consumer="desk", again="same")
+
+
+def not_covered_by_each(tape: Tape) -> None:
+    """One consumer died at work, the other did not."""
+    cut_off(tape, applied=False)
+    wants(tape, cut="claimed")
+
+
+def not_covered_lost(tape: Tape) -> None:
+    """An answer was lost, of another command than the one that matters."""
+    tape.wire(425, "desk#1->kafka", "Heartbeat", "desk", phase="lost_reply")
+    wants(tape, lost="OffsetCommit", consumer="desk")
+
+
 def acknowledged_late(tape: Tape) -> None:
     """When the topics were read for the last time the load should have been over."""
     tape.upload(final(tape, "topics")["t"] / MS + 1, 30)
@@ -496,6 +535,24 @@ def acknowledged_by_a_lost_worker(tape: Tape) -> None:
 
 
 # good
+
+
+def covered(tape: Tape) -> None:
+    """A death between claim and effect, and the event applied by the other replica."""
+    cut_off(tape, applied=False)
+    wants(tape, cut="claimed", consumer="desk", again="other", redis="kept")
+
+
+def covered_behind_the_effect(tape: Tape) -> None:
+    """A death between effect and offset."""
+    cut_off(tape, applied=True)
+    wants(tape, cut="applied", consumer="desk")
+
+
+def covered_lost(tape: Tape) -> None:
+    """An answer that was lost."""
+    tape.wire(425, "desk#1->kafka", "OffsetCommit", "desk", phase="lost_reply")
+    wants(tape, lost="OffsetCommit", consumer="desk")
 
 
 def load_on_two_machines(tape: Tape) -> None:
@@ -757,6 +814,10 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "load_incomplete": load_incomplete,
     "load_incomplete.elsewhere": load_incomplete_elsewhere,
     "load_incomplete.raised": load_incomplete_raised,
+    "not_covered": not_covered,
+    "not_covered.elsewhere": not_covered_elsewhere,
+    "not_covered.by_each": not_covered_by_each,
+    "not_covered.lost": not_covered_lost,
     "tap_failed": tap_failed,
     "tap_plain": tap_plain,
 }
@@ -791,6 +852,9 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         anothers_topic,
         replayed,
         effects_with_names_of_their_own,
+        covered,
+        covered_behind_the_effect,
+        covered_lost,
     )
 }
 

@@ -95,6 +95,26 @@ def test_what_is_asked_for_again_is_part_of_the_plan(tmp_path: Path) -> None:
     assert len(digests) == len(WAYS)
 
 
+@pytest.mark.parametrize(
+    ("taps", "cover", "said"),
+    [
+        ("", "{cut: claimed}", "only taps see"),
+        ("taps: all\n", "{cut: claimed, consumer: essay_lifecycel}", r"nearest: essay_lifecycle\)"),
+        ("taps: all\n", "{cut: claimed, consumer: file_service}", "services with effects: batch_orch"),
+        ("taps: all\n", "{cut: claimed, lost: SET}", "write either"),
+        ("taps: all\n", "{lost: SET, again: same}", "about a delivery that was cut off"),
+        ("taps: all\n", "{cut: sometime}", "claimed"),
+        ("taps: all\n", "{cut: claimed, least: 0}", "least"),
+    ],
+)
+def test_what_cannot_be_covered_is_refused(tmp_path: Path, taps: str, cover: str, said: str) -> None:
+    path = scenario(tmp_path, "[]")
+    path.write_text(f"{path.read_text()}\n{taps}covers:\n  - {cover}\n")
+    with pytest.raises(FileError, match=said) as refused:
+        plan(path)
+    assert "one.yaml" in str(refused.value)
+
+
 WAYS = ["reprocess: 3", "reprocess: 4", "replay: 3", "replay: all"]
 
 

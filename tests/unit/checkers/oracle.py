@@ -823,8 +823,26 @@ class EvidenceOracle:
             if rows and (len(self.run.of(op, "invoke")) < least or not self.run.of(op, "ok")):
                 yield "asked_too_little", (op,)
         yield from (("record_unreadable", where) for where in self.run.unreadable)
+        yield from self._covers()
         for phase in ("failed", "plain"):
             yield from ((f"tap_{phase}", (record["link"],)) for record in self.run.of("wire", phase))
+
+    def _covers(self) -> Iterator[Hit]:
+        """What the scenario wants tried came up too seldom at a consumer."""
+        cuts = list(Cuts(self.run).found())
+        for number, cover in enumerate(self.run.plan.get("scenario", {}).get("covers", [])):
+            for consumer in [cover["consumer"]] if cover.get("consumer") else self.run.checks["consumers"]:
+                if cover.get("lost"):
+                    lost = self.run.of("wire", "lost_reply")
+                    n = sum(r["command"] == cover["lost"] and r["link"].split("#")[0] == consumer for r in lost)
+                else:
+                    wanted = {"stage": cover["cut"], "again": cover.get("again"), "redis": cover.get("redis")}
+                    n = sum(
+                        cut["consumer"] == consumer and all(v is None or cut[k] == v for k, v in wanted.items())
+                        for cut in cuts
+                    )
+                if n < cover["least"]:
+                    yield "not_covered", (number, consumer)
 
     def _faults(self) -> Iterator[Hit]:
         planned = {fault["id"] for fault in self.run.plan.get("faults", ())}
@@ -853,6 +871,135 @@ class EvidenceOracle:
         argued = [r["t"] for r in self.load if r["phase"] == "ok" and not r.get("placed")]
         if not looks or (injected and not any(t < min(injected) for t in argued)):
             yield "unhealthy_start", (None,)
+
+
+class Cuts:
+    """Deliveries that a death cut off: a replica had sent a message that names the event, and had not passed its offset.
+
+    Not counted: an event that was applied before the replica began with it, or that another replica had in hand as well.
+    ``applied``: the first look at the effects after the death and before any replica began again, or an earlier one, has the
+    effect. ``claimed``: such a look has none, Redis had granted what the replica asked, and never before to anyone.
+    ``unclaimed``: the same without such a grant. ``unseen``: there was no such look, or it may have seen the work of an earlier
+    delivery.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        wire = [r for r in run.of("wire") if r.get("key") and "t_begin" in r and "places" not in r]
+        self.messages = [r for r in wire if r["link"].split("#")[0] in run.checks["consumers"]]
+        self.looks = [read for read in run.reads if read["what"] == "effects" and read.get("phase") == "ok"]
+
+    def found(self) -> Iterator[dict[str, Any]]:
+        events = {event["event_id"]: event for event in self.run.events}
+        for replica, began, died in self._deaths():
+            for event_id, event in events.items():
+                if (cut := self._cut(replica, began, died, event_id, event)) is not None:
+                    yield cut
+
+    def _deaths(self) -> Iterator[tuple[str, int, int]]:
+        alive: dict[str, int | None] = defaultdict(int)
+        for record in self.run.of("service"):
+            name = record["name"]
+            if name.split("#")[0] not in self.run.checks["consumers"]:
+                continue
+            if record["phase"] == "started":
+                alive[name] = record["t"]
+            elif record["phase"] in {"killed", "exited", "stopped"}:
+                since = alive[name]
+                if since is not None and record["phase"] != "stopped":
+                    yield name, since, record["t"]
+                alive[name] = None
+
+    def _cut(self, replica: str, began: int, died: int, event_id: str, event: Record) -> dict[str, Any] | None:
+        consumer = replica.partition("#")[0]
+        names = {event_id, event.get("upload_id"), event.get("raw_file_storage_id")} - {None, ""}
+        about = [
+            r
+            for r in self.messages
+            if r["link"].split("#")[0] == consumer and any(whole(str(name), r["key"]) for name in names)
+        ]
+        mine = [r for r in about if r["link"].split("->")[0] == replica and began <= r["t_begin"] <= died]
+        if not mine or self._passed(replica, began, died, event_id):
+            return None
+        first = mine[0]["t_begin"]
+        seen = min(
+            (
+                self.run.read_by[e["read"]]["began"]
+                for e in self.run.effects
+                if e["consumer"] == consumer and e["event_id"] == event_id
+            ),
+            default=None,
+        )
+        if any(r["link"].split("->")[0] != replica and first <= r["t_begin"] <= died for r in about):
+            return None
+        if seen is not None and any(seen <= look["began"] and look["ended"] < first for look in self.looks):
+            return None
+        after = [r for r in about if r["t_begin"] > died]
+        before = [r for r in about if r["t_begin"] < first]
+        next_ = min(after, key=lambda r: r["t_begin"]) if after else None
+        end = next_["t_begin"] if next_ else float("inf")
+        stage = self._stage(mine, before, seen, died=died, end=end)
+        if next_ is None:
+            return {"consumer": consumer, "stage": stage, "again": None, "redis": None}
+        who = next_["link"].split("->")[0]
+        redis = None
+        if any(r["link"].endswith("->redis") for r in about):
+            asked = [r for r in after if r["link"] == f"{who}->redis"]
+            redis = "kept" if asked and asked[0]["phase"] == "answered" else "away"
+        return {"consumer": consumer, "stage": stage, "again": "same" if who == replica else "other", "redis": redis}
+
+    def _stage(
+        self, mine: Sequence[Record], before: Sequence[Record], seen: int | None, *, died: int, end: float
+    ) -> str:
+        first = mine[0]["t_begin"]
+        between = [look["began"] for look in self.looks if look["began"] > died and look["ended"] < end]
+        if seen is not None and (seen <= died or (between and seen == min(between))):
+            last = max((r["t"] for r in before), default=None)
+            told = last is None or any(look["began"] > last and look["ended"] < first for look in self.looks)
+            return "applied" if told else "unseen"
+        if not between:
+            return "unseen"
+        granted = [
+            any(
+                r["link"].endswith("->redis")
+                and r["phase"] in {"answered", "lost_reply"}
+                and r.get("kind") not in {"nil", "null"}
+                and not str(r.get("kind")).startswith("error")
+                for r in records
+            )
+            for records in (mine, before)
+        ]
+        return "claimed" if granted == [True, False] else "unclaimed"
+
+    def _passed(self, replica: str, began: int, died: int, event_id: str) -> bool:
+        told = [
+            tuple(one)
+            for r in self.run.of("wire")
+            if r.get("command") in {"OffsetCommit", "TxnOffsetCommit"}
+            and r["phase"] in {"answered", "lost_reply"}
+            and r["link"].split("->")[0] == replica
+            and began <= r["t_begin"] <= died
+            for one in r.get("places") or ()
+        ]
+        return any(
+            (event["topic"], event["partition"]) == (topic, partition) and offset > event["offset"]
+            for event in self.run.events
+            if event["event_id"] == event_id
+            for topic, partition, offset in told
+        )
+
+
+def whole(name: str, key: str) -> bool:
+    """Whether a key has a name in it that no letter or digit lengthens."""
+    at = key.find(name)
+    while at >= 0:
+        left, right = key[:at], key[at + len(name) :]
+        longer_left = left and left[-1].isalnum() and name[0].isalnum()
+        longer_right = right and right[0].isalnum() and name[-1].isalnum()
+        if not longer_left and not longer_right:
+            return True
+        at = key.find(name, at + 1)
+    return False
 
 
 def judge(header: Mapping[str, Any], records: Sequence[Record]) -> Found:

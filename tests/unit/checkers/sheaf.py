@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import orjson
 
+from harness.history.cuts import as_rows, cuts
 from harness.history.reader import History
 from harness.history.records import COLUMNS
 from harness.history.views import CONSTANTS, MACROS, TABLES, VIEWS, constants
@@ -28,6 +29,7 @@ class Sheaf(History):
 
     def __init__(self, histories: Sequence[Recorded], file: Path) -> None:
         self.path = file
+        self._histories = histories
         self.header = Tape().header  # one that every checker applies to
         self._spill = str(file.parent / "spill")
         self._made: dict[str, tuple[str, str]] = {}
@@ -54,6 +56,24 @@ class Sheaf(History):
 
     def sql(self, query: str, **parameters: object) -> list[dict[str, Any]]:
         return super().sql(self._each(query), **parameters)
+
+    def fill(self, name: str, columns: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """What is worked out in Python is worked out of each history by itself; ``rows`` are of all at once."""
+        assert name == "cuts", f"teach the sheaf to work {name} out"
+        own = [(h, *row) for h in range(len(self._histories)) for row in self._cuts(h)]
+        self._duckdb.execute(f"CREATE TABLE whole.{name} (h BIGINT, {columns})")
+        self._made[name] = "", columns
+        if own:
+            self._duckdb.executemany(f"INSERT INTO whole.{name} VALUES ({', '.join('?' * len(own[0]))})", own)
+
+    def _cuts(self, h: int) -> list[tuple[object, ...]]:
+        header, records = self._histories[h]
+        if not any(record["op"] == "wire" for record in records):
+            return []
+        alone = self.path.with_name(f"{self.path.stem}.{h}.jsonl")
+        alone.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in (header, *records)))
+        with History(alone) as history:
+            return as_rows(cuts(history))
 
     def drop(self, name: str) -> None:
         self._duckdb.execute(f"DROP TABLE whole.{name}")

@@ -81,6 +81,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "read_failed": ("what",),
     "history_incomplete": (),
     "load_incomplete": ("worker",),
+    "not_covered": ("number", "consumer"),
     "tap_failed": ("link",),
     "tap_plain": ("link",),
 }

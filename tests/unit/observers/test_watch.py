@@ -1,8 +1,9 @@
 """Watch reads every observer in harness/observers/."""
 
+import asyncio
 import inspect
 import pkgutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -98,3 +99,23 @@ async def test_every_observer_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not unread, (
         f"Watch does not read {', '.join(unread)}: add it to Watch._others in harness/observers/watch.py"
     )
+
+
+async def test_the_effects_are_looked_at_as_soon_as_something_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = asyncio.Queue[str]()
+
+    async def rows(url: str, query: str, take: object) -> None:
+        looked.put_nowait(url)
+
+    monkeypatch.setattr("harness.clients.sql.each", rows)
+    watch = Watch(SYSTEM, Notes(), kafka=Broker(), http=StandIn(), names=RunNames("r1"))
+    await watch.open({"shop": "sqlite:////x"}, "http://blobs/{id}")
+    looking = asyncio.create_task(watch.keep_looking_after_deaths())
+    async with asyncio.timeout(60):
+        for _ in range(2):
+            watch.look_soon()
+            assert await looked.get() == "sqlite:////x"
+    looking.cancel()
+    with suppress(asyncio.CancelledError):
+        await looking
+    await watch.close()

@@ -1,0 +1,269 @@
+"""Which deliveries the deaths of a run cut off, how far each had come, and how it came again.
+
+Only what taps saw counts: a delivery is at work at a replica from the first message there whose key names the event, its
+upload or its raw blob, until the replica's group is told the offset behind it. Whether its effect was there when the replica
+died is what a look at the effects says that began after the death, and ended before any replica dealt with the event again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from harness.history.reader import History
+
+Stage = Literal["unclaimed", "claimed", "applied", "unseen"]
+"""How far a delivery had come: no store had granted a claim; claimed, without its effect; applied, its offset not passed.
+
+``unseen``: no look tells whether the effect was there.
+"""
+
+COLUMNS: Final = (
+    "consumer VARCHAR, event_id VARCHAR, replica VARCHAR, t BIGINT, stage VARCHAR, again VARCHAR, redis VARCHAR"
+)
+"""The columns of a table of cuts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One delivery that a death cut off."""
+
+    consumer: str
+    event_id: str
+    replica: str
+    t: int
+    """When the replica died, in ns."""
+    stage: Stage
+    again: Literal["same", "other"] | None
+    """Where the event was dealt with next: at the same replica, at another of its service, or nowhere."""
+    redis: Literal["kept", "away", "emptied"] | None
+    """How the service found Redis then: as it was, without an answer, or emptied since; None without Redis, or if nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    t_begin: int
+    t: int
+    replica: str
+    kind: str
+    """The kind of dependency: kafka, redis, postgres; of a service its name."""
+    answered: bool
+    granted: bool
+    """Whether the dependency did what was asked, as far as the reply's kind tells."""
+
+
+@dataclass(slots=True)
+class _Life:
+    replica: str
+    began: int
+    died: int
+    passed: list[tuple[str, int, int]] = field(default_factory=list)
+    """Topic, partition and offset of what the replica told its group that it had passed."""
+
+
+_LIVES: Final = """
+SELECT name, phase, t FROM history WHERE op = 'service' AND phase IN ('started', 'stopped', 'killed', 'exited')
+AND split_part(name, '#', 1) IN (SELECT consumer FROM applies) ORDER BY i
+"""
+
+_MESSAGES: Final = """
+SELECT t_begin, t, split_part(link, '->', 1) AS replica, split_part(link, '->', 2) AS target, key, phase, kind FROM history
+WHERE op = 'wire' AND key IS NOT NULL AND t_begin IS NOT NULL AND places IS NULL
+      AND split_part(link, '#', 1) IN (SELECT consumer FROM applies) ORDER BY i
+"""
+
+_COMMITS: Final = """
+SELECT t_begin, split_part(link, '->', 1) AS replica, places FROM history
+WHERE op = 'wire' AND command IN ('OffsetCommit', 'TxnOffsetCommit') AND places IS NOT NULL
+      AND phase IN ('answered', 'lost_reply') ORDER BY i
+"""
+
+_EVENTS: Final = """
+SELECT event_id, topic, partition, "offset", upload_id, raw_file_storage_id FROM events WHERE event_id IS NOT NULL
+"""
+
+_SIGHTS: Final = """
+SELECT x.consumer, x.event_id, min(r.began) AS began FROM effects x JOIN reads r USING (read) GROUP BY ALL
+"""
+
+_LOOKS: Final = "SELECT began, ended FROM reads WHERE what = 'effects' AND phase = 'ok' ORDER BY began"
+
+_EMPTIED: Final = """
+SELECT target, min(t) FILTER (phase = 'injected') AS began, max(t) FILTER (phase = 'healed') AS ended FROM history
+WHERE op = 'fault' GROUP BY fault, target
+HAVING bool_or(phase = 'healed' AND (evidence->>'$.emptied') = 'true')
+"""
+
+
+def cuts(history: History) -> list[Cut]:
+    """Return every delivery at a consumer that the death of a replica cut off, in the order of the deaths.
+
+    Left out: a delivery of an event that was applied before, one whose event another replica dealt with meanwhile, and
+    whatever no tap saw.
+    """
+    lives = list(_lives(history.sql(_LIVES)))
+    rows = history.sql(_MESSAGES) if lives else []
+    if not rows:
+        return []
+    events = history.sql(_EVENTS)
+    places: defaultdict[str, set[tuple[str, int, int]]] = defaultdict(set)
+    named: defaultdict[str, set[str]] = defaultdict(set)
+    for event in events:
+        places[event["event_id"]].add((event["topic"], event["partition"], event["offset"]))
+        for name in filter(None, (event["event_id"], event["upload_id"], event["raw_file_storage_id"])):
+            named[name].add(event["event_id"])
+    for row in history.sql(_COMMITS):
+        for life in lives:
+            if life.replica == row["replica"] and life.began <= row["t_begin"] <= life.died:
+                life.passed += [(topic, partition, offset) for topic, partition, offset in row["places"]]
+    kinds = _kinds(history.header)
+    dealt: defaultdict[tuple[str, str], list[_Message]] = defaultdict(list)
+    for row in rows:
+        consumer = row["replica"].partition("#")[0]
+        executed = row["phase"] in {"answered", "lost_reply"} and not str(row["kind"]).startswith("error")
+        message = _Message(
+            t_begin=row["t_begin"],
+            t=row["t"],
+            replica=row["replica"],
+            kind=kinds.get(row["target"], row["target"]),
+            answered=row["phase"] == "answered",
+            granted=executed and row["kind"] not in _REFUSED,
+        )
+        for event_id in _named(row["key"], named):
+            dealt[consumer, event_id].append(message)
+    context = _Context(
+        sights={(row["consumer"], row["event_id"]): row["began"] for row in history.sql(_SIGHTS)},
+        looks=[(row["began"], row["ended"]) for row in history.sql(_LOOKS)],
+        emptied=[row["began"] for row in history.sql(_EMPTIED) if row["began"] is not None],
+    )
+    made = [
+        cut
+        for life in lives
+        for delivered, messages in dealt.items()
+        if delivered[0] == life.replica.partition("#")[0]
+        for cut in _cut(life, delivered, messages, places[delivered[1]], context)
+    ]
+    return sorted(made, key=lambda cut: (cut.t, cut.consumer, cut.event_id))
+
+
+def as_rows(found: Iterable[Cut]) -> list[tuple[object, ...]]:
+    """Return the rows of a table with COLUMNS."""
+    return [astuple(cut) for cut in found]
+
+
+_REFUSED: Final = frozenset({"nil", "null"})
+"""Kinds of a reply that grant nothing: a SET NX that found the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    sights: Mapping[tuple[str, str], int]
+    """When the look began that first saw an effect of an event at a consumer."""
+    looks: Sequence[tuple[int, int]]
+    emptied: Sequence[int]
+
+
+def _cut(
+    life: _Life,
+    delivered: tuple[str, str],
+    messages: Sequence[_Message],
+    places: set[tuple[str, int, int]],
+    context: _Context,
+) -> Iterator[Cut]:
+    mine = [one for one in messages if one.replica == life.replica and life.began <= one.t_begin <= life.died]
+    if not mine or any(_behind(place, life.passed) for place in places):
+        return
+    first = mine[0].t_begin
+    sight = context.sights.get(delivered)
+    later = [one for one in messages if one.t_begin > life.died]
+    others = [one for one in messages if one.replica != life.replica and first <= one.t_begin <= life.died]
+    applied_before = sight is not None and any(began >= sight and ended < first for began, ended in context.looks)
+    if others or applied_before:
+        return
+    next_ = min(later, key=lambda one: one.t_begin, default=None)
+    until = next_.t_begin if next_ is not None else None
+    earlier = [one for one in messages if one.t_begin < first]
+    stage = _stage(life.died, until, sight, context.looks)
+    if stage == "applied" and not _told_apart(earlier, first, context.looks):
+        stage = "unseen"
+    if stage == "claimed" and not _claimed(mine, earlier):
+        stage = "unclaimed"
+    again: Literal["same", "other"] | None = None
+    if next_ is not None:
+        again = "same" if next_.replica == life.replica else "other"
+    redis = _redis(life.died, next_, later, context) if any(one.kind == "redis" for one in messages) else None
+    yield Cut(*delivered, life.replica, life.died, stage, again, redis)
+
+
+def _stage(died: int, until: int | None, sight: int | None, looks: Sequence[tuple[int, int]]) -> Stage:
+    """Return whether the effect was there at a death, from the looks between it and ``until``."""
+    between = [began for began, ended in looks if began > died and (until is None or ended < until)]
+    # Only the first of them: what a later one finds may have been done since, unseen by any tap.
+    if sight is not None and (sight <= died or between[:1] == [sight]):
+        return "applied"
+    return "claimed" if between else "unseen"
+
+
+def _told_apart(earlier: Sequence[_Message], first: int, looks: Sequence[tuple[int, int]]) -> bool:
+    """Whether a look between an earlier delivery and this one tells that the earlier one did not apply the event."""
+    last = max((one.t for one in earlier), default=None)
+    return last is None or any(began > last and ended < first for began, ended in looks)
+
+
+def _claimed(mine: Sequence[_Message], earlier: Sequence[_Message]) -> bool:
+    """Whether a store granted something about the event, and no earlier delivery can have left its claim behind."""
+    return any(one.kind == "redis" and one.granted for one in mine) and not any(
+        one.kind == "redis" and one.granted for one in earlier
+    )
+
+
+def _redis(
+    died: int, next_: _Message | None, later: Sequence[_Message], context: _Context
+) -> Literal["kept", "away", "emptied"] | None:
+    if next_ is None:
+        return None
+    if any(died <= began <= next_.t_begin for began in context.emptied):
+        return "emptied"
+    asked = next((one for one in later if one.replica == next_.replica and one.kind == "redis"), None)
+    return "kept" if asked is not None and asked.answered else "away"
+
+
+def _behind(place: tuple[str, int, int], passed: Iterable[tuple[str, int, int]]) -> bool:
+    """Whether one of the offsets told to the group is behind a place."""
+    topic, partition, offset = place
+    return any(topic == of and partition == number and next_ > offset for of, number, next_ in passed)
+
+
+def _lives(rows: Iterable[Mapping[str, Any]]) -> Iterator[_Life]:
+    """Yield each stretch of a process that a death ended; the first began before the run."""
+    began: dict[str, int] = {}
+    gone: set[str] = set()
+    for row in rows:
+        if row["phase"] == "started":
+            began[row["name"]] = row["t"]
+            gone.discard(row["name"])
+            continue
+        if row["phase"] != "stopped" and row["name"] not in gone:
+            yield _Life(row["name"], began.get(row["name"], 0), row["t"])
+        gone.add(row["name"])
+
+
+def _kinds(header: Mapping[str, Any]) -> dict[str, str]:
+    """Return each dependency's kind, from the plan."""
+    dependencies = ((header.get("plan") or {}).get("system") or {}).get("dependencies") or {}
+    return {name: (each or {}).get("kind") or name for name, each in dependencies.items()}
+
+
+def _named(key: str, named: Mapping[str, set[str]]) -> set[str]:
+    """Return the events that a key names, each name whole: 17 does not name 7.
+
+    A key has few places at which a name can begin or end, however many names there are.
+    """
+    edges = [n for n in range(len(key) + 1) if n in {0, len(key)} or not (key[n - 1].isalnum() and key[n].isalnum())]
+    return {
+        event for begin, end in combinations(edges, 2) if key[begin:end] in named for event in named[key[begin:end]]
+    }

@@ -1,0 +1,185 @@
+"""Deliveries that a death cut off: which count, how far they had come, and how they came again."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.history.cuts import Cut, cuts
+from harness.history.reader import History
+from tests.histories.builder import MS, Tape, good_run
+
+KEY = "claim:placed-3"
+"""``placed-3`` is at orders:1:1."""
+
+
+def of(folder: Path, change: Callable[[Tape], None]) -> list[Cut]:
+    with History(good_run(change).write(folder / "history.jsonl")) as history:
+        return cuts(history)
+
+
+def died(tape: Tape, *, looked: bool = True, again: str | None = "desk#2") -> None:
+    """``desk#1`` asks for a claim and dies; a look between finds no effect; a replica gets the event again."""
+    tape.wire(412, "desk#1->redis", "SET", KEY, kind="OK")
+    tape.add(414, "service", "killed", name="desk#1")
+    if looked:
+        tape.look(414.2, "effects", took=0.3)
+    if again is not None:
+        tape.wire(416, f"{again}->redis", "SET", KEY, kind="OK")
+
+
+def one(folder: Path, change: Callable[[Tape], None]) -> tuple[str, str | None, str | None]:
+    (cut,) = of(folder, change)
+    assert (cut.consumer, cut.event_id, cut.replica, cut.t) == ("desk", "placed-3", "desk#1", 414 * MS)
+    return cut.stage, cut.again, cut.redis
+
+
+def test_between_claim_and_effect(tmp_path: Path) -> None:
+    assert one(tmp_path, died) == ("claimed", "other", "kept")
+
+
+def test_at_the_same_replica_again(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape, again="desk#1")
+        tape.add(415, "service", "started", name="desk#1")
+
+    assert one(tmp_path, change) == ("claimed", "same", "kept")
+
+
+def test_never_again(tmp_path: Path) -> None:
+    assert one(tmp_path, lambda tape: died(tape, again=None)) == ("claimed", None, None)
+
+
+def test_without_a_look_before_it_came_again_nobody_knows(tmp_path: Path) -> None:
+    assert one(tmp_path, lambda tape: died(tape, looked=False)) == ("unseen", "other", "kept")
+
+
+def test_with_the_effect(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        (look,) = tape.find("read", "invoke", t=int(414.2 * MS))
+        tape.effect(look, "desk", "placed", 3)
+
+    assert one(tmp_path, change) == ("applied", "other", "kept")
+
+
+@pytest.mark.parametrize("fields", [{"kind": "nil"}, {"kind": "error LOADING"}, {"phase": "unanswered"}])
+def test_what_was_not_granted_is_no_claim(tmp_path: Path, fields: dict[str, str]) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.one("wire", link="desk#1->redis").update(fields)
+
+    assert one(tmp_path, change)[0] == "unclaimed"
+
+
+def test_a_claim_whose_answer_was_lost_was_granted(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.one("wire", link="desk#1->redis")["phase"] = "lost_reply"
+
+    assert one(tmp_path, change)[0] == "claimed"
+
+
+def test_a_claim_that_an_earlier_delivery_may_have_left_does_not_count(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.wire(405, "desk#2->redis", "SET", KEY, kind="OK")
+
+    assert one(tmp_path, change)[0] == "unclaimed"
+
+
+def test_redis_did_not_answer_when_it_came_again(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.one("wire", link="desk#2->redis")["phase"] = "unanswered"
+
+    assert one(tmp_path, change)[2] == "away"
+
+
+def test_redis_was_emptied_before_it_came_again(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        fault = {"fault": "f2", "name": "redis.lose", "target": "redis", "heals": True}
+        tape.add(415, "fault", "injected", **fault)
+        tape.add(420, "fault", "healed", **fault, evidence={"emptied": True})
+
+    assert one(tmp_path, change)[2] == "emptied"
+
+
+def test_an_event_whose_offset_was_passed_is_over(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.wire(413, "desk#1->kafka", "OffsetCommit", "desk")["places"] = [["orders", 1, 2]]
+
+    assert not of(tmp_path, change)
+
+
+def test_an_event_of_an_earlier_life_is_over(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.add(413, "service", "stopped", name="desk#1")
+        tape.add(413.5, "service", "started", name="desk#1")
+
+    assert not of(tmp_path, change)
+
+
+def test_one_death_is_told_of_once(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.add(414.1, "service", "exited", name="desk#1", exit_status=-9)
+
+    assert len(of(tmp_path, change)) == 1
+
+
+def test_an_event_that_another_replica_has_in_hand_too_is_left_out(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.wire(413, "desk#2->redis", "SET", KEY, kind="nil")
+
+    assert not of(tmp_path, change)
+
+
+def test_an_event_that_was_applied_before_is_left_out(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        look = tape.look(408, "effects")
+        tape.effect(look, "desk", "placed", 3)
+
+    assert not of(tmp_path, change)
+
+
+@pytest.mark.parametrize("key", ["claim:placed-31", "claim:7placed-3", "claim"])
+def test_a_name_counts_only_whole(tmp_path: Path, key: str) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.one("wire", link="desk#1->redis")["key"] = key
+
+    assert not of(tmp_path, change)
+
+
+def test_the_upload_and_the_raw_blob_name_an_event_too(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.one("wire", link="desk#1->redis").update(link="desk#1->blobs", key="/blobs/b3")
+
+    assert one(tmp_path, change) == ("unclaimed", "other", "kept")
+
+
+def test_a_replica_that_came_back_can_die_again(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape, again=None)
+        tape.add(416, "service", "started", name="desk#1")
+        tape.wire(417, "desk#1->redis", "SET", KEY, kind="OK")
+        tape.add(419, "service", "killed", name="desk#1")
+
+    assert [cut.t for cut in of(tmp_path, change)] == [414 * MS, 419 * MS]
+
+
+def test_an_effect_that_an_earlier_delivery_may_have_made_tells_nothing(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        (look,) = tape.find("read", "invoke", t=int(414.2 * MS))
+        tape.effect(look, "desk", "placed", 3)
+        tape.wire(405, "desk#2->redis", "SET", KEY, kind="OK")
+
+    assert one(tmp_path, change)[0] == "unseen"
