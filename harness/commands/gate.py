@@ -224,7 +224,9 @@ def _tried(cases: Sequence[Case]) -> Iterator[str]:
     """Say what all runs on the unchanged system have tried at each consumer, and what none of them has."""
     from harness.reports.coverage import added, sentence, untried
 
-    tables = [case.document.get("coverage", []) for case in cases if case.document is not None and case.variant is None]
+    tables = [
+        case.document.get("coverage", []) for case in cases if case.document is not None and case.variant is None
+    ]
     rows = added(tables)
     if tables and not rows:
         yield "no run had taps, so how far deliveries had come when something died is not known (`taps: all`)"
