@@ -7,6 +7,8 @@ from typing import ClassVar, Final
 
 from harness.checkers.queries import Queries, checks
 from harness.checkers.standing import TABLES, VIEWS
+from harness.checkers.wire import HAZARDS
+from harness.checkers.wire import TABLES as WIRE
 from harness.verdict import Anomaly, Fields, Verdict
 
 LOST: Final = """
@@ -264,7 +266,7 @@ class ExactlyOneEffect(Queries):
     """Judges every (consumer, event) pair, and every malformed record that a consumer met."""
 
     name: ClassVar[str] = "exactly one effect"
-    tables: ClassVar[Mapping[str, str]] = TABLES
+    tables: ClassVar[Mapping[str, str]] = {**TABLES, **WIRE}
     views: ClassVar[frozenset[str]] = VIEWS
     judged: ClassVar[str] = """
         WITH read AS (
@@ -395,6 +397,7 @@ class ExactlyOneEffect(Queries):
             LETTER_DOUBLED,
             "{consumer} made {n} dead letters of {topic}:{partition}:{offset}",
         ),
+        *HAZARDS,
     )
 
     def applies(self, header: Fields) -> bool:

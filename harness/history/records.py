@@ -115,6 +115,8 @@ COLUMNS: Final = {
     "placed": "BOOLEAN",  # upload: whether another machine made it, whose clock is not the run's
     "command": "VARCHAR",  # claim, wire: the command, "SET"
     "key": "VARCHAR",  # claim: the store's key; wire: what the command is about: a key, path, topic, group …
+    "options": "VARCHAR",  # wire: those of Redis' SET, as "NX EX"
+    "changed": "BIGINT",  # wire: how many keys a DEL or UNLINK of one key, or a SETNX, changed: 0 or 1
     "link": "VARCHAR",  # wire: "essay_lifecycle#1->redis"
     "connection": "BIGINT",  # wire: which connection of the link, from 1
     "reply_size": "BIGINT",  # wire: bytes

@@ -33,7 +33,7 @@ class NotUnderstood(OneffectError):
 class Message:
     """One message of one direction. Offsets count the bytes of that direction from the connection's start.
 
-    Values are never kept: only the command, the key, and of a reply its kind.
+    Values are never kept: only the command, its options, the key, and of a reply its kind.
     """
 
     start: int
@@ -54,6 +54,12 @@ class Message:
     """Of a request: whether everything behind its reply comes unasked (SUBSCRIBE, MONITOR)."""
     unasked: bool = False
     """Of a reply: whether it answers no request (a push, an interim response)."""
+    options: str = ""
+    """Of a request: the options that decide what it does (``NX EX``), once it has ended."""
+    counts: bool = False
+    """Of a request: whether the number in its reply says how many keys it changed; known once it has ended."""
+    number: int | None = None
+    """Of a reply: the number that it is. Kept in the history only if its request ``counts``."""
     places: Sequence[Place] | None = None
     """What a request commits, or where a reply says that records are."""
     memo: Any = field(default=None, repr=False, compare=False)

@@ -94,9 +94,11 @@ class Tap:
             connection=connection,
             command=request.command,
             key=request.key or None,
+            options=request.options or None,
             size=request.size or None,
             kind=(reply.kind or None) if reply is not None else None,
             reply_size=reply.size if reply is not None and reply.end is not None else None,
+            changed=reply.number if reply is not None and request.counts else None,
             places=request.places or (reply.places if reply is not None else None),
         )
 

@@ -64,7 +64,21 @@ _KEYLESS: Final = frozenset(
 )
 """Commands without a key: what follows them may be a value, or a password."""
 
-_LOOKED_AT: Final = {"HELLO": 1, "CLIENT": 2}
+_OPTIONS: Final = frozenset(
+    {b"NX", b"XX", b"GET", b"EX", b"PX", b"EXAT", b"PXAT", b"KEEPTTL", b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE"}
+)
+"""Options of SET, which follow its value."""
+
+_FIRST_OPTION = 3
+"""Which word of a SET is the first that may be an option."""
+
+_LONGEST_OPTION = 7
+_MOST_OPTIONS = 16
+
+_COUNTING: Final = {"DEL": 2, "UNLINK": 2, "SETNX": 3}
+"""Commands whose reply is the number of keys that they changed, and how many words they have with one key."""
+
+_LOOKED_AT: Final = {"HELLO": 1, "CLIENT": 2, "SELECT": 1}
 """Keyless commands that say how the connection goes on, and the last argument that says so."""
 
 _SUBSCRIBES = frozenset({"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"})
@@ -131,7 +145,10 @@ class Requests(Spans):
         self._left = 0
         self._words: list[bytes] = []
         self._word: bytearray | None = None
+        self._options: list[bytes] = []
         self._length = 0
+        self._count = 0
+        """Words of the command that is being read."""
         self._newer = False
         self._silent = False
         self._skip_next = False
@@ -163,15 +180,17 @@ class Requests(Spans):
                 raise NotUnderstood(f"{line[:1]!r} stands where an argument's length should")
             self._length = _number(line, _LONGEST_WORD)
             self._skip = self._length + 2
-            self._word = bytearray() if len(self._words) <= self._needed() else None
+            self._word = bytearray() if len(self._words) <= self._needed() or self._optional() else None
         elif line[:1] == b"*":
-            self._left = _number(line, _MOST_WORDS, least=-1)
+            self._count = self._left = _number(line, _MOST_WORDS, least=-1)
             if self._left <= 0:
                 self._left = 0
                 self._close(at)
         else:
             words = line.split()
+            self._count = len(words)
             self._words = [word[:LONGEST_KEY] for word in words[: 1 + max(_KEY_AT.values())]]
+            self._options = words[_FIRST_OPTION : _FIRST_OPTION + _MOST_OPTIONS]
             self._close(at)
 
     def _argument(self, data: bytes, at: int) -> int:
@@ -184,7 +203,7 @@ class Requests(Spans):
             return at
         self._left -= 1
         if self._word is not None:
-            self._words.append(bytes(self._word))
+            (self._words if len(self._words) <= self._needed() else self._options).append(bytes(self._word))
             self._word = None
         if not self._left:
             self._close(at)
@@ -199,6 +218,13 @@ class Requests(Spans):
         command = self._command()
         return _LOOKED_AT.get(command, 0) if command in _KEYLESS else _KEY_AT.get(command, 1)
 
+    def _optional(self) -> bool:
+        """Whether the argument that begins may be an option of a SET."""
+        place = self._count - self._left
+        if place < _FIRST_OPTION or self._length > _LONGEST_OPTION or len(self._options) == _MOST_OPTIONS:
+            return False
+        return self._command() == "SET"
+
     def _command(self) -> str:
         return self._words[0].decode(errors="replace").upper()
 
@@ -210,7 +236,9 @@ class Requests(Spans):
         message.command = command = self._command()
         place = _KEY_AT.get(command, 1)
         counted = command in _COUNTED and words[2:3] == [b"0"]
-        if command not in _KEYLESS and not counted and len(words) > place:
+        if command == "SELECT" and words[1:] and words[1].isdigit():
+            message.key = words[1].decode()  # a database, which tells two keys of one name apart
+        elif command not in _KEYLESS and not counted and len(words) > place:
             message.key = words[place].decode(errors="replace")
         self._expect(message, [word.upper() for word in words[1:3]])
         self._tell()
@@ -233,12 +261,18 @@ class Requests(Spans):
         message.streams = message.streams or command == "MONITOR"
 
     def _close(self, at: int) -> None:
-        if self._words:
+        if self._message is not None and self._words:
             self._learn()
+            command = self._command()
+            if command == "SET":
+                self._message.options = " ".join(
+                    option.decode() for word in self._options if (option := word.upper()) in _OPTIONS
+                )
+            self._message.counts = _COUNTING.get(command) == self._count
             self._end(self._at + at)
         else:
             self._message = None  # an empty command, which gets no reply
-        self._words, self._word = [], None
+        self._words, self._word, self._options = [], None, []
 
 
 class Replies(Spans):
@@ -287,6 +321,8 @@ class Replies(Spans):
             raise NotUnderstood(f"{line[:1]!r} begins no Redis reply")
         if not self._told and self._message is not None:
             self._message.kind = _kind(line)
+            if kind == b":":
+                self._message.number = _count(line)
             self._message.unasked = kind == b">"
 
 
@@ -301,6 +337,14 @@ def _kind(line: bytes) -> str:
     if kind == b"+":
         return word if word in _STATUSES else "status"
     return _KINDS[kind]
+
+
+def _count(line: bytes) -> int | None:
+    """Return a reply's number, if it is one."""
+    try:
+        return _number(line, _MOST_WORDS, least=-_MOST_WORDS)
+    except NotUnderstood:
+        return None
 
 
 def _number(line: bytes, most: int, *, least: int = 0) -> int:

@@ -206,11 +206,20 @@ class Tape:
         self.add(ms + 0.5, "publish", "unknown" if offset is None else "ok", of=invoke, offset=offset, **fields)
         return invoke
 
-    def wire(
-        self, ms: float, link: str, command: str, key: str, *, phase: str = "answered", kind: str = "ok"
-    ) -> Record:
-        """A request on a link, and what became of it within half a millisecond."""
-        return self.add(ms + 0.5, "wire", phase, t_begin=int(ms * MS), link=link, command=command, key=key, kind=kind)
+    def wire(self, ms: float, link: str, command: str, *, phase: str = "answered", took: float = 1, **seen: Any) -> Record:
+        """A request that a tap saw at ``ms``, and what became of it ``took`` later."""
+        fields = {"link": link, "connection": 1, "command": command, **seen}
+        return self.add(ms + took, "wire", phase, t_begin=int(ms * MS), **fields)
+
+    def claim(self, ms: float, replica: str, *, denied: bool = False, n: int = 4, **changes: Any) -> Record:
+        """A replica of the shop asks for the claim of ``placed-<n>``."""
+        seen = {"key": f"claim:placed-{n}", "options": "NX EX", "kind": "nil" if denied else "OK"}
+        return self.wire(ms, f"{replica}->redis", "SET", **seen | changes)
+
+    def release(self, ms: float, replica: str, *, changed: int = 1, **changes: Any) -> Record:
+        """A replica of the shop gives the claim of ``placed-4`` back."""
+        seen = {"key": "claim:placed-4", "kind": "integer", "changed": changed}
+        return self.wire(ms, f"{replica}->redis", "DEL", **seen | changes)
 
     def injected(self, event: Record) -> list[Record]:
         """The records that say that a fault published an event."""

@@ -272,6 +272,54 @@ def unexercised_where_it_reads(tape: Tape) -> None:
     tape.offset(final(tape, "offsets"), "clerk", ("orders", 0), committed=3, end=11)
 
 
+# hazards on the wire
+
+
+def claim_released_by_another(tape: Tape) -> None:
+    """A claim runs out while its holder works, another replica takes it, and the first one gives it back."""
+    tape.claim(100, "shop#1")
+    tape.claim(150, "shop#2")
+    tape.release(170, "shop#1")
+
+
+def claim_released_by_another_denied(tape: Tape) -> None:
+    """A replica gives back what it was denied, as a `finally` does that stands around the whole."""
+    tape.claim(100, "shop#1")
+    tape.wire(120, "shop#2->redis", "SETNX", key="claim:placed-4", kind="integer", changed=0)
+    tape.wire(130, "shop#2->redis", "UNLINK", key="claim:placed-4", kind="integer", changed=1)
+
+
+def claim_asked_again(tape: Tape) -> None:
+    """The client sends it once more by itself, and takes the answer for another's."""
+    tape.claim(100, "shop#1", phase="lost_reply")
+    tape.claim(110, "shop#1", denied=True, connection=2)
+
+
+def claim_asked_again_refused(tape: Tape) -> None:
+    """An error came in place of the answer."""
+    tape.wire(
+        100, "shop#1->redis", "SETNX", phase="refused_reply", key="claim:placed-4", kind="integer", changed=1
+    )
+    tape.wire(105, "shop#1->redis", "SETNX", key="claim:placed-4", kind="integer", changed=0)
+
+
+def effects_late(tape: Tape) -> None:
+    """A look at 300 ms finds no effect yet; the next, at 430 ms, finds all of them."""
+    tape.look(300, "effects")
+
+
+def offset_sent_before_effect(tape: Tape) -> None:
+    """The offset of placed-0 and placed-2 is committed before the look that does not find their effects."""
+    effects_late(tape)
+    tape.wire(290, "shop#2->kafka", "OffsetCommit", key="shop", kind="ok", places=[["orders", 0, 2]])
+
+
+def published_before_effect(tape: Tape) -> None:
+    """That an order was shipped is published before the desk has an effect of it."""
+    effects_late(tape)
+    tape.wire(290, "desk#1->kafka", "Produce", key="shipping", kind="ok", places=[["shipping", 0, 3]])
+
+
 # outcomes
 
 
@@ -483,12 +531,12 @@ def tap_plain(tape: Tape) -> None:
 
 def cut_off(tape: Tape, *, applied: bool) -> None:
     """``desk#1`` dies with ``placed-3`` in hand, which ``desk#2`` then gets; a look in between tells whether it was applied."""
-    tape.wire(412, "desk#1->redis", "SET", "claim:placed-3", kind="OK")
+    tape.wire(412, "desk#1->redis", "SET", key="claim:placed-3", kind="OK")
     tape.add(414, "service", "killed", name="desk#1")
     between = tape.look(414.2, "effects", took=0.3)
     if applied:
         tape.effect(between, "desk", "placed", 3)
-    tape.wire(415, "desk#2->redis", "SET", "claim:placed-3", kind="nil" if applied else "OK")
+    tape.wire(415, "desk#2->redis", "SET", key="claim:placed-3", kind="nil" if applied else "OK")
 
 
 def wants(tape: Tape, **cover: object) -> None:
@@ -516,7 +564,7 @@ def not_covered_by_each(tape: Tape) -> None:
 
 def not_covered_lost(tape: Tape) -> None:
     """An answer was lost, of another command than the one that matters."""
-    tape.wire(425, "desk#1->kafka", "Heartbeat", "desk", phase="lost_reply")
+    tape.wire(425, "desk#1->kafka", "Heartbeat", key="desk", phase="lost_reply")
     wants(tape, lost="OffsetCommit", consumer="desk")
 
 
@@ -551,8 +599,85 @@ def covered_behind_the_effect(tape: Tape) -> None:
 
 def covered_lost(tape: Tape) -> None:
     """An answer that was lost."""
-    tape.wire(425, "desk#1->kafka", "OffsetCommit", "desk", phase="lost_reply")
+    tape.wire(425, "desk#1->kafka", "OffsetCommit", key="desk", phase="lost_reply")
     wants(tape, lost="OffsetCommit", consumer="desk")
+
+
+def claims_given_back(tape: Tape) -> None:
+    """Each gives back its own: after another's was given back, after it ran out, or when there is none any more."""
+    tape.claim(100, "shop#1")
+    tape.claim(105, "shop#2", denied=True)
+    tape.release(110, "shop#1")
+    tape.claim(120, "shop#2")
+    tape.claim(130, "shop#1")
+    tape.release(135, "shop#1")
+    tape.release(140, "shop#1", changed=0)
+    # The claim of another event, whose name begins alike.
+    tape.claim(150, "shop#2", n=44)
+    tape.release(160, "shop#1")
+
+
+def claims_that_may_be_its_own(tape: Tape) -> None:
+    """A replica gives back what it was not seen to take, and nobody knows that it did not."""
+    for n, meanwhile in enumerate(
+        (
+            {"command": "EVAL", "key": "other", "kind": "integer"},
+            {"command": "SET", "key": "claim:placed-4", "options": "NX", "phase": "unanswered"},
+            {"command": "SET", "key": "claim:placed-4", "kind": "OK"},
+            {"command": "SET", "key": "claim:placed-4", "options": "NX", "kind": "QUEUED"},
+            {"command": "SELECT", "key": "1", "kind": "OK"},
+        )
+    ):
+        at = 100 + 30 * n
+        # Each round in a store of its own.
+        for record in (
+            tape.claim(at, "shop#1", denied=True),
+            tape.claim(at + 2, "shop#2"),
+            tape.wire(at + 4, "shop#1->redis", **meanwhile),
+            tape.release(at + 6, "shop#1"),
+        ):
+            record["link"] += str(n)
+
+
+def claims_of_others(tape: Tape) -> None:
+    """A service deletes what it never asks for, and a script or a tap that went blind may have changed whose it is."""
+    tape.claim(100, "shop#1")
+    tape.release(110, "desk#1")
+    tape.release(120, "shop#2")
+
+
+def claims_asked_rightly(tape: Tape) -> None:
+    """An answer is lost, and the replica looks, or asks until it gets the claim; or the request was lost."""
+    tape.claim(100, "shop#1", phase="lost_reply", n=1)
+    tape.claim(105, "shop#1", denied=True, n=1)
+    tape.wire(107, "shop#1->redis", "GET", key="claim:placed-1", kind="bulk")
+    tape.claim(110, "shop#1", phase="lost_reply", n=2)
+    tape.claim(115, "shop#1", denied=True, n=2)
+    tape.claim(180, "shop#1", n=2)
+    tape.claim(120, "shop#1", phase="lost_request", kind=None, n=3)
+    tape.claim(125, "shop#1", denied=True, n=3)
+    tape.claim(130, "shop#1", phase="unanswered", kind=None, n=5)
+    tape.claim(135, "shop#1", denied=True, n=5)
+    tape.claim(140, "shop#1", n=6)
+    tape.claim(145, "shop#1", denied=True, n=6)
+    tape.claim(150, "shop#1", phase="lost_reply", n=8)
+    tape.claim(155, "shop#2", denied=True, n=8)
+
+
+def messages_in_order(tape: Tape) -> None:
+    """The look that finds no effect begins first, or the commit was refused, or another group's, or a transaction's."""
+    effects_late(tape)
+    commit = {"key": "shop", "kind": "ok", "places": [["orders", 0, 2]]}
+    tape.wire(301, "shop#1->kafka", "OffsetCommit", **commit)
+    tape.wire(290, "shop#1->kafka", "OffsetCommit", **commit | {"kind": "NOT_COORDINATOR"})
+    tape.wire(290, "shop#1->kafka", "OffsetCommit", phase="lost_request", **commit | {"kind": None})
+    tape.wire(290, "shop#1->kafka", "OffsetCommit", **commit | {"places": [["orders", 0, 0]]})
+    tape.wire(290, "desk#1->kafka", "OffsetCommit", **commit)
+    tape.wire(290, "shop#1->kafka", "TxnOffsetCommit", **commit)
+    tape.wire(290, "shop#1->kafka", "Produce", key="orders", kind="ok", places=[["orders", 0, 1]])
+    tape.wire(301, "desk#1->kafka", "Produce", key="shipping", kind="ok", places=[["shipping", 0, 3]])
+    tape.wire(290, "desk#2->kafka", "Produce", key="shipping", kind="ok", places=[["shipping", 0, 4]])
+    tape.wire(295, "desk#2->kafka", "EndTxn", key="desk", kind="ok")
 
 
 def load_on_two_machines(tape: Tape) -> None:
@@ -820,6 +945,12 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "not_covered.lost": not_covered_lost,
     "tap_failed": tap_failed,
     "tap_plain": tap_plain,
+    "claim_released_by_another": claim_released_by_another,
+    "claim_released_by_another.denied": claim_released_by_another_denied,
+    "claim_asked_again": claim_asked_again,
+    "claim_asked_again.refused": claim_asked_again_refused,
+    "offset_sent_before_effect": offset_sent_before_effect,
+    "published_before_effect": published_before_effect,
 }
 """File -> what is changed. A file is named by its anomaly; what stands after a dot tells two of them apart."""
 
@@ -855,6 +986,13 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         covered,
         covered_behind_the_effect,
         covered_lost,
+
+
+        claims_given_back,
+        claims_that_may_be_its_own,
+        claims_of_others,
+        claims_asked_rightly,
+        messages_in_order,
     )
 }
 

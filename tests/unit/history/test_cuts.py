@@ -20,12 +20,12 @@ def of(folder: Path, change: Callable[[Tape], None]) -> list[Cut]:
 
 def died(tape: Tape, *, looked: bool = True, again: str | None = "desk#2") -> None:
     """``desk#1`` asks for a claim and dies; a look between finds no effect; a replica gets the event again."""
-    tape.wire(412, "desk#1->redis", "SET", KEY, kind="OK")
+    tape.wire(412, "desk#1->redis", "SET", key=KEY, kind="OK")
     tape.add(414, "service", "killed", name="desk#1")
     if looked:
         tape.look(414.2, "effects", took=0.3)
     if again is not None:
-        tape.wire(416, f"{again}->redis", "SET", KEY, kind="OK")
+        tape.wire(416, f"{again}->redis", "SET", key=KEY, kind="OK")
 
 
 def one(folder: Path, change: Callable[[Tape], None]) -> tuple[str, str | None, str | None]:
@@ -83,7 +83,7 @@ def test_a_claim_whose_answer_was_lost_was_granted(tmp_path: Path) -> None:
 def test_a_claim_that_an_earlier_delivery_may_have_left_does_not_count(tmp_path: Path) -> None:
     def change(tape: Tape) -> None:
         died(tape)
-        tape.wire(405, "desk#2->redis", "SET", KEY, kind="OK")
+        tape.wire(405, "desk#2->redis", "SET", key=KEY, kind="OK")
 
     assert one(tmp_path, change)[0] == "unclaimed"
 
@@ -109,7 +109,7 @@ def test_redis_was_emptied_before_it_came_again(tmp_path: Path) -> None:
 def test_an_event_whose_offset_was_passed_is_over(tmp_path: Path) -> None:
     def change(tape: Tape) -> None:
         died(tape)
-        tape.wire(413, "desk#1->kafka", "OffsetCommit", "desk")["places"] = [["orders", 1, 2]]
+        tape.wire(413, "desk#1->kafka", "OffsetCommit", key="desk")["places"] = [["orders", 1, 2]]
 
     assert not of(tmp_path, change)
 
@@ -134,7 +134,7 @@ def test_one_death_is_told_of_once(tmp_path: Path) -> None:
 def test_an_event_that_another_replica_has_in_hand_too_is_left_out(tmp_path: Path) -> None:
     def change(tape: Tape) -> None:
         died(tape)
-        tape.wire(413, "desk#2->redis", "SET", KEY, kind="nil")
+        tape.wire(413, "desk#2->redis", "SET", key=KEY, kind="nil")
 
     assert not of(tmp_path, change)
 
@@ -169,7 +169,7 @@ def test_a_replica_that_came_back_can_die_again(tmp_path: Path) -> None:
     def change(tape: Tape) -> None:
         died(tape, again=None)
         tape.add(416, "service", "started", name="desk#1")
-        tape.wire(417, "desk#1->redis", "SET", KEY, kind="OK")
+        tape.wire(417, "desk#1->redis", "SET", key=KEY, kind="OK")
         tape.add(419, "service", "killed", name="desk#1")
 
     assert [cut.t for cut in of(tmp_path, change)] == [414 * MS, 419 * MS]
@@ -180,6 +180,6 @@ def test_an_effect_that_an_earlier_delivery_may_have_made_tells_nothing(tmp_path
         died(tape)
         (look,) = tape.find("read", "invoke", t=int(414.2 * MS))
         tape.effect(look, "desk", "placed", 3)
-        tape.wire(405, "desk#2->redis", "SET", KEY, kind="OK")
+        tape.wire(405, "desk#2->redis", "SET", key=KEY, kind="OK")
 
     assert one(tmp_path, change)[0] == "unseen"

@@ -20,7 +20,7 @@ ROW = {
 
 def with_a_death(tape: Tape) -> None:
     cut_off(tape, applied=False)
-    tape.wire(426, "desk#2->redis", "SET", "other", phase="lost_reply")
+    tape.wire(426, "desk#2->redis", "SET", key="other", phase="lost_reply")
 
 
 def recorded(folder: Path) -> Path:

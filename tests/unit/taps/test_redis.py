@@ -130,6 +130,65 @@ def test_a_command_is_known_before_its_value_has_come() -> None:
     assert requests.head != 0, "what stands before the value may pass"
 
 
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        (array(b"SET", b"k", b"v", b"NX", b"EX", b"60"), "NX EX"),
+        (array(b"set", b"k", b"v", b"px", b"60", b"nx"), "PX NX"),
+        (b"set k v nx ex 60\r\n", "NX EX"),
+        (array(b"SET", b"k", b"NX"), ""),
+        (array(b"SET", b"k", b"v", *[b"secret"] * 40), ""),
+        (array(b"GETEX", b"k", b"EX", b"NX"), ""),
+        (array(b"LPUSH", b"k", b"v", b"NX"), ""),
+    ],
+)
+def test_the_options_of_a_set_are_known_and_nothing_else_of_it(data, options) -> None:
+    for chunks in ([data], [bytes([one]) for one in data]):
+        (message,) = seen(RedisParser().requests, chunks)
+        assert message.options == options
+        assert message.key == "k"
+
+
+def test_the_options_of_one_set_are_not_those_of_the_next() -> None:
+    first, second = RedisParser().requests.feed(
+        array(b"SET", b"k", b"v", b"NX") + array(b"SET", b"k", b"v", b"XX")
+    )
+    assert (first.options, second.options) == ("NX", "XX")
+
+
+def test_options_take_no_memory() -> None:
+    requests = RedisParser().requests
+    requests.feed(b"*1000000\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n" + b"$2\r\nNX\r\n" * 10_000)
+    assert len(requests._options) <= 16
+
+
+@pytest.mark.parametrize(
+    ("data", "counts"),
+    [
+        (array(b"DEL", b"k"), True),
+        (b"unlink k\r\n", True),
+        (array(b"SETNX", b"k", b"v"), True),
+        (array(b"DEL", b"k", b"other"), False),
+        (array(b"INCR", b"k"), False),
+        (array(b"GET", b"k"), False),
+    ],
+)
+def test_a_number_is_told_only_of_what_counts_keys(data, counts) -> None:
+    (message,) = RedisParser().requests.feed(data)
+    assert message.counts == counts
+
+
+@pytest.mark.parametrize(("data", "number"), [(b":1\r\n", 1), (b":-2\r\n", -2), (b":x\r\n", None), (b"*1\r\n:1\r\n", None)])
+def test_the_number_of_a_reply(data, number) -> None:
+    (message,) = RedisParser().replies.feed(data)
+    assert message.number == number
+
+
+def test_the_database_of_a_select_is_its_key() -> None:
+    names = [message.key for message in RedisParser().requests.feed(array(b"SELECT", b"3") + array(b"SELECT", b"x"))]
+    assert names == ["3", ""]
+
+
 def test_a_key_behind_a_very_long_script_is_not_waited_for() -> None:
     requests = RedisParser().requests
     script = b"x" * 200_000
