@@ -42,7 +42,7 @@ TABLES: Final = {
                     WHEN command IN ('DEL', 'UNLINK') AND changed = 0 THEN 'nothing'
                     ELSE 'wrote' END AS did
         FROM commands WHERE key IS NOT NULL AND command <> 'SELECT'
-    """,
+    """,  # noqa: S608 - of this module's own making
     # Scripts, which may change keys that no tap sees, and commands of a transaction, which happen at its end. A script of
     # one key is in wire_claims too.
     "wire_opaque": """
@@ -80,7 +80,7 @@ TABLES: Final = {
         FROM (SELECT * FROM events JOIN applies USING (event_type)) e
         ASOF JOIN rising c
           ON c.consumer = e.consumer AND c.topic = e.topic AND c.partition = e.partition AND e."offset" < c.committed
-    """,
+    """,  # noqa: S608 - of this module's own making
     # Events at which a batch of records begins that a service sent. What is sent in a transaction is published by its
     # end, so links with transactions are left out.
     "wire_published": f"""
@@ -97,7 +97,7 @@ TABLES: Final = {
         )
         SELECT b.i, b.t_begin, b.replica, b.service, e.event_id, e.event_type, e.joins
         FROM batches b JOIN events e USING (topic, partition, "offset")
-    """,
+    """,  # noqa: S608 - of this module's own making
     # For each pass over the effects, when the last pass before it began: what it sees first was not there then.
     "wire_absences": """
         WITH passes AS (SELECT read, began, ended FROM reads WHERE what = 'effects' AND phase = 'ok')
@@ -147,7 +147,7 @@ WHERE db <> '?' AND {_NOT_PLAIN.format("h")}
   AND NOT EXISTS (SELECT 1 FROM wire_opaque s WHERE s.replica = h.replica AND s.store = h.store
                   AND s.t > h.from_t AND s.t_begin < h.t)
 ORDER BY i
-"""
+"""  # noqa: S608 - of this module's own making
 
 ASKED_AGAIN: Final = f"""
 WITH again AS (
@@ -166,7 +166,7 @@ WHERE db <> '?' AND {_NOT_PLAIN.replace("{0}.t", "g.denied").format("g")}
                   AND o.i <> g.i AND o.t > g.t_begin AND o.did NOT IN ('denied', 'nothing'))
   AND NOT EXISTS (SELECT 1 FROM wire_opaque s WHERE s.service = g.service AND s.store = g.store AND s.t > g.t_begin)
 ORDER BY i
-"""
+"""  # noqa: S608 - of this module's own making
 
 _LATE: Final = """
 WITH firsts AS (

@@ -38,6 +38,8 @@ class Case:
     faults: str = "[]"
     drain: str = "20s"
     system: str = "system.yaml"
+    replicas: int = 1
+    taps: bool = False
     query: str = "SELECT event AS id, name AS effect FROM effects"
 
     def __str__(self) -> str:
@@ -45,6 +47,12 @@ class Case:
 
 
 STANDSTILL = ("stalled", "lost", "outcome_missing", "followup_missing")
+HAZARDS = (
+    "claim_released_by_another",
+    "claim_asked_again",
+    "offset_sent_before_effect",
+    "published_before_effect",
+)
 DUPLICATE = "[{fault: kafka.duplicate, on: orders, at: 60%, count: 5}]"
 CASES = [
     Case(
@@ -132,6 +140,46 @@ CASES = [
         drain="3s",
     ),
     Case("stuck", INVALID, flaw="stuck", finds=("stalled",), never=("lost", "outcome_missing"), drain="5s"),
+    Case(
+        "tapped",
+        VALID,
+        never=HAZARDS,
+        replicas=2,
+        taps=True,
+        faults="""
+          - {fault: service.kill, on: "shop#1", when: {request: OffsetCommit shop, on: "shop#1->kafka", nth: 3}, for: 1s}""",
+    ),
+    Case(
+        "claims_again",
+        INVALID,
+        flaw="claims_again",
+        finds=("lost", "claim_asked_again"),
+        says=("and was denied its own claim",),
+        faults="""
+          - {fault: tap.lose_reply, on: "shop#1->redis", when: {reply: "SET claim:*", nth: 5}}""",
+    ),
+    Case(
+        "releases_anothers",
+        INVALID,
+        flaw="releases_anothers",
+        finds=("lost", "claim_released_by_another"),
+        says=("shop#2 released claim:",),
+        replicas=2,
+        # A session takes 1.5 s to run out, then the other replica is given what the dead one had claimed.
+        faults="""
+          - {fault: service.kill, on: "shop#1", when: {reply: "SET claim:*", on: "shop#1->redis", nth: 3}, for: 8s}""",
+    ),
+    Case(
+        "tells_first",
+        INVALID,
+        flaw="tells_first",
+        finds=("offset_sent_before_effect", "published_before_effect", "premature_commit"),
+        never=("lost", "followup_missing"),
+        says=("shop#1 committed its offset", "shop#1 published its follow-up"),
+        system="system.shipping.yaml",
+        taps=True,
+        drain="60s",
+    ),
 ]
 
 
@@ -160,13 +208,18 @@ def whole(case: Case, folder: Path) -> Ran:
     system = {
         "extends": os.path.relpath(FOREIGN / case.system, folder),
         "services": {
-            "shop": {"command": shlex.join(["python", str(FOREIGN / "shop.py")]), "env": {"FLAW": case.flaw}}
+            "shop": {
+                "command": shlex.join(["python", str(FOREIGN / "shop.py")]),
+                "env": {"FLAW": case.flaw},
+                "replicas": case.replicas,
+            }
         },
         "effects": {"shop": {"sql": {"query": case.query}}},
     }
     (folder / "system.yaml").write_text(json.dumps(system))
     (folder / f"{case}.yaml").write_text(
         f"oneffect: 1\nname: {case}\ndrain: {case.drain}\nfaults: {case.faults}\n"
+        f"{'taps: all' if case.taps else ''}\n"
         f"load: {{uploads: {UPLOADS}, rate: 15/s, rejected: 0%, retries: 20}}\n"
     )
     words = [ONEFFECT, "run", f"{case}.yaml", "--system", "system.yaml", "--out", "runs", "--seed", "1"]

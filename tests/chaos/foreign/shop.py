@@ -15,6 +15,10 @@ one thing that is done in another way, wrong or only unusual:
     uppercase           ids are in upper case on the topic, and in lower case in the table
     slow                the consumer takes half a second for each event
     stuck               the consumer stops for ever at the tenth event
+    claims_again        an order is claimed with SET NX, which the client sends again if no answer comes; what was not
+                        granted is passed over
+    releases_anothers   the same, with a client that sends once; and the claim is deleted, whether it was granted or not
+    tells_first         each order is shipped and its offset committed before its effect, which at the tenth takes a while
 """
 
 from __future__ import annotations
@@ -32,11 +36,16 @@ from uuid import NAMESPACE_OID, uuid4, uuid5
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 FLAW = os.environ["FLAW"]
 OWN_OFFSETS = FLAW in {"own_offsets", "own_offsets_skips"}
 SHIPS = FLAW in {"forwards_headers", "ships_twice"}
+CLAIMS = FLAW in {"claims_again", "releases_anothers"}
+A_WHILE = 10.0
+"""Seconds: so long that the effects are looked at meanwhile."""
 MAGIC = b"\0\0\0\0\1" if FLAW == "never_json" else b""
 TENTH = 10
 TABLES = """
@@ -107,12 +116,20 @@ class Shop:
                 consumer.subscribe([os.environ["ORDERS"]])
             async for record in consumer:
                 event = json.loads(record.value.removeprefix(MAGIC))
-                await self.apply(event, record)
+                if FLAW == "tells_first":
+                    await self.ship(event, record.headers)
+                    await self.commit(consumer, record)
+                    await asyncio.sleep(A_WHILE if self.handled == TENTH else 0)
+                await (self.claimed if CLAIMS else self.apply)(event, record)
                 if SHIPS:
                     await self.ship(event, record.headers)
-                if not OWN_OFFSETS:
-                    with suppress(CommitFailedError):  # it was taken away, and comes again
-                        await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
+                if not OWN_OFFSETS and FLAW != "tells_first":
+                    await self.commit(consumer, record)
+
+    async def commit(self, consumer: AIOKafkaConsumer, record) -> None:
+        """Pass a record; if its partition was taken away meanwhile, it comes again."""
+        with suppress(CommitFailedError):
+            await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
 
     async def assign(self, consumer: AIOKafkaConsumer) -> None:
         """Go on where the database says."""
@@ -123,6 +140,16 @@ class Shop:
         consumer.assign(places)
         for place in places:
             consumer.seek(place, known.get(place.partition, 0))
+
+    async def claimed(self, event, record) -> None:
+        """Apply an order whose claim is granted."""
+        claim = f"claim:{event['id']}"
+        try:
+            if await self.redis.set(claim, "1", nx=True, ex=600):
+                await self.apply(event, record)
+        finally:
+            if FLAW == "releases_anothers":
+                await self.redis.delete(claim)
 
     async def apply(self, event, record) -> None:
         """One effect of each event."""
@@ -156,7 +183,8 @@ async def main() -> None:
     loop.add_signal_handler(signal.SIGTERM, whole.cancel)
     database = sqlite3.connect(os.environ["DATABASE"])
     database.executescript(TABLES)
-    redis = Redis.from_url(f"redis://{os.environ['REDIS']}", socket_timeout=1)
+    times = 1 if FLAW == "claims_again" else 0
+    redis = Redis.from_url(f"redis://{os.environ['REDIS']}", socket_timeout=1, retry=Retry(NoBackoff(), times))
     async with AIOKafkaProducer(bootstrap_servers=os.environ["KAFKA"], request_timeout_ms=2000) as producer:
         shop = Shop(database, producer, redis)
         async with await asyncio.start_server(shop.serve, "127.0.0.1", int(os.environ["PORT"])):

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from tests.unit.checkers.wire_oracle import WireOracle
+
 Record = Mapping[str, Any]
 Hit = tuple[str, tuple[Any, ...]]
 Found = dict[tuple[str, str], set[tuple[Any, ...]]]
@@ -363,6 +365,7 @@ class EffectOracle:
         yield from self._contradictions()
         yield from self._offsets()
         yield from self._premature()
+        yield from WireOracle(self).judge()
 
     def _unexercised(self) -> Iterator[Hit]:
         for consumer, types in self.run.checks["consumers"].items():

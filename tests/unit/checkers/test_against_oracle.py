@@ -84,6 +84,10 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "not_covered": ("number", "consumer"),
     "tap_failed": ("link",),
     "tap_plain": ("link",),
+    "claim_released_by_another": ("i_wire",),
+    "claim_asked_again": ("i_wire",),
+    "offset_sent_before_effect": ("consumer", "event_id", "i_wire"),
+    "published_before_effect": ("consumer", "event_id", "follow_up"),
 }
 """What a finding is for, as the oracle names it: columns of the rows that prove it."""
 
