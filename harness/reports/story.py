@@ -1,7 +1,8 @@
 """The story of one event or upload, oldest first, told from the history alone.
 
 A story has what the harness asked for and saw, at the time it saw it. An interim look comes every few hundred
-milliseconds, so "effect seen" is when a look first found the effect, not when it was made.
+milliseconds, so "effect seen" is when a look first found the effect, not when it was made. Where links had taps, the
+story names the replica that sent each message.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from harness.errors import UsageError
 from harness.reports import story_deeds as deeds
 from harness.reports import story_door as door
 from harness.reports import story_topics as topics
+from harness.reports import story_wire as wire
 from harness.reports.moment import Asked, Moment
 from harness.reports.story_around import around
 
@@ -76,6 +78,9 @@ def tell_all(history: History, subjects: Iterable[Subject]) -> dict[Subject, Sto
         *topics.events(history, events),
         *topics.follow_ups(history, events),
         *deeds.claims(history, events),
+        *wire.commands(history, Asked([*events.pairs, *uploads.pairs])),
+        *wire.commits(history, events),
+        *wire.published(history, events),
         *deeds.offsets(history, events),
         *deeds.effects(history, events),
         *deeds.letters(history, events),

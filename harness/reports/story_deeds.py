@@ -14,19 +14,22 @@ _PART = 64
 
 
 def claims(history: History, asked: Asked) -> Numbered:
-    """Yield each command to the store on a key that holds the event's id; nobody saw the answers."""
+    """Yield each command to the store on a key that holds the event's id, unless a tap saw who sent it.
+
+    Nobody saw the answers.
+    """
     query = f"""
         WITH named AS (
             SELECT i, t, command, key FROM history WHERE op = 'claim' AND regexp_matches(key, $any)
+              AND (split_part(command, ' ', 1), key) NOT IN (
+                  SELECT (command, key) FROM history WHERE op = 'wire' AND key IS NOT NULL AND command IS NOT NULL)
         )
         SELECT story, t, command, key, (SELECT min(consumer) FROM applies WHERE contains(key, consumer)) AS consumer
         FROM named JOIN {Asked.ROWS} a ON contains(key, a.id) ORDER BY i
     """  # noqa: S608 - of this module's own making
-    # One expression scans each key once, however many ids there are.
-    parts = sorted({_literal(id_[:_PART]) for _, id_ in asked.pairs})
-    if not parts:
+    if not asked.pairs:
         return
-    for row in history.sql(query, any="|".join(parts), **asked.parameters):
+    for row in history.sql(query, any=any_of(asked), **asked.parameters):
         command = row["command"]
         text, consumer = f"was asked: {command} {row['key']}", row["consumer"] or ""
         yield row["story"], Moment(row["t"], "store", text, f"{command} asked", consumer, "store", "redis", command)
@@ -105,6 +108,11 @@ def replays(history: History, asked: Asked) -> Numbered:
         who, brief = row["consumer"] or "", "replay asked" if row["phase"] == "invoke" else ""
         word = brief or words[row["phase"]]
         yield row["story"], Moment(row["t"], who or "?", text, brief, who, "letters", "dead letters", word)
+
+
+def any_of(asked: Asked) -> str:
+    """Return an expression that finds every text with one of the ids, and scans each once, however many ids there are."""
+    return "|".join(sorted({_literal(id_[:_PART]) for _, id_ in asked.pairs}))
 
 
 def _literal(text: str) -> str:

@@ -7,7 +7,8 @@ import pytest
 from harness.errors import UsageError
 from harness.history.reader import History
 from harness.reports.story import find, tell
-from tests.histories.builder import Tape, final, good_run
+from harness.reports.summary import brief
+from tests.histories.builder import MS, Tape, final, good_run
 
 
 def test_the_story_of_a_lost_event(history: History, lost: str) -> None:
@@ -161,3 +162,41 @@ def test_what_was_asked_for_again_is_told_with_its_answer(tmp_path: Path) -> Non
         "replay of the dead letter asked for",
         "replay of the dead letter refused, it was applied",
     ]
+
+
+def tapped(tape: Tape) -> None:
+    """Two replicas claim, one gives back; what names another event, or only begins alike, is no part of the story."""
+    tape.claim(100, "shop#1")
+    tape.add(101, "claim", "seen", command="SET NX", key="claim:placed-4")
+    tape.add(103, "claim", "seen", command="EVAL", key="lease:placed-4")
+    tape.claim(105, "shop#2", denied=True)
+    tape.claim(106, "shop#2", n=44)
+    tape.release(110, "shop#2", phase="lost_reply")
+    tape.wire(115, "shop#1->blobs", "PUT", key="/kept/u4", phase="unanswered")
+    tape.wire(120, "shop#1->kafka", "OffsetCommit", key="shop", kind="ok", places=[["orders", 0, 3]])
+    tape.wire(121, "shop#2->kafka", "OffsetCommit", key="shop", kind="ok", places=[["orders", 0, 9]])
+    tape.wire(20, "desk#1->kafka", "Produce", key="orders", kind="ok", places=[["orders", 0, 2]])
+
+
+def test_where_links_had_taps_a_story_names_the_replica_that_did_it(tmp_path: Path) -> None:
+    with History(good_run(tapped).write(tmp_path / "history.jsonl")) as history:
+        story = tell(history, "event", "placed-4")
+    said = [
+        (one.who, one.text)
+        for one in story.moments
+        if one.t < 400 * MS and ("sent " in one.text or "asked" in one.text)
+    ]
+    assert said == [
+        ("desk#1", "sent it to orders:0, where its offset is 2; answered ok"),
+        ("test", "upload u4 sent: None, None bytes, sha256 00000004…"),
+        ("shop#1", "sent redis: SET NX EX claim:placed-4; answered OK"),
+        ("store", "was asked: EVAL lease:placed-4"),
+        ("shop#2", "sent redis: SET NX EX claim:placed-4; answered nil"),
+        ("shop#2", "sent redis: DEL claim:placed-4; executed, the answer was lost"),
+        ("shop#1", "sent blobs: PUT /kept/u4; no answer came"),
+        ("shop#1", "sent the commit of its offset (orders:0:2, up to 3); answered ok"),
+    ]
+    assert brief(story, "shop").startswith(
+        "SET by shop#1 0.100 s, EVAL asked 0.103 s, SET by shop#2 0.105 s, DEL by shop#2"
+    )
+    assert "offset committed by shop#1 0.120 s" in brief(story, "shop")
