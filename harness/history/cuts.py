@@ -71,7 +71,8 @@ AND split_part(name, '#', 1) IN (SELECT consumer FROM applies) ORDER BY i
 """
 
 _MESSAGES: Final = """
-SELECT t_begin, t, split_part(link, '->', 1) AS replica, split_part(link, '->', 2) AS target, key, phase, kind FROM history
+SELECT t_begin, t, split_part(link, '->', 1) AS replica, split_part(link, '->', 2) AS target, key, phase, kind, changed
+FROM history
 WHERE op = 'wire' AND key IS NOT NULL AND t_begin IS NOT NULL AND places IS NULL
       AND split_part(link, '#', 1) IN (SELECT consumer FROM applies) ORDER BY i
 """
@@ -131,7 +132,7 @@ def cuts(history: History) -> list[Cut]:
             replica=row["replica"],
             kind=kinds.get(row["target"], row["target"]),
             answered=row["phase"] == "answered",
-            granted=executed and row["kind"] not in _REFUSED,
+            granted=executed and row["kind"] not in _REFUSED and row["changed"] != 0,
         )
         for event_id in _named(row["key"], named):
             dealt[consumer, event_id].append(message)
@@ -156,7 +157,7 @@ def as_rows(found: Iterable[Cut]) -> list[tuple[object, ...]]:
 
 
 _REFUSED: Final = frozenset({"nil", "null"})
-"""Kinds of a reply that grant nothing: a SET NX that found the key."""
+"""Kinds of a reply that grant nothing: a SET NX that found the key; a SETNX changed nothing then."""
 
 
 @dataclass(frozen=True, slots=True)

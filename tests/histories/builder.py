@@ -206,7 +206,9 @@ class Tape:
         self.add(ms + 0.5, "publish", "unknown" if offset is None else "ok", of=invoke, offset=offset, **fields)
         return invoke
 
-    def wire(self, ms: float, link: str, command: str, *, phase: str = "answered", took: float = 1, **seen: Any) -> Record:
+    def wire(
+        self, ms: float, link: str, command: str, *, phase: str = "answered", took: float = 1, **seen: Any
+    ) -> Record:
         """A request that a tap saw at ``ms``, and what became of it ``took`` later."""
         fields = {"link": link, "connection": 1, "command": command, **seen}
         return self.add(ms + took, "wire", phase, t_begin=int(ms * MS), **fields)

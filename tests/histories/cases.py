@@ -297,9 +297,7 @@ def claim_asked_again(tape: Tape) -> None:
 
 def claim_asked_again_refused(tape: Tape) -> None:
     """An error came in place of the answer."""
-    tape.wire(
-        100, "shop#1->redis", "SETNX", phase="refused_reply", key="claim:placed-4", kind="integer", changed=1
-    )
+    tape.wire(100, "shop#1->redis", "SETNX", phase="refused_reply", key="claim:placed-4", kind="integer", changed=1)
     tape.wire(105, "shop#1->redis", "SETNX", key="claim:placed-4", kind="integer", changed=0)
 
 
@@ -986,8 +984,6 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         covered,
         covered_behind_the_effect,
         covered_lost,
-
-
         claims_given_back,
         claims_that_may_be_its_own,
         claims_of_others,

@@ -968,6 +968,7 @@ class Cuts:
                 and r["phase"] in {"answered", "lost_reply"}
                 and r.get("kind") not in {"nil", "null"}
                 and not str(r.get("kind")).startswith("error")
+                and r.get("changed") != 0
                 for r in records
             )
             for records in (mine, before)

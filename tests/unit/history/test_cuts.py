@@ -63,8 +63,10 @@ def test_with_the_effect(tmp_path: Path) -> None:
     assert one(tmp_path, change) == ("applied", "other", "kept")
 
 
-@pytest.mark.parametrize("fields", [{"kind": "nil"}, {"kind": "error LOADING"}, {"phase": "unanswered"}])
-def test_what_was_not_granted_is_no_claim(tmp_path: Path, fields: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "fields", [{"kind": "nil"}, {"changed": 0}, {"kind": "error LOADING"}, {"phase": "unanswered"}]
+)
+def test_what_was_not_granted_is_no_claim(tmp_path: Path, fields: dict[str, object]) -> None:
     def change(tape: Tape) -> None:
         died(tape)
         tape.one("wire", link="desk#1->redis").update(fields)

@@ -150,9 +150,7 @@ def test_the_options_of_a_set_are_known_and_nothing_else_of_it(data, options) ->
 
 
 def test_the_options_of_one_set_are_not_those_of_the_next() -> None:
-    first, second = RedisParser().requests.feed(
-        array(b"SET", b"k", b"v", b"NX") + array(b"SET", b"k", b"v", b"XX")
-    )
+    first, second = RedisParser().requests.feed(array(b"SET", b"k", b"v", b"NX") + array(b"SET", b"k", b"v", b"XX"))
     assert (first.options, second.options) == ("NX", "XX")
 
 
@@ -178,7 +176,9 @@ def test_a_number_is_told_only_of_what_counts_keys(data, counts) -> None:
     assert message.counts == counts
 
 
-@pytest.mark.parametrize(("data", "number"), [(b":1\r\n", 1), (b":-2\r\n", -2), (b":x\r\n", None), (b"*1\r\n:1\r\n", None)])
+@pytest.mark.parametrize(
+    ("data", "number"), [(b":1\r\n", 1), (b":-2\r\n", -2), (b":x\r\n", None), (b"*1\r\n:1\r\n", None)]
+)
 def test_the_number_of_a_reply(data, number) -> None:
     (message,) = RedisParser().replies.feed(data)
     assert message.number == number
