@@ -187,7 +187,7 @@ class Link(Protocol):
 
 
 class Held(Protocol):
-    """A message that a tap holds: nothing moves on its connection until one of the last three says what becomes of it."""
+    """A message that a tap holds: nothing moves on its connection until one of the last four says what becomes of it."""
 
     @property
     def link(self) -> str:
@@ -215,6 +215,13 @@ class Held(Protocol):
 
     def lose(self, *, close: bool) -> None:
         """Let it vanish, and with it all that follows on its connection; end the connection, or leave it silent."""
+        ...
+
+    async def cut(self, after: int) -> int | None:
+        """Let so many bytes of it pass, then break off its connection; at its end if it has fewer.
+
+        Returns how many bytes had passed by then; None if the connection ended before.
+        """
         ...
 
     def refuse(self, error: str) -> None:

@@ -1,4 +1,4 @@
-"""Durations, bandwidths, rates and shares as a scenario has them: ``250ms``, ``64KiB/s``, ``15/s``, ``20%``.
+"""Durations, sizes, bandwidths, rates and shares as a scenario has them: ``250ms``, ``1000B``, ``64KiB/s``, ``15/s``, ``20%``.
 
 Each ``parse_*`` returns a plain number in the base unit (seconds, bytes, per second, 0 to 1), or raises ``ValueError``
 with what is allowed. The ``Annotated`` types below let pydantic models accept the same text.
@@ -27,6 +27,11 @@ def parse_duration(text: object) -> float:
 def parse_rate(text: object) -> float:
     """Parse ``"15/s"`` to operations per second."""
     return _parse(text, {"/s": 1.0}, "a rate like 15/s")
+
+
+def parse_size(text: object) -> int:
+    """Parse ``"1000B"`` or ``"64KiB"`` to bytes."""
+    return int(_parse(text, {name: float(factor) for name, factor in _BYTES.items()}, "a size like 1000B or 64KiB"))
 
 
 def parse_bandwidth(text: object) -> int:
@@ -95,5 +100,6 @@ Rate = Annotated[float, _unless_number(parse_rate, _text("/s", "15/s"))]
 Bandwidth = Annotated[
     int, BeforeValidator(parse_bandwidth, json_schema_input_type=_text(f"({_SIZES})/s", "64KiB/s", "1MiB/s"))
 ]
+Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=_text(_SIZES, "1000B", "64KiB"))]
 Share = Annotated[float, _unless_number(parse_share, _text("%", "20%"))]
 Moment = Annotated[float | str, _unless_number(parse_moment, _text("ms|s|m|h|%", "25%", "3s"))]

@@ -10,6 +10,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from harness.taps.cut import Cut, Severed, handed_over
 from harness.taps.exchange import Exchange
 from harness.taps.held import PASSES, Fate, Held
 
@@ -44,6 +45,8 @@ class _Flow:
         self.base = 0
         self.drops = False
         """Whether bytes go nowhere instead of on."""
+        self.cut: Cut | None = None
+        """Where it will break off."""
         self.ended = False
 
     @property
@@ -104,6 +107,8 @@ class Connection:
             # First what cannot be interrupted: this task may be cancelled at any time.
             for pump in pumps:
                 pump.cancel()
+            for cut in filter(None, (self._up.cut, self._down.cut)):
+                cut.fate.over()
             for exchange in self._pending:
                 self._tap.note("unanswered", self._number, exchange, None)
             writers = (self._up.writer, self._down.writer)
@@ -151,12 +156,17 @@ class Connection:
                     if self._dead:
                         flow.kept = b""
                         return
+        if flow.cut is not None:
+            await self._cut(flow, flow.cut)
+            return
         # What a trigger may want to hold waits until its command and key are known, and nothing else does.
         head = flow.scanner.head if self._tap.triggers and not self._tap.plain else None
         flow.forward(flow.end if head is None else head)
 
     async def _meet(self, flow: _Flow, message: Message) -> None:
         """Deal with the beginning of a message, with its end, or with both."""
+        if flow.cut is not None and flow.cut.message is not message:
+            return  # it stands behind the place where the connection breaks off
         if not message.met:
             message.met = True
             await (self._request(message) if flow is self._up else self._reply(message))
@@ -175,10 +185,11 @@ class Connection:
             exchange.fate = await self._stand(helds)
             self._up.drops = exchange.own
             self._ending = exchange.fate.lost
+            self._up.cut = _cut(message, exchange, exchange.fate)
             if exchange.own:
                 # At once, and not when its turn in the replies comes: those behind it may be in the same bytes.
                 self._parser.took(message)
-        if exchange.own or (message.answered and not self._streaming):
+        if exchange.own or self._up.cut is not None or (message.answered and not self._streaming):
             self._pending.append(exchange)
             if len(self._pending) > MOST_UNANSWERED:
                 self._tap.give_up(RuntimeError(f"{MOST_UNANSWERED} requests are ahead of their replies"))
@@ -201,6 +212,7 @@ class Connection:
         if helds := self._held("reply", exchange.request):
             self._down.forward(message.start)
             exchange.reply_fate = fate = await self._stand(helds)
+            self._down.cut = _cut(message, exchange, fate)
             if fate.lost:
                 self._pending.popleft()
                 self._tap.note("lost_reply", self._number, exchange, message)
@@ -210,11 +222,13 @@ class Connection:
                 self._down.drops = True
 
     def _reply_ended(self, message: Message) -> None:
+        if self._down.cut is not None:
+            return
         self._midst = False
         if not message.unasked and self._pending:
             exchange = self._pending.popleft()
             self._streaming = self._streaming or exchange.request.streams
-            phase = "answered" if exchange.reply_fate is PASSES else "refused_reply"
+            phase = "answered" if exchange.reply_fate.reply is None else "refused_reply"
             self._tap.note(phase, self._number, exchange, message)
             if self._down.drops:
                 self._down.forward(message.end or 0)
@@ -239,6 +253,20 @@ class Connection:
             self._pending.popleft()
             self._tap.note("refused", self._number, exchange, None)
             self._down.writer.write(reply)
+
+    async def _cut(self, flow: _Flow, cut: Cut) -> None:
+        """Pass on what stands before the cut; once that is all, break off."""
+        flow.forward(min(cut.at, flow.end))
+        if flow.base < cut.at:
+            return
+        left = await handed_over(flow.writer)
+        if cut.exchange in self._pending:
+            self._pending.remove(cut.exchange)
+            reply = cut.message if flow is self._down else None
+            self._tap.note(f"cut_{flow.side}", self._number, cut.exchange, reply)
+        if not flow.writer.transport.is_closing():  # else it has ended by itself meanwhile
+            cut.fate.over(flow.base - cut.message.start - left)
+        raise Severed
 
     def _die(self, fate: Fate) -> None:
         """Let nothing move any more; end the connection if the fate says so."""
@@ -272,7 +300,15 @@ class Connection:
                     fates.append(await asyncio.wrap_future(held.fate))
             except TimeoutError:
                 self._tap.give_up(TimeoutError(f"nobody released {held.what} within {LONGEST_HELD:g} s"))
-        return max(fates, key=lambda fate: (fate.lost, fate.reply is not None), default=PASSES)
+        worst = max(fates, key=lambda fate: (fate.lost, fate.reply is not None, fate.cut is not None), default=PASSES)
+        for fate in fates:
+            if fate is not worst:
+                fate.over()
+        return worst
+
+
+def _cut(message: Message, exchange: Exchange, fate: Fate) -> Cut | None:
+    return Cut(message, exchange, fate.cut, fate) if fate.cut is not None else None
 
 
 def _close(writer: asyncio.StreamWriter, *, broken: bool) -> None:

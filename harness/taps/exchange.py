@@ -20,5 +20,5 @@ class Exchange:
 
     @property
     def own(self) -> bool:
-        """Whether the dependency never sees the request, so that its turn in the order of replies is the tap's."""
-        return self.fate is not PASSES
+        """Whether its turn in the order of replies is the tap's."""
+        return self.fate.own

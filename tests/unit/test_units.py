@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.units import parse_bandwidth, parse_duration, parse_moment, parse_rate, parse_share
+from harness.units import parse_bandwidth, parse_duration, parse_moment, parse_rate, parse_share, parse_size
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,15 @@ def test_what_is_no_duration(text: object) -> None:
 )
 def test_sizes(text: str, size: int) -> None:
     assert parse_bandwidth(f"{text}/s") == size
+    assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", [100, "64KB/s", "64K/s", "KiB/s"])
 def test_what_is_no_size(text: object) -> None:
     with pytest.raises(ValueError, match="64KiB"):
         parse_bandwidth(text)
+    with pytest.raises(ValueError, match="1000B"):
+        parse_size(text)
 
 
 def test_rates_bandwidths_and_shares() -> None:

@@ -36,6 +36,10 @@ class Held(StandIn):
     def lose(self, *, close):
         self._settle(("lost", close))
 
+    async def cut(self, after):
+        self._settle(("cut", after))
+        return after if self.waiting else None
+
     def refuse(self, error):
         self._settle(("refused", error))
 
@@ -108,6 +112,7 @@ def context(system, held, name, *, target=LINK, lasts=None, **parameters):
         ("tap.lose_reply", {"then": "silence"}, ("lost", False)),
         ("tap.lose_request", {"then": "silence"}, ("lost", False)),
         ("tap.error", {"error": "OOM"}, ("refused", "OOM")),
+        ("tap.cut", {"after": "1KiB"}, ("cut", 1024)),
         ("tap.delay", {"by": "50ms"}, "released"),
     ],
 )
@@ -131,6 +136,13 @@ async def test_it_is_said_that_a_delayed_message_was_given_up(system) -> None:
     world = context(system, Held([], waiting=False), "tap.delay", by="10ms")
     await apply(world)
     assert "given it up" in world.recorder[-1][2]["evidence"]["what"]
+
+
+async def test_a_cut_that_never_came_is_no_bite(system) -> None:
+    world = context(system, Held([], waiting=False), "tap.cut", after="1KiB")
+    with pytest.raises(FaultError, match="ended before 1024 bytes had passed"):
+        await apply(world)
+    assert world.recorder.phases() == ["injected", "failed"]
 
 
 @pytest.mark.parametrize("side", ["request", "reply"])

@@ -105,6 +105,10 @@ def test_kafka_is_asked_by_its_apis(system, api) -> None:
             {"fault": "tap.delay", "on": "essay_lifecycle->redis", "by": "0s", "when": {"request": "SET"}},
             "greater than 0",
         ),
+        (
+            {"fault": "tap.cut", "on": "essay_lifecycle->redis", "after": 1000, "when": {"request": "SET"}},
+            "after: .* 1000 is not a size like 1000B or 64KiB",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(system, row, said) -> None:
