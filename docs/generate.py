@@ -83,7 +83,7 @@ def _faults() -> str:
     for name in sorted(TABLE):
         kind = fault_type(name)
         parameters = ", ".join(_field(field, info) for field, info in kind.model_fields.items()) or "none"
-        heals = "yes: give `for:`" if kind.heals else "no: refuses `for:`"
+        heals = "yes: give `for:`" if kind.heals else "no" if kind.model_fields.get("lasts") else "no: refuses `for:`"
         lines.append(f"| `{name}` | {kind.target} | {heals} | {parameters} | {kind.summary} |")
     return "\n".join([*lines, "", *_parameters(), "", *_bites(), "", *_stacks()]) + "\n"
 
@@ -97,7 +97,7 @@ def _parameters() -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for name in sorted(TABLE):
         for row in _rows(fault_parameters(name)):
-            yield f"| `{name}` {row}"
+            yield f"| `{name}` {row}".replace("](#", "](scenario-file.md#")
 
 
 def _bites() -> Iterator[str]:

@@ -86,7 +86,8 @@ class Plan(SystemPlan):
         spoken = {f"{replica}->{target}": protocol(self.system, target) for replica, target in self.system.links()}
         if self.scenario.taps == "all":
             return {link: name for link, name in spoken.items() if name in PROTOCOLS}
-        named = {link for planned in self.faults if planned.when is not None for link in planned.when.links}
+        conditions = [one for planned in self.faults for one in (planned.when, planned.until) if one is not None]
+        named = {link for condition in conditions for link in condition.links}
         return {link: spoken[link] for link in sorted(named)}
 
     @property

@@ -198,19 +198,10 @@ class _LiveRun:
 
     async def _at_messages(self, planned: PlannedFault) -> None:
         """Apply a fault at the message of its condition, or at each of them until the load is over."""
-        from harness.taps.trigger import Trigger
-
         when, taps = planned.when, self._session.taps
         if when is None or taps is None:
             raise FaultError(f"{planned.fault.name} on {planned.target} has no message to act at")
-        trigger = Trigger(
-            side=when.side,
-            patterns=when.patterns,
-            links=when.links,
-            nth=when.nth,
-            every=when.every,
-            per_key=when.per_key,
-        )
+        trigger = when.trigger()
         # The first message with a key may come before the first upload is acknowledged.
         trigger.early = True
         applied = 0
@@ -262,8 +253,9 @@ class _LiveRun:
 
     async def _apply(self, planned: PlannedFault, held: Held | None = None) -> None:
         from harness.faults.apply import apply
-        from harness.faults.base import FaultContext
+        from harness.faults.base import FaultContext, no_taps
 
+        taps = self._session.taps
         context = FaultContext(
             planned,
             self._recorder,
@@ -274,6 +266,7 @@ class _LiveRun:
             deadline=self._plan.scenario.drain,
             patience=PATIENCE,
             held=held,
+            armed=taps.armed if taps is not None else no_taps,
             spoil=self._watch.spoiled.note,
             begun=lambda: self._load.answers.begun,
             under_way=lambda: self._load.answers.begun - self._load.answers.ended,

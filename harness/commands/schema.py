@@ -119,7 +119,7 @@ def _name_faults(line: Schema) -> None:
     line["allOf"] = []
     for name, kind in kinds.items():
         parameters = fault_parameters(name)
-        taken = {*own, *parameters["properties"]} - (set() if kind.heals else {"for"})
+        taken = (own if kind.heals else own - {"for"}) | parameters["properties"].keys()
         then = {
             "properties": parameters["properties"],
             "required": ["on", *(["for"] if kind.heals else []), *parameters.get("required", [])],

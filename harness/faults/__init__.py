@@ -30,6 +30,7 @@ TABLE: Final[Mapping[str, str]] = {
     "tap.lose_reply": "harness.faults.tap_lose_reply:TapLoseReply",
     "tap.delay": "harness.faults.tap_delay:TapDelay",
     "tap.cut": "harness.faults.tap_cut:TapCut",
+    "tap.hold": "harness.faults.tap_hold:TapHold",
     "tap.error": "harness.faults.tap_error:TapError",
 }
 """Fault name -> ``module:class``."""

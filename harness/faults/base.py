@@ -6,6 +6,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager as Scope
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,8 +16,10 @@ from harness.faults.condition import Condition
 from harness.history.recorder import Recorder
 from harness.stack import MARK, Broker, Fields, Held, Record, Redis, Stack
 from harness.system import Model, System
+from harness.taps.trigger import Trigger
 
 if TYPE_CHECKING:
+    from harness.scenario import When
     from harness.stack import Link
 
 Target = Literal["link", "replica", "service", "topic", "redis", "cut"]
@@ -49,6 +52,11 @@ async def nothing() -> Evidence | None:
 async def no_reason() -> str:
     """Give no reason."""
     return ""
+
+
+def no_taps(trigger: Trigger) -> AbstractContextManager[Trigger]:  # noqa: ARG001 - there is none to tell
+    """Raise FaultError, where no link has a tap."""
+    raise FaultError("no link has a tap here, so no message can be waited for")
 
 
 async def no_fields() -> Fields:
@@ -94,6 +102,8 @@ class FaultContext:
     """Seconds that a fault stays in place beyond its ``for:`` if it has not bitten."""
     held: Held | None = None
     """The message at which it acts, held until it is injected; None for one that acts by the clock."""
+    armed: Callable[[Trigger], AbstractContextManager[Trigger]] = no_taps
+    """Lets every tap ask a trigger while the scope lasts."""
     deadline: float = 20.0
     """Seconds within which a fault that does not heal must bite."""
     on_killed: Callable[[], object] = lambda: None
@@ -189,6 +199,11 @@ class Fault(Model):
     acts_at: ClassVar[Literal["request", "reply"] | None] = None
     """At which of the two it acts, whichever the ``when`` names; None: at that one."""
 
+    @property
+    def awaits(self) -> When | None:
+        """Another message that it waits for, as the scenario says it."""
+        return None
+
     def check(self, on: str, system: System) -> None:
         """Raise PlanRefused if the system has the target, but this fault cannot break it."""
 
@@ -221,6 +236,8 @@ class PlannedFault:
     system: System
     when: Condition | None = None
     """In place of ``at``: the message at which it acts."""
+    until: Condition | None = None
+    """The other message that it waits for, if it does."""
 
     def document(self) -> dict[str, Any]:
         """The form that the plan's document holds."""
@@ -234,4 +251,5 @@ class PlannedFault:
             "parameters": self.fault.model_dump(mode="json", by_alias=True),
             "seed": self.seed,
             **({"when": self.when.document()} if self.when is not None else {}),
+            **({"until": self.until.document()} if self.until is not None else {}),
         }

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.errors import PlanRefused, nearest
 from harness.faults.targets import resolve
 from harness.taps import TABLE, parser_type, protocol
-from harness.taps.trigger import Pattern
+from harness.taps.trigger import Pattern, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from harness.faults.base import Fault
-    from harness.scenario import FaultLine
+    from harness.scenario import FaultLine, When
     from harness.system import System
+    from harness.taps.message import Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,17 @@ class Condition:
         turn = f", each number {self.per_key} with its key" if self.per_key is not None else ""
         return f"{count} of {self.side} {' or '.join(map(repr, self.patterns))} on {', '.join(self.links)}{turn}"
 
+    def trigger(self) -> Trigger:
+        """Return a trigger that counts from now on."""
+        return Trigger(
+            side=self.side,
+            patterns=self.patterns,
+            links=self.links,
+            nth=self.nth,
+            every=self.every,
+            per_key=self.per_key,
+        )
+
     def document(self) -> dict[str, Any]:
         """The form that the plan's document holds."""
         return {
@@ -53,35 +65,60 @@ def condition(fault: Fault, target: str, line: FaultLine, system: System) -> Con
         if fault.at_message:
             raise PlanRefused(f"{fault.name} acts on a message, so say on which: `when: {{request: …, nth: 1}}`")
         return None
-    is_link = fault.target == "link"
     if fault.at_message and when.on is not None:
         raise PlanRefused(
             f"{fault.name} acts on its own link; write the link as the fault's `on`, and no `on` in `when`"
         )
-    if when.on is None and not is_link:
+    if when.on is None and fault.target != "link":
         raise PlanRefused(
             f"when: say on which link the message is: `on: SERVICE->DEPENDENCY`, since {target} is none"
         )
+    side, _ = when.message
+    fault.check_side(side)
+    return _resolved("when", when, target, system, side=fault.acts_at or side, check=fault.check_commands)
+
+
+def awaited(fault: Fault, target: str, system: System) -> Condition | None:
+    """Resolve the other message that a fault waits for; PlanRefused if it cannot be."""
+    when = fault.awaits
+    if when is None:
+        return None
+    side, _ = when.message
+    return _resolved("until", when, target, system, side=side, check=lambda _spoken, _commands: None)
+
+
+def _resolved(  # noqa: PLR0913 - what a condition is resolved by
+    name: str,
+    when: When,
+    target: str,
+    system: System,
+    *,
+    side: Side,
+    check: Callable[[str, Collection[str]], None],
+) -> Condition:
     links = [target] if when.on is None else resolve("link", when.on, system)
+    _, patterns = when.message
     for link in links:
         spoken = protocol(system, link.partition("->")[2])
         if spoken not in TABLE:
             raise PlanRefused(
-                f"when: {link} speaks {spoken}, which no tap understands yet; taps understand {', '.join(sorted(TABLE))}"
+                f"{name}: {link} speaks {spoken}, which no tap understands yet; "
+                f"taps understand {', '.join(sorted(TABLE))}"
             )
-    side, patterns = when.message
-    fault.check_side(side)
     for spoken in sorted({protocol(system, link.partition("->")[2]) for link in links}):
-        _check_commands(fault, spoken, patterns)
-    return Condition(fault.acts_at or side, patterns, tuple(links), when.nth, when.every, when.per_key)
+        for commands in _commands(name, spoken, patterns):
+            check(spoken, commands)
+    return Condition(side, patterns, tuple(links), when.nth, when.every, when.per_key)
 
 
-def _check_commands(fault: Fault, spoken: str, patterns: Sequence[str]) -> None:
-    """Check that each pattern names a command, where a protocol's are known, and that the fault can act on it."""
+def _commands(name: str, spoken: str, patterns: Sequence[str]) -> Iterator[Collection[str]]:
+    """Yield the commands that each pattern names, where a protocol's are known; PlanRefused if one names none."""
     if not (known := parser_type(spoken).commands):
         return
     for pattern in patterns:
         if not (named := Pattern(pattern).named(known)):
             command = pattern.strip().partition(" ")[0]
-            raise PlanRefused(f"when: {spoken} has no request {command}{nearest(command, known)}, so none will match")
-        fault.check_commands(spoken, named)
+            raise PlanRefused(
+                f"{name}: {spoken} has no request {command}{nearest(command, known)}, so none will match"
+            )
+        yield named

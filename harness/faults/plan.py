@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from harness.errors import FileError, PlanRefused, nearest
 from harness.faults import fault_type
 from harness.faults.base import Fault, PlannedFault
-from harness.faults.condition import condition
+from harness.faults.condition import awaited, condition
 from harness.faults.targets import resolve
 from harness.files import line_of
 from harness.system import System
@@ -47,10 +47,11 @@ def plan_line(line: FaultLine, system: System, seed: int, *, after: int) -> list
             fault,
             target,
             line.at,
-            line.lasts,
+            line.lasts if fault.heals else None,
             _seed(seed, planned),
             system,
             condition(fault, target, line, system),
+            awaited(fault, target, system),
         )
         for planned, target in zip(ids, targets, strict=True)
     ]
@@ -84,10 +85,11 @@ def _fault(line: FaultLine) -> Fault:
     kind = fault_type(line.fault)
     if kind.heals and line.lasts is None:
         raise PlanRefused(f"{line.fault} heals, so say how long it lasts: `for: 3s`")
-    if not kind.heals and line.lasts is not None:
+    own = {} if kind.heals or line.lasts is None else {"for": line.lasts}
+    if own and not own.keys() <= {field.alias for field in kind.model_fields.values()}:
         raise PlanRefused(f"{line.fault} does not heal, so it takes no `for`; leave it out")
     try:
-        return kind.model_validate(line.parameters())
+        return kind.model_validate(line.parameters() | own)
     except ValidationError as error:
         raise PlanRefused("; ".join(_reason(kind, problem) for problem in error.errors())) from error
 

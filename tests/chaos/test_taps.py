@@ -17,6 +17,7 @@ import pytest
 from harness.faults import TABLE, fault_type
 from harness.faults.apply import apply
 from harness.faults.base import FaultContext, PlannedFault
+from harness.faults.condition import Condition
 from harness.session.tapped import tapped
 from harness.stack import RunNames
 from harness.taps.trigger import Trigger
@@ -36,6 +37,7 @@ class Case:
     pattern: str
     became: str
     parameters: dict[str, Any] = field(default_factory=dict)
+    until: Condition | None = None
 
     def __str__(self) -> str:
         return "-".join([self.fault, self.on, self.side, *map(str, self.parameters.values())])
@@ -51,6 +53,10 @@ CASES = [
     Case("tap.cut", PEER, "reply", "GET /", "cut_reply", {"after": "10B"}),
     Case("tap.cut", KAFKA, "request", "Produce work", "cut_request", {"after": "64KiB"}),
     Case("tap.cut", KAFKA, "reply", "Fetch work", "cut_reply", {"after": "0B"}),
+    Case("tap.hold", REDIS, "request", "SET *", "answered", {"for": "300ms"}),
+    Case(
+        "tap.hold", KAFKA, "request", "Produce *", "answered", {"for": "60s"}, Condition("reply", ("GET /",), (PEER,))
+    ),
     Case("tap.error", REDIS, "request", "SET *", "refused", {"error": "READONLY"}),
     Case("tap.error", REDIS, "reply", "SET *", "refused_reply", {"error": "LOADING"}),
     Case("tap.error", PEER, "request", "GET /", "refused", {"error": "503"}),
@@ -76,9 +82,9 @@ async def taps_on(rig: Any, notes: Notes) -> AsyncIterator[Any]:
         yield taps
 
 
-async def applied(rig: Any, notes: Notes, planned: PlannedFault, held: Any) -> None:
+async def applied(rig: Any, notes: Notes, planned: PlannedFault, held: Any, taps: Any) -> None:
     """Apply a fault at a message that is held for it."""
-    context = FaultContext(planned, notes, rig.stack, rig.kafka, Random(1), deadline=30, held=held)
+    context = FaultContext(planned, notes, rig.stack, rig.kafka, Random(1), deadline=30, held=held, armed=taps.armed)
     try:
         await apply(context)
     finally:
@@ -102,9 +108,9 @@ async def test_it_acts_on_one_message_and_the_system_goes_on(rig, case) -> None:
     async with taps_on(rig, notes) as taps:
         await rig.working()
         fault = fault_type(case.fault).model_validate(case.parameters)
-        planned = PlannedFault("f1", fault, case.on, None, None, 1, rig.system)
+        planned = PlannedFault("f1", fault, case.on, None, None, 1, rig.system, until=case.until)
         with taps.armed(Trigger(side=case.side, patterns=[case.pattern], links=[case.on], nth=3)) as trigger:
-            await applied(rig, notes, planned, await met(trigger))
+            await applied(rig, notes, planned, await met(trigger), taps)
         await rig.working()
     assert notes.phases() == ["injected", "armed", "bit"]
     became = [record["phase"] for record in notes.wire() if record["phase"] not in {"answered", "unanswered"}]

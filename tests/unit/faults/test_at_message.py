@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from contextlib import contextmanager
 from random import Random
 from types import SimpleNamespace
 
@@ -114,6 +115,7 @@ def context(system, held, name, *, target=LINK, lasts=None, **parameters):
         ("tap.error", {"error": "OOM"}, ("refused", "OOM")),
         ("tap.cut", {"after": "1KiB"}, ("cut", 1024)),
         ("tap.delay", {"by": "50ms"}, "released"),
+        ("tap.hold", {"for": "50ms"}, "released"),
     ],
 )
 async def test_a_message_meets_its_fate_and_that_is_a_bite(system, name, parameters, deed) -> None:
@@ -130,6 +132,50 @@ async def test_a_delay_holds_it_for_as_long(system) -> None:
     begun = asyncio.get_running_loop().time()
     await apply(context(system, held, "tap.delay", by="200ms"))
     assert asyncio.get_running_loop().time() - begun >= 0.2
+
+
+async def held_until(system, deeds, came, lasts):
+    """Hold a message until another one, which comes or does not."""
+    other = Held(deeds)
+    other.what, other.link = "the reply to SET claim:7", "essay_lifecycle#2->redis"
+
+    @contextmanager
+    def armed(asked):
+        assert asked.meets(other.link, "reply", "SET", "claim:7")
+        if came:
+            asked._take(other)
+        yield asked
+        asked.close()
+
+    held = Held(deeds)
+    held._settle = lambda deed: deeds.append(("held", deed))
+    world = context(system, held, "tap.hold", **{"for": lasts})
+    object.__setattr__(world, "armed", armed)
+    object.__setattr__(world.planned, "until", Condition("reply", ("SET *",), (other.link,)))
+    return world
+
+
+async def test_a_held_message_goes_on_once_the_other_is_there_and_has_gone_on(system) -> None:
+    deeds: list[object] = []
+    world = await held_until(system, deeds, came=True, lasts="60s")
+    await apply(world)
+    assert deeds[:2] == ["released", ("held", "released")]
+    assert world.recorder.phases() == ["injected", "armed", "bit"]
+    assert "essay_lifecycle#2->redis was there" in world.recorder[-1][2]["evidence"]["what"]
+
+
+async def test_a_message_whose_other_never_came_was_held_in_vain(system) -> None:
+    world = await held_until(system, [], came=False, lasts="50ms")
+    with pytest.raises(FaultError, match="number 1 of reply 'SET \\*' on essay_lifecycle#2->redis did not come"):
+        await apply(world)
+    assert world.recorder.phases() == ["injected", "failed"]
+
+
+async def test_where_no_link_has_a_tap_no_message_can_be_waited_for(system) -> None:
+    world = context(system, Held([]), "tap.hold", **{"for": "1s"})
+    object.__setattr__(world.planned, "until", Condition("reply", ("SET *",), (LINK,)))
+    with pytest.raises(FaultError, match="no link has a tap"):
+        await apply(world)
 
 
 async def test_it_is_said_that_a_delayed_message_was_given_up(system) -> None:

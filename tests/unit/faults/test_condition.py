@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.errors import PlanRefused
+from harness.faults.condition import Condition
 from harness.faults.plan import plan_line
 from harness.scenario import FaultLine
 from harness.system import System
@@ -17,6 +18,7 @@ def planned(system, **row):
 KILL = {"fault": "service.kill", "on": "essay_lifecycle#1", "for": "1s"}
 ON_KAFKA = "essay_lifecycle#1->kafka"
 ERROR = {"fault": "tap.error", "on": ON_KAFKA}
+HOLD = {"fault": "tap.hold", "on": "essay_lifecycle#1->redis", "when": {"request": "SET *"}}
 LOSE = {"fault": "tap.lose_reply", "on": "essay_lifecycle->redis"}
 
 
@@ -41,6 +43,16 @@ def test_several_links_count_together_unless_the_fault_is_on_each(system) -> Non
 def test_a_reply_is_lost_at_the_reply_whichever_is_named(system) -> None:
     for side in ("request", "reply"):
         assert {fault.when.side for fault in planned(system, **LOSE, when={side: "SET *"})} == {"reply"}
+
+
+def test_a_message_is_held_until_another_is_there_on_whichever_link(system) -> None:
+    until = {"reply": "SET *", "on": "essay_lifecycle#2->redis", "nth": 2}
+    (fault,) = planned(system, **HOLD, **{"for": "5s"}, until=until)
+    assert (fault.lasts, fault.fault.lasts) == (None, 5.0)
+    assert fault.until == Condition("reply", ("SET *",), ("essay_lifecycle#2->redis",), nth=2)
+    assert fault.document()["until"] == {"reply": ["SET *"], "on": ["essay_lifecycle#2->redis"], "nth": 2}
+    (own,) = planned(system, **HOLD, **{"for": "5s"}, until={"request": "GET"})
+    assert own.until.links == ("essay_lifecycle#1->redis",)
 
 
 def test_a_service_is_asked_over_http(system) -> None:
@@ -109,6 +121,12 @@ def test_kafka_is_asked_by_its_apis(system, api) -> None:
             {"fault": "tap.cut", "on": "essay_lifecycle->redis", "after": 1000, "when": {"request": "SET"}},
             "after: .* 1000 is not a size like 1000B or 64KiB",
         ),
+        (HOLD | {"for": "1s", "until": {"reply": "SET *", "every": 2}}, "write `nth` in place of `every`"),
+        (HOLD | {"for": "1s", "until": {"reply": "SET *", "on": "essay_lifecycle->redys"}}, "nearest: .*->redis"),
+        (HOLD | {"for": "1s", "until": {"reply": "Comit", "on": ON_KAFKA}}, "until: kafka has no request Comit"),
+        (HOLD | {"for": "3m"}, "for: .* less than or equal to 120"),
+        (HOLD, "for: Field required"),
+        (LOSE | {"for": "1s", "when": {"request": "SET"}}, "does not heal, so it takes no `for`"),
     ],
 )
 def test_what_cannot_be_is_refused(system, row, said) -> None:
