@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from harness.errors import FaultError, FileError, OneffectError
+from harness.errors import FaultError, FileError
 from harness.reports.document import Document
+from harness.session.rest import SEVERAL, Rest, observed
 from harness.session.session import Session, opened
 
 if TYPE_CHECKING:
@@ -26,17 +26,9 @@ if TYPE_CHECKING:
     from harness.stack import Held, RunNames, Stack
     from harness.taps.trigger import Trigger
 
-HEALTHY_WITHIN = 30.0
-"""Seconds within which a service or dependency must answer the harness past the proxies."""
-
-
 PATIENCE = 60.0
 """Seconds that a fault waits for the first acknowledged operation, and stays beyond its ``for:`` if it has not bitten:
 machines are busy at times."""
-
-
-SEVERAL = 3
-"""Multiple of the system's ``settle`` without progress after which the system is stuck, not slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +119,7 @@ class _LiveRun:
         self._http = HttpClient()
         self._load = _load(plan, names, session.directory, self._recorder)
         self._watch = Watch(plan.system, self._recorder, kafka=self._live.kafka, http=self._http, names=names)
+        self._rest = Rest(self._live, self._recorder, self._watch, progress)
         self._again = Again(plan, self._live, self._watch, self._recorder, self._http, patience=PATIENCE)
 
     async def play(self) -> None:
@@ -136,14 +129,12 @@ class _LiveRun:
             cleanup.push_async_callback(self._watch.close)
             self._progress.step("starting services")
             await self._start()
-            await self._health("start")
-            async with _background(*self._observers()):
+            await self._rest.health("start")
+            async with observed(self._live, self._watch, self._recorder):
                 await self._load_under_faults()
                 deadline = asyncio.get_running_loop().time() + self._plan.scenario.drain
-                await self._come_to_rest(deadline)
-            while not await self._read_all() and asyncio.get_running_loop().time() < deadline:
-                async with _background(*self._observers()):
-                    await self._come_to_rest(deadline)
+                await self._rest.come(deadline)
+            await self._rest.read(deadline)
 
     async def _start(self) -> None:
         async with asyncio.TaskGroup() as starting:
@@ -165,13 +156,6 @@ class _LiveRun:
         answers.on_taken = self._again.drawn.note
         answers.has_outcome = self._watch.has_outcome
         self._watch.on_outcome(answers.outcome)
-
-    def _observers(self) -> list[Coroutine[object, object, None]]:
-        from harness.observers.claims import listen
-
-        watch = self._watch
-        looks = [watch.keep_looking(), watch.keep_looking_after_deaths(), watch.keep_reading_blobs()]
-        return [*looks, *(listen(store, self._recorder) for store in self._live.redis.values())]
 
     async def _load_under_faults(self) -> None:
         """Run the load, with each fault and each request of ``again`` at its moment, until all is over and healed."""
@@ -343,77 +327,6 @@ class _LiveRun:
         while not self._load.answers.acknowledged and loop.time() < deadline:
             await asyncio.sleep(0.02)
 
-    async def _come_to_rest(self, deadline: float) -> None:
-        self._progress.step("waiting for the system to come to rest")
-        phase = await self._drained(deadline)
-        evidence = self._watch.unfinished() if phase == "deadline" else None
-        self._recorder.record("run", phase, "run", evidence=evidence)
-
-    async def _read_all(self) -> bool:
-        """Read everything; return False if more arrived meanwhile, as the system only seemed to be at rest."""
-        await self._health("end")
-        self._progress.step("reading everything")
-        pulse = self._watch.pulse()
-        await self._watch.read_all()
-        return self._watch.pulse() == pulse
-
-    async def _drained(self, deadline: float) -> str:
-        """Return ``drained`` once the system has come to rest, else ``deadline``.
-
-        At rest means that groups have passed all records, every outcome and dead letter has arrived, and nothing more
-        came for ``settle`` (the longest lease, retry or session) after the offsets were read. Consumers that commit no
-        offsets must stay silent for longer. After the deadline, watch until the system makes progress (it is slow) or
-        has made none for so long that it is stuck.
-        """
-        loop = asyncio.get_running_loop()
-        settle = self._plan.system.settle
-        while loop.time() < deadline:
-            await self._rounds(3, deadline)
-            pulse = self._watch.pulse()
-            if not self._watch.idle():
-                continue
-            await self._watch.read_offsets()
-            await asyncio.sleep(settle * (SEVERAL if self._watch.silent else 1))
-            await self._rounds(3, deadline)
-            if self._watch.pulse() == pulse and self._watch.idle():
-                return "drained"
-        pulse, rounds = self._watch.pulse(), self._watch.rounds
-        given_up = loop.time() + SEVERAL * settle + PATIENCE
-        while loop.time() < given_up and self._watch.quiet_for() < SEVERAL * settle:
-            if self._watch.rounds > rounds and self._watch.pulse() != pulse:
-                break  # it is slow
-            await asyncio.sleep(0.1)
-        await self._watch.read_offsets()
-        await asyncio.sleep(settle)
-        return "deadline"
-
-    async def _rounds(self, count: int, deadline: float) -> None:
-        """Wait for ``count`` rounds of the observers.
-
-        The first may have begun before the call, and offsets count only once the topics were read after them.
-        """
-        target = self._watch.rounds + count
-        while self._watch.rounds < target and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
-
-    async def _health(self, when: str) -> None:
-        """Check every service and dependency past the proxies, and record its health."""
-        handles = {**self._stack.dependencies, **self._stack.services}
-
-        async def check(name: str) -> None:
-            begun = self._recorder.now()
-            try:
-                await handles[name].ready(HEALTHY_WITHIN)
-            except (OneffectError, OSError, TimeoutError) as error:
-                self._recorder.record(
-                    "health", "bad", "run", t_begin=begun, name=name, when=when, error=str(error) or repr(error)
-                )
-            else:
-                pid = handles[name].pid
-                self._recorder.record("health", "good", "run", t_begin=begun, name=name, when=when, pid=pid)
-
-        await asyncio.gather(*(check(name) for name in handles))
-
 
 def _load(plan: Plan, names: RunNames, directory: Path, recorder: HistoryRecorder) -> Load | LocustLoad:
     """Make the scenario's own load, or that of the plan's users."""
@@ -435,15 +348,3 @@ def _needs(planned: PlannedFault, context: FaultContext) -> set[str]:
 def _moment(at: float | str) -> float:
     """Convert a moment to seconds, or to per cent of the load."""
     return at if isinstance(at, float) else float(at.rstrip("%"))
-
-
-@asynccontextmanager
-async def _background(*works: Coroutine[object, object, None]) -> AsyncIterator[None]:
-    """Run ``works`` beside the body and cancel them after it; an error of theirs ends the body and is raised here."""
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(work) for work in works]
-        try:
-            yield
-        finally:
-            for task in running:
-                task.cancel()

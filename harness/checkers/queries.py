@@ -77,7 +77,7 @@ LEFT JOIN finals t ON t.what = 'topics'
 ``drained``: the run judged the system at rest, so whatever waits now came later and was not left behind.
 ``load_whole``: the history has everything that the load did, so whatever is not in it was never sent.
 ``legible``: every record is an event, or malformed by a fault; otherwise an event without a record may be unreadable.
-``patience``: after this long without movement (``SEVERAL`` in harness.run), missing work is stuck, not slow.
+``patience``: after this long without movement (``SEVERAL`` in harness.session.rest), missing work is stuck, not slow.
 ``mended``: when the last fault healed, a service last changed state, or the load got its last acknowledgement.
 ``still``: nothing moved since for ``patience``, so whatever is missing stays missing; ``quiet``: for how long, ns.
 ``doubt``: why something missing may yet come, if it may.

@@ -1,0 +1,128 @@
+"""Whether a system is healthy and has come to rest, and the full read of it then, by which it is judged."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from harness.errors import OneffectError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from harness.history.recorder import Recorder
+    from harness.observers.watch import Watch
+    from harness.session.live import LiveSystem
+    from harness.session.stacks import Progress
+
+HEALTHY_WITHIN: Final = 30.0
+"""Seconds within which a service or dependency must answer the harness past the proxies."""
+
+SEVERAL: Final = 3
+"""Multiple of the system's ``settle`` without progress after which the system is stuck, not slow."""
+
+_AT_MOST: Final = 60.0
+"""Seconds beyond that for which a system past its deadline is watched: machines are busy at times."""
+
+
+class Rest:
+    """The end of one run's work: rounds of the observers until the system is at rest, then the reads that judge it."""
+
+    def __init__(self, live: LiveSystem, recorder: Recorder, watch: Watch, progress: Progress) -> None:
+        self._live, self._recorder, self._watch, self._progress = live, recorder, watch, progress
+
+    async def come(self, deadline: float) -> bool:
+        """Wait until the system is at rest, or the loop's clock is past ``deadline``; record and return which."""
+        self._progress.step("waiting for the system to come to rest")
+        phase = await self._drained(deadline)
+        evidence = self._watch.unfinished() if phase == "deadline" else None
+        self._recorder.record("run", phase, "run", evidence=evidence)
+        return phase == "drained"
+
+    async def read(self, deadline: float) -> None:
+        """Read everything, with no observer beside it; again until ``deadline``, if the system only seemed to be at rest."""
+        while not await self.read_once() and asyncio.get_running_loop().time() < deadline:
+            async with observed(self._live, self._watch, self._recorder):
+                await self.come(deadline)
+
+    async def read_once(self) -> bool:
+        """Read everything; return False if more arrived meanwhile."""
+        await self.health("end")
+        self._progress.step("reading everything")
+        pulse = self._watch.pulse()
+        await self._watch.read_all()
+        return self._watch.pulse() == pulse
+
+    async def _drained(self, deadline: float) -> str:
+        """Return ``drained`` once the system has come to rest, else ``deadline``.
+
+        At rest means that groups have passed all records, every outcome and dead letter has arrived, and nothing more
+        came for ``settle`` (the longest lease, retry or session) after the offsets were read. Consumers that commit no
+        offsets must stay silent for longer. After the deadline, watch until the system makes progress (it is slow) or
+        has made none for so long that it is stuck.
+        """
+        loop = asyncio.get_running_loop()
+        settle = self._live.system.settle
+        while loop.time() < deadline:
+            await self._rounds(3, deadline)
+            pulse = self._watch.pulse()
+            if not self._watch.idle():
+                continue
+            await self._watch.read_offsets()
+            await asyncio.sleep(settle * (SEVERAL if self._watch.silent else 1))
+            await self._rounds(3, deadline)
+            if self._watch.pulse() == pulse and self._watch.idle():
+                return "drained"
+        pulse, rounds = self._watch.pulse(), self._watch.rounds
+        given_up = loop.time() + SEVERAL * settle + _AT_MOST
+        while loop.time() < given_up and self._watch.quiet_for() < SEVERAL * settle:
+            if self._watch.rounds > rounds and self._watch.pulse() != pulse:
+                break  # it is slow
+            await asyncio.sleep(0.1)
+        await self._watch.read_offsets()
+        await asyncio.sleep(settle)
+        return "deadline"
+
+    async def _rounds(self, count: int, deadline: float) -> None:
+        """Wait for ``count`` rounds of the observers.
+
+        The first may have begun before the call, and offsets count only once the topics were read after them.
+        """
+        target = self._watch.rounds + count
+        while self._watch.rounds < target and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
+
+    async def health(self, when: str) -> None:
+        """Check every service and dependency past the proxies, and record its health."""
+        handles = {**self._live.stack.dependencies, **self._live.stack.services}
+
+        async def check(name: str) -> None:
+            begun = self._recorder.now()
+            try:
+                await handles[name].ready(HEALTHY_WITHIN)
+            except (OneffectError, OSError, TimeoutError) as error:
+                self._recorder.record(
+                    "health", "bad", "run", t_begin=begun, name=name, when=when, error=str(error) or repr(error)
+                )
+            else:
+                pid = handles[name].pid
+                self._recorder.record("health", "good", "run", t_begin=begun, name=name, when=when, pid=pid)
+
+        await asyncio.gather(*(check(name) for name in handles))
+
+
+@asynccontextmanager
+async def observed(live: LiveSystem, watch: Watch, recorder: Recorder) -> AsyncIterator[None]:
+    """Let every observer look beside the body; an error of theirs ends the body and is raised here."""
+    from harness.observers.claims import listen
+
+    looks = [watch.keep_looking(), watch.keep_looking_after_deaths(), watch.keep_reading_blobs()]
+    looks += [listen(store, recorder) for store in live.redis.values()]
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(look) for look in looks]
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
