@@ -87,8 +87,8 @@ class _Application:
                     # Counted from here on: questions to the broker would have held the message up, and its client waits.
                     held.release()
                     self._work = await self._since_now() if self._fault.heals else None
-                if self._planned.lasts is not None:
-                    await self._window(injected, self._planned.lasts)
+                if self._fault.heals and (self._planned.lasts is not None or self._context.let_go is not None):
+                    await self._window(injected)
                 given, operations = await self._counted()
             if self._fault.heals:
                 self._record("healed", evidence=await self._aftermath(injected), given=given, begun=operations)
@@ -101,8 +101,8 @@ class _Application:
         except OneffectError:
             return None
 
-    async def _window(self, injected: Injected, lasts: float) -> None:
-        """Look for evidence until ``lasts`` is over, and for up to ``context.patience`` longer while something is missing."""
+    async def _window(self, injected: Injected) -> None:
+        """Look for evidence until its time is over, and for up to ``context.patience`` longer while something is missing."""
         async with asyncio.TaskGroup() as looks:
             works = (
                 self._watch(injected.armed),
@@ -113,12 +113,19 @@ class _Application:
             tasks: list[asyncio.Task[object]] = [looks.create_task(work) for work in works]
             ends: list[asyncio.Task[object]] = [looks.create_task(self._until_vain(injected))]
             try:
-                await self._context.sleep(lasts)
+                await self._lasted()
                 ends += [looks.create_task(self._out_of_patience()), looks.create_task(asyncio.wait(tasks))]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for task in (*tasks, *ends):
                     task.cancel()
+
+    async def _lasted(self) -> None:
+        """Wait until the fault's ``for:`` is over, or whoever holds it in place lets go."""
+        if self._context.let_go is not None:
+            await self._context.let_go()
+        else:
+            await self._context.sleep(self._planned.lasts or 0.0)
 
     async def _until_enough(self) -> None:
         """Wait until the system has done as much work as a window must see."""
@@ -163,12 +170,19 @@ class _Application:
             return None, self._work.begun()
 
     async def _until_bit(self, injected: Injected) -> None:
-        try:
-            async with asyncio.timeout(self._context.deadline):
-                await self._watch(injected.armed)
-                await self._watch(injected.bit)
-        except TimeoutError:
-            return
+        """Look until a fault that does not heal has bitten, for ``context.deadline`` seconds, or so long once it is let go."""
+        async with asyncio.TaskGroup() as looks:
+            looking = looks.create_task(self._until_seen(injected))
+            try:
+                if self._context.let_go is not None:
+                    await self._context.let_go()
+                await asyncio.wait([looking], timeout=self._context.deadline)
+            finally:
+                looking.cancel()
+
+    async def _until_seen(self, injected: Injected) -> None:
+        await self._watch(injected.armed)
+        await self._watch(injected.bit)
 
     async def _watch(self, look: Look) -> None:
         """Look until there is evidence; a bite counts only once the fault is armed."""

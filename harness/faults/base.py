@@ -110,6 +110,8 @@ class FaultContext:
     """Called whenever the fault has killed a process."""
     on_armed: Callable[[], object] = lambda: None
     """Called once the fault is armed."""
+    let_go: Callable[[], Awaitable[object]] | None = None
+    """In place of the fault's ``for:``: awaited once it is injected, and returns when whoever holds it in place lets go."""
     overlapped: Callable[[], Coroutine[object, object, object]] = nothing
     """Returns once the faults scheduled within this fault's window have had their time in it."""
 

@@ -13,14 +13,11 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from pydantic import ValidationError
 
 from harness.errors import FaultError, OneffectError, PlanRefused
 from harness.faults.apply import apply
 from harness.faults.base import FaultContext
-from harness.faults.plan import plan_line
-from harness.plan import refuse_fault
-from harness.scenario import FaultLine
+from harness.hold.asked import plan_asked
 
 if TYPE_CHECKING:
     import socket
@@ -32,8 +29,6 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 64 * 1024
 """Longest line, in bytes."""
-
-_OWN: Final = ("fault", "on", "for", "at")
 
 
 class Injections:
@@ -94,21 +89,16 @@ class Injections:
 
     def _plan(self, asked: dict[str, Any]) -> list[PlannedFault]:
         """Plan a requested fault, numbered on from earlier ones; PlanRefused as for a scenario's row."""
-        parameters: dict[str, Any] = asked.get("parameters") or {}
-        if taken := [name for name in _OWN if name in parameters]:
-            raise PlanRefused(f"{taken[0]} is not a parameter of a fault; see: oneffect inject --help")
-        row = {**parameters, "fault": asked.get("fault"), "on": asked.get("on"), "at": "0%"}
-        if asked.get("for") is not None:
-            row["for"] = asked["for"]
-        try:
-            line = FaultLine.model_validate(row)
-        except ValidationError as error:
-            first = error.errors()[0]
-            reason = first.get("ctx", {}).get("error") or first["msg"]
-            raise PlanRefused(f"{'.'.join(map(str, first['loc']))}: {reason}") from error
-        planned = plan_line(line, self._live.system, self._seed, after=self._planned)
-        for fault in planned:
-            refuse_fault(fault, self._live.stack)
+        planned = plan_asked(
+            asked.get("fault"),
+            asked.get("on"),
+            asked.get("for"),
+            asked.get("parameters") or {},
+            stack=self._live.stack,
+            system=self._live.system,
+            seed=self._seed,
+            after=self._planned,
+        )
         self._planned += len(planned)
         return planned
 
