@@ -1,4 +1,6 @@
-"""Collects scenario files in pytest: one item for the system as it is, and one for each variant with an expectation.
+"""Collects scenario files in pytest, and gives tests the fixture ``oneffect``.
+
+A file has one item for the system as it is, and one for each variant with an expectation.
 
 Every pytest session of its environment loads it, so it reads nothing and imports nothing heavy until it meets a
 scenario file: a ``.yaml`` with ``oneffect: 1`` and ``load:`` at its top level, and no ``services:``.
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +22,7 @@ from harness.errors import OneffectError
 if TYPE_CHECKING:
     from harness.plan import Plan
     from harness.session.thread import LoopThread
+    from harness.steps.testing import TestSession
 
     ExceptionInfo = pytest.ExceptionInfo[BaseException]
 
@@ -36,26 +39,36 @@ _LOOP: Final = pytest.StashKey["LoopThread"]()
 _FAILED: Final = pytest.StashKey[dict[str, str]]()
 """Item id -> report of its failed run; such an item is not run again."""
 
+_STEPS: Final = pytest.StashKey["TestSession"]()
+"""The session of a test that has the fixture."""
+
 _REFUSED: Final = pytest.StashKey[bool]()
 """Set once a plugin tried to run an item again."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--oneffect-seed`` and ``--oneffect-out``."""
+    """Add the options, which all begin with ``--oneffect-``."""
     group = parser.getgroup("oneffect", "scenarios under real faults")
     group.addoption("--oneffect-seed", type=int, metavar="N", help="seed of every plan; default: random, and printed")
+    group.addoption(
+        "--oneffect-stack", metavar="NAME", help="where systems run: native or docker; default: by the system"
+    )
+    group.addoption("--oneffect-variant", metavar="NAME", help="run this variant of each system, and nothing else")
     group.addoption("--oneffect-out", metavar="DIR", help="folder for run directories; default: .oneffect/runs")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Draw the seed here, where every worker process finds it."""
+    config.addinivalue_line(
+        "markers", "oneffect(seed, stack, variant): what the systems of this test are opened with"
+    )
     if config.option.oneffect_seed is None:
         config.option.oneffect_seed = SystemRandom().randrange(1, 1_000_000)
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
-    """Print the seed if a scenario uses it."""
-    if any(isinstance(item, ScenarioItem) for item in items):
+    """Print the seed if a scenario or a test uses it."""
+    if any(isinstance(item, ScenarioItem) or "oneffect" in getattr(item, "fixturenames", ()) for item in items):
         return f"oneffect: seed {config.option.oneffect_seed} (again: --oneffect-seed {config.option.oneffect_seed})"
     return None
 
@@ -74,6 +87,46 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if (loop := session.stash.get(_LOOP, None)) is not None:
         del session.stash[_LOOP]
         loop.close()
+
+
+@pytest.fixture
+def oneffect(request: pytest.FixtureRequest) -> Iterator[TestSession]:
+    """Give systems to load and break in steps, and to judge: ``with oneffect.system("system.yaml") as shop``.
+
+    Stacks stay warm from test to test. A relative path is looked for beside the test and above.
+    """
+    from harness.steps.testing import TestSession
+
+    item: pytest.Item = request.node
+    _refuse_again(item)
+    item.stash[_STEPS] = made = TestSession(item, _loop(request.session))
+    yield made
+    made.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say of a failed test's runs where they lie and how to repeat them."""
+    report = yield
+    steps = item.stash.get(_STEPS, None)
+    if steps is None or call.when != "call":
+        return report
+    item.user_properties += steps.properties()
+    report.user_properties = item.user_properties
+    if report.failed:
+        report.sections.append(("oneffect", "\n".join(steps.told())))
+        item.session.stash.setdefault(_FAILED, {})[item.nodeid] = _plain(report.longreprtext)
+    return report
+
+
+def _refuse_again(item: pytest.Item) -> None:
+    """Raise TriedAgainError for an item that has failed."""
+    failed = item.session.stash.setdefault(_FAILED, {})
+    if item.nodeid in failed:
+        item.session.stash[_REFUSED] = True
+        raise TriedAgainError(failed[item.nodeid])
 
 
 def is_scenario(path: Path) -> bool:
@@ -103,7 +156,8 @@ class ScenarioFile(pytest.File):
         except OneffectError as error:
             raise self.CollectError(_plain(error)) from None
         times = self._times()
-        for variant in (None, *scenario.variants):
+        only = self.config.option.oneffect_variant
+        for variant in (only,) if only is not None else (None, *scenario.variants):
             item = variant or AS_IT_IS
             for time in range(1, times + 1):
                 name = item if times == 1 else f"{item}[{time}-{times}]"
@@ -142,13 +196,11 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         """Plan the scenario, run it on the session's warm stack and judge it; refuse to run a failed item again."""
-        failed = self.session.stash.setdefault(_FAILED, {})
-        if self.nodeid in failed:
-            self.session.stash[_REFUSED] = True
-            raise TriedAgainError(failed[self.nodeid])
+        _refuse_again(self)
         try:
             self._run()
         except (Exception, pytest.fail.Exception) as error:
+            failed = self.session.stash[_FAILED]
             failed[self.nodeid] = str(self.repr_failure(pytest.ExceptionInfo.from_exception(error)))
             raise
 
@@ -160,7 +212,11 @@ class ScenarioItem(pytest.Item):
         from harness.run import execute
 
         self._plan = plan = make_plan(
-            self.path, system_path=None, variant=self._variant, seed=self.config.option.oneffect_seed, stack="auto"
+            self.path,
+            system_path=None,
+            variant=self._variant,
+            seed=self.config.option.oneffect_seed,
+            stack=self.config.option.oneffect_stack or "auto",
         )
         try:
             case = _loop(self.session).run(lambda stacks: execute(plan, stacks, progress=self))

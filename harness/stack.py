@@ -159,6 +159,7 @@ class Link(Protocol):
     dependency: str  # "redis"
     address: str  # host:port of its proxy
     api: str  # host:port of its Toxiproxy's API
+    proxy: str  # its name there
 
     def disturb(
         self, toxic: str, *, stream: Literal["upstream", "downstream"] = "downstream", **attributes: int

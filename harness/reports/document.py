@@ -101,8 +101,10 @@ def document(history: History, findings: Sequence[Finding], verdict: Verdict, te
 
 
 def again(header: Mapping[str, Any]) -> str:
-    """Return the command that executes the same plan again; a scenario in ``scenarios/`` goes by its name."""
+    """Return the line that executes the same plan again; a scenario in ``scenarios/`` goes by its name."""
     plan = header.get("plan") or {}
+    if header.get("again"):
+        return str(header["again"])
     if "scenario" in plan and plan["scenario"] is None:
         return _up_again(header, plan)
     path = PurePath(str(header.get("scenario_path") or "SCENARIO"))

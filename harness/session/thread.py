@@ -42,11 +42,35 @@ class LoopThread:
         If anything ends the wait early, the work is cancelled and has cleaned up before this returns. If cleaning up
         takes longer than PATIENCE, later calls raise StackError, as two runs at once would disturb each other.
         """
-        if not self._over.done():
-            raise StackError("an earlier run was cancelled and has not ended yet; nothing runs beside it")
+        self._require_idle()
         with first_on_purpose():
             result: T = self._wait_for(work(self._stacks))
         return result
+
+    def start(self, work: Callable[[Stacks], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Start ``work`` on the stacks and return its end, which ``end`` brings about early."""
+        self._require_idle()
+        self._over = over = Future[Any]()
+        self._loop.call_soon_threadsafe(self._begin, work(self._stacks), over)
+        return over
+
+    def beside(self, step: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a step beside the work that was started; cancelling the future cancels the step."""
+        return asyncio.run_coroutine_threadsafe(step, self._loop)
+
+    def tell(self, what: Callable[[], object]) -> None:
+        """Call ``what`` in the loop."""
+        self._loop.call_soon_threadsafe(what)
+
+    def end(self) -> bool:
+        """Cancel the current work, if any; return whether it has ended, and cleaned up, within PATIENCE."""
+        return self._ended()
+
+    def _require_idle(self) -> None:
+        if not self._over.done():
+            raise StackError(
+                "another run is under way here, or was cancelled and has not ended yet; nothing runs beside it"
+            )
 
     def close(self) -> None:
         """End the current work, every stack and the loop; leave what does not end to the reapers."""

@@ -85,3 +85,89 @@ def made_up(project: pytest.Pytester, verdicts: str = "{}", others: str = "") ->
         "    config.add_cleanup(patch.undo)\n"
         f"{others}"
     )
+
+
+STEPS = """
+import asyncio, json, os, pytest, signal
+from pathlib import Path
+from types import SimpleNamespace
+from harness.errors import StackError
+from harness.run import Result
+
+class Steps:
+    # Does as it is told, and notes it.
+    def __init__(self, plan, directory):
+        self.plan, self.directory, self.places = plan, directory, SimpleNamespace(front_door="http://there")
+        self.asked = asyncio.get_running_loop().create_future()
+
+    def over(self, drain):
+        self.asked.set_result(drain)
+
+    async def upload(self, shape):
+        print("uploads", shape.uploads)
+        if shape.uploads == 13:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            await asyncio.Event().wait()
+        return shape.uploads
+
+    async def drain(self, seconds):
+        return seconds > 1
+
+    async def inject(self, name, on, parameters):
+        print("injects", name, on, parameters)
+        return name
+
+    async def leave(self, fault, *, early):
+        print("heals", fault, "early" if early else "")
+
+async def play(plan, stacks, progress, ready, *, keeps):
+    try:
+        await stacks.of(plan, progress)
+        directory = stacks.out / f"{plan.label}-{plan.seed}-{len(list(stacks.out.iterdir()))}"
+        directory.mkdir()
+        steps = Steps(plan, directory)
+        print("begun", plan.label, plan.seed, plan.stack)
+        progress.step("load: 20 uploads")
+        try:
+            ready(steps)
+            await steps.asked
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            print("ended", plan.label)
+    except BaseException:
+        if not keeps():
+            await stacks.drop(plan)
+        raise
+
+def judge_directory(directory):
+    verdict = "invalid" if "setnx_only" in directory.name else "valid"
+    figures = dict.fromkeys(["operations", "acknowledged", "refused", "unknown", "events", "records", "effects"], 40)
+    findings = [
+        {"checker": name, "verdict": verdict, "judged": 40, "error": "", "anomalies": {}, "warnings": {}}
+        for name in ("exactly one effect", "evidence")
+    ]
+    document = {
+        "format": 1, "verdict": verdict, "expected": {"verdict": "valid", "find": []}, "complete": True, "again": "again",
+        "as_expected": verdict == "valid", "label": directory.name, "seed": 5, "faults": [], "findings": findings,
+        "figures": {**figures, "duration": 3.0, "under_fault": 0},
+    }
+    return Result(directory, document)
+"""
+
+
+def made_up_steps(project: pytest.Pytester, test: str, others: str = "") -> None:
+    """Runs in steps that do as they are told, on a made-up stack; ``test`` is a module of the project."""
+    made_up(
+        project,
+        others=f"{STEPS}\n"
+        "from harness.steps import block\n"
+        "patches = pytest.MonkeyPatch()\n"
+        "patches.setattr('harness.steps.block.play', play)\n"
+        "patches.setattr('harness.run.judge_directory', judge_directory)\n"
+        "def pytest_unconfigure(config):\n"
+        "    patches.undo()\n"
+        f"{others}",
+    )
+    project.path.joinpath("one.yaml").unlink()
+    project.makepyfile(test_shop=test)

@@ -1,0 +1,123 @@
+"""A system in steps, for code in an event loop of asyncio's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from harness.errors import UsageError, first_on_purpose
+from harness.steps.judged import EFFECT, RETAINED
+from harness.steps.steps import OVER
+
+if TYPE_CHECKING:
+    from harness.steps.block import Block
+    from harness.steps.judged import Judged
+    from harness.steps.places import Proxy
+
+T = TypeVar("T")
+
+
+class AsyncSystem:
+    """The same as ``System``, made by ``async with oneffect.system(…) as shop``: each step is awaited.
+
+    The run has a thread and an event loop of its own, so nothing that the caller's loop does holds it up.
+    """
+
+    def __init__(self, block: Block) -> None:
+        self._block = block
+
+    @property
+    def front_door(self) -> str:
+        """The URL that uploads are posted to, past the proxies."""
+        return self._block.places.front_door
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """host:port of each dependency and replica, past the proxies."""
+        return self._block.places.addresses
+
+    @property
+    def proxies(self) -> Mapping[str, Proxy]:
+        """The Toxiproxy proxy of each link, by the link's name: ``shop#1->redis``."""
+        return self._block.places.proxies
+
+    async def upload(  # noqa: PLR0913 - a scenario's load
+        self,
+        count: int = 20,
+        *,
+        rate: str = "20/s",
+        rejected: str = "15%",
+        large: str = "5%",
+        retries: int = 0,
+        retry_after: str = "500ms",
+    ) -> int:
+        """As ``System.upload``."""
+        return await self._awaited(
+            self._block.upload(
+                count, rate=rate, rejected=rejected, large=large, retries=retries, retry_after=retry_after
+            )
+        )
+
+    @asynccontextmanager
+    async def fault(self, fault: str, /, *, on: str, **parameters: object) -> AsyncIterator[None]:
+        """As ``System.fault``, for ``async with``."""
+        held = await self._awaited(self._block.inject(fault, on, parameters))
+        try:
+            yield
+        except BaseException:
+            await surely(lambda: self._block.leave(held, early=True).result())
+            raise
+        await self._awaited(self._block.leave(held, early=False))
+
+    async def drain(self, within: str = "30s") -> bool:
+        """As ``System.drain``."""
+        return await self._awaited(self._block.drain(within))
+
+    async def verdict(self, within: str = "30s") -> Judged:
+        """As ``System.verdict``."""
+        await self._awaited(self._block.read(within))
+        return await surely(self._block.judge)
+
+    async def assert_exactly_one_effect(self, within: str = "30s") -> None:
+        """As ``System.assert_exactly_one_effect``."""
+        (await self.verdict(within)).require(*EFFECT)
+
+    async def assert_raw_retained(self, within: str = "30s") -> None:
+        """As ``System.assert_raw_retained``."""
+        (await self.verdict(within)).require(*RETAINED)
+
+    async def _awaited(self, future: Future[T]) -> T:
+        return await awaited(future, self._block)
+
+
+async def awaited(future: Future[T], block: Block) -> T:
+    """Wait for a step; cancel it if the caller's task is cancelled. Raises what ended the run, if that ended the step."""
+    waiting = asyncio.wrap_future(future)
+    try:
+        await asyncio.wait([waiting])
+    except BaseException:
+        future.cancel()
+        raise
+    if waiting.cancelled():
+        block.raise_cause()
+        raise UsageError(OVER)
+    with first_on_purpose():
+        return waiting.result()
+
+
+async def surely(work: Callable[[], T]) -> T:
+    """Do blocking work in a thread to its end, even if the caller's task is cancelled meanwhile."""
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    cancelled: asyncio.CancelledError | None = None
+    while not working.done():
+        try:
+            await asyncio.wait([working])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        working.exception()
+        raise cancelled
+    return working.result()

@@ -1,0 +1,151 @@
+"""One run in steps on a loop of its own, for a caller in another thread: what the blocking and the awaited API share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from harness.errors import UsageError, first_on_purpose
+from harness.scenario import LoadShape
+from harness.steps.judged import Judged
+from harness.steps.steps import OVER, play
+from harness.units import parse_duration
+
+if TYPE_CHECKING:
+    from harness.session.stacks import Progress
+    from harness.session.thread import LoopThread
+    from harness.steps.held import HeldFault
+    from harness.steps.places import Places
+    from harness.steps.plan import StepsPlan
+    from harness.steps.steps import Steps
+
+T = TypeVar("T")
+
+
+class Block:
+    """One run of a plan. ``begin`` first, ``end`` last, whatever happened between; each future is for the caller to wait on."""
+
+    def __init__(self, plan: StepsPlan, loop: LoopThread, progress: Progress) -> None:
+        self.plan, self._loop, self._progress = plan, loop, progress
+        self.steps: Steps | None = None
+        """The steps, once it has begun."""
+        self.judged: Judged | None = None
+        """What it came to, once it was asked for."""
+        self._over: Future[None] = Future()
+        self._keeps = False
+
+    def begin(self) -> Future[Steps]:
+        """Bring the system up."""
+        ready: Future[Steps] = Future()
+
+        def handed_out(steps: Steps) -> None:
+            self.steps = steps
+            if not ready.done():
+                ready.set_result(steps)
+
+        def ended(over: Future[None]) -> None:
+            if not ready.done():
+                ready.set_exception(over.exception() or UsageError(OVER))
+
+        self._over = self._loop.start(
+            lambda stacks: play(self.plan, stacks, self._progress, handed_out, keeps=lambda: self._keeps)
+        )
+        self._over.add_done_callback(ended)
+        return ready
+
+    @property
+    def places(self) -> Places:
+        """Where everything listens; UsageError before it has begun."""
+        if self.steps is None:
+            raise UsageError("the system is not up yet; open it first: with oneffect.system(…) as shop")
+        return self.steps.places
+
+    def step(self, make: Callable[[Steps], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Begin a step; UsageError once the run is over, or the error that ended it."""
+        return self._loop.beside(make(self._running()))
+
+    def upload(self, count: int, **shape: object) -> Future[int]:
+        """Begin to upload; UsageError for a shape that a scenario's load cannot have."""
+        try:
+            load = LoadShape.model_validate({"uploads": count, **shape})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"])).replace("uploads", "count")
+            raise UsageError(f"upload: {name}: {first.get('ctx', {}).get('error') or first['msg']}") from error
+        return self.step(lambda steps: steps.upload(load))
+
+    def inject(self, fault: str, on: str, parameters: dict[str, object]) -> Future[HeldFault]:
+        """Begin to inject a fault."""
+        return self.step(lambda steps: steps.inject(fault, on, parameters))
+
+    def leave(self, fault: HeldFault, *, early: bool) -> Future[None]:
+        """Let go of a fault; a run that is over has healed it."""
+        if self.steps is None or self._over.done():
+            done: Future[None] = Future()
+            done.set_result(None)
+            return done
+        return self._loop.beside(self.steps.leave(fault, early=early))
+
+    def drain(self, within: str) -> Future[bool]:
+        """Begin to wait until the system is at rest."""
+        return self.step(partial(_drain, seconds=_seconds(within)))
+
+    def read(self, within: str) -> Future[None]:
+        """Drain, read everything and end the run; ``judge`` it then."""
+        seconds = _seconds(within)
+        if self.judged is None:
+            self._loop.tell(partial(self._running().over, seconds))
+        return self._over
+
+    def judge(self) -> Judged:
+        """Judge the run that was read. Blocks."""
+        from harness.run import judge_directory
+
+        if self.judged is None:
+            assert self.steps is not None, "it was read"  # noqa: S101
+            result = judge_directory(self.steps.directory)
+            self.judged = Judged(result.directory, result.document)
+        return self.judged
+
+    def end(self, error: BaseException | None) -> None:
+        """End the run, and with it everything under way; UsageError if it ends well and nobody asked for a verdict. Blocks."""
+        was_read = self._over.done() and self._over.exception() is None
+        # A failed assertion says nothing about the stack; after anything else it may be broken.
+        self._keeps = error is None or isinstance(error, AssertionError)
+        if not self._over.done():
+            self._loop.end()
+        if error is None and not was_read:
+            self.raise_cause()
+            raise UsageError(
+                "the block ended without a verdict, so nothing was judged; ask for it last: "
+                "verdict = shop.verdict(); assert verdict.valid, verdict.story()"
+            )
+
+    def raise_cause(self) -> None:
+        """Raise what ended the run early, if anything did but its caller."""
+        cause = self._over.exception() if self._over.done() else None
+        if cause is not None and not isinstance(cause, asyncio.CancelledError):
+            with first_on_purpose():
+                raise cause
+
+    def _running(self) -> Steps:
+        if self.steps is None or self._over.done():
+            self.raise_cause()
+            raise UsageError(OVER)
+        return self.steps
+
+
+async def _drain(steps: Steps, seconds: float) -> bool:
+    return await steps.drain(seconds)
+
+
+def _seconds(within: str) -> float:
+    try:
+        return parse_duration(within)
+    except ValueError as error:
+        raise UsageError(f"within: {error}") from error

@@ -1,0 +1,129 @@
+"""A fault that is in place for as long as a block lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from harness.faults.apply import apply
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.faults.base import FaultContext
+    from harness.history.recorder import Recorder, Scope
+    from harness.redaction import Redaction
+
+ARMED_WITHIN: Final = 60.0
+"""Seconds after which the block begins although nobody has seen the fault armed: it will not count as bitten."""
+
+PATIENCE: Final = 60.0
+"""Seconds for which a fault that is let go stays in place if it has not bitten: machines are busy at times."""
+
+BITES_WITHIN: Final = 30.0
+"""Seconds within which a fault that does not heal must have bitten once its block is left."""
+
+
+class FaultRecorder:
+    """Records what faults do, until the history is complete: whatever heals later was in place when all was read."""
+
+    def __init__(self, inner: Recorder) -> None:
+        self._inner = inner
+        self.complete = False
+
+    def now(self) -> int:
+        """Nanoseconds since the history's start."""
+        return self._inner.now()
+
+    def record(self, op: str, phase: str, actor: str, **fields: object) -> int:
+        """Record, unless the history is complete."""
+        return 0 if self.complete else self._inner.record(op, phase, actor, **fields)
+
+    def operation(self, op: str, actor: str, **fields: object) -> Scope:
+        """Open an operation of the inner recorder."""
+        return self._inner.operation(op, actor, **fields)
+
+
+class HeldFault:
+    """A fault on each target that its pattern names: ``enter`` injects it, ``leave`` lets go of it, ``heal`` ends it at once.
+
+    Each context is that of one target; what it says of time and of evidence is replaced here.
+    """
+
+    def __init__(self, contexts: Sequence[FaultContext], redaction: Redaction) -> None:
+        self._let_go = asyncio.Event()
+        self._each = [_Each(context, redaction, self._let_go) for context in contexts]
+        self._works: list[asyncio.Task[None]] = []
+
+    @property
+    def takes(self) -> set[str]:
+        """The replicas, dependencies and links that it needs for itself."""
+        return {name for each in self._each for name in each.takes}
+
+    async def enter(self) -> None:
+        """Inject it; return once it is armed, or waits for the system to have work. FaultError if it cannot be injected."""
+        self._works = [asyncio.create_task(each.apply()) for each in self._each]
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ARMED_WITHIN):
+                    for each in self._each:
+                        await each.begun.wait()
+            if any(work.done() for work in self._works):
+                await self.leave()
+        except BaseException:
+            await self.heal()
+            raise
+
+    async def leave(self) -> None:
+        """Let go: it heals once it has bitten, or its patience is over. FaultError if it could not be injected or healed."""
+        self._let_go.set()
+        try:
+            await asyncio.gather(*self._works)
+        finally:
+            # Of several targets, one may have failed; or nobody waits for it any more.
+            await self.heal()
+
+    async def heal(self) -> None:
+        """End it at once, and wait until it is healed."""
+        for work in self._works:
+            if not work.cancelling():
+                work.cancel()
+        await asyncio.gather(*self._works, return_exceptions=True)
+
+
+class _Each:
+    """The fault on one target."""
+
+    def __init__(self, context: FaultContext, redaction: Redaction, let_go: asyncio.Event) -> None:
+        self._redaction, self._let_go = redaction, let_go
+        self._injected = False
+        self.begun = asyncio.Event()
+        """Set once the block may begin."""
+        self._context = replace(
+            context,
+            sleep=self._sleep,
+            patience=PATIENCE,
+            deadline=BITES_WITHIN,
+            on_armed=self.begun.set,
+            let_go=self._until_let_go,
+        )
+        self.takes = set(context.planned.fault.takes(context.planned.target, context))
+
+    async def apply(self) -> None:
+        try:
+            with self._redaction.messages():
+                await apply(self._context)
+        finally:
+            self.begun.set()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep; before the fault is injected, that is waiting for the system to have the work that only the block gives."""
+        if not self._injected:
+            self.begun.set()
+        await asyncio.sleep(seconds)
+
+    async def _until_let_go(self) -> None:
+        self._injected = True
+        await self._let_go.wait()

@@ -1,0 +1,232 @@
+"""One run in steps, in the event loop: uploads and faults as they are asked for, then the drain and the reads of any run."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import AsyncExitStack, contextmanager
+from random import Random
+from typing import TYPE_CHECKING
+
+from harness.errors import PlanRefused, UsageError
+from harness.faults import fault_type
+from harness.faults.base import FaultContext
+from harness.hold.asked import plan_asked
+from harness.session.rest import Rest, observed
+from harness.session.session import opened
+from harness.steps.held import FaultRecorder, HeldFault
+from harness.steps.places import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from harness.load.answers import Answers
+    from harness.scenario import LoadShape
+    from harness.session.session import Session
+    from harness.session.stacks import Progress, Stacks
+    from harness.steps.plan import StepsPlan
+
+OVER = "this run is over; open the system again for another: with oneffect.system(…)"
+
+
+async def play(
+    plan: StepsPlan,
+    stacks: Stacks,
+    progress: Progress,
+    ready: Callable[[Steps], object],
+    *,
+    keeps: Callable[[], bool],
+) -> None:
+    """Open the plan's system on its warm stack, hand out its steps, and wait until they are over; then read everything.
+
+    If anything ends the run early, the next one gets a new stack, unless ``keeps`` says that this one is as it was.
+    """
+    try:
+        stack = await stacks.of(plan, progress)
+        async with opened(plan, stack, stacks.out) as session:
+            await Steps(plan, session, progress).play(ready)
+    except BaseException:
+        if not keeps():
+            await stacks.drop(plan)
+        raise
+
+
+class Steps:
+    """The steps of one run; each is a coroutine of its own beside ``play``."""
+
+    def __init__(self, plan: StepsPlan, session: Session, progress: Progress) -> None:
+        from harness.clients.http import HttpClient
+        from harness.observers.watch import Watch
+
+        self._plan, self._session, self._progress = plan, session, progress
+        self._live, self._recorder = session.live, session.recorder
+        self.directory = session.directory
+        self.places: Places
+        """Where everything listens, once it is up."""
+        self._http = HttpClient()
+        self._watch = Watch(
+            plan.system, session.recorder, kafka=self._live.kafka, http=self._http, names=self._live.names
+        )
+        self._rest = Rest(self._live, session.recorder, self._watch, progress)
+        self._of_faults = FaultRecorder(session.recorder)
+        self._loads: list[Answers] = []
+        self._planned = 0
+        self._in_place: list[HeldFault] = []
+        self._under_way: set[asyncio.Task[object]] = set()
+        self._asked: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        """The seconds that the system may take to come to rest before it is judged."""
+
+    async def play(self, ready: Callable[[Steps], object]) -> None:
+        """Start the services, hand out the steps, and read everything once a verdict is asked for."""
+        async with AsyncExitStack() as cleanup:
+            cleanup.push_async_callback(self._http.close)
+            cleanup.push_async_callback(self._watch.close)
+            await self._start()
+            cleanup.push_async_callback(self._heal)
+            cleanup.push_async_callback(self._break_off)
+            async with observed(self._live, self._watch, self._recorder):
+                ready(self)
+                drain = await self._asked
+                await self._break_off()
+                self._recorder.record("run", "loaded", "run")
+                deadline = asyncio.get_running_loop().time() + drain
+                if not self._in_place:
+                    self._recorder.record("run", "healed", "run")
+                    await self._rest.come(deadline)
+            if self._in_place:
+                # A system that is still broken does not come to rest; what is read now is no more than evidence of that.
+                await self._rest.read_once()
+            else:
+                await self._rest.read(deadline)
+            self._of_faults.complete = True
+
+    def over(self, drain: float) -> None:
+        """Let ``play`` drain for so many seconds at most, and read everything."""
+        if not self._asked.done():
+            self._asked.set_result(drain)
+
+    async def _start(self) -> None:
+        self._progress.step("starting services")
+        await self._live.start_services(self.directory, self._plan.variant)
+        system, filled = self._plan.system, self._live.filled
+        urls = {name: filled(effects.sql.url, name) for name, effects in system.effects.items()}
+        await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None)
+        await self._watch.try_out()
+        self._watch.on_outcome(self._outcome)
+        await self._rest.health("start")
+        self.places = Places.of(self._live)
+
+    def _outcome(self, upload_id: str) -> None:
+        for answers in self._loads:
+            answers.outcome(upload_id)
+
+    async def upload(self, shape: LoadShape) -> int:
+        """Send uploads at their rate, and return how many were acknowledged once each has its answer."""
+        from harness.load.uploads import Load
+
+        with self._step():
+            names, number = self._live.names, len(self._loads) + 1
+            seed = int.from_bytes(hashlib.sha256(f"{self._plan.seed}:upload:{number}".encode()).digest()[:6])
+            door = self._plan.system.load.upload
+            load = Load(shape, door, run=f"{names.run}-{number}", seed=seed, recorder=self._recorder)
+            answers = load.answers
+            answers.on_asked, answers.on_acknowledged = self._watch.asked, self._watch.acknowledged
+            answers.has_outcome = self._watch.has_outcome
+            self._loads.append(answers)
+            self._progress.step(f"load: {load.scale}")
+            await asyncio.to_thread(load.prepare)
+            load.open(self._http, self._live.front_door())
+            await load.run()
+            return answers.acknowledged
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until the system is at rest, so many seconds at most; return whether it is."""
+        with self._step():
+            if self._in_place:
+                raise UsageError(
+                    "a system with a fault in place does not come to rest; leave the fault's block first"
+                )
+            return await self._rest.come(asyncio.get_running_loop().time() + seconds)
+
+    async def inject(self, name: str, on: str, parameters: Mapping[str, object]) -> HeldFault:
+        """Inject a fault that stays until its ``leave``; PlanRefused if it cannot be, FaultError if that fails."""
+        with self._step():
+            if "when" in parameters:
+                raise PlanRefused(
+                    "when: a fault that a block holds in place acts at once; write a scenario for this one"
+                )
+            # Any time will do: the block says how long it lasts.
+            lasts = "1s" if fault_type(name).heals else None
+            planned = plan_asked(
+                name,
+                on,
+                lasts,
+                parameters,
+                system=self._plan.system,
+                stack=self._live.stack,
+                seed=self._plan.seed,
+                after=self._planned,
+            )
+            self._planned += len(planned)
+            contexts = [
+                FaultContext(
+                    each,
+                    self._of_faults,
+                    self._live.stack,
+                    self._live.kafka,
+                    Random(each.seed),
+                    redis=self._live.redis,
+                    spoil=self._watch.spoiled.note,
+                    begun=lambda: sum(answers.begun for answers in self._loads),
+                    under_way=lambda: sum(answers.begun - answers.ended for answers in self._loads),
+                )
+                for each in planned
+            ]
+            fault = HeldFault(contexts, self._session.redaction)
+            if shared := sorted(fault.takes & {taken for other in self._in_place for taken in other.takes}):
+                raise PlanRefused(
+                    f"{name} on {on}: another fault is on {shared[0]}, and the two take turns; leave its block first"
+                )
+            self._progress.step(f"{name} on {on}")
+            self._in_place.append(fault)
+            try:
+                await fault.enter()
+            except BaseException:
+                self._in_place.remove(fault)
+                raise
+            return fault
+
+    async def leave(self, fault: HeldFault, *, early: bool) -> None:
+        """Let go of a fault and wait until it has healed; ``early``: without waiting for it to bite."""
+        if fault not in self._in_place:
+            return  # the run is over, and has healed it
+        try:
+            await (fault.heal() if early else fault.leave())
+        finally:
+            self._in_place = [other for other in self._in_place if other is not fault]
+
+    async def _heal(self) -> None:
+        for fault in reversed(self._in_place):
+            await fault.heal()
+        self._in_place.clear()
+
+    async def _break_off(self) -> None:
+        """Cancel the steps under way, and wait for their end: nobody waits for them any more."""
+        works = list(self._under_way)
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """One step: while it is under way it ends with the run, and what it raises tells no secrets."""
+        if self._asked.done():
+            raise UsageError(OVER)
+        task = asyncio.current_task()
+        assert task is not None, "a step is a task"  # noqa: S101
+        self._under_way.add(task)
+        try:
+            with self._session.redaction.messages():
+                yield
+        finally:
+            self._under_way.discard(task)
