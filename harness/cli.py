@@ -15,6 +15,7 @@ from harness.commands.check import check
 from harness.commands.demo import demo
 from harness.commands.doctor import doctor
 from harness.commands.gate import gate
+from harness.commands.init import init
 from harness.commands.inject import inject
 from harness.commands.interrupt import Interrupted
 from harness.commands.listing import listing
@@ -88,6 +89,7 @@ def oneffect(
     """Runs an event-driven system under real faults and proves that each event had exactly one effect."""
 
 
+app.command("init")(_guarded(init))
 app.command("setup")(_guarded(setup))
 app.command("doctor")(_guarded(doctor))
 app.command("run")(_guarded(run))

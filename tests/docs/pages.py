@@ -136,7 +136,7 @@ class Tree:
                 check=False,
             )
             said = done.stdout + done.stderr
-            unseen = [line for line in command.shows if not re.search(_pattern(line), said)]
+            unseen = [line for line in command.shows if not re.search(pattern(line), said)]
             if done.returncode or unseen:
                 return f"{command.line}: status {done.returncode}; not shown: {unseen}\n{said}"
         return ""
@@ -151,5 +151,6 @@ class Tree:
         return [*([str(self._python)] if script.read_bytes()[:2] == b"#!" else []), str(script)]
 
 
-def _pattern(line: str) -> str:
+def pattern(line: str) -> str:
+    """A regular expression for a line of output; ``…`` stands for anything."""
     return ".*".join(re.escape(part.strip()) for part in line.split("…"))
