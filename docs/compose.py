@@ -16,6 +16,7 @@ import yaml
 from harness.files import load
 from harness.stack import RunNames
 from harness.stacks.docker.stack import IMAGES
+from harness.stacks.link import proxy_name
 from harness.stacks.native.kafka import settings
 from harness.stacks.native.postgres import USER
 from harness.system import System
@@ -234,7 +235,7 @@ class Compose:
         replica = next(one for one in self._replicas if f"{_container(one)}_links" == source)
         proxies = [
             {
-                "name": f"{replica}->{used}",
+                "name": proxy_name(replica, used),
                 "listen": f"0.0.0.0:{self._address(replica, used).rpartition(':')[2]}",
                 "upstream": self._upstream(replica, used),
                 "enabled": True,

@@ -1,4 +1,4 @@
-"""Generate docs/reference/ from the code: the command, faults, anomalies, the history, the files, the settings.
+"""Generate docs/reference/ from the code: the command, faults, anomalies, the history, the files, the settings, the Python API.
 
 Run ``python docs/generate.py``; a test compares ``pages()`` with the files.
 """
@@ -55,8 +55,51 @@ def pages() -> dict[str, str]:
         "system-file.md": _system_file(),
         "addresses-file.md": _addresses_file(),
         "settings.md": _settings(),
+        "python.md": _python(),
     }
     return {name: _MADE + text for name, text in made.items()}
+
+
+def _python() -> str:
+    import oneffect
+
+    lines = ["# The Python API\n", (inspect.getdoc(oneffect) or "").replace("\n\n::\n", "\n"), ""]
+    classes = [getattr(oneffect, name) for name in oneffect.__all__]
+    for made in sorted(classes, key=lambda one: (not inspect.isfunction(one), one.__name__.lower())):
+        words = f"({', '.join(_signature(made))})" if inspect.isfunction(made) else ""
+        lines += [f"## `oneffect.{made.__name__}{words}`\n", f"{inspect.getdoc(made)}\n"]
+        if inspect.isclass(made) and made.__module__.startswith("harness.steps"):
+            lines += [f"- {line}" for line in _members(made)]
+            lines += [""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _members(made: type) -> Iterator[str]:
+    """Yield each public attribute, property and method of a class that has words of its own."""
+    for base in reversed(made.__mro__[:-1]):
+        for name, member in vars(base).items():
+            if name.startswith("_") or not (isinstance(member, property) or inspect.isfunction(member)):
+                continue
+            words = f"({', '.join(_signature(member))})" if inspect.isfunction(member) else ""
+            text = " ".join((inspect.getdoc(member) or "").split())
+            yield f"`{'async ' * inspect.iscoroutinefunction(member)}{name}{words}`: {text}"
+        yield from (f"`{name}`" for name in getattr(base, "__annotations__", {}) if not name.startswith("_"))
+
+
+def _signature(function: Any) -> list[str]:  # noqa: ANN401 - any callable
+    """Return its parameters as written, without ``self`` and types."""
+    given = [one for one in inspect.signature(function).parameters.values() if one.name != "self"]
+    words, named = [], False
+    for one in given:
+        if one.kind is one.KEYWORD_ONLY and not named:
+            words.append("*")
+            named = True
+        star = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
+        default = "" if one.default is one.empty else f"={one.default!r}"
+        words.append(f"{star}{one.name}{default}")
+        if one.kind is one.POSITIONAL_ONLY:
+            words.append("/")
+    return words
 
 
 def _command() -> str:

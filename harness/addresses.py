@@ -173,7 +173,9 @@ class Addresses(Model):
 
 def described(system: System, stack: Stack, names: RunNames) -> Addresses:
     """Describe a stack that the harness started, with its services, as an external one."""
-    links = {name: LinkAddress(listen=link.address, api=link.api) for name, link in stack.links.items()}
+    links = {
+        name: LinkAddress(listen=link.address, api=link.api, proxy=link.proxy) for name, link in stack.links.items()
+    }
     return Addresses(
         oneffect=1,
         dependencies={name: stack.direct(name) for name in system.dependencies},

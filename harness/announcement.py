@@ -30,6 +30,15 @@ _SOCKET: Final = "up.sock"
 _OWNER_ONLY: Final = 0o600
 
 
+class Proxy(Model):
+    """A link's proxy in its Toxiproxy."""
+
+    api: str
+    """host:port of the Toxiproxy's HTTP API."""
+    name: str
+    """The proxy's name there."""
+
+
 class Announcement(Model):
     """The content of up.json. Addresses are host:port and bypass the proxies, except ``links``, the proxies' own."""
 
@@ -45,6 +54,8 @@ class Announcement(Model):
     services: dict[str, str]
     dependencies: dict[str, str]
     links: dict[str, str]
+    proxies: dict[str, Proxy] = {}
+    """By link: how any client of Toxiproxy addresses its proxy."""
     at: Path = Field(alias="socket")
     """The socket to which ``oneffect inject`` connects."""
 

@@ -92,7 +92,12 @@ class _Terminal:
         direct = {**announcement.dependencies, **announcement.services}
         say(table("past the proxies", ["name", "address"], list(direct.items())))
         say("")
-        say(table("links", ["name", "proxy"], list(announcement.links.items())))
+        rows = [
+            (name, address, f"http://{proxy.api}/proxies/{proxy.name}")
+            for name, address in announcement.links.items()
+            for proxy in [announcement.proxies[name]]
+        ]
+        say(table("links", ["name", "proxy", "at its Toxiproxy"], rows))
         say("")
         if announcement.front_door:
             say(f"front door: {announcement.front_door}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness.addresses import described, written
-from harness.announcement import FOLDER, Announcement, Announcer
+from harness.announcement import FOLDER, Announcement, Announcer, Proxy
 from harness.hold.injections import Injections
 from harness.session.session import opened
 from harness.session.stacks import Progress, Stacks
@@ -76,6 +76,7 @@ def _announcement(live: LiveSystem, plan: SystemPlan, announcer: Announcer) -> A
         services={name: stack.direct(name) for name in stack.services},
         dependencies={name: stack.direct(name) for name in stack.dependencies},
         links={name: link.address for name, link in stack.links.items()},
+        proxies={name: Proxy(api=link.api, name=link.proxy) for name, link in stack.links.items()},
         socket=announcer.address,
     )
 

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from harness.stacks.toxics import Toxics
 
 
+def proxy_name(replica: str, dependency: str) -> str:
+    """Return the name of a link's proxy: ``shop-1.redis``, which any client of Toxiproxy can put in a URL as it is."""
+    return f"{replica.replace('#', '-')}.{dependency.replace('#', '-')}"
+
+
 class ProxiedLink:
     """The part of ``harness.stack.Link`` that every stack shares: all of it except ``traffic``.
 

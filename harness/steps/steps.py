@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, contextmanager
 from random import Random
 from typing import TYPE_CHECKING
 
-from harness.errors import PlanRefused, UsageError
+from harness.errors import OneffectError, PlanRefused, UsageError
 from harness.faults import fault_type
 from harness.faults.base import FaultContext
 from harness.hold.asked import plan_asked
@@ -91,6 +91,7 @@ class Steps:
                 self._recorder.record("run", "loaded", "run")
                 deadline = asyncio.get_running_loop().time() + drain
                 if not self._in_place:
+                    await self._note_left_on()
                     self._recorder.record("run", "healed", "run")
                     await self._rest.come(deadline)
             if self._in_place:
@@ -99,6 +100,19 @@ class Steps:
             else:
                 await self._rest.read(deadline)
             self._of_faults.complete = True
+
+    async def _note_left_on(self) -> None:
+        """Record as a fault, which nothing healed, whatever another client of Toxiproxy has left on a proxy."""
+        for number, link in enumerate(self._live.stack.links.values(), 1):
+            try:
+                left = ", ".join(sorted(await link.toxics()))
+            except (OneffectError, OSError, TimeoutError) as error:
+                left = f"unknown: {error or type(error).__name__}"
+            if left:
+                about = {"fault": f"left{number}", "name": "toxiproxy", "target": link.name, "heals": True}
+                self._recorder.record("fault", "injected", "run", **about)
+                why = f"a client of Toxiproxy left on the proxy {link.proxy}: {left}"
+                self._recorder.record("fault", "failed", "run", **about, error=why)
 
     def over(self, drain: float) -> None:
         """Let ``play`` drain for so many seconds at most, and read everything."""

@@ -72,9 +72,9 @@ def test_an_upload_becomes_a_ranking(stack: DockerCompose) -> None:
 
 
 def test_a_link_leads_through_its_proxy(stack: DockerCompose) -> None:
-    set_proxy("file_service#1->content_service", enabled=False)
+    set_proxy("file_service-1.content_service", enabled=False)
     assert upload(0, "b2") == 503
-    set_proxy("file_service#1->content_service", enabled=True)
+    set_proxy("file_service-1.content_service", enabled=True)
     assert decided(0, "b2") == 202
 
 

@@ -174,4 +174,6 @@ def test_our_options_have_our_name_and_leave_host_to_others(project: pytest.Pyte
     options = [line.split()[0].partition("=")[0] for line in ours[: ours.index("")] if line.startswith("  -")]
     assert options == ["--oneffect-seed", "--oneffect-stack", "--oneffect-variant", "--oneffect-out"]
     fixtures = project.runpytest("-p", "no:locust", "--fixtures").outlines
-    assert [line.split()[0] for line in fixtures if line.endswith("]") is False and "harness/pytest_plugin" in line] == ["oneffect"]
+    assert [
+        line.split()[0] for line in fixtures if line.endswith("]") is False and "harness/pytest_plugin" in line
+    ] == ["oneffect"]

@@ -34,8 +34,16 @@ def test_a_test_in_steps(project: pytest.Pytester) -> None:
     said = project.runpytest("-s", "--oneffect-seed", "5")
     said.assert_outcomes(passed=1)
     said.stdout.fnmatch_lines(
-        ["oneffect: seed 5 *", "*begun test_right 5 native", "uploads 20", "injects redis.lose redis {}", "uploads 21"]
-        + ["heals redis.lose*", "ended test_right", "stack stopped"]
+        [
+            "oneffect: seed 5 *",
+            "*begun test_right 5 native",
+            "uploads 20",
+            "injects redis.lose redis {}",
+            "uploads 21",
+            "heals redis.lose*",
+            "ended test_right",
+            "*stack stopped",
+        ]
     )
 
 
@@ -69,7 +77,9 @@ def test_what_its_marker_says_comes_before_the_options(project: pytest.Pytester)
     said.stdout.fnmatch_lines(["*begun test_right setnx_only 7*", "*begun test_too 5*"])
     said = project.runpytest("-s", "--oneffect-variant", "setnx_only", "-k", "too")
     said.assert_outcomes(failed=1, deselected=1)
-    said.stdout.fnmatch_lines(["*again: pytest test_shop.py::test_too --oneffect-seed * --oneffect-variant setnx_only"])
+    said.stdout.fnmatch_lines(
+        ["*again: pytest test_shop.py::test_too --oneffect-seed * --oneffect-variant setnx_only"]
+    )
 
 
 def test_a_marker_that_is_off_says_so(project: pytest.Pytester) -> None:

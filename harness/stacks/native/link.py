@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from harness.stack import Traffic
-from harness.stacks.link import ProxiedLink
+from harness.stacks.link import ProxiedLink, proxy_name
 
 if TYPE_CHECKING:
     from harness.clients.probes import Prober
@@ -21,7 +21,7 @@ class NativeLink(ProxiedLink):
             service,
             dependency,
             toxics=toxiproxy.toxics,
-            proxy=f"{service}->{dependency}",
+            proxy=proxy_name(service, dependency),
             address=address,
             api=toxiproxy.address,
             prober=prober,
@@ -32,7 +32,7 @@ class NativeLink(ProxiedLink):
 
     def begin(self) -> None:
         """Reset the count of accepted connections, because a new run's services are about to start."""
-        self._toxiproxy.accepted(self.name)
+        self._toxiproxy.accepted(self.proxy)
         self._prober.used.clear()
         self._accepted = 0
 
@@ -42,7 +42,7 @@ class NativeLink(ProxiedLink):
 
     async def traffic(self) -> Traffic:
         """Return the service's connections."""
-        for client in self._toxiproxy.accepted(self.name):
+        for client in self._toxiproxy.accepted(self.proxy):
             if client in self._prober.used:
                 self._prober.used.discard(client)
             else:

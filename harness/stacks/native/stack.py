@@ -14,6 +14,7 @@ from harness.clients import sql
 from harness.clients.probes import prober_of
 from harness.errors import PlanRefused, StackError
 from harness.stack import Detour, Forgetful, Killable, Link, Pausable, RunNames, ServiceHandle, Stoppable, Tapping
+from harness.stacks.link import proxy_name
 from harness.stacks.native.kafka import Kafka, listeners
 from harness.stacks.native.kept import DATA, SERVICES, STORES, copy
 from harness.stacks.native.link import NativeLink
@@ -105,7 +106,7 @@ class NativeStack:
             self.dependencies[name] = self._dependency(name, parts, joined)
         for replica in self._system.replicas():
             if pairs := [pair for pair in proxies if pair[0] == replica]:
-                configured = [Proxy(f"{pair[0]}->{pair[1]}", proxies[pair], upstreams[pair]) for pair in pairs]
+                configured = [Proxy(proxy_name(*pair), proxies[pair], upstreams[pair]) for pair in pairs]
                 toxiproxy = self._toxiproxy(f"toxiproxy-{replica}", parts, configured)
                 self.toxiproxies.append(toxiproxy)
                 for pair in pairs:

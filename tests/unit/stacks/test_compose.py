@@ -58,7 +58,7 @@ def test_every_dependency_replica_and_its_toxiproxy_is_there(made) -> None:
 def test_a_replica_knows_its_dependencies_by_its_own_proxies_only(made) -> None:
     for replica in ("till-1", "till-2"):
         proxies = {
-            one["name"].partition("->")[2]: one for one in json.loads(made["configs"][f"{replica}_links"]["content"])
+            one["name"].partition(".")[2]: one for one in json.loads(made["configs"][f"{replica}_links"]["content"])
         }
         env = made["services"][replica]["environment"]
         listens = {name: f"toxiproxy-{replica}:{one['listen'].rpartition(':')[2]}" for name, one in proxies.items()}
@@ -84,7 +84,7 @@ def test_the_broker_advertises_each_link_its_own_proxy(made) -> None:
         (proxy,) = [
             one
             for one in json.loads(made["configs"][f"{replica}_links"]["content"])
-            if one["name"].endswith("->kafka")
+            if one["name"].endswith(".kafka")
         ]
         behind = "kafka" + ":" + proxy["upstream"].rpartition(":")[2]
         assert proxy["upstream"] == behind
