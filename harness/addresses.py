@@ -199,9 +199,15 @@ def written(addresses: Addresses) -> str:
 def load_addresses(path: Path, system: System) -> Addresses:
     """Load the file at ``path`` and check it against the system; raises FileError with the first problem."""
     addresses = load(path, Addresses)
-    for field, message in _problems(addresses, system):
-        raise FileError(message, path=str(path), line=line_of(path, field), field=".".join(field))
+    for problem in problems(addresses, path, system):
+        raise problem
     return addresses
+
+
+def problems(addresses: Addresses, path: Path, system: System) -> Iterator[FileError]:
+    """Yield everything in which the file at ``path`` does not fit the system."""
+    for field, message in _problems(addresses, system):
+        yield FileError(message, path=str(path), line=line_of(path, field), field=".".join(field))
 
 
 def _problems(addresses: Addresses, system: System) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -28,6 +28,7 @@ from harness.commands.show import show
 from harness.commands.shrink import shrink
 from harness.commands.sweep import sweep
 from harness.commands.up import up
+from harness.commands.validate import validate
 from harness.commands.wire import wire
 from harness.errors import OneffectError
 
@@ -90,6 +91,7 @@ def oneffect(
 
 
 app.command("init")(_guarded(init))
+app.command("validate")(_guarded(validate))
 app.command("setup")(_guarded(setup))
 app.command("doctor")(_guarded(doctor))
 app.command("run")(_guarded(run))

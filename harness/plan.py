@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import rfc8785
 
 from harness.addresses import load_addresses
-from harness.errors import FileError, PlanRefused, UsageError, nearest
+from harness.errors import FileError, OneffectError, PlanRefused, UsageError, nearest
 from harness.faults.base import PlannedFault
 from harness.faults.plan import plan_faults
 from harness.files import line_of, load
@@ -150,14 +150,8 @@ def make_plan(  # noqa: PLR0913 - the parts of a run
     given = system_path is not None
     system_path = system_path or find_system(scenario, scenario_path)
     system, chosen = _resolved(system_path, variant, stack, addresses)
-    _check_expectations(scenario, scenario_path, system)
-    if scenario.load.batch > 1 and not system.load.upload.batches:
-        raise PlanRefused(
-            f"{scenario_path}: load.batch: the front door takes no batch id; write `fields: {{batch_id: "
-            f'"{{batch}}"}}` under load.upload in {system_path}'
-        )
-    _check_again(scenario, scenario_path, system, system_path)
-    _check_covers(scenario, scenario_path, system)
+    for misfit in _misfits(scenario, scenario_path, system, system_path):
+        raise misfit
     faults = tuple(plan_faults(scenario, system, seed, str(scenario_path)))
     if variant is not None and variant not in scenario.variants:
         # A variant without an expectation must meet the system's.
@@ -251,18 +245,30 @@ def check_variant(system: System, path: Path, variant: str | None) -> None:
         )
 
 
-def _check_expectations(scenario: Scenario, path: Path, system: System) -> None:
+def misfits(scenario: Scenario, path: Path, system: System, system_path: Path) -> Iterator[OneffectError]:
+    """Yield everything that a scenario asks for and the system cannot give; ``make_plan`` raises the first."""
+    yield from _misfits(scenario, path, system, system_path)
+    for row in range(len(scenario.faults)):
+        try:
+            list(plan_faults(scenario, system, 0, str(path), rows=(row,)))
+        except FileError as error:
+            yield error
+
+
+def _misfits(scenario: Scenario, path: Path, system: System, system_path: Path) -> Iterator[OneffectError]:
     variants = sorted(system.variants.find) if system.variants else []
     for name in scenario.variants:
         if name not in variants:
-            raise FileError(
+            yield FileError(
                 f"the system has no variant {name!r}{nearest(name, variants)}; known: {', '.join(variants) or 'none'}",
                 path=str(path),
                 field=f"variants.{name}",
             )
-
-
-def _check_again(scenario: Scenario, path: Path, system: System, system_path: Path) -> None:
+    if scenario.load.batch > 1 and not system.load.upload.batches:
+        yield PlanRefused(
+            f"{path}: load.batch: the front door takes no batch id; write `fields: {{batch_id: "
+            f'"{{batch}}"}}` under load.upload in {system_path}'
+        )
     for row, line in enumerate(scenario.again):
         reason = None
         if (system.reprocess if line.op == "reprocess" else system.replay) is None:
@@ -275,10 +281,11 @@ def _check_again(scenario: Scenario, path: Path, system: System, system_path: Pa
             reason = f"the system file has no outcome of an upload to wait for; write `outcomes:` in {system_path}"
         if reason is not None:
             where = line_of(path, ("again", row))
-            raise FileError(f"{line.op}: {reason}", path=str(path), line=where, field=f"again[{row}]")
+            yield FileError(f"{line.op}: {reason}", path=str(path), line=where, field=f"again[{row}]")
+    yield from _uncoverable(scenario, path, system)
 
 
-def _check_covers(scenario: Scenario, path: Path, system: System) -> None:
+def _uncoverable(scenario: Scenario, path: Path, system: System) -> Iterator[FileError]:
     known = sorted(system.effects)
     for row, cover in enumerate(scenario.covers):
         reason = None
@@ -290,7 +297,7 @@ def _check_covers(scenario: Scenario, path: Path, system: System) -> None:
                 f"services with effects: {', '.join(known) or 'none'}"
             )
         if reason is not None:
-            raise FileError(reason, path=str(path), line=line_of(path, ("covers", row)), field=f"covers[{row}]")
+            yield FileError(reason, path=str(path), line=line_of(path, ("covers", row)), field=f"covers[{row}]")
 
 
 def choose_stack(system: System, asked: str, addresses: Path | None) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from harness.errors import nearest
 from harness.units import Duration
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$"), Field(title="name")]
@@ -23,6 +25,14 @@ REPROCESSED = frozenset({"upload_id", "raw_file_storage_id"})
 
 REPLAYED = frozenset({"consumer", "event_id", "topic", "partition", "offset"})
 """Placeholders that identify the dead letter to ``replay``; topic, partition and offset are the original record's."""
+
+
+class SeveralError(ValueError):
+    """Several mistakes of one file, each a message that begins with its field; all of them stand."""
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        super().__init__(messages[0])
+        self.messages = messages
 
 
 class Model(BaseModel):
@@ -319,48 +329,56 @@ class System(Model):
 
     @model_validator(mode="after")
     def _joined(self) -> System:
+        if wrong := list(self._wrong()):
+            raise SeveralError(wrong)
+        return self
+
+    def _wrong(self) -> Iterator[str]:
+        """Yield what does not fit together, each beginning with its field."""
         for name, service in self.services.items():
-            for used in sorted(service.placeholders()):
-                kind, _, value = used.partition(":")
-                if kind == "topic" and value in self.topics():
-                    continue
-                if used not in FILLED_IN | self.dependencies.keys() | self.services.keys():
-                    allowed = ", ".join(sorted({*FILLED_IN, *self.dependencies, *self.services, "topic:NAME"}))
-                    message = f"services.{name}: {{{used}}} is unknown; known: {allowed}"
-                    raise ValueError(message)
-            if unread := sorted(set(service.reads or ()) - set(self.events.topics)):
-                message = (
-                    f"services.{name}.reads: {unread[0]} is not in events.topics; add it there, or correct the name"
-                )
-                raise ValueError(message)
-            if "database" in service.placeholders() and not self.servers(name):
-                message = f"services.{name}: {{database}} needs a dependency of kind postgres beside it"
-                raise ValueError(message)
-        self._check_request("reprocess", self.reprocess, REPROCESSED)
-        self._check_request("replay", self.replay, REPLAYED)
+            yield from self._check_service(name, service)
+        yield from self._check_request("reprocess", self.reprocess, REPROCESSED)
+        yield from self._check_request("replay", self.replay, REPLAYED)
         if len(brokers := self.of_kind("kafka")) > 1:
-            message = (
+            yield (
                 f"dependencies: {' and '.join(brokers)} are of kind kafka, but events are read from one broker "
                 "only; keep one of them, and leave the others out or start them beside the run"
             )
-            raise ValueError(message)
-        unknown = sorted(set(self.effects) - set(self.services))
-        if unknown:
-            message = f"effects.{unknown[0]}: no such service; known: {', '.join(sorted(self.services))}"
-            raise ValueError(message)
-        return self
+        services, topics = sorted(self.services), sorted(self.topics())
+        for unknown in sorted(set(self.effects) - set(self.services)):
+            yield f"effects.{unknown}: no such service{nearest(unknown, services)}; known: {', '.join(services)}"
+        if (door := self.load.upload.to) not in self.services:
+            yield f"load.upload.to: no service {door}{nearest(door, services)}; known: {', '.join(services) or 'none'}"
+        letters = [("dead_letters.topic", self.dead_letters.topic)] if self.dead_letters is not None else []
+        for field, topic in [*(("events.topics", topic) for topic in self.events.topics), *letters]:
+            if topic not in topics:
+                yield (
+                    f"{field}: no dependency has the topic {topic}{nearest(topic, topics)}; known: "
+                    f"{', '.join(topics) or 'none'}"
+                )
 
-    def _check_request(self, name: str, request: Request | None, about: frozenset[str]) -> None:
+    def _check_service(self, name: str, service: Service) -> Iterator[str]:
+        for used in sorted(service.placeholders()):
+            kind, _, value = used.partition(":")
+            if kind == "topic" and value in self.topics():
+                continue
+            if used not in FILLED_IN | self.dependencies.keys() | self.services.keys():
+                allowed = ", ".join(sorted({*FILLED_IN, *self.dependencies, *self.services, "topic:NAME"}))
+                yield f"services.{name}: {{{used}}} is unknown; known: {allowed}"
+        if unread := sorted(set(service.reads or ()) - set(self.events.topics)):
+            yield f"services.{name}.reads: {unread[0]} is not in events.topics; add it there, or correct the name"
+        if "database" in service.placeholders() and not self.servers(name):
+            yield f"services.{name}: {{database}} needs a dependency of kind postgres beside it"
+
+    def _check_request(self, name: str, request: Request | None, about: frozenset[str]) -> Iterator[str]:
         if request is None:
             return
         if request.service is not None and request.service not in self.services:
-            message = f"{name}.service: no such service; known: {', '.join(sorted(self.services))}"
-            raise ValueError(message)
+            yield f"{name}.service: no such service; known: {', '.join(sorted(self.services))}"
         allowed = {*about, *self.dependencies, *self.services, *(f"topic:{topic}" for topic in self.topics())}
         allowed |= FILLED_IN - {"port", "replica", "variant"} if request.command is not None else set()
         if unknown := sorted(request.placeholders() - allowed):
-            message = f"{name}: {{{unknown[0]}}} is unknown; known: {', '.join(sorted(allowed))}"
-            raise ValueError(message)
+            yield f"{name}: {{{unknown[0]}}} is unknown; known: {', '.join(sorted(allowed))}"
 
     def topics(self) -> dict[str, int]:
         """Number of partitions by topic, over all brokers."""

@@ -17,15 +17,22 @@ from harness.files import line_of
 from harness.system import System
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from harness.scenario import FaultLine, Scenario
 
 
-def plan_faults(scenario: Scenario, system: System, seed: int, path: str) -> Iterator[PlannedFault]:
-    """Plan the scenario's faults in order; FileError says which row of the file at ``path`` is wrong, and why."""
+def plan_faults(
+    scenario: Scenario, system: System, seed: int, path: str, rows: Collection[int] | None = None
+) -> Iterator[PlannedFault]:
+    """Plan the scenario's faults, or those of some rows, in order.
+
+    FileError says which row of the file at ``path`` is wrong, and why.
+    """
     number = 0
     for row, line in enumerate(scenario.faults):
+        if rows is not None and row not in rows:
+            continue
         field = f"faults[{row}]"
         try:
             planned = plan_line(line, system, seed, after=number)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from harness.files.load import line_of, load
+from harness.files.load import line_of, load, wrong
 
-__all__ = ["line_of", "load"]
+__all__ = ["line_of", "load", "wrong"]

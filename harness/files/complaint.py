@@ -1,22 +1,25 @@
-"""Puts pydantic's errors into one sentence: the first mistake, what is allowed, the nearest name."""
+"""Puts pydantic's errors into sentences: each mistake, what is allowed, the nearest name."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from harness.errors import nearest
+from harness.files.document import Field
 from harness.redaction import anonymous
+from harness.system import SeveralError
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-    from harness.files.document import Document, Field
+    from harness.files.document import Document
 
 _LONGEST = 60
 """Characters of a wrong value to quote."""
@@ -25,10 +28,25 @@ _SECRETIVE = frozenset({"env", "config", "command", "fields"})
 """Fields whose values are never quoted, as they may hold secrets."""
 
 
-def complaint(error: ValidationError, model: type[BaseModel], document: Document) -> tuple[Field, str]:
-    """Return (field, message) of the first mistake in the file; the message counts the others."""
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake in a file; ``unknown`` if it is a field that the model does not have, ``missing`` if one is not there."""
+
+    field: Field
+    said: str
+    unknown: bool = False
+    missing: bool = False
+
+
+def mistakes(error: ValidationError, model: type[BaseModel], document: Document) -> list[Mistake]:
+    """Return every mistake in the file, in the file's order."""
+    errors = error.errors(include_url=False)
+    if not errors[0]["loc"] and isinstance(several := errors[0].get("ctx", {}).get("error"), SeveralError):
+        fields = [_named(message, document.value) for message in several.messages]
+        found = [Mistake(field, _without(field, said)) for field, said in zip(fields, several.messages, strict=True)]
+        return sorted(found, key=lambda mistake: document.place(mistake.field).line)
     by_field: dict[Field, list[ErrorDetails]] = {}
-    for detail in error.errors(include_url=False):
+    for detail in errors:
         by_field.setdefault(_field(detail, document.value), []).append(detail)
     # For a value of several possible kinds, the error that got furthest into it helps most.
     furthest = {
@@ -37,12 +55,32 @@ def complaint(error: ValidationError, model: type[BaseModel], document: Document
         if not any(other != field and other[: len(field)] == field for other in by_field)
     }
     # A misspelt field is both unknown and, under its right name, missing: report it as unknown.
-    first, details = min(
+    in_order = sorted(
         furthest.items(), key=lambda item: (document.place(item[0]).line, item[1][0]["type"] == "missing")
     )
-    said = " or ".join(dict.fromkeys(_said(detail, model, first) for detail in details))
-    more = len(furthest) - 1
-    return first, said + (f" (and {more} more)" if more else "")
+    return [
+        Mistake(
+            field,
+            " or ".join(dict.fromkeys(_said(detail, model, field) for detail in details)),
+            unknown=details[0]["type"] == "extra_forbidden",
+            missing=details[0]["type"] == "missing",
+        )
+        for field, details in in_order
+        if not _misspelt(field, furthest)
+    ]
+
+
+def _misspelt(field: Field, among: Mapping[Field, list[ErrorDetails]]) -> bool:
+    """Whether a missing field is there under a name that is nearly its own."""
+    if not field or among[field][0]["type"] != "missing":
+        return False
+    beside = [
+        other
+        for other, details in among.items()
+        if other and other[:-1] == field[:-1] and details[0]["type"] != "missing"
+    ]
+    unknown = [str(other[-1]) for other in beside if among[other][0]["type"] == "extra_forbidden"]
+    return any(nearest(name, [str(field[-1])]) for name in unknown)
 
 
 def _field(detail: ErrorDetails, value: Any) -> Field:  # noqa: ANN401 - any document
@@ -86,11 +124,15 @@ def _said(detail: ErrorDetails, model: type[BaseModel], field: Field) -> str:  #
         case "string_pattern_mismatch":
             return f"{_shown(detail['input'], field)} does not look like {_words(str(context['pattern']))}"
         case "value_error":
-            message = str(context["error"])
-            return message.removeprefix(".".join(map(str, field)) + ": ") if field else message
+            return _without(field, str(context["error"]))
         case "string_type":
             return f"{_shown(detail['input'], field)} is not text; put it in quotes"
     return f"{detail['msg'][0].lower()}{detail['msg'][1:]}, not {_shown(detail['input'], field)}"
+
+
+def _without(field: Field, message: str) -> str:
+    """Return a message without the field that it begins with."""
+    return message.removeprefix(".".join(map(str, field)) + ": ") if field else message
 
 
 def _words(pattern: str) -> str:

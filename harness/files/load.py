@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import FileError
-from harness.files.complaint import complaint
+from harness.files.complaint import Mistake, mistakes
 from harness.files.document import MAX_NODES, Document, Field, parse, too_many
 from harness.system import System
 
@@ -25,13 +26,52 @@ def load(path: Path, model: type[M]) -> M:
     A system file with ``extends: other.yaml`` overlays that file: mappings merge, null removes a value, anything else
     replaces it.
     """
-    document = _extended(path, ()) if issubclass(model, System) else parse(path)
+    document = _document(path, model)
+    loaded, found = _validated(document, model)
+    if loaded is not None:
+        return loaded
+    raise _error(found[0], document, f" (and {len(found) - 1} more)" if found[1:] else "")
+
+
+def wrong(path: Path, model: type[M]) -> tuple[M | None, list[FileError]]:
+    """Load a file as ``load`` does; return it, or None and every mistake that is found in it."""
     try:
-        return model.model_validate(document.value)
+        document = _document(path, model)
+    except FileError as error:
+        return None, [error]
+    loaded, found = _validated(document, model)
+    if any(mistake.unknown for mistake in found):
+        # Whether the fields fit together is looked at once each by itself is right: leave out those that are none.
+        _, more = _validated(_without(document, [mistake.field for mistake in found if mistake.unknown]), model)
+        known = {mistake.field for mistake in found}
+        found += [mistake for mistake in more if mistake.field not in known and not mistake.missing]
+    return loaded, [_error(mistake, document) for mistake in found]
+
+
+def _document(path: Path, model: type[BaseModel]) -> Document:
+    return _extended(path, ()) if issubclass(model, System) else parse(path)
+
+
+def _validated(document: Document, model: type[M]) -> tuple[M | None, list[Mistake]]:
+    try:
+        return model.model_validate(document.value), []
     except ValidationError as error:
-        field, message = complaint(error, model, document)
-        place = document.place(field)
-        raise FileError(message, path=place.path, line=place.line, field=written(field)) from None
+        return None, mistakes(error, model, document)
+
+
+def _error(mistake: Mistake, document: Document, more: str = "") -> FileError:
+    place = document.place(mistake.field)
+    return FileError(mistake.said + more, path=place.path, line=place.line, field=written(mistake.field))
+
+
+def _without(document: Document, fields: Sequence[Field]) -> Document:
+    value = deepcopy(document.value)
+    for field in fields:
+        holder: Any = value
+        for part in field[:-1]:
+            holder = holder[part]
+        holder.pop(field[-1], None)
+    return Document(value, document.places)
 
 
 def line_of(path: Path, field: Field) -> int | None:

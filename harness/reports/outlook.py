@@ -1,0 +1,112 @@
+"""What a system file lets a run do and see, before anything is started: links, effects, checks, and what stays unseen."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from harness.redaction import anonymous
+from harness.system import Effects, System, Where, checks
+
+_LONGEST: Final = 100
+"""Characters of a query to print."""
+
+
+def outlook(system: System) -> Iterator[str]:
+    """Yield lines: how each part is started, linked, loaded, read and checked, and what cannot be seen."""
+    yield from _part("links", _links(system))
+    yield from _part("load", _load(system))
+    yield from _part("read", _read(system))
+    yield from _part("effects", _effects(system))
+    yield from _part("checks", _checks(system))
+    yield from _part("cannot be seen", unseen(system))
+
+
+def unseen(system: System) -> Iterator[str]:
+    """Yield what a run cannot see with this system file, and what to write so that it can."""
+    yield from _unseen_effects(system)
+    if all(rule.of != "upload" for rule in system.outcomes):
+        yield "an acknowledged upload that came to nothing: no outcome is `of: upload`"
+    if all(rule.of in {"upload", "batch"} for rule in system.outcomes):
+        yield "an event that nothing follows, or too much: no outcome is of an event type"
+    if system.dead_letters is None:
+        yield "a record that was set aside, rightly or not: there are no `dead_letters`"
+    if system.blobs is None:
+        yield "a raw blob that was lost or changed: there are no `blobs`"
+    elif system.load.upload.blob is None and system.events.raw is None:
+        yield "a raw blob that was lost or changed: neither `load.upload.blob` nor `events.raw` says where one is named"
+    if system.events.cause is None:
+        yield "which event caused which, in a story: there is no `events.cause`"
+
+
+def _unseen_effects(system: System) -> Iterator[str]:
+    broker = set(system.of_kind("kafka"))
+    if not system.effects:
+        yield "an effect, lost or doubled: no service says what it changes; write `effects:`"
+    for name, service in system.services.items():
+        if name not in system.effects and service.placeholders() & broker and name != system.load.upload.to:
+            yield f"what {name} applies, if it applies events: write `effects.{name}`"
+    for name, effects in system.effects.items():
+        query = _query(effects)
+        if query is not None and not re.search(r"\bcarries\b", query, re.IGNORECASE):
+            yield f"whether {name} applied what its event carries: its query has no `carries`"
+        if not effects.applies:
+            yield f"an effect that {name} lost: `effects.{name}.applies` names no event type"
+
+
+def _part(name: str, lines: Iterator[str]) -> Iterator[str]:
+    first, *others = [*lines] or ["nothing"]
+    yield f"  {name:<14}  {first}"
+    for line in others:
+        yield f"  {'':<14}  {line}"
+
+
+def _links(system: System) -> Iterator[str]:
+    counted = Counter((replica.partition("#")[0], target) for replica, target in system.links())
+    for (service, target), count in counted.items():
+        replicas = f"{service}#1" if count == 1 else f"{service}#1 to #{count}"
+        yield f"{replicas}->{target}"
+
+
+def _load(system: System) -> Iterator[str]:
+    door = system.load.upload
+    yield f"POST {door.post} of {door.to}, id in {door.id_header}; {door.ok} says yes"
+
+
+def _read(system: System) -> Iterator[str]:
+    events = system.events
+    yield f"topics {', '.join(events.topics) or 'none'}: id at {_where(events.id)}, type at {_where(events.type)}"
+    if system.dead_letters is not None:
+        yield f"dead letters on {system.dead_letters.topic}"
+    if system.blobs is not None:
+        yield f"blobs from {anonymous(system.blobs.get)}"
+
+
+def _where(where: str | Where) -> str:
+    if isinstance(where, str):
+        return where
+    return "the key" if where.key else f"the header {where.header}"
+
+
+def _effects(system: System) -> Iterator[str]:
+    for name, effects in system.effects.items():
+        query = " ".join((_query(effects) or "").split())
+        rows = anonymous(query if len(query) <= _LONGEST else f"{query[: _LONGEST - 1]}…")
+        yield f"{name}: one row for each {', '.join(effects.applies) or 'nothing'}: {rows}"
+
+
+def _query(effects: Effects) -> str | None:
+    return effects.sql.query
+
+
+def _checks(system: System) -> Iterator[str]:
+    from harness.checkers.judge import checkers
+
+    header = {"plan": {"checks": checks(system)}}
+    for checker in checkers():
+        if checker.applies(header):
+            yield f"{checker.name}: {', '.join(anomaly.name for anomaly in checker.anomalies if anomaly.verdict is not None)}"
+        else:
+            yield f"{checker.name}: not checked"
