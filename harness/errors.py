@@ -6,6 +6,7 @@
     ├── UsageError                     wrong arguments to a command
     ├── FileError                      an invalid system, scenario or history file (file, line, field)
     ├── PlanRefused                    the plan asks for what the stack or the system cannot do
+    │   └── SystemLacks                the system has nothing in the role that a scenario names
     ├── StackError            (4)      a broker, store, proxy or service could not be started or reached
     │   └── ServiceExited     (4)      a service ended by itself before it was ready
     └── FaultError            (4)      a fault could not be injected or healed
@@ -39,6 +40,10 @@ class FileError(OneffectError):
 
 class PlanRefused(OneffectError):
     """The plan cannot be carried out; nothing was started."""
+
+
+class SystemLacks(PlanRefused):
+    """The system has nothing in a role that a scenario names, such as no Redis: so the scenario does not fit it."""
 
 
 class StackError(OneffectError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +14,8 @@ import rfc8785
 from harness.addresses import load_addresses
 from harness.errors import FileError, OneffectError, PlanRefused, UsageError, nearest
 from harness.faults.base import PlannedFault
-from harness.faults.plan import plan_faults
+from harness.faults.fit import Fit, fit, refused
+from harness.faults.plan import LeftOut, plan_rows
 from harness.files import line_of, load
 from harness.load.locust_load import Users
 from harness.redaction import Redaction
@@ -79,6 +80,10 @@ class Plan(SystemPlan):
     scenario_path: Path
     users: Users | None
     """Locust's users, in place of the scenario's own uploads."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What of the scenario the system lacks; ``scenario`` is without it."""
+    roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Each target that was written with a role, and the names that it stands for."""
 
     @property
     def taps(self) -> Mapping[str, str]:
@@ -150,9 +155,10 @@ def make_plan(  # noqa: PLR0913 - the parts of a run
     given = system_path is not None
     system_path = system_path or find_system(scenario, scenario_path)
     system, chosen = _resolved(system_path, variant, stack, addresses)
-    for misfit in _misfits(scenario, scenario_path, system, system_path):
+    for misfit in _misfits(scenario, scenario_path, system, system_path, elsewhere=given):
         raise misfit
-    faults = tuple(plan_faults(scenario, system, seed, str(scenario_path)))
+    fitting = fit(scenario, scenario_path, system, system_path, seed, elsewhere=given)
+    scenario = fitting.scenario
     if variant is not None and variant not in scenario.variants:
         # A variant without an expectation must meet the system's.
         scenario = scenario.model_copy(update={"variants": {**scenario.variants, variant: scenario.expect}})
@@ -166,8 +172,10 @@ def make_plan(  # noqa: PLR0913 - the parts of a run
         seed=seed,
         stack=chosen,
         users=users,
-        faults=faults,
-        document=_document(system, variant, seed, chosen, scenario=scenario, faults=faults, users=users),
+        faults=fitting.faults,
+        left_out=fitting.left_out,
+        roles=fitting.roles,
+        document=_document(system, variant, seed, chosen, scenario=scenario, fitting=fitting, users=users),
         addresses=addresses,
     )
 
@@ -187,7 +195,7 @@ def _document(  # noqa: PLR0913 - the parts of a plan
     stack: str,
     *,
     scenario: Scenario | None = None,
-    faults: Sequence[PlannedFault] = (),
+    fitting: Fit | None = None,
     users: Users | None = None,
 ) -> Mapping[str, Any]:
     document = {
@@ -195,11 +203,17 @@ def _document(  # noqa: PLR0913 - the parts of a plan
         "stack": stack,
         "seed": seed,
         "variant": variant,
-        "scenario": scenario.model_dump(mode="json", exclude={"system"}) if scenario is not None else None,
+        "scenario": scenario.model_dump(mode="json", exclude={"system", "needs"}) if scenario is not None else None,
         "system": system.model_dump(mode="json"),
-        "faults": [fault.document() for fault in faults],
+        "faults": [fault.document() for fault in fitting.faults] if fitting is not None else [],
         "checks": checks(system),
         **({"users": users.document()} if users is not None else {}),
+        **({"roles": dict(fitting.roles)} if fitting is not None and fitting.roles else {}),
+        **(
+            {"left_out": [one.document() for one in fitting.left_out]}
+            if fitting is not None and fitting.left_out
+            else {}
+        ),
     }
     # Redact before the digest, so that it matches the recorded plan, reveals no password, and survives a new one.
     return Redaction(system).plan(document)
@@ -245,20 +259,33 @@ def check_variant(system: System, path: Path, variant: str | None) -> None:
         )
 
 
-def misfits(scenario: Scenario, path: Path, system: System, system_path: Path) -> Iterator[OneffectError]:
-    """Yield everything that a scenario asks for and the system cannot give; ``make_plan`` raises the first."""
-    yield from _misfits(scenario, path, system, system_path)
+def misfits(
+    scenario: Scenario, path: Path, system: System, system_path: Path, *, elsewhere: bool
+) -> Iterator[OneffectError]:
+    """Yield everything that a scenario asks for and the system cannot give; ``make_plan`` raises the first.
+
+    ``elsewhere``: the system was named beside the scenario, so what it lacks is left out where that can be.
+    """
+    yield from _misfits(scenario, path, system, system_path, elsewhere=elsewhere)
+    if not elsewhere:
+        yield from refused(scenario, path, system, system_path)
     for row in range(len(scenario.faults)):
         try:
-            list(plan_faults(scenario, system, 0, str(path), rows=(row,)))
+            list(plan_rows(scenario, system, 0, str(path), rows=(row,), leave=_left_out if elsewhere else None))
         except FileError as error:
             yield error
 
 
-def _misfits(scenario: Scenario, path: Path, system: System, system_path: Path) -> Iterator[OneffectError]:
+def _left_out(_: LeftOut) -> None:
+    """Take what is left out of a scenario for what it is: no mistake."""
+
+
+def _misfits(
+    scenario: Scenario, path: Path, system: System, system_path: Path, *, elsewhere: bool
+) -> Iterator[OneffectError]:
     variants = sorted(system.variants.find) if system.variants else []
     for name in scenario.variants:
-        if name not in variants:
+        if name not in variants and not elsewhere:
             yield FileError(
                 f"the system has no variant {name!r}{nearest(name, variants)}; known: {', '.join(variants) or 'none'}",
                 path=str(path),
@@ -269,19 +296,6 @@ def _misfits(scenario: Scenario, path: Path, system: System, system_path: Path) 
             f"{path}: load.batch: the front door takes no batch id; write `fields: {{batch_id: "
             f'"{{batch}}"}}` under load.upload in {system_path}'
         )
-    for row, line in enumerate(scenario.again):
-        reason = None
-        if (system.reprocess if line.op == "reprocess" else system.replay) is None:
-            reason = (
-                f"the system does not say how; write `{line.op}: {{post: …}}` or `{{command: …}}` in {system_path}"
-            )
-        elif line.op == "replay" and system.dead_letters is None:
-            reason = f"the system does not say where its dead letters are; write `dead_letters:` in {system_path}"
-        elif line.op == "reprocess" and all(rule.of != "upload" for rule in system.outcomes):
-            reason = f"the system file has no outcome of an upload to wait for; write `outcomes:` in {system_path}"
-        if reason is not None:
-            where = line_of(path, ("again", row))
-            yield FileError(f"{line.op}: {reason}", path=str(path), line=where, field=f"again[{row}]")
     yield from _uncoverable(scenario, path, system)
 
 

@@ -95,7 +95,11 @@ class FaultLine(Model):
     fault: str
     """The fault's name, for example ``net.hang``; see `oneffect list faults`."""
     on: str | None = None
-    """What to break, for example the link ``billing->redis``, the replica ``billing#1``, the topic ``orders``."""
+    """What to break, for example the link ``billing->redis``, the replica ``billing#1``, the topic ``orders``.
+
+    A role stands for whatever a system has in it, so that the scenario fits every system: ``consumers->redis``,
+    ``consumers#1``, ``front->services``, ``consumed``.
+    """
     at: Moment | None = None
     """The earliest moment: time since the load's start, or share of the load.
 
@@ -211,7 +215,12 @@ class Scenario(Model):
     system: str | None = None
     """Path of the system file, relative to this file's folder, for example ``../system.yaml``."""
     tags: list[str] = []
-    """With ``[gate]``, `oneffect gate` runs the scenario."""
+    """With ``[gate]``, `oneffect gate` runs the scenario. ``standard`` marks those of oneffect's own that fit every system."""
+    needs: list[str] = []
+    """Without what a system must have, the scenario would not show what it is named for: so the system is refused.
+
+    Names, roles or links, for example ``["consumers->redis"]`` or ``[dead_letters]``.
+    """
     load: LoadShape
     """How many uploads to send, and how fast, for example ``{uploads: 120, rate: 15/s}``."""
     faults: list[FaultLine] = []

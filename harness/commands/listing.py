@@ -12,7 +12,7 @@ import typer
 
 from harness.commands.options import AsJson, SystemFile
 from harness.commands.places import scenario_folder
-from harness.errors import UsageError
+from harness.errors import FileError, PlanRefused, UsageError
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -31,11 +31,15 @@ def listing(
 ) -> None:
     """List scenarios, faults, checkers or variants.
 
-    Scenarios come from the nearest scenarios/ folder upward, variants from the systems that these name.
+    Scenarios are those of the nearest scenarios/ folder upward, of the folder of --system, and oneffect's own, of which the
+    standard ones fit any system; with --system also whether each fits it. Variants come from the systems that the nearest
+    scenarios name.
 
     For example:
 
       oneffect list faults
+
+      oneffect list scenarios --system ./system.yaml
 
       oneffect list scenarios --json
     """
@@ -58,16 +62,22 @@ def _cell(value: object) -> object:
     return "" if value is None else value
 
 
-def _scenarios(_: Path | None) -> Rows:
+def _scenarios(system: Path | None) -> Rows:
+    from harness.commands.places import own_scenarios, scenario_files, shown
+    from harness.commands.standard import TAG
     from harness.files import load
     from harness.scenario import Scenario
 
     rows = []
-    for path in _scenario_files():
+    for name, path in scenario_files(Path.cwd(), system).items():
         scenario = load(path, Scenario)
+        own = path.parent.resolve() == own_scenarios().resolve()
         rows.append(
             {
-                "scenario": path.stem,
+                "scenario": name,
+                "from": "oneffect" if own else str(shown(path.parent.absolute())),
+                "system": "any" if TAG in scenario.tags else scenario.system,
+                **({"fits": _fits(shown(path), system)} if system is not None else {}),
                 "faults": sorted({line.fault for line in scenario.faults}),
                 "expects": scenario.expect.verdict,
                 "variants": {name: expected.verdict for name, expected in scenario.variants.items()},
@@ -75,6 +85,18 @@ def _scenarios(_: Path | None) -> Rows:
             }
         )
     return rows
+
+
+def _fits(path: Path, system: Path) -> str:
+    """Say whether a scenario fits a system: ``yes``, ``without …``, or ``no: …``."""
+    from harness.plan import make_plan
+
+    try:
+        plan = make_plan(path, system_path=system, variant=None, seed=0, stack="auto")
+    except (FileError, PlanRefused) as refused:
+        return f"no: {str(refused).removeprefix(f'{path}: ')}"
+    without = ", ".join(f"{one.what} {one.on}".strip() for one in plan.left_out)
+    return f"without {without}" if without else "yes"
 
 
 def _faults(_: Path | None) -> Rows:

@@ -14,7 +14,7 @@ import typer
 
 from harness.commands.options import Addresses, Out, Seed, StackName, SystemFile, Variant
 from harness.commands.places import scenario, shown, there
-from harness.commands.run import EXIT, drawn, reported
+from harness.commands.run import EXIT, drawn, reported, tell_roles
 from harness.errors import FileError, UsageError
 from harness.session.directory import out_folder
 
@@ -74,7 +74,7 @@ def load(  # noqa: PLR0913, PLR0917 - one parameter for each option
     from harness.reports.progress import Board
     from harness.reports.terminal import console
 
-    path = scenario(name, Path.cwd())
+    path = scenario(name, Path.cwd(), system)
     locust_users = _users(path, users, spawn_rate, duration, locustfile, web, options or [])
     seed = drawn(seed)
     plan = make_plan(
@@ -82,6 +82,7 @@ def load(  # noqa: PLR0913, PLR0917 - one parameter for each option
     )
     _try(locust_users)
     console().print(f"seed {seed}")
+    tell_roles(plan)
     folder = out_folder(out)
     with Board(console(stderr=True), time.monotonic) as board:
         case = until_interrupted(_run(plan, folder, board), folder)

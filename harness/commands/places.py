@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Final
 
 from harness.errors import UsageError, nearest
 from harness.history import RUNS
 from harness.session.directory import LATEST
+
+SCENARIOS: Final = ("scenarios", "oneffect_scenarios")
+"""Names of folders that hold scenarios only."""
 
 
 def scenario_folder(start: Path) -> Path | None:
@@ -24,24 +29,55 @@ def own_scenarios() -> Path:
     return installed if installed.is_dir() else beside / "scenarios"
 
 
-def scenario(name: str, start: Path) -> Path:
-    """Return the file of a scenario given by path or name; UsageError, with the nearest name, if there is none.
+def scenario_folders(start: Path, system: Path | None = None) -> list[Path]:
+    """Return the folders in which scenarios go by name, the first wins.
 
-    Without a ``scenarios/``, names are those of the harness's own scenarios, so that the demo's runs can be repeated.
+    They are the nearest ``scenarios/`` upward from ``start``, that of ``system``'s folder, that folder itself, and the
+    harness's own.
     """
+    beside = [system.absolute().parent / "scenarios", system.absolute().parent] if system is not None else []
+    near = scenario_folder(start)
+    folders = [*([near] if near is not None else []), *beside, own_scenarios()]
+    return [*{folder.resolve(): folder for folder in folders if folder.is_dir()}.values()]
+
+
+def scenario_files(start: Path, system: Path | None = None) -> dict[str, Path]:
+    """Return the scenarios that go by name, in the order of their folders: name to file."""
+    files: dict[str, Path] = {}
+    for folder in scenario_folders(start, system):
+        for path in sorted(folder.glob("*.yaml")):
+            if folder.name in SCENARIOS or looks_like_a_scenario(path):
+                files.setdefault(path.stem, path)
+    return files
+
+
+def looks_like_a_scenario(path: Path) -> bool:
+    """Whether a file among others is a scenario, judging by its top-level keys alone."""
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return False
+    return all(re.search(rb"^%s:" % key, text, re.MULTILINE) for key in (b"oneffect", b"name", b"load")) and not (
+        re.search(rb"^services:", text, re.MULTILINE)
+    )
+
+
+def scenario(name: str, start: Path, system: Path | None = None) -> Path:
+    """Return the file of a scenario given by path or name; UsageError, with the nearest name, if there is none."""
     path = Path(name)
     if path.suffix == ".yaml" or "/" in name or there(path):
         return path
-    folder = scenario_folder(start)
-    if folder is None and there(own_scenarios() / f"{name}.yaml"):
-        folder = own_scenarios()
-    if folder is None:
-        raise UsageError(f"no scenario {name!r}: there is no such file, and no scenarios/ folder here or above")
-    file = folder / f"{name}.yaml"
-    if not there(file):
-        names = sorted(path.stem for path in folder.glob("*.yaml"))
-        raise UsageError(f"no scenario {name!r}{nearest(name, names)}; {shown(folder)} has {', '.join(names)}")
-    return shown(file)
+    folders = scenario_folders(start, system)
+    for folder in folders:
+        if there(folder / f"{name}.yaml"):
+            return shown(folder / f"{name}.yaml")
+    names = scenario_files(start, system)
+    at = "; ".join(
+        f"{shown(folder)} has {', '.join(path.stem for path in names.values() if path.parent == folder)}"
+        for folder in folders
+        if any(path.parent == folder for path in names.values())
+    )
+    raise UsageError(f"no scenario {name!r}{nearest(name, names)}; {at}")
 
 
 def run_directory(given: str | None, start: Path) -> Path:

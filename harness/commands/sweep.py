@@ -67,7 +67,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter for each option
     from harness.reports.progress import Board
     from harness.reports.terminal import console
 
-    sweeping = _Sweep(scenario_file(scenario, Path.cwd()), service, variant, drawn(seed), stack, only or "*")
+    sweeping = _Sweep(scenario_file(scenario, Path.cwd(), system), service, variant, drawn(seed), stack, only or "*")
     sweeping.prepare(system)
     folder = out_folder(out)
     console().print(f"seed {sweeping.seed}")

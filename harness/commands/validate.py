@@ -77,7 +77,7 @@ def _examined(path: Path, given: Path | None) -> tuple[Sequence[str], Sequence[O
             return [f"{path}: a system file, nothing wrong", *outlook(read)], []
         if isinstance(read, Scenario):
             system_path = given or find_system(read, path)
-            found += misfits(read, path, load(system_path, System), system_path)
+            found += misfits(read, path, load(system_path, System), system_path, elsewhere=given is not None)
             return ([] if found else [f"{path}: a scenario, nothing wrong; its system is {system_path}"]), found
         if isinstance(read, Addresses):
             if (around := given or nearest_system(path.resolve().parent)) is None:

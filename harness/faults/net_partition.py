@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from harness.faults.base import Fault, FaultContext, Injected
 from harness.faults.evidence import Unanswered
 from harness.faults.net_hang import HANGING, hang, silent
-from harness.faults.targets import cut_off
+from harness.faults.targets import cut_from, cut_off
 from harness.faults.work import never_connected
 from harness.stack import Link
 
@@ -52,10 +52,11 @@ class NetPartition(Fault):
         return [link.name for link in self._cut(on, context)]
 
     def _cut(self, on: str, context: FaultContext) -> list[Link]:
+        off = cut_from(self.off, context.system)
         return [
             link
             for link in context.stack.links.values()
-            if link.dependency == on or (link.service == on and (not self.off or link.dependency in self.off))
+            if link.dependency == on or (link.service == on and (not self.off or link.dependency in off))
         ]
 
     @asynccontextmanager

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from harness.errors import FileError, PlanRefused, nearest
+from harness.errors import FileError, PlanRefused, SystemLacks, nearest
 from harness.faults import fault_type
 from harness.faults.base import Fault, PlannedFault
-from harness.faults.condition import awaited, condition
-from harness.faults.targets import resolve
+from harness.faults.condition import Condition, awaited, condition
+from harness.faults.targets import by_role, resolve
 from harness.files import line_of
 from harness.system import System
 
@@ -22,12 +24,44 @@ if TYPE_CHECKING:
     from harness.scenario import FaultLine, Scenario
 
 
-def plan_faults(
-    scenario: Scenario, system: System, seed: int, path: str, rows: Collection[int] | None = None
-) -> Iterator[PlannedFault]:
-    """Plan the scenario's faults, or those of some rows, in order.
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row of a scenario, or one target of it, that is left out on a system that lacks what it needs."""
+
+    what: str
+    """The fault, or ``reprocess`` or ``replay``."""
+    on: str
+    """The row's target, or one of those that it stands for; empty if the row has none."""
+    why: str
+
+    @property
+    def said(self) -> str:
+        """It in words."""
+        return f"{self.what}{f' on {self.on}' if self.on else ''} ({self.why})"
+
+    def document(self) -> dict[str, str]:
+        """The form that the plan's document holds."""
+        return {"what": self.what, "on": self.on, "why": self.why}
+
+
+Leave = Callable[[LeftOut], object]
+"""Called with each target that is left out."""
+
+
+def plan_rows(
+    scenario: Scenario,
+    system: System,
+    seed: int,
+    path: str,
+    *,
+    leave: Leave | None = None,
+    rows: Collection[int] | None = None,
+) -> Iterator[list[PlannedFault]]:
+    """Plan the faults of each row, or of some rows, in order.
 
     FileError says which row of the file at ``path`` is wrong, and why.
+
+    With ``leave``, what names a role that the system has nothing in is left out, and told to ``leave``.
     """
     number = 0
     for row, line in enumerate(scenario.faults):
@@ -35,19 +69,38 @@ def plan_faults(
             continue
         field = f"faults[{row}]"
         try:
-            planned = plan_line(line, system, seed, after=number)
+            planned = plan_line(line, system, seed, after=number, leave=leave)
         except PlanRefused as refused:
             line_number = line_of(Path(path), ("faults", row))
             raise FileError(str(refused), path=path, line=line_number, field=field) from refused
         number += len(planned)
-        yield from planned
+        yield planned
 
 
-def plan_line(line: FaultLine, system: System, seed: int, *, after: int) -> list[PlannedFault]:
-    """Plan one row's faults, numbered from ``after`` + 1; PlanRefused says what is wrong."""
+def plan_line(
+    line: FaultLine, system: System, seed: int, *, after: int, leave: Leave | None = None
+) -> list[PlannedFault]:
+    """Plan one row's faults, numbered from ``after`` + 1; PlanRefused says what is wrong. ``leave`` as in ``plan_rows``."""
     fault = _fault(line)
-    targets = _targets(fault, line, system)
-    ids = [f"f{number}" for number in range(after + 1, after + 1 + len(targets))]
+    if line.on is None:
+        raise PlanRefused(f"{line.fault} needs a target; write `on: …` with a {fault.target}'s name")
+    try:
+        targets = resolve(fault.target, line.on, system)
+    except SystemLacks as lacks:
+        if leave is None:
+            raise
+        leave(LeftOut(line.fault, line.on, str(lacks)))
+        return []
+    fitting: list[tuple[str, Condition | None]] = []
+    for target in targets:
+        try:
+            _check(fault, target, line.on, system)
+            fitting.append((target, condition(fault, target, line, system)))
+        except SystemLacks as lacks:
+            if leave is None:
+                raise
+            leave(LeftOut(line.fault, target, str(lacks)))
+    ids = [f"f{number}" for number in range(after + 1, after + 1 + len(fitting))]
     return [
         PlannedFault(
             planned,
@@ -57,10 +110,10 @@ def plan_line(line: FaultLine, system: System, seed: int, *, after: int) -> list
             line.lasts if fault.heals else None,
             _seed(seed, planned),
             system,
-            condition(fault, target, line, system),
+            when,
             awaited(fault, target, system),
         )
-        for planned, target in zip(ids, targets, strict=True)
+        for planned, (target, when) in zip(ids, fitting, strict=True)
     ]
 
 
@@ -109,13 +162,12 @@ def _reason(kind: type[Fault], problem: Any) -> str:  # noqa: ANN401 - pydantic'
     return f"{name}: {problem['msg']}"
 
 
-def _targets(fault: Fault, line: FaultLine, system: System) -> list[str]:
-    if line.on is None:
-        raise PlanRefused(f"{line.fault} needs a target; write `on: …` with a {fault.target}'s name")
-    targets = resolve(fault.target, line.on, system)
-    for target in targets:
+def _check(fault: Fault, target: str, on: str, system: System) -> None:
+    """Raise PlanRefused if the fault cannot break a target, SystemLacks if a role and no name stands for it."""
+    try:
         fault.check(target, system)
-    return targets
+    except PlanRefused as refused:
+        raise SystemLacks(str(refused)) if by_role(on, system) else refused from None
 
 
 def _seed(seed: int, planned: str) -> int:

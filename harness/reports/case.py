@@ -114,13 +114,15 @@ class Case:
             self.document["expected"]["verdict"],
             self.document["figures"]["operations"],
             said.bitten(self.document["faults"]),
-            self._found() or "nothing",
+            self.found or "nothing",
             f"{self.seconds:.1f} s",
             said.run_id(self.directory),
         )
 
     def _came_out(self) -> str:
-        return " with ".join(filter(None, [self.verdict, self._found()]))
+        return " with ".join(filter(None, [self.verdict, self.found]))
 
-    def _found(self) -> str:
+    @property
+    def found(self) -> str:
+        """``lost 2, duplicate 1``: the anomalies, and how many of each."""
         return ", ".join(f"{name} {count}" for name, count in self.anomalies.items())

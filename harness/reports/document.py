@@ -96,6 +96,7 @@ def document(history: History, findings: Sequence[Finding], verdict: Verdict, te
         "locust": locust(history),
         "faults": faults(history),
         "coverage": coverage(history),
+        "left_out": [dict(one) for one in plan.get("left_out") or []],
         "findings": _findings(history, findings, templates),
     }
 

@@ -41,7 +41,7 @@ def page(history: History, document: Document, templates: Templates, *, run: str
     evidence = anomalies(history, document, templates, faults, run)
     tables = [_tried(row) for row in document.get("coverage", [])]
     return framed(
-        f"{document['verdict']}: {document['label']}, seed {document['seed']}",
+        f"{document['verdict']}: {said.label(document)}, seed {document['seed']}",
         _head(document),
         _figures(document),
         tag("section", tag("h2", "Timeline"), timeline(history, faults)),
@@ -81,7 +81,8 @@ def _head(document: Document) -> Html:
     ]
     if not document["complete"]:
         notes.append(tag("p", "The history ends before the run did.", class_="note bad"))
-    run = f"{document['label']} · seed {document['seed']} · {str(document['started'])[:16].replace('T', ' ')} UTC"
+    notes += [tag("p", f"Left out: {words}", class_="note bad") for words in said.left_out(document)]
+    run = f"{said.label(document)} · seed {document['seed']} · {str(document['started'])[:16].replace('T', ' ')} UTC"
     return tag(
         "header",
         tag("p", run, class_="eyebrow"),

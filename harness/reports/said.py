@@ -53,3 +53,17 @@ def run(directory: Path) -> str:
 def bitten(faults: Sequence[Mapping[str, Any]]) -> str:
     """Say how many faults bit: ``3 of 4``."""
     return f"{sum('bit' in fault for fault in faults)} of {len(faults)}" if faults else "none"
+
+
+def left_out(document: Mapping[str, Any]) -> Sequence[str]:
+    """Say, a sentence each, what of the scenario was left out since the system lacks it: the verdict is not about that."""
+    return [
+        f"{' on '.join(filter(None, [one['what'], one['on']]))}: {one['why']}"
+        for one in document.get("left_out") or ()
+    ]
+
+
+def label(document: Mapping[str, Any]) -> str:
+    """Name the run: ``network setnx_only``, or ``network (3 left out)`` if it was not the whole scenario."""
+    count = len(left_out(document))
+    return f"{document['label']} ({count} left out)" if count else str(document["label"])

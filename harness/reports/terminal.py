@@ -48,6 +48,8 @@ def report(document: Document, directory: Path, took: str = "") -> Iterator[Text
     yield from _faults(document["faults"])
     for row in document.get("coverage", []):
         yield _line(f"  tried at {sentence(row)}")
+    for words in said.left_out(document):
+        yield _line(f"  left out: {words}", "yellow")
     yield _figures(document["figures"], took)
     if users := document.get("locust"):
         yield _line(
@@ -101,7 +103,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 
 def _found(document: Document, directory: Path, most: int | None) -> Iterator[Text]:
-    head = f"{document['label']}  seed {document['seed']}"
+    head = f"{said.label(document)}  seed {document['seed']}"
     bad = said.bad(document)
     for finding in bad:
         yield _verdict(finding["verdict"], head, f"{finding['checker']}: {said.counts(finding)}")

@@ -2,7 +2,7 @@ import pytest
 
 from harness.errors import FileError
 from harness.faults import TABLE, fault_type
-from harness.faults.plan import overlaps, plan_faults
+from harness.faults.plan import overlaps, plan_rows
 from harness.scenario import Scenario
 
 
@@ -10,7 +10,7 @@ def planned(system, seed=41, **row):
     scenario = Scenario.model_validate(
         {"oneffect": 1, "name": "one", "load": {"uploads": 40, "rate": "20/s"}, "faults": [{"at": "10%", **row}]}
     )
-    return list(plan_faults(scenario, system, seed, "one.yaml"))
+    return [fault for row in plan_rows(scenario, system, seed, "one.yaml") for fault in row]
 
 
 @pytest.mark.parametrize("name", TABLE)
