@@ -13,7 +13,7 @@ import orjson
 
 from harness.load.locust_load import Users, command, environment, read_figures
 from harness.load.target import VARIABLE, Target
-from harness.system import UploadLoad
+from harness.system_load import UploadLoad
 
 ROUNDS = 3
 SECONDS = 10

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from harness.errors import FileError, nearest
 from harness.files import line_of, load
-from harness.system import Blobs, Model, Name, System
+from harness.model import Model, Name
+from harness.system import Blobs, System
 
 if TYPE_CHECKING:
     from harness.stack import RunNames, Stack

@@ -18,7 +18,8 @@ import orjson
 from pydantic import Field, ValidationError
 
 from harness.errors import StackError
-from harness.system import Model, UploadLoad
+from harness.model import Model
+from harness.system_load import UploadLoad
 
 FOLDER: Final = Path(".oneffect")
 NAME: Final = "up.json"

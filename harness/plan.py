@@ -22,7 +22,8 @@ from harness.redaction import Redaction
 from harness.scenario import Expected, Scenario
 from harness.stack import Stack, Tapping
 from harness.stacks import TABLE as STACKS
-from harness.system import System, UploadLoad, checks
+from harness.system import System, checks
+from harness.system_load import UploadLoad
 from harness.taps import TABLE as PROTOCOLS
 from harness.taps import protocol
 
@@ -102,7 +103,9 @@ class Plan(SystemPlan):
 
     @property
     def front_door(self) -> UploadLoad:
-        """The front door that takes the load."""
+        """The front door that takes the load; PlanRefused if the load publishes."""
+        if self.system.load.upload is None:
+            raise PlanRefused(f"{self.system_path}: the load publishes events, so there is no front door")
         return self.system.load.upload
 
     @property
@@ -157,6 +160,11 @@ def make_plan(  # noqa: PLR0913 - the parts of a run
     system, chosen = _resolved(system_path, variant, stack, addresses)
     for misfit in _misfits(scenario, scenario_path, system, system_path, elsewhere=given):
         raise misfit
+    if users is not None and system.load.upload is None:
+        raise PlanRefused(
+            f"{system_path}: load.publish: Locust's users upload to a front door, which this system has not; leave "
+            "--users out (`oneffect run`), or write `load: {upload: …}`"
+        )
     fitting = fit(scenario, scenario_path, system, system_path, seed, elsewhere=given)
     scenario = fitting.scenario
     if variant is not None and variant not in scenario.variants:
@@ -291,10 +299,13 @@ def _misfits(
                 path=str(path),
                 field=f"variants.{name}",
             )
-    if scenario.load.batch > 1 and not system.load.upload.batches:
+    if scenario.load.batch > 1 and not system.load.batches:
+        where, how = ("load.publish", '`batch: "{batch}"` in the value')
+        if system.load.upload is not None:
+            where, how = "load.upload", '`fields: {batch_id: "{batch}"}`'
         yield PlanRefused(
-            f"{path}: load.batch: the front door takes no batch id; write `fields: {{batch_id: "
-            f'"{{batch}}"}}` under load.upload in {system_path}'
+            f"{path}: load.batch: the {'events name' if system.load.upload is None else 'front door takes'} no batch id; "
+            f"write {how} under {where} in {system_path}"
         )
     yield from _uncoverable(scenario, path, system)
 

@@ -83,7 +83,8 @@ class Redaction:
         if system is not None:
             variables += [service.env for service in system.services.values()]
             variables += [dependency.config for dependency in system.dependencies.values()]
-            variables.append(system.load.upload.fields)
+            variables += [system.load.upload.fields] if system.load.upload is not None else []
+            variables += [system.load.publish.headers] if system.load.publish is not None else []
             texts += [service.command or "" for service in system.services.values()]
             texts += [effects.sql.url for effects in system.effects.values()]
             texts += [asked.post or asked.command or "" for asked in (system.reprocess, system.replay) if asked]

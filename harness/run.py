@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from harness.faults.base import FaultContext, PlannedFault
     from harness.history.recorder import HistoryRecorder
     from harness.load.locust_load import LocustLoad
+    from harness.load.publishing import Publishing
     from harness.load.uploads import Load
     from harness.plan import Plan
     from harness.reports.case import Case
+    from harness.session.live import LiveSystem
     from harness.session.stacks import Progress, Stacks
-    from harness.stack import Held, RunNames, Stack
+    from harness.stack import Held, Stack
     from harness.taps.trigger import Trigger
 
 PATIENCE = 60.0
@@ -117,7 +119,7 @@ class _LiveRun:
         """Whether the load has ended."""
         names = self._live.names
         self._http = HttpClient()
-        self._load = _load(plan, names, session.directory, self._recorder)
+        self._load = _load(plan, self._live, session.directory, self._recorder)
         self._watch = Watch(plan.system, self._recorder, kafka=self._live.kafka, http=self._http, names=names)
         self._rest = Rest(self._live, self._recorder, self._watch, progress)
         self._again = Again(plan, self._live, self._watch, self._recorder, self._http, patience=PATIENCE)
@@ -137,11 +139,14 @@ class _LiveRun:
             await self._rest.read(deadline)
 
     async def _start(self) -> None:
+        from harness.load.publishing import Publishing
+
         async with asyncio.TaskGroup() as starting:
             starting.create_task(self._live.start_services(self._session.directory, self._plan.variant))
             starting.create_task(asyncio.to_thread(self._load.prepare))
         system, filled = self._plan.system, self._live.filled
-        self._load.open(self._http, self._live.front_door())
+        if not isinstance(self._load, Publishing):
+            self._load.open(self._http, self._live.front_door())
         urls = {name: filled(effects.sql.url, name) for name, effects in system.effects.items()}
         await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None)
         await self._watch.try_out()
@@ -328,16 +333,31 @@ class _LiveRun:
             await asyncio.sleep(0.02)
 
 
-def _load(plan: Plan, names: RunNames, directory: Path, recorder: HistoryRecorder) -> Load | LocustLoad:
+def _load(plan: Plan, live: LiveSystem, directory: Path, recorder: HistoryRecorder) -> Load | Publishing | LocustLoad:
     """Make the scenario's own load, or that of the plan's users."""
+    from harness.clients.producer import Producer
     from harness.load.locust_load import LocustLoad
+    from harness.load.publishing import Publishing
     from harness.load.uploads import Load
+    from harness.observers.topics import event_fields
 
-    shape, door = plan.scenario.load, plan.front_door
+    shape, system, seed, run = plan.scenario.load, plan.system, plan.seed, live.names.run
+    if (publish := system.load.publish) is not None:
+        broker = live.stack.direct(system.of_kind("kafka")[0])
+        return Publishing(
+            shape,
+            publish,
+            run=run,
+            seed=seed,
+            recorder=recorder,
+            partitions=system.topics()[publish.topic],
+            event_id=lambda record: event_fields(record, system)["event_id"],
+            connect=lambda: Producer.started(broker, live.names),
+        )
     if plan.users is None:
-        return Load(shape, door, run=names.run, seed=plan.seed, recorder=recorder)
+        return Load(shape, plan.front_door, run=run, seed=seed, recorder=recorder)
     folder = directory / "load"
-    return LocustLoad(plan.users, shape, door, run=names.run, seed=plan.seed, recorder=recorder, folder=folder)
+    return LocustLoad(plan.users, shape, plan.front_door, run=run, seed=seed, recorder=recorder, folder=folder)
 
 
 def _needs(planned: PlannedFault, context: FaultContext) -> set[str]:

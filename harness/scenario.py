@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from harness.system import Model, Name
+from harness.model import Model, Name
 from harness.units import Duration, Moment, Rate, Share
 
 

@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from harness.errors import nearest
+from harness.model import Model, Name, Pointer, Where
+from harness.system_load import Load
 from harness.units import Duration
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$"), Field(title="name")]
-Pointer = Annotated[str, StringConstraints(pattern=r"^(/[^/]*)+$"), Field(title="JSON pointer")]
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_-]*(?::[a-z0-9_.-]+)?)\}")
 """``{redis}``, ``{port}``, ``{topic:essays}`` in a command or an environment value."""
@@ -33,28 +32,6 @@ class SeveralError(ValueError):
     def __init__(self, messages: Sequence[str]) -> None:
         super().__init__(messages[0])
         self.messages = messages
-
-
-class Model(BaseModel):
-    """A frozen model that refuses unknown fields; reference pages and schemas quote its fields' docstrings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Where(Model):
-    """The place of an event's field that is not at a JSON pointer: a header, or the record's key."""
-
-    header: str | None = None
-    """The header that holds it, for example ``x-event-id``."""
-    key: bool = False
-    """``true`` if the record's key holds it."""
-
-    @model_validator(mode="after")
-    def _one(self) -> Where:
-        if (self.header is None) != self.key:
-            message = "write either {header: NAME} or {key: true}"
-            raise ValueError(message)
-        return self
 
 
 class Dependency(Model):
@@ -104,53 +81,6 @@ class Service(Model):
         """Placeholders in the command and the environment."""
         texts = [self.command or "", *self.env.values()]
         return {name for text in texts for name in PLACEHOLDER.findall(text)}
-
-
-class UploadLoad(Model):
-    """The front door: a multipart POST with the upload's id in a header."""
-
-    to: Name
-    """The service that is the front door, for example ``shop``."""
-    post: str
-    """The path that takes an upload, for example ``/orders``."""
-    field: str = "file"
-    """The form field that holds the file."""
-    id_header: str = "Idempotency-Key"
-    """The request header that holds the upload's id, which stays the same on retries."""
-    ok: int = 202
-    """The HTTP status that acknowledges an upload."""
-    blob: Pointer | None = None
-    """Where the answer names the raw blob, for example ``/raw_file_storage_id``; default: nowhere."""
-    fields: dict[str, str] = Field(default={}, repr=False)
-    """Further form fields, with ``{batch}`` and ``{batch_size}`` filled in, for example ``{batch_id: "{batch}"}``."""
-
-    @model_validator(mode="after")
-    def _filled_in(self) -> UploadLoad:
-        for name, value in self.fields.items():
-            if unknown := sorted(set(re.findall(r"\{([^{}]*)\}", value)) - {"batch", "batch_size"}):
-                message = f"fields.{name}: {{{unknown[0]}}} is not filled in here; known: {{batch}}, {{batch_size}}"
-                raise ValueError(message)
-        return self
-
-    @property
-    def batches(self) -> bool:
-        """Whether uploads tell the front door their batch."""
-        return any("{batch}" in value for value in self.fields.values())
-
-    def filled(self, batch: str, batch_size: int) -> dict[str, str]:
-        """The form fields of one upload of a batch."""
-        values = {"{batch}": batch, "{batch_size}": str(batch_size)}
-        return {
-            name: re.sub(r"\{batch(_size)?\}", lambda match: values[match[0]], value)
-            for name, value in self.fields.items()
-        }
-
-
-class Load(Model):
-    """How work enters the system: uploads to a front door."""
-
-    upload: UploadLoad
-    """A front door that takes files over HTTP, for example ``{to: shop, post: /orders}``."""
 
 
 class Events(Model):
@@ -337,6 +267,7 @@ class System(Model):
         """Yield what does not fit together, each beginning with its field."""
         for name, service in self.services.items():
             yield from self._check_service(name, service)
+        yield from self._check_load()
         yield from self._check_request("reprocess", self.reprocess, REPROCESSED)
         yield from self._check_request("replay", self.replay, REPLAYED)
         if len(brokers := self.of_kind("kafka")) > 1:
@@ -347,7 +278,7 @@ class System(Model):
         services, topics = sorted(self.services), sorted(self.topics())
         for unknown in sorted(set(self.effects) - set(self.services)):
             yield f"effects.{unknown}: no such service{nearest(unknown, services)}; known: {', '.join(services)}"
-        if (door := self.load.upload.to) not in self.services:
+        if self.load.upload is not None and (door := self.load.upload.to) not in self.services:
             yield f"load.upload.to: no service {door}{nearest(door, services)}; known: {', '.join(services) or 'none'}"
         letters = [("dead_letters.topic", self.dead_letters.topic)] if self.dead_letters is not None else []
         for field, topic in [*(("events.topics", topic) for topic in self.events.topics), *letters]:
@@ -369,6 +300,22 @@ class System(Model):
             yield f"services.{name}.reads: {unread[0]} is not in events.topics; add it there, or correct the name"
         if "database" in service.placeholders() and not self.servers(name):
             yield f"services.{name}: {{database}} needs a dependency of kind postgres beside it"
+
+    def _check_load(self) -> Iterator[str]:
+        """What is published must be an event that is read; only uploads can be reprocessed, and have outcomes of their own."""
+        if (publish := self.load.publish) is None:
+            return
+        if publish.topic not in self.topics() or publish.topic not in self.events.topics:
+            where = "a broker's topics" if publish.topic not in self.topics() else "events.topics"
+            yield f"load.publish.topic: {publish.topic} is not in {where}; add it there, or correct the name"
+        try:
+            publish.check_event(self.events.id, self.events.type)
+        except ValueError as wrong:
+            yield str(wrong)
+        if any(rule.of == "upload" for rule in self.outcomes):
+            yield "outcomes: of: upload: the load publishes events, so nothing is uploaded; name their type in its place"
+        if self.reprocess is not None:
+            yield "reprocess: the load publishes events, so there is no upload to process again; leave it out"
 
     def _check_request(self, name: str, request: Request | None, about: frozenset[str]) -> Iterator[str]:
         if request is None:

@@ -152,6 +152,24 @@ RECORD_UNREADABLE: Final = """
 SELECT topic, partition, "offset", i AS i_record, t AS t_record, left(error, 200) AS why FROM unreadable ORDER BY i
 """
 
+RECORD_LOST: Final = """
+SELECT m.topic, m.partition, m."offset", m.event_id, m.i AS i_publish, m.t AS t_ok, seconds(m.t) AS ok_s,
+       concat_ws(':', m.topic, m.partition, m."offset") AS place,
+       CASE WHEN e.event_id IS NULL THEN 'is not there' ELSE 'another record, ' || e.event_id || ', is there' END AS what
+FROM missing_records m LEFT JOIN history e
+  ON e.op = 'event' AND e.topic = m.topic AND e.partition = m.partition AND e."offset" = m."offset"
+WHERE m.t < (SELECT began FROM finals WHERE what = 'topics') ORDER BY m.i
+"""
+
+PUBLISHED_TWICE: Final = """
+SELECT e.event_id, any_value(e.topic) AS topic, count(*) AS n, min(p.i) AS i_publish, list(e.i ORDER BY e.i) AS i_events
+FROM events e JOIN (
+    SELECT event_id, topic, count(*) AS asked, min(i) AS i FROM history
+    WHERE op = 'publish' AND phase = 'invoke' AND injected IS NULL GROUP BY event_id, topic
+) p ON p.event_id = e.event_id AND p.topic = e.topic
+WHERE e.injected IS NULL GROUP BY e.event_id HAVING count(*) > any_value(p.asked) ORDER BY i_publish
+"""
+
 LOAD_INCOMPLETE: Final = """
 SELECT worker, i AS i_load, t AS t_load,
        CASE WHEN error IS NOT NULL THEN error WHEN began THEN 'its part of the history has no end'
@@ -257,6 +275,20 @@ class Evidence(Queries):
             NOT_AT_REST,
             "the system had not come to rest at {at_s} s: {backlog} records not passed, {awaited} outcomes and {letters} dead "
             "letters awaited{idle}; {advice}",
+        ),
+        Anomaly(
+            "record_lost",
+            Verdict.UNKNOWN,
+            RECORD_LOST,
+            "event {event_id}: the broker acknowledged it at {place} by {ok_s} s, and {what}: the broker lost it, not the "
+            "system, so what should have come of it is not judged",
+        ),
+        Anomaly(
+            "published_twice",
+            None,
+            PUBLISHED_TWICE,
+            "event {event_id}: the load published it once, and {n} records of it are on {topic}: the system published it "
+            "again, or the broker kept a repeated request twice",
         ),
         Anomaly(
             "load_incomplete",

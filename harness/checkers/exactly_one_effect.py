@@ -50,6 +50,7 @@ SELECT consumer, event_id, effect, i AS i_effect, t AS t_effect, topics_read AS 
 FROM unmatched u, moments
 WHERE NOT published AND topics_after_effects AND legible
   AND NOT EXISTS (SELECT 1 FROM respelled r WHERE r.consumer = u.consumer AND r.event_id = u.event_id)
+  AND event_id NOT IN (FROM put)
 ORDER BY i
 """
 
@@ -199,8 +200,10 @@ UNION ALL
 SELECT consumer, event_id, i, 'its effect matches no event, but the topics were not read after the effects'
 FROM unmatched, moments WHERE NOT topics_after_effects
 UNION ALL
-SELECT consumer, event_id, i, 'its effect matches no event, but ' || doubt FROM unmatched u, moments
-WHERE NOT published AND topics_after_effects AND NOT legible
+SELECT consumer, event_id, i, 'its effect matches no event, but '
+       || CASE WHEN event_id IN (FROM put) THEN 'the load published one, and the broker has it no more' ELSE doubt END
+FROM unmatched u, moments
+WHERE NOT published AND topics_after_effects AND (NOT legible OR event_id IN (FROM put))
   AND NOT EXISTS (SELECT 1 FROM respelled r WHERE r.consumer = u.consumer AND r.event_id = u.event_id)
 UNION ALL
 SELECT consumer, event_id, i, 'its id was used twice, but the dead letters were not read, or not long enough after the '

@@ -28,7 +28,8 @@ TABLES: Final = {
             FROM events e JOIN rules r USING (event_type) WHERE e.injected IS NULL
         ) WHERE key IS NOT NULL GROUP BY rule, of, key
     """,
-    # One row per upload and one per batch. ``late``: acknowledged so late that the outcome may follow the final read;
+    # One row per upload, and one per batch of uploads or of events that the load published.
+    # ``late``: acknowledged so late that the outcome may follow the final read;
     # another machine's clock cannot rule that out. ``taken``: answered with ok, or never answered, but its outcome was
     # seen, which is as good. A batch is ok if it was sent in full, all its uploads were taken, and one should pass
     # validation; any other batch may have an outcome, but need not.
@@ -42,6 +43,7 @@ TABLES: Final = {
             FROM uploads u LEFT JOIN reprocessed r USING (upload_id) CROSS JOIN moments
         )
         SELECT 'upload' AS of, upload_id AS key, upload_id, state, acceptable, i, t, ended, times, done, late FROM sent
+        WHERE op = 'upload'
         UNION ALL
         SELECT 'batch', batch, arg_min(upload_id, i),
                CASE WHEN bool_and(taken) AND bool_or(coalesce(acceptable, false))
@@ -142,7 +144,9 @@ FOLLOWUP_DOUBLED: Final = """
 WITH doubled AS (
     SELECT s.rule, s.key, s.n, coalesce(c.n, 0) AS expected, c.i AS i_cause, c.event_id, c.event_type
     FROM several s LEFT JOIN causes c USING (rule, key)
-    WHERE s.of NOT IN ('upload', 'batch') AND s.n > greatest(1, coalesce(c.n, 0))
+    -- An event that the broker lost may have called for one more.
+    WHERE s.of NOT IN ('upload', 'batch')
+      AND s.n > greatest(1, coalesce(c.n, 0)) + (SELECT count(*) FROM missing_records)
 )
 SELECT key, rule, coalesce(any_value(d.event_id), arg_min(a.event_id, a.i)) AS event_id,
        any_value(d.event_type) AS event_type, coalesce(any_value(d.event_type), 'none that was seen') AS cause, d.n, d.expected,

@@ -38,12 +38,13 @@ WITH known AS (
            coalesce((SELECT arg_max(phase, i) FROM history
                      WHERE op = 'run' AND phase IN ('drained', 'deadline')) = 'drained', false) AS drained,
            NOT EXISTS (SELECT 1 FROM absent) AS load_whole,
-           NOT EXISTS (SELECT 1 FROM unreadable) AND NOT EXISTS (
+           NOT EXISTS (SELECT 1 FROM missing_records) AND NOT EXISTS (SELECT 1 FROM unreadable) AND NOT EXISTS (
                SELECT 1 FROM malformed m ANTI JOIN injections USING (topic, partition, "offset")
                WHERE NOT starts_with(m.malformed, 'spoiled by ')) AS legible,
            greatest((SELECT max(healed) FROM faults), (SELECT max(t) FROM history WHERE op = 'service'),
-                    (SELECT max(t) FROM history WHERE op IN ('upload', 'reprocess', 'replay') AND phase = 'ok'
-                                                  AND placed IS NOT TRUE), 0) AS mended,
+                    (SELECT max(t) FROM history
+                     WHERE (op IN ('upload', 'reprocess', 'replay') OR (op = 'publish' AND injected IS NULL))
+                       AND phase = 'ok' AND placed IS NOT TRUE), 0) AS mended,
            (SELECT t FROM moves WHERE consumer IS NULL) AS moved
 )
 SELECT s.settle_ns, s.dead_letters,
@@ -60,6 +61,7 @@ SELECT s.settle_ns, s.dead_letters,
        - greatest(k.moved, k.mended) AS quiet,
        coalesce(quiet >= patience, false) AS still,
        CASE WHEN t.read IS NULL THEN 'the topics were not read to their end'
+            WHEN EXISTS (SELECT 1 FROM missing_records) THEN 'the broker lost events that it had acknowledged'
             WHEN NOT k.legible THEN 'some records on the topics, which no fault published, could not be read as events'
             WHEN NOT k.well THEN 'not everything was healed and healthy at the end'
             ELSE 'something still moved less than ' || seconds(patience) || ' s before all was read: it may be slow' END
@@ -76,7 +78,8 @@ LEFT JOIN finals t ON t.what = 'topics'
 ``well``: every fault healed, and every health check past the proxies at the end was good.
 ``drained``: the run judged the system at rest, so whatever waits now came later and was not left behind.
 ``load_whole``: the history has everything that the load did, so whatever is not in it was never sent.
-``legible``: every record is an event, or malformed by a fault; otherwise an event without a record may be unreadable.
+``legible``: every record is an event, or malformed by a fault, and every acknowledged event of the load is there; otherwise
+an event without a record may be unreadable, or lost by the broker.
 ``patience``: after this long without movement (``SEVERAL`` in harness.session.rest), missing work is stuck, not slow.
 ``mended``: when the last fault healed, a service last changed state, or the load got its last acknowledgement.
 ``still``: nothing moved since for ``patience``, so whatever is missing stays missing; ``quiet``: for how long, ns.

@@ -13,6 +13,11 @@ TABLES: Final = {
         SELECT consumer, event_id, effect, template, digest, i, t FROM effects
         WHERE read = (SELECT effects_read FROM moments)
     """,
+    # Ids of events that the load put on a topic, as far as anybody knows.
+    "put": """
+        SELECT DISTINCT event_id FROM history
+        WHERE op = 'publish' AND phase = 'invoke' AND injected IS NULL AND event_id IS NOT NULL
+    """,
     # A ``silent`` consumer has committed no offset anywhere, so nobody sees when it passes a record. A consumer reads
     # the topics that its group was assigned or committed on; if none is known, every topic with events that it applies.
     "silent": """

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from harness.errors import FaultError
 from harness.faults.condition import Condition
 from harness.history.recorder import Recorder
+from harness.model import Model
 from harness.stack import MARK, Broker, Fields, Held, Record, Redis, Stack
-from harness.system import Model, System
+from harness.system import System
 from harness.taps.trigger import Trigger
 
 if TYPE_CHECKING:

@@ -49,8 +49,8 @@ class Hit:
         system = context.system
         start = target.partition("->")[0].partition("#")[0]
         known = {start} & system.services.keys()
-        front = system.load.upload.to
-        if not known & {*_consumers(system), front}:
+        front = system.load.front
+        if not known & {*_consumers(system), *filter(None, [front])}:
             known |= {source.partition("#")[0] for source, end in system.links() if end == start}
         return cls(frozenset(known & _consumers(system)), front in known)
 
@@ -215,7 +215,7 @@ class InHand:
         return ""
 
     def _uploads(self) -> str:
-        if self._context.under_way is None or self._service != self._context.system.load.upload.to:
+        if self._context.under_way is None or self._service != self._context.system.load.front:
             return ""
         count = self._context.under_way()
         return f"{count} uploads were under way" if count else ""

@@ -70,11 +70,11 @@ COLUMNS: Final = {
     "of": "BIGINT",  # completions: the invoke's i
     "read": "BIGINT",  # observations: the pass's i
     "upload_id": "VARCHAR",  # upload: the Idempotency-Key
-    "batch": "VARCHAR",  # upload: the batch given to the front door
+    "batch": "VARCHAR",  # upload, publish: the batch that the load gave
     "file_name": "VARCHAR",
     "size": "BIGINT",  # bytes; wire: of the request
     "sha256": "VARCHAR",  # of the bytes
-    "acceptable": "BOOLEAN",  # whether the upload should pass validation
+    "acceptable": "BOOLEAN",  # whether the upload should pass validation; a published event of the load should
     "raw_file_storage_id": "VARCHAR",
     "status": "INTEGER",  # HTTP status, where there was one
     "topic": "VARCHAR",  # the system file's name, without the run's id
@@ -88,7 +88,7 @@ COLUMNS: Final = {
     "malformed": "VARCHAR",  # event: why it is not an event; publish: why the published record is not one
     "claims": "VARCHAR",  # event: the id that a malformed record claims, if any can be read
     "marked": "VARCHAR",  # event: the fault that its header names; publish records say where a fault published
-    "injected": "VARCHAR",  # publish: the fault that publishes it
+    "injected": "VARCHAR",  # publish: the fault that publishes it; null: the load does
     "consumer": "VARCHAR",  # effect, dead_letter, offset: the service's name
     "effect": "VARCHAR",  # tells two effects of one event apart
     "template": "VARCHAR",  # effect: its name, with each part that the event carries as {POINTER}; null: not known

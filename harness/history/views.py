@@ -13,8 +13,10 @@ reads          (read, what, final, began, ended, phase): passes of observers; ph
 finals         the last final pass of each kind, if it was ok
 absent         (worker, i, t, error, began): processes of the load whose part of the history is missing or not whole
 faults         (fault, name, target, heals, injected, bit, healed, given, begun): the t of each phase, null where there was none
-uploads        one row per upload id: batch, state (ok, unknown, fail), i, t, ended (the first ok's t), acceptable,
-               placed and worker (of its ok)
+missing_records
+               (topic, partition, offset, event_id, i, t): acknowledged events of the load that no read of the topics saw
+uploads        one row per upload id, and one per event that the load published, under its id: op, batch, state (ok, unknown,
+               fail), i, t, ended (the first ok's t), acceptable, placed and worker (of its ok)
 acknowledged   one row per ok answer to an upload: upload_id, sha256, acceptable, raw_file_storage_id, placed
 injections     (topic, partition, offset, injected): where the broker put what faults published
 unplaced       (topic, partition, injected): records that a fault published, and the broker never said where
@@ -62,6 +64,16 @@ TABLES: Final = {
         SELECT topic, partition, "offset", min(injected) AS injected FROM history
         WHERE op = 'publish' AND phase = 'ok' AND injected IS NOT NULL AND "offset" IS NOT NULL GROUP BY ALL
     """,
+    # A place may hold another record, if the broker lost what it had; of one that nobody could read, no id is known.
+    "missing_records": """
+        SELECT p.topic, p.partition, p."offset", p.event_id, p.i, p.t FROM history p
+        WHERE p.op = 'publish' AND p.phase = 'ok' AND p.injected IS NULL AND NOT EXISTS (
+            SELECT 1 FROM history e WHERE e.op = 'event' AND e.topic = p.topic AND e.event_id = p.event_id
+                AND e.partition = coalesce(p.partition, e.partition) AND e."offset" = coalesce(p."offset", e."offset"))
+          AND NOT EXISTS (
+            SELECT 1 FROM history e WHERE e.op = 'event' AND e.error IS NOT NULL AND e.topic = p.topic
+                AND e.partition = p.partition AND e."offset" = p."offset")
+    """,
     "unplaced": """
         SELECT DISTINCT b.topic, b.partition, b.injected FROM history b
         WHERE b.op = 'publish' AND b.phase = 'invoke' AND b.injected IS NOT NULL AND NOT EXISTS (
@@ -72,14 +84,18 @@ TABLES: Final = {
 
 VIEWS: Final = {
     "uploads": """
-        SELECT upload_id, min(batch) AS batch, min(i) AS i, min(t) AS t, min(t) FILTER (phase = 'ok') AS ended,
+        SELECT op, upload_id, min(batch) AS batch, min(i) AS i, min(t) AS t, min(t) FILTER (phase = 'ok') AS ended,
                coalesce(any_value(acceptable) FILTER (phase = 'ok'), any_value(acceptable)) AS acceptable,
                coalesce(bool_or(placed) FILTER (phase = 'ok'), false) AS placed,
                any_value(worker) FILTER (phase = 'ok') AS worker,
                CASE WHEN count(*) FILTER (phase = 'ok') > 0 THEN 'ok'
                     WHEN count(*) FILTER (phase = 'fail') = count(*) FILTER (phase = 'invoke') THEN 'fail'
                     ELSE 'unknown' END AS state
-        FROM history WHERE op = 'upload' GROUP BY upload_id
+        FROM (
+            SELECT * FROM history WHERE op = 'upload'
+            UNION ALL
+            SELECT * REPLACE (event_id AS upload_id) FROM history WHERE op = 'publish' AND injected IS NULL
+        ) GROUP BY op, upload_id
     """,
     "acknowledged": """
         SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t, placed FROM history

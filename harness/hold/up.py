@@ -71,7 +71,7 @@ def _announcement(live: LiveSystem, plan: SystemPlan, announcer: Announcer) -> A
         pid=os.getpid(),
         stack=stack.name,
         system=str(plan.system_path.absolute()),
-        front_door=live.front_door(),
+        front_door=live.front_door() if plan.system.load.upload is not None else None,
         upload=plan.system.load.upload,
         services={name: stack.direct(name) for name in stack.services},
         dependencies={name: stack.direct(name) for name in stack.dependencies},

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from harness.system import UploadLoad
+    from harness.system_load import UploadLoad
 
 REFUSED = frozenset({400, 413, 415, 422})
 """HTTP statuses that mean no; any other, except the system's own for yes, leaves the upload unknown."""

@@ -20,7 +20,8 @@ _SOME = (
     "garçon élan über question answer writing language story journey morning evening number letter island "
     "forest castle market"
 )
-_WORDS = _SOME.split()
+WORDS = _SOME.split()
+"""Words of several languages, not all in ASCII."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _TOO_LONG = 60_000
 """Characters; the reference's limit is 50,000."""
@@ -46,7 +47,7 @@ def make(kind: str, random: Random) -> Document:
 
 
 def _text(random: Random, low: int = 40, high: int = 400) -> str:
-    words = random.choices(_WORDS, k=random.randint(low, high))
+    words = random.choices(WORDS, k=random.randint(low, high))
     lines = [" ".join(words[at : at + 11]) for at in range(0, len(words), 11)]
     return "\n".join(lines) + "\n"
 
@@ -69,7 +70,7 @@ def _txt_latin1(random: Random) -> bytes:
 
 
 def _txt_tiny(random: Random) -> bytes:
-    return random.choice(_WORDS).encode()
+    return random.choice(WORDS).encode()
 
 
 def _docx(paragraphs: list[str], picture: bytes | None = None) -> bytes:

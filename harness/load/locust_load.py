@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.clients.http import HttpClient
     from harness.history.recorder import HistoryRecorder
     from harness.scenario import LoadShape
-    from harness.system import UploadLoad
+    from harness.system_load import UploadLoad
 
 MOST: Final = 5
 """A load kept up by faults ends after this many times its duration at the latest."""

@@ -7,12 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.announcement import announced_at
 from harness.errors import FileError, UsageError
 from harness.history.part import Clock
-from harness.system import UploadLoad
+from harness.system_load import UploadLoad
 
 VARIABLE: Final = "ONEFFECT_LOAD"
 """Environment variable that names the target's file."""
@@ -59,9 +60,24 @@ def find_target(environ: Mapping[str, str], here: Path) -> Target:
     raise UsageError(f"no target to upload to: run `oneffect up` here, or name a target's file in {VARIABLE}")
 
 
+def _publishes(content: bytes) -> bool:
+    """Whether the target of a system without a front door was read."""
+    try:
+        document = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(document, dict) and {"front_door", "upload"} <= document.keys() and document["upload"] is None
+
+
 def _read(path: Path, mend: str) -> Target:
     try:
-        target = Target.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        if _publishes(content):
+            raise UsageError(
+                f"{path}: the load of this system is published on a topic (load.publish), so Locust's users have "
+                "no front door to upload to; use `oneffect run`, or write `load: {upload: …}`"
+            )
+        target = Target.model_validate_json(content)
     except OSError as error:
         raise FileError(f"cannot be read: {error.strerror}; {mend}", path=str(path)) from error
     except ValidationError as error:

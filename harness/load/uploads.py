@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
-from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from harness.load.answers import Answers, end_of
+from harness.load.answers import end_of
+from harness.load.paced import Paced
 from harness.load.schedule import Planned, document, schedule
 from harness.pointer import pick
 
@@ -18,43 +17,21 @@ if TYPE_CHECKING:
     from harness.history.recorder import Recorder
     from harness.load.documents import Document
     from harness.scenario import LoadShape
-    from harness.system import UploadLoad
-
-MOST = 5
-"""A load kept up by faults ends after this many times its uploads at the latest."""
+    from harness.system_load import UploadLoad
 
 
-class Load:
-    """One run's load: ``open`` names the front door, ``run`` sends everything, ``answers`` holds the answers.
+class Load(Paced["Document"]):
+    """One run's uploads: ``open`` names the front door."""
 
-    ``reached`` waits for a moment of the load. Ids of uploads and batches begin with the run's id, so that no two runs
-    share a key.
-    """
+    what = "uploads"
 
     def __init__(self, shape: LoadShape, door: UploadLoad, *, run: str, seed: int, recorder: Recorder) -> None:
-        self._shape = shape
+        super().__init__(shape, run=run, seed=seed)
         self._door = door
-        self._run = run
         self._recorder = recorder
         self._url = ""
         self._http: HttpClient
-        self.answers = Answers(shape.batch)
-        self._seed = seed
         self._ready: list[Document] = []
-        self._begun = 0
-        self._moved = asyncio.Condition()
-        self._started = asyncio.Event()
-        self._at = 0.0
-
-    @property
-    def scale(self) -> str:
-        """The load's size, in words."""
-        return f"{self._shape.uploads} uploads"
-
-    @property
-    def duration(self) -> float:
-        """The load's planned duration in seconds."""
-        return self._shape.uploads / self._shape.rate
 
     def open(self, http: HttpClient, url: str) -> None:
         """Set the front door, which has an address only once the services run."""
@@ -65,51 +42,17 @@ class Load:
         planned = islice(schedule(self._shape, self._seed), self._shape.uploads)
         self._ready = [document(upload, self._seed) for upload in planned]
 
-    async def run(self, more: Callable[[], bool] = lambda: False) -> None:
-        """Send every upload at its time; while ``more`` is true, go on at the same rate, in whole batches."""
-        loop = asyncio.get_running_loop()
-        start = self._at = loop.time()
-        self._started.set()
-        async with asyncio.TaskGroup() as tasks:
-            for planned in islice(schedule(self._shape, self._seed), MOST * self._shape.uploads):
-                between = planned.index >= self._shape.uploads and planned.index % self._shape.batch == 0
-                if between and not more():
-                    break
-                content = await self._document(planned)
-                await asyncio.sleep(max(0.0, start + planned.at - loop.time()))
-                tasks.create_task(self._upload(planned, content))
-                self._begun += 1
-                async with self._moved:
-                    self._moved.notify_all()
-
-    async def _document(self, planned: Planned) -> Document:
+    async def _made(self, planned: Planned) -> Document:
         if planned.index < len(self._ready):
             return self._ready[planned.index]
         return await asyncio.to_thread(document, planned, self._seed)
 
-    def position(self, moment: float | str) -> float:
-        """How far the load is, in the unit of ``moment``: seconds since its start, or per cent of its uploads begun."""
-        if isinstance(moment, float):
-            return asyncio.get_running_loop().time() - self._at if self._started.is_set() else 0.0
-        return 100 * self._begun / self._shape.uploads
-
-    async def reached(self, moment: float | str) -> None:
-        """Wait until so many seconds after the load's start, or until a share ("25%") of the uploads has begun."""
-        await self._started.wait()
-        if isinstance(moment, float):
-            await asyncio.sleep(moment)
-            return
-        count = math.ceil(float(moment.rstrip("%")) / 100 * self._shape.uploads)
-        async with self._moved:
-            await self._moved.wait_for(lambda: self._begun >= count)
-
-    async def _upload(self, planned: Planned, content: Document) -> None:
-        upload_id = f"{self._run}-{planned.index:07d}"
-        batch = f"{self._run}-b{planned.index // self._shape.batch:06d}"
+    async def _operate(self, planned: Planned, made: Document) -> None:
+        upload_id, batch = self._id(planned), self._batch(planned)
         for attempt in range(self._shape.retries + 1):
             if attempt:
                 await asyncio.sleep(self._shape.retry_after)
-            if await self._once(upload_id, batch, content):
+            if await self._once(upload_id, batch, made):
                 return
 
     async def _once(self, upload_id: str, batch: str, content: Document) -> bool:

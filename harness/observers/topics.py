@@ -11,6 +11,7 @@ from typing import Protocol
 import orjson
 import rfc8785
 
+from harness.model import Where
 from harness.observers.awaited import Awaited
 from harness.observers.base import seen_at
 from harness.observers.carried import Carried
@@ -18,7 +19,7 @@ from harness.observers.identity import identity
 from harness.observers.spoiled import Spoiled
 from harness.pointer import pick
 from harness.stack import MARK, Fields, Record
-from harness.system import Outcome, System, Where
+from harness.system import Outcome, System
 
 
 class Reader(Protocol):

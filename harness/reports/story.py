@@ -73,6 +73,7 @@ def tell_all(history: History, subjects: Iterable[Subject]) -> dict[Subject, Sto
     stories: list[list[Moment]] = [[] for _ in about]
     for number, moment in (
         *door.uploads(history, uploads),
+        *door.published(history, events),
         *door.reprocessed(history, uploads),
         *door.blobs(history, uploads, events),
         *topics.events(history, events),

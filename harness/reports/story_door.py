@@ -1,4 +1,4 @@
-"""What a client handed to the front door, and whether its raw blob is there."""
+"""What a client handed to the front door or put on a topic, and whether its raw blob is there."""
 
 from __future__ import annotations
 
@@ -33,6 +33,22 @@ def uploads(history: History, asked: Asked) -> Numbered:
             about = f"status {status}" if status else "", f"raw blob {raw}" if raw else "", row["error"]
             text, brief = listed(f"upload {answer}", *about), ""
         yield row["story"], Moment(row["t"], row["actor"], text, brief, "", "front door", "front door", word)
+
+
+def published(history: History, asked: Asked) -> Numbered:
+    """Yield how the load published an event, and what the broker said."""
+    query = f"""
+        SELECT story, t, actor, phase, topic, partition, "offset", size, error
+        FROM history JOIN {Asked.ROWS} a ON event_id = a.id WHERE op = 'publish' AND injected IS NULL ORDER BY i
+    """  # noqa: S608 - of this module's own making
+    for row in history.sql(query, **asked.parameters):
+        if row["phase"] == "invoke":
+            text, brief, word = f"event sent to {row['topic']}, {row['size']} bytes", "sent to the topic", "sent"
+        else:
+            answer, word = _ANSWERS[row["phase"]]
+            place = ":".join(str(row[name]) for name in ("topic", "partition", "offset") if row[name] is not None)
+            text, brief = listed(f"event {answer}", f"at {place}" if row["phase"] == "ok" else "", row["error"]), ""
+        yield row["story"], Moment(row["t"], row["actor"], text, brief, "", row["topic"], row["topic"], word)
 
 
 def reprocessed(history: History, asked: Asked) -> Numbered:

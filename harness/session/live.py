@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.errors import PlanRefused
+from harness.errors import PlanRefused, StackError
 from harness.wiring import Words
 
 if TYPE_CHECKING:
@@ -58,8 +58,10 @@ class LiveSystem:
             await store.close()
 
     def front_door(self) -> str:
-        """The URL that uploads are posted to."""
+        """The URL that uploads are posted to; StackError if the load publishes events."""
         door = self.system.load.upload
+        if door is None:
+            raise StackError("the load publishes events, so there is no front door")
         return self.filled(f"http://{{{door.to}}}{door.post}")
 
     def filled(self, text: str, service: str | None = None) -> str:

@@ -139,6 +139,17 @@ CASES = [
         says=("records a second", "lengthen `drain`"),
         drain="3s",
     ),
+    Case(
+        "published",
+        VALID,
+        flaw="forwards_headers",
+        never=("published_twice",),
+        faults="""
+          - {fault: service.kill, on: "shop#1", at: 30%, for: 1s}
+          - {fault: kafka.duplicate, on: orders, at: 70%, count: 5}""",
+        system="system.published.yaml",
+    ),
+    Case("published_and_skipped", INVALID, flaw="own_offsets_skips", finds=("lost",), system="system.published.yaml"),
     Case("stuck", INVALID, flaw="stuck", finds=("stalled",), never=("lost", "outcome_missing"), drain="5s"),
     Case(
         "tapped",
@@ -276,6 +287,19 @@ def test_a_follow_up_with_the_mark_of_its_cause_is_the_systems_own(runs: dict[Ca
 
 @named("wrong_query")
 def test_what_cannot_be_read_is_found_before_the_load(runs: dict[Case, Future[Ran]], case: Case) -> None:
+    assert not runs[case].result().uploads()
+
+
+@named("published")
+def test_what_the_load_publishes_is_on_the_topic_where_the_broker_said(
+    runs: dict[Case, Future[Ran]], case: Case
+) -> None:
+    history = runs[case].result().history
+    put = [one for one in history if one["op"] == "publish" and "injected" not in one and one["phase"] == "ok"]
+    places = {(one["partition"], one["offset"]): one["event_id"] for one in put}
+    seen = [one for one in history if one["op"] == "event" and one["topic"] == "orders"]
+    assert len(places) >= UPLOADS
+    assert places.items() <= {(one["partition"], one["offset"]): one["event_id"] for one in seen}.items()
     assert not runs[case].result().uploads()
 
 

@@ -223,6 +223,14 @@ class Tape:
         seen = {"key": "claim:placed-4", "kind": "integer", "changed": changed}
         return self.wire(ms, f"{replica}->redis", "DEL", **seen | changes)
 
+    def put(self, ms: float, event: Record, *, phase: str = "ok") -> Record:
+        """The load published an event; the broker said where, if ``phase`` is ok."""
+        fields = {name: event[name] for name in ("topic", "event_id")} | {"acceptable": True}
+        invoke = self.add(ms, "publish", "invoke", **fields)
+        place = {name: event[name] for name in ("partition", "offset")} if phase == "ok" else {}
+        self.add(ms + 5, "publish", phase, of=invoke, **fields, **place)
+        return invoke
+
     def injected(self, event: Record) -> list[Record]:
         """The records that say that a fault published an event."""
         place = {name: event[name] for name in ("topic", "partition", "offset")}

@@ -865,6 +865,50 @@ def without_digests(tape: Tape) -> None:
         effect["digest"] = None
 
 
+# events that the load put on a topic
+
+
+def put(tape: Tape, n: int = 4, *, phase: str = "ok") -> dict:
+    """The load published placed-n, which needs no upload then."""
+    event = tape.one("event", event_id=f"placed-{n}")
+    tape.put(200, event, phase=phase)
+    return event
+
+
+def record_lost(tape: Tape) -> None:
+    """The broker acknowledged an event that is not there: nothing of it is the system's fault."""
+    tape.put(200, {"topic": "orders", "event_id": "placed-90", "partition": 0, "offset": 90})
+
+
+def record_lost_to_another(tape: Tape) -> None:
+    """The topic was made anew, so another event has the place of one that was acknowledged."""
+    tape.put(200, {"topic": "orders", "event_id": "placed-90", "partition": 0, "offset": 0})
+
+
+def phantom_of_a_lost_record(tape: Tape) -> None:
+    """An event without an answer had an effect, so it was there: the broker lost it, and the system made nothing up."""
+    tape.put(200, {"topic": "orders", "event_id": "placed-99", "partition": 0, "offset": 90}, phase="unknown")
+    phantom(tape)
+
+
+def event_published_twice(tape: Tape) -> None:
+    """The load published an event once, and it is on the topic twice."""
+    event = put(tape)
+    ends(tape, 0, 12)
+    tape.event(topics(tape), 4, "placed", event["partition"], 11)
+
+
+def put_by_the_load(tape: Tape) -> None:
+    """Events of the load, one without an answer, which is there all the same."""
+    put(tape)
+    put(tape, 6, phase="unknown")
+
+
+def put_without_an_answer(tape: Tape) -> None:
+    """An event without an answer is not there, and nothing came of it."""
+    tape.put(200, {"topic": "orders", "event_id": "placed-99", "partition": 0, "offset": 90}, phase="unknown")
+
+
 BAD: dict[str, Callable[[Tape], None]] = {
     "lost": lost,
     "duplicate": duplicate,
@@ -941,6 +985,10 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "not_covered.elsewhere": not_covered_elsewhere,
     "not_covered.by_each": not_covered_by_each,
     "not_covered.lost": not_covered_lost,
+    "record_lost": record_lost,
+    "record_lost.to_another": record_lost_to_another,
+    "undecided.lost_record": phantom_of_a_lost_record,
+    "published_twice": event_published_twice,
     "tap_failed": tap_failed,
     "tap_plain": tap_plain,
     "claim_released_by_another": claim_released_by_another,
@@ -989,6 +1037,8 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         claims_of_others,
         claims_asked_rightly,
         messages_in_order,
+        put_by_the_load,
+        put_without_an_answer,
     )
 }
 

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from harness.errors import FileError, PlanRefused
+from harness.load.locust_load import Users
 from harness.plan import Plan, make_plan
 
 ROOT = Path(__file__).parents[2]
@@ -230,3 +231,29 @@ def test_batches_are_refused_where_the_front_door_is_not_told_of_them(tmp_path: 
     system.write_text(told.replace("{batch}", "none"))
     with pytest.raises(PlanRefused, match=r"load\.batch: the front door takes no batch id"):
         plan(path)
+
+
+def publishing(folder: Path, more: str = "") -> Path:
+    """A scenario beside a system whose load publishes."""
+    path = shop(folder, "command: python -m shop")
+    system = folder / "system.yaml"
+    written, publish = system.read_text(), f'{{topic: orders, value: {{id: "{{id}}", type: t{more}}}}}'
+    assert "load: {upload: {to: shop, post: /orders}}" in written
+    system.write_text(written.replace("{upload: {to: shop, post: /orders}}", f"{{publish: {publish}}}"))
+    return path
+
+
+def test_users_of_locust_are_refused_where_the_load_publishes(tmp_path: Path) -> None:
+    users = Users(count=1, spawn_rate=1.0, duration=1.0, file=tmp_path / "locustfile.py")
+    with pytest.raises(PlanRefused, match=r"system\.yaml: load\.publish: Locust's users upload to a front door"):
+        make_plan(publishing(tmp_path), system_path=None, variant=None, seed=1, stack="auto", users=users)
+
+
+def test_batches_are_refused_where_published_events_do_not_name_them(tmp_path: Path) -> None:
+    path = publishing(tmp_path)
+    path.write_text("oneffect: 1\nname: one\nload: {batch: 5, uploads: 40, rate: 20/s}\n")
+    with pytest.raises(PlanRefused, match=r"load\.batch: the events name no batch id; write `batch: "):
+        plan(path)
+    publishing(tmp_path, ', batch: "{batch}"')
+    path.write_text("oneffect: 1\nname: one\nload: {batch: 5, uploads: 40, rate: 20/s}\n")
+    assert plan(path).system.load.publish is not None

@@ -64,7 +64,8 @@ class Run:
         done = [
             r["t"]
             for r in self.records
-            if r["op"] in {"upload", "reprocess", "replay"} and r["phase"] == "ok" and not r.get("placed")
+            if r["op"] in {"upload", "publish", "reprocess", "replay"} and r.get("injected") is None
+            if r["phase"] == "ok" and not r.get("placed")
         ]
         return max([*healed, *services, *done, 0])
 
@@ -106,7 +107,24 @@ class Run:
         own = [
             r for r in self.malformed if place(r) not in published and not r["malformed"].startswith("spoiled by ")
         ]
-        return not own and not self.unreadable
+        return not own and not self.unreadable and not self.missing
+
+    @cached_property
+    def put(self) -> set[str]:
+        """Ids of events that the load published, as far as anybody knows."""
+        return {r["event_id"] for r in self.of("publish", "invoke") if r.get("injected") is None}
+
+    @cached_property
+    def missing(self) -> list[Record]:
+        """What the broker acknowledged to the load, and no read of the topics saw there; some are not readable."""
+        there = {(*place(r), r.get("event_id")) for r in self.of("event")}
+        return [
+            r
+            for r in self.of("publish", "ok")
+            if r.get("injected") is None
+            and (*place(r), r["event_id"]) not in there
+            and place(r) not in self.unreadable
+        ]
 
     def stuck(self, consumer: str) -> bool:
         """This consumer had not moved for so long when the offsets and the effects were read at the end."""
@@ -430,7 +448,8 @@ class EffectOracle:
                 found = "corrupt"
             else:
                 continue
-            if argued and (found != "phantom" or self.run.legible):
+            doubtful = not self.run.legible or effect["event_id"] in self.run.put
+            if argued and not (found == "phantom" and doubtful):
                 yield found, (effect["consumer"], effect["event_id"], effect.get("effect"))
             else:
                 yield "undecided", (effect["consumer"], effect["event_id"])
@@ -686,7 +705,7 @@ class OutcomeOracle:
             asked, answered = len(causes.get(key, ())), len(answers.get(key, ()))
             if answered < asked:
                 yield "followup_missing" if self.decided and not self._cause_late(n, key) else "undecided", (key, n)
-            if answered > max(1, asked):
+            if answered > max(1, asked) + len(self.run.missing):
                 yield "followup_doubled", (key, n)
 
 
@@ -827,6 +846,7 @@ class EvidenceOracle:
                 yield "asked_too_little", (op,)
         yield from (("record_unreadable", where) for where in self.run.unreadable)
         yield from self._covers()
+        yield from self._put()
         for phase in ("failed", "plain"):
             yield from ((f"tap_{phase}", (record["link"],)) for record in self.run.of("wire", phase))
 
@@ -846,6 +866,17 @@ class EvidenceOracle:
                     )
                 if n < cover["least"]:
                     yield "not_covered", (number, consumer)
+
+    def _put(self) -> Iterator[Hit]:
+        """What the load published is where the broker said, and nowhere else as well."""
+        topics = self.run.final("topics")
+        for lost in self.run.missing:
+            if topics is not None and lost["t"] < topics["began"]:
+                yield "record_lost", (lost["event_id"],)
+        for event_id in self.run.put:
+            times = sum(r.get("event_id") == event_id for r in self.load if r["phase"] == "invoke")
+            if sum(e["event_id"] == event_id and e["injected"] is None for e in self.run.events) > times:
+                yield "published_twice", (event_id,)
 
     def _faults(self) -> Iterator[Hit]:
         planned = {fault["id"] for fault in self.run.plan.get("faults", ())}

@@ -82,6 +82,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "history_incomplete": (),
     "load_incomplete": ("worker",),
     "not_covered": ("number", "consumer"),
+    "record_lost": ("event_id",),
+    "published_twice": ("event_id",),
     "tap_failed": ("link",),
     "tap_plain": ("link",),
     "claim_released_by_another": ("i_wire",),

@@ -108,6 +108,59 @@ def test_a_system_that_is_off(tmp_path: Path, before: str, after: str, said: str
     assert said in message
 
 
+PUBLISH = '{topic: orders, key: "{id}", value: {id: "{id}", type: placed}}'
+
+
+def published(publish: str = PUBLISH) -> str:
+    before, after = "load: {upload: {to: shop, post: /orders}}", f"load: {{publish: {publish}}}"
+    assert before in SYSTEM
+    return SYSTEM.replace(before, after)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("topic: orders", "topic: odrers", "load.publish.topic: odrers is not in a broker's topics"),
+        ("topics: [orders]", "topics: []", "load.publish.topic: orders is not in events.topics; add it there"),
+        ('id: "{id}"', 'id: "{n}"', "load.publish has no id of its own at /id, where events.id says"),
+        ('id: "{id}"', 'order: "{id}"', "load.publish has no id of its own at /id"),
+        (", type: placed", "", "load.publish has nothing at /type, where events.type says"),
+        ("id: /id", "id: {header: ce_id}", "load.publish has no id of its own at the header ce_id"),
+        ("type: /type", "type: {header: kind}", "load.publish has nothing at the header kind"),
+        ('"{id}"', '"{idd}"', "10: load.publish: key: {idd} is not filled in here; known: {id}, {uuid}"),
+        ("topic: orders, ", "", "10: load.publish.topic: is missing"),
+        (
+            "publish:",
+            "upload: {to: shop, post: /orders}, publish:",
+            "10: load: write either upload: (a front door) or pub",
+        ),
+    ],
+)
+def test_a_published_load_that_is_off(tmp_path: Path, before: str, after: str, said: str) -> None:
+    assert before in published()
+    assert said in refusal(tmp_path, published().replace(before, after, 1), System)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("outcomes: [{of: upload, by: /u, then: [placed]}]\n", "outcomes: of: upload: the load publishes events"),
+        ('reprocess: {post: "http://{shop}/again"}\n', "reprocess: the load publishes events, so there is no upload"),
+    ],
+)
+def test_what_needs_an_upload_is_refused_where_the_load_publishes(tmp_path: Path, more: str, said: str) -> None:
+    assert said in refusal(tmp_path, published() + more, System)
+
+
+@pytest.mark.parametrize(("before", "after"), [("id: /id", "id: {key: true}"), ('id: "{id}"', 'id: "A-{uuid}"')])
+def test_the_id_of_a_published_event_may_be_elsewhere(tmp_path: Path, before: str, after: str) -> None:
+    (tmp_path / "one.yaml").write_text(published().replace(before, after, 1))
+    described = load(tmp_path / "one.yaml", System).load
+    assert described.publish is not None
+    assert described.front is None
+    assert not described.batches
+
+
 def test_a_system_extends_another(tmp_path: Path) -> None:
     (tmp_path / "system.yaml").write_text(SYSTEM)
     (tmp_path / "more.yaml").write_text(
@@ -135,7 +188,7 @@ def test_null_removes_what_is_extended(tmp_path: Path) -> None:
     [
         ("services: {shop: {command: null}}\n", r"more\.yaml:2: services\.shop: a service has a command"),
         ("\nservices: {shop: {replicas: 0}}\n", r"more\.yaml:3: services\.shop\.replicas: "),
-        ("load: {upload: null}\n", r"more\.yaml:2: load\.upload: is missing"),
+        ("load: {upload: null}\n", r"more\.yaml:2: load: write either upload: \(a front door\) or publish:"),
         ("\nload: []\n", r"more\.yaml:3: load: "),
     ],
 )

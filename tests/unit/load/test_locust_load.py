@@ -25,7 +25,7 @@ from harness.history.recorder import HistoryRecorder
 from harness.load.locust_load import LocustLoad, Users
 from harness.load.target import VARIABLE
 from harness.scenario import LoadShape
-from harness.system import UploadLoad
+from harness.system_load import UploadLoad
 from tests.standin import StandIn
 from tests.unit.load.door import Door
 

@@ -11,7 +11,7 @@ import pytest
 from harness.clients.http import Answer
 from harness.load.uploads import Load
 from harness.scenario import LoadShape
-from harness.system import UploadLoad
+from harness.system_load import UploadLoad
 from tests.standin import StandIn
 
 DOOR = UploadLoad(to="front", post="/v1/files", blob="/raw")

@@ -1,0 +1,100 @@
+"""Puts the scheduled events straight on a topic, and records each as an operation."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import TYPE_CHECKING, Protocol
+
+from harness.load.paced import Paced
+from harness.load.values import Values
+from harness.stack import Record
+from harness.template import filled, filled_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from harness.clients.producer import Appended
+    from harness.history.recorder import Recorder
+    from harness.load.schedule import Planned
+    from harness.scenario import LoadShape
+    from harness.system_load import PublishLoad
+
+
+class Producer(Protocol):
+    """Appends records to a topic; one whose partition is -1 goes where its key belongs."""
+
+    async def append(self, record: Record) -> Appended:
+        """Append one record, once; never raises for what the broker does."""
+        ...
+
+
+class Publishing(Paced[Record]):
+    """One run's published events; ``connect`` opens a producer for as long as the load lasts.
+
+    An event is published once: the producer repeats a request itself, under the same sequence number, so that the broker
+    keeps one record; a second attempt beside it would be a second record. ``event_id`` reads the id as observers do.
+    """
+
+    what = "published events"
+
+    def __init__(  # noqa: PLR0913 - the parts of a load
+        self,
+        shape: LoadShape,
+        described: PublishLoad,
+        *,
+        run: str,
+        seed: int,
+        recorder: Recorder,
+        partitions: int,
+        event_id: Callable[[Record], object],
+        connect: Callable[[], AbstractAsyncContextManager[Producer]],
+    ) -> None:
+        super().__init__(shape, run=run, seed=seed)
+        self._described, self._recorder = described, recorder
+        self._partitions, self._event_id, self._connect = partitions, event_id, connect
+        self._producer: Producer
+
+    def prepare(self) -> None:
+        """Nothing takes long to make."""
+
+    async def run(self, more: Callable[[], bool] = lambda: False) -> None:
+        """Publish every event at its time; StackError if the broker does not answer."""
+        async with self._connect() as self._producer:
+            await super().run(more)
+
+    async def _made(self, planned: Planned) -> Record:
+        return self.record(planned)
+
+    def record(self, planned: Planned) -> Record:
+        """Make the record of a planned event, from the seed and its own place alone, apart from the run's id."""
+        described = self._described
+        values = Values.of(self._seed, planned.index, self._id(planned), self._batch(planned), self._shape.batch)
+        value = json.dumps(filled(described.value, values), ensure_ascii=False, allow_nan=False)
+        key = filled_text(described.key, values).encode() if described.key is not None else None
+        headers = ((name, filled_text(text, values).encode()) for name, text in described.headers.items())
+        drawn = Random(f"{self._seed}:{planned.index}:partition").randrange(self._partitions)
+        return Record(described.topic, drawn if key is None else -1, -1, key, value.encode(), tuple(headers))
+
+    async def _operate(self, planned: Planned, made: Record) -> None:
+        event_id = str(self._event_id(made))
+        batch = self._batch(planned) if self._described.batches else None
+        self.answers.begun += 1
+        with self._recorder.operation(
+            "publish",
+            "client",
+            topic=made.topic,
+            event_id=event_id,
+            batch=batch,
+            acceptable=True,
+            size=len(made.value or b""),
+        ) as operation:
+            appended = await self._producer.append(made)
+            if appended.phase == "ok":
+                operation.ok(partition=appended.partition, offset=appended.offset)
+            elif appended.phase == "fail":
+                operation.fail(error=appended.error)
+            else:
+                operation.unknown(error=appended.error)
+        self.answers.note(appended.phase, event_id, batch=batch, acceptable=True, raw=None, sha256="")

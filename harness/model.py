@@ -1,0 +1,32 @@
+"""What the models of the files have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$"), Field(title="name")]
+Pointer = Annotated[str, StringConstraints(pattern=r"^(/[^/]*)+$"), Field(title="JSON pointer")]
+
+
+class Model(BaseModel):
+    """A frozen model that refuses unknown fields; reference pages and schemas quote its fields' docstrings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Where(Model):
+    """The place of an event's field that is not at a JSON pointer: a header, or the record's key."""
+
+    header: str | None = None
+    """The header that holds it, for example ``x-event-id``."""
+    key: bool = False
+    """``true`` if the record's key holds it."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Where:
+        if (self.header is None) != self.key:
+            message = "write either {header: NAME} or {key: true}"
+            raise ValueError(message)
+        return self
