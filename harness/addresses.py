@@ -149,9 +149,7 @@ class Addresses(Model):
     def laid_over(self, system: System) -> System:
         """Return the system with this file's URLs and logins in place of its own."""
         effects = {
-            name: described.model_copy(update={"sql": described.sql.model_copy(update={"url": self.effects[name]})})
-            if name in self.effects
-            else described
+            name: described.read_at(self.effects[name]) if name in self.effects else described
             for name, described in system.effects.items()
         }
         blobs = Blobs(get=self.blobs) if self.blobs is not None else system.blobs
@@ -187,7 +185,11 @@ def described(system: System, stack: Stack, names: RunNames) -> Addresses:
             groups={name: names.group(name) for name in system.services},
             databases={name: names.database(name) for name in system.services},
         ),
-        data={name: str(stack.data(name)) for name, effects in system.effects.items() if "{data}" in effects.sql.url},
+        data={
+            name: str(stack.data(name))
+            for name, effects in system.effects.items()
+            if any("{data}" in url for url in effects.urls)
+        },
     )
 
 
@@ -219,7 +221,9 @@ def _problems(addresses: Addresses, system: System) -> Iterator[tuple[tuple[str,
     yield from _unknown("links", addresses.links, links)
     yield from _unknown("commands", addresses.commands, [*replicas, *system.dependencies])
     yield from _unknown("data", addresses.data, services)
-    yield from _unknown("effects", addresses.effects, system.effects)
+    yield from _unknown(
+        "effects", addresses.effects, [name for name, effects in system.effects.items() if effects.urls]
+    )
     yield from _unknown("names.topics", addresses.names.topics, system.topics())
     yield from _unknown("names.groups", addresses.names.groups, services)
     yield from _unknown("names.databases", addresses.names.databases, services)
@@ -235,7 +239,7 @@ def _problems(addresses: Addresses, system: System) -> Iterator[tuple[tuple[str,
         elif not addresses.api(link):
             yield ("links", link), "no Toxiproxy; write api: host:port here, or toxiproxy: host:port for all"
     for name, effects in addresses.laid_over(system).effects.items():
-        if "{data}" in effects.sql.url and name not in addresses.data:
+        if any("{data}" in url for url in effects.urls) and name not in addresses.data:
             yield (
                 ("data",),
                 f"{name} is missing: its effects are read in {{data}}; write the folder, or effects.{name}",

@@ -86,7 +86,7 @@ class Redaction:
             variables += [system.load.upload.fields] if system.load.upload is not None else []
             variables += [system.load.publish.headers] if system.load.publish is not None else []
             texts += [service.command or "" for service in system.services.values()]
-            texts += [effects.sql.url for effects in system.effects.values()]
+            texts += [url for effects in system.effects.values() for url in effects.urls]
             texts += [asked.post or asked.command or "" for asked in (system.reprocess, system.replay) if asked]
         secrets = {secret for mapping in variables for secret in _of_variables(mapping)}
         secrets |= {secret for text in texts for secret in _of_text(text)}
@@ -133,7 +133,10 @@ class Redaction:
         for name, service in written["services"].items():
             system["services"][name]["command"] = self._written(service["command"] or "") or None
         for name, effects in written["effects"].items():
-            system["effects"][name]["sql"]["url"] = self._written(effects["sql"]["url"])
+            if effects["sql"] is not None:
+                system["effects"][name]["sql"]["url"] = self._written(effects["sql"]["url"])
+            if effects["total"] is not None:
+                system["effects"][name]["total"]["sql"]["url"] = self._written(effects["total"]["sql"]["url"])
         for name in ("reprocess", "replay"):
             for field, text in (written.get(name) or {}).items():
                 if field in {"post", "command"} and text is not None:

@@ -147,8 +147,11 @@ class _LiveRun:
         system, filled = self._plan.system, self._live.filled
         if not isinstance(self._load, Publishing):
             self._load.open(self._http, self._live.front_door())
-        urls = {name: filled(effects.sql.url, name) for name, effects in system.effects.items()}
-        await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None)
+        urls = {name: filled(read.sql.url, name) for name, read in system.effects.items() if read.sql is not None}
+        totals = {
+            name: filled(read.total.sql.url, name) for name, read in system.effects.items() if read.total is not None
+        }
+        await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None, totals)
         await self._watch.try_out()
         self._join()
         self._again.open()

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from harness.effects import Effects, said
 from harness.errors import nearest
 from harness.model import Model, Name, Pointer, Where
 from harness.system_load import Load
@@ -129,27 +130,6 @@ class Outcome(Model):
         if isinstance(self.then, list):
             return self.then
         return [name for names in self.then.values() for name in names]
-
-
-class Sql(Model):
-    """A query with the columns ``id``, ``effect`` and, to compare contents, ``carries``.
-
-    ``url`` is ``sqlite:///{data}/FILE``, or ``postgresql://oneffect@{postgres}/{database}`` for the service's database.
-    """
-
-    url: str = Field(repr=False)
-    """Where the effects are, for example ``sqlite:///{data}/db``."""
-    query: str
-    """The query, sent as written, for example ``SELECT event_id AS id, entry AS effect, digest AS carries FROM ledger``."""
-
-
-class Effects(Model):
-    """A service's permanent changes, in a countable form."""
-
-    applies: list[str]
-    """Event types each of which must have exactly one effect, for example ``[order.placed]``."""
-    sql: Sql
-    """How to read the effects, past the proxies and in a read-only transaction."""
 
 
 class Blobs(Model):
@@ -287,6 +267,12 @@ class System(Model):
                     f"{field}: no dependency has the topic {topic}{nearest(topic, topics)}; known: "
                     f"{', '.join(topics) or 'none'}"
                 )
+        for name, effects in self.effects.items():
+            if effects.topic is not None and effects.topic.name not in topics:
+                yield (
+                    f"effects.{name}.topic: {effects.topic.name} is no topic of a dependency"
+                    f"{nearest(effects.topic.name, topics)}; known: {', '.join(topics) or 'none'}"
+                )
 
     def _check_service(self, name: str, service: Service) -> Iterator[str]:
         for used in sorted(service.placeholders()):
@@ -359,14 +345,20 @@ class System(Model):
         ]
 
     def consumers(self) -> dict[str, list[str]]:
-        """Event types that each service with effects must apply."""
-        return {name: effects.applies for name, effects in self.effects.items()}
+        """Event types that each service must apply, of those whose effects can be counted."""
+        return {name: effects.applies for name, effects in self.effects.items() if effects.countable}
 
 
 def checks(system: System) -> dict[str, Any]:
     """What the checkers need to know of a system, for ``checks`` in the plan."""
     return {
         "consumers": system.consumers(),
+        "keyed": {name: said(effects.by) for name, effects in system.effects.items() if effects.by is not None},
+        "totals": {
+            name: {"types": effects.applies, "by": said(effects.total.by), "adds": effects.total.adds}
+            for name, effects in system.effects.items()
+            if effects.total is not None
+        },
         "topics": list(system.events.topics),
         "outcomes": [
             {

@@ -6,6 +6,7 @@ from typing import Final
 
 CHECKERS: Final = {
     "exactly one effect": "harness.checkers.exactly_one_effect:ExactlyOneEffect",
+    "totals": "harness.checkers.totals:Totals",
     "outcomes": "harness.checkers.outcomes:Outcomes",
     "raw retained": "harness.checkers.raw_retained:RawRetained",
     "evidence": "harness.checkers.evidence:Evidence",

@@ -111,6 +111,7 @@ WITH wanted AS (
     SELECT unnest(['offsets', 'effects', 'topics']) AS what
     UNION ALL SELECT 'dead_letters' FROM settings WHERE dead_letters
     UNION ALL SELECT 'blobs' FROM settings WHERE blobs
+    UNION ALL SELECT 'totals' WHERE EXISTS (SELECT 1 FROM totalled)
 )
 SELECT w.what, r.read AS i_read, h.error,
        CASE WHEN r.read IS NULL THEN 'was never begun' ELSE 'failed: ' || coalesce(h.error, 'it never ended') END AS why

@@ -29,8 +29,12 @@ FROM gone ORDER BY i
 """
 
 DUPLICATE: Final = """
-WITH several AS (SELECT consumer, event_id FROM found GROUP BY consumer, event_id HAVING count(*) > 1),
-final AS (
+WITH several AS (
+    -- Of a business key that no event has, or that an unread event may share, nobody knows how many effects there should be.
+    SELECT consumer, event_id FROM found, moments
+    WHERE key IS NULL OR (sharing = 1 AND topics_after_effects AND legible)
+    GROUP BY consumer, event_id HAVING count(*) > 1
+), final AS (
     -- Two rows of one pass are two effects, whatever they call themselves.
     SELECT consumer, event_id, effect, i, t FROM found SEMI JOIN several USING (consumer, event_id)
 ), earlier AS (
@@ -48,7 +52,7 @@ FROM sights GROUP BY consumer, event_id HAVING count(*) > 1 ORDER BY t_last, eve
 PHANTOM: Final = """
 SELECT consumer, event_id, effect, i AS i_effect, t AS t_effect, topics_read AS i_read, seconds(t) AS effect_s
 FROM unmatched u, moments
-WHERE NOT published AND topics_after_effects AND legible
+WHERE NOT published AND topics_after_effects AND legible AND consumer NOT IN (SELECT consumer FROM strangers)
   AND NOT EXISTS (SELECT 1 FROM respelled r WHERE r.consumer = u.consumer AND r.event_id = u.event_id)
   AND event_id NOT IN (FROM put)
 ORDER BY i
@@ -179,12 +183,33 @@ WITH shared AS (
     SELECT consumer, template, count(DISTINCT event_id) AS events FROM found WHERE template IS NOT NULL GROUP BY ALL
 ), told AS (
     SELECT f.consumer, f.i, f.template,
-           CASE WHEN coalesce(f.effect, f.event_id) = f.event_id THEN true
+           CASE WHEN coalesce(f.effect, f.event_id) = f.event_id OR f.effect = f.key THEN true
                 WHEN f.template IS NOT NULL THEN s.events > 1 OR regexp_full_match(f.template, '\\{[^{}]*\\}') END AS computed
     FROM found f LEFT JOIN shared s USING (consumer, template)
 )
 SELECT consumer, count(*) AS n, min(i) AS i_effect, coalesce(arg_min(template, i), 'the event''s id') AS named
 FROM told GROUP BY consumer HAVING bool_and(computed) ORDER BY consumer
+"""
+
+KEY_SHARED: Final = """
+SELECT k.consumer, k.key, k.events AS n, any_value(j.located) AS located, count(DISTINCT x.i) AS effects, min(x.i) AS i_effect,
+       list_slice(list(DISTINCT e.event_id ORDER BY e.event_id), 1, 5) AS event_ids, min(e.event_id) AS event_id
+FROM known_keys k JOIN joined_by j USING (consumer) JOIN applies a USING (consumer)
+JOIN events e ON e.event_type = a.event_type AND e.keys[k.consumer] = k.key
+LEFT JOIN (SELECT * FROM effects WHERE read = (SELECT effects_read FROM moments)) x ON x.consumer = k.consumer AND x.key = k.key
+WHERE k.events > 1 GROUP BY k.consumer, k.key, k.events ORDER BY k.consumer, k.key
+"""
+
+KEY_MISSING: Final = """
+SELECT d.consumer, d.event_id, any_value(j.located) AS located, min(d.i) AS i_event, min(d.t) AS t_event
+FROM due d JOIN unjoined u ON u.consumer = d.consumer AND u.event_id = d.event_id AND u.keyless
+JOIN joined_by j ON j.consumer = d.consumer GROUP BY d.consumer, d.event_id ORDER BY i_event
+"""
+
+KEYS_DIFFER: Final = """
+SELECT s.consumer, s.n, s.key, s.i AS i_effect, j.located,
+       (SELECT min(k.key) FROM known_keys k WHERE k.consumer = s.consumer) AS other
+FROM strangers s JOIN joined_by j USING (consumer) ORDER BY s.consumer
 """
 
 UNDECIDED: Final = """
@@ -205,6 +230,11 @@ SELECT consumer, event_id, i, 'its effect matches no event, but '
 FROM unmatched u, moments
 WHERE NOT published AND topics_after_effects AND (NOT legible OR event_id IN (FROM put))
   AND NOT EXISTS (SELECT 1 FROM respelled r WHERE r.consumer = u.consumer AND r.event_id = u.event_id)
+UNION ALL
+SELECT consumer, event_id, min(i), 'it has several effects by its key, but ' || CASE
+           WHEN topics_after_effects THEN doubt ELSE 'the topics were not read after the effects: others may share the key' END
+FROM found, moments WHERE sharing = 1 AND NOT (topics_after_effects AND legible)
+GROUP BY consumer, event_id, topics_after_effects, doubt HAVING count(*) > 1
 UNION ALL
 SELECT consumer, event_id, i, 'its id was used twice, but the dead letters were not read, or not long enough after the '
        || 'offsets'
@@ -371,6 +401,26 @@ class ExactlyOneEffect(Queries):
             MULTIPLICITY_UNSEEN,
             "{consumer}: its {n} effects are named by what their events carry ({named}), so two effects of one event "
             "may look like one; let the query's `effect` be unique to each row",
+        ),
+        Anomaly(
+            "key_shared",
+            Verdict.UNKNOWN,
+            KEY_SHARED,
+            "key {key}: {n} events that {consumer} must apply have it at {located} ({event_ids}), so nobody can tell which of "
+            "them its {effects} effects belong to; write a `by` that differs for each event",
+        ),
+        Anomaly(
+            "key_missing",
+            Verdict.UNKNOWN,
+            KEY_MISSING,
+            "event {event_id}: it has no key at {located}, so {consumer}'s effect of it cannot be found",
+        ),
+        Anomaly(
+            "keys_differ",
+            Verdict.UNKNOWN,
+            KEYS_DIFFER,
+            "{consumer}: none of its {n} effects names the key of an event: an effect names {key}, an event at {located} has "
+            "{other}; correct `by`, or what gives `id`",
         ),
         Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "event {event_id}: {consumer}: {why}"),
         Anomaly(

@@ -23,12 +23,16 @@ sights AS (
         SELECT consumer, t, committed > coalesce(lag(committed) OVER (
                    PARTITION BY consumer, topic, partition ORDER BY i), 0) AS more FROM offsets
     ) WHERE more GROUP BY consumer
+    UNION ALL
+    SELECT consumer, max(t) FROM (
+        SELECT consumer, t, total IS DISTINCT FROM lag(total) OVER (PARTITION BY consumer, key ORDER BY i) AS other FROM totals
+    ) WHERE other GROUP BY consumer
 )
 SELECT consumer, max(t) AS t FROM moved GROUP BY consumer
 UNION ALL
 SELECT NULL, greatest((SELECT max(t) FROM events), (SELECT max(t) FROM malformed), (SELECT max(t) FROM moved))
 """
-"""When each consumer was last seen to move (a new effect, an offset passed); consumer null: when anything did."""
+"""When each consumer was last seen to move (a new effect or total, an offset passed); consumer null: when anything did."""
 
 MOMENTS: Final = """
 WITH known AS (

@@ -10,8 +10,14 @@ from typing import Final
 
 TABLES: Final = {
     "found": """
-        SELECT consumer, event_id, effect, template, digest, i, t FROM effects
-        WHERE read = (SELECT effects_read FROM moments)
+        SELECT consumer, event_id, effect, template, digest, key, sharing, i, t FROM effects
+        WHERE read = (SELECT effects_read FROM moments) AND (sharing IS NULL OR sharing = 1)
+    """,
+    # Consumers with effects by a business key, none of which is the key of an event.
+    "strangers": """
+        SELECT consumer, count(*) AS n, min(key) AS key, min(i) AS i FROM effects
+        WHERE key IS NOT NULL AND read = (SELECT effects_read FROM moments)
+        GROUP BY consumer HAVING count(sharing) = 0
     """,
     # Ids of events that the load put on a topic, as far as anybody knows.
     "put": """
@@ -159,12 +165,31 @@ TABLES: Final = {
         SELECT odd.*, k.event_id IS NOT NULL AS published
         FROM odd LEFT JOIN known k USING (event_id) WHERE k.event_id IS NULL OR odd.digest IS NOT NULL
     """,
-    # Unmatched effects whose id differs from an event's on the topics only in case.
+    # Unmatched effects whose id, or business key, differs from an event's on the topics only in case.
     "respelled": """
         SELECT u.consumer, u.event_id, u.effect, min(u.i) AS i, min(u.t) AS t, min(e.event_id) AS published_id,
                min(e.i) AS i_event
         FROM unmatched u JOIN events e ON lower(e.event_id) = lower(u.event_id)
         WHERE NOT u.published GROUP BY ALL
+        UNION ALL
+        SELECT u.consumer, u.event_id, u.effect, min(u.i), min(u.t), min(k.event_id), NULL
+        FROM unmatched u JOIN known_keys k ON k.consumer = u.consumer AND lower(k.key) = lower(u.key)
+        WHERE NOT u.published GROUP BY ALL
+    """,
+    # Events whose effect cannot be found by its business key, although it may be there: the event has none, shares it
+    # with another, or the effects' keys are not those of events at all.
+    "unjoined": """
+        WITH at_end AS (
+            SELECT DISTINCT consumer, lower(key) AS key FROM effects
+            WHERE key IS NOT NULL AND read = (SELECT effects_read FROM moments)
+        )
+        SELECT DISTINCT d.consumer, d.event_id, e.keys[d.consumer] IS NULL AS keyless
+        FROM due d JOIN joined_by j USING (consumer)
+        JOIN events e ON e.topic = d.topic AND e.partition = d.partition AND e."offset" = d."offset"
+        LEFT JOIN known_keys k ON k.consumer = d.consumer AND k.key = e.keys[d.consumer]
+        LEFT JOIN at_end a ON a.consumer = d.consumer AND a.key = lower(k.key)
+        WHERE NOT d.malformed AND (e.keys[d.consumer] IS NULL OR (k.events > 1 AND a.key IS NOT NULL)
+                                   OR d.consumer IN (SELECT consumer FROM strangers))
     """,
     # Each (consumer, event id) without an effect in the final read. A fact (event id and digest) may have a dead letter
     # instead; a letter that names no source stands for all facts of its id.
@@ -178,6 +203,7 @@ TABLES: Final = {
             WHERE NOT malformed
               AND NOT EXISTS (SELECT 1 FROM found f WHERE f.consumer = d.consumer AND f.event_id = d.event_id)
               AND NOT EXISTS (SELECT 1 FROM respelled r WHERE r.consumer = d.consumer AND r.published_id = d.event_id)
+              AND NOT EXISTS (SELECT 1 FROM unjoined j WHERE j.consumer = d.consumer AND j.event_id = d.event_id)
             GROUP BY consumer, event_id
         ), answered AS (
             SELECT consumer, event_id, count(*) AS letters, count(DISTINCT digest) AS facts, count(digest) AS sourced

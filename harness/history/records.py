@@ -23,6 +23,7 @@ PHASES: Final = {
     "replay": ("invoke", "ok", "fail", "unknown"),
     "event": ("seen",),
     "effect": ("seen",),
+    "total": ("seen",),
     "dead_letter": ("seen",),
     "claim": ("seen",),
     "blob": ("present", "missing", "different", "unreachable"),
@@ -85,9 +86,12 @@ COLUMNS: Final = {
     "digest": "VARCHAR",  # SHA-256 of the canonical JSON (RFC 8785) of the event's data; of the bytes if malformed
     "causation_id": "VARCHAR",
     "joins": "MAP(VARCHAR, VARCHAR)",  # event: outcome rule's index -> the value it is joined by
+    "keys": "MAP(VARCHAR, VARCHAR)",  # event: consumer -> the business key that its effects name; NAME.total -> of its total
+    "amounts": "MAP(VARCHAR, VARCHAR)",  # event: consumer -> what it adds to a total there, an exact decimal number
+    "total": "VARCHAR",  # total: a sum that a consumer updates in place, an exact decimal number
     "malformed": "VARCHAR",  # event: why it is not an event; publish: why the published record is not one
     "claims": "VARCHAR",  # event: the id that a malformed record claims, if any can be read
-    "marked": "VARCHAR",  # event: the fault that its header names; publish records say where a fault published
+    "marked": "VARCHAR",  # event, effect: the fault that its header names; publish records say where a fault published
     "injected": "VARCHAR",  # publish: the fault that publishes it; null: the load does
     "consumer": "VARCHAR",  # effect, dead_letter, offset: the service's name
     "effect": "VARCHAR",  # tells two effects of one event apart
@@ -117,7 +121,7 @@ COLUMNS: Final = {
     "intended": "BIGINT",  # upload: ns since the run's start at which it was due; latency counts from there
     "placed": "BOOLEAN",  # upload: whether another machine made it, whose clock is not the run's
     "command": "VARCHAR",  # claim, wire: the command, "SET"
-    "key": "VARCHAR",  # claim: the store's key; wire: what the command is about: a key, path, topic, group …
+    "key": "VARCHAR",  # effect: its business key; total, claim: its own; wire: what it is about: a key, path, topic, group …
     "options": "VARCHAR",  # wire: those of Redis' SET, as "NX EX"
     "changed": "BIGINT",  # wire: how many keys a DEL or UNLINK of one key, or a SETNX, changed: 0 or 1
     "link": "VARCHAR",  # wire: "essay_lifecycle#1->redis"

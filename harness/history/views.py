@@ -21,7 +21,13 @@ acknowledged   one row per ok answer to an upload: upload_id, sha256, acceptable
 injections     (topic, partition, offset, injected): where the broker put what faults published
 unplaced       (topic, partition, injected): records that a fault published, and the broker never said where
 events         records that are events; malformed: those that are not; unreadable: those that nobody could read
-effects        effects, with the ``read`` that saw each
+joined_by      (consumer, located): consumers whose effects name a business key, and where events hold it
+known_keys     (consumer, key, event_id, events): keys that events hold, and how many events share each
+effects        effects, with the ``read`` that saw each; ``sharing``: how many events share its ``key``. If that is one,
+               ``event_id`` is that event's, otherwise "with key" and the key. No effects are what faults published
+totalled       (consumer, event_type, located, adds): what is added up in place, and where events hold the sum's key and
+               the number
+totals         sums that consumers update in place, with the ``read`` that saw each; ``key`` says which
 letters        dead letters, each place once
 replays        (consumer, event_id, i, t, state): requests to replay a dead letter
 blobs          reads of blobs, with ``final``
@@ -34,7 +40,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-MACROS: Final = "CREATE MACRO seconds(ns) AS coalesce(printf('%.3f', ns / 1e9), '?')"
+MACROS: Final = """
+    CREATE MACRO seconds(ns) AS coalesce(printf('%.3f', ns / 1e9), '?');
+    CREATE MACRO plain(number) AS rtrim(rtrim(number::VARCHAR, '0'), '.')
+"""
+"""``plain`` writes a decimal number without trailing zeros."""
 
 TABLES: Final = {
     "reads": """
@@ -103,7 +113,8 @@ VIEWS: Final = {
     """,
     "events": """
         SELECT e.i, e.t, e.read, e.topic, e.partition, e."offset", e.event_id, e.event_type, e.digest, e.causation_id,
-               e.joins, coalesce(p.injected, u.injected) AS injected, e.upload_id, e.raw_file_storage_id
+               e.joins, e.keys, e.amounts,
+               coalesce(p.injected, u.injected) AS injected, e.upload_id, e.raw_file_storage_id
         FROM history e
         LEFT JOIN injections p ON p.topic = e.topic AND p.partition = e.partition AND p."offset" = e."offset"
         LEFT JOIN unplaced u ON u.topic = e.topic AND u.partition = e.partition AND u.injected = e.marked
@@ -115,12 +126,29 @@ VIEWS: Final = {
     """,
     "unreadable": """
         SELECT i, t, topic, partition, "offset", error FROM history
-        WHERE op IN ('event', 'dead_letter') AND error IS NOT NULL
+        WHERE op IN ('event', 'dead_letter', 'effect') AND error IS NOT NULL
         QUALIFY row_number() OVER (PARTITION BY topic, partition, "offset" ORDER BY i) = 1
     """,
-    "effects": """
-        SELECT i, t, read, consumer, event_id, effect, template, digest FROM history WHERE op = 'effect'
+    # Events that a consumer does not read have no effects, so they share a key with none.
+    "known_keys": """
+        WITH read AS (SELECT DISTINCT consumer, topic FROM history WHERE op = 'offset')
+        SELECT a.consumer, e.keys[a.consumer] AS key, min(e.event_id) AS event_id, count(DISTINCT e.event_id) AS events
+        FROM joined_by j JOIN applies a USING (consumer) JOIN events e USING (event_type)
+        LEFT JOIN read r ON r.consumer = a.consumer AND r.topic = e.topic
+        WHERE e.keys[a.consumer] IS NOT NULL AND (r.topic IS NOT NULL OR a.consumer NOT IN (SELECT consumer FROM read))
+        GROUP BY ALL
     """,
+    "effects": """
+        SELECT x.i, x.t, x.read, x.consumer, x.effect, x.template, x.digest, x.key, k.events AS sharing,
+               CASE WHEN x.key IS NULL THEN x.event_id WHEN k.events = 1 THEN k.event_id ELSE 'with key ' || x.key END
+               AS event_id
+        FROM history x
+        LEFT JOIN known_keys k ON k.consumer = x.consumer AND k.key = x.key
+        LEFT JOIN injections p ON p.topic = x.topic AND p.partition = x.partition AND p."offset" = x."offset"
+        LEFT JOIN unplaced u ON u.topic = x.topic AND u.partition = x.partition AND u.injected = x.marked
+        WHERE x.op = 'effect' AND x.error IS NULL AND p.injected IS NULL AND u.injected IS NULL
+    """,
+    "totals": "SELECT i, t, read, consumer, key, total FROM history WHERE op = 'total'",
     "letters": """
         SELECT topic, partition, "offset", consumer, event_id, kind, source_topic, source_partition, source_offset, i, t
         FROM history WHERE op = 'dead_letter' AND error IS NULL
@@ -148,6 +176,8 @@ VIEWS: Final = {
 
 CONSTANTS: Final = {
     "applies": "consumer VARCHAR, event_type VARCHAR",
+    "joined_by": "consumer VARCHAR, located VARCHAR",
+    "totalled": "consumer VARCHAR, event_type VARCHAR, located VARCHAR, adds VARCHAR",
     "rules": "rule VARCHAR, of VARCHAR, event_type VARCHAR, accepted BOOLEAN",
     "again": "op VARCHAR, wanted BIGINT",
     "planned": "fault VARCHAR, name VARCHAR, target VARCHAR",
@@ -164,6 +194,12 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
     return {
         "applies": [
             (name, kind) for name, kinds in checks.get("consumers", {}).items() for kind in dict.fromkeys(kinds)
+        ],
+        "joined_by": list(checks.get("keyed", {}).items()),
+        "totalled": [
+            (name, kind, total["by"], total["adds"])
+            for name, total in checks.get("totals", {}).items()
+            for kind in dict.fromkeys(total["types"])
         ],
         "rules": [
             (str(number), rule["of"], kind, _accepted(kind, rule))

@@ -13,6 +13,9 @@ from harness.stack import Record
 SAMPLE: Final = 300
 """Events of each type whose values are kept: a few show how a service names its effects."""
 
+Of = str | tuple[str, str] | None
+"""An event's id, or a consumer and the business key by which its effects name the event."""
+
 _MOST: Final = 200
 """Values kept per event."""
 
@@ -21,21 +24,25 @@ class Carried:
     """The values of a sample of events, by event id."""
 
     def __init__(self) -> None:
-        self._pointers: dict[str, dict[str, str]] = {}
+        self._pointers: dict[Of, dict[str, str]] = {}
         self._count: Counter[str] = Counter()
 
-    def note(self, event_id: str, event_type: str, record: Record, value: object) -> None:
-        """Keep an event's values unless the sample of its type is full."""
+    def note(
+        self, event_id: str, event_type: str, record: Record, value: object, keys: Mapping[str, str] | None = None
+    ) -> None:
+        """Keep an event's values unless the sample of its type is full; ``keys`` are its business keys by consumer."""
         if self._count[event_type] < SAMPLE and event_id not in self._pointers:
             self._count[event_type] += 1
             self._pointers[event_id] = pointers(record, value)
+            for joined in (keys or {}).items():
+                self._pointers.setdefault(joined, self._pointers[event_id])
 
-    def template(self, event_id: str, name: str) -> str | None:
+    def template(self, of: Of, name: str) -> str | None:
         """Replace each value of the event in ``name`` by its ``{/pointer}``; None if the event is not in the sample.
 
         If ``/data/order`` is 17, ``order-17`` becomes ``order-{/data/order}``.
         """
-        if (by_value := self._pointers.get(event_id)) is None:
+        if (by_value := self._pointers.get(of)) is None:
             return None
         if (whole := by_value.get(identity(name))) is not None:
             return f"{{{whole}}}"

@@ -1,4 +1,4 @@
-"""Reads each service's effects from its own database."""
+"""Reads each service's effects where the system file says that they are."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import hashlib
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from heapq import merge
 
+from harness.effects import Effects as Described
 from harness.errors import StackError
+from harness.observers.carried import Of
 from harness.observers.identity import identity
+from harness.observers.located import named_key
+from harness.observers.sources import Row, Source
 from harness.stack import Fields
-from harness.system import Effects as Described
 
-Row = Mapping[str, object]
-Each = Callable[[str, str, Callable[[Sequence[Row]], None]], Awaitable[None]]
-"""``each(url, query, take)`` passes the rows of a query to ``take``, some at a time."""
-
-Template = Callable[[str, str], str | None]
-"""``template(event_id, name)`` replaces the event's values in an effect's name by pointers; None if not known."""
+Template = Callable[[Of, str], str | None]
+"""``template(of, name)`` replaces the event's values in an effect's name by pointers; None if not known."""
 
 
 class Effects:
@@ -33,13 +32,11 @@ class Effects:
     def __init__(
         self,
         described: Mapping[str, Described],
-        urls: Mapping[str, str],
-        each: Each,
-        template: Template = lambda _event_id, _name: None,
+        sources: Mapping[str, Source],
+        template: Template = lambda _of, _name: None,
     ) -> None:
         self._described = described
-        self._urls = urls
-        self._each = each
+        self._sources = sources
         self._template = template
         self._seen = {consumer: _Digests() for consumer in described}
         self._before = {consumer: _Digests() for consumer in described}
@@ -50,10 +47,16 @@ class Effects:
         return {consumer: len(seen) for consumer, seen in self._seen.items()}
 
     async def try_out(self) -> None:
-        """Run each query once; raises StackError if one fails or its rows have no ``id``."""
-        for consumer, described in self._described.items():
+        """Read each once; raises StackError if that fails or a query's rows have no ``id`` that can be used."""
+        for consumer, source in self._sources.items():
+
+            def refuse(rows: Sequence[Row], consumer: str = consumer) -> None:
+                _refuse_without_id(rows)
+                for row in rows[:1]:
+                    self._fields(consumer, row)
+
             try:
-                await self._each(self._urls[consumer], described.sql.query, _refuse_without_id)
+                await source.each(refuse, everything=True)
             except StackError as error:
                 raise StackError(f"effects.{consumer}: {error}") from error
 
@@ -61,32 +64,42 @@ class Effects:
         """Exclude the effects that exist now from the run."""
         for consumer in self._described:
             look = _Look(_Digests(), _Digests())
-            await self._look(consumer, look)
+            await self._sources[consumer].each(look.take, everything=True)
             self._before[consumer] = _Digests(look.new)
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Yield the rows of each service's query as effects."""
         for consumer in self._described:
             look = _Look(self._seen[consumer], self._before[consumer], everything=final)
-            await self._look(consumer, look)
+            await self._sources[consumer].each(look.take, everything=final)
             for row in look.given:
                 yield self._fields(consumer, row)
             # Last: if this pass is cut short, its rows are still new to the next one.
             self._seen[consumer].add(look.new)
 
-    async def _look(self, consumer: str, look: _Look) -> None:
-        await self._each(self._urls[consumer], self._described[consumer].sql.query, look.take)
+    async def close(self) -> None:
+        """Close the connections of the sources."""
+        for source in self._sources.values():
+            await source.close()
 
     def _fields(self, consumer: str, row: Row) -> Fields:
-        event_id, effect = identity(str(row["id"])), row.get("effect")
+        by, effect, place = self._described[consumer].by, row.get("effect"), row.get("place")
+        fields: dict[str, object] = {"op": "effect", "phase": "seen", "consumer": consumer}
+        if isinstance(place, Mapping):
+            fields |= place
+        if row.get("error") is not None:
+            return {**fields, "error": row["error"]}
+        event_id = identity(str(row["id"])) if by is None else None
+        key = named_key(by, row["id"]) if by is not None else None
         name = str(effect) if effect is not None else None
+        # Nothing that an event carries decides at which offset a broker appends: such a name is its own.
+        named = self._template(event_id if key is None else (consumer, key), name) if name and not place else None
         return {
-            "op": "effect",
-            "phase": "seen",
-            "consumer": consumer,
+            **fields,
             "event_id": event_id,
+            "key": key,
             "effect": name,
-            "template": self._template(event_id, name) if name is not None else None,
+            "template": named,
             "digest": row.get("carries"),
         }
 

@@ -16,7 +16,9 @@ from harness.observers.awaited import Awaited
 from harness.observers.base import seen_at
 from harness.observers.carried import Carried
 from harness.observers.identity import identity
+from harness.observers.located import business_key, located, text
 from harness.observers.spoiled import Spoiled
+from harness.observers.totals import amount
 from harness.pointer import pick
 from harness.stack import MARK, Fields, Record
 from harness.system import Outcome, System
@@ -74,9 +76,10 @@ class Topics:
         elif "event_id" in fields:
             event_id, event_type = str(fields["event_id"]), str(fields["event_type"])
             self.types.setdefault(event_type, set()).add(record.topic)
-            self.carried.note(event_id, event_type, record, _parsed(record.value))
-            joins = fields["joins"]
+            joins, keys = fields["joins"], fields["keys"]
             assert isinstance(joins, Mapping)  # noqa: S101 - as event_fields returns it
+            assert isinstance(keys, Mapping)  # noqa: S101 - as event_fields returns it
+            self.carried.note(event_id, event_type, record, _parsed(record.value), keys)
             self.awaited.saw(event_type, joins, event_id)
             if (upload := fields.get("upload_id")) is not None:
                 self.on_outcome(str(upload))
@@ -109,7 +112,7 @@ def event_fields(record: Record, system: System, spoiled: Spoiled | None = None)
     place = _place(record)
     reason = spoiled.reason(record.value) if spoiled is not None else None
     value = _parsed(record.value) if reason is None else _claimed(record.value)
-    reads = {name: _where(where, record, value) for name, where in _wheres(system).items()}
+    reads = {name: located(where, record, value) for name, where in _wheres(system).items()}
     reason = reason or _malformed(value, reads)
     if reason is not None:
         return place | {
@@ -126,11 +129,29 @@ def event_fields(record: Record, system: System, spoiled: Spoiled | None = None)
         "event_type": reads["type"],
         "causation_id": reads.get("cause"),
         "digest": digest(data),
-        "raw_file_storage_id": _text(pick(value, system.events.raw)) if system.events.raw else None,
+        "raw_file_storage_id": text(pick(value, system.events.raw)) if system.events.raw else None,
         "upload_id": next(
             (joins[str(n)] for n, r in enumerate(system.outcomes) if r.of == "upload" and str(n) in joins), None
         ),
         "joins": joins,
+        **_added_up(system, reads["type"], record, value),
+    }
+
+
+def _added_up(system: System, event_type: str | None, record: Record, value: object) -> Fields:
+    """Return the business keys by which consumers name an event, and what it adds to their totals."""
+    keys: dict[str, str | None] = {}
+    amounts: dict[str, str | None] = {}
+    for name, effects in system.effects.items():
+        if event_type in effects.applies:
+            if effects.by is not None:
+                keys[name] = business_key(effects.by, record, value)
+            if effects.total is not None:
+                keys[f"{name}.total"] = business_key(effects.total.by, record, value)
+                amounts[name] = amount(record.value, effects.total.adds)
+    return {
+        "keys": {name: key for name, key in keys.items() if key is not None},
+        "amounts": {name: number for name, number in amounts.items() if number is not None},
     }
 
 
@@ -183,15 +204,6 @@ def _wheres(system: System) -> Mapping[str, str | Where]:
     return {"id": system.events.id, "type": system.events.type, **cause}
 
 
-def _where(where: str | Where, record: Record, value: object) -> str | None:
-    if isinstance(where, str):
-        text = _text(pick(value, where))
-    else:
-        raw = record.key if where.key else dict(record.headers).get(where.header or "")
-        text = raw.decode("utf-8", "replace") if raw is not None else None
-    return identity(text) if text is not None else None
-
-
 def _malformed(value: object, reads: Mapping[str, str | None]) -> str | None:
     if value is None:
         return "not JSON"
@@ -203,13 +215,7 @@ def _join(rule: Outcome, event_type: str | None, value: object) -> str | None:
     if event_type is None or event_type not in {rule.of, *rule.types()}:
         return None
     if isinstance(rule.by, str):
-        text = _text(pick(value, rule.by))
-        return identity(text) if text is not None else None
+        key = text(pick(value, rule.by))
+        return identity(key) if key is not None else None
     values = [pick(value, pointer) for pointer in rule.by]
     return None if None in values else orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def _text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value or None
-    return orjson.dumps(value).decode()

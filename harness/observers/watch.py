@@ -18,15 +18,19 @@ from harness.observers.blobs import Blobs
 from harness.observers.dead_letters import DeadLetters
 from harness.observers.effects import Effects
 from harness.observers.offsets import Offsets
+from harness.observers.sources import Database, Output
 from harness.observers.spoiled import Spoiled
 from harness.observers.topics import Topics
+from harness.observers.totals import Totals
 
 if TYPE_CHECKING:
     from harness.clients.http import HttpClient
     from harness.clients.kafka import KafkaClient, TopicReader
     from harness.observers.awaited import Awaited
     from harness.observers.base import Observer
+    from harness.observers.carried import Of
     from harness.observers.set_aside import SetAside
+    from harness.observers.sources import Source
     from harness.stack import Fields, RunNames
     from harness.system import System
 
@@ -72,7 +76,8 @@ class Watch:
         self._event_topics = {name: count for name, count in system.topics().items() if name in system.events.topics}
         self._topics: Topics
         self._letters: DeadLetters | None = None
-        self._effects: Effects
+        self._effects = Effects({}, {})
+        self._totals: Totals | None = None
         declared = {name: service.reads for name, service in system.services.items() if service.reads is not None}
         self._offsets = Offsets(kafka, list(system.effects), self._event_topics, declared)
         self.spoiled = Spoiled()
@@ -86,13 +91,24 @@ class Watch:
         self._others: Sequence[Observer] = ()
         """Observers that the end of a run does not wait for; read last in each round and in the final read."""
 
-    async def open(self, urls: Mapping[str, str], blob_url: str | None) -> None:
+    async def open(
+        self, urls: Mapping[str, str], blob_url: str | None, total_urls: Mapping[str, str] | None = None
+    ) -> None:
         """Connect the readers.
 
-        ``urls`` maps each service to its database; ``blob_url`` contains ``{id}``, or is None for a system without
-        blobs.
+        ``urls`` maps each service to its database of effects, ``total_urls`` to that of its totals; ``blob_url``
+        contains ``{id}``, or is None for a system without blobs.
         """
-        self._effects = Effects(self._system.effects, urls, sql.each, self._template)
+        total_urls = total_urls or {}
+        countable = {name: effects for name, effects in self._system.effects.items() if effects.countable}
+        sources = {name: self._source(name, urls) for name in countable}
+        self._effects = Effects(countable, sources, self._template)
+        totals = {name: effects.total for name, effects in self._system.effects.items() if effects.total is not None}
+        if totals:
+            databases = {
+                name: Database(total_urls[name], total.sql.query, sql.each) for name, total in totals.items()
+            }
+            self._totals = Totals(totals, databases)
         if self._names.shared:
             await self._leave_aside()
         if blob_url is not None:
@@ -108,8 +124,16 @@ class Watch:
             self._readers.append(letters)
             self._letters = DeadLetters(letters, self._system.dead_letters, self._names)
 
-    def _template(self, event_id: str, name: str) -> str | None:
-        return self._topics.carried.template(event_id, name)
+    def _source(self, consumer: str, urls: Mapping[str, str]) -> Source:
+        described = self._system.effects[consumer]
+        if described.topic is not None:
+            name = described.topic.name
+            return Output(described.topic, partial(self._kafka.reader, {name: self._system.topics()[name]}))
+        assert described.sql is not None  # noqa: S101 - the model demands one of them
+        return Database(urls[consumer], described.sql.query, sql.each)
+
+    def _template(self, of: Of, name: str) -> str | None:
+        return self._topics.carried.template(of, name)
 
     async def _leave_aside(self) -> None:
         """Exclude everything from before the run; it can be told apart only while the system is at rest.
@@ -153,6 +177,7 @@ class Watch:
         """Disconnect the readers and delete the temporary files."""
         for reader in self._readers:
             await reader.close()
+        await self._effects.close()
         for kept in self._kept:
             kept.close()
 
@@ -168,6 +193,8 @@ class Watch:
         if self._letters is not None:
             read.append(await observe(self._letters, self._recorder))
         read += [await observe(self._offsets, self._recorder), await self._look_at_effects()]
+        if self._totals is not None:
+            read.append(await observe(self._totals, self._recorder))
         for other in self._others:
             await observe(other, self._recorder)
         self._note_progress()
@@ -269,6 +296,8 @@ class Watch:
         while True:
             try:
                 await self._effects.try_out()
+                if self._totals is not None:
+                    await self._totals.try_out()
             except StackError as error:
                 if asyncio.get_running_loop().time() > deadline:
                     raise StackError(
@@ -276,7 +305,10 @@ class Watch:
                     ) from error
                 await asyncio.sleep(BETWEEN_PASSES)
             else:
-                return
+                break
+        # What there is before the load is what the run's events are added to.
+        if self._totals is not None and not await observe(self._totals, self._recorder):
+            raise StackError("the totals could be read once, but not again before the load; run again")
 
     def idle(self) -> bool:
         """Whether groups have passed every record, and no outcome, follow-up or dead letter is missing."""
@@ -288,9 +320,14 @@ class Watch:
             name
             for name, effects in self._system.effects.items()
             if name not in self._offsets.committing
-            and not self._effects.counts[name]
+            and not self._changes(name)
             and any(kind in self._topics.types for kind in effects.applies)
         ]
+
+    def _changes(self, consumer: str) -> int:
+        """Return how many effects of a consumer, and changes of its totals, were seen so far."""
+        totals = self._totals.counts if self._totals is not None else {}
+        return self._effects.counts.get(consumer, 0) + totals.get(consumer, 0)
 
     def _letters_awaited(self) -> int:
         """Return how many malformed records consumers have yet to set aside: a dead letter may wait in an outbox."""
@@ -318,7 +355,7 @@ class Watch:
         offsets = self._offsets.latest or ()
         return (
             self._topics.count,
-            sum(self._effects.counts.values()),
+            sum(self._changes(name) for name in self._system.effects),
             len(self._letters.letters) if self._letters is not None else 0,
             sum(group.committed or 0 for group in offsets) if offsets else self._last_committed(),
         )
@@ -358,6 +395,8 @@ class Watch:
     async def read_all(self) -> None:
         """Do the rest of the final read: effects, dead letters, topics (past ends taken after the effects), blobs."""
         await observe(self._effects, self._recorder, final=True)
+        if self._totals is not None:
+            await observe(self._totals, self._recorder, final=True)
         if self._letters is not None:
             await observe(self._letters, self._recorder, final=True)
         await observe(self._topics, self._recorder, final=True)

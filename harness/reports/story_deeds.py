@@ -54,7 +54,7 @@ def effects(history: History, asked: Asked) -> Numbered:
     """Yield when each effect was first seen, and each consumer that must have one but had none at the end."""
     first = f"""
         SELECT story, consumer, event_id, effect, digest, min(t) AS t
-        FROM history JOIN {Asked.ROWS} a ON event_id = a.id WHERE op = 'effect' GROUP BY ALL ORDER BY t
+        FROM effects JOIN {Asked.ROWS} a ON event_id = a.id GROUP BY ALL ORDER BY t
     """  # noqa: S608 - of this module's own making
     for row in history.sql(first, **asked.parameters):
         named = f"effect {row['effect']}" if row["effect"] else "effect"
@@ -63,13 +63,15 @@ def effects(history: History, asked: Asked) -> Numbered:
         yield row["story"], Moment(row["t"], who, text, "effect", who, "database", "database", "effect")
     none = f"""
         WITH asked AS {Asked.ROWS}, last AS (SELECT read, began FROM finals WHERE what = 'effects'), there AS (
-            SELECT DISTINCT consumer, event_id FROM history x JOIN last USING (read) JOIN asked ON event_id = asked.id
-            WHERE x.op = 'effect'
+            SELECT DISTINCT consumer, event_id FROM effects JOIN last USING (read) JOIN asked ON event_id = asked.id
+        ), shared AS (
+            SELECT DISTINCT consumer, key FROM effects JOIN last USING (read) WHERE sharing > 1
         )
         SELECT DISTINCT story, p.consumer, e.event_id, last.began AS t
         FROM history e JOIN asked ON e.event_id = asked.id JOIN applies p ON p.event_type = e.event_type CROSS JOIN last
         WHERE e.op = 'event' AND NOT EXISTS (
             SELECT 1 FROM there WHERE there.consumer = p.consumer AND there.event_id = e.event_id)
+          AND NOT EXISTS (SELECT 1 FROM shared s WHERE s.consumer = p.consumer AND s.key = e.keys[p.consumer])
     """  # noqa: S608 - of this module's own making
     for row in history.sql(none, **asked.parameters):
         text, who = "the final read begins, and finds no effect", row["consumer"]

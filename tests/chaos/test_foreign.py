@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,9 @@ class Case:
     replicas: int = 1
     taps: bool = False
     query: str = "SELECT event AS id, name AS effect FROM effects"
+    ledgers: tuple[str, ...] = ()
+    """Further services, which run ledger.py; they have the flaw, and the shop has none."""
+    effects: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.name
@@ -54,6 +57,9 @@ HAZARDS = (
     "published_before_effect",
 )
 DUPLICATE = "[{fault: kafka.duplicate, on: orders, at: 60%, count: 5}]"
+LEDGERS = ("billing", "printer", "purse")
+ACCOUNT = "'acc-' || (CAST(substr(order_number, 3) AS INTEGER) % 5)"
+"""An order's account, by its number."""
 CASES = [
     Case(
         "as_it_is",
@@ -150,6 +156,33 @@ CASES = [
         system="system.published.yaml",
     ),
     Case("published_and_skipped", INVALID, flaw="own_offsets_skips", finds=("lost",), system="system.published.yaml"),
+    Case("names_no_event", VALID, faults=DUPLICATE, system="system.ledger.yaml", ledgers=LEDGERS),
+    Case(
+        "forgets",
+        INVALID,
+        flaw="forgets",
+        finds=("duplicate", "total_wrong"),
+        never=("lost", "phantom", "keys_differ", "key_shared", "total_undecided", "total_cancels"),
+        says=("billing applied it 2 times", "printer applied it 2 times", "purse: the total of acc-"),
+        faults=DUPLICATE,
+        system="system.ledger.yaml",
+        ledgers=LEDGERS,
+    ),
+    Case(
+        "key_of_several",
+        UNKNOWN,
+        finds=("key_shared",),
+        never=("lost", "duplicate", "phantom", "keys_differ"),
+        says=("key acc-1: ", "events that billing must apply have it at /data/account"),
+        system="system.ledger.yaml",
+        ledgers=LEDGERS,
+        effects={
+            "billing": {
+                "by": "/data/account",
+                "sql": {"query": f"SELECT {ACCOUNT} AS id, number AS effect FROM bills"},
+            }
+        },
+    ),
     Case("stuck", INVALID, flaw="stuck", finds=("stalled",), never=("lost", "outcome_missing"), drain="5s"),
     Case(
         "tapped",
@@ -216,16 +249,19 @@ def _named(finding: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def whole(case: Case, folder: Path) -> Ran:
+    programs = {"shop": "shop.py", **dict.fromkeys(case.ledgers, "ledger.py")}
+    flawed = case.ledgers or ("shop",)
     system = {
         "extends": os.path.relpath(FOREIGN / case.system, folder),
         "services": {
-            "shop": {
-                "command": shlex.join(["python", str(FOREIGN / "shop.py")]),
-                "env": {"FLAW": case.flaw},
+            name: {
+                "command": shlex.join(["python", str(FOREIGN / program)]),
+                "env": {"FLAW": case.flaw if name in flawed else ""},
                 "replicas": case.replicas,
             }
+            for name, program in programs.items()
         },
-        "effects": {"shop": {"sql": {"query": case.query}}},
+        "effects": {"shop": {"sql": {"query": case.query}}, **case.effects},
     }
     (folder / "system.yaml").write_text(json.dumps(system))
     (folder / f"{case}.yaml").write_text(

@@ -78,7 +78,10 @@ class Tape:
         self.records = [record for record in self.records if id(record) not in gone]
 
     def numbered(self) -> list[Record]:
-        """The records as a history holds them: in order, with indices, None left out."""
+        """The records as a history holds them: in order, with indices, None left out.
+
+        An effect that names a business key names no event.
+        """
         ordered = sorted(self.records, key=lambda record: record["t"])
         index = {id(record): i for i, record in enumerate(ordered, 1)}
         return [
@@ -86,7 +89,7 @@ class Tape:
             | {
                 name: index.get(id(value), 0) if name in {"of", "read"} else value
                 for name, value in record.items()
-                if value is not None
+                if value is not None and not (name == "event_id" and record["op"] == "effect" and record.get("key"))
             }
             for record in ordered
         ]
@@ -158,6 +161,11 @@ class Tape:
             "digest": digest(kind, n),
         }
         return self.seen(read, "effect", fields | changes)
+
+    def total(self, read: Record, key: str, hundredths: int, consumer: str = "purse") -> Record:
+        """A sum that a consumer updates in place."""
+        total = f"{hundredths // 100}.{hundredths % 100:02}"
+        return self.seen(read, "total", {"consumer": consumer, "key": key, "total": total})
 
     def letter(self, read: Record, offset: int, consumer: str, kind: str, event: Record, **changes: Any) -> Record:
         """A dead letter about a record."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 from tests.histories.builder import MS, REJECTED, Tape, final, good_run, sha
@@ -182,6 +183,232 @@ def multiplicity_unseen_by_an_order(tape: Tape) -> None:
     for effect in tape.find("effect", consumer="desk"):
         number = effect["event_id"].removeprefix("placed-")
         effect.update(effect=f"order-{number}", template="order-{/data/number}")
+
+
+def by_key(tape: Tape, consumer: str = "desk") -> None:
+    """The effects of a consumer name the order's number, which the events hold, in place of the event's id."""
+    tape.checks["keyed"] = {consumer: "/data/order"}
+    for event in tape.find("event", event_type="placed"):
+        event["keys"] = {consumer: event["event_id"].replace("placed", "A")}
+    for effect in tape.find("effect", consumer=consumer):
+        effect["key"] = effect["event_id"].replace("placed", "A")
+
+
+def key_shared(tape: Tape) -> None:
+    """Two events have one order's number: their two effects may be one event's, applied twice."""
+    by_key(tape)
+    tape.one("event", event_id="placed-6")["keys"] = {"desk": "A-4"}
+    for effect in tape.find("effect", key="A-6"):
+        effect["key"] = "A-4"
+
+
+def key_missing(tape: Tape) -> None:
+    """An event has no order's number: nobody knows whether it has an effect."""
+    by_key(tape)
+    tape.one("event", event_id="placed-4")["keys"] = {}
+    tape.drop(tape.find("effect", key="A-4"))
+
+
+def keys_differ(tape: Tape) -> None:
+    """The query gives another number than the events have."""
+    by_key(tape)
+    for effect in tape.find("effect", consumer="desk"):
+        effect["key"] = effect["key"].replace("A-", "row ")
+
+
+def duplicate_by_key(tape: Tape) -> None:
+    by_key(tape)
+    (effect,) = tape.find("effect", key="A-4", read=final(tape, "effects"))
+    tape.records.append({**effect, "effect": "desk-entry-4-again"})
+
+
+def lost_by_key(tape: Tape) -> None:
+    by_key(tape)
+    tape.drop(tape.find("effect", key="A-4"))
+
+
+def lost_of_a_shared_key(tape: Tape) -> None:
+    """Two events have one key, and there is no effect of it at all: both are lost."""
+    key_shared(tape)
+    tape.drop(tape.find("effect", key="A-4"))
+
+
+def phantom_by_key(tape: Tape) -> None:
+    by_key(tape)
+    (effect,) = tape.find("effect", key="A-4", read=final(tape, "effects"))
+    tape.records.append({**effect, "effect": "desk-entry-99", "key": "A-99", "digest": None})
+
+
+def corrupt_by_key(tape: Tape) -> None:
+    by_key(tape)
+    for effect in tape.find("effect", key="A-4"):
+        effect["digest"] = "d" * 8
+
+
+def id_differs_by_key(tape: Tape) -> None:
+    """The table has the number in lower case."""
+    by_key(tape)
+    for effect in tape.find("effect", key="A-4"):
+        effect["key"] = "a-4"
+
+
+def multiplicity_unseen_by_key(tape: Tape) -> None:
+    """The table is unique by the order's number."""
+    by_key(tape)
+    for effect in tape.find("effect", consumer="desk"):
+        effect["effect"] = effect["key"]
+
+
+def undecided_by_key(tape: Tape) -> None:
+    """Two effects have one key, but a record that nobody can read as an event may have it too."""
+    duplicate_by_key(tape)
+    event = malformed(tape)
+    tape.drop(tape.injected(event))
+    event.pop("marked", None)
+    letters(tape, "malformed", event, "shop", "desk")
+
+
+def effects_by_a_business_key(tape: Tape) -> None:
+    by_key(tape)
+
+
+def effects_on_a_topic_that_a_fault_wrote_to(tape: Tape) -> None:
+    """The effects are records of a topic, on which a fault published one of them again."""
+    for effect in tape.find("effect", consumer="desk"):
+        n = int(effect["event_id"].removeprefix("placed-"))
+        effect.update(effect=f"billed:0:{n}", topic="billed", partition=0, offset=n)
+    place = {"topic": "billed", "partition": 0, "offset": 500}
+    for effect in effects_of(tape, "placed-4"):
+        if effect["consumer"] == "desk":
+            tape.records.append({**effect, **place, "effect": "billed:0:500", "marked": "kafka.duplicate"})
+    tape.publish(300, "kafka.duplicate", place, offset=500)
+
+
+def record_unreadable_of_effects(tape: Tape) -> None:
+    """A record of the topic of effects names no event."""
+    read = final(tape, "effects")
+    place = {"topic": "billed", "partition": 0, "offset": 3}
+    tape.seen(read, "effect", {"consumer": "desk", **place, "error": "it has nothing at `id`"})
+
+
+def with_totals(tape: Tape, *, opened: int = 1000) -> None:
+    """A purse adds the amount of each order to its account, of which there are four; each order has another amount."""
+    tape.checks["totals"] = {"purse": {"types": ["placed"], "by": "/data/account", "adds": "/data/amount"}}
+    sums = {f"acc-{n}": opened * 100 for n in range(4)}
+    before = tape.look(2, "totals")
+    during, after = tape.look(432, "totals"), tape.look(14_405, "totals", final=True)
+    for account, cents in sums.items():
+        tape.total(before, account, cents)
+    for event in tape.find("event", event_type="placed"):
+        n = int(event["event_id"].removeprefix("placed-"))
+        event["keys"] = {**event.get("keys", {}), "purse.total": f"acc-{n % 4}"}
+        event["amounts"] = {"purse": f"{2**n}.25"}
+        sums[f"acc-{n % 4}"] += 2**n * 100 + 25
+    for read in (during, after):
+        for account, cents in sums.items():
+            tape.total(read, account, cents)
+    for read in tape.find("read", "invoke", what="offsets"):
+        for partition in (0, 1):
+            tape.offset(read, "purse", ("orders", partition), committed=11, end=11)
+
+
+def moved_by(tape: Tape, account: str, amount: str) -> None:
+    """A sum is off by an amount from the first look after the load on."""
+    for one in tape.find("total", key=account)[1:]:
+        one["total"] = str(Decimal(one["total"]) + Decimal(amount))
+
+
+def total_wrong(tape: Tape) -> None:
+    """The event placed-4 was applied twice."""
+    with_totals(tape)
+    moved_by(tape, "acc-0", "16.25")
+
+
+def total_wrong_of_a_lost_event(tape: Tape) -> None:
+    with_totals(tape)
+    moved_by(tape, "acc-1", "-32.25")
+
+
+def total_wrong_of_two(tape: Tape) -> None:
+    """One was applied twice, another never."""
+    with_totals(tape)
+    moved_by(tape, "acc-0", "240")
+
+
+def total_wrong_for_no_reason(tape: Tape) -> None:
+    """Nobody's event is worth a cent."""
+    with_totals(tape)
+    moved_by(tape, "acc-0", "0.01")
+
+
+def total_wrong_without_a_row(tape: Tape) -> None:
+    with_totals(tape, opened=0)
+    tape.drop(tape.find("total", key="acc-2"))
+
+
+def total_wrong_whatever_was_replayed(tape: Tape) -> None:
+    """Nobody knows whether the letter of placed-4 was replayed, and neither answer explains the sum."""
+    total_unclear_replay(tape)
+    moved_by(tape, "acc-0", "-1")
+
+
+def total_undecided(tape: Tape) -> None:
+    """An event has no account."""
+    with_totals(tape)
+    del tape.one("event", event_id="placed-4")["keys"]["purse.total"]
+    moved_by(tape, "acc-0", "-16.25")
+
+
+def total_undecided_without_an_amount(tape: Tape) -> None:
+    with_totals(tape)
+    tape.one("event", event_id="placed-4")["amounts"] = {}
+
+
+def total_undecided_before(tape: Tape) -> None:
+    """The sums were not read before the load."""
+    with_totals(tape)
+    first = min(tape.find("read", "ok", what="totals"), key=lambda read: read["t"])
+    first.update(phase="fail", error="TimeoutError: no answer")
+
+
+def total_undecided_by_its_key(tape: Tape) -> None:
+    with_totals(tape)
+    for one in tape.find("total"):
+        one["key"] = one["key"].replace("acc-", "row ")
+
+
+def total_undecided_too_early(tape: Tape) -> None:
+    total_wrong(tape)
+    reading(tape, "totals", later=-LATE_BEGUN / 2)
+
+
+def total_undecided_illegible(tape: Tape) -> None:
+    """The sum is off, and a record that nobody can read as an event may say why."""
+    total_wrong(tape)
+    event = malformed(tape)
+    tape.drop(tape.injected(event))
+    event.pop("marked", None)
+    letters(tape, "malformed", event, "shop", "desk", "purse")
+
+
+def total_cancels(tape: Tape) -> None:
+    """Two orders of one account have one amount: of these, one lost and one applied twice would not show."""
+    with_totals(tape)
+    tape.one("event", event_id="placed-4")["amounts"] = {"purse": "1.25"}
+    moved_by(tape, "acc-0", "-15")
+
+
+def totals_that_are_right(tape: Tape) -> None:
+    with_totals(tape)
+
+
+def total_unclear_replay(tape: Tape) -> None:
+    """The purse set placed-4 aside; nobody knows whether its replay was granted, and it was not applied."""
+    with_totals(tape)
+    moved_by(tape, "acc-0", "-16.25")
+    place = {"source_topic": "orders", "source_partition": 0, "source_offset": 2}
+    about = {"consumer": "purse", "event_id": "placed-4", **place}
+    tape.add(460, "replay", "unknown", of=tape.add(450, "replay", "invoke", **about), **about)
 
 
 def id_differs(tape: Tape) -> None:
@@ -928,6 +1155,31 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "arrived_late": arrived_late,
     "multiplicity_unseen": multiplicity_unseen,
     "multiplicity_unseen.order": multiplicity_unseen_by_an_order,
+    "multiplicity_unseen.key": multiplicity_unseen_by_key,
+    "total_wrong": total_wrong,
+    "total_wrong.lost": total_wrong_of_a_lost_event,
+    "total_wrong.two": total_wrong_of_two,
+    "total_wrong.no_reason": total_wrong_for_no_reason,
+    "total_wrong.no_row": total_wrong_without_a_row,
+    "total_wrong.replay": total_wrong_whatever_was_replayed,
+    "total_undecided": total_undecided,
+    "total_undecided.amount": total_undecided_without_an_amount,
+    "total_undecided.before": total_undecided_before,
+    "total_undecided.key": total_undecided_by_its_key,
+    "total_undecided.early": total_undecided_too_early,
+    "total_undecided.illegible": total_undecided_illegible,
+    "total_cancels": total_cancels,
+    "key_shared": key_shared,
+    "key_missing": key_missing,
+    "keys_differ": keys_differ,
+    "duplicate.key": duplicate_by_key,
+    "lost.key": lost_by_key,
+    "lost.shared_key": lost_of_a_shared_key,
+    "phantom.key": phantom_by_key,
+    "corrupt.key": corrupt_by_key,
+    "id_differs.key": id_differs_by_key,
+    "undecided.key": undecided_by_key,
+    "record_unreadable.effect": record_unreadable_of_effects,
     "id_differs": id_differs,
     "dead_letter_contradicts": dead_letter_contradicts,
     "dead_letter_contradicts.event": dead_letter_contradicts_an_event,
@@ -1039,6 +1291,10 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         messages_in_order,
         put_by_the_load,
         put_without_an_answer,
+        effects_by_a_business_key,
+        totals_that_are_right,
+        total_unclear_replay,
+        effects_on_a_topic_that_a_fault_wrote_to,
     )
 }
 

@@ -26,6 +26,8 @@ ALONG = {
     "undecided.lost_worker": {"raw_unread"},
     # The place decides which event was set aside, and that one was in order.
     "dead_letter_contradicts.event": {"dead_lettered_wrongly"},
+    # That a key is shared is told beside what came of it.
+    "lost.shared_key": {"key_shared"},
     # That no offset is seen is told beside what came of it.
     "lost.silent": {"offsets_unseen"},
 }

@@ -82,7 +82,12 @@ class Shop:
         wanted = "SELECT number, event, published FROM uploads WHERE upload = ?"
         number, event, published = self.database.execute(wanted, (upload,)).fetchone()
         if not published:
-            data = {"order": f"A-{number:04}", "upload": upload}
+            data = {
+                "order": f"A-{number:04}",
+                "upload": upload,
+                "account": f"acc-{number % 5}",
+                "amount": number + 0.25,
+            }
             try:
                 await self.publish(os.environ["ORDERS"], event, "placed", data)
             except KafkaError:
@@ -91,7 +96,7 @@ class Shop:
                 change.execute("UPDATE uploads SET published = 1 WHERE upload = ?", (upload,))
         return "202 Accepted"
 
-    async def publish(self, topic: str, event: str, kind: str, data: dict[str, str], headers=()) -> None:
+    async def publish(self, topic: str, event: str, kind: str, data: dict[str, object], headers=()) -> None:
         """Return once the broker has it."""
         document = {"id": event.upper() if FLAW == "uppercase" else event, "type": kind, "data": data}
         await self.producer.send_and_wait(topic, MAGIC + json.dumps(document).encode(), headers=list(headers))

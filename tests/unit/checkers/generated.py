@@ -602,6 +602,23 @@ def names(tape: Tape, random: Random) -> None:
             effect["template"] = random.choice(["{/n}", "order-{/n}"]) + rest
 
 
+def keyed(tape: Tape, random: Random) -> None:
+    """Effects name a business key, which events may lack, or share, or have in another spelling."""
+    consumer, share = random.choice(["shop", "desk"]), random.choice([1, 1, 2])
+    tape.checks["keyed"] = {consumer: "/data/order"}
+
+    def key(event_id: str) -> str:
+        return f"A-{sum(event_id.encode()) // share}"
+
+    for event in tape.find("event", malformed=None):
+        event["keys"] = {consumer: key(event["event_id"])} if random.random() < 0.9 else None
+    how = random.choice(["alike", "alike", "alike", "alike", "otherwise", "lower"])
+    spelled = {"alike": key, "otherwise": str, "lower": lambda event_id: key(event_id).lower()}[how]
+    for effect in tape.find("effect", consumer=consumer):
+        if random.random() < 0.95:
+            effect["key"] = spelled(effect["event_id"])
+
+
 def replay(tape: Tape, random: Random) -> None:
     """A dead letter is taken back."""
     event = some(tape, random, "event", malformed=None)
@@ -690,6 +707,8 @@ PLANTS: tuple[Plant, ...] = (
     groups,
     claims,
     names,
+    keyed,
+    keyed,
     replay,
     wanted_again,
     still_moving,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 from tests.unit.checkers.wire_oracle import WireOracle
@@ -30,15 +32,22 @@ class Run:
         self.reads = [self._read(record) for record in self.of("read", "invoke")]
         self.read_by = {read["read"]: read for read in self.reads}
         self.unreadable = {
-            place(r) for r in (*self.of("event"), *self.of("dead_letter")) if r.get("error") is not None
+            place(r)
+            for r in (*self.of("event"), *self.of("dead_letter"), *self.of("effect"))
+            if r.get("error") is not None
         }
         self._published = [r for r in self.of("publish") if r.get("injected") is not None]
         self._moved: dict[str, int] = {}
         readable = [record for record in self.of("event") if record.get("error") is None]
         self.events = [self._with_publisher(record) for record in readable if record.get("malformed") is None]
         self.malformed = [record for record in readable if record.get("malformed") is not None]
-        self.effects = self.of("effect")
         self.offsets = self.of("offset")
+        self.keys = self._keys()
+        self.effects = [
+            self._joined(record)
+            for record in self.of("effect")
+            if record.get("error") is None and not ("topic" in record and self._with_publisher(record)["injected"])
+        ]
         self.blobs = self.of("blob")
         self.faults = self._faults()
 
@@ -55,6 +64,29 @@ class Run:
             if one["phase"] == "invoke" and one["i"] not in answered and where == here:
                 return {**event, "injected": one["injected"]}
         return {**event, "injected": None}
+
+    def reads_topics(self, consumer: str) -> set[str]:
+        """Topics of its offsets; empty: there are none."""
+        return {o["topic"] for o in self.offsets if o["consumer"] == consumer}
+
+    def _keys(self) -> dict[tuple[str, str], set[str]]:
+        """Consumer and business key -> the events that have it, of those that the consumer reads and must apply."""
+        found: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for consumer in self.checks.get("keyed", {}):
+            types, topics = self.checks["consumers"].get(consumer, []), self.reads_topics(consumer)
+            for event in self.events:
+                key = (event.get("keys") or {}).get(consumer)
+                if key is not None and event["event_type"] in types and (not topics or event["topic"] in topics):
+                    found[consumer, key].add(event["event_id"])
+        return found
+
+    def _joined(self, effect: Record) -> Record:
+        """An effect under its event's id: the one that has its business key, if just one has."""
+        if effect.get("key") is None:
+            return effect
+        of = self.keys.get((effect["consumer"], effect["key"]), set())
+        event_id = min(of) if len(of) == 1 else f"with key {effect['key']}"
+        return {**effect, "event_id": event_id, "sharing": len(of)}
 
     @cached_property
     def mended(self) -> int:
@@ -88,6 +120,12 @@ class Run:
                 if now is not None and now > passed.get(where, 0):
                     times.append(row["t"])
                 passed[where] = now or 0
+        last_total: dict[str, str] = {}
+        for total in self.of("total"):
+            if total["consumer"] == consumer:
+                if last_total.get(total["key"]) != total["total"]:
+                    times.append(total["t"])
+                last_total[total["key"]] = total["total"]
         return max(times, default=0)
 
     @cached_property
@@ -96,7 +134,7 @@ class Run:
         effects, topics = self.final("effects"), self.final("topics")
         if effects is None or topics is None:
             return False
-        consumers = {r["consumer"] for r in (*self.effects, *self.offsets)}
+        consumers = {r["consumer"] for r in (*self.effects, *self.offsets, *self.of("total"))}
         times = [self.moved(one) for one in consumers] + [e["t"] for e in (*self.events, *self.malformed)]
         return min(effects["began"], topics["began"]) - max([*times, self.mended]) >= 3 * self.settle
 
@@ -245,7 +283,8 @@ class EffectOracle:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.read = run.final("effects")
-        self.final = [e for e in run.effects if self.read and e.get("read") == self.read["read"]]
+        self.at_end = [e for e in run.effects if self.read and e.get("read") == self.read["read"]]
+        self.final = [e for e in self.at_end if e.get("sharing", 0) < 2]
         self.letters = list(self._event_letters())
         self._rows: dict[tuple[str, str, int], Record] | None = None
         self._silent: dict[str, bool] = {}
@@ -360,6 +399,9 @@ class EffectOracle:
     def _respelled(self, consumer: str) -> dict[str, str]:
         published = {event["event_id"] for event in self.run.events}
         lower = {event_id.lower(): event_id for event_id in sorted(published, reverse=True)}
+        for (of, key), events in sorted(self.run.keys.items(), reverse=True):
+            if of == consumer:
+                lower[f"with key {key}".lower()] = min(events)
         return {
             e["event_id"]: lower[e["event_id"].lower()]
             for e in self.final
@@ -372,6 +414,7 @@ class EffectOracle:
 
     def judge(self) -> Iterator[Hit]:
         yield from self._unexercised()
+        yield from self._by_key()
         yield from self._lost()
         yield from self._duplicates()
         yield from self._unpublished()
@@ -384,6 +427,32 @@ class EffectOracle:
         yield from self._offsets()
         yield from self._premature()
         yield from WireOracle(self).judge()
+
+    def stranger(self, consumer: str) -> bool:
+        """Its effects name business keys, and none of them is the key of an event."""
+        own = [e["sharing"] for e in self.at_end if e["consumer"] == consumer and e.get("key") is not None]
+        return bool(own) and not any(own)
+
+    def unjoined(self, consumer: str, event_id: str) -> bool:
+        """Its effect may be there, and nobody could tell: it has no key, or shares it with another that has effects."""
+        if consumer not in self.run.checks.get("keyed", {}):
+            return False
+        if self.stranger(consumer):
+            return True
+        named = {e["key"].lower() for e in self.at_end if e["consumer"] == consumer and e.get("key") is not None}
+        for event in self.pairs[consumer, event_id]:
+            key = (event.get("keys") or {}).get(consumer)
+            if key is None or (len(self.run.keys[consumer, key]) > 1 and key.lower() in named):
+                return True
+        return False
+
+    def _by_key(self) -> Iterator[Hit]:
+        yield from (("key_shared", of) for of, events in self.run.keys.items() if len(events) > 1)
+        keyed = self.run.checks.get("keyed", {})
+        yield from (("keys_differ", (consumer,)) for consumer in keyed if self.stranger(consumer))
+        for (consumer, event_id), events in self.pairs.items():
+            if consumer in keyed and any((event.get("keys") or {}).get(consumer) is None for event in events):
+                yield "key_missing", (consumer, event_id)
 
     def _unexercised(self) -> Iterator[Hit]:
         for consumer, types in self.run.checks["consumers"].items():
@@ -398,7 +467,7 @@ class EffectOracle:
         for consumer, event_id in self.pairs:
             if self.applied(consumer, event_id) or event_id in self.respelled(consumer).values():
                 continue
-            if self.excused(consumer, event_id) or self.read is None:
+            if self.excused(consumer, event_id) or self.read is None or self.unjoined(consumer, event_id):
                 continue
             standings = {self.standing(consumer, event) for event in self.pairs[consumer, event_id]}
             if self.passed(consumer, event_id):
@@ -417,9 +486,13 @@ class EffectOracle:
         of: dict[tuple[str, str], list[Record]] = defaultdict(list)
         for effect in self.final:
             of[effect["consumer"], effect["event_id"]].append(effect)
+        argued = self.run.topics_after("effects") and self.run.legible
         for (consumer, event_id), effects in of.items():
-            if len(effects) > 1:
+            joined = [e for e in effects if e.get("key") is None or (e["sharing"] == 1 and argued)]
+            if len(joined) > 1:
                 yield "duplicate", (consumer, event_id)
+            if not argued and sum(e.get("sharing") == 1 for e in effects) > 1:
+                yield "undecided", (consumer, event_id)
         for consumer in {e["consumer"] for e in self.final}:
             own = [e for e in self.final if e["consumer"] == consumer]
             computed = [self._computed(e, own) for e in own]
@@ -429,7 +502,7 @@ class EffectOracle:
     @staticmethod
     def _computed(effect: Record, own: Sequence[Record]) -> bool | None:
         """Whether a name could be made of what the event carries; None if nobody knows."""
-        if effect.get("effect") in {None, effect["event_id"]}:
+        if effect.get("effect") in {None, effect["event_id"], effect.get("key")}:
             return True
         template = effect.get("template")
         if template is None:
@@ -448,6 +521,8 @@ class EffectOracle:
                 found = "corrupt"
             else:
                 continue
+            if found == "phantom" and argued and self.run.legible and self.stranger(effect["consumer"]):
+                continue
             doubtful = not self.run.legible or effect["event_id"] in self.run.put
             if argued and not (found == "phantom" and doubtful):
                 yield found, (effect["consumer"], effect["event_id"], effect.get("effect"))
@@ -455,7 +530,7 @@ class EffectOracle:
                 yield "undecided", (effect["consumer"], effect["event_id"])
 
     def _vanished(self) -> Iterator[Hit]:
-        there = {(e["consumer"], e["event_id"], e.get("effect")) for e in self.final}
+        there = {(e["consumer"], e["event_id"], e.get("effect")) for e in self.at_end}
         for effect in self.run.effects:
             identity = effect["consumer"], effect["event_id"], effect.get("effect")
             if self.read and effect["read"] < self.read["read"] and identity not in there:
@@ -816,6 +891,130 @@ class RawOracle:
                 yield "raw_different", key
 
 
+class TotalOracle:
+    """Totals: what a sum was before the load, plus what each event adds once, is what it is at the end."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.closing = run.final("totals")
+        looks = [read for read in run.reads if read["what"] == "totals"]
+        self.opening = looks[0] if looks and looks[0]["phase"] == "ok" and not looks[0]["final"] else None
+
+    def judge(self) -> Iterator[Hit]:
+        for consumer, total in self.run.checks["totals"].items():
+            events = self._events(consumer, total["types"])
+            yield from self._alike(consumer, events)
+            unclear = [event_id for event_id, one in events.items() if self._unclear(consumer, one)]
+            for event_id in unclear:
+                keys = [
+                    k for r in events[event_id] if (k := (r.get("keys") or {}).get(f"{consumer}.total")) is not None
+                ]
+                yield "total_undecided", (consumer, min(keys, default=None), event_id)
+            if self.opening is None or self.closing is None:
+                yield "total_undecided", (consumer, None, None)
+            ends = self._sums(consumer, self.closing)
+            keyed = [(r.get("keys") or {}).get(f"{consumer}.total") for one in events.values() for r in one]
+            named = {key for key in keyed if key is not None}
+            strange = bool(ends) and bool(events) and not named & ends.keys()
+            if strange and not unclear:
+                yield "total_undecided", (consumer, None, None)
+            if unclear or strange or self.opening is None or self.closing is None:
+                continue
+            starts = self._sums(consumer, self.opening)
+            for key in starts.keys() | ends.keys() | named:
+                yield from self._sum(consumer, key, ends.get(key, Fraction()) - starts.get(key, Fraction()), events)
+
+    def _sum(self, consumer: str, key: str, grown: Fraction, events: Mapping[str, list[Record]]) -> Iterator[Hit]:
+        certain, free, waiting = Fraction(), [], []
+        for event_id, records in events.items():
+            if self._key(consumer, records) != key:
+                continue
+            worth = Fraction(records[0]["amounts"][consumer])
+            must = any(self._done(consumer, record) for record in records)
+            unsure = "unknown" in self.run.replayed(consumer, event_id, -1)
+            if must and not unsure:
+                certain += worth
+            else:
+                free.append(worth)
+            if not must and not unsure:
+                waiting.append(min(records, key=lambda r: r["i"]))
+        not_must = [
+            (min(r["i"] for r in records), event_id)
+            for event_id, records in events.items()
+            if self._key(consumer, records) == key and not any(self._done(consumer, r) for r in records)
+        ]
+        if self._within(grown - certain, free):
+            if waiting:
+                yield "total_undecided", (consumer, key, min(not_must)[1])
+        elif self._settled() and self.run.topics_after("totals") and self.run.legible:
+            yield "total_wrong", (consumer, key)
+        else:
+            yield "total_undecided", (consumer, key, None)
+
+    @staticmethod
+    def _within(wanted: Fraction, free: Sequence[Fraction]) -> bool:
+        if len(free) > 10:
+            lowest, highest = (sum((pick(x, Fraction()) for x in free), Fraction()) for pick in (min, max))
+            return bool(lowest <= wanted <= highest)
+        choices = (some for n in range(len(free) + 1) for some in combinations(free, n))
+        return any(sum(some, Fraction()) == wanted for some in choices)
+
+    def _settled(self) -> bool:
+        return self.run.settled("totals")
+
+    def _alike(self, consumer: str, events: Mapping[str, list[Record]]) -> Iterator[Hit]:
+        """A lost one and one applied twice would cancel out if they add the same to one sum."""
+        seen: set[tuple[Any, Fraction]] = set()
+        for records in events.values():
+            amounts = [a for r in records if (a := (r.get("amounts") or {}).get(consumer)) is not None]
+            keys = [k for r in records if (k := (r.get("keys") or {}).get(f"{consumer}.total")) is not None]
+            if not amounts or not Fraction(min(amounts)):
+                continue
+            one = min(keys, default=None), Fraction(min(amounts))
+            if one in seen:
+                yield "total_cancels", (consumer,)
+                return
+            seen.add(one)
+
+    def _key(self, consumer: str, records: Sequence[Record]) -> Any:
+        return (records[0].get("keys") or {}).get(f"{consumer}.total")
+
+    def _unclear(self, consumer: str, records: Sequence[Record]) -> bool:
+        """Nobody can say what it adds, or where."""
+        keys = [(r.get("keys") or {}).get(f"{consumer}.total") for r in records]
+        amounts = [(r.get("amounts") or {}).get(consumer) for r in records]
+        facts = {r["digest"] for r in records}
+        return len(facts) > 1 or not any(keys) or not any(amounts)
+
+    def _events(self, consumer: str, types: Sequence[str]) -> dict[str, list[Record]]:
+        topics = self.run.reads_topics(consumer)
+        found: dict[str, list[Record]] = defaultdict(list)
+        for event in self.run.events:
+            if event["event_type"] in types and (not topics or event["topic"] in topics):
+                found[event["event_id"]].append(event)
+        return found
+
+    def _sums(self, consumer: str, read: Mapping[str, Any] | None) -> dict[str, Fraction]:
+        own = [r for r in self.run.of("total") if read is not None and r["read"] == read["read"]]
+        return {r["key"]: Fraction(r["total"]) for r in own if r["consumer"] == consumer}
+
+    def _done(self, consumer: str, record: Record) -> bool:
+        """It has had its time: its offset is passed, or nothing moves any more."""
+        run = self.run
+        own = [o for o in run.offsets if o["consumer"] == consumer]
+        if all(o.get("committed") is None for o in own):
+            return run.well and run.still
+        last = run.final("offsets")
+        where = record["topic"], record["partition"]
+        rows = [o for o in own if last and o["read"] == last["read"] and (o["topic"], o["partition"]) == where]
+        if rows and rows[0].get("committed") is not None and rows[0]["committed"] > record["offset"]:
+            return True
+        if not rows or record["offset"] >= rows[0]["visible_end"] or self.closing is None or last is None:
+            return False
+        idle = min(last["began"], self.closing["began"]) - max(run.moved(consumer), run.mended)
+        return run.well and not run.drained and idle >= 3 * run.settle
+
+
 class EvidenceOracle:
     """Evidence: whether the run was fit to judge by."""
 
@@ -831,6 +1030,7 @@ class EvidenceOracle:
             yield "too_few_operations", ()
         wanted = ["offsets", "effects", "topics"]
         wanted += [what for what in ("dead_letters", "blobs") if self.run.checks[what]]
+        wanted += ["totals"] if self.run.checks.get("totals") else []
         yield from (("read_failed", (what,)) for what in wanted if self.run.final(what) is None)
         if not self.run.records or (self.run.records[-1]["op"], self.run.records[-1]["phase"]) != ("run", "finished"):
             yield "history_incomplete", ()
@@ -1043,6 +1243,8 @@ def judge(header: Mapping[str, Any], records: Sequence[Record]) -> Found:
     parts: dict[str, Iterator[Hit]] = {"evidence": EvidenceOracle(run).judge()}
     if run.checks["consumers"]:
         parts["exactly one effect"] = EffectOracle(run).judge()
+    if run.checks.get("totals"):
+        parts["totals"] = TotalOracle(run).judge()
     if run.checks["outcomes"]:
         parts["outcomes"] = OutcomeOracle(run).judge()
     if run.checks["blobs"]:

@@ -31,6 +31,7 @@ class Sheaf(History):
         self.path = file
         self._histories = histories
         self.header = Tape().header  # one that every checker applies to
+        self.header["plan"]["checks"]["totals"] = {"purse": {}}
         self._spill = str(file.parent / "spill")
         self._made: dict[str, tuple[str, str]] = {}
         self._duckdb = duckdb.connect(":memory:", config={"threads": 1})

@@ -8,6 +8,7 @@ import pytest
 
 from harness.errors import StackError
 from harness.observers.effects import Effects
+from harness.observers.sources import Database
 from harness.system import Effects as Described
 
 
@@ -22,7 +23,7 @@ class Table:
 
 def observer(table: Table) -> Effects:
     described = Described.model_validate({"applies": ["placed"], "sql": {"url": "sqlite:////x", "query": "SELECT"}})
-    return Effects({"shop": described}, {"shop": "sqlite:////x"}, table)
+    return Effects({"shop": described}, {"shop": Database("sqlite:////x", "SELECT", table)})
 
 
 async def one_pass(effects: Effects, *, final: bool = False) -> list[tuple[object, object]]:

@@ -24,7 +24,13 @@ SYSTEM = System.model_validate(
         "services": {"shop": {"command": "shop", "env": {"KAFKA": "{kafka}"}}},
         "load": {"upload": {"to": "shop", "post": "/"}},
         "events": {"id": "/id", "type": "/type", "topics": ["orders"]},
-        "effects": {"shop": {"applies": ["placed"], "sql": {"url": "sqlite:////x", "query": "SELECT"}}},
+        "effects": {
+            "shop": {
+                "applies": ["placed"],
+                "sql": {"url": "sqlite:////x", "query": "SELECT"},
+                "total": {"sql": {"url": "sqlite:////x", "query": "SELECT"}, "adds": "/n", "by": "/account"},
+            }
+        },
         "dead_letters": {"topic": "dead", "id": "/id", "consumer": "/consumer", "source": "/source", "kind": "/kind"},
     }
 )
@@ -89,7 +95,7 @@ async def test_every_observer_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.clients.sql.each", rows)
     notes = Notes()
     watch = Watch(SYSTEM, notes, kafka=Broker(), http=StandIn(), names=RunNames("r1"))
-    await watch.open({"shop": "sqlite:////x"}, "http://blobs/{id}")
+    await watch.open({"shop": "sqlite:////x"}, "http://blobs/{id}", {"shop": "sqlite:////x"})
     await watch.look()
     await watch.read_offsets()
     await watch.read_all()

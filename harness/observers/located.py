@@ -1,0 +1,62 @@
+"""Values of a record where a system file says that they are, and the business keys that join effects with events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from harness.errors import StackError
+from harness.model import Where
+from harness.observers.identity import identity
+from harness.pointer import pick
+from harness.stack import Record
+
+By = str | Where | Sequence[str]
+"""A pointer, a place beside the value, or several pointers whose values are one key together."""
+
+
+def text(value: object) -> str | None:
+    """Return a JSON value as text; None for null and for an empty string."""
+    if value is None or isinstance(value, str):
+        return value or None
+    return orjson.dumps(value).decode()
+
+
+def located(where: str | Where, record: Record, value: object) -> str | None:
+    """Return the text at ``where``, a UUID in canonical form; None if there is none. ``value`` is the parsed value."""
+    if isinstance(where, str):
+        found = text(pick(value, where))
+    else:
+        raw = record.key if where.key else dict(record.headers).get(where.header or "")
+        found = raw.decode("utf-8", "replace") if raw is not None else None
+    return identity(found) if found is not None else None
+
+
+def business_key(by: By, record: Record, value: object) -> str | None:
+    """Return the key that a record holds at ``by``; None if it, or a part of it, is not there."""
+    if isinstance(by, str | Where):
+        return located(by, record, value) or None
+    parts = [located(pointer, record, value) for pointer in by]
+    return orjson.dumps(parts).decode() if all(parts) else None
+
+
+def named_key(by: By, named: object) -> str:
+    """Return the key that an effect names, spelled as ``business_key`` does.
+
+    Raises StackError if the key has several parts, and ``named`` is no JSON array of as many.
+    """
+    if isinstance(by, str | Where):
+        return identity(str(named))
+    parts = named
+    if isinstance(named, str | bytes):
+        try:
+            parts = orjson.loads(named)
+        except orjson.JSONDecodeError:
+            parts = None
+    if not isinstance(parts, list) or len(parts) != len(by):
+        raise StackError(
+            f"`id` is {str(named)[:80]}; `by` has {len(by)} pointers, so it must be a JSON array of {len(by)} values, "
+            "for example json_array(a, b) in SQLite or json_build_array(a, b) in Postgres"
+        )
+    return orjson.dumps([identity(text(part) or "") for part in parts]).decode()

@@ -1,0 +1,111 @@
+"""Where the effects of one service are read: its database, or a topic that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+import orjson
+
+from harness.effects import OutputTopic
+from harness.observers.base import seen_at
+from harness.observers.located import located
+from harness.pointer import pick
+from harness.stack import MARK, Record
+
+Row = Mapping[str, object]
+"""``id``, ``effect`` and ``carries`` of an effect; also ``place`` and ``error``, if a record is one."""
+
+Take = Callable[[Sequence[Row]], None]
+
+Each = Callable[[str, str, Take], Awaitable[None]]
+"""``each(url, query, take)`` passes the rows of a query to ``take``, some at a time."""
+
+
+class Source(Protocol):
+    """Reads the effects of one service."""
+
+    async def each(self, take: Take, *, everything: bool) -> None:
+        """Pass every effect to ``take``, some at a time; unless ``everything``, those of earlier calls may be left out.
+
+        Raises StackError if it cannot be read.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close its connections."""
+        ...
+
+
+class Database:
+    """The rows of a query, all of them each time."""
+
+    def __init__(self, url: str, query: str, each: Each) -> None:
+        self._url, self._query, self._each = url, query, each
+
+    async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - a query has no beginning
+        """Pass every row to ``take``."""
+        await self._each(self._url, self._query, take)
+
+    async def close(self) -> None:
+        """Do nothing: each call has a connection of its own."""
+
+
+class Reader(Protocol):
+    """Reads a topic in passes."""
+
+    async def pass_to_end(self) -> Sequence[Record]:
+        """Return the records that were visible when the pass began and not returned before."""
+        ...
+
+    async def close(self) -> None:
+        """Close its connection."""
+        ...
+
+
+class Output:
+    """The records of a topic, each named by its place."""
+
+    def __init__(self, described: OutputTopic, opened: Callable[[], Awaitable[Reader]]) -> None:
+        self._described, self._opened = described, opened
+        self._following: Reader | None = None
+
+    async def each(self, take: Take, *, everything: bool) -> None:
+        """Pass the records to ``take``; ``everything`` reads the topic from its first record again."""
+        if everything:
+            reader = await self._opened()
+            try:
+                take(self._rows(await reader.pass_to_end()))
+            finally:
+                await reader.close()
+            return
+        if self._following is None:
+            self._following = await self._opened()
+        take(self._rows(await self._following.pass_to_end()))
+
+    async def close(self) -> None:
+        """Close the reader that follows the topic."""
+        if self._following is not None:
+            await self._following.close()
+
+    def _rows(self, records: Sequence[Record]) -> list[Row]:
+        return [row for record in records if (row := self._row(record)) is not None]
+
+    def _row(self, record: Record) -> Row | None:
+        """Return a record as an effect; None if ``only`` says that it is none."""
+        mark = dict(record.headers).get(MARK) or b""
+        place = {**seen_at("effect", record), "marked": mark.decode("utf-8", "replace") or None}
+        named = {"effect": f"{record.topic}:{record.partition}:{record.offset}", "place": place}
+        try:
+            value = orjson.loads(record.value) if record.value else None
+        except orjson.JSONDecodeError as error:
+            if self._described.only or isinstance(self._described.id, str):
+                return {"id": None, **named, "error": f"no effect can be read from it: not JSON ({error})"}
+            value = None
+        if any(pick(value, pointer) != wanted for pointer, wanted in self._described.only.items()):
+            return None
+        event = located(self._described.id, record, value)
+        if event is None:
+            return {"id": None, **named, "error": "no effect can be read from it: it has nothing at `id`"}
+        carries = self._described.carries
+        return {"id": event, **named, "carries": located(carries, record, value) if carries is not None else None}
