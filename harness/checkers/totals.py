@@ -136,28 +136,32 @@ FROM wrong w JOIN explained USING (consumer, key) ORDER BY w.consumer, w.key
 UNDECIDED: Final = """
 SELECT consumer, key, event_id, i AS i_event, 'event ' || event_id || CASE
            WHEN facts > 1 THEN ' carries several facts under one id'
-           WHEN key IS NULL THEN ' has nothing at ' || located || ', which names the sum'
+           WHEN key IS NULL THEN ' has nothing at ' || located || ', which names the total'
            ELSE ' has no number at ' || adds || ' that can be added up exactly' END AS why
 FROM additions JOIN (SELECT DISTINCT consumer, located, adds FROM totalled) USING (consumer)
 WHERE key IS NULL OR amount IS NULL OR facts > 1
 UNION ALL
-SELECT b.consumer, NULL, NULL, NULL, 'none of its sums has the key of an event: a sum has ' || (
+SELECT b.consumer, NULL, NULL, NULL, 'none of its totals has the key of an event: a total has ' || (
            SELECT min(t.key) FROM totals t, added_at WHERE t.consumer = b.consumer AND t.read = closing)
            || ', an event ' || min(a.key) || '; correct `by`, or what the query gives as `id`'
 FROM blind b JOIN additions a USING (consumer)
 GROUP BY b.consumer HAVING count(a.key) = count(*) AND count(a.amount) = count(*) AND max(a.facts) = 1
 UNION ALL
-SELECT consumer, key, NULL, i_total, 'it differs by ' || plain(difference) || ', but ' || CASE
+SELECT consumer, key, NULL, i_total, 'the total of ' || key || ' differs by ' || plain(difference) || ', but ' || CASE
            WHEN NOT topics_after THEN 'the topics were not read after it'
            WHEN NOT legible THEN doubt ELSE 'it was not read long enough after the offsets' END
 FROM differences, added_at, moments WHERE NOT within AND NOT (settled AND topics_after AND legible)
 UNION ALL
-SELECT consumer, key, first, i_total, waiting || ' of its events are not passed, the first: ' || first
+SELECT consumer, key, first, i_total, waiting || ' events of the total of ' || key || ' are not passed, the first: ' || first
 FROM differences WHERE within AND waiting > 0
 UNION ALL
-SELECT DISTINCT consumer, NULL, NULL, NULL, CASE WHEN opening IS NULL THEN 'its sums were not read before the load'
-                                                 ELSE 'its sums were not read at the end' END
+SELECT DISTINCT consumer, NULL, NULL, NULL, CASE WHEN opening IS NULL THEN 'its totals were not read before the load'
+                                                 ELSE 'its totals were not read at the end' END
 FROM totalled, added_at WHERE opening IS NULL OR closing IS NULL
+UNION ALL
+SELECT consumer, NULL, NULL, NULL, 'no event of the types that it adds up (' || string_agg(event_type, ', ' ORDER BY event_type)
+       || ') was seen where it reads'
+FROM totalled WHERE consumer NOT IN (SELECT consumer FROM additions) GROUP BY consumer
 ORDER BY ALL
 """
 
@@ -185,7 +189,7 @@ class Totals(Queries):
             "{consumer}: the total of {key} is {closed} and should be {due} ({opened} before the load, {n} events): "
             "{off} too {too}; {why}",
         ),
-        Anomaly("total_undecided", Verdict.UNKNOWN, UNDECIDED, "{consumer}: the total of {key}: {why}"),
+        Anomaly("total_undecided", Verdict.UNKNOWN, UNDECIDED, "{consumer}: {why}"),
         Anomaly(
             "total_cancels",
             None,

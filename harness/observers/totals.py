@@ -17,6 +17,9 @@ from harness.stack import Fields
 DIGITS: Final = (24, 12)
 """The most digits before and after the decimal point: what checkers can add up exactly."""
 
+_LEAST: Final = -1000
+"""The least exponent that is written out at all."""
+
 
 class Totals:
     """Observes the sums of every service that has any; an interim pass yields those that changed, the final one all."""
@@ -89,7 +92,7 @@ def exact(value: object) -> str | None:
         number = Decimal(int(value) if isinstance(value, float) else value)
     except InvalidOperation:
         return None
-    if not number.is_finite() or number.adjusted() >= DIGITS[0]:
+    if not number.is_finite() or not _LEAST < number.adjusted() < DIGITS[0]:
         return None
     text = format(number, "f")
     whole, _, fraction = text.partition(".")

@@ -613,10 +613,10 @@ def keyed(tape: Tape, random: Random) -> None:
     for event in tape.find("event", malformed=None):
         event["keys"] = {consumer: key(event["event_id"])} if random.random() < 0.9 else None
     how = random.choice(["alike", "alike", "alike", "alike", "otherwise", "lower"])
-    spelled = {"alike": key, "otherwise": str, "lower": lambda event_id: key(event_id).lower()}[how]
     for effect in tape.find("effect", consumer=consumer):
         if random.random() < 0.95:
-            effect["key"] = spelled(effect["event_id"])
+            own = effect["event_id"] if how == "otherwise" else key(effect["event_id"])
+            effect["key"] = own.lower() if how == "lower" else own
 
 
 def replay(tape: Tape, random: Random) -> None:

@@ -904,6 +904,8 @@ class TotalOracle:
         for consumer, total in self.run.checks["totals"].items():
             events = self._events(consumer, total["types"])
             yield from self._alike(consumer, events)
+            if not events:
+                yield "total_undecided", (consumer, None, None)
             unclear = [event_id for event_id, one in events.items() if self._unclear(consumer, one)]
             for event_id in unclear:
                 keys = [

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from harness.effects import Effects as Described
 from harness.errors import StackError
 from harness.observers.effects import Effects
 from harness.observers.sources import Database
-from harness.system import Effects as Described
 
 
 class Table:

@@ -54,6 +54,8 @@ async def test_interim_passes_give_what_changed_and_the_final_one_all() -> None:
         ("0.0000000000001", None),
         (10**23, "1" + "0" * 23),
         (10**24, None),
+        ("1e-999999999", None),
+        ("1e999999999", None),
     ],
 )
 def test_a_number_is_exact_or_none(value: object, text: str | None) -> None:
