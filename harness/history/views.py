@@ -126,12 +126,14 @@ VIEWS: Final = {
     """,
     "unreadable": """
         SELECT i, t, topic, partition, "offset", error FROM history
-        WHERE op IN ('event', 'dead_letter', 'effect') AND error IS NOT NULL
+        WHERE error IS NOT NULL AND (op IN ('event', 'dead_letter') OR (op = 'effect' AND NOT EXISTS (
+            SELECT 1 FROM injections p
+            WHERE p.topic = history.topic AND p.partition = history.partition AND p."offset" = history."offset")))
         QUALIFY row_number() OVER (PARTITION BY topic, partition, "offset" ORDER BY i) = 1
     """,
     # Events that a consumer does not read have no effects, so they share a key with none.
     "known_keys": """
-        WITH read AS (SELECT DISTINCT consumer, topic FROM history WHERE op = 'offset')
+        WITH read AS (SELECT DISTINCT consumer, topic FROM history SEMI JOIN joined_by USING (consumer) WHERE op = 'offset')
         SELECT a.consumer, e.keys[a.consumer] AS key, min(e.event_id) AS event_id, count(DISTINCT e.event_id) AS events
         FROM joined_by j JOIN applies a USING (consumer) JOIN events e USING (event_type)
         LEFT JOIN read r ON r.consumer = a.consumer AND r.topic = e.topic

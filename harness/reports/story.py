@@ -27,7 +27,12 @@ Kind = Literal["event", "upload"]
 Subject = tuple[Kind, str]
 """What a story is about: its kind and its whole id."""
 
-_COLUMN = {"event": "event_id", "upload": "upload_id"}
+_IDS = {
+    "event": "SELECT event_id AS id FROM history UNION ALL SELECT event_id FROM effects WHERE key IS NOT NULL",
+    "upload": "SELECT upload_id AS id FROM history",
+}
+"""The ids of each kind; effects of a business key that is no event's are told under that key."""
+
 _CANDIDATES = 5
 
 
@@ -42,9 +47,8 @@ class Story:
 
 def find(history: History, kind: Kind, prefix: str) -> str:
     """Return the one id that begins with ``prefix``; UsageError if none does, or several do."""
-    column = _COLUMN[kind]
     rows = history.sql(
-        f"SELECT DISTINCT {column} AS id FROM history WHERE starts_with({column}, $prefix) ORDER BY id LIMIT $most",  # noqa: S608 - one of two names
+        f"SELECT DISTINCT id FROM ({_IDS[kind]}) WHERE starts_with(id, $prefix) ORDER BY id LIMIT $most",  # noqa: S608 - one of two
         prefix=prefix,
         most=_CANDIDATES + 1,
     )
@@ -84,6 +88,7 @@ def tell_all(history: History, subjects: Iterable[Subject]) -> dict[Subject, Sto
         *wire.published(history, events),
         *deeds.offsets(history, events),
         *deeds.effects(history, events),
+        *deeds.totals(history, events),
         *deeds.letters(history, events),
         *deeds.replays(history, events),
     ):

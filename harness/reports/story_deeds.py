@@ -9,6 +9,9 @@ from harness.reports.moment import Asked, Moment, Numbered, short
 if TYPE_CHECKING:
     from harness.history.reader import History
 
+_CHANGES = 3
+"""Changes of a total in a story: other events are added to it too."""
+
 _PART = 64
 """Characters of an id in the first search of the keys: an id can be of any length, an expression cannot."""
 
@@ -76,6 +79,27 @@ def effects(history: History, asked: Asked) -> Numbered:
     for row in history.sql(none, **asked.parameters):
         text, who = "the final read begins, and finds no effect", row["consumer"]
         yield row["story"], Moment(row["t"], who, text, "no effect by", who, "database", "database", "no effect")
+
+
+def totals(history: History, asked: Asked) -> Numbered:
+    """Yield the first changes, seen once the event was there, of each total that it is added to."""
+    query = f"""
+        WITH added AS (
+            SELECT story, t.consumer, e.keys[t.consumer || '.total'] AS key, any_value(e.amounts[t.consumer]) AS adds,
+                   min(e.t) AS seen
+            FROM history e JOIN {Asked.ROWS} a ON e.event_id = a.id JOIN totalled t ON t.event_type = e.event_type
+            WHERE e.op = 'event' GROUP BY ALL
+        ), changes AS (
+            SELECT consumer, key, t, total, lag(total) OVER (PARTITION BY consumer, key ORDER BY i) AS before FROM totals
+        )
+        SELECT story, consumer, key, adds, t, total, before FROM changes JOIN added USING (consumer, key)
+        WHERE total IS DISTINCT FROM before AND t >= seen
+        QUALIFY row_number() OVER (PARTITION BY story, consumer, key ORDER BY t) <= {_CHANGES} ORDER BY t
+    """  # noqa: S608 - of this module's own making
+    for row in history.sql(query, **asked.parameters):
+        text = f"total of {row['key']} seen: {row['total']}, before: {row['before'] or 'none'}; the event adds {row['adds']}"
+        who = row["consumer"]
+        yield row["story"], Moment(row["t"], who, text, "", who, "database", "database", "total")
 
 
 def letters(history: History, asked: Asked) -> Numbered:

@@ -273,7 +273,7 @@ def effects_by_a_business_key(tape: Tape) -> None:
 
 
 def effects_on_a_topic_that_a_fault_wrote_to(tape: Tape) -> None:
-    """The effects are records of a topic, on which a fault published one of them again."""
+    """The effects are records of a topic, on which a fault published one of them again, and bytes that are none."""
     for effect in tape.find("effect", consumer="desk"):
         n = int(effect["event_id"].removeprefix("placed-"))
         effect.update(effect=f"billed:0:{n}", topic="billed", partition=0, offset=n)
@@ -282,6 +282,9 @@ def effects_on_a_topic_that_a_fault_wrote_to(tape: Tape) -> None:
         if effect["consumer"] == "desk":
             tape.records.append({**effect, **place, "effect": "billed:0:500", "marked": "kafka.duplicate"})
     tape.publish(300, "kafka.duplicate", place, offset=500)
+    place = {"topic": "billed", "partition": 0, "offset": 501}
+    tape.publish(310, "kafka.malformed", place, offset=501)
+    tape.seen(final(tape, "effects"), "effect", {"consumer": "desk", **place, "error": "not JSON"})
 
 
 def record_unreadable_of_effects(tape: Tape) -> None:

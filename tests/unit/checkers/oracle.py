@@ -31,10 +31,11 @@ class Run:
         self.records = records
         self.reads = [self._read(record) for record in self.of("read", "invoke")]
         self.read_by = {read["read"]: read for read in self.reads}
+        published = {place(r) for r in self.of("publish", "ok") if r.get("injected") and r.get("offset") is not None}
         self.unreadable = {
             place(r)
             for r in (*self.of("event"), *self.of("dead_letter"), *self.of("effect"))
-            if r.get("error") is not None
+            if r.get("error") is not None and not (r["op"] == "effect" and place(r) in published)
         }
         self._published = [r for r in self.of("publish") if r.get("injected") is not None]
         self._moved: dict[str, int] = {}

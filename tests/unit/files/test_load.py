@@ -27,6 +27,12 @@ load: {upload: {to: shop, post: /orders}}
 events: {id: /id, type: /type, topics: [orders]}
 """
 
+EVENTS = "topics: [orders]}\n"
+"""The end of the system."""
+
+EFFECTS = "effects:\n  ledger: {applies: [placed]"
+"""How effects begin that are not whole yet."""
+
 
 def refusal(tmp_path: Path, text: str, model: type = Scenario) -> str:
     path = tmp_path / "one.yaml"
@@ -100,6 +106,17 @@ def test_the_first_thing_wrong_is_told(tmp_path: Path, text: str, said: str) -> 
         ("post: /orders", "post: 5", "10: load.upload.post: 5 is not text"),
         ("orders: 2", "orders: 0", "4: dependencies.kafka.topics.orders: "),
         ("    command: python -m shop\n", "", "6: services.shop: a service has a command"),
+        (
+            EVENTS,
+            f"{EVENTS}{EFFECTS}}}\n",
+            "13: effects.ledger: say where the effects are: write sql:, topic: or total:",
+        ),
+        (
+            EVENTS,
+            f"{EVENTS}{EFFECTS}, topic: {{name: bills, id: /id}}}}\n",
+            "bills is no topic of a dependency; known: orders",
+        ),
+        (EVENTS, f"{EVENTS}{EFFECTS}, by: order, topic: {{name: orders, id: /id}}}}\n", "13: effects.ledger.by: "),
     ],
 )
 def test_a_system_that_is_off(tmp_path: Path, before: str, after: str, said: str) -> None:

@@ -1,5 +1,6 @@
 """A story is told from the history alone, oldest first."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from harness.history.reader import History
 from harness.reports.story import find, tell
 from harness.reports.summary import brief
 from tests.histories.builder import MS, Tape, final, good_run
+from tests.histories.cases import BAD
 
 
 def test_the_story_of_a_lost_event(history: History, lost: str) -> None:
@@ -200,3 +202,29 @@ def test_where_links_had_taps_a_story_names_the_replica_that_did_it(tmp_path: Pa
         "SET by shop#1 0.100 s, EVAL asked 0.103 s, SET by shop#2 0.105 s, DEL by shop#2"
     )
     assert "offset committed by shop#1 0.120 s" in brief(story, "shop")
+
+
+def texts_of(change: Callable[[Tape], None], folder: Path, kind: str = "database") -> list[tuple[str, str]]:
+    with History(good_run(change).write(folder / "history.jsonl")) as history:
+        return [(one.who, one.text) for one in tell(history, "event", "placed-4").moments if one.kind == kind]
+
+
+def test_an_effect_that_names_a_business_key_is_told_of_its_event(tmp_path: Path) -> None:
+    assert ("desk", "effect desk-entry-4 seen, carries placed0004…") in texts_of(BAD["duplicate.key"], tmp_path)
+
+
+def test_nobody_says_that_there_is_no_effect_of_an_event_whose_key_is_shared(tmp_path: Path) -> None:
+    told = [text for who, text in texts_of(BAD["key_shared"], tmp_path) if who == "desk"]
+    assert told == []
+
+
+def test_the_totals_that_an_event_is_added_to_are_told(tmp_path: Path) -> None:
+    told = [text for who, text in texts_of(BAD["total_wrong"], tmp_path) if who == "purse"]
+    assert told == ["total of acc-0 seen: 1119498.75, before: 1000.00; the event adds 16.25"]
+
+
+def test_effects_of_a_key_that_no_event_has_are_found_by_it(tmp_path: Path) -> None:
+    with History(good_run(BAD["phantom.key"]).write(tmp_path / "history.jsonl")) as history:
+        assert find(history, "event", "with key A-9") == "with key A-99"
+        (moment,) = [one for one in tell(history, "event", "with key A-99").moments if one.kind == "database"]
+    assert moment.text.startswith("effect desk-entry-99 seen")
