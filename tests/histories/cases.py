@@ -278,9 +278,8 @@ def effects_on_a_topic_that_a_fault_wrote_to(tape: Tape) -> None:
         n = int(effect["event_id"].removeprefix("placed-"))
         effect.update(effect=f"billed:0:{n}", topic="billed", partition=0, offset=n)
     place = {"topic": "billed", "partition": 0, "offset": 500}
-    for effect in effects_of(tape, "placed-4"):
-        if effect["consumer"] == "desk":
-            tape.records.append({**effect, **place, "effect": "billed:0:500", "marked": "kafka.duplicate"})
+    for effect in effects_of(tape, "placed-4", "desk"):
+        tape.records.append({**effect, **place, "effect": "billed:0:500", "marked": "kafka.duplicate"})
     tape.publish(300, "kafka.duplicate", place, offset=500)
     place = {"topic": "billed", "partition": 0, "offset": 501}
     tape.publish(310, "kafka.malformed", place, offset=501)
