@@ -11,7 +11,7 @@ from harness.checkers.judge import checkers, explained, judge, overall
 from harness.history.reader import History
 from harness.verdict import Anomaly, Fields, Finding, Verdict
 from tests.histories.builder import Tape, good_run
-from tests.histories.cases import duplicate
+from tests.histories.cases import duplicate, with_totals
 
 
 class Raises:
@@ -35,7 +35,7 @@ class Elsewhere(Raises):
 
 @pytest.fixture
 def history(tmp_path: Path) -> Iterator[History]:
-    with History(good_run().write(tmp_path / "history.jsonl")) as opened:
+    with History(good_run(with_totals).write(tmp_path / "history.jsonl")) as opened:
         yield opened
 
 
@@ -66,12 +66,17 @@ def test_a_checker_that_does_not_apply_is_left_out(history: History) -> None:
 
 @pytest.mark.parametrize(
     ("check", "nothing", "checker"),
-    [("consumers", {}, "exactly one effect"), ("outcomes", [], "outcomes"), ("blobs", False, "raw retained")],
+    [
+        ("consumers", {}, "exactly one effect"),
+        ("totals", {}, "totals"),
+        ("outcomes", [], "outcomes"),
+        ("blobs", False, "raw retained"),
+    ],
 )
 def test_a_system_without_a_thing_is_not_judged_by_it(
     tmp_path: Path, check: str, nothing: object, checker: str
 ) -> None:
-    tape = good_run()
+    tape = good_run(with_totals)
     tape.checks[check] = nothing
     assert judged(tape, tmp_path).keys() == CHECKERS.keys() - {checker}
 
