@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import FileError, PlanRefused, SystemLacks
 from harness.faults import fault_type
-from harness.faults.base import PlannedFault
+from harness.faults.base import PlannedFault, Target
 from harness.faults.plan import LeftOut, plan_rows
 from harness.faults.roles import ENDS, TOPICS, ends, is_role
 from harness.faults.targets import by_role, resolve
@@ -79,7 +79,7 @@ def _roles(faults: Sequence[FaultLine], system: System) -> dict[str, list[str]]:
 
 def _has_what_it_needs(scenario: Scenario, path: Path, system: System, system_path: Path) -> None:
     for need in scenario.needs:
-        target = "link" if "->" in need else "topic" if is_role(need, TOPICS, system) else "cut"
+        target: Target = "link" if "->" in need else "topic" if is_role(need, TOPICS, system) else "cut"
         try:
             resolve(target, need, system)
         except PlanRefused as refused:

@@ -63,3 +63,24 @@ def test_the_demo_plans_its_runs_outside_of_a_checkout(installed: Path, tmp_path
 def test_a_run_of_the_demo_can_be_made_again_by_its_name(installed: Path, tmp_path: Path) -> None:
     code = "from pathlib import Path\nfrom harness.commands.places import scenario\nprint(scenario('network', Path.cwd()))"
     assert said(installed, tmp_path, code).strip() == str(installed / "oneffect_scenarios" / "network.yaml")
+
+
+def test_the_standard_scenarios_are_listed_and_fit_a_system_where_there_is_no_checkout(
+    installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "system.yaml").write_bytes((ROOT / "tests" / "chaos" / "foreign" / "system.yaml").read_bytes())
+    code = (
+        "from pathlib import Path\nfrom harness.commands.listing import _scenarios\n"
+        "for row in _scenarios(Path('system.yaml')): print(row['scenario'], row['from'], row['system'], row['fits'])"
+    )
+    rows = {line.split()[0]: line.split()[1:] for line in said(installed, tmp_path, code).splitlines()}
+    assert rows["control"] == ["oneffect", "any", "yes"]
+    assert rows["redelivery"][:3] == ["oneffect", "any", "without"]
+    code = (
+        "from pathlib import Path\nfrom harness.commands.standard import Standard\n"
+        "made = Standard.of(None, Path.cwd(), variant=None, seed=1, stack='auto', addresses=None)\n"
+        "for plan in made.plans: print(plan.label, plan.system.name)"
+    )
+    assert [line.split() for line in said(installed, tmp_path, code).splitlines()] == [
+        [name, "shop"] for name in ("control", "network", "redelivery", "redis-outage")
+    ]

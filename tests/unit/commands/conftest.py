@@ -95,6 +95,7 @@ def recorded(directory: Path, plan: Plan, verdict: Verdict) -> Result:
         "again": f"oneffect run {plan.scenario.name} --seed {plan.seed}",
         "figures": {**figures, "effects": 40, "duration": 3.0, "under_fault": 0},
         "faults": [],
+        "left_out": plan.document.get("left_out", []),
         "findings": [{**finding, "anomalies": anomalies, "warnings": {}}],
     }
     (directory / "verdict.json").write_text(json.dumps(document))

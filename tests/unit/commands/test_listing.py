@@ -23,6 +23,36 @@ def test_scenarios_with_what_they_expect(project: Path, say) -> None:
     assert rows["redelivery"]["variants"] == {"setnx_only": "invalid"}
 
 
+def test_scenarios_stand_beside_the_standard_ones_with_whether_they_fit(project: Path, say) -> None:
+    other = project / "other"
+    other.mkdir()
+    (other / "mine.yaml").write_text((project / "scenarios" / "control.yaml").read_text().replace("control", "mine"))
+    (other / "system.yaml").write_text("extends: ../system.yaml\n")
+    (other / "compose.yaml").write_text("services: {}\n")
+    given = say("list", "scenarios", "--system", "other/system.yaml", "--json").stdout
+    rows = {row["scenario"]: row for row in json.loads(given)}
+    assert (rows["control"]["from"], rows["mine"]["from"]) == ("scenarios", "other")
+    assert rows["malformed"]["from"] == "oneffect"
+    assert rows["malformed"]["system"] == "any"
+    assert "compose" not in rows
+    assert rows["mine"]["fits"] == "yes"
+    assert rows["malformed"]["fits"].startswith("no: malformed does not fit other/system.yaml: the system has no")
+    assert rows["crash-at-claim"]["fits"].startswith("no: ")
+    assert "fits" not in json.loads(say("list", "scenarios", "--json").stdout)[0]
+
+
+def test_a_scenario_beside_its_system_goes_by_its_name(project: Path, lab, say) -> None:
+    other = project / "other"
+    other.mkdir()
+    (other / "mine.yaml").write_text((project / "scenarios" / "control.yaml").read_text().replace("control", "mine"))
+    (other / "system.yaml").write_text("extends: ../system.yaml\n")
+    assert say("run", "mine", "--system", "other/system.yaml").exit_code == 0
+    refused = say("run", "mien", "--system", "other/system.yaml")
+    assert refused.exit_code == 2
+    assert "no scenario 'mien' (nearest: mine); scenarios has control, " in refused.stderr
+    assert "other has mine" in refused.stderr
+
+
 def test_variants_of_one_system(project: Path, say) -> None:
     (project / "none.yaml").write_text("extends: system.yaml\nvariants: {find: {other: [lost]}}\n")
     rows = json.loads(say("list", "variants", "--system", "none.yaml", "--json").stdout)
