@@ -226,3 +226,15 @@ def test_a_follow_up_s_anomaly_opens_to_its_cause(tmp_path: Path) -> None:
     assert f"oneffect show {tmp_path.name} --event placed-4" in page.words
     assert "the final read ends, and found no follow-up: shipped" in page.words
     assert page.markup.count('class="mark wrong"') == 1
+
+
+def test_the_page_names_what_was_left_out(tmp_path: Path) -> None:
+    left_out = [{"what": "net.down", "on": "consumers->redis", "why": "the system has no dependency of kind redis"}]
+    header = {**HEADER, "plan": {**HEADER["plan"], "left_out": left_out}}
+    lines = [header, *({"i": i, "t": 0, "actor": "x", **record} for i, record in enumerate(RECORDS, 1))]
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    judge_directory(tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert "redis-outage setnx_only (1 left out)" in html
+    assert "Left out: net.down on consumers-&gt;redis: the system has no dependency of kind redis" in html
+    assert json.loads((tmp_path / "verdict.json").read_text())["left_out"] == left_out

@@ -45,6 +45,16 @@ def test_an_invalid_run(told: dict) -> None:
     assert "  net.hang file_service#1->redis: injected 16.500 s, never bit" in lines
 
 
+def test_a_verdict_names_what_it_is_not_about(told: dict) -> None:
+    one = {"what": "net.down", "on": "consumers->redis", "why": "the system has no dependency of kind redis"}
+    again = {"what": "reprocess", "on": "", "why": "the system does not say how"}
+    lines = terminal.text({**told, "left_out": [one, again]}, Path("r")).splitlines()
+    assert lines[0].startswith("INVALID  redis-outage setnx_only (2 left out)  seed 41  ")
+    assert "  left out: net.down on consumers->redis: the system has no dependency of kind redis" in lines
+    assert "  left out: reprocess: the system does not say how" in lines
+    assert "left out" not in terminal.text(told, Path("r"))
+
+
 def test_a_run_where_runs_usually_are_is_named_by_its_id(told: dict) -> None:
     text = terminal.text(told, Path(".oneffect/runs/20261128-215543-redelivery-41-rcaa3ceae"))
     assert "story: oneffect show rcaa3ceae --event 7f3a1111" in text
