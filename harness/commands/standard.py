@@ -65,7 +65,7 @@ class Standard:
                     make_plan(path, system_path=system, variant=variant, seed=seed, stack=stack, addresses=addresses)
                 )
             except SystemLacks as lacks:
-                made.unfit[path.stem] = str(lacks)
+                made.unfit[path.stem] = str(lacks).removeprefix(f"{path}: ")
         return made
 
     async def run(self, out: Path, board: Board, *, keep: bool) -> None:

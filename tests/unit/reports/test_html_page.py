@@ -230,7 +230,8 @@ def test_a_follow_up_s_anomaly_opens_to_its_cause(tmp_path: Path) -> None:
 
 def test_the_page_names_what_was_left_out(tmp_path: Path) -> None:
     left_out = [{"what": "net.down", "on": "consumers->redis", "why": "the system has no dependency of kind redis"}]
-    header = {**HEADER, "plan": {**HEADER["plan"], "left_out": left_out}}
+    header = json.loads(json.dumps(HEADER))
+    header["plan"]["left_out"] = left_out
     lines = [header, *({"i": i, "t": 0, "actor": "x", **record} for i, record in enumerate(RECORDS, 1))]
     (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     judge_directory(tmp_path)
