@@ -94,7 +94,7 @@ def _signature(function: Any) -> list[str]:  # noqa: ANN401 - any callable
         if one.kind is one.KEYWORD_ONLY and not named:
             words.append("*")
             named = True
-        star = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
+        star = "**" if one.kind is one.VAR_KEYWORD else ""
         default = "" if one.default is one.empty else f"={one.default!r}"
         words.append(f"{star}{one.name}{default}")
         if one.kind is one.POSITIONAL_ONLY:

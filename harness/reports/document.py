@@ -84,6 +84,7 @@ def document(history: History, findings: Sequence[Finding], verdict: Verdict, te
         "verdict": verdict.word,
         "expected": _expected(history),
         "as_expected": as_expected(history, findings, verdict),
+        "scenario": plan.get("scenario", {}) is not None,
         "label": header.get("label") or "run",
         "variant": plan.get("variant"),
         "seed": header["seed"],

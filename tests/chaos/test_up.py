@@ -81,8 +81,13 @@ def test_what_is_up_can_be_broken_from_another_terminal(standing: subprocess.Pop
     with urllib.request.urlopen(told["front_door"], timeout=PATIENCE) as answer:
         assert answer.status == 200
     printed = (folder / "said").read_text()
-    for name, address in (*told["services"].items(), *told["dependencies"].items(), *told["links"].items()):
+    for name, address in (*told["services"].items(), *told["dependencies"].items()):
         assert any(line.split() == [name, address] for line in printed.splitlines()), name
+    for name, address in told["links"].items():
+        at = "http://{api}/proxies/{name}".format(**told["proxies"][name])
+        assert any(line.split() == [name, address, at] for line in printed.splitlines()), name
+        with urllib.request.urlopen(at, timeout=PATIENCE) as answer:
+            assert json.load(answer)["listen"] == address
 
     down = healed_once(": bit:", folder, "net.down", "--on", "worker#1->redis")
     assert down.endswith("net.down on worker#1->redis: healed; bit\n")

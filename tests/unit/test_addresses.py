@@ -92,7 +92,7 @@ def test_what_is_off_is_said_with_its_line(tmp_path: Path, old: str, new: str, w
 
 def test_what_is_up_is_described_so_that_it_can_be_read_back(tmp_path: Path) -> None:
     addresses = {"kafka": "127.0.0.1:1", "redis": "127.0.0.1:2", **dict.fromkeys(SYSTEM.replicas(), "127.0.0.1:3")}
-    link = SimpleNamespace(address="127.0.0.1:4", api="127.0.0.1:5")
+    link = SimpleNamespace(address="127.0.0.1:4", api="127.0.0.1:5", proxy="ledger-1.redis")
     stack = SimpleNamespace(
         services=dict.fromkeys(SYSTEM.replicas()),
         links={f"{a}->{b}": link for a, b in SYSTEM.links()},
@@ -106,6 +106,7 @@ def test_what_is_up_is_described_so_that_it_can_be_read_back(tmp_path: Path) -> 
     assert (fixed.topic("orders"), fixed.group("ledger")) == (names.topic("orders"), names.group("ledger"))
     assert (fixed.plain("r1.orders"), fixed.plain("orders"), fixed.plain("other")) == ("orders", None, "other")
     assert found.data == {"ledger": "/data/ledger"}
+    assert {one.proxy for one in found.links.values()} == {"ledger-1.redis"}
     assert "commands" not in yaml.safe_load(path.read_text())
 
 

@@ -43,7 +43,7 @@ def test_the_wheel_has_every_file_of_the_packages_and_the_scenarios(wheel: Path)
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {
         path.relative_to(ROOT).as_posix()
-        for package in ("harness", "reference_impl")
+        for package in ("harness", "oneffect", "reference_impl")
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
@@ -58,6 +58,15 @@ def test_the_demo_plans_its_runs_outside_of_a_checkout(installed: Path, tmp_path
     lines = said(installed, tmp_path, code).splitlines()
     assert len(lines) == 7
     assert {Path(line.split()[-1]).resolve().parent for line in lines} == {installed.resolve() / "reference_impl"}
+
+
+def test_the_library_has_every_name_that_it_gives_away(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "import oneffect\nprint(oneffect.__file__, *(getattr(oneffect, name).__name__ for name in oneffect.__all__))"
+    )
+    where, *names = said(installed, tmp_path, code).split()
+    assert Path(where).resolve() == installed.resolve() / "oneffect" / "__init__.py"
+    assert {"Session", "System", "AsyncSystem", "Judged", "Verdict", "History", "session", "system"} <= set(names)
 
 
 def test_a_run_of_the_demo_can_be_made_again_by_its_name(installed: Path, tmp_path: Path) -> None:

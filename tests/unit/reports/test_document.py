@@ -84,6 +84,11 @@ def test_as_expected_is_the_verdict_and_what_must_be_found(
             {"system_given": True, "system_path": "my system.yaml"},
             "oneffect run one --seed 5 --system 'my system.yaml'",
         ),
+        (
+            "",
+            {"plan": {"scenario": None}, "again": "pytest test_shop.py::test_one --oneffect-seed 5"},
+            "pytest test_shop.py::test_one --oneffect-seed 5",
+        ),
     ],
 )
 def test_the_command_that_runs_it_again(path: str, more: dict[str, object], command: str) -> None:

@@ -86,3 +86,10 @@ def test_its_story_says_where_it_lies_and_how_to_repeat_it() -> None:
     assert one.anomalies == {"lost": 2}
     assert "INVALID" in one.story()
     assert str(one).endswith("run: runs/one-5-r1    again: again")
+
+
+def test_of_what_it_should_have_been_the_report_says_nothing() -> None:
+    one = judged("invalid", exactly_one_effect="invalid", evidence="valid")
+    assert "the scenario expects" in one.story()
+    one = Judged(one.directory, {**one.document, "scenario": False})
+    assert "expect" not in one.story()
