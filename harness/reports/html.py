@@ -74,11 +74,13 @@ def _head(document: Document) -> Html:
     """The verdict, and what proves it."""
     verdict = str(document["verdict"])
     expected = said.expected(document)
-    notes = [
-        tag("p", f"As expected: {expected}.", class_="note")
-        if document["as_expected"]
-        else tag("p", f"Not as expected: the scenario expects {expected}.", class_="note bad")
-    ]
+    notes = []
+    if document.get("scenario", True):
+        notes.append(
+            tag("p", f"As expected: {expected}.", class_="note")
+            if document["as_expected"]
+            else tag("p", f"Not as expected: the scenario expects {expected}.", class_="note bad")
+        )
     if not document["complete"]:
         notes.append(tag("p", "The history ends before the run did.", class_="note bad"))
     notes += [tag("p", f"Left out: {words}", class_="note bad") for words in said.left_out(document)]

@@ -37,6 +37,8 @@ class Block:
         self.judged: Judged | None = None
         """What it came to, once it was asked for."""
         self._over: Future[None] = Future()
+        # Until it has begun, what is under way on the loop is somebody else's.
+        self._over.set_result(None)
         self._keeps = False
 
     def begin(self) -> Future[Steps]:

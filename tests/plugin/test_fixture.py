@@ -103,6 +103,12 @@ def test_a_block_without_a_verdict_does_not_pass(project: pytest.Pytester) -> No
     said.stdout.fnmatch_lines(["*the block ended without a verdict, so nothing was judged*", "no verdict  run: *"])
 
 
+def test_a_second_block_within_the_first_is_refused_and_leaves_it_alone(project: pytest.Pytester) -> None:
+    second = "with pytest.raises(Exception, match='under way'), oneffect.system('system.yaml'):\n                pass"
+    made_up_steps(project, "import pytest\n" + RIGHT.replace("shop.upload(count=21)", second))
+    project.runpytest("-s").assert_outcomes(passed=1)
+
+
 def test_a_failed_assertion_heals_at_once_and_keeps_the_stack(project: pytest.Pytester) -> None:
     made_up_steps(project, RIGHT.replace("shop.upload(count=21)", "assert False") + RIGHT.replace("_right", "_too"))
     said = project.runpytest("-s")
