@@ -63,7 +63,7 @@ class Told(Fault):
             await context.sleep(0.01)
         context.stack.broken.append(on)
         try:
-            yield Injected(found("armed"), found("bit", context.stack.bites))
+            yield Injected(found("armed", context.stack.arms), found("bit", context.stack.bites))
         finally:
             context.stack.broken.remove(on)
 
@@ -89,6 +89,8 @@ class Rig:
         self.stack: Any = SimpleNamespace(
             turn=lambda name: asyncio.Lock(), services={}, work=asyncio.Event(), bites=asyncio.Event(), broken=[]
         )
+        self.stack.arms = asyncio.Event()
+        self.stack.arms.set()
 
     def held(self, fault: Fault, *on: str) -> HeldFault:
         each = [PlannedFault(f"f{n}", fault, name, None, 1.0, 1, SYSTEM) for n, name in enumerate(on or ("here",), 1)]
@@ -141,6 +143,20 @@ async def test_it_stays_in_place_until_it_is_let_go_and_has_bitten(rig: Rig) -> 
     assert rig.notes.phases() == ["injected", "armed", "bit", "healed"]
 
 
+async def test_one_that_has_bitten_stays_in_place_until_it_is_let_go(rig: Rig) -> None:
+    rig.stack.bites.set()
+    fault = rig.held(Told())
+    await asyncio.wait_for(fault.enter(), PATIENCE)
+    async with asyncio.timeout(PATIENCE):
+        while "bit" not in rig.notes.phases():
+            await asyncio.sleep(0.01)
+    # Whatever else ends its window has had its turn by then.
+    await asyncio.sleep(0.5)
+    assert rig.stack.broken == ["here"]
+    await asyncio.wait_for(fault.leave(), PATIENCE)
+    assert rig.notes.phases() == ["injected", "armed", "bit", "healed"]
+
+
 async def test_one_that_waits_for_work_begins_its_block_which_makes_the_work(rig: Rig) -> None:
     fault = rig.held(Told(waits=True))
     await asyncio.wait_for(fault.enter(), PATIENCE)
@@ -187,8 +203,11 @@ async def test_one_that_cannot_be_injected_raises_and_heals_its_other_targets(ri
 
 
 async def test_a_block_that_is_given_up_before_it_begins_heals(rig: Rig) -> None:
-    fault = rig.held(Told(waits=True))
-    entering = asyncio.ensure_future(fault.enter())
+    rig.stack.arms.clear()
+    entering = asyncio.ensure_future(rig.held(Told()).enter())
+    async with asyncio.timeout(PATIENCE):
+        while not rig.stack.broken:
+            await asyncio.sleep(0.01)
     entering.cancel()
     with pytest.raises(asyncio.CancelledError):
         await entering
