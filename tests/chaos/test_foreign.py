@@ -209,6 +209,7 @@ CASES = [
         finds=("lost", "claim_released_by_another"),
         says=("shop#2 released claim:",),
         replicas=2,
+        taps=True,
         # A session takes 1.5 s to run out, then the other replica is given what the dead one had claimed.
         faults="""
           - {fault: service.kill, on: "shop#1", when: {reply: "SET claim:*", on: "shop#1->redis", nth: 3}, for: 8s}""",

@@ -223,12 +223,12 @@ class Tape:
 
     def claim(self, ms: float, replica: str, *, denied: bool = False, n: int = 4, **changes: Any) -> Record:
         """A replica of the shop asks for the claim of ``placed-<n>``."""
-        seen = {"key": f"claim:placed-{n}", "options": "NX EX", "kind": "nil" if denied else "OK"}
+        seen: dict[str, Any] = {"key": f"claim:placed-{n}", "options": "NX EX", "kind": "nil" if denied else "OK"}
         return self.wire(ms, f"{replica}->redis", "SET", **seen | changes)
 
     def release(self, ms: float, replica: str, *, changed: int = 1, **changes: Any) -> Record:
         """A replica of the shop gives the claim of ``placed-4`` back."""
-        seen = {"key": "claim:placed-4", "kind": "integer", "changed": changed}
+        seen: dict[str, Any] = {"key": "claim:placed-4", "kind": "integer", "changed": changed}
         return self.wire(ms, f"{replica}->redis", "DEL", **seen | changes)
 
     def put(self, ms: float, event: Record, *, phase: str = "ok") -> Record:

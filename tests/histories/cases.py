@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from tests.histories.builder import MS, REJECTED, Tape, final, good_run, sha
 
@@ -901,7 +902,7 @@ def claims_asked_rightly(tape: Tape) -> None:
 def messages_in_order(tape: Tape) -> None:
     """The look that finds no effect begins first, or the commit was refused, or another group's, or a transaction's."""
     effects_late(tape)
-    commit = {"key": "shop", "kind": "ok", "places": [["orders", 0, 2]]}
+    commit: dict[str, Any] = {"key": "shop", "kind": "ok", "places": [["orders", 0, 2]]}
     tape.wire(301, "shop#1->kafka", "OffsetCommit", **commit)
     tape.wire(290, "shop#1->kafka", "OffsetCommit", **commit | {"kind": "NOT_COORDINATOR"})
     tape.wire(290, "shop#1->kafka", "OffsetCommit", phase="lost_request", **commit | {"kind": None})

@@ -190,7 +190,6 @@ def test_where_links_had_taps_a_story_names_the_replica_that_did_it(tmp_path: Pa
     ]
     assert said == [
         ("desk#1", "sent it to orders:0, where its offset is 2; answered ok"),
-        ("test", "upload u4 sent: None, None bytes, sha256 00000004…"),
         ("shop#1", "sent redis: SET NX EX claim:placed-4; answered OK"),
         ("store", "was asked: EVAL lease:placed-4"),
         ("shop#2", "sent redis: SET NX EX claim:placed-4; answered nil"),

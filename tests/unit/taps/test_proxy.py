@@ -187,6 +187,28 @@ async def test_what_passed_is_recorded_without_values() -> None:
     assert "v" not in notes.records[1][1].values()
 
 
+async def test_whether_a_claim_was_taken_and_given_back_is_recorded() -> None:
+    """The number of any other reply is a value, and is not."""
+
+    async def serve(reader, writer):
+        await reader.readuntil(b";")
+        writer.write(b"+OK\r\n:1\r\n:0\r\n:42\r\n")
+        await reader.read()
+
+    async with tapped(serve) as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(b"SET k v nx ex 60\r\nDEL k\r\nUNLINK k\r\nINCR ;\r\n")
+        await reader.readexactly(18)
+        while len(notes.records) < 4:
+            await asyncio.sleep(0.01)
+    assert [(one["command"], one["options"], one["changed"]) for _, one in notes.records] == [
+        ("SET", "NX EX", None),
+        ("DEL", None, 1),
+        ("UNLINK", None, 0),
+        ("INCR", None, None),
+    ]
+
+
 async def test_at_a_reply_the_dependency_has_answered_and_the_service_has_not_seen_it() -> None:
     answered = asyncio.Event()
 
