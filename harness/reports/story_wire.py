@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from harness.reports.moment import Asked, Moment, Numbered
+from harness.reports.moment import Asked, Moment, MomentKind, Numbered
 from harness.reports.story_deeds import any_of
 
 if TYPE_CHECKING:
@@ -43,9 +43,12 @@ def commands(history: History, asked: Asked) -> Numbered:
         what = " ".join(filter(None, [row["command"], row["options"], row["key"]]))
         text = f"sent {target}: {what}{_became(row)}"
         service, store = replica.partition("#")[0], bool(row["is_store"])
-        place = ("store", target) if store else ("replica", replica)
+        kind: MomentKind = "store" if store else "replica"
         brief = f"{row['command']} by {replica}" if store else ""
-        yield row["story"], Moment(row["t"], replica, text, brief, service, *place, row["command"])
+        yield (
+            row["story"],
+            Moment(row["t"], replica, text, brief, service, kind, target if store else replica, row["command"]),
+        )
 
 
 def commits(history: History, asked: Asked) -> Numbered:

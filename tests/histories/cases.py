@@ -854,15 +854,14 @@ def claims_given_back(tape: Tape) -> None:
 
 def claims_that_may_be_its_own(tape: Tape) -> None:
     """A replica gives back what it was not seen to take, and nobody knows that it did not."""
-    for n, meanwhile in enumerate(
-        (
-            {"command": "EVAL", "key": "other", "kind": "integer"},
-            {"command": "SET", "key": "claim:placed-4", "options": "NX", "phase": "unanswered"},
-            {"command": "SET", "key": "claim:placed-4", "kind": "OK"},
-            {"command": "SET", "key": "claim:placed-4", "options": "NX", "kind": "QUEUED"},
-            {"command": "SELECT", "key": "1", "kind": "OK"},
-        )
-    ):
+    meanwhiles: tuple[dict[str, Any], ...] = (
+        {"command": "EVAL", "key": "other", "kind": "integer"},
+        {"command": "SET", "key": "claim:placed-4", "options": "NX", "phase": "unanswered"},
+        {"command": "SET", "key": "claim:placed-4", "kind": "OK"},
+        {"command": "SET", "key": "claim:placed-4", "options": "NX", "kind": "QUEUED"},
+        {"command": "SELECT", "key": "1", "kind": "OK"},
+    )
+    for n, meanwhile in enumerate(meanwhiles):
         at = 100 + 30 * n
         # Each round in a store of its own.
         for record in (
