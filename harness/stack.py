@@ -187,8 +187,18 @@ class Link(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Twice:
+    """What came of a request that a dependency got twice."""
+
+    reply: str
+    """The kind of the second reply: ``OK``, ``nil``, ``503``."""
+    appended: Sequence[tuple[str, int, int]] = ()
+    """Topic, partition and offset of the records that the second one appended."""
+
+
 class Held(Protocol):
-    """A message that a tap holds: nothing moves on its connection until one of the last four says what becomes of it."""
+    """A message that a tap holds: nothing moves on its connection until one of the last five says what becomes of it."""
 
     @property
     def link(self) -> str:
@@ -222,6 +232,13 @@ class Held(Protocol):
         """Let so many bytes of it pass, then break off its connection; at its end if it has fewer.
 
         Returns how many bytes had passed by then; None if the connection ended before.
+        """
+        ...
+
+    async def duplicate(self) -> Twice | None:
+        """Let it pass, send it once more, and keep the second reply from the service.
+
+        Returns what came of it; None if the second was not answered. FaultError if this message cannot be sent twice.
         """
         ...
 

@@ -290,7 +290,7 @@ GROUP BY consumer ORDER BY consumer
 LETTER_DOUBLED: Final = """
 SELECT consumer, any_value(event_id) AS event_id, source_topic AS topic, source_partition AS partition,
        source_offset AS "offset", count(*) AS n, list(i ORDER BY i) AS i_letters
-FROM letters WHERE source_topic IS NOT NULL
+FROM letters ANTI JOIN injections USING (topic, partition, "offset") WHERE source_topic IS NOT NULL
 GROUP BY consumer, source_topic, source_partition, source_offset HAVING count(*) > 1 ORDER BY ALL
 """
 

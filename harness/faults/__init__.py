@@ -31,6 +31,7 @@ TABLE: Final[Mapping[str, str]] = {
     "tap.delay": "harness.faults.tap_delay:TapDelay",
     "tap.cut": "harness.faults.tap_cut:TapCut",
     "tap.hold": "harness.faults.tap_hold:TapHold",
+    "tap.duplicate": "harness.faults.tap_duplicate:TapDuplicate",
     "tap.error": "harness.faults.tap_error:TapError",
 }
 """Fault name -> ``module:class``."""

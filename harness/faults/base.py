@@ -157,6 +157,15 @@ class FaultContext:
             operation.ok(offset=taken.offset)
         return taken
 
+    def appended(self, topic: str, partition: int, offset: int) -> None:
+        """Record where a record is that the fault had the broker append, by another way than ``publish``."""
+        name = self.planned.fault.name
+        about = {"topic": topic, "partition": partition, "malformed": None}
+        with self.recorder.operation(
+            "publish", self.actor, fault=self.planned.id, injected=name, **about
+        ) as operation:
+            operation.ok(offset=offset)
+
     def redis_of(self, on: str) -> Redis:
         """The Redis client of dependency ``on``; FaultError if the run has none."""
         if on not in self.redis:

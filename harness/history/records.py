@@ -41,6 +41,7 @@ PHASES: Final = {
         "lost_reply",
         "cut_request",
         "cut_reply",
+        "repeated",
         "unanswered",
         "sent",
         "plain",
@@ -55,10 +56,11 @@ load that has its own: a worker began or ended its part of the history, joined a
 lost, or its users' code raised an exception. ``wire`` is a request that a tap saw on a link, and what became of it:
 answered, refused by the tap in the dependency's place, answered and its reply replaced, lost on the way there or back,
 broken off by the tap in its midst or in that of its reply, left unanswered when its connection ended, or sent where no
-reply follows. ``plain`` says that a tap no longer understands what passes, ``failed`` that a mistake of its own ended a
-connection. Of Kafka, ``command`` is the API, and ``key`` the group that a request names, else its transactional id, else
-its first topic; ``kind`` is ``ok`` or the first error in the reply, of a Fetch only one of the whole. An API or version
-that the tap does not know has no key, and its reply no kind.
+reply follows. ``repeated`` is a request that the tap itself sent once more, and whose reply it kept. ``plain`` says that a
+tap no longer understands what passes, ``failed`` that a mistake of its own ended a connection. Of Kafka, ``command`` is
+the API, and ``key`` the group that a request names, else its transactional id, else its first topic; ``kind`` is ``ok`` or
+the first error in the reply, of a Fetch only one of the whole. An API or version that the tap does not know has no key,
+and its reply no kind.
 """
 
 COLUMNS: Final = {

@@ -24,7 +24,7 @@ SELECT max(t) AS t FROM history WHERE op = 'service' AND phase = $phase AND acto
 _WAITED_FOR: Final = """
 WITH requests AS (
     SELECT i, t_begin, t, link, command, coalesce(key, '') AS key FROM history
-    WHERE op = 'wire' AND phase NOT IN ('plain', 'sent') AND starts_with(link, $replica || '->')
+    WHERE op = 'wire' AND phase NOT IN ('plain', 'sent', 'repeated') AND starts_with(link, $replica || '->')
 ), begun AS (SELECT min(t) AS t FROM history WHERE op = 'upload' AND phase = 'ok')
 SELECT r.link, r.command, r.key <> '' AS keyed, (
     SELECT count(*) FROM requests o

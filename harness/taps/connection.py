@@ -10,6 +10,8 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from harness.errors import FaultError
+from harness.stack import Twice
 from harness.taps.cut import Cut, Severed, handed_over
 from harness.taps.exchange import Exchange
 from harness.taps.held import PASSES, Fate, Held
@@ -26,6 +28,9 @@ MOST_UNANSWERED: Final = 1 << 16
 
 LONGEST_HELD: Final = 300.0
 """Seconds after which a held message passes though nobody released it: longer than any fault takes to be injected."""
+
+MOST_KEPT: Final = 1 << 20
+"""Bytes of a request beyond which it is not sent twice."""
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -45,6 +50,8 @@ class _Flow:
         self.base = 0
         self.drops = False
         """Whether bytes go nowhere instead of on."""
+        self.copy: bytearray | None = None
+        """What passes from now on, if it is kept."""
         self.cut: Cut | None = None
         """Where it will break off."""
         self.ended = False
@@ -60,6 +67,8 @@ class _Flow:
             return
         going, self.kept = (self.kept, b"") if count >= len(self.kept) else (self.kept[:count], self.kept[count:])
         self.base += len(going)
+        if self.copy is not None and len(self.copy) <= MOST_KEPT:
+            self.copy += going
         if not self.drops:
             self.writer.write(going)
 
@@ -82,6 +91,8 @@ class Connection:
         self._moving = asyncio.Lock()
         """Held by the direction that moves: while one holds a message, the other stands still too."""
         self._streaming = False
+        self._twice: Exchange | None = None
+        """The exchange whose request is to be sent twice, until the second one is answered."""
         self._midst = False
         """Whether a reply has begun and not ended."""
         self._ending = False
@@ -109,8 +120,11 @@ class Connection:
                 pump.cancel()
             for cut in filter(None, (self._up.cut, self._down.cut)):
                 cut.fate.over()
+            if self._twice is not None:
+                self._twice.fate.over()
             for exchange in self._pending:
-                self._tap.note("unanswered", self._number, exchange, None)
+                phase = "unanswered" if exchange.repeats is None else "repeated"
+                self._tap.note(phase, self._number, exchange, None)
             writers = (self._up.writer, self._down.writer)
             for writer in writers:
                 _close(writer, broken=broken)
@@ -159,6 +173,8 @@ class Connection:
         if flow.cut is not None:
             await self._cut(flow, flow.cut)
             return
+        if self._tap.plain and self._twice is not None:
+            raise Severed  # nobody can tell the second reply from the next
         # What a trigger may want to hold waits until its command and key are known, and nothing else does.
         head = flow.scanner.head if self._tap.triggers and not self._tap.plain else None
         flow.forward(flow.end if head is None else head)
@@ -186,6 +202,8 @@ class Connection:
             self._up.drops = exchange.own
             self._ending = exchange.fate.lost
             self._up.cut = _cut(message, exchange, exchange.fate)
+            if exchange.fate.again:
+                self._twice, self._up.copy = exchange, bytearray()
             if exchange.own:
                 # At once, and not when its turn in the replies comes: those behind it may be in the same bytes.
                 self._parser.took(message)
@@ -202,13 +220,31 @@ class Connection:
             self._up.forward(message.end)
             self._up.drops = self._ending
             self._settle()
+        if self._twice is not None and self._twice.request is message:
+            self._send_again(self._twice, message)
+
+    def _send_again(self, exchange: Exchange, message: Message) -> None:
+        """Send a request that has passed once more, unless not all of it was kept."""
+        self._up.forward(message.end or 0)
+        sent, self._up.copy = bytes(self._up.copy or b""), None
+        if len(sent) != message.size or len(sent) > MOST_KEPT:
+            exchange.fate.over()
+            self._twice = None
+            return
+        self._up.writer.write(sent)
+        second = Exchange(self._parser.again(message), self._tap.now(), repeats=exchange, sent=sent)
+        self._pending.append(second)
 
     async def _reply(self, message: Message) -> None:
         self._midst = True
         message.unasked = message.unasked or self._streaming or not self._pending
-        if message.unasked:
+        exchange = self._pending[0] if self._pending else None
+        if exchange is not None and exchange.repeats is not None and (message.interim or not message.unasked):
+            self._down.forward(message.start)
+            self._down.drops = True
             return
-        exchange = self._pending[0]
+        if message.unasked or exchange is None:
+            return
         if helds := self._held("reply", exchange.request):
             self._down.forward(message.start)
             exchange.reply_fate = fate = await self._stand(helds)
@@ -228,14 +264,35 @@ class Connection:
         if not message.unasked and self._pending:
             exchange = self._pending.popleft()
             self._streaming = self._streaming or exchange.request.streams
+            exchange.reply = message
             phase = "answered" if exchange.reply_fate.reply is None else "refused_reply"
-            self._tap.note(phase, self._number, exchange, message)
-            if self._down.drops:
-                self._down.forward(message.end or 0)
-                self._down.drops = False
+            self._tap.note(phase if exchange.repeats is None else "repeated", self._number, exchange, message)
+            if exchange.repeats is not None:
+                self._answered_again(exchange, exchange.repeats, message)
+        if self._down.drops:
+            self._down.forward(message.end or 0)
+            self._down.drops = False
         if self._pending and self._pending[0].own:
             self._down.forward(message.end or 0)
             self._settle()
+
+    def _answered_again(self, second: Exchange, first: Exchange, message: Message) -> None:
+        """Say what came of the second of two equal requests."""
+        self._twice, second.request.places = None, message.places
+        try:
+            appended = self._parser.appended(second.sent, first.reply or first.request, second.request)
+        except FaultError:
+            first.fate.over()
+        else:
+            first.fate.over(Twice(message.kind, appended))
+
+    def _repeatable(self, request: Message) -> None:
+        """Raise FaultError if a request cannot be sent twice."""
+        if self._twice is not None or self._streaming or request.streams or not request.answered:
+            raise FaultError(
+                f"{request.command}: it gets no reply that could be swallowed, so it cannot be sent twice"
+            )
+        self._parser.repeatable(request)
 
     def _settle(self) -> None:
         """Give the replies that are the tap's own, once it is their turn."""
@@ -286,10 +343,15 @@ class Connection:
             of = "the reply to " if side == "reply" else ""
             what = f"{of}{request.command} {request.key}".rstrip()
             refusal = partial(self._parser.refusal, request)
-            held = Held(self._tap.name, side, what, waits=lambda: not self._up.ended, refusal=refusal)
+            repeatable = partial(self._repeatable, request)
+            waits = self._waits
+            held = Held(self._tap.name, side, what, waits=waits, refusal=refusal, repeatable=repeatable)
             trigger.give(held)
             helds.append(held)
         return helds
+
+    def _waits(self) -> bool:
+        return not self._up.ended
 
     async def _stand(self, helds: list[Held]) -> Fate:
         """Wait until every fault that holds the message lets it go; the worst of what they say becomes of it."""
@@ -300,11 +362,15 @@ class Connection:
                     fates.append(await asyncio.wrap_future(held.fate))
             except TimeoutError:
                 self._tap.give_up(TimeoutError(f"nobody released {held.what} within {LONGEST_HELD:g} s"))
-        worst = max(fates, key=lambda fate: (fate.lost, fate.reply is not None, fate.cut is not None), default=PASSES)
+        worst = max(fates, key=_gravity, default=PASSES)
         for fate in fates:
             if fate is not worst:
                 fate.over()
         return worst
+
+
+def _gravity(fate: Fate) -> tuple[bool, ...]:
+    return fate.lost, fate.reply is not None, fate.cut is not None, fate.again
 
 
 def _cut(message: Message, exchange: Exchange, fate: Fate) -> Cut | None:

@@ -17,6 +17,12 @@ class Exchange:
     fate: Fate = PASSES
     """Of the request."""
     reply_fate: Fate = PASSES
+    reply: Message | None = None
+    """Once it has passed."""
+    repeats: Exchange | None = None
+    """The exchange whose request the tap sent once more; nobody waits for this one's reply."""
+    sent: bytes = b""
+    """Of such a second request: what was sent."""
 
     @property
     def own(self) -> bool:

@@ -7,12 +7,12 @@ what the one before it left over.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, Final
 
 import h11
 
-from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood
+from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood, Place
 from harness.taps.spans import Spans
 
 _LONGEST_HEAD = 64 * 1024
@@ -35,6 +35,7 @@ _RETRY_AFTER = frozenset({"503", "429"})
 class HttpParser:
     """Implements ``harness.taps.message.Parser``."""
 
+    single: ClassVar[str] = ""
     errors: ClassVar[Mapping[str, str]] = ERRORS
     commands: ClassVar[Collection[str]] = ()
 
@@ -46,6 +47,17 @@ class HttpParser:
     def took(self, request: Message) -> None:
         if request in self._asked:
             self._asked.remove(request)
+
+    def repeatable(self, request: Message) -> None:
+        """Any is."""
+
+    def again(self, request: Message) -> Message:
+        second = Message(request.start, request.command, request.key)
+        self._asked.insert(next((at for at, one in enumerate(self._asked, 1) if one is request), 0), second)
+        return second
+
+    def appended(self, sent: bytes, first: Message, second: Message) -> Sequence[Place]:  # noqa: ARG002 - no records
+        return ()
 
     @classmethod
     def refusable(cls, command: str) -> bool:  # noqa: ARG003 - any is
@@ -143,7 +155,7 @@ class Replies(_Scanner):
     def _learn(self, event: object, message: Message) -> None:
         if isinstance(event, h11.InformationalResponse):
             # Behind a 101 is another protocol, which h11 refuses: the tap is a plain pipe then.
-            message.unasked = True
+            message.unasked = message.interim = True
             message.kind = str(event.status_code)
         elif isinstance(event, h11.Response):
             message.kind = str(event.status_code)

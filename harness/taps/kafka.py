@@ -6,10 +6,11 @@ Produce only what stands around them is read, of a Fetch's reply only the error 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
+from harness.errors import FaultError
 from harness.taps.kafka_asked import LARGEST, Asked, Unanswered
 from harness.taps.kafka_frames import Frames, Reading
 from harness.taps.kafka_schema import (
@@ -72,6 +73,7 @@ _GROUPS: Final = frozenset({"group_id", "groups", "groups_names", "group_ids"})
 class KafkaParser:
     """Implements ``harness.taps.message.Parser`` and ``Naming``."""
 
+    single: ClassVar[str] = ""
     errors: ClassVar[Mapping[str, str]] = {name: name for name in ERRORS}
     commands: ClassVar[Collection[str]] = frozenset(NAMES.values())
 
@@ -83,6 +85,29 @@ class KafkaParser:
 
     def took(self, request: Message) -> None:
         self._unanswered.drop(request)
+
+    def repeatable(self, request: Message) -> None:
+        if request.command.startswith("Sasl"):
+            raise FaultError(f"{request.command}: whoever logs in does so once")
+        if not request.answered:
+            raise FaultError(
+                f"{request.command}: it waits for no reply (acks=0), so nobody could tell what came of two"
+            )
+
+    def again(self, request: Message) -> Message:
+        return self._unanswered.again(request)
+
+    def appended(self, sent: bytes, first: Message, second: Message) -> Sequence[Place]:
+        from harness.taps.kafka_again import appended
+
+        asked, had, has = second.memo, first.places or (), second.places or ()
+        if not isinstance(asked, Asked) or asked.key != _PRODUCE:
+            return ()
+        if asked.body is None:
+            raise FaultError("Produce: a tap cannot tell what it says")
+        if len(has) >= MOST_PLACES:
+            raise FaultError(f"Produce: it is for {MOST_PLACES} partitions or more, of which a tap keeps no record")
+        return appended(sent, asked, had, has, self.names)
 
     @classmethod
     def refusable(cls, command: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from harness.taps.message import Message
@@ -40,6 +40,13 @@ class Unanswered:
         asked.waits = True
         self._kept += len(asked.body or b"")
         self._messages.append(message)
+
+    def again(self, message: Message) -> Message:
+        """Note that a request is sent once more, right behind itself, and return what stands for the second one."""
+        second = Message(message.start, message.command, message.key, memo=replace(_of(message)))
+        self._kept += len(_of(second).body or b"")
+        self._messages.insert(next((at for at, one in enumerate(self._messages, 1) if one is message), 0), second)
+        return second
 
     def keep(self, asked: Asked, body: bytes) -> None:
         """Remember what a request says, unless too much is remembered already."""

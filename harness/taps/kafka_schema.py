@@ -67,6 +67,10 @@ class Cursor:
         found, self._at = self._data[self._at : end], end
         return found
 
+    def rest(self) -> bytes:
+        """Return all bytes that are left."""
+        return self.take(len(self._data) - self._at)
+
     def number(self, size: int) -> int:
         """Return a signed number of ``size`` bytes."""
         return int.from_bytes(self.take(size), "big", signed=True)

@@ -62,6 +62,8 @@ class Message:
     """Of a reply: the number that it is. Kept in the history only if its request ``counts``."""
     places: Sequence[Place] | None = None
     """What a request commits, or where a reply says that records are."""
+    interim: bool = False
+    """Of an unasked reply: whether it belongs to the request whose reply is due (100 Continue)."""
     memo: Any = field(default=None, repr=False, compare=False)
     """Of a request: what its parser must know to answer it."""
 
@@ -94,6 +96,8 @@ class Scanner(Protocol):
 class Parser(Protocol):
     """Both directions of one connection."""
 
+    single: ClassVar[str]
+    """Why no request of the protocol can be sent twice; empty where one can."""
     errors: ClassVar[Mapping[str, str]]
     """Name -> text of the errors that a tap can give."""
     commands: ClassVar[Collection[str]]
@@ -103,6 +107,21 @@ class Parser(Protocol):
 
     def took(self, request: Message) -> None:
         """Note that a request never reaches the dependency, so that no reply of its own will come."""
+        ...
+
+    def repeatable(self, request: Message) -> None:
+        """Raise FaultError if this request cannot be sent twice."""
+        ...
+
+    def again(self, request: Message) -> Message:
+        """Note that a request is sent once more, right behind itself; return what stands for the second one."""
+        ...
+
+    def appended(self, sent: bytes, first: Message, second: Message) -> Sequence[Place]:
+        """Return where the records are that the second of two equal requests appended, by the replies to both.
+
+        FaultError if that cannot be told.
+        """
         ...
 
     @classmethod

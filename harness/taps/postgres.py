@@ -8,10 +8,11 @@ Of a statement only these words are kept, for it may hold values.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar, Final, NamedTuple
 
-from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood
+from harness.errors import FaultError
+from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood, Place
 from harness.taps.spans import Spans
 
 _TEXT = 4096
@@ -78,6 +79,10 @@ class _Said(NamedTuple):
 class PostgresParser:
     """Implements ``harness.taps.message.Parser``."""
 
+    single: ClassVar[str] = (
+        "on its connection it would run in the same transaction, which no repetition on a network does; "
+        "duplicate the message that leads to it"
+    )
     errors: ClassVar[Mapping[str, str]] = ERRORS
     commands: ClassVar[Collection[str]] = ()
 
@@ -91,6 +96,15 @@ class PostgresParser:
     def took(self, request: Message) -> None:
         if request.command in _NO_TLS.values():
             self.replies.one_byte = False
+
+    def repeatable(self, request: Message) -> None:
+        raise FaultError(f"{request.command}: {self.single}")
+
+    def again(self, request: Message) -> Message:
+        raise FaultError(f"{request.command}: {self.single}")
+
+    def appended(self, sent: bytes, first: Message, second: Message) -> Sequence[Place]:  # noqa: ARG002 - no records
+        return ()
 
     @classmethod
     def refusable(cls, command: str) -> bool:  # noqa: ARG003 - any is

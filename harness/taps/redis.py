@@ -6,10 +6,11 @@ first words, and skips everything else.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, Final
 
-from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood
+from harness.errors import FaultError
+from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood, Place
 from harness.taps.spans import Spans
 
 _LONGEST_LINE = 64 * 1024
@@ -82,6 +83,12 @@ _LOOKED_AT: Final = {"HELLO": 1, "CLIENT": 2, "SELECT": 1}
 """Keyless commands that say how the connection goes on, and the last argument that says so."""
 
 _SUBSCRIBES = frozenset({"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"})
+_TRANSACTION: Final = "within MULTI"
+"""The memo of a request of a transaction."""
+
+_ENDS: Final = frozenset({"EXEC", "DISCARD", "RESET"})
+"""Commands that end a transaction."""
+
 _REPLICATES = frozenset({"PSYNC", "SYNC"})
 
 _STATUSES = frozenset({"OK", "QUEUED", "PONG", "RESET", "BACKGROUND"})
@@ -116,6 +123,7 @@ ERRORS: Final = {
 class RedisParser:
     """Implements ``harness.taps.message.Parser``."""
 
+    single: ClassVar[str] = ""
     errors: ClassVar[Mapping[str, str]] = ERRORS
     commands: ClassVar[Collection[str]] = ()
 
@@ -125,6 +133,18 @@ class RedisParser:
 
     def took(self, request: Message) -> None:
         """Nothing depends on it here."""
+
+    def repeatable(self, request: Message) -> None:
+        if request.memo is _TRANSACTION:
+            raise FaultError(
+                f"{request.command}: within MULTI and EXEC a second one would change the replies of the first"
+            )
+
+    def again(self, request: Message) -> Message:
+        return Message(request.start, request.command, request.key)
+
+    def appended(self, sent: bytes, first: Message, second: Message) -> Sequence[Place]:  # noqa: ARG002 - no records
+        return ()
 
     @classmethod
     def refusable(cls, command: str) -> bool:  # noqa: ARG003 - any is
@@ -151,6 +171,8 @@ class Requests(Spans):
         """Words of the command that is being read."""
         self._newer = False
         self._silent = False
+        self._multi = False
+        """Whether a transaction is open."""
         self._skip_next = False
 
     def _scan(self, data: bytes) -> None:
@@ -250,6 +272,9 @@ class Requests(Spans):
             raise NotUnderstood(f"{command} begins a replication, which is no exchange of requests and replies")
         if command == "HELLO" and arguments[:1] in ([b"2"], [b"3"]):
             self._newer = arguments[0] == b"3"
+        if self._multi or command == "MULTI" or command in _ENDS:
+            message.memo = _TRANSACTION
+            self._multi = command not in _ENDS
         skipped, self._skip_next = self._skip_next, False
         if command == "CLIENT" and arguments[:1] == [b"REPLY"]:
             self._silent = arguments[1:] == [b"OFF"]

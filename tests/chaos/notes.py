@@ -26,7 +26,7 @@ class Notes(StandIn):
     @contextmanager
     def operation(self, op: str, actor: str, **fields: object) -> Iterator[Any]:
         index = self.record(op, "invoke", actor, **fields)
-        yield SimpleNamespace(index=index, ok=lambda **more: self.record(op, "ok", actor, **more))
+        yield SimpleNamespace(index=index, ok=lambda **more: self.record(op, "ok", actor, **{**fields, **more}))
 
     def phases(self) -> list[str]:
         return [record["phase"] for record in self.records if record["op"] == "fault"]

@@ -53,6 +53,9 @@ CASES = [
     Case("tap.cut", PEER, "reply", "GET /", "cut_reply", {"after": "10B"}),
     Case("tap.cut", KAFKA, "request", "Produce work", "cut_request", {"after": "64KiB"}),
     Case("tap.cut", KAFKA, "reply", "Fetch work", "cut_reply", {"after": "0B"}),
+    Case("tap.duplicate", REDIS, "request", "SET worker", "repeated"),
+    Case("tap.duplicate", PEER, "request", "GET /", "repeated"),
+    Case("tap.duplicate", KAFKA, "request", "OffsetCommit worker", "repeated"),
     Case("tap.hold", REDIS, "request", "SET *", "answered", {"for": "300ms"}),
     Case(
         "tap.hold", KAFKA, "request", "Produce *", "answered", {"for": "60s"}, Condition("reply", ("GET /",), (PEER,))
@@ -116,6 +119,23 @@ async def test_it_acts_on_one_message_and_the_system_goes_on(rig, case) -> None:
     became = [record["phase"] for record in notes.wire() if record["phase"] not in {"answered", "unanswered"}]
     assert became == ([case.became] if case.became != "answered" else [])
     await rig.working()
+
+
+@on_the_rig
+async def test_where_the_record_of_a_second_produce_lies_is_known(rig) -> None:
+    await rig.busy()
+    notes = Notes()
+    async with taps_on(rig, notes) as taps:
+        await rig.working()
+        planned = PlannedFault("f1", fault_type("tap.duplicate")(), KAFKA, None, None, 1, rig.system)
+        with taps.armed(Trigger(side="request", patterns=["Produce work"], links=[KAFKA], nth=3)) as trigger:
+            await applied(rig, notes, planned, await met(trigger), taps)
+        records = {(one.partition, one.offset): one.value for one in await rig.kafka.tail("work", 1000)}
+    (copy,) = [record for record in notes.records if (record["op"], record["phase"]) == ("publish", "ok")]
+    place = (copy["partition"], copy["offset"])
+    same = sorted(one for one in records if records[one] == records[place])
+    assert len(same) == 2
+    assert same[1] == place, "the first one is the service's own"
 
 
 @on_the_rig

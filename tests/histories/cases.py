@@ -951,6 +951,14 @@ def dead_letters_for_malformed(tape: Tape) -> None:
     letters(tape, "malformed", malformed(tape), "shop", "desk")
 
 
+def dead_letter_sent_twice_by_a_tap(tape: Tape) -> None:
+    """A tap let the service's Produce reach the broker twice, so the second letter is the fault's."""
+    event = malformed(tape)
+    letters(tape, "malformed", event, "shop", "desk", "shop")
+    second = tape.find("dead_letter", consumer="shop")[1]
+    tape.publish(final(tape, "dead_letters")["t"] / MS - 2, "tap.duplicate", second, offset=second["offset"])
+
+
 def conflict_reported(tape: Tape) -> None:
     letters(tape, "conflict", conflict(tape), "shop", "desk")
 
@@ -1268,6 +1276,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         good,
         published_twice,
         dead_letters_for_malformed,
+        dead_letter_sent_twice_by_a_tap,
         conflict_reported,
         conflict_won_by_the_other,
         unknown_upload_with_an_outcome,

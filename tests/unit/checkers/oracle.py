@@ -38,6 +38,7 @@ class Run:
             if r.get("error") is not None and not (r["op"] == "effect" and place(r) in published)
         }
         self._published = [r for r in self.of("publish") if r.get("injected") is not None]
+        self.injections = {place(r) for r in self._published if r["phase"] == "ok" and r.get("offset") is not None}
         self._moved: dict[str, int] = {}
         readable = [record for record in self.of("event") if record.get("error") is None]
         self.events = [self._with_publisher(record) for record in readable if record.get("malformed") is None]
@@ -599,7 +600,7 @@ class EffectOracle:
     def _letters_doubled(self) -> Iterator[Hit]:
         times: dict[tuple[Any, ...], int] = defaultdict(int)
         for letter in self.run.letters:
-            if letter.get("source_topic") is not None:
+            if letter.get("source_topic") is not None and place(letter) not in self.run.injections:
                 times[letter.get("consumer"), *source(letter)] += 1
         yield from (("dead_letter_doubled", key) for key, n in times.items() if n > 1)
 

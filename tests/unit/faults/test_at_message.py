@@ -13,6 +13,7 @@ from harness.faults import fault_type
 from harness.faults.apply import apply
 from harness.faults.base import FaultContext, PlannedFault
 from harness.faults.condition import Condition
+from harness.stack import Twice
 from harness.system import System
 from tests.standin import StandIn
 
@@ -37,6 +38,10 @@ class Held(StandIn):
     def lose(self, *, close):
         self._settle(("lost", close))
 
+    async def duplicate(self):
+        self._settle("sent twice")
+        return Twice("OK", [("essays", 2, 7)]) if self.waiting else None
+
     async def cut(self, after):
         self._settle(("cut", after))
         return after if self.waiting else None
@@ -49,6 +54,10 @@ class Notes(list, StandIn):
     def record(self, op, phase, actor, **fields):
         self.append((op, phase, fields))
         return len(self)
+
+    @contextmanager
+    def operation(self, op, actor, **fields):
+        yield SimpleNamespace(ok=lambda **more: self.record(op, "ok", actor, **{**fields, **more}))
 
     def phases(self):
         return [phase for op, phase, _ in self if op == "fault"]
@@ -114,6 +123,7 @@ def context(system, held, name, *, target=LINK, lasts=None, **parameters):
         ("tap.lose_request", {"then": "silence"}, ("lost", False)),
         ("tap.error", {"error": "OOM"}, ("refused", "OOM")),
         ("tap.cut", {"after": "1KiB"}, ("cut", 1024)),
+        ("tap.duplicate", {}, "sent twice"),
         ("tap.delay", {"by": "50ms"}, "released"),
         ("tap.hold", {"for": "50ms"}, "released"),
     ],
@@ -182,6 +192,27 @@ async def test_it_is_said_that_a_delayed_message_was_given_up(system) -> None:
     world = context(system, Held([], waiting=False), "tap.delay", by="10ms")
     await apply(world)
     assert "given it up" in world.recorder[-1][2]["evidence"]["what"]
+
+
+async def test_a_record_that_a_second_request_appended_is_the_faults(system) -> None:
+    world = context(system, Held([]), "tap.duplicate")
+    await apply(world)
+    (published,) = [fields for op, phase, fields in world.recorder if (op, phase) == ("publish", "ok")]
+    assert published == {
+        "fault": "f1",
+        "injected": "tap.duplicate",
+        "topic": "essays",
+        "partition": 2,
+        "offset": 7,
+        "malformed": None,
+    }
+
+
+async def test_a_second_request_that_was_never_answered_is_no_bite(system) -> None:
+    world = context(system, Held([], waiting=False), "tap.duplicate")
+    with pytest.raises(FaultError, match="no second reply to the reply to SET claim:7 came"):
+        await apply(world)
+    assert world.recorder.phases() == ["injected", "failed"]
 
 
 async def test_a_cut_that_never_came_is_no_bite(system) -> None:

@@ -55,6 +55,17 @@ def test_a_message_is_held_until_another_is_there_on_whichever_link(system) -> N
     assert own.until.links == ("essay_lifecycle#1->redis",)
 
 
+def test_what_is_sent_twice_must_mean_something_by_itself(system) -> None:
+    document = system.model_dump(mode="json", by_alias=True)
+    document["dependencies"]["postgres"] = {}
+    document["services"]["file_service"]["env"]["DB"] = "{postgres}"
+    row = {"fault": "tap.duplicate", "on": "file_service->postgres", "when": {"request": "INSERT"}}
+    with pytest.raises(
+        PlanRefused, match=r"speaks postgres, where no request can be sent twice: .* same transaction"
+    ):
+        planned(System.model_validate(document), **row)
+
+
 def test_a_service_is_asked_over_http(system) -> None:
     row = {"fault": "tap.error", "on": "essay_lifecycle#1->content_service", "error": 503}
     (fault,) = planned(system, **row, when={"request": "GET /v1/*", "every": 5})
@@ -126,6 +137,10 @@ def test_kafka_is_asked_by_its_apis(system, api) -> None:
         (HOLD | {"for": "1s", "until": {"reply": "Comit", "on": ON_KAFKA}}, "until: kafka has no request Comit"),
         (HOLD | {"for": "3m"}, "for: .* less than or equal to 120"),
         (HOLD, "for: Field required"),
+        (
+            {"fault": "tap.duplicate", "on": "essay_lifecycle->redis", "when": {"reply": "SET *"}},
+            "acts on a request; write `when: {request",
+        ),
         (LOSE | {"for": "1s", "when": {"request": "SET"}}, "does not heal, so it takes no `for`"),
     ],
 )
