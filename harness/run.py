@@ -199,6 +199,7 @@ class _LiveRun:
         applied = 0
         with taps.armed(trigger):
             await self._answered()
+            await self._begun(when.after)
             trigger.early = False
             # One that has acted need not wait for what may still come once the load is over.
             while (
@@ -221,6 +222,11 @@ class _LiveRun:
                     break
         if not applied:
             self._missed(planned, f"{trigger.counted} messages matched, and it acts at {when.said}")
+
+    async def _begun(self, uploads: int) -> None:
+        """Wait until so many uploads have begun, or the load is over."""
+        while self._load.answers.begun < uploads and not self._over:
+            await asyncio.sleep(0.02)
 
     async def _met(self, trigger: Trigger, longest: float) -> Held | None:
         """Wait for the trigger's next message; None if the load is over and none came for ``longest`` seconds more."""

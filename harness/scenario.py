@@ -60,6 +60,8 @@ class When(Model):
     per_key: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     """Which of the messages with the same command and key counts; left out, all do. With ``2``, only each key's second message
     does, for example the one that settles what the first has claimed."""
+    after: Annotated[int | None, Field(ge=1, le=10_000_000)] = None
+    """How many uploads must have begun before a message counts; an upload that is sent again begins again."""
 
     @model_validator(mode="after")
     def _one(self) -> When:

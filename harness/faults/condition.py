@@ -29,13 +29,18 @@ class Condition:
     nth: int = 1
     every: int | None = None
     per_key: int | None = None
+    after: int = 0
+    """Uploads that begin before it counts."""
 
     @property
     def said(self) -> str:
         """It in words."""
         count = f"each {self.every}." if self.every is not None else f"number {self.nth}"
         turn = f", each number {self.per_key} with its key" if self.per_key is not None else ""
-        return f"{count} of {self.side} {' or '.join(map(repr, self.patterns))} on {', '.join(self.links)}{turn}"
+        after = f", after {self.after} uploads" if self.after else ""
+        return (
+            f"{count} of {self.side} {' or '.join(map(repr, self.patterns))} on {', '.join(self.links)}{turn}{after}"
+        )
 
     def trigger(self) -> Trigger:
         """Return a trigger that counts from now on."""
@@ -55,6 +60,7 @@ class Condition:
             "on": list(self.links),
             **({"nth": self.nth} if self.every is None else {"every": self.every}),
             **({"per_key": self.per_key} if self.per_key is not None else {}),
+            **({"after": self.after} if self.after else {}),
         }
 
 
@@ -108,7 +114,7 @@ def _resolved(  # noqa: PLR0913 - what a condition is resolved by
     for spoken in sorted({protocol(system, link.partition("->")[2]) for link in links}):
         for commands in _commands(name, spoken, patterns):
             check(spoken, commands)
-    return Condition(side, patterns, tuple(links), when.nth, when.every, when.per_key)
+    return Condition(side, patterns, tuple(links), when.nth, when.every, when.per_key, when.after or 0)
 
 
 def _commands(name: str, spoken: str, patterns: Sequence[str]) -> Iterator[Collection[str]]:

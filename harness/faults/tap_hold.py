@@ -52,6 +52,8 @@ class TapHold(Fault):
         """It ends at one message."""
         if self.until is not None and self.until.every is not None:
             raise PlanRefused("until: a message is held until one other is there; write `nth` in place of `every`")
+        if self.until is not None and self.until.after:
+            raise PlanRefused("until: it counts from when the first message is held; leave `after` out")
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:  # noqa: ARG002 - the message's link

@@ -261,6 +261,7 @@ def at_messages(taps: Taps, *, over: bool = False, fails: bool = False) -> Any:
         _plan=SimpleNamespace(system=SimpleNamespace(settle=0.05)),
         _over=over,
         _answered=answered,
+        _load=SimpleNamespace(answers=SimpleNamespace(begun=0)),
         _apply=apply,
         _missed=lambda _planned, why: missed.append(why),
         _progress=SimpleNamespace(note=noted.append),
@@ -269,6 +270,7 @@ def at_messages(taps: Taps, *, over: bool = False, fails: bool = False) -> Any:
         missed=missed,
     )
     live_run._met = lambda trigger, longest: _LiveRun._met(live_run, trigger, longest)
+    live_run._begun = lambda uploads: _LiveRun._begun(live_run, uploads)
     return live_run
 
 
@@ -301,6 +303,31 @@ async def test_a_message_that_the_service_gave_up_is_let_go_and_the_next_one_wan
     assert live_run.applied == [next_one]
     assert late.released
     assert taps.trigger._wanted, "it was asked for the next"
+
+
+async def test_no_message_counts_before_so_many_uploads_have_begun() -> None:
+    taps = Taps()
+    live_run = at_messages(taps)
+    playing = asyncio.create_task(play(live_run, acts_at(after=3)))
+    answers = live_run._load.answers
+    while taps.trigger is None:
+        await asyncio.sleep(0.01)
+    answers.begun = 2
+    await asyncio.sleep(0.1)
+    assert taps.trigger.early
+    answers.begun = 3
+    while taps.trigger.early:
+        await asyncio.sleep(0.01)
+    live_run._over = True
+    await playing
+
+
+async def test_a_load_that_ends_before_so_many_uploads_have_begun_is_not_waited_for() -> None:
+    live_run = at_messages(Taps(), over=True)
+    await play(live_run, acts_at(after=3))
+    assert live_run.missed == [
+        "0 messages matched, and it acts at number 1 of reply 'SET *' on a#1->redis, after 3 uploads"
+    ]
 
 
 async def test_each_so_many_th_until_the_load_is_over() -> None:

@@ -28,6 +28,12 @@ def test_any_fault_may_act_at_a_message(system) -> None:
     assert fault.document()["when"] == {"reply": ["SET *"], "on": ["essay_lifecycle#1->redis"], "nth": 3}
 
 
+def test_messages_may_count_only_after_so_many_uploads(system) -> None:
+    when = {"reply": "SET *", "on": "essay_lifecycle#1->redis", "after": 20}
+    (fault,) = planned(system, **KILL, when=when)
+    assert fault.document()["when"] == when | {"reply": ["SET *"], "on": ["essay_lifecycle#1->redis"], "nth": 1}
+
+
 def test_a_fault_by_the_clock_is_planned_as_before(system) -> None:
     (fault,) = planned(system, **KILL, at="10%")
     assert "when" not in fault.document()
@@ -135,6 +141,7 @@ def test_kafka_is_asked_by_its_apis(system, api) -> None:
         (HOLD | {"for": "1s", "until": {"reply": "SET *", "every": 2}}, "write `nth` in place of `every`"),
         (HOLD | {"for": "1s", "until": {"reply": "SET *", "on": "essay_lifecycle->redys"}}, "nearest: .*->redis"),
         (HOLD | {"for": "1s", "until": {"reply": "Comit", "on": ON_KAFKA}}, "until: kafka has no request Comit"),
+        (HOLD | {"for": "1s", "until": {"reply": "SET *", "after": 2}}, "leave `after` out"),
         (HOLD | {"for": "3m"}, "for: .* less than or equal to 120"),
         (HOLD, "for: Field required"),
         (
