@@ -15,9 +15,10 @@ from harness.stack import Twice
 from harness.taps.cut import Cut, Severed, handed_over
 from harness.taps.exchange import Exchange
 from harness.taps.held import PASSES, Fate, Held
+from harness.taps.message import Editing
 
 if TYPE_CHECKING:
-    from harness.taps.message import Message, Scanner, Side
+    from harness.taps.message import Edit, Message, Scanner, Side
     from harness.taps.proxy import Tap
 
 CHUNK: Final = 1 << 16
@@ -55,22 +56,26 @@ class _Flow:
         self.cut: Cut | None = None
         """Where it will break off."""
         self.ended = False
+        self._editing = scanner if isinstance(scanner, Editing) else None
 
     @property
     def end(self) -> int:
         return self.base + len(self.kept)
 
     def forward(self, upto: int) -> None:
-        """Pass on, or drop, what stands before an offset."""
+        """Pass on, or drop, what stands before an offset, as far as it need not wait."""
+        if self._editing is not None and self._editing.held is not None:
+            upto = min(upto, self._editing.held)
         count = upto - self.base
         if count <= 0:
             return
         going, self.kept = (self.kept, b"") if count >= len(self.kept) else (self.kept[:count], self.kept[count:])
+        passing = _edited(going, self.base, self._editing.edits) if self._editing is not None else going
         self.base += len(going)
         if self.copy is not None and len(self.copy) <= MOST_KEPT:
             self.copy += going
         if not self.drops:
-            self.writer.write(going)
+            self.writer.write(passing)
 
 
 class Connection:
@@ -375,6 +380,18 @@ def _gravity(fate: Fate) -> tuple[bool, ...]:
 
 def _cut(message: Message, exchange: Exchange, fate: Fate) -> Cut | None:
     return Cut(message, exchange, fate.cut, fate) if fate.cut is not None else None
+
+
+def _edited(going: bytes, base: int, edits: deque[Edit]) -> bytes:
+    """Return bytes, the first of which has the offset ``base``, with what stands in the place of some; each edit is over."""
+    if not edits:
+        return going
+    parts, at = [], base
+    while edits and edits[0][0] < base + len(going):
+        start, end, new = edits.popleft()
+        parts += [going[at - base : start - base], new]
+        at = end
+    return b"".join([*parts, going[at - base :]])
 
 
 def _close(writer: asyncio.StreamWriter, *, broken: bool) -> None:

@@ -24,7 +24,7 @@ from harness.taps.kafka_schema import (
     read,
     schema,
 )
-from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood, Place
+from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood, Place, Routes
 from harness.taps.names import Names
 
 MOST_PLACES: Final = 64
@@ -71,7 +71,7 @@ _GROUPS: Final = frozenset({"group_id", "groups", "groups_names", "group_ids"})
 
 
 class KafkaParser:
-    """Implements ``harness.taps.message.Parser`` and ``Naming``."""
+    """Implements ``harness.taps.message.Parser``, ``Naming`` and ``Rerouting``."""
 
     single: ClassVar[str] = ""
     errors: ClassVar[Mapping[str, str]] = {name: name for name in ERRORS}
@@ -81,7 +81,12 @@ class KafkaParser:
         self.names = Names()
         self._unanswered = Unanswered()
         self.requests = Requests(self, self._unanswered)
-        self.replies = Replies(self, self._unanswered)
+        self.replies: Replies = Replies(self, self._unanswered)
+
+    def reroute(self, routes: Routes) -> None:
+        from harness.taps.kafka_rerouted import Rerouted
+
+        self.replies = Rerouted(self, self._unanswered, routes)
 
     def took(self, request: Message) -> None:
         self._unanswered.drop(request)
@@ -238,23 +243,32 @@ class Replies(Frames):
         if asked.number != number:
             raise NotUnderstood(f"a reply to request {number}, where that to another is due")
         self._tell()
-        kind = schema(asked.key, asked.version, "reply")
+        yield from self._body(message, asked, schema(asked.key, asked.version, "reply"))
+
+    def _body(self, message: Message, asked: Asked, kind: Schema | None) -> Reading:
+        """Read what stands behind the number; of a version that kio does not know, nothing."""
         if kind is None:
             return
         if asked.key in {_API_VERSIONS, _FETCH, _SHARE_FETCH}:
             beginning = yield from self._take(min(self._left, _BEGINNING))
             message.kind = _early_kind(asked, beginning, flexible=flexible_header(kind))
         elif self._left <= LARGEST:
-            cursor = Cursor((yield from self._take(self._left)))
-            if flexible_header(kind):
-                try:
-                    cursor.tags()
-                except Misfit:
-                    return
-            fields, whole = read(kind, cursor)
-            if whole:
-                message.kind = _kind(cursor.error)
-                self._read(message, asked.key, fields)
+            self._understand(message, asked, kind, Cursor((yield from self._take(self._left))))
+
+    def _understand(
+        self, message: Message, asked: Asked, kind: Schema, cursor: Cursor
+    ) -> tuple[dict[str, Any], bool]:
+        """Return a reply's fields, as far as they fit, and whether all did."""
+        if flexible_header(kind):
+            try:
+                cursor.tags()
+            except Misfit:
+                return {}, False
+        fields, whole = read(kind, cursor)
+        if whole:
+            message.kind = _kind(cursor.error)
+            self._read(message, asked.key, fields)
+        return fields, whole
 
     def _read(self, message: Message, key: int, fields: dict[str, Any]) -> None:
         """Note what a reply tells beside its error."""

@@ -34,6 +34,8 @@ class Frames(Spans):
         self._kept = bytearray()
         self._left = 0
         """Bytes of the frame that ``_frame`` has not got."""
+        self._ends = 0
+        """Offset behind the frame: what comes next stands ``_left`` bytes before it."""
 
     def _scan(self, data: bytes) -> None:
         at, length = 0, len(data)
@@ -73,6 +75,7 @@ class Frames(Spans):
             raise NotUnderstood("TLS, which no tap reads")
         if not 0 < self._left <= LONGEST:
             raise NotUnderstood(f"{head!r} is no length of a Kafka message")
+        self._ends = message.start + _LENGTH + self._left
         yield from self._frame(message)
         yield from self._skip(self._left)
 

@@ -32,6 +32,9 @@ ERRORS: Final[Mapping[str, int]] = {code.name.upper(): int(code) for code in Err
 MOST: Final = 20_000
 """Elements of arrays that are read of one message; a message with more is read so far."""
 
+NOTED: Final = frozenset({"host", "port", "max_version"})
+"""Fields whose places a cursor notes."""
+
 _NUMBERS: Final = {
     "int8": 1,
     "int16": 2,
@@ -43,6 +46,9 @@ _NUMBERS: Final = {
 }
 """Bytes of what is read as a number."""
 
+SIZES: Final = {**_NUMBERS, "bool": 1, "float64": 8, "uint16": 2, "uuid": 16, "error_code": 2}
+"""Bytes of every kind of field that has always as many."""
+
 Read = Callable[["Cursor"], object]
 
 
@@ -53,23 +59,31 @@ class Misfit(Exception):
 class Cursor:
     """A place in a message's bytes. ``error`` is the first error code in it that is not 0."""
 
-    __slots__ = ("_at", "_data", "_room", "error")
+    __slots__ = ("_data", "_room", "at", "error", "noted", "tagged")
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._at, self._room = data, 0, MOST
+        self._data, self.at, self._room = data, 0, MOST
         self.error = 0
+        self.noted: list[tuple[str, int, int, object]] = []
+        """The fields named in ``NOTED``: name, where they begin and end, value."""
+        self.tagged: list[tuple[int, int]] = []
+        """Where each tag of the tagged fields that were read last stands, and its number."""
 
     def take(self, size: int) -> bytes:
         """Return the next bytes; Misfit if there are not as many."""
-        end = self._at + size
+        end = self.at + size
         if size < 0 or end > len(self._data):
             raise Misfit
-        found, self._at = self._data[self._at : end], end
+        found, self.at = self._data[self.at : end], end
         return found
 
     def rest(self) -> bytes:
         """Return all bytes that are left."""
-        return self.take(len(self._data) - self._at)
+        return self.take(len(self._data) - self.at)
+
+    def byte(self, at: int) -> int:
+        """Return one of the bytes, wherever it stands."""
+        return self._data[at]
 
     def number(self, size: int) -> int:
         """Return a signed number of ``size`` bytes."""
@@ -93,14 +107,15 @@ class Cursor:
         """Return an array's length, which its bytes have room for; -1 for what is null."""
         found = self.length(size)
         self._room -= max(found, 0)
-        if self._room < 0 or found > len(self._data) - self._at:
+        if self._room < 0 or found > len(self._data) - self.at:
             raise Misfit
         return found
 
     def tags(self) -> None:
         """Skip tagged fields."""
+        self.tagged = []
         for _ in range(self.count(None) + 1):
-            self.varint()
+            self.tagged.append((self.at, self.varint()))
             self.take(self.varint())
 
 
@@ -112,6 +127,13 @@ def schema(key: int, version: int, side: str) -> Schema | None:
         return load(key, version)
     except KioIndexError:
         return None
+
+
+@cache
+def highest(key: int) -> int:
+    """Return the highest version of an API that kio knows both sides of; -1 if it knows none."""
+    known = (v for v in range(64) if schema(key, v, "request") is not None and schema(key, v, "reply") is not None)
+    return max(known, default=-1)
 
 
 def error_name(code: int) -> str:
@@ -151,18 +173,30 @@ def _fields(of: Any) -> tuple[tuple[tuple[str, Read], ...], bool]:  # noqa: ANN4
     """Return how to read each field of a class that is not tagged, in order, and whether tagged ones follow."""
     flexible = bool(of.__flexible__)
     plain = [field for field in dataclasses.fields(of) if "tag" not in field.metadata]
-    return tuple((field.name, _field(field, flexible=flexible)) for field in plain), flexible
+    reads = ((field.name, _field(field, flexible=flexible)) for field in plain)
+    return tuple((name, _noted(name, read) if name in NOTED else read) for name, read in reads), flexible
+
+
+def _noted(name: str, read: Read) -> Read:
+    def noted(cursor: Cursor) -> object:
+        begun = cursor.at
+        value = read(cursor)
+        cursor.noted.append((name, begun, cursor.at, value))
+        return value
+
+    return noted
 
 
 def _field(field: dataclasses.Field[Any], *, flexible: bool) -> Read:
-    kind, nullable = _without_none(field.type)
+    kind, nullable = without_none(field.type)
     if get_origin(kind) is tuple:
-        inner, _ = _without_none(get_args(kind)[0])
+        inner, _ = without_none(get_args(kind)[0])
         return _array(_value(field, inner, nullable=False, flexible=flexible), None if flexible else 4)
     return _value(field, kind, nullable=nullable, flexible=flexible)
 
 
-def _without_none(kind: Any) -> tuple[Any, bool]:  # noqa: ANN401 - any annotation
+def without_none(kind: Any) -> tuple[Any, bool]:  # noqa: ANN401 - any annotation
+    """Return a field's type without None, and whether it may be None."""
     if get_origin(kind) is UnionType:
         (inner,) = (one for one in get_args(kind) if one is not NoneType)
         return inner, True

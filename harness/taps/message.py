@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -20,6 +21,12 @@ LONGEST_KEY = 256
 
 Place = tuple[str, int, int]
 """Topic, partition and offset."""
+
+Routes = Mapping[tuple[str, int], tuple[str, int]]
+"""What a broker advertises (host, port) -> what leads there through the link."""
+
+Edit = tuple[int, int, bytes]
+"""Where bytes begin and end, and what stands in their place; offsets as a message's."""
 
 Answer = Callable[[], bytes | None]
 """Gives a reply of the tap's own; None while that needs more of its request than has passed."""
@@ -143,3 +150,22 @@ class Naming(Protocol):
 
     names: Names
     """What they are called; the connections of one link share it."""
+
+
+@runtime_checkable
+class Rerouting(Protocol):
+    """A parser that can put other addresses in the place of those that a dependency's replies name."""
+
+    def reroute(self, routes: Routes) -> None:
+        """Do so from now on: nothing has passed yet. What it cannot read then raises NotUnderstood, and must not pass."""
+        ...
+
+
+@runtime_checkable
+class Editing(Protocol):
+    """A scanner that puts other bytes in the place of some."""
+
+    held: int | None
+    """Offset from which bytes must wait, for what stands in their place is not known yet; None if none must."""
+    edits: deque[Edit]
+    """In order; who passes the bytes on takes them out."""

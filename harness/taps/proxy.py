@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from harness.taps import parser_type
 from harness.taps.connection import CHUNK, Connection
-from harness.taps.message import Naming
+from harness.taps.message import Naming, Rerouting
 from harness.taps.names import Names
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness.history.recorder import Recorder
     from harness.stack import RunNames
     from harness.taps.exchange import Exchange
@@ -20,9 +22,22 @@ if TYPE_CHECKING:
 _CONNECTING = 10.0
 """Seconds that the dependency may take to accept."""
 
+_MOST_FAILURES = 100
+"""Different failures of one tap that are recorded: a client may come again and again."""
+
+
+def _pair(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
 
 class Tap:
-    """A proxy on one link, from ``listen`` to ``upstream`` (host:port); lives in the taps' own loop."""
+    """A proxy on one link, from ``listen`` to ``upstream`` (host:port); lives in the taps' own loop.
+
+    With ``routes`` (host:port that a dependency may advertise -> host:port that leads there through the link) clients
+    get these addresses for the others, and what cannot be read ends its connection: it might lead a client past the
+    link. A ``quiet`` tap does not record what passes.
+    """
 
     def __init__(  # noqa: PLR0913 - what a tap consists of
         self,
@@ -33,6 +48,8 @@ class Tap:
         recorder: Recorder,
         *,
         run: RunNames | None = None,
+        routes: Mapping[str, str] | None = None,
+        quiet: bool = False,
     ) -> None:
         self.name = name
         self._listen, self._upstream = listen, upstream
@@ -40,6 +57,9 @@ class Tap:
         self._actor = f"tap:{name}"
         self._parser_type = parser_type(protocol)
         self._names = Names(run)
+        self._routes = None if routes is None else {_pair(one): _pair(to) for one, to in routes.items()}
+        self._quiet = quiet
+        self._failures: set[str] = set()
         self.triggers: tuple[Trigger, ...] = ()
         """Replaced as a whole, from the run's thread."""
         self.plain = False
@@ -54,6 +74,10 @@ class Tap:
         made = self._parser_type()
         if isinstance(made, Naming):
             made.names = self._names
+        if self._routes is not None:
+            if not isinstance(made, Rerouting):
+                raise TypeError(f"{self.name}: replies of this protocol name no addresses")
+            made.reroute(self._routes)
         return made
 
     async def open(self) -> None:
@@ -71,7 +95,9 @@ class Tap:
         await asyncio.gather(*connections, return_exceptions=True)
 
     def give_up(self, reason: Exception) -> None:
-        """Become a plain pipe, and say so once."""
+        """Become a plain pipe, and say so once; raise the reason where clients could then go past the link."""
+        if self._routes is not None:
+            raise reason
         if not self.plain:
             self.plain = True
             self._recorder.record(
@@ -79,11 +105,16 @@ class Tap:
             )
 
     def failed(self, error: BaseException) -> None:
-        """Record that a mistake of the tap's own ended a connection."""
-        self._recorder.record("wire", "failed", self._actor, link=self.name, error=f"{type(error).__name__}: {error}")
+        """Record, once for each, that a mistake of the tap's own, or what it cannot read and must, ended a connection."""
+        said = f"{type(error).__name__}: {error}"
+        if said not in self._failures and len(self._failures) < _MOST_FAILURES:
+            self._failures.add(said)
+            self._recorder.record("wire", "failed", self._actor, link=self.name, error=said)
 
     def note(self, phase: str, connection: int, exchange: Exchange, reply: Message | None) -> None:
         """Record an exchange that is over."""
+        if self._quiet:
+            return
         request = exchange.request
         self._recorder.record(
             "wire",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -40,9 +40,18 @@ class Taps:
         """The links that have a tap."""
         return frozenset(self._taps)
 
-    async def open(self, link: str, protocol: str, *, listen: str, upstream: str) -> None:
+    async def open(  # noqa: PLR0913 - as a tap's
+        self,
+        link: str,
+        protocol: str,
+        *,
+        listen: str,
+        upstream: str,
+        routes: Mapping[str, str] | None = None,
+        quiet: bool = False,
+    ) -> None:
         """Put a tap between ``listen`` and ``upstream`` (host:port); OSError if it cannot listen."""
-        tap = Tap(link, protocol, listen, upstream, self._recorder, run=self._run)
+        tap = Tap(link, protocol, listen, upstream, self._recorder, run=self._run, routes=routes, quiet=quiet)
         await self._there(tap.open())
         self._taps[link] = tap
 
