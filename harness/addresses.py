@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from harness.errors import FileError, nearest
 from harness.files import line_of, load
@@ -40,6 +40,8 @@ Address = Annotated[
         {"type": "string", "pattern": f"^{_HOST_PORT.pattern}$", "title": "host:port", "examples": ["127.0.0.1:9092"]}
     ),
 ]
+
+Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$")]
 
 
 def _words(value: str) -> str:
@@ -125,6 +127,8 @@ class Addresses(Model):
     """The version of this format: 1."""
     toxiproxy: Address | None = None
     """The API of the Toxiproxy of all links without an ``api``, for example ``10.0.0.5:8474``."""
+    taps: Host | None = None
+    """This machine, as the Toxiproxies reach it, for example ``10.0.0.2``. With it brokers need no listeners for links."""
     dependencies: dict[Name, Address]
     """Address by dependency, for example ``{kafka: "10.0.0.6:9092", redis: "10.0.0.7:6379"}``."""
     logins: dict[Name, LoginAs] = Field(default={}, repr=False)
@@ -238,12 +242,26 @@ def _problems(addresses: Addresses, system: System) -> Iterator[tuple[tuple[str,
             yield ("links",), f"{link} is missing; write {{listen: host:port}} of its proxy"
         elif not addresses.api(link):
             yield ("links", link), "no Toxiproxy; write api: host:port here, or toxiproxy: host:port for all"
+    yield from _past_links(addresses, system)
     for name, effects in addresses.laid_over(system).effects.items():
         if any("{data}" in url for url in effects.urls) and name not in addresses.data:
             yield (
                 ("data",),
                 f"{name} is missing: its effects are read in {{data}}; write the folder, or effects.{name}",
             )
+
+
+def _past_links(addresses: Addresses, system: System) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Find the replicas whose clients know the broker already, and nothing makes them ask again."""
+    brokers = system.of_kind("kafka") if addresses.taps is not None else ()
+    for replica in {replica: None for replica, target in system.links() if target in brokers}:
+        commands = addresses.commands.get(replica, Commands())
+        if commands.stop is None and commands.kill is None:
+            message = (
+                f"{replica} cannot be started again, so its clients would go on past their link; write "
+                f"commands: {{{replica}: {{stop: …, start: …}}}}, or leave out taps and give each link a listener"
+            )
+            yield ("commands",), message
 
 
 def _unknown(field: str, names: Collection[str], known: Collection[str]) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -256,6 +256,8 @@ class Detour:
 
     listen: str
     upstream: str
+    routes: Mapping[str, str] | None = None
+    """What a broker advertises (host:port) -> what leads there through the link; None if it has a listener for the link."""
 
 
 @runtime_checkable
@@ -266,8 +268,18 @@ class Tapping(Protocol):
         """Return where a link's tap belongs."""
         ...
 
-    async def lead(self, link: str, to: str) -> None:
-        """Let a link's proxy lead to ``to`` (host:port); its connections end."""
+    async def lead(self, link: str, to: str | None) -> None:
+        """Let a link's proxy lead to ``to`` (host:port), or again past its tap; its connections end."""
+        ...
+
+
+@runtime_checkable
+class Rerouting(Protocol):
+    """A stack with links to brokers that have no listeners for them: clients stay on such a link only through a tap."""
+
+    @property
+    def rerouted(self) -> Collection[str]:
+        """These links; their taps must stand before the services start."""
         ...
 
 

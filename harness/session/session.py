@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,7 +22,7 @@ from harness.log import NAME, logged
 from harness.redaction import Redaction
 from harness.session.directory import new_directory
 from harness.session.live import LiveSystem
-from harness.session.tapped import tapped
+from harness.session.tapped import rerouted, tapped
 from harness.taps.thread import Taps
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Session:
     redaction: Redaction
     directory: Path
     taps: Taps | None = None
-    """The taps on the plan's links; None if it has none."""
+    """The taps on the plan's links, and on those that need one; None if there is none."""
 
 
 @asynccontextmanager
@@ -68,7 +68,8 @@ async def opened(plan: SystemPlan, stack: Stack, out: Path) -> AsyncIterator[Ses
         live = LiveSystem(plan.system, stack, names)
         cleanup.push_async_callback(live.close)
         await live.connect()
-        taps = await cleanup.enter_async_context(tapped(plan, stack, recorder, names)) if plan.taps else None
+        tapping = tapped(plan, stack, recorder, names) if plan.taps or rerouted(stack) else nullcontext()
+        taps = await cleanup.enter_async_context(tapping)
         cleanup.push_async_callback(stack.stop_services)
         yield Session(live, recorder, redaction, directory, taps)
 

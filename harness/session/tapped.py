@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from harness.errors import PlanRefused, StackError
-from harness.stack import Tapping
+from harness.stack import Rerouting, Tapping
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
 
     from harness.history.recorder import Recorder
     from harness.plan import SystemPlan
@@ -17,11 +17,18 @@ if TYPE_CHECKING:
     from harness.taps.thread import Taps
 
 
+def rerouted(stack: Stack) -> Collection[str]:
+    """Return the links that need a tap whatever the plan says."""
+    return stack.rerouted if isinstance(stack, Rerouting) else ()
+
+
 @asynccontextmanager
 async def tapped(
     plan: SystemPlan, stack: Stack, recorder: Recorder, names: RunNames | None = None
 ) -> AsyncIterator[Taps]:
     """Lead each of the plan's tapped links through a tap while the scope lasts; the stack stays warm and leads past them again.
+
+    So are the links to brokers that have no listeners for them, without a record of what passes unless the plan wants it.
 
     With the run's names, topics and groups are recorded and matched as the system file calls them.
 
@@ -34,12 +41,19 @@ async def tapped(
     async with AsyncExitStack() as cleanup:
         taps = Taps(recorder, names)
         cleanup.push_async_callback(taps.close)
-        for link, protocol in plan.taps.items():
+        for link, protocol in {**dict.fromkeys(rerouted(stack), "kafka"), **plan.taps}.items():
             detour = stack.detour(link)
             try:
-                await taps.open(link, protocol, listen=detour.listen, upstream=detour.upstream)
+                await taps.open(
+                    link,
+                    protocol,
+                    listen=detour.listen,
+                    upstream=detour.upstream,
+                    routes=detour.routes,
+                    quiet=link not in plan.taps,
+                )
             except OSError as error:
                 raise StackError(f"the tap on {link} cannot listen at {detour.listen}: {error.strerror}") from error
-            cleanup.push_async_callback(stack.lead, link, detour.upstream)
+            cleanup.push_async_callback(stack.lead, link, None)
             await stack.lead(link, detour.listen)
         yield taps

@@ -18,14 +18,15 @@ PATIENCE = 600.0
 REPLICA = "essay_lifecycle#1"
 START = """
 import json, subprocess, sys
-how = json.load(open("how.json"))
+name = sys.argv[1]
+how = json.load(open(f"{name}.json"))
 child = subprocess.Popen(how["command"], env=how["env"], cwd=how["cwd"], start_new_session=True,
     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-open("pid", "w").write(str(child.pid))
+open(f"{name}.pid", "w").write(str(child.pid))
 """
 KILL = """
-import os, signal
-os.kill(int(open("pid").read()), signal.SIGKILL)
+import os, signal, sys
+os.kill(int(open(f"{sys.argv[1]}.pid").read()), signal.SIGKILL)
 """
 
 
@@ -61,12 +62,12 @@ def write_commands(folder: Path, up: psutil.Process) -> None:
         if any(one.laddr.port == port and one.status == "LISTEN" for one in child.net_connections())
     ]
     how = {"command": replica.cmdline(), "env": replica.environ(), "cwd": replica.cwd()}
-    (folder / "how.json").write_text(json.dumps(how))
-    (folder / "pid").write_text(str(replica.pid))
+    (folder / "essays.json").write_text(json.dumps(how))
+    (folder / "essays.pid").write_text(str(replica.pid))
     for name, text in (("start.py", START), ("kill.py", KILL)):
         (folder / name).write_text(text)
     addresses["commands"] = {
-        REPLICA: {name: shlex.join([sys.executable, f"{name}.py"]) for name in ("kill", "start")}
+        REPLICA: {name: shlex.join([sys.executable, f"{name}.py", "essays"]) for name in ("kill", "start")}
     }
     (folder / "there.yaml").write_text(yaml.safe_dump(addresses))
 

@@ -52,6 +52,17 @@ def test_a_whole_one(tmp_path: Path) -> None:
     assert (found.api("ledger#1->redis"), found.api("ledger#2->redis")) == ("127.0.0.1:8474", "127.0.0.1:8475")
 
 
+def test_taps_need_a_way_to_start_again_whoever_knows_the_broker(tmp_path: Path) -> None:
+    taps = GOOD + "taps: 10.0.0.2\n"
+    with pytest.raises(
+        FileError, match=r"shop#1 cannot be started again.*commands: \{shop#1: \{stop: …, start: …\}\}"
+    ):
+        load_addresses(file(tmp_path, taps), SYSTEM)
+    for command in ("stop", "kill"):
+        found = load_addresses(file(tmp_path, taps + f"commands: {{shop#1: {{{command}: x}}}}\n"), SYSTEM)
+        assert found.taps == "10.0.0.2"
+
+
 def test_urls_are_laid_over_the_system(tmp_path: Path) -> None:
     text = GOOD.replace(
         "data: {ledger: /data/ledger}", "effects: {ledger: postgresql://there/ledger}\nblobs: http://b/{id}"

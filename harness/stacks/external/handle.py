@@ -104,6 +104,11 @@ class ExternalHandle:
             await self._run("start")
         self._asked = "ready"
 
+    async def restart(self) -> None:
+        """Run the ``stop`` command, or else ``kill``, and let it start again."""
+        await self._end("stop" if self._commands.stop is not None else "kill")
+        await self.start()
+
     async def pause(self) -> None:
         """Run the ``pause`` command and wait until the target no longer answers."""
         self._asked = "paused"

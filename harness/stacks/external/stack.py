@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.addresses import Commands, load_addresses
+from harness.clients.brokers import brokers
 from harness.clients.commands import execute
 from harness.clients.probes import prober_of, readiness
 from harness.clients.toxiproxy import ToxiproxyClient
 from harness.errors import FaultError, StackError
 from harness.redaction import Redaction
-from harness.stack import Link, Probe, ServiceHandle, Tapping
+from harness.stack import Detour, Link, Probe, ServiceHandle, Tapping
 from harness.stacks.external.handle import NEEDS, ExternalHandle
+from harness.stacks.external.led import Led
 from harness.stacks.external.link import ExternalLink
 from harness.stacks.external.names import FixedNames
+from harness.stacks.native.ports import Ports
 from harness.stacks.toxics import PREFIX, Toxics
+from harness.wiring import upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from harness.stack import Fields, RunNames
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
 
 ANSWERS_WITHIN = 10.0
 """Seconds to wait for a part to answer: it should already run."""
+
+STARTS_WITHIN = 60.0
+"""Seconds to wait for a service that may have been started again."""
 
 
 class ExternalStack:
@@ -47,6 +54,12 @@ class ExternalStack:
         self._system = system = self._given.laid_over(system)
         self._lock = -1
         self._versions: dict[str, str] = {}
+        self._ports = Ports()
+        self._led = Led(addresses)
+        self._upstreams: dict[str, str] = {}
+        """Where each link's proxy leads without a tap."""
+        self._detours: dict[str, Detour] = {}
+        self._brokers: dict[str, Mapping[int, str]] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         texts = [text for commands in self._given.commands.values() for text in commands.texts()]
         self._hide = Redaction(system, os.environ, texts).text
@@ -99,9 +112,21 @@ class ExternalStack:
                 *(self._there(f"dependencies.{name}", handle) for name, handle in self.dependencies.items()),
                 *(self._there(f"services.{name}", handle) for name, handle in self.services.items()),
             )
+            for link in self.rerouted:
+                await self._know(self.links[link].dependency)
         except BaseException:
             await self.stop()
             raise
+
+    async def _know(self, broker: str) -> None:
+        """Ask what the brokers advertise that clients would follow past their links."""
+        if broker not in self._brokers:
+            self._brokers[broker] = found = await brokers(self.direct(broker))
+            if len(found) != 1:
+                raise StackError(
+                    f"dependencies.{broker}: a link leads to one broker, and these are {', '.join(found.values())}; "
+                    f"leave out taps in {self._path}, and give each link a listener at each broker"
+                )
 
     def _take(self) -> None:
         self._lock = os.open(self._path, os.O_RDONLY)
@@ -132,11 +157,47 @@ class ExternalStack:
                         f"links.{link.name}: the Toxiproxy at {api} has no proxy {link.proxy!r}; fix {self._path}"
                     )
                 link.listens(str(proxies[link.proxy]["listen"]))
+                if not anew:
+                    await self._lead_back(client, link, str(proxies[link.proxy]["upstream"]))
                 await self._clear_one(client, link, proxies[link.proxy], anew=anew)
         except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, FaultError) as error:
             raise StackError(
                 f"Toxiproxy at {api} does not answer: {error or type(error).__name__}; start it, or fix {self._path}"
             ) from error
+
+    async def _lead_back(self, client: ToxiproxyClient, link: ExternalLink, leads: str) -> None:
+        """Let a proxy lead past the tap of a harness that was killed, and note where it leads."""
+        key = f"{link.api} {link.proxy}"
+        self._upstreams[link.name] = self._led.before().get(key, leads)
+        if self._upstreams[link.name] != leads:
+            await client.lead(link.proxy, self._upstreams[link.name])
+        self._led.over(key)
+
+    @property
+    def rerouted(self) -> Collection[str]:
+        """The links to brokers, if there is a place for their taps."""
+        targets = set(self._system.of_kind("kafka")) if self._given.taps is not None else set()
+        return [name for name, link in self.links.items() if link.dependency in targets]
+
+    def detour(self, link: str) -> Detour:
+        """Return where a link's tap belongs: on this machine, before the address that the harness itself uses."""
+        if link not in self._detours:
+            of = self.links[link]
+            known = self._brokers.get(of.dependency)
+            routes = None if known is None else dict.fromkeys(known.values(), of.address)
+            to = self.direct(upstream(self._system, of.service, of.dependency))
+            self._detours[link] = Detour(f"{self._given.taps}:{self._ports.take()}", to, routes)
+        return self._detours[link]
+
+    async def lead(self, link: str, to: str | None) -> None:
+        """Let a link's proxy lead to ``to`` (host:port), or to where it led before; its connections end."""
+        of = self.links[link]
+        client, key = ToxiproxyClient(of.api), f"{of.api} {of.proxy}"
+        if to is not None:
+            self._led.keep(key, self._upstreams[link])
+        await client.lead(of.proxy, to or self._upstreams[link])
+        if to is None:
+            self._led.over(key)
 
     @staticmethod
     async def _clear_one(client: ToxiproxyClient, link: ExternalLink, now: Mapping[str, Any], *, anew: bool) -> None:
@@ -154,6 +215,8 @@ class ExternalStack:
 
     async def stop(self) -> None:
         """Release the lock; everything keeps running."""
+        self._ports.close()
+        self._detours.clear()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -163,8 +226,16 @@ class ExternalStack:
         return FixedNames(run, self._given.names)
 
     async def start_services(self, names: RunNames, folder: Path, variant: str | None) -> None:  # noqa: ARG002 - they run
-        """Wait until every service answers; the plan has refused any variant."""
-        await asyncio.gather(*(handle.ready(ANSWERS_WITHIN) for handle in self.services.values()))
+        """Wait until every service answers; the plan has refused any variant.
+
+        Those with links that need a tap are started again first: what they know of the brokers leads past it.
+        """
+        anew = sorted({self.links[link].service for link in self.rerouted})
+        try:
+            await asyncio.gather(*(self.services[replica].restart() for replica in anew))
+        except FaultError as error:
+            raise StackError(f"{error}; its clients would go on past their links") from error
+        await asyncio.gather(*(handle.ready(STARTS_WITHIN) for handle in self.services.values()))
 
     async def stop_services(self) -> None:
         """Do nothing: the services keep running."""
@@ -190,7 +261,11 @@ class ExternalStack:
         if need in {Link, ServiceHandle}:
             return None
         if need is Tapping:
-            return "its proxies lead where whoever started them says, and not through a tap of the harness's"
+            return (
+                None
+                if self._given.taps is not None
+                else f"there is no place for taps; write taps: HOST in {self._path}"
+            )
         if need not in NEEDS:
             return f"it offers what links and commands can do, and no {need.__name__}"
         handles = {**self.services, **self.dependencies}

@@ -260,9 +260,9 @@ class NativeStack:
             self._detours[link] = Detour(self._address(), self._upstreams[link])
         return self._detours[link]
 
-    async def lead(self, link: str, to: str) -> None:
-        """Let a link's proxy lead to ``to`` (host:port); its connections end."""
-        await self.links[link].lead(to)
+    async def lead(self, link: str, to: str | None) -> None:
+        """Let a link's proxy lead to ``to`` (host:port), or again past its tap; its connections end."""
+        await self.links[link].lead(to or self._upstreams[link])
 
     def turn(self, name: str) -> AbstractAsyncContextManager[object]:
         """Return the lock to hold while stopping or starting a replica or a dependency."""

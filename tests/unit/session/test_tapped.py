@@ -43,7 +43,27 @@ async def test_links_lead_through_taps_while_it_lasts() -> None:
     async with tapped(PLAN, stack, RECORDER) as taps:
         assert taps.links == {"a#1->redis", "a#1->shop"}
         assert stack.led == [("a#1->redis", "127.0.0.1:0"), ("a#1->shop", "127.0.0.1:0")]
-    assert stack.led[2:] == [("a#1->shop", "shop:1"), ("a#1->redis", "redis:1")]
+    assert stack.led[2:] == [("a#1->shop", None), ("a#1->redis", None)]
+
+
+class Reached(Stack):
+    """A stack whose broker has no listener for each link."""
+
+    rerouted = ("a#1->kafka",)
+
+    def detour(self, link):
+        routes = {"broker:9092": "127.0.0.1:9101"} if link in self.rerouted else None
+        return Detour(f"127.0.0.1:{self._port}", f"{link.partition('->')[2]}:1", routes)
+
+
+@pytest.mark.parametrize("wanted", [{}, {"a#1->kafka": "kafka"}])
+async def test_a_link_to_a_broker_without_a_listener_for_it_has_a_tap_whatever_is_planned(wanted) -> None:
+    stack, plan = Reached(), SimpleNamespace(taps=wanted)
+    async with tapped(plan, stack, RECORDER) as taps:
+        assert taps.links == {"a#1->kafka"}
+        tap = taps._taps["a#1->kafka"]
+        assert (tap._routes, tap._quiet) == ({("broker", 9092): ("127.0.0.1", 9101)}, not wanted)
+    assert stack.led == [("a#1->kafka", "127.0.0.1:0"), ("a#1->kafka", None)]
 
 
 async def test_a_run_that_fails_leaves_the_links_as_they_were() -> None:
@@ -51,7 +71,7 @@ async def test_a_run_that_fails_leaves_the_links_as_they_were() -> None:
     with pytest.raises(RuntimeError):
         async with tapped(PLAN, stack, RECORDER):
             raise RuntimeError("the run failed")
-    assert stack.led[2:] == [("a#1->shop", "shop:1"), ("a#1->redis", "redis:1")]
+    assert stack.led[2:] == [("a#1->shop", None), ("a#1->redis", None)]
 
 
 async def test_a_stack_that_cannot_says_why() -> None:

@@ -15,9 +15,10 @@ from harness.addresses import Commands
 from harness.clients.commands import execute
 from harness.clients.probes import Prober
 from harness.errors import FaultError, StackError
-from harness.stack import Forgetful, Killable, Link, Pausable, Probe, ServiceHandle, Stoppable
+from harness.stack import Forgetful, Killable, Link, Pausable, Probe, Rerouting, ServiceHandle, Stoppable, Tapping
 from harness.stacks.external import handle as handles
 from harness.stacks.external.handle import ExternalHandle
+from harness.stacks.external.led import Led
 from harness.stacks.external.link import ExternalLink
 from harness.stacks.external.stack import ExternalStack
 from harness.stacks.toxics import Toxics
@@ -163,6 +164,58 @@ def test_what_is_lacking_depends_on_the_target(tmp_path: Path) -> None:
     for need, on, missing in lacking:
         assert f"{missing}: …" in (stack.lacks(need, on) or ""), on
     assert "dict" in (stack.lacks(dict, "redis") or "")
+
+
+async def test_its_links_have_taps_where_there_is_a_place_for_them(tmp_path: Path) -> None:
+    path = tmp_path / "there.yaml"
+    path.write_text(GOOD)
+    stack = ExternalStack(SYSTEM, path)
+    assert "write taps: HOST" in (stack.lacks(Tapping) or "")
+    assert (list(stack.rerouted), isinstance(stack, Rerouting), isinstance(stack, Tapping)) == ([], True, True)
+    path.write_text(GOOD + "taps: 127.0.0.1\ncommands: {shop#1: {stop: s}}\n")
+    stack = ExternalStack(SYSTEM, path)
+    assert stack.lacks(Tapping) is None
+    assert list(stack.rerouted) == ["shop#1->kafka"]
+    stack._brokers["kafka"] = {1: "broker:9092"}
+    detour = stack.detour("shop#1->kafka")
+    assert (detour.upstream, detour.routes) == ("127.0.0.1:9092", {"broker:9092": "127.0.0.1:9101"})
+    assert detour == stack.detour("shop#1->kafka")
+    assert stack.detour("ledger#2->redis").routes is None
+    await stack.stop()
+
+
+async def test_a_cluster_of_several_brokers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One proxy leads to one of them: the clients of a link would go past it to the others."""
+
+    async def several(address: str) -> dict[int, str]:
+        return {1: "one:9092", 2: "two:9092"}
+
+    monkeypatch.setattr("harness.stacks.external.stack.brokers", several)
+    path = tmp_path / "there.yaml"
+    path.write_text(GOOD + "taps: 127.0.0.1\ncommands: {shop#1: {stop: s}}\n")
+    with pytest.raises(StackError, match="a link leads to one broker, and these are one:9092, two:9092"):
+        await ExternalStack(SYSTEM, path)._know("kafka")
+
+
+def test_where_a_proxy_led_is_known_after_a_harness_was_killed(tmp_path: Path) -> None:
+    led = Led(tmp_path / "there.yaml")
+    assert led.before() == {}
+    led.keep("a", "broker:9092")
+    led.keep("a", "127.0.0.1:20001")
+    led.keep("b", "other:9092")
+    again = Led(tmp_path / "there.yaml")
+    assert again.before() == {"a": "broker:9092", "b": "other:9092"}
+    again.over("a")
+    again.over("b")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("commands", "done"), [(("kill", "stop"), "stop"), (("kill",), "kill")])
+async def test_what_is_started_again_is_down_between(commands: tuple[str, ...], done: str) -> None:
+    elsewhere = Elsewhere()
+    one = handle(elsewhere, *commands, "start")
+    await one.restart()
+    assert (elsewhere.done, one.ended_on_purpose) == ([done, "start"], False)
 
 
 async def test_an_address_where_nothing_answers_is_said(tmp_path: Path) -> None:
