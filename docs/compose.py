@@ -256,7 +256,8 @@ def _proxy(replica: str) -> str:
 
 def _target(system: System) -> str:
     """Where Locust's users upload to (harness/load/target.py)."""
-    door = system.load.upload
+    if (door := system.load.upload) is None:
+        raise ValueError("load.publish: Locust's users upload to a front door")
     target = {
         "run": "chaos",
         "front_door": f"http://{door.to}-1:{SERVICE_PORT}{door.post}",

@@ -61,6 +61,7 @@ def validate(
 def _examined(path: Path, given: Path | None) -> tuple[Sequence[str], Sequence[OneffectError]]:
     """Return what there is to say of a file that is right, and what is wrong with one that is not."""
     from harness.addresses import Addresses, problems
+    from harness.checkers.judge import checkers
     from harness.errors import OneffectError
     from harness.files import load, wrong
     from harness.files.document import parse
@@ -74,7 +75,7 @@ def _examined(path: Path, given: Path | None) -> tuple[Sequence[str], Sequence[O
         read, errors = wrong(path, model)
         found: list[OneffectError] = list(errors)
         if isinstance(read, System):
-            return [f"{path}: a system file, nothing wrong", *outlook(read)], []
+            return [f"{path}: a system file, nothing wrong", *outlook(read, checkers())], []
         if isinstance(read, Scenario):
             system_path = given or find_system(read, path)
             found += misfits(read, path, load(system_path, System), system_path, elsewhere=given is not None)

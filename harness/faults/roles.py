@@ -42,7 +42,7 @@ def is_role(word: str, roles: tuple[str, ...], system: System) -> bool:
 def services(role: str, system: System) -> list[str]:
     """Names of the services in a role of SERVICES, in the system file's order."""
     if role == "front":
-        return [system.load.upload.to]
+        return [system.load.front] if system.load.front is not None else []
     consumers = [name for name in system.services if name in system.effects]
     return consumers[:1] if role == "consumer" else consumers
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+from harness.effects import Effects
+from harness.model import Where
 from harness.redaction import anonymous
-from harness.system import Effects, System, Where, checks
+from harness.system import System, checks
+from harness.verdict import Checker
 
 _LONGEST: Final = 100
 """Characters of a query to print."""
 
 
-def outlook(system: System) -> Iterator[str]:
+def outlook(system: System, checkers: Sequence[Checker]) -> Iterator[str]:
     """Yield lines: how each part is started, linked, loaded, read and checked, and what cannot be seen."""
     yield from _part("links", _links(system))
     yield from _part("load", _load(system))
     yield from _part("read", _read(system))
     yield from _part("effects", _effects(system))
-    yield from _part("checks", _checks(system))
+    yield from _part("checks", _checks(system, checkers))
     yield from _part("cannot be seen", unseen(system))
 
 
@@ -35,7 +38,7 @@ def unseen(system: System) -> Iterator[str]:
         yield "a record that was set aside, rightly or not: there are no `dead_letters`"
     if system.blobs is None:
         yield "a raw blob that was lost or changed: there are no `blobs`"
-    elif system.load.upload.blob is None and system.events.raw is None:
+    elif (system.load.upload is None or system.load.upload.blob is None) and system.events.raw is None:
         yield "a raw blob that was lost or changed: neither `load.upload.blob` nor `events.raw` says where one is named"
     if system.events.cause is None:
         yield "which event caused which, in a story: there is no `events.cause`"
@@ -46,7 +49,7 @@ def _unseen_effects(system: System) -> Iterator[str]:
     if not system.effects:
         yield "an effect, lost or doubled: no service says what it changes; write `effects:`"
     for name, service in system.services.items():
-        if name not in system.effects and service.placeholders() & broker and name != system.load.upload.to:
+        if name not in system.effects and service.placeholders() & broker and name != system.load.front:
             yield f"what {name} applies, if it applies events: write `effects.{name}`"
     for name, effects in system.effects.items():
         query = _query(effects)
@@ -71,8 +74,10 @@ def _links(system: System) -> Iterator[str]:
 
 
 def _load(system: System) -> Iterator[str]:
-    door = system.load.upload
-    yield f"POST {door.post} of {door.to}, id in {door.id_header}; {door.ok} says yes"
+    if (door := system.load.upload) is not None:
+        yield f"POST {door.post} of {door.to}, id in {door.id_header}; {door.ok} says yes"
+    if (published := system.load.publish) is not None:
+        yield f"events on the topic {published.topic}, past the proxies"
 
 
 def _read(system: System) -> Iterator[str]:
@@ -92,20 +97,27 @@ def _where(where: str | Where) -> str:
 
 def _effects(system: System) -> Iterator[str]:
     for name, effects in system.effects.items():
-        query = " ".join((_query(effects) or "").split())
-        rows = anonymous(query if len(query) <= _LONGEST else f"{query[: _LONGEST - 1]}…")
-        yield f"{name}: one row for each {', '.join(effects.applies) or 'nothing'}: {rows}"
+        applied = ", ".join(effects.applies) or "nothing"
+        if effects.sql is not None:
+            yield f"{name}: one row for each {applied}: {_shown(effects.sql.query)}"
+        if effects.topic is not None:
+            yield f"{name}: one record on {effects.topic.name} for each {applied}"
+        if effects.total is not None:
+            yield f"{name}: sums that each {applied} adds {effects.total.adds} to: {_shown(effects.total.sql.query)}"
+
+
+def _shown(query: str) -> str:
+    words = " ".join(query.split())
+    return anonymous(words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…")
 
 
 def _query(effects: Effects) -> str | None:
-    return effects.sql.query
+    return effects.sql.query if effects.sql is not None else None
 
 
-def _checks(system: System) -> Iterator[str]:
-    from harness.checkers.judge import checkers
-
+def _checks(system: System, checkers: Sequence[Checker]) -> Iterator[str]:
     header = {"plan": {"checks": checks(system)}}
-    for checker in checkers():
+    for checker in checkers:
         if checker.applies(header):
             yield f"{checker.name}: {', '.join(anomaly.name for anomaly in checker.anomalies if anomaly.verdict is not None)}"
         else:

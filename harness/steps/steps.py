@@ -123,8 +123,11 @@ class Steps:
         self._progress.step("starting services")
         await self._live.start_services(self.directory, self._plan.variant)
         system, filled = self._plan.system, self._live.filled
-        urls = {name: filled(effects.sql.url, name) for name, effects in system.effects.items()}
-        await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None)
+        urls = {name: filled(read.sql.url, name) for name, read in system.effects.items() if read.sql is not None}
+        totals = {
+            name: filled(read.total.sql.url, name) for name, read in system.effects.items() if read.total is not None
+        }
+        await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None, totals)
         await self._watch.try_out()
         self._watch.on_outcome(self._outcome)
         await self._rest.health("start")
@@ -141,7 +144,10 @@ class Steps:
         with self._step():
             names, number = self._live.names, len(self._loads) + 1
             seed = int.from_bytes(hashlib.sha256(f"{self._plan.seed}:upload:{number}".encode()).digest()[:6])
-            door = self._plan.system.load.upload
+            if (door := self._plan.system.load.upload) is None:
+                raise UsageError(
+                    "load.publish: nothing can be uploaded, as this system has no front door; run a scenario on it"
+                )
             load = Load(shape, door, run=f"{names.run}-{number}", seed=seed, recorder=self._recorder)
             answers = load.answers
             answers.on_asked, answers.on_acknowledged = self._watch.asked, self._watch.acknowledged

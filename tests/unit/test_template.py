@@ -4,11 +4,10 @@ import pytest
 
 from harness.template import check, filled, named
 
-VALUES = {"id": "r1-7", "n": 7}
-
 
 def value(name: str, argument: str | None) -> str | int:
-    return VALUES.get(name, f"<{name} {argument}>")
+    known: dict[str, str | int] = {"id": "r1-7", "n": 7}
+    return known.get(name, f"<{name} {argument}>")
 
 
 def test_every_text_is_filled_in_and_nothing_else() -> None:

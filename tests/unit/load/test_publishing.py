@@ -161,8 +161,8 @@ async def test_a_batch_must_have_its_outcome_once_all_its_events_are_acknowledge
 )
 def test_a_template_that_cannot_be_filled_in_is_refused(change: Mapping[str, Any], said: str) -> None:
     if not said:
-        PublishLoad.model_validate(TEMPLATE | change)
+        PublishLoad.model_validate({**TEMPLATE, **change})
         return
     with pytest.raises(ValueError, match="alue") as refused:
-        PublishLoad.model_validate(TEMPLATE | change)
+        PublishLoad.model_validate({**TEMPLATE, **change})
     assert said in str(refused.value)

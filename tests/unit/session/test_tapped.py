@@ -57,8 +57,9 @@ class Reached(Stack):
 
 
 @pytest.mark.parametrize("wanted", [{}, {"a#1->kafka": "kafka"}])
-async def test_a_link_to_a_broker_without_a_listener_for_it_has_a_tap_whatever_is_planned(wanted) -> None:
-    stack, plan = Reached(), SimpleNamespace(taps=wanted)
+async def test_a_link_to_a_broker_without_a_listener_for_it_has_a_tap_whatever_is_planned(wanted: Any) -> None:
+    stack: Any = Reached()
+    plan: Any = SimpleNamespace(taps=wanted)
     async with tapped(plan, stack, RECORDER) as taps:
         assert taps.links == {"a#1->kafka"}
         tap = taps._taps["a#1->kafka"]

@@ -23,7 +23,7 @@ from harness.taps.trigger import Trigger
 from tests.unit.taps.kafka_frames import KEYS, VERSIONS, framed, kind_of, made, reply, request
 from tests.unit.taps.spans import cut
 from tests.unit.taps.test_kafka import EXCHANGES
-from tests.unit.taps.test_proxy import Notes
+from tests.unit.taps.wired import Notes
 
 ROUTES = {("broker-1", 9092): ("127.0.0.1", 20001), ("b", 1): ("a-rather-long-name.of.a.proxy.example", 29999)}
 NODES = [("broker-1", 9092), ("b", 1)]
