@@ -312,6 +312,8 @@ def _form(schema: dict[str, Any], nullable: bool = True) -> str:  # noqa: C901, 
             return f"list of {_form(items)}"
         case {"patternProperties": values}:
             return f"name: {_form(next(iter(values.values())))}"
+        case {"additionalProperties": True}:
+            return "any JSON object"
         case {"additionalProperties": values}:
             return f"text: {_form(values)}"
         case {"type": "integer", "minimum": least, "maximum": most}:
