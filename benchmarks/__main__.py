@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-PARTS = ("history", "checkers", "report", "stack", "taps", "consumer", "load", "scenarios")
+PARTS = ("history", "checkers", "report", "stack", "taps", "rerouted", "consumer", "load", "scenarios")
 
 
 def main() -> None:
