@@ -260,8 +260,8 @@ def _target(system: System) -> str:
         raise ValueError("load.publish: Locust's users upload to a front door")
     target = {
         "run": "chaos",
-        "front_door": f"http://{door.to}-1:{SERVICE_PORT}{door.post}",
-        "upload": door.model_dump(mode="json"),
+        "front_door": f"http://{door.to}-1:{SERVICE_PORT}{door.path}",
+        "upload": door.model_dump(mode="json", by_alias=True),
         "parts": "/data",
         "batch": 5,
     }

@@ -165,6 +165,11 @@ def make_plan(  # noqa: PLR0913 - the parts of a run
             f"{system_path}: load.publish: Locust's users upload to a front door, which this system has not; leave "
             "--users out (`oneffect run`), or write `load: {upload: …}`"
         )
+    if users is not None and system.load.upload is not None and not system.load.upload.plain:
+        raise PlanRefused(
+            f"{system_path}: load.upload: Locust's users send multipart forms by POST, with the upload's id in a header; for "
+            "this front door, leave --users out (`oneffect run`)"
+        )
     fitting = fit(scenario, scenario_path, system, system_path, seed, elsewhere=given)
     scenario = fitting.scenario
     if variant is not None and variant not in scenario.variants:

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 import orjson
 
 from harness.system import PLACEHOLDER
+from harness.template import texts as places
 
 if TYPE_CHECKING:
     from harness.system import System
@@ -83,8 +84,10 @@ class Redaction:
         if system is not None:
             variables += [service.env for service in system.services.values()]
             variables += [dependency.config for dependency in system.dependencies.values()]
-            variables += [system.load.upload.fields] if system.load.upload is not None else []
-            variables += [system.load.publish.headers] if system.load.publish is not None else []
+            if (door := system.load.upload) is not None:
+                variables += [door.fields, dict(places(door.template))]
+            if (publish := system.load.publish) is not None:
+                variables += [publish.headers, dict(places(publish.value))]
             texts += [service.command or "" for service in system.services.values()]
             texts += [url for effects in system.effects.values() for url in effects.urls]
             texts += [asked.post or asked.command or "" for asked in (system.reprocess, system.replay) if asked]
@@ -129,7 +132,9 @@ class Redaction:
         for kind, field in (("services", "env"), ("dependencies", "config")):
             for name, part in written[kind].items():
                 system[kind][name][field] = self._variables(part[field])
-        system["load"]["upload"]["fields"] = self._variables(written["load"]["upload"]["fields"])
+        for kind, fields in (("upload", ("fields", "template")), ("publish", ("headers", "value"))):
+            for field in fields if written["load"].get(kind) is not None else ():
+                system["load"][kind][field] = self._template("", written["load"][kind][field])
         for name, service in written["services"].items():
             system["services"][name]["command"] = self._written(service["command"] or "") or None
         for name, effects in written["effects"].items():
@@ -145,6 +150,14 @@ class Redaction:
 
     def _variables(self, variables: Mapping[str, str]) -> dict[str, str]:
         return {name: HIDDEN if _hides(name, value) else self._written(value) for name, value in variables.items()}
+
+    def _template(self, name: str, value: object) -> object:
+        """Redact the texts of a template, each by the name that leads to it."""
+        if isinstance(value, str):
+            return HIDDEN if _hides(name, value) else self._written(value)
+        if isinstance(value, Mapping):
+            return {inner: self._template(inner, item) for inner, item in value.items()}
+        return [self._template(name, item) for item in value] if isinstance(value, list) else value
 
     def _written(self, text: str) -> str:
         return self.text(_WHOLE_LOGIN.sub(HIDDEN, text))

@@ -289,6 +289,8 @@ class System(Model):
 
     def _check_load(self) -> Iterator[str]:
         """What is published must be an event that is read; only uploads can be reprocessed, and have outcomes of their own."""
+        if (door := self.load.upload) is not None and not door.identified:
+            yield from self._check_nameless()
         if (publish := self.load.publish) is None:
             return
         if publish.topic not in self.topics() or publish.topic not in self.events.topics:
@@ -302,6 +304,14 @@ class System(Model):
             yield "outcomes: of: upload: the load publishes events, so nothing is uploaded; name their type in its place"
         if self.reprocess is not None:
             yield "reprocess: the load publishes events, so there is no upload to process again; leave it out"
+
+    def _check_nameless(self) -> Iterator[str]:
+        """Without an id in its request, nobody can tell which outcome or blob belongs to which upload."""
+        where = "the request names no upload: write {id} in the path, in a field or in the template, or an id_header"
+        if any(rule.of == "upload" for rule in self.outcomes):
+            yield f"outcomes: of: upload: {where}"
+        if self.reprocess is not None:
+            yield f"reprocess: {where}"
 
     def _check_request(self, name: str, request: Request | None, about: frozenset[str]) -> Iterator[str]:
         if request is None:

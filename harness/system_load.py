@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from harness.model import Model, Name, Pointer, Where
 from harness.pointer import pick
@@ -15,45 +15,128 @@ from harness.template import check, named
 PUBLISHED: Final = ("id", "uuid", "n", "batch", "batch_size")
 """What a template of ``publish`` may name, beside what the seed draws; ``{uuid}`` belongs to ``{id}``."""
 
+UPLOADED: Final = ("id", "n", "batch", "batch_size", "text", "base64", "file_name")
+"""What a JSON template of ``upload`` may name; the last three are the document's."""
+
+Path = Annotated[str, StringConstraints(pattern=r"^/"), Field(title="path")]
+
 
 class UploadLoad(Model):
-    """The front door: a multipart POST with the upload's id in a header."""
+    """The front door: a request with a document, and the upload's id in a header, a field or the path.
+
+    The id is ``{id}``, the same on retries. Without one in the request, each try is an upload of its own, and none is retried.
+    """
 
     to: Name
     """The service that is the front door, for example ``shop``."""
-    post: str
-    """The path that takes an upload, for example ``/orders``."""
+    post: Path | None = None
+    """The path that takes an upload by POST, for example ``/orders``, or ``/orders/{id}`` if it holds the id."""
+    put: Path | None = None
+    """In place of ``post``: the path that takes an upload by PUT, for example ``/orders/{id}``."""
+    patch: Path | None = None
+    """In place of ``post``: the path that takes an upload by PATCH."""
+    body: Literal["multipart", "json", "raw"] = "multipart"
+    """What the request holds: a form with the document as a file, the ``template`` as JSON, or the document alone."""
+    template: dict[str, Any] = Field(default={}, repr=False)
+    """With ``body: json``, what is sent, for example ``{order: "{id}", text: "{text}", amount: "{number:1..100}"}``."""
     field: str = "file"
     """The form field that holds the file."""
-    id_header: str = "Idempotency-Key"
-    """The request header that holds the upload's id, which stays the same on retries."""
-    ok: int = 202
-    """The HTTP status that acknowledges an upload."""
+    id_header: str | None = "Idempotency-Key"
+    """The request header that holds the upload's id; null if none does."""
+    ok: int | Annotated[list[int], Field(min_length=1)] = 202
+    """The HTTP status that acknowledges an upload, or several, for example ``[200, 201]``."""
     blob: Pointer | None = None
     """Where the answer names the raw blob, for example ``/raw_file_storage_id``; default: nowhere."""
     fields: dict[str, str] = Field(default={}, repr=False)
-    """Further form fields, with ``{batch}`` and ``{batch_size}`` filled in, for example ``{batch_id: "{batch}"}``."""
+    """Further form fields, with ``{id}``, ``{batch}`` and ``{batch_size}`` filled in, for example ``{batch_id: "{batch}"}``."""
 
     @model_validator(mode="after")
     def _filled_in(self) -> UploadLoad:
         for name, value in self.fields.items():
-            if unknown := sorted(set(re.findall(r"\{([^{}]*)\}", value)) - {"batch", "batch_size"}):
-                message = f"fields.{name}: {{{unknown[0]}}} is not filled in here; known: {{batch}}, {{batch_size}}"
+            if unknown := sorted(set(re.findall(r"\{([^{}]*)\}", value)) - {"id", "batch", "batch_size"}):
+                message = (
+                    f"fields.{name}: {{{unknown[0]}}} is not filled in here; known: {{id}}, {{batch}}, {{batch_size}}"
+                )
                 raise ValueError(message)
+        check(self.template, UPLOADED, "template")
+        sendable(self.template, "template")
         return self
+
+    @model_validator(mode="after")
+    def _one(self) -> UploadLoad:
+        if sum(path is not None for path in (self.post, self.put, self.patch)) != 1:
+            message = "write the path that takes an upload: one of post:, put: or patch:"
+            raise ValueError(message)
+        if (self.body == "json") != bool(self.template):
+            message = "body: json and template: {…} go together; write both, or neither"
+            raise ValueError(message)
+        if self.body != "multipart" and self.fields:
+            message = f"fields: only a form (body: multipart) has fields; this is body: {self.body}"
+            raise ValueError(message)
+        if unknown := sorted(set(re.findall(r"\{([^{}]*)\}", self.path)) - {"id"}):
+            message = f"{self.method.lower()}: {{{unknown[0]}}} is not filled in here; known: {{id}}"
+            raise ValueError(message)
+        return self
+
+    @property
+    def method(self) -> str:
+        """The HTTP method."""
+        return "POST" if self.post is not None else "PUT" if self.put is not None else "PATCH"
+
+    @property
+    def path(self) -> str:
+        """The path, with ``{id}`` if it holds the upload's id."""
+        return self.post or self.put or self.patch or ""
+
+    @property
+    def accepted(self) -> frozenset[int]:
+        """The HTTP statuses that acknowledge an upload."""
+        return frozenset([self.ok] if isinstance(self.ok, int) else self.ok)
 
     @property
     def batches(self) -> bool:
         """Whether uploads tell the front door their batch."""
-        return any("{batch}" in value for value in self.fields.values())
+        return any("{batch}" in value for value in self.fields.values()) or "batch" in named(self.template)
 
-    def filled(self, batch: str, batch_size: int) -> dict[str, str]:
+    @property
+    def identified(self) -> bool:
+        """Whether the request holds the upload's id, so that a retry is the same upload."""
+        texts = [self.path, *self.fields.values()]
+        return self.id_header is not None or any("{id}" in text for text in texts) or "id" in named(self.template)
+
+    @property
+    def carries(self) -> Literal["document", "text", "nothing"]:
+        """What of a document the request holds: all of it, what is valid UTF-8, or nothing, as the template makes it up."""
+        if self.body != "json" or "base64" in named(self.template):
+            return "document"
+        return "text" if "text" in named(self.template) else "nothing"
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a multipart POST with the id in a header, the only form that Locust's users send."""
+        return (
+            self.body == "multipart"
+            and self.post is not None
+            and "{id}" not in self.post
+            and self.id_header is not None
+        )
+
+    def filled(self, batch: str, batch_size: int, upload_id: str = "") -> dict[str, str]:
         """The form fields of one upload of a batch."""
-        values = {"{batch}": batch, "{batch_size}": str(batch_size)}
+        values = {"{batch}": batch, "{batch_size}": str(batch_size), "{id}": upload_id}
         return {
-            name: re.sub(r"\{batch(_size)?\}", lambda match: values[match[0]], value)
+            name: re.sub(r"\{(batch(_size)?|id)\}", lambda match: values[match[0]], value)
             for name, value in self.fields.items()
         }
+
+
+def sendable(template: object, where: str) -> None:
+    """Raise ValueError unless a template can be sent as JSON."""
+    try:
+        json.dumps(template, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError as error:
+        message = f"{where}: it cannot be sent as JSON: {error}"
+        raise ValueError(message) from None
 
 
 class PublishLoad(Model):
@@ -77,11 +160,7 @@ class PublishLoad(Model):
         check(self.value, PUBLISHED, "value")
         check(self.key, PUBLISHED, "key")
         check(self.headers, PUBLISHED, "headers")
-        try:
-            json.dumps(self.value, allow_nan=False, ensure_ascii=False).encode()
-        except ValueError as error:
-            message = f"value: it cannot be sent as JSON: {error}"
-            raise ValueError(message) from None
+        sendable(self.value, "value")
         return self
 
     @property

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
-PATTERN: Final = re.compile(r"\{([a-z_]+)(?::([^{}]*))?\}")
+PATTERN: Final = re.compile(r"\{([a-z][a-z0-9_]*)(?::([^{}]*))?\}")
 
 DRAWN: Final = ("word", "number", "choice")
 """Placeholders that the seed fills in: ``{word}``, ``{word:LABEL}``, ``{number:1..100}``, ``{choice:a|b|c}``."""

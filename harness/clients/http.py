@@ -48,9 +48,15 @@ class HttpClient:
         content: bytes,
         headers: Mapping[str, str],
         fields: Mapping[str, str],
+        method: str = "POST",
     ) -> Answer:
-        """POST one file and ``fields`` as multipart form data; never raises for what the server does."""
-        return await _answer(self._client.post(url, files={field: (name, content)}, data=fields, headers=headers))
+        """Send one file and ``fields`` as multipart form data; never raises for what the server does."""
+        files = {field: (name, content)}
+        return await _answer(self._client.request(method, url, files=files, data=fields, headers=headers))
+
+    async def send(self, method: str, url: str, content: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send one body as it is; never raises for what the server does."""
+        return await _answer(self._client.request(method, url, content=content, headers=headers))
 
     async def post(self, url: str) -> Answer:
         """POST without a body; never raises for what the server does."""

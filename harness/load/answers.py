@@ -15,7 +15,7 @@ REFUSED = frozenset({400, 413, 415, 422})
 
 def end_of(status: int | None, door: UploadLoad) -> Literal["ok", "fail", "unknown"]:
     """Map an answer's HTTP status to the operation's end; None: no answer came."""
-    if status == door.ok:
+    if status in door.accepted:
         return "ok"
     return "fail" if status in REFUSED else "unknown"
 

@@ -172,3 +172,6 @@ REJECTED: dict[str, tuple[str, Make]] = {
     "pdf_without_text": ("pdf", _pdf_without_text),
     "pdf_damaged": ("pdf", _pdf_damaged),
 }
+
+TEXTS = frozenset({"txt_utf8", "txt_crlf", "txt_tiny", "txt_blank", "txt_too_long"})
+"""Kinds that are text in UTF-8, for front doors that take text in JSON."""

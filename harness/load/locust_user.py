@@ -147,10 +147,10 @@ class Uploader(User):
                     "POST",
                     self._path,
                     fields={
-                        **door.filled(batch, target.batch),
+                        **door.filled(batch, target.batch, upload_id),
                         door.field: (document.file_name, document.content, "application/octet-stream"),
                     },
-                    headers={door.id_header: upload_id},
+                    headers={door.id_header or "": upload_id},
                 )
             except urllib3.exceptions.HTTPError as error:
                 said = f"{type(error).__name__}: {error}"

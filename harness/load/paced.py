@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from harness.load.answers import Answers
-from harness.load.schedule import Planned, schedule
+from harness.load.schedule import EVERY, Planned, schedule
 
 if TYPE_CHECKING:
     from harness.scenario import LoadShape
@@ -30,6 +30,8 @@ class Paced(ABC, Generic[M]):
 
     what: ClassVar[str]
     """What its operations are, in words."""
+    _kinds: Collection[str] = EVERY
+    """The kinds of documents to choose from."""
 
     def __init__(self, shape: LoadShape, *, run: str, seed: int) -> None:
         self._shape, self._run, self._seed = shape, run, seed
@@ -65,7 +67,7 @@ class Paced(ABC, Generic[M]):
         start = self._at = loop.time()
         self._started.set()
         async with asyncio.TaskGroup() as tasks:
-            for planned in islice(schedule(self._shape, self._seed), MOST * self._shape.uploads):
+            for planned in islice(schedule(self._shape, self._seed, self._kinds), MOST * self._shape.uploads):
                 between = planned.index >= self._shape.uploads and planned.index % self._shape.batch == 0
                 if between and not more():
                     break

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import count
 from random import Random
 
 from harness.load.documents import ACCEPTED, LARGE, REJECTED, Document, make
 from harness.scenario import LoadShape
+
+EVERY = frozenset({*ACCEPTED, *LARGE, *REJECTED})
+"""All kinds of documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,24 +23,26 @@ class Planned:
     kind: str
 
 
-def schedule(shape: LoadShape, seed: int) -> Iterator[Planned]:
+def schedule(shape: LoadShape, seed: int, kinds: Collection[str] = EVERY) -> Iterator[Planned]:
     """Yield uploads in order of time, endlessly; an open loop, so a slow system does not slow its own load.
 
-    The first uploads cover every kind once, so that even a short load has them all.
+    The first uploads cover every kind once, so that even a short load has them all. ``kinds`` are those to choose from,
+    some of which are accepted, and some rejected.
     """
     random = Random(f"{seed}:load")
-    first = [*ACCEPTED, *LARGE, *(REJECTED if shape.rejected else ())]
+    accepted, large, rejected = ([kind for kind in table if kind in kinds] for table in (ACCEPTED, LARGE, REJECTED))
+    first = [*accepted, *large, *(rejected if shape.rejected else ())]
     random.shuffle(first)
     for index in count():
         at = (index + random.random()) / shape.rate
         if index < len(first) and shape.uploads >= 2 * len(first):
             kind = first[index]
         elif random.random() < shape.rejected:
-            kind = random.choice(list(REJECTED))
-        elif random.random() < shape.large:
-            kind = random.choice(list(LARGE))
+            kind = random.choice(rejected)
+        elif random.random() < shape.large and large:
+            kind = random.choice(large)
         else:
-            kind = random.choice(list(ACCEPTED))
+            kind = random.choice(accepted)
         yield Planned(index, at, kind)
 
 

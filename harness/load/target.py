@@ -84,5 +84,10 @@ def _read(path: Path, mend: str) -> Target:
         problem = error.errors()[0]
         field = ".".join(map(str, problem["loc"]))
         raise FileError(f"{problem['msg']}; {mend}", path=str(path), field=field) from error
+    if not target.upload.plain:
+        raise UsageError(
+            f"{path}: load.upload: Locust's users send multipart forms by POST, with the upload's id in a header; this front "
+            "door takes another form, so use `oneffect run`"
+        )
     beside = path.absolute().parent
     return target.model_copy(update={"parts": beside / (target.parts or Path("parts", target.run))})

@@ -25,6 +25,10 @@ class Values:
         own: dict[str, str | int] = {"id": operation, "n": index, "batch": batch, "batch_size": batch_size}
         return cls(seed, index, own | {"uuid": str(uuid5(NAMESPACE_OID, operation))})
 
+    def having(self, more: Mapping[str, str]) -> Values:
+        """The same with further values of its own."""
+        return Values(self.seed, self.index, {**self.own, **more})
+
     def __call__(self, name: str, argument: str | None) -> str | int:
         """Return a placeholder's value: the same wherever the operation uses it, the same again from the same seed."""
         if name in self.own:

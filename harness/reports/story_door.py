@@ -48,7 +48,7 @@ def published(history: History, asked: Asked) -> Numbered:
             answer, word = _ANSWERS[row["phase"]]
             place = ":".join(str(row[name]) for name in ("topic", "partition", "offset") if row[name] is not None)
             text, brief = listed(f"event {answer}", f"at {place}" if row["phase"] == "ok" else "", row["error"]), ""
-        yield row["story"], Moment(row["t"], row["actor"], text, brief, "", row["topic"], row["topic"], word)
+        yield row["story"], Moment(row["t"], row["actor"], text, brief, "", "front door", "load", word)
 
 
 def reprocessed(history: History, asked: Asked) -> Numbered:

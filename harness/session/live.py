@@ -62,7 +62,7 @@ class LiveSystem:
         door = self.system.load.upload
         if door is None:
             raise StackError("the load publishes events, so there is no front door")
-        return self.filled(f"http://{{{door.to}}}{door.post}")
+        return self.filled(f"http://{{{door.to}}}{door.path}")
 
     def filled(self, text: str, service: str | None = None) -> str:
         """Fill in direct addresses and the run's names, and those of ``service``: its data folder, its group ….

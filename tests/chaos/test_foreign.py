@@ -148,7 +148,7 @@ CASES = [
     Case(
         "published",
         VALID,
-        flaw="forwards_headers",
+        drain="60s",
         never=("published_twice",),
         faults="""
           - {fault: service.kill, on: "shop#1", at: 30%, for: 1s}
@@ -182,6 +182,13 @@ CASES = [
                 "sql": {"query": f"SELECT {ACCOUNT} AS id, number AS effect FROM bills"},
             }
         },
+    ),
+    Case(
+        "json_front_door",
+        VALID,
+        never=("refused_wrongly",),
+        faults='[{fault: service.kill, on: "shop#1", at: 40%, for: 1s}]',
+        system="system.json.yaml",
     ),
     Case("stuck", INVALID, flaw="stuck", finds=("stalled",), never=("lost", "outcome_missing"), drain="5s"),
     Case(
@@ -332,9 +339,9 @@ def test_what_the_load_publishes_is_on_the_topic_where_the_broker_said(
     runs: dict[Case, Future[Ran]], case: Case
 ) -> None:
     history = runs[case].result().history
-    put = [one for one in history if one["op"] == "publish" and "injected" not in one and one["phase"] == "ok"]
+    put = [one for one in history if one.get("op") == "publish" and "injected" not in one and one["phase"] == "ok"]
     places = {(one["partition"], one["offset"]): one["event_id"] for one in put}
-    seen = [one for one in history if one["op"] == "event" and one["topic"] == "orders"]
+    seen = [one for one in history if one.get("op") == "event" and one["topic"] == "orders"]
     assert len(places) >= UPLOADS
     assert places.items() <= {(one["partition"], one["offset"]): one["event_id"] for one in seen}.items()
     assert not runs[case].result().uploads()

@@ -345,3 +345,19 @@ def test_a_complaint_repeats_none(path: Path, before: str, after: str) -> None:
         load(path, System)
     assert "system.yaml:" in str(caught.value)
     assert not [secret for secret in [*SECRETS, "4711"] if secret in str(caught.value)]
+
+
+def test_a_template_keeps_no_secret_in_the_plan() -> None:
+    hidden = {"api_token": "t0ken-of-the-shop", "ids": ["{id}"]}
+    described = {
+        "topic": "orders",
+        "value": {"id": "{id}", "type": "t", "auth": hidden},
+        "headers": {"x-secret": "v3ry-s3cret"},
+    }
+    document = {
+        "system": {"services": {}, "dependencies": {}, "effects": {}, "load": {"upload": None, "publish": described}}
+    }
+    load = Redaction(None, None).plan(document)["system"]["load"]
+    assert load["upload"] is None
+    assert load["publish"]["value"] == {"id": "{id}", "type": "t", "auth": {"api_token": HIDDEN, "ids": ["{id}"]}}
+    assert load["publish"]["headers"] == {"x-secret": HIDDEN}

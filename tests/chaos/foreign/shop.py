@@ -1,8 +1,8 @@
 """A service that shares no code with the harness or its reference: a front door, and the consumer of its events.
 
-An order is a POST under an Idempotency-Key: the front door keeps the key and the event's id, publishes the event, and
-answers 202. The consumer writes its inbox and its effect in one transaction, and commits the offset last. Each FLAW is
-one thing that is done in another way, wrong or only unusual:
+An order is a POST under an Idempotency-Key, or a PUT of JSON that holds its key: the front door keeps the key and the event's
+id, publishes the event, and answers 202. The consumer writes its inbox and its effect in one transaction, and commits the
+offset last. Each FLAW is one thing that is done in another way, wrong or only unusual:
 
     no_redis            Redis is never connected to
     never_subscribes    the consumer reads nothing
@@ -68,8 +68,8 @@ class Shop:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             request, _, rest = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").partition("\r\n")
             headers = message_from_string(rest)
-            await reader.readexactly(int(headers.get("Content-Length", 0)))
-            status = await self.place(headers["Idempotency-Key"]) if request.startswith("POST") else "200 OK"
+            body = await reader.readexactly(int(headers.get("Content-Length", 0)))
+            status = "200 OK" if request.startswith("GET") else await self.place(named(headers, body))
             writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
             await writer.drain()
         writer.close()
@@ -180,6 +180,11 @@ class Shop:
         again = "again" if FLAW == "ships_twice" and "oneffect-fault" in dict(headers) else ""
         shipment = str(uuid5(NAMESPACE_OID, event["id"] + again))
         await self.publish(os.environ["SHIPMENTS"], shipment, "shipped", {"order": event["data"]["order"]}, headers)
+
+
+def named(headers, body: bytes) -> str:
+    """The order's key: the header's, or that of a JSON body."""
+    return headers["Idempotency-Key"] or json.loads(body)["order"]["key"]
 
 
 async def main() -> None:

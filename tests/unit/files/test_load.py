@@ -100,7 +100,11 @@ def test_the_first_thing_wrong_is_told(tmp_path: Path, text: str, said: str) -> 
     ("before", "after", "said"),
     [
         ("{redis}", "{redys}", "9: services.ledger: {redys} is unknown; known:"),
-        ("post: /orders", "psot: /orders", "10: load.upload.psot: no such field (nearest: post); known: blob, field"),
+        (
+            "post: /orders",
+            "psot: /orders",
+            "10: load.upload.psot: no such field (nearest: post); known: blob, body, field",
+        ),
         ("id: /id", "id: {hedder: x}", "11: events.id.hedder: no such field (nearest: header); known: header, key"),
         ("id: /id", "id: 5", "11: events.id: "),
         ("post: /orders", "post: 5", "10: load.upload.post: 5 is not text"),
@@ -176,6 +180,23 @@ def test_the_id_of_a_published_event_may_be_elsewhere(tmp_path: Path, before: st
     assert described.publish is not None
     assert described.front is None
     assert not described.batches
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            "outcomes: [{of: upload, by: /u, then: [placed]}]\n",
+            "outcomes: of: upload: the request names no upload: write {id}",
+        ),
+        ('reprocess: {post: "http://{shop}/again"}\n', "reprocess: the request names no upload"),
+    ],
+)
+def test_what_needs_an_uploads_id_is_refused_where_no_request_names_it(tmp_path: Path, more: str, said: str) -> None:
+    text = SYSTEM.replace("post: /orders}", "post: /orders, id_header: null}") + more
+    assert said in refusal(tmp_path, text, System)
+    (tmp_path / "named.yaml").write_text(text.replace("post: /orders,", 'post: "/orders/{id}",'))
+    assert load(tmp_path / "named.yaml", System).load.upload
 
 
 def test_a_system_extends_another(tmp_path: Path) -> None:

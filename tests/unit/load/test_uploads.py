@@ -1,6 +1,9 @@
 """Each upload is one operation, and its answer decides how it ends."""
 
 import asyncio
+import base64
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -24,10 +27,12 @@ class Tape(StandIn):
     def __init__(self) -> None:
         self.ends: list[tuple[str, str]] = []
         self.batches: list[Any] = []
+        self.begun: list[dict[str, Any]] = []
 
     @contextmanager
     def operation(self, op: str, actor: str, **fields: object) -> Iterator[SimpleNamespace]:
         upload = str(fields["upload_id"])
+        self.begun.append(fields)
         self.batches.append(fields.get("batch"))
 
         def end(phase: str):
@@ -42,11 +47,19 @@ class Door(StandIn):
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)
         self.keys: list[str] = []
+        self.sent: list[tuple[str, str, bytes, dict[str, str]]] = []
         self.fields: list[dict[str, str]] = []
+
+    async def send(self, method: str, url: str, content: bytes, headers: dict[str, str]) -> Answer:
+        self.sent.append((method, url, content, headers))
+        return self._next()
 
     async def upload(self, url: str, *, headers: dict[str, str], fields: dict[str, str], **_: object) -> Answer:
         self.keys.append(headers["Idempotency-Key"])
         self.fields.append(fields)
+        return self._next()
+
+    def _next(self) -> Answer:
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
@@ -167,10 +180,109 @@ async def test_a_batch_without_an_acceptable_upload_needs_no_outcome() -> None:
 
 
 def test_a_field_that_is_not_filled_in_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"fields\.batch: \{btach\} is not filled in here; known: \{batch\}"):
+    with pytest.raises(ValueError, match=r"fields\.batch: \{btach\} is not filled in here; known: \{id\}, \{batch\}"):
         UploadLoad(to="front", post="/v1/files", fields={"batch": "{btach}"})
 
 
 def test_values_are_filled_in_once() -> None:
     door = UploadLoad(to="front", post="/v1/files", fields={"a": "{batch}/{batch_size}", "b": "plain"})
     assert door.filled("{batch_size}", 3) == {"a": "{batch_size}/3", "b": "plain"}
+
+
+async def through(
+    described: dict[str, Any], *answers: Answer, uploads: int = 1, **shape: object
+) -> tuple[Tape, Door]:
+    """Send uploads through a front door of another form."""
+    given = {"uploads": uploads, "rate": "200/s", "rejected": "0%", "retry_after": "1ms", **shape}
+    door, tape = Door(*answers), Tape()
+    described = {"to": "front", **described}
+    load = Load(
+        LoadShape.model_validate(given), UploadLoad.model_validate(described), run="r1", seed=1, recorder=tape
+    )
+    load.open(door, f"http://front{UploadLoad.model_validate(described).path}")
+    load.prepare()
+    await load.run()
+    return tape, door
+
+
+JSON = {"put": "/orders/{id}", "body": "json", "id_header": None, "ok": [200, 201]}
+
+
+async def test_json_holds_the_document_as_text_or_in_base64() -> None:
+    template = {"key": "{id}", "file": {"name": "{file_name}", "text": "{text}"}, "n": "{n}"}
+    tape, door = await through({**JSON, "template": template}, Answer(201), uploads=30, rejected="50%")
+    assert {phase for _, phase in tape.ends} == {"ok"}
+    for (method, url, content, headers), (upload, _), begun in zip(door.sent, tape.ends, tape.begun, strict=True):
+        body = json.loads(content)
+        assert (method, url, headers) == (
+            "PUT",
+            f"http://front/orders/{upload}",
+            {"Content-Type": "application/json"},
+        )
+        assert body["key"] == upload
+        assert body["file"]["name"] == begun["file_name"]
+        assert hashlib.sha256(body["file"]["text"].encode()).hexdigest() == begun["sha256"]
+    _, door = await through({**JSON, "template": {"data": "{base64}"}, "id_header": "Key"}, Answer(200), uploads=30)
+    assert len({base64.b64decode(json.loads(content)["data"])[:4] for _, _, content, _ in door.sent}) > 3
+
+
+async def test_a_template_without_a_document_is_the_document() -> None:
+    tape, door = await through({**JSON, "template": {"amount": "{number:1..9}"}}, Answer(200), rejected="100%")
+    ((_, _, content, _),) = door.sent
+    assert tape.begun[0]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert tape.begun[0]["acceptable"]
+    assert tape.begun[0]["file_name"] is None
+
+
+async def test_a_raw_body_is_the_document_alone() -> None:
+    tape, door = await through({"post": "/orders", "body": "raw", "id_header": "X-Id", "ok": 201}, Answer(201))
+    ((method, url, content, headers),) = door.sent
+    assert (method, url) == ("POST", "http://front/orders")
+    assert headers == {"X-Id": "r1-0000000", "Content-Type": "application/octet-stream"}
+    assert hashlib.sha256(content).hexdigest() == tape.begun[0]["sha256"]
+
+
+async def test_a_try_again_sends_the_same() -> None:
+    template = {"key": "{id}", "who": "{word}", "text": "{text}"}
+    tape, door = await through({**JSON, "template": template}, Answer(503), Answer(None), Answer(201), retries=5)
+    assert [phase for _, phase in tape.ends] == ["unknown", "unknown", "ok"]
+    assert len(set(map(str, door.sent))) == 1
+
+
+async def test_a_request_that_names_no_upload_is_sent_once() -> None:
+    described = {"post": "/orders", "body": "json", "id_header": None, "template": {"who": "{word}"}}
+    tape, door = await through(described, Answer(503), retries=5)
+    assert [phase for _, phase in tape.ends] == ["unknown"]
+    assert len(door.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("described", "said"),
+    [
+        ({}, "one of post:, put: or patch:"),
+        ({"post": "/a", "put": "/b"}, "one of post:, put: or patch:"),
+        ({"post": "/a", "body": "json"}, "body: json and template: {…} go together"),
+        ({"post": "/a", "template": {"a": 1}}, "body: json and template: {…} go together"),
+        ({"post": "/a", "body": "raw", "fields": {"a": "b"}}, "fields: only a form (body: multipart) has fields"),
+        ({"post": "/a/{n}"}, "post: {n} is not filled in here; known: {id}"),
+        (
+            {"post": "/a", "body": "json", "template": {"a": "{uuid}"}},
+            "template.a: {uuid} is not filled in here; known: {id}",
+        ),
+        ({"post": "/a", "ok": []}, "at least 1 item"),
+        ({"post": "a"}, "should match pattern"),
+    ],
+)
+def test_a_front_door_that_cannot_be_is_refused(described: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match="alidation error") as refused:
+        UploadLoad.model_validate({"to": "front", **described})
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("change", [{"put": "/a"}, {"body": "raw"}, {"id_header": None}, {"post": "/a/{id}"}])
+def test_only_a_form_with_the_id_in_a_header_is_for_locust(change: dict[str, Any]) -> None:
+    described = {"to": "front", "post": "/a", **change}
+    if "put" in change:
+        del described["post"]
+    assert UploadLoad(to="front", post="/a").plain
+    assert not UploadLoad.model_validate(described).plain
