@@ -48,7 +48,7 @@ async def first_upload(plan: Plan, stack: Stack, folder: Path) -> None:
         upload = make("docx_text", Random("bench"))
         async with httpx.AsyncClient(trust_env=False) as client:
             files = {door.field: (upload.file_name, upload.content)}
-            answer = await client.post(url, files=files, headers={door.id_header: "bench-1"})
+            answer = await client.post(url, files=files, headers={door.id_header or "Idempotency-Key": "bench-1"})
             answer.raise_for_status()
     finally:
         await kafka.stop()

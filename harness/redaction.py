@@ -138,15 +138,20 @@ class Redaction:
         for name, service in written["services"].items():
             system["services"][name]["command"] = self._written(service["command"] or "") or None
         for name, effects in written["effects"].items():
-            if effects["sql"] is not None:
-                system["effects"][name]["sql"]["url"] = self._written(effects["sql"]["url"])
-            if effects["total"] is not None:
-                system["effects"][name]["total"]["sql"]["url"] = self._written(effects["total"]["sql"]["url"])
+            for read, cleaned in (
+                (effects, system["effects"][name]),
+                (effects["total"], system["effects"][name]["total"]),
+            ):
+                if read is not None and read["sql"] is not None:
+                    cleaned["sql"]["url"] = self._written(read["sql"]["url"])
+        self._requests(written, system)
+        return redacted
+
+    def _requests(self, written: Mapping[str, Any], system: dict[str, Any]) -> None:
         for name in ("reprocess", "replay"):
             for field, text in (written.get(name) or {}).items():
                 if field in {"post", "command"} and text is not None:
                     system[name][field] = self._written(text)
-        return redacted
 
     def _variables(self, variables: Mapping[str, str]) -> dict[str, str]:
         return {name: HIDDEN if _hides(name, value) else self._written(value) for name, value in variables.items()}

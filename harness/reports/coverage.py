@@ -39,7 +39,12 @@ Row = Mapping[str, Any]
 
 
 def coverage(history: History) -> list[Row]:
-    """Return a row for each consumer on whose links taps recorded something."""
+    """Return a row for each consumer on whose links taps recorded something; none unless every link had one (``taps: all``).
+
+    With taps on some links only, what came again elsewhere would go unseen.
+    """
+    if ((history.header.get("plan") or {}).get("scenario") or {}).get("taps") != "all":
+        return []
     of: defaultdict[tuple[str, str], list[Cut]] = defaultdict(list)
     for cut in cuts(history):
         of[cut.consumer, cut.stage].append(cut)

@@ -75,7 +75,9 @@ def _links(system: System) -> Iterator[str]:
 
 def _load(system: System) -> Iterator[str]:
     if (door := system.load.upload) is not None:
-        yield f"POST {door.post} of {door.to}, id in {door.id_header}; {door.ok} says yes"
+        where = door.id_header or ("the request" if door.identified else "nothing that it sends")
+        yes = " or ".join(map(str, sorted(door.accepted)))
+        yield f"{door.method} {door.path} of {door.to}, id in {where}; {yes} says yes"
     if (published := system.load.publish) is not None:
         yield f"events on the topic {published.topic}, past the proxies"
 

@@ -81,6 +81,23 @@ async def test_a_fault_that_bites_is_recorded_from_injection_to_heal(fault, syst
     assert fields["evidence"] == {"what": "it bit", "before": {"before": 1}, "after": {"after": 2}}
 
 
+async def test_a_fault_begins_when_it_is_injected_however_long_the_broker_takes_to_answer_before(
+    fault, system
+) -> None:
+    order: list[str] = []
+
+    class Slow(Group):
+        async def committed(self, service):
+            order.append("asked")
+            return await super().committed(service)
+
+    notes = Notes()
+    made = context(planned(fault, system), notes, broker=Slow(), begun=lambda: 0)
+    await apply(made, begun=lambda: order.append("begun"))
+    assert "asked" in order
+    assert order.index("asked") < order.index("begun")
+
+
 async def test_evidence_is_recorded_once_a_level(fault, system) -> None:
     notes = Notes()
     await apply(context(planned(fault, system, lasts=0.4), notes))
