@@ -273,7 +273,7 @@ def test_whatever_the_bytes_nothing_passes_that_names_another_broker(api, data) 
     cursor = Cursor(passed[8:])
     if flexible_header(kind):
         cursor.tags()
-    fields, whole = read(kind, cursor)
+    fields, fits = read(kind, cursor)
     named = [value for name, _, _, value in cursor.noted if name == "host"]
     if KEYS[api] in ADDRESSED:
         assert {host for host in named if host} <= {host for host, _ in THROUGH}
@@ -282,7 +282,7 @@ def test_whatever_the_bytes_nothing_passes_that_names_another_broker(api, data) 
         assert all(most <= highest(key) for key, most in told if key in NAMES and highest(key) >= 0)
     elif api == "ShareFetch":
         assert not fields.get("node_endpoints")
-    elif whole:  # or its client cannot read it either
+    elif fits:  # or its client cannot read it either
         assert 0 not in [tag for _, tag in cursor.tagged]
 
 
