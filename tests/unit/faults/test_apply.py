@@ -92,7 +92,7 @@ async def test_a_fault_begins_when_it_is_injected_however_long_the_broker_takes_
             return await super().committed(service)
 
     notes = Notes()
-    made = context(planned(fault, system), notes, broker=Slow(), begun=lambda: 0)
+    made = context(on_a_consumer(fault, system), notes, broker=Slow(owed=8))
     await apply(made, begun=lambda: order.append("begun"))
     assert "asked" in order
     assert order.index("asked") < order.index("begun")

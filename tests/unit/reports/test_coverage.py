@@ -20,6 +20,7 @@ ROW = {
 
 def with_a_death(tape: Tape) -> None:
     cut_off(tape, applied=False)
+    tape.header["plan"]["scenario"] = {"taps": "all"}
     tape.wire(426, "desk#2->redis", "SET", key="other", phase="lost_reply")
 
 
@@ -34,6 +35,15 @@ def test_of_a_history(tmp_path: Path) -> None:
 
 def test_a_run_without_taps_tells_nothing(tmp_path: Path) -> None:
     with History(good_run().write(tmp_path / "history.jsonl")) as history:
+        assert not coverage(history)
+
+
+def test_taps_on_some_links_tell_nothing(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        with_a_death(tape)
+        tape.header["plan"]["scenario"] = {"taps": None}
+
+    with History(good_run(change).write(tmp_path / "history.jsonl")) as history:
         assert not coverage(history)
 
 
