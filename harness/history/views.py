@@ -77,7 +77,7 @@ TABLES: Final = {
     # A place may hold another record, if the broker lost what it had; of one that nobody could read, no id is known.
     "missing_records": """
         SELECT p.topic, p.partition, p."offset", p.event_id, p.i, p.t FROM history p
-        WHERE p.op = 'publish' AND p.phase = 'ok' AND p.injected IS NULL AND NOT EXISTS (
+        WHERE p.op = 'publish' AND p.phase = 'ok' AND p.injected IS NULL AND p.event_id IS NOT NULL AND NOT EXISTS (
             SELECT 1 FROM history e WHERE e.op = 'event' AND e.topic = p.topic AND e.event_id = p.event_id
                 AND e.partition = coalesce(p.partition, e.partition) AND e."offset" = coalesce(p."offset", e."offset"))
           AND NOT EXISTS (

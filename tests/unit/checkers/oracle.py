@@ -152,19 +152,22 @@ class Run:
     @cached_property
     def put(self) -> set[str]:
         """Ids of events that the load published, as far as anybody knows."""
-        return {r["event_id"] for r in self.of("publish", "invoke") if r.get("injected") is None}
+        own = [r for r in self.of("publish", "invoke") if r.get("injected") is None]
+        return {r["event_id"] for r in own if r.get("event_id") is not None}
 
     @cached_property
     def missing(self) -> list[Record]:
         """What the broker acknowledged to the load, and no read of the topics saw there; some are not readable."""
-        there = {(*place(r), r.get("event_id")) for r in self.of("event")}
-        return [
-            r
-            for r in self.of("publish", "ok")
-            if r.get("injected") is None
-            and (*place(r), r["event_id"]) not in there
-            and place(r) not in self.unreadable
-        ]
+        own = [r for r in self.of("publish", "ok") if r.get("injected") is None and r.get("event_id") is not None]
+        return [r for r in own if not any(self._there(r, event) for event in self.of("event"))]
+
+    @staticmethod
+    def _there(put: Record, event: Record) -> bool:
+        """At the place that the broker named, if it named one, is the event, or something that nobody could read."""
+        named = [part for part in ("partition", "offset") if put.get(part) is not None]
+        same = event["topic"] == put["topic"] and all(event[part] == put[part] for part in named)
+        unreadable = event.get("error") is not None and len(named) == 2
+        return same and (unreadable or event.get("event_id") == put["event_id"])
 
     def stuck(self, consumer: str) -> bool:
         """This consumer had not moved for so long when the offsets and the effects were read at the end."""
