@@ -185,6 +185,8 @@ def test_out_that_cannot_be_made(project: Path, lab, say) -> None:
 
 def test_no_project(tmp_path: Path, lab, say, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    refused(say("run", "nightly"), "nightly", "scenarios/")
-    refused(say("list", "scenarios"), "scenarios/")
+    refused(say("run", "nightly"), "nightly", "scenarios has control")
+    listed = say("list", "scenarios")
+    assert listed.exit_code == 0
+    assert "redelivery" in listed.stdout, "those that come with oneffect"
     assert not lab.started

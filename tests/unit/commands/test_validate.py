@@ -45,12 +45,14 @@ def lines(stderr: str) -> list[str]:
 
 def test_every_mistake_of_fields_has_a_line_of_its_own(validate) -> None:
     said = validate(
-        SYSTEM.replace("orders: 2", "orders: 0").replace("post: /orders", "psot: /orders").replace("id: /id", "id: 5")
+        SYSTEM.replace("orders: 2", "orders: 0")
+        .replace("post: /orders", "post: /orders, feild: x")
+        .replace("id: /id", "id: 5")
     )
     assert said.exit_code == 2
     first, second, third = lines(said.stderr)
     assert first.startswith("3: dependencies.kafka.topics.orders: ")
-    assert second.startswith("7: load.upload.psot: no such field (nearest: post); known: ")
+    assert second.startswith("7: load.upload.feild: no such field (nearest: field); known: ")
     assert third.startswith("8: events.id: ")
     assert said.stdout == ""
 

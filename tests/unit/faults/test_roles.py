@@ -128,7 +128,11 @@ def test_a_topic_that_no_consumer_reads_is_not_consumed() -> None:
 
 def test_a_name_wins_over_a_role() -> None:
     services = {**system_of().model_dump(exclude_none=True)["services"], "consumers": {"command": "x"}}
-    dependencies = {"kafka": {"topics": {"orders": 4, "events": 1}}, "cache": {"kind": "redis"}, "redis": {}}
+    dependencies = {
+        "kafka": {"topics": {"orders": 4, "refusals": 1, "letters": 1, "events": 1}},
+        "cache": {"kind": "redis"},
+        "redis": {},
+    }
     named = system_of(services=services, dependencies=dependencies)
     assert resolve("replica", "consumers", named) == ["consumers#1"]
     assert resolve("redis", "redis", named) == ["redis"]

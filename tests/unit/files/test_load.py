@@ -57,7 +57,7 @@ def test_the_reference_system_loads() -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ("fautls: []\n", "4: fautls: no such field (nearest: faults); known: again, drain, expect, faults,"),
+        ("fautls: []\n", "4: fautls: no such field (nearest: faults); known: again, covers, drain, expect, faults,"),
         ("fautls: []\n", "(nearest: faults)"),
         (
             "expect: walid\n",

@@ -115,7 +115,7 @@ async def test_the_effects_are_looked_at_as_soon_as_something_died(monkeypatch: 
 
     monkeypatch.setattr("harness.clients.sql.each", rows)
     watch = Watch(SYSTEM, Notes(), kafka=Broker(), http=StandIn(), names=RunNames("r1"))
-    await watch.open({"shop": "sqlite:////x"}, "http://blobs/{id}")
+    await watch.open({"shop": "sqlite:////x"}, "http://blobs/{id}", {"shop": "sqlite:////x"})
     looking = asyncio.create_task(watch.keep_looking_after_deaths())
     async with asyncio.timeout(60):
         for _ in range(2):
