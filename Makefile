@@ -38,8 +38,8 @@ unit: $(STAMP)  ## run the tests that start no stack, in parallel by file (WORKE
 	@$(BIN)/pytest -n $(or $(WORKERS),logical) --dist loadfile --no-loadscope-reorder --durations 20 \
 	  $(FOLLOWED) tests/unit tests/histories tests/reference tests/plugin
 
-real: setup  ## run the tests on the real stack, including the commands in the docs
-	@$(BIN)/pytest --durations 20 tests/chaos tests/conformance tests/docs tests/pipeline tests/browser \
+real: setup  ## run the tests on the real stack, including the commands in the docs (STACKS= of them at a time)
+	@$(BIN)/pytest -n $(or $(STACKS),2) --dist loadfile --no-loadscope-reorder --durations 20 tests/chaos tests/conformance tests/docs tests/pipeline tests/browser \
 	  $(FOLLOWED:%=--ignore %)
 
 scenarios: setup
