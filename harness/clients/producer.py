@@ -64,9 +64,11 @@ class Producer:
         )
         try:
             await producer.start()
-        except (KafkaError, OSError) as error:
+        except BaseException as error:
             await producer.stop()
-            raise StackError(f"Kafka at {address} does not answer: {error!r}") from error
+            if isinstance(error, KafkaError | OSError):
+                raise StackError(f"Kafka at {address} does not answer: {error!r}") from error
+            raise
         try:
             yield cls(producer, names)
         finally:

@@ -35,6 +35,8 @@ HERE = Path(__file__).parent
 PATIENCE = 300.0
 NAMES = ("reader", "other")
 LINK, OTHER = "reader#1->kafka", "other#1->kafka"
+PROXY = "reader-1.kafka"
+"""What the link is called at its Toxiproxy."""
 PLAN: Any = SimpleNamespace(taps={LINK: "kafka"})
 SYSTEM = System.model_validate(
     {
@@ -63,7 +65,7 @@ class There:
 
     async def leads(self) -> str:
         """Where the link's proxy leads."""
-        upstream: str = (await ToxiproxyClient(self.api).proxies())[LINK]["upstream"]
+        upstream: str = (await ToxiproxyClient(self.api).proxies())[PROXY]["upstream"]
         return upstream
 
     async def until_seen(self, name: str, value: str) -> None:
@@ -88,7 +90,7 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
         for name in NAMES:
             replica, link = f"{name}#1", stack.links[f"{name}#1->kafka"]
             await stack.lead(link.name, broker)
-            links[link.name] = {"listen": link.address, "api": link.api}
+            links[link.name] = {"listen": link.address, "api": link.api, "proxy": link.proxy}
             env = {"KAFKA": link.address, "TOPIC": "work", "GROUP": name, "SEEN": str(tmp_path / f"{name}.seen")}
             how = {
                 "command": [sys.executable, str(HERE / "reader.py")],
