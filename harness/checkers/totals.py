@@ -166,12 +166,11 @@ ORDER BY ALL
 """
 
 CANCELS: Final = """
-WITH alike AS (
-    SELECT consumer, key FROM additions WHERE amount <> 0 GROUP BY consumer, key, amount HAVING count(*) > 1
-)
-SELECT consumer, count(DISTINCT key) AS n, min(key) AS key, (
-           SELECT count(*) FROM additions a WHERE a.consumer = alike.consumer AND a.amount = 0) AS zeros
-FROM alike GROUP BY consumer ORDER BY consumer
+SELECT consumer, count(DISTINCT key) AS n, min(key) AS key FROM (
+    -- Where effects are counted as well, a lost one and a doubled one show there.
+    SELECT consumer, key FROM additions WHERE amount IS NOT NULL AND consumer NOT IN (SELECT consumer FROM applies)
+    GROUP BY consumer, key, amount HAVING count(*) > 1 OR amount = 0
+) GROUP BY consumer ORDER BY consumer
 """
 
 
@@ -192,10 +191,10 @@ class Totals(Queries):
         Anomaly("total_undecided", Verdict.UNKNOWN, UNDECIDED, "{consumer}: {why}"),
         Anomaly(
             "total_cancels",
-            None,
+            Verdict.UNKNOWN,
             CANCELS,
-            "{consumer}: events add equal amounts to {n} of its totals, such as {key}: one of them lost and another applied "
-            "twice would cancel out. The totals are judged all the same; vary the amounts, or count effects too",
+            "{consumer}: events add nothing, or equal amounts, to {n} of its totals, such as {key}: one lost, and another "
+            "applied twice, would not show; let each add another amount, or count effects too",
         ),
     )
 

@@ -408,8 +408,27 @@ def total_cancels(tape: Tape) -> None:
     moved_by(tape, "acc-0", "-15")
 
 
+def total_cancels_of_nothing(tape: Tape) -> None:
+    """An order of no amount: whether it was applied, or how often, changes nothing."""
+    with_totals(tape)
+    tape.one("event", event_id="placed-4")["amounts"] = {"purse": "0"}
+    moved_by(tape, "acc-0", "-16.25")
+
+
 def totals_that_are_right(tape: Tape) -> None:
     with_totals(tape)
+
+
+def total_counted_beside(tape: Tape) -> None:
+    """Two orders of one account have one amount, and the desk, which keeps the accounts too, has an effect of each."""
+    total_cancels(tape)
+    tape.checks["totals"]["desk"] = tape.checks["totals"].pop("purse")
+    tape.drop(tape.find("offset", consumer="purse"))
+    for one in tape.find("total"):
+        one["consumer"] = "desk"
+    for event in tape.find("event", event_type="placed"):
+        event["keys"] = {"desk.total": event["keys"]["purse.total"]}
+        event["amounts"] = {"desk": event["amounts"]["purse"]}
 
 
 def total_unclear_replay(tape: Tape) -> None:
@@ -1187,6 +1206,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "total_undecided.early": total_undecided_too_early,
     "total_undecided.illegible": total_undecided_illegible,
     "total_cancels": total_cancels,
+    "total_cancels.nothing": total_cancels_of_nothing,
     "key_shared": key_shared,
     "key_missing": key_missing,
     "keys_differ": keys_differ,
@@ -1313,6 +1333,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         effects_by_a_business_key,
         totals_that_are_right,
         total_unclear_replay,
+        total_counted_beside,
         effects_on_a_topic_that_a_fault_wrote_to,
     )
 }

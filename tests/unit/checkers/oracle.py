@@ -970,15 +970,20 @@ class TotalOracle:
         return self.run.settled("totals")
 
     def _alike(self, consumer: str, events: Mapping[str, list[Record]]) -> Iterator[Hit]:
-        """A lost one and one applied twice would cancel out if they add the same to one sum."""
+        """Not seen: that an event which adds nothing is lost, or one of two that add the same to one sum, the other doubled.
+
+        Unless effects are counted as well.
+        """
+        if consumer in self.run.checks["consumers"]:
+            return
         seen: set[tuple[Any, Fraction]] = set()
         for records in events.values():
             amounts = [a for r in records if (a := (r.get("amounts") or {}).get(consumer)) is not None]
             keys = [k for r in records if (k := (r.get("keys") or {}).get(f"{consumer}.total")) is not None]
-            if not amounts or not Fraction(min(amounts)):
+            if not amounts:
                 continue
             one = min(keys, default=None), Fraction(min(amounts))
-            if one in seen:
+            if one in seen or not one[1]:
                 yield "total_cancels", (consumer,)
                 return
             seen.add(one)
