@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Stage = Literal["unclaimed", "claimed", "applied", "unseen"]
 """How far a delivery had come: no store had granted a claim; claimed, without its effect; applied, its offset not passed.
 
-``unseen``: no look tells whether the effect was there.
+``unseen``: nobody knows whether the effect, or the claim, was there.
 """
 
 COLUMNS: Final = (
@@ -41,7 +41,7 @@ class Cut:
     again: Literal["same", "other"] | None
     """Where the event was dealt with next: at the same replica, at another of its service, or nowhere."""
     redis: Literal["kept", "away", "emptied"] | None
-    """How the service found Redis then: as it was, without an answer, or emptied since; None without Redis, or if nowhere."""
+    """How the service found Redis then: as it was, without an answer, or emptied since; None if nobody knows, or nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,12 @@ class _Message:
     t_begin: int
     t: int
     replica: str
-    kind: str
-    """The kind of dependency: kafka, redis, postgres; of a service its name."""
+    target: str
+    store: bool
+    """Whether it went to a Redis."""
     answered: bool
-    granted: bool
-    """Whether the dependency did what was asked, as far as the reply's kind tells."""
+    claim: Literal["granted", "refused", "unclear"] | None
+    """What became of it, if it may have been a claim; ``unclear``: nobody knows whether it was executed."""
 
 
 @dataclass(slots=True)
@@ -71,8 +72,8 @@ AND split_part(name, '#', 1) IN (SELECT consumer FROM applies) ORDER BY i
 """
 
 _MESSAGES: Final = """
-SELECT t_begin, t, split_part(link, '->', 1) AS replica, split_part(link, '->', 2) AS target, key, phase, kind, changed
-FROM history
+SELECT t_begin, t, split_part(link, '->', 1) AS replica, split_part(link, '->', 2) AS target, command, key, phase, kind,
+       changed FROM history
 WHERE op = 'wire' AND key IS NOT NULL AND t_begin IS NOT NULL AND places IS NULL
       AND split_part(link, '#', 1) IN (SELECT consumer FROM applies) ORDER BY i
 """
@@ -93,11 +94,14 @@ SELECT x.consumer, x.event_id, min(r.began) AS began FROM effects x JOIN reads r
 
 _LOOKS: Final = "SELECT began, ended FROM reads WHERE what = 'effects' AND phase = 'ok' ORDER BY began"
 
-_EMPTIED: Final = """
-SELECT target, min(t) FILTER (phase = 'injected') AS began, max(t) FILTER (phase = 'healed') AS ended FROM history
-WHERE op = 'fault' GROUP BY fault, target
-HAVING bool_or(phase = 'healed' AND (evidence->>'$.emptied') = 'true')
+_UPSET: Final = """
+SELECT target, min(t) FILTER (phase = 'injected') AS began,
+       coalesce(bool_or(phase = 'healed' AND (evidence->>'$.emptied') = 'true'), false) AS emptied
+FROM history WHERE op = 'fault' GROUP BY fault, target HAVING began IS NOT NULL
 """
+
+_CLAIMS: Final = frozenset({"SET", "SETNX", "EVAL", "EVALSHA", "FCALL"})
+"""Commands that can claim, and whose reply tells a refusal: a script's does not, but only the first for an event counts."""
 
 
 def cuts(history: History) -> list[Cut]:
@@ -125,21 +129,22 @@ def cuts(history: History) -> list[Cut]:
     dealt: defaultdict[tuple[str, str], list[_Message]] = defaultdict(list)
     for row in rows:
         consumer = row["replica"].partition("#")[0]
-        executed = row["phase"] in {"answered", "lost_reply"} and not str(row["kind"]).startswith("error")
+        store = kinds.get(row["target"], row["target"]) == "redis"
         message = _Message(
             t_begin=row["t_begin"],
             t=row["t"],
             replica=row["replica"],
-            kind=kinds.get(row["target"], row["target"]),
+            target=row["target"],
+            store=store,
             answered=row["phase"] == "answered",
-            granted=executed and row["kind"] not in _REFUSED and row["changed"] != 0,
+            claim=_claim(row) if store else None,
         )
         for event_id in _named(row["key"], named):
             dealt[consumer, event_id].append(message)
     context = _Context(
         sights={(row["consumer"], row["event_id"]): row["began"] for row in history.sql(_SIGHTS)},
         looks=[(row["began"], row["ended"]) for row in history.sql(_LOOKS)],
-        emptied=[row["began"] for row in history.sql(_EMPTIED) if row["began"] is not None],
+        upset=[(row["target"], row["began"], row["emptied"]) for row in history.sql(_UPSET)],
     )
     made = [
         cut
@@ -156,8 +161,16 @@ def as_rows(found: Iterable[Cut]) -> list[tuple[object, ...]]:
     return [astuple(cut) for cut in found]
 
 
-_REFUSED: Final = frozenset({"nil", "null"})
-"""Kinds of a reply that grant nothing: a SET NX that found the key; a SETNX changed nothing then."""
+def _claim(row: Mapping[str, Any]) -> Literal["granted", "refused", "unclear"] | None:
+    """Return what a command to Redis did, if it may have claimed its key."""
+    if row["command"] not in _CLAIMS:
+        return None
+    if row["phase"] in {"refused", "lost_request"} or str(row["kind"]).startswith("error"):
+        return "refused"
+    if row["phase"] not in {"answered", "lost_reply"} or row["kind"] == "QUEUED":
+        return "unclear"
+    # A SET NX that found the key is answered with nil; a SETNX changed nothing then.
+    return "refused" if row["kind"] in {"nil", "null"} or row["changed"] == 0 else "granted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +178,8 @@ class _Context:
     sights: Mapping[tuple[str, str], int]
     """When the look began that first saw an effect of an event at a consumer."""
     looks: Sequence[tuple[int, int]]
-    emptied: Sequence[int]
+    upset: Sequence[tuple[str, int, bool]]
+    """What a fault was on, when it began, and whether it emptied a store."""
 
 
 def _cut(
@@ -191,12 +205,13 @@ def _cut(
     stage = _stage(life.died, until, sight, context.looks)
     if stage == "applied" and not _told_apart(earlier, first, context.looks):
         stage = "unseen"
-    if stage == "claimed" and not _claimed(mine, earlier):
-        stage = "unclaimed"
+    if stage == "claimed":
+        stage = _claimed(mine, earlier)
     again: Literal["same", "other"] | None = None
     if next_ is not None:
         again = "same" if next_.replica == life.replica else "other"
-    redis = _redis(life.died, next_, later, context) if any(one.kind == "redis" for one in messages) else None
+    stores = {one.target for one in messages if one.store}
+    redis = _redis(life.died, next_, later, stores, context) if next_ is not None and stores else None
     yield Cut(*delivered, life.replica, life.died, stage, again, redis)
 
 
@@ -215,21 +230,27 @@ def _told_apart(earlier: Sequence[_Message], first: int, looks: Sequence[tuple[i
     return last is None or any(began > last and ended < first for began, ended in looks)
 
 
-def _claimed(mine: Sequence[_Message], earlier: Sequence[_Message]) -> bool:
-    """Whether a store granted something about the event, and no earlier delivery can have left its claim behind."""
-    return any(one.kind == "redis" and one.granted for one in mine) and not any(
-        one.kind == "redis" and one.granted for one in earlier
-    )
+def _claimed(mine: Sequence[_Message], earlier: Sequence[_Message]) -> Stage:
+    """Return whether Redis had granted a claim, of a delivery without its effect.
+
+    ``unseen`` if an earlier delivery may have left its claim behind, or nobody knows whether a command was executed.
+    """
+    if any(one.claim in {"granted", "unclear"} for one in earlier):
+        return "unseen"
+    claims = {one.claim for one in mine}
+    return "claimed" if "granted" in claims else "unseen" if "unclear" in claims else "unclaimed"
 
 
 def _redis(
-    died: int, next_: _Message | None, later: Sequence[_Message], context: _Context
+    died: int, next_: _Message, later: Sequence[_Message], stores: set[str], context: _Context
 ) -> Literal["kept", "away", "emptied"] | None:
-    if next_ is None:
-        return None
-    if any(died <= began <= next_.t_begin for began in context.emptied):
-        return "emptied"
-    asked = next((one for one in later if one.replica == next_.replica and one.kind == "redis"), None)
+    since = [
+        emptied for target, began, emptied in context.upset if target in stores and died <= began <= next_.t_begin
+    ]
+    if since:
+        # Whether a restart lost something is not known.
+        return "emptied" if any(since) else None
+    asked = next((one for one in later if one.replica == next_.replica and one.store), None)
     return "kept" if asked is not None and asked.answered else "away"
 
 

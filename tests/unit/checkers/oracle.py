@@ -1125,8 +1125,8 @@ class Cuts:
     Not counted: an event that was applied before the replica began with it, or that another replica had in hand as well.
     ``applied``: the first look at the effects after the death and before any replica began again, or an earlier one, has the
     effect. ``claimed``: such a look has none, Redis had granted what the replica asked, and never before to anyone.
-    ``unclaimed``: the same without such a grant. ``unseen``: there was no such look, or it may have seen the work of an earlier
-    delivery.
+    ``unclaimed``: the same without such a grant. ``unseen``: there was no such look, it may have seen the work of an earlier
+    delivery, or nobody knows whether anything was granted.
     """
 
     def __init__(self, run: Run) -> None:
@@ -1192,6 +1192,14 @@ class Cuts:
         if any(r["link"].endswith("->redis") for r in about):
             asked = [r for r in after if r["link"] == f"{who}->redis"]
             redis = "kept" if asked and asked[0]["phase"] == "answered" else "away"
+            upset = {
+                r["fault"]
+                for r in self.run.of("fault", "injected")
+                if r.get("target") == "redis" and died <= r["t"] <= next_["t_begin"]
+            }
+            emptied = {r["fault"] for r in self.run.of("fault", "healed") if (r.get("evidence") or {}).get("emptied")}
+            if upset:
+                redis = "emptied" if emptied & upset else None
         return {"consumer": consumer, "stage": stage, "again": "same" if who == replica else "other", "redis": redis}
 
     def _stage(
@@ -1205,18 +1213,23 @@ class Cuts:
             return "applied" if told else "unseen"
         if not between:
             return "unseen"
-        granted = [
-            any(
-                r["link"].endswith("->redis")
-                and r["phase"] in {"answered", "lost_reply"}
-                and r.get("kind") not in {"nil", "null"}
-                and not str(r.get("kind")).startswith("error")
-                and r.get("changed") != 0
-                for r in records
-            )
-            for records in (mine, before)
-        ]
-        return "claimed" if granted == [True, False] else "unclaimed"
+        then, since = (
+            [self._claim(r) for r in records if r["link"].endswith("->redis")] for records in (before, mine)
+        )
+        if "granted" in then or "unclear" in then:
+            return "unseen"
+        return "claimed" if "granted" in since else "unseen" if "unclear" in since else "unclaimed"
+
+    @staticmethod
+    def _claim(message: Record) -> str:
+        if message.get("command") not in {"SET", "SETNX", "EVAL", "EVALSHA", "FCALL"}:
+            return ""
+        said = str(message.get("kind"))
+        if message["phase"] in {"refused", "lost_request"} or said.startswith("error"):
+            return ""
+        if message["phase"] not in {"answered", "lost_reply"} or said == "QUEUED":
+            return "unclear"
+        return "" if said in {"nil", "null"} or message.get("changed") == 0 else "granted"
 
     def _passed(self, replica: str, began: int, died: int, event_id: str) -> bool:
         told = [

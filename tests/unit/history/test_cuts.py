@@ -64,7 +64,15 @@ def test_with_the_effect(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"kind": "nil"}, {"changed": 0}, {"kind": "error LOADING"}, {"phase": "unanswered"}]
+    "fields",
+    [
+        {"kind": "nil"},
+        {"changed": 0},
+        {"kind": "error LOADING"},
+        {"phase": "lost_request"},
+        {"command": "GET", "kind": "bulk"},
+        {"command": "EXISTS", "kind": "integer"},
+    ],
 )
 def test_what_was_not_granted_is_no_claim(tmp_path: Path, fields: dict[str, object]) -> None:
     def change(tape: Tape) -> None:
@@ -72,6 +80,15 @@ def test_what_was_not_granted_is_no_claim(tmp_path: Path, fields: dict[str, obje
         tape.one("wire", link="desk#1->redis").update(fields)
 
     assert one(tmp_path, change)[0] == "unclaimed"
+
+
+@pytest.mark.parametrize("fields", [{"phase": "unanswered"}, {"kind": "QUEUED"}])
+def test_whether_it_was_claimed_is_not_known(tmp_path: Path, fields: dict[str, object]) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.one("wire", link="desk#1->redis").update(fields)
+
+    assert one(tmp_path, change)[0] == "unseen"
 
 
 def test_a_claim_whose_answer_was_lost_was_granted(tmp_path: Path) -> None:
@@ -82,12 +99,12 @@ def test_a_claim_whose_answer_was_lost_was_granted(tmp_path: Path) -> None:
     assert one(tmp_path, change)[0] == "claimed"
 
 
-def test_a_claim_that_an_earlier_delivery_may_have_left_does_not_count(tmp_path: Path) -> None:
+def test_a_claim_that_an_earlier_delivery_may_have_left_tells_nothing(tmp_path: Path) -> None:
     def change(tape: Tape) -> None:
         died(tape)
         tape.wire(405, "desk#2->redis", "SET", key=KEY, kind="OK")
 
-    assert one(tmp_path, change)[0] == "unclaimed"
+    assert one(tmp_path, change)[0] == "unseen"
 
 
 def test_redis_did_not_answer_when_it_came_again(tmp_path: Path) -> None:
@@ -106,6 +123,24 @@ def test_redis_was_emptied_before_it_came_again(tmp_path: Path) -> None:
         tape.add(420, "fault", "healed", **fault, evidence={"emptied": True})
 
     assert one(tmp_path, change)[2] == "emptied"
+
+
+def test_another_store_was_emptied(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        fault = {"fault": "f2", "name": "redis.lose", "target": "cache", "heals": True}
+        tape.add(415, "fault", "injected", **fault)
+        tape.add(420, "fault", "healed", **fault, evidence={"emptied": True})
+
+    assert one(tmp_path, change)[2] == "kept"
+
+
+def test_what_a_restart_of_redis_left_is_not_known(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.add(415, "fault", "injected", fault="f2", name="redis.restart", target="redis", heals=False)
+
+    assert one(tmp_path, change)[2] is None
 
 
 def test_an_event_whose_offset_was_passed_is_over(tmp_path: Path) -> None:
