@@ -16,10 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 
-from benchmarks.taps import HEADER, NAMES
-from harness.clients.kafka import KafkaClient
+from benchmarks.taps import HEADER, NAMES, filled
 from harness.history.recorder import HistoryRecorder
 from harness.stacks.native.stack import NativeStack
 from harness.system import System
@@ -82,19 +81,6 @@ async def turns(addresses: list[str]) -> None:
     print(json.dumps(figures))
 
 
-async def filled(address: str) -> None:
-    """Make the topic, with its events."""
-    client = KafkaClient(address, NAMES)
-    await client.start()
-    await client.create_topics({"events": 1})
-    await client.stop()
-    producer = AIOKafkaProducer(bootstrap_servers=address, linger_ms=20)
-    await producer.start()
-    for _ in range(EVENTS):
-        await producer.send(NAMES.topic("events"), bytes(SIZE), partition=0)
-    await producer.stop()
-
-
 async def measured(folder: Path) -> list[dict[str, list[float]]]:
     """Figures over the link with a listener, and over that with a tap before the broker's one address."""
     stack = NativeStack(System.model_validate(SYSTEM), folder / "logs", folder)
@@ -102,7 +88,7 @@ async def measured(folder: Path) -> list[dict[str, list[float]]]:
     try:
         with HistoryRecorder(folder / "history.jsonl", HEADER, clock=time.monotonic_ns) as recorder:
             broker, addresses = stack.direct("kafka"), [stack.links[link].address for link in (LISTENER, TAP)]
-            await filled(broker)
+            await filled(broker, "events", EVENTS, SIZE)
             taps, listen = Taps(recorder, NAMES), stack.detour(TAP).listen
             try:
                 routes = {broker: addresses[1]}

@@ -164,17 +164,15 @@ def service(addresses: list[str]) -> None:
     print(json.dumps(figures))
 
 
-async def filled(address: str) -> None:
-    """Make the topic, with its records."""
+async def filled(address: str, topic: str, records: int, size: int) -> None:
+    """Make a topic of one partition, with so many records of ``size`` bytes."""
     client = KafkaClient(address, NAMES)
     await client.start()
-    await client.create_topics({"fetched": 1})
+    await client.create_topics({topic: 1})
     await client.stop()
-    producer = AIOKafkaProducer(bootstrap_servers=address)
-    await producer.start()
-    for _ in range(RECORDS):
-        await producer.send_and_wait(NAMES.topic("fetched"), bytes(RECORD), partition=0)
-    await producer.stop()
+    async with AIOKafkaProducer(bootstrap_servers=address, linger_ms=20) as producer:
+        for _ in range(records):
+            await producer.send(NAMES.topic(topic), bytes(size), partition=0)
 
 
 async def measured(folder: Path) -> list[dict[str, list[float]]]:
@@ -184,7 +182,7 @@ async def measured(folder: Path) -> list[dict[str, list[float]]]:
     try:
         with HistoryRecorder(folder / "history.jsonl", HEADER, clock=time.monotonic_ns) as recorder:
             taps, words = Taps(recorder, NAMES), [sys.executable, "-m", "benchmarks.taps", "--service"]
-            await filled(stack.direct("kafka"))
+            await filled(stack.direct("kafka"), "fetched", RECORDS, RECORD)
             try:
                 for target in MEASURES:
                     link = f"{TAPPED}->{target}"

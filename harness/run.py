@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import FaultError, FileError
 from harness.reports.document import Document
-from harness.session.rest import SEVERAL, Rest, observed
+from harness.session.rest import SEVERAL, Rest, observed, open_watch
 from harness.session.session import Session, opened
 
 if TYPE_CHECKING:
@@ -144,15 +144,9 @@ class _LiveRun:
         async with asyncio.TaskGroup() as starting:
             starting.create_task(self._live.start_services(self._session.directory, self._plan.variant))
             starting.create_task(asyncio.to_thread(self._load.prepare))
-        system, filled = self._plan.system, self._live.filled
         if not isinstance(self._load, Publishing):
             self._load.open(self._http, self._live.front_door())
-        urls = {name: filled(read.sql.url, name) for name, read in system.effects.items() if read.sql is not None}
-        totals = {
-            name: filled(read.total.sql.url, name) for name, read in system.effects.items() if read.total is not None
-        }
-        await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None, totals)
-        await self._watch.try_out()
+        await open_watch(self._live, self._watch)
         self._join()
         self._again.open()
 

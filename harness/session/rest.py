@@ -112,6 +112,16 @@ class Rest:
         await asyncio.gather(*(check(name) for name in handles))
 
 
+async def open_watch(live: LiveSystem, watch: Watch) -> None:
+    """Connect a watch's readers, and try each query once; StackError if one fails."""
+    effects, filled = live.system.effects, live.filled
+    urls = {name: filled(read.sql.url, name) for name, read in effects.items() if read.sql is not None}
+    totals = {name: filled(read.total.sql.url, name) for name, read in effects.items() if read.total is not None}
+    blobs = live.system.blobs
+    await watch.open(urls, filled(blobs.get) if blobs is not None else None, totals)
+    await watch.try_out()
+
+
 @asynccontextmanager
 async def observed(live: LiveSystem, watch: Watch, recorder: Recorder) -> AsyncIterator[None]:
     """Let every observer look beside the body; an error of theirs ends the body and is raised here."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -11,38 +11,20 @@ from typing import TYPE_CHECKING, TypeVar
 from harness.errors import UsageError, first_on_purpose
 from harness.steps.judged import EFFECT, RETAINED
 from harness.steps.steps import OVER
+from harness.steps.system import Reachable
 
 if TYPE_CHECKING:
     from harness.steps.block import Block
     from harness.steps.judged import Judged
-    from harness.steps.places import Proxy
 
 T = TypeVar("T")
 
 
-class AsyncSystem:
+class AsyncSystem(Reachable):
     """The same as ``System``, made by ``async with oneffect.system(…) as shop``: each step is awaited.
 
     The run has a thread and an event loop of its own, so nothing that the caller's loop does holds it up.
     """
-
-    def __init__(self, block: Block) -> None:
-        self._block = block
-
-    @property
-    def front_door(self) -> str:
-        """The URL that uploads are posted to, past the proxies."""
-        return self._block.places.front_door
-
-    @property
-    def addresses(self) -> Mapping[str, str]:
-        """host:port of each dependency and replica, past the proxies."""
-        return self._block.places.addresses
-
-    @property
-    def proxies(self) -> Mapping[str, Proxy]:
-        """The Toxiproxy proxy of each link, by the link's name: ``shop#1->redis``."""
-        return self._block.places.proxies
 
     async def upload(  # noqa: PLR0913 - a scenario's load
         self,

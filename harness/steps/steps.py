@@ -12,7 +12,7 @@ from harness.errors import OneffectError, PlanRefused, UsageError
 from harness.faults import fault_type
 from harness.faults.base import FaultContext
 from harness.hold.asked import plan_asked
-from harness.session.rest import Rest, observed
+from harness.session.rest import Rest, observed, open_watch
 from harness.session.session import opened
 from harness.steps.held import FaultRecorder, HeldFault
 from harness.steps.places import Places
@@ -122,13 +122,7 @@ class Steps:
     async def _start(self) -> None:
         self._progress.step("starting services")
         await self._live.start_services(self.directory, self._plan.variant)
-        system, filled = self._plan.system, self._live.filled
-        urls = {name: filled(read.sql.url, name) for name, read in system.effects.items() if read.sql is not None}
-        totals = {
-            name: filled(read.total.sql.url, name) for name, read in system.effects.items() if read.total is not None
-        }
-        await self._watch.open(urls, filled(system.blobs.get) if system.blobs is not None else None, totals)
-        await self._watch.try_out()
+        await open_watch(self._live, self._watch)
         self._watch.on_outcome(self._outcome)
         await self._rest.health("start")
         self.places = Places.of(self._live)
@@ -196,6 +190,7 @@ class Steps:
                     self._live.kafka,
                     Random(each.seed),
                     redis=self._live.redis,
+                    on_killed=self._watch.look_soon,
                     spoil=self._watch.spoiled.note,
                     begun=lambda: sum(answers.begun for answers in self._loads),
                     under_way=lambda: sum(answers.begun - answers.ended for answers in self._loads),

@@ -19,12 +19,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class System:
-    """A system that is up, for one run: load it, break it, and ask for the verdict last.
-
-    Made by ``with oneffect.system(…) as shop``. Times, rates and shares are written as in a scenario: ``30s``, ``20/s``,
-    ``15%``. After the verdict the run is over, and each further step raises UsageError.
-    """
+class Reachable:
+    """Where a system that is up can be reached."""
 
     def __init__(self, block: Block) -> None:
         self._block = block
@@ -43,6 +39,14 @@ class System:
     def proxies(self) -> Mapping[str, Proxy]:
         """The Toxiproxy proxy of each link, by the link's name: ``shop#1->redis``."""
         return self._block.places.proxies
+
+
+class System(Reachable):
+    """A system that is up, for one run: load it, break it, and ask for the verdict last.
+
+    Made by ``with oneffect.system(…) as shop``. Times, rates and shares are written as in a scenario: ``30s``, ``20/s``,
+    ``15%``. After the verdict the run is over, and each further step raises UsageError.
+    """
 
     def upload(  # noqa: PLR0913 - a scenario's load
         self,
