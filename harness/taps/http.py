@@ -6,6 +6,7 @@ what the one before it left over.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, Final
@@ -118,11 +119,11 @@ class _Scanner(Spans):
                 self._connection = None
                 return rest
 
-    def _parser(self) -> h11.Connection:
-        raise NotImplementedError
+    @abstractmethod
+    def _parser(self) -> h11.Connection: ...
 
-    def _learn(self, event: object, message: Message) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _learn(self, event: object, message: Message) -> None: ...
 
 
 class Requests(_Scanner):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Generator
 from typing import Final
 
@@ -79,8 +80,8 @@ class Frames(Spans):
         yield from self._frame(message)
         yield from self._skip(self._left)
 
-    def _frame(self, message: Message) -> Reading:
-        raise NotImplementedError
+    @abstractmethod
+    def _frame(self, message: Message) -> Reading: ...
 
     def _take(self, size: int) -> Generator[int, bytes, bytes]:
         """Read so many bytes; Misfit if the frame has not as many."""

@@ -8,6 +8,7 @@ Of a statement only these words are kept, for it may hold values.
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar, Final, NamedTuple
 
@@ -174,9 +175,9 @@ class _Frames(Spans):
             raise NotUnderstood(f"{length} is no length of a Postgres message")
         return length - _LENGTH, 0
 
+    @abstractmethod
     def _read(self, kind: int, body: bytes) -> None:
         """Take a frame of which all that is wanted has come."""
-        raise NotImplementedError
 
 
 class Requests(_Frames):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from harness.taps.message import Message
 
 
-class Spans:
+class Spans(ABC):
     """Implements ``harness.taps.message.Scanner``; a subclass reads in ``_scan``, and says where messages begin and end."""
 
     def __init__(self) -> None:
@@ -29,8 +31,8 @@ class Spans:
     def finish(self) -> list[Message]:
         return []
 
-    def _scan(self, data: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _scan(self, data: bytes) -> None: ...
 
     def _begin(self, start: int) -> Message:
         self._message, self._told = Message(start), False
