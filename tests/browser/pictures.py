@@ -15,6 +15,8 @@ PICTURES = [
     ("report-light", 1160, 1560, False, "body"),
     ("report-dark", 1160, 1560, True, "body"),
     ("report-phone", 390, 844, True, "details.story"),
+    ("story-light", 1160, 588, False, "details.story"),
+    ("story-dark", 1160, 588, True, "details.story"),
 ]
 
 
