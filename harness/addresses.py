@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from harness.errors import FileError, nearest
 from harness.files import line_of, load
-from harness.model import Model, Name
+from harness.model import Command, Model, Name
 from harness.system import Blobs, System
 
 if TYPE_CHECKING:
@@ -42,20 +41,6 @@ Address = Annotated[
 ]
 
 Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$")]
-
-
-def _words(value: str) -> str:
-    try:
-        words = shlex.split(value)
-    except ValueError:
-        words = []
-    if not words:
-        message = "not a command; write a program and its arguments, and close every quote"
-        raise ValueError(message)
-    return value
-
-
-Command = Annotated[str, AfterValidator(_words)]
 
 
 class LinkAddress(Model):
@@ -192,7 +177,7 @@ def described(system: System, stack: Stack, names: RunNames) -> Addresses:
         data={
             name: str(stack.data(name))
             for name, effects in system.effects.items()
-            if any("{data}" in url for url in effects.urls)
+            if any("{data}" in text for _, text in effects.texts())
         },
     )
 
@@ -244,7 +229,7 @@ def _problems(addresses: Addresses, system: System) -> Iterator[tuple[tuple[str,
             yield ("links", link), "no Toxiproxy; write api: host:port here, or toxiproxy: host:port for all"
     yield from _past_links(addresses, system)
     for name, effects in addresses.laid_over(system).effects.items():
-        if any("{data}" in url for url in effects.urls) and name not in addresses.data:
+        if any("{data}" in text for _, text in effects.texts()) and name not in addresses.data:
             yield (
                 ("data",),
                 f"{name} is missing: its effects are read in {{data}}; write the folder, or effects.{name}",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Final
 
 from pydantic import Field, model_validator
 
-from harness.model import Model, Name, Pointer, Where
+from harness.model import Command, Model, Name, Pointer, Where
+
+FORMS: Final = ("sql", "topic", "command")
+"""The fields of which one says where effects are; harness/observers/forms.py reads each of them."""
 
 
 class Sql(Model):
@@ -40,12 +44,21 @@ By = Pointer | Where | Annotated[list[Pointer], Field(min_length=1)]
 class Total(Model):
     """Sums that the service updates in place, such as balances: each must grow by what its events add, once each."""
 
-    sql: Sql
+    sql: Sql | None = None
     """A query with the columns ``id``, the sum's key, and ``total``, for example ``SELECT account AS id, cents AS total …``."""
+    command: Command | None = Field(default=None, repr=False)
+    """A program that prints one JSON object a line for each sum, with ``id`` and ``total``."""
     adds: Pointer
     """Where an event holds the number that it adds, for example ``/data/amount``."""
     by: By
     """Where an event holds the key of the sum that it is added to, for example ``/data/account``."""
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Total:
+        if len(forms(self)) != 1:
+            message = f"a total is in one place: write one of {written(self)}"
+            raise ValueError(message)
+        return self
 
 
 class Effects(Model):
@@ -62,17 +75,22 @@ class Effects(Model):
     """How to read the effects in a database, past the proxies and in a read-only transaction."""
     topic: OutputTopic | None = None
     """The topic that the effects are records of, for example ``{name: billed, id: /event_id}``."""
+    command: Command | None = Field(default=None, repr=False)
+    """A program that prints one JSON object a line for each effect, with ``id``, ``effect`` and ``carries``.
+
+    It runs in the system file's folder, without a shell, in the service's environment with addresses past the proxies.
+    """
 
     total: Total | None = None
     """What the events are added up to in place, for example a balance by account."""
 
     @model_validator(mode="after")
     def _somewhere(self) -> Effects:
-        if self.sql is not None and self.topic is not None:
-            message = "effects are in one place: write either sql: or topic:"
+        if len(given := forms(self)) > 1:
+            message = f"effects are in one place: write either {' or '.join(f'{name}:' for name in given)}"
             raise ValueError(message)
         if not self.countable and self.total is None:
-            message = "say where the effects are: write sql:, topic: or total:"
+            message = f"say where the effects are: write {written(self)} or total:"
             raise ValueError(message)
         if not self.countable and self.by is not None:
             message = "by: it joins effects with events, and there are none to count; a total has a `by` of its own"
@@ -82,21 +100,47 @@ class Effects(Model):
     @property
     def countable(self) -> bool:
         """Whether each event has an effect of its own."""
-        return self.sql is not None or self.topic is not None
+        return bool(forms(self))
+
+    @property
+    def reads(self) -> list[Effects | Total]:
+        """What is read: the effects, if they can be counted, and the total, if there is one."""
+        return [read for read in (self, self.total) if read is not None and forms(read)]
 
     @property
     def urls(self) -> list[str]:
         """The databases that are read."""
-        return [read.sql.url for read in (self, self.total) if read is not None and read.sql is not None]
+        return [read.sql.url for read in self.reads if read.sql is not None]
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Yield the texts with placeholders, each with its field: ``total.sql.url``."""
+        for read in self.reads:
+            prefix = "total." if isinstance(read, Total) else ""
+            if read.sql is not None:
+                yield f"{prefix}sql.url", read.sql.url
+            if read.command is not None:
+                yield f"{prefix}command", read.command
 
     def read_at(self, url: str) -> Effects:
         """Return a copy whose databases are all at ``url``."""
-        sql, total = self.sql, self.total
-        if sql is not None:
-            sql = sql.model_copy(update={"url": url})
-        if total is not None:
-            total = total.model_copy(update={"sql": total.sql.model_copy(update={"url": url})})
-        return self.model_copy(update={"sql": sql, "total": total})
+        total = self.total
+        return self.model_copy(
+            update={**_moved(self, url), "total": total and total.model_copy(update=_moved(total, url))}
+        )
+
+
+def _moved(read: Effects | Total, url: str) -> dict[str, object]:
+    return {"sql": read.sql.model_copy(update={"url": url})} if read.sql is not None else {}
+
+
+def forms(read: Effects | Total) -> dict[str, object]:
+    """Return the fields that say where effects or sums are, and what each says; a valid file gives one at most."""
+    return {name: said for name in FORMS if (said := getattr(read, name, None)) is not None}
+
+
+def written(read: Effects | Total) -> str:
+    """Return the fields of which one says where effects or sums are, as text for messages."""
+    return ", ".join(f"{name}:" for name in FORMS if name in type(read).model_fields)
 
 
 def said(by: By) -> str:

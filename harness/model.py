@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$"), Field(title="name")]
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/[^/]*)+$"), Field(title="JSON pointer")]
+
+
+def _words(value: str) -> str:
+    try:
+        words = shlex.split(value)
+    except ValueError:
+        words = []
+    if not words:
+        message = "not a command; write a program and its arguments, and close every quote"
+        raise ValueError(message)
+    return value
+
+
+Command = Annotated[str, AfterValidator(_words)]
 
 
 class Model(BaseModel):

@@ -51,6 +51,11 @@ class SystemPlan:
     faults: tuple[PlannedFault, ...] = ()
 
     @property
+    def folder(self) -> Path:
+        """The system file's, where its commands run."""
+        return self.system_path.absolute().parent
+
+    @property
     def taps(self) -> Mapping[str, str]:
         """The links that get a tap, and the protocol of each."""
         return {}

@@ -89,7 +89,7 @@ class Redaction:
             if (publish := system.load.publish) is not None:
                 variables += [publish.headers, dict(places(publish.value))]
             texts += [service.command or "" for service in system.services.values()]
-            texts += [url for effects in system.effects.values() for url in effects.urls]
+            texts += [text for effects in system.effects.values() for _, text in effects.texts()]
             texts += [asked.post or asked.command or "" for asked in (system.reprocess, system.replay) if asked]
         secrets = {secret for mapping in variables for secret in _of_variables(mapping)}
         secrets |= {secret for text in texts for secret in _of_text(text)}
@@ -142,10 +142,16 @@ class Redaction:
                 (effects, system["effects"][name]),
                 (effects["total"], system["effects"][name]["total"]),
             ):
-                if read is not None and read["sql"] is not None:
-                    cleaned["sql"]["url"] = self._written(read["sql"]["url"])
+                if read is not None:
+                    self._read(read, cleaned)
         self._requests(written, system)
         return redacted
+
+    def _read(self, written: Mapping[str, Any], system: dict[str, Any]) -> None:
+        if written["sql"] is not None:
+            system["sql"]["url"] = self._written(written["sql"]["url"])
+        if written["command"] is not None:
+            system["command"] = self._written(written["command"])
 
     def _requests(self, written: Mapping[str, Any], system: dict[str, Any]) -> None:
         for name in ("reprocess", "replay"):

@@ -146,7 +146,7 @@ class _LiveRun:
             starting.create_task(asyncio.to_thread(self._load.prepare))
         if not isinstance(self._load, Publishing):
             self._load.open(self._http, self._live.front_door())
-        await open_watch(self._live, self._watch)
+        await open_watch(self._live, self._watch, self._plan.folder)
         self._join()
         self._again.open()
 

@@ -273,6 +273,7 @@ class System(Model):
                     f"effects.{name}.topic: {effects.topic.name} is no topic of a dependency"
                     f"{nearest(effects.topic.name, topics)}; known: {', '.join(topics) or 'none'}"
                 )
+            yield from self._check_texts(name, effects)
 
     def _check_service(self, name: str, service: Service) -> Iterator[str]:
         for used in sorted(service.placeholders()):
@@ -322,6 +323,14 @@ class System(Model):
         allowed |= FILLED_IN - {"port", "replica", "variant"} if request.command is not None else set()
         if unknown := sorted(request.placeholders() - allowed):
             yield f"{name}: {{{unknown[0]}}} is unknown; known: {', '.join(sorted(allowed))}"
+
+    def _check_texts(self, name: str, effects: Effects) -> Iterator[str]:
+        """What is read of effects past the proxies must name what there is."""
+        allowed = {*self.dependencies, *self.services, *(f"topic:{topic}" for topic in self.topics())}
+        allowed |= FILLED_IN - {"replica", "variant"}
+        for field, text in effects.texts():
+            for unknown in sorted(set(PLACEHOLDER.findall(text)) - allowed):
+                yield f"effects.{name}.{field}: {{{unknown}}} is unknown; known: {', '.join(sorted(allowed))}"
 
     def topics(self) -> dict[str, int]:
         """Number of partitions by topic, over all brokers."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shlex
 import signal
+import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from harness.errors import FaultError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
 LONGEST: Final = 60.0
 """Seconds that a command may take."""
@@ -33,9 +35,16 @@ class Ended:
 
 
 async def run(
-    words: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None, longest: float = LONGEST
+    words: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    longest: float = LONGEST,
+    results: BinaryIO | None = None,
 ) -> Ended:
     """Run a command to its end. ``env`` None means the harness's own environment.
+
+    What it prints is its output; with a file for ``results``, only its standard error is, and the file gets the rest.
 
     Raises OSError or ValueError if the command cannot be started. Processes that it leaves in the background live on.
     """
@@ -44,7 +53,7 @@ async def run(
         child = await asyncio.create_subprocess_exec(
             *words,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
+            stdout=output if results is None else results,
             stderr=output,
             cwd=cwd,
             env=env,
@@ -62,6 +71,11 @@ async def run(
                 raise
         output.seek(0)
         return Ended(status, output.read().decode(errors="replace").strip())
+
+
+def with_own_python(words: Sequence[str]) -> list[str]:
+    """Return the words of a command, with the harness's own interpreter for ``python``."""
+    return [sys.executable, *words[1:]] if words[0] in {"python", "python3"} else [*words]
 
 
 async def execute(text: str, what: str, *, cwd: Path, hide: Callable[[str], str], longest: float = LONGEST) -> None:

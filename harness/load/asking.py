@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +72,9 @@ class Asking:
         )
 
     async def _run(self, words: list[str], service: str) -> Answered:
-        words = [sys.executable, *words[1:]] if words[0] in {"python", "python3"} else words
         env = {**environment(), **self.environment(service)}
         try:
-            ended = await commands.run(words, cwd=self.folder, env=env)
+            ended = await commands.run(commands.with_own_python(words), cwd=self.folder, env=env)
         except (OSError, ValueError) as failure:
             return Answered("fail", error=f"the command cannot be started: {failure}")
         if ended.status == 0:

@@ -55,27 +55,32 @@ class Effects:
                 for row in rows[:1]:
                     self._fields(consumer, row)
 
-            try:
-                await source.each(refuse, everything=True)
-            except StackError as error:
-                raise StackError(f"effects.{consumer}: {error}") from error
+            await self._each(consumer, source, refuse, everything=True)
 
     async def leave_aside(self) -> None:
         """Exclude the effects that exist now from the run."""
         for consumer in self._described:
             look = _Look(_Digests(), _Digests())
-            await self._sources[consumer].each(look.take, everything=True)
+            await self._each(consumer, self._sources[consumer], look.take, everything=True)
             self._before[consumer] = _Digests(look.new)
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Yield the rows of each service's query as effects."""
         for consumer in self._described:
             look = _Look(self._seen[consumer], self._before[consumer], everything=final)
-            await self._sources[consumer].each(look.take, everything=final)
+            await self._each(consumer, self._sources[consumer], look.take, everything=final)
             for row in look.given:
                 yield self._fields(consumer, row)
             # Last: if this pass is cut short, its rows are still new to the next one.
             self._seen[consumer].add(look.new)
+
+    async def _each(
+        self, consumer: str, source: Source, take: Callable[[Sequence[Row]], None], *, everything: bool
+    ) -> None:
+        try:
+            await source.each(take, everything=everything)
+        except StackError as error:
+            raise StackError(f"effects.{consumer}: {error}") from error
 
     async def close(self) -> None:
         """Close the connections of the sources."""

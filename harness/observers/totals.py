@@ -10,7 +10,7 @@ from typing import Final
 from harness.effects import Total
 from harness.errors import StackError
 from harness.observers.located import named_key
-from harness.observers.sources import Database, Row
+from harness.observers.sources import Row, Source
 from harness.pointer import pick
 from harness.stack import Fields
 
@@ -26,7 +26,7 @@ class Totals:
 
     what = "totals"
 
-    def __init__(self, described: Mapping[str, Total], sources: Mapping[str, Database]) -> None:
+    def __init__(self, described: Mapping[str, Total], sources: Mapping[str, Source]) -> None:
         self._described = described
         self._sources = sources
         self._last: dict[tuple[str, str], str] = {}
@@ -50,6 +50,11 @@ class Totals:
                     self._last[consumer, key] = total
                     self.counts[consumer] += 1
 
+    async def close(self) -> None:
+        """Close the connections of the sources."""
+        for source in self._sources.values():
+            await source.close()
+
     async def _read(self, consumer: str) -> Mapping[str, str]:
         rows: list[Row] = []
         try:
@@ -63,7 +68,7 @@ class Totals:
         for row in rows:
             if missing := [name for name in ("id", "total") if name not in row]:
                 raise StackError(
-                    f"the query returns {', '.join(row)}, but no `{missing[0]}`; write SELECT … AS {missing[0]}"
+                    f"it gives {', '.join(row)}, but no `{missing[0]}`; in a query write SELECT … AS {missing[0]}"
                 )
             key = named_key(self._described[consumer].by, row["id"])
             if key in found:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from harness.clients import sql
 from harness.errors import StackError
 from harness.history.recorder import Recorder
 from harness.observers.base import observe
 from harness.observers.blobs import Blobs
 from harness.observers.dead_letters import DeadLetters
 from harness.observers.effects import Effects
+from harness.observers.forms import Asked, source
 from harness.observers.offsets import Offsets
-from harness.observers.sources import Database, Output
 from harness.observers.spoiled import Spoiled
 from harness.observers.topics import Topics
 from harness.observers.totals import Totals
@@ -26,9 +25,12 @@ from harness.observers.totals import Totals
 if TYPE_CHECKING:
     from harness.clients.http import HttpClient
     from harness.clients.kafka import KafkaClient, TopicReader
+    from harness.effects import Effects as Described
+    from harness.effects import Total
     from harness.observers.awaited import Awaited
     from harness.observers.base import Observer
     from harness.observers.carried import Of
+    from harness.observers.forms import Reach
     from harness.observers.set_aside import SetAside
     from harness.observers.sources import Source
     from harness.stack import Fields, RunNames
@@ -91,24 +93,14 @@ class Watch:
         self._others: Sequence[Observer] = ()
         """Observers that the end of a run does not wait for; read last in each round and in the final read."""
 
-    async def open(
-        self, urls: Mapping[str, str], blob_url: str | None, total_urls: Mapping[str, str] | None = None
-    ) -> None:
-        """Connect the readers.
-
-        ``urls`` maps each service to its database of effects, ``total_urls`` to that of its totals; ``blob_url``
-        contains ``{id}``, or is None for a system without blobs.
-        """
-        total_urls = total_urls or {}
+    async def open(self, reach: Reach, blob_url: str | None) -> None:
+        """Connect the readers; ``blob_url`` contains ``{id}``, or is None for a system without blobs."""
         countable = {name: effects for name, effects in self._system.effects.items() if effects.countable}
-        sources = {name: self._source(name, urls) for name in countable}
+        sources = {name: self._source(name, effects, reach) for name, effects in countable.items()}
         self._effects = Effects(countable, sources, self._template)
         totals = {name: effects.total for name, effects in self._system.effects.items() if effects.total is not None}
         if totals:
-            databases = {
-                name: Database(total_urls[name], total.sql.query, sql.each) for name, total in totals.items()
-            }
-            self._totals = Totals(totals, databases)
+            self._totals = Totals(totals, {name: self._source(name, total, reach) for name, total in totals.items()})
         if self._names.shared:
             await self._leave_aside()
         if blob_url is not None:
@@ -124,13 +116,9 @@ class Watch:
             self._readers.append(letters)
             self._letters = DeadLetters(letters, self._system.dead_letters, self._names)
 
-    def _source(self, consumer: str, urls: Mapping[str, str]) -> Source:
-        described = self._system.effects[consumer]
-        if described.topic is not None:
-            name = described.topic.name
-            return Output(described.topic, partial(self._kafka.reader, {name: self._system.topics()[name]}))
-        assert described.sql is not None  # noqa: S101 - the model demands one of them
-        return Database(urls[consumer], described.sql.query, sql.each)
+    def _source(self, consumer: str, read: Described | Total, reach: Reach) -> Source:
+        topics = self._system.topics()
+        return source(Asked(consumer, read, reach, lambda topic: self._kafka.reader({topic: topics[topic]})))
 
     def _template(self, of: Of, name: str) -> str | None:
         return self._topics.carried.template(of, name)
@@ -178,6 +166,8 @@ class Watch:
         for reader in self._readers:
             await reader.close()
         await self._effects.close()
+        if self._totals is not None:
+            await self._totals.close()
         for kept in self._kept:
             kept.close()
 

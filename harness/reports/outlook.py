@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from harness.effects import Effects
+from harness.effects import Effects, OutputTopic, Sql, Total
 from harness.model import Where
 from harness.redaction import anonymous
 from harness.system import System, checks
@@ -100,12 +100,23 @@ def _where(where: str | Where) -> str:
 def _effects(system: System) -> Iterator[str]:
     for name, effects in system.effects.items():
         applied = ", ".join(effects.applies) or "nothing"
-        if effects.sql is not None:
-            yield f"{name}: one row for each {applied}: {_shown(effects.sql.query)}"
-        if effects.topic is not None:
-            yield f"{name}: one record on {effects.topic.name} for each {applied}"
+        if effects.countable:
+            one, where = _place(effects)
+            yield f"{name}: one {one} for each {applied}: {where}"
         if effects.total is not None:
-            yield f"{name}: sums that each {applied} adds {effects.total.adds} to: {_shown(effects.total.sql.query)}"
+            yield f"{name}: sums that each {applied} adds {effects.total.adds} to: {_place(effects.total)[1]}"
+
+
+def _place(read: Effects | Total) -> tuple[str, str]:
+    """Return what one effect is, and where it is read."""
+    match read:
+        case Effects(topic=OutputTopic(name=name)):
+            return "record", f"on {name}"
+        case Effects(command=str(command)) | Total(command=str(command)):
+            return "line", _shown(command)
+        case Effects(sql=Sql(query=query)) | Total(sql=Sql(query=query)):
+            return "row", _shown(query)
+    raise LookupError(read)
 
 
 def _shown(query: str) -> str:

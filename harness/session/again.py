@@ -121,8 +121,7 @@ class Again:
         return answered.phase == "ok"
 
     def _asking(self, op: str) -> Asking:
-        folder = self._plan.system_path.absolute().parent
-        return Asking(self._request(op), self._http, self._live.filled, self._environment, folder)
+        return Asking(self._request(op), self._http, self._live.filled, self._environment, self._plan.folder)
 
     def _environment(self, service: str) -> Mapping[str, str]:
         """Return the service's environment; a dead letter may name a consumer that is not in the system file."""

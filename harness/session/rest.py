@@ -10,6 +10,7 @@ from harness.errors import OneffectError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from harness.history.recorder import Recorder
     from harness.observers.watch import Watch
@@ -112,13 +113,18 @@ class Rest:
         await asyncio.gather(*(check(name) for name in handles))
 
 
-async def open_watch(live: LiveSystem, watch: Watch) -> None:
-    """Connect a watch's readers, and try each query once; StackError if one fails."""
-    effects, filled = live.system.effects, live.filled
-    urls = {name: filled(read.sql.url, name) for name, read in effects.items() if read.sql is not None}
-    totals = {name: filled(read.total.sql.url, name) for name, read in effects.items() if read.total is not None}
+async def open_watch(live: LiveSystem, watch: Watch, folder: Path) -> None:
+    """Connect a watch's readers, and try each query once; StackError if one fails. Commands run in ``folder``."""
+    from harness.load.locust_load import environment
+    from harness.observers.forms import Reach
+
     blobs = live.system.blobs
-    await watch.open(urls, filled(blobs.get) if blobs is not None else None, totals)
+    reach = Reach(
+        live.filled,
+        environment=lambda service: {**environment(), **live.environment(service)},
+        folder=folder,
+    )
+    await watch.open(reach, live.filled(blobs.get) if blobs is not None else None)
     await watch.try_out()
 
 

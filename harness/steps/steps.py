@@ -122,7 +122,7 @@ class Steps:
     async def _start(self) -> None:
         self._progress.step("starting services")
         await self._live.start_services(self.directory, self._plan.variant)
-        await open_watch(self._live, self._watch)
+        await open_watch(self._live, self._watch, self._plan.folder)
         self._watch.on_outcome(self._outcome)
         await self._rest.health("start")
         self.places = Places.of(self._live)

@@ -58,6 +58,9 @@ HAZARDS = (
 )
 DUPLICATE = "[{fault: kafka.duplicate, on: orders, at: 60%, count: 5}]"
 LEDGERS = ("billing", "printer", "purse")
+KEPT = shlex.join(["python", str(FOREIGN / "kept.py")])
+FORMS = {"clerk": {"command": f"{KEPT} bills"}, "teller": {"total": {"command": f"{KEPT} accounts"}}}
+"""The consumers of system.forms.yaml, and what is not the same wherever the system file is."""
 ACCOUNT = "'acc-' || (CAST(substr(order_number, 3) AS INTEGER) % 5)"
 """An order's account, by its number."""
 CASES = [
@@ -167,6 +170,27 @@ CASES = [
         faults=DUPLICATE,
         system="system.ledger.yaml",
         ledgers=LEDGERS,
+    ),
+    Case(
+        "other_forms",
+        VALID,
+        never=("multiplicity_unseen",),
+        faults=DUPLICATE,
+        system="system.forms.yaml",
+        ledgers=(*FORMS,),
+        effects=FORMS,
+    ),
+    Case(
+        "other_forms_forget",
+        INVALID,
+        flaw="forgets",
+        finds=("duplicate", "total_wrong"),
+        never=("lost", "phantom", "keys_differ", "effect_vanished"),
+        says=("applied it 2 times", "teller: the total of acc-"),
+        faults=DUPLICATE,
+        system="system.forms.yaml",
+        ledgers=(*FORMS,),
+        effects=FORMS,
     ),
     Case(
         "key_of_several",
@@ -352,6 +376,12 @@ def test_of_what_is_stuck_one_head_of_each_partition_is_named(runs: dict[Case, F
     stalled = runs[case].result().found()["stalled"]
     places = [row["partition"] for row in stalled["rows"]]
     assert len(places) == len(set(places)) == stalled["count"]
+
+
+@named("other_forms_forget")
+def test_in_every_form_a_second_effect_is_seen(runs: dict[Case, Future[Ran]], case: Case) -> None:
+    doubled = [row["consumer"] for row in runs[case].result().found()["duplicate"]["rows"]]
+    assert {consumer for consumer in doubled if consumer != "shop"} == FORMS.keys() - {"teller"}
 
 
 @named("forgets")

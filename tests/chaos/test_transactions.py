@@ -19,6 +19,7 @@ from aiokafka.errors import ProducerFenced
 from harness.clients.http import HttpClient
 from harness.clients.kafka import KafkaClient
 from harness.history.recorder import HistoryRecorder
+from harness.observers.forms import Reach
 from harness.observers.watch import Watch
 from harness.stack import RunNames
 from harness.system import System
@@ -142,7 +143,7 @@ async def test_a_consumer_that_passed_every_event_is_done(orders: Orders, rig: A
     http = HttpClient()
     watch = Watch(SYSTEM, recorder, kafka=orders.kafka, http=http, names=NAMES)
     try:
-        await watch.open({"ledger": f"sqlite:///{database}"}, None)
+        await watch.open(Reach(lambda *_: f"sqlite:///{database}"), None)
         await watch.look()
         assert not watch.idle(), "nothing was applied yet"
         await apply(rig.stack.direct("kafka"), database)

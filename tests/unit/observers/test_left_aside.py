@@ -5,6 +5,7 @@ import pytest
 from harness.addresses import Names
 from harness.errors import StackError
 from harness.observers import watch
+from harness.observers.forms import Reach
 from harness.observers.watch import Watch
 from harness.stack import Record, RunNames
 from harness.stacks.external.names import FixedNames
@@ -59,7 +60,9 @@ class Broker(StandIn):
 
 
 async def opened(broker: Broker, names: RunNames) -> None:
-    await Watch(SYSTEM, StandIn(), kafka=broker, http=StandIn(), names=names).open({"ledger": "sqlite:////x"}, None)
+    await Watch(SYSTEM, StandIn(), kafka=broker, http=StandIn(), names=names).open(
+        Reach(lambda text, _service: text), None
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import harness.observers
+from harness.observers.forms import Reach
 from harness.observers.watch import Watch
 from harness.stack import Record, RunNames
 from harness.system import System
@@ -95,7 +96,7 @@ async def test_every_observer_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.clients.sql.each", rows)
     notes = Notes()
     watch = Watch(SYSTEM, notes, kafka=Broker(), http=StandIn(), names=RunNames("r1"))
-    await watch.open({"shop": "sqlite:////x"}, "http://blobs/{id}", {"shop": "sqlite:////x"})
+    await watch.open(Reach(lambda text, _service: text), "http://blobs/{id}")
     await watch.look()
     await watch.read_offsets()
     await watch.read_all()
@@ -115,7 +116,7 @@ async def test_the_effects_are_looked_at_as_soon_as_something_died(monkeypatch: 
 
     monkeypatch.setattr("harness.clients.sql.each", rows)
     watch = Watch(SYSTEM, Notes(), kafka=Broker(), http=StandIn(), names=RunNames("r1"))
-    await watch.open({"shop": "sqlite:////x"}, "http://blobs/{id}", {"shop": "sqlite:////x"})
+    await watch.open(Reach(lambda text, _service: text), "http://blobs/{id}")
     looking = asyncio.create_task(watch.keep_looking_after_deaths())
     async with asyncio.timeout(60):
         for _ in range(2):

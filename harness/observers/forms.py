@@ -1,0 +1,64 @@
+"""Every form in which a system file says where effects or sums are, and what reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from harness.clients import sql
+from harness.effects import Effects, Total, forms
+from harness.observers.command_lines import CommandLines
+from harness.observers.sources import Database, Output, Reader, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How an observer reaches what a system file names, past the proxies."""
+
+    filled: Callable[[str, str | None], str]
+    """``filled(text, service)`` fills in placeholders."""
+    environment: Callable[[str], Mapping[str, str]] = lambda _service: {}
+    """The environment of a service's commands."""
+    folder: Path = Path()
+    """The system file's, where commands run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be read: one form of one service, for its effects or for its total."""
+
+    service: str
+    read: Effects | Total
+    reach: Reach
+    opened: Callable[[str], Awaitable[Reader]]
+    """Opens a topic, to read it from its first record."""
+
+    def filled(self, text: str) -> str:
+        """Fill in placeholders."""
+        return self.reach.filled(text, self.service)
+
+
+def _sql(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - each row of FORMS knows its own model
+    return Database(asked.filled(described.url), described.query, sql.each)
+
+
+def _topic(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
+    return Output(described, partial(asked.opened, described.name))
+
+
+def _command(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
+    environment = asked.reach.environment(asked.service)
+    return CommandLines(described, asked.filled, environment, asked.reach.folder)
+
+
+FORMS: Final[Mapping[str, Callable[[Asked, Any], Source]]] = {"sql": _sql, "topic": _topic, "command": _command}
+"""Field of ``Effects`` or ``Total`` -> what reads it."""
+
+
+def source(asked: Asked) -> Source:
+    """Return what reads the effects, or the sums, where the system file says that they are."""
+    ((name, described),) = forms(asked.read).items()
+    return FORMS[name](asked, described)
