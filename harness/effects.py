@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from harness.model import Command, Model, Name, Pointer, Where
 
-FORMS: Final = ("sql", "topic", "command")
+FORMS: Final = ("sql", "topic", "command", "redis")
 """The fields of which one says where effects are; harness/observers/forms.py reads each of them."""
 
 
@@ -38,6 +38,36 @@ class OutputTopic(Model):
     """Values that a record must have to be an effect, for example ``{/type: order.billed}``; default: every record is."""
 
 
+class RedisKeys(Model):
+    """Keys of a Redis. One effect is a string, a hash, a field of a hash, a member of a set, a list or a stream.
+
+    Its id is at ``{id}`` in its key, at the pointer ``id``, or the whole of it: the field, the member or the string.
+    """
+
+    keys: Annotated[str, Field(min_length=1)]
+    """The keys, with ``*`` for any text and ``{id}`` for the id, for example ``bill:{run}:{id}``."""
+    id: Pointer | None = None
+    """Where what is in a key names its event, for example ``/event_id``; default: the key does, or all that is in it."""
+    carries: Pointer | None = None
+    """Where it holds the digest of the data that was applied, to compare contents; default: nowhere."""
+    fields: bool = False
+    """Whether each field of a hash is an effect; default: the hash is one."""
+    on: Name | None = None
+    """The dependency; default: the only one of kind redis."""
+    database: Annotated[int, Field(ge=0)] = 0
+    """The number of its database."""
+
+    @model_validator(mode="after")
+    def _one_id(self) -> RedisKeys:
+        if "{id}" in self.keys and self.id is not None:
+            message = "the id is in one place: write either {id} in keys, or id:"
+            raise ValueError(message)
+        if self.keys.count("{id}") > 1:
+            message = "keys: {id} stands there twice; write * for one of them"
+            raise ValueError(message)
+        return self
+
+
 By = Pointer | Where | Annotated[list[Pointer], Field(min_length=1)]
 
 
@@ -48,6 +78,8 @@ class Total(Model):
     """A query with the columns ``id``, the sum's key, and ``total``, for example ``SELECT account AS id, cents AS total …``."""
     command: Command | None = Field(default=None, repr=False)
     """A program that prints one JSON object a line for each sum, with ``id`` and ``total``."""
+    redis: RedisKeys | None = None
+    """Keys that are sums (``{keys: "balance:{id}"}``), or a hash whose fields are (``{keys: balances, fields: true}``)."""
     adds: Pointer
     """Where an event holds the number that it adds, for example ``/data/amount``."""
     by: By
@@ -57,6 +89,9 @@ class Total(Model):
     def _somewhere(self) -> Total:
         if len(forms(self)) != 1:
             message = f"a total is in one place: write one of {written(self)}"
+            raise ValueError(message)
+        if self.redis is not None and ("{id}" in self.redis.keys) == self.redis.fields:
+            message = "redis: write {id} in keys if each sum is a key, or fields: true if each is the field of a hash"
             raise ValueError(message)
         return self
 
@@ -80,6 +115,8 @@ class Effects(Model):
 
     It runs in the system file's folder, without a shell, in the service's environment with addresses past the proxies.
     """
+    redis: RedisKeys | None = None
+    """The keys of a Redis that are effects, or hold them, for example ``{keys: "bills:{run}", id: /event_id}``."""
 
     total: Total | None = None
     """What the events are added up to in place, for example a balance by account."""
@@ -120,6 +157,8 @@ class Effects(Model):
                 yield f"{prefix}sql.url", read.sql.url
             if read.command is not None:
                 yield f"{prefix}command", read.command
+            if read.redis is not None:
+                yield f"{prefix}redis.keys", read.redis.keys.replace("{id}", "*")
 
     def read_at(self, url: str) -> Effects:
         """Return a copy whose databases are all at ``url``."""

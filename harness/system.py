@@ -331,6 +331,10 @@ class System(Model):
         for field, text in effects.texts():
             for unknown in sorted(set(PLACEHOLDER.findall(text)) - allowed):
                 yield f"effects.{name}.{field}: {{{unknown}}} is unknown; known: {', '.join(sorted(allowed))}"
+        stores = self.of_kind("redis")
+        for read in effects.reads:
+            if read.redis is not None and read.redis.on not in (stores if len(stores) != 1 else [None, *stores]):
+                yield f"effects.{name}: redis: `on` names no Redis; known: {', '.join(stores) or 'none'}"
 
     def topics(self) -> dict[str, int]:
         """Number of partitions by topic, over all brokers."""

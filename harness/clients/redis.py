@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -17,7 +18,7 @@ from harness.clients.monitored import commands
 from harness.errors import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from harness.clients.login import Login
     from harness.stack import Fields
@@ -34,6 +35,24 @@ _OPTIONS_FROM = {"SET": 3, "EXPIRE": 3, "PEXPIRE": 3}
 _WITH_VALUE = frozenset({"EX", "PX", "EXAT", "PXAT", "IFEQ", "IFNE", "IFDEQ", "IFDNE"})
 _CONDITIONS = frozenset({"NX", "XX", "GT", "LT", "IFEQ", "IFNE", "IFDEQ", "IFDNE"})
 
+_AT_ONCE = 500
+"""Keys per request."""
+
+_WHOLE: dict[str, Callable[[bytes], tuple[str | bytes, ...]]] = {
+    "string": lambda key: ("GET", key),
+    "hash": lambda key: ("HGETALL", key),
+    "list": lambda key: ("LRANGE", key, "0", "-1"),
+    "set": lambda key: ("SMEMBERS", key),
+    "zset": lambda key: ("ZRANGE", key, "0", "-1"),
+    "stream": lambda key: ("XRANGE", key, "-", "+"),
+}
+"""Type -> the command that reads all of it at one moment."""
+
+_NOTHING: tuple[object, ...] = (None, {}, [], set())
+
+Contents = dict[bytes, tuple[str, object]]
+"""Key -> its type and its content; the content of a type that is not read is None."""
+
 _T = TypeVar("_T")
 
 
@@ -43,9 +62,10 @@ class RedisClient:
     Raises StackError if the store does not answer.
     """
 
-    def __init__(self, address: str, login: Login | None = None) -> None:
+    def __init__(self, address: str, login: Login | None = None, database: int = 0) -> None:
         self._address = address
         self._login = login
+        self._database = database
         self._client = self._connect()
 
     def _connect(self) -> Redis:
@@ -54,6 +74,7 @@ class RedisClient:
         return Redis(
             host=host,
             port=int(port),
+            db=self._database,
             username=self._login.user if self._login is not None else None,
             password=self._login.password if self._login is not None else None,
             socket_timeout=_TIMEOUT,
@@ -70,6 +91,42 @@ class RedisClient:
         """Return one section of INFO."""
         info: Fields = await self._answer(self._client.info(section))
         return info
+
+    def of(self, database: int) -> RedisClient:
+        """Return another client of the same store, with connections of its own."""
+        return RedisClient(self._address, self._login, database)
+
+    async def contents(self, glob: bytes) -> Contents:
+        """Return key -> (type, content) of every key that matches and is there from the beginning to the end.
+
+        SCAN promises no more, and may give a key twice. Its cursor means nothing to a server that was started since.
+        """
+        begun = (await self.info("server")).get("run_id")
+        keys: set[Any] = set()
+        cursor: int | None = None
+        while cursor != 0:
+            cursor, some = await self._answer(self._client.scan(cursor or 0, match=glob, count=_AT_ONCE))
+            keys.update(some)
+        found: dict[bytes, tuple[str, object]] = {}
+        remaining = iter(sorted(keys))
+        while batch := list(islice(remaining, _AT_ONCE)):
+            kinds = [kind.decode() for kind in await self._all([("TYPE", key) for key in batch])]
+            reads = [(key, kind) for key, kind in zip(batch, kinds, strict=True) if kind in _WHOLE]
+            contents = await self._all([_WHOLE[kind](key) for key, kind in reads])
+            # Of one that was deleted meanwhile, nothing is there.
+            found |= {
+                key: (kind, None) for key, kind in zip(batch, kinds, strict=True) if kind not in {*_WHOLE, "none"}
+            }
+            found |= {key: (kind, it) for (key, kind), it in zip(reads, contents, strict=True) if it not in _NOTHING}
+        if (await self.info("server")).get("run_id") != begun:
+            raise StackError(f"Redis at {self._address} was started again while it was read")
+        return found
+
+    async def _all(self, commands: list[tuple[str | bytes, ...]]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return await self._answer(pipeline.execute())
 
     async def _answer(self, answer: Awaitable[_T]) -> _T:
         try:

@@ -98,7 +98,8 @@ class Effects:
         key = named_key(by, row["id"]) if by is not None else None
         name = str(effect) if effect is not None else None
         # Nothing that an event carries decides at which offset a broker appends: such a name is its own.
-        named = self._template(event_id if key is None else (consumer, key), name) if name and not place else None
+        own = place is not None or row.get("own") is True
+        named = self._template(event_id if key is None else (consumer, key), name) if name and not own else None
         return {
             **fields,
             "event_id": event_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Final
 from harness.clients import sql
 from harness.effects import Effects, Total, forms
 from harness.observers.command_lines import CommandLines
+from harness.observers.redis_keys import RedisKeys, Store
 from harness.observers.sources import Database, Output, Reader, Source
 
 
@@ -24,6 +25,8 @@ class Reach:
     """The environment of a service's commands."""
     folder: Path = Path()
     """The system file's, where commands run."""
+    store: Callable[[str, int], Store] | None = None
+    """``store(dependency, database)`` opens a database of a Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Asked:
     service: str
     read: Effects | Total
     reach: Reach
+    stores: Sequence[str]
+    """The dependencies of kind redis."""
     opened: Callable[[str], Awaitable[Reader]]
     """Opens a topic, to read it from its first record."""
 
@@ -54,7 +59,18 @@ def _command(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
     return CommandLines(described, asked.filled, environment, asked.reach.folder)
 
 
-FORMS: Final[Mapping[str, Callable[[Asked, Any], Source]]] = {"sql": _sql, "topic": _topic, "command": _command}
+def _redis(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
+    assert asked.reach.store is not None  # noqa: S101 - a system file that names one has one
+    store = asked.reach.store(described.on or asked.stores[0], described.database)
+    return RedisKeys(store, described, asked.filled, sums=isinstance(asked.read, Total))
+
+
+FORMS: Final[Mapping[str, Callable[[Asked, Any], Source]]] = {
+    "sql": _sql,
+    "topic": _topic,
+    "command": _command,
+    "redis": _redis,
+}
 """Field of ``Effects`` or ``Total`` -> what reads it."""
 
 

@@ -6,7 +6,10 @@ import re
 from typing import Final
 from uuid import UUID
 
-_UUID: Final = re.compile(r"(?:urn:uuid:)?\{?[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\}?", re.IGNORECASE)
+UUID_TEXT: Final = r"(?:urn:uuid:)?\{?[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\}?"
+"""A UUID in any usual form, in either case."""
+
+_UUID: Final = re.compile(UUID_TEXT, re.IGNORECASE)
 
 
 def identity(text: str) -> str:

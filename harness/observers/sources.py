@@ -14,7 +14,10 @@ from harness.pointer import pick
 from harness.stack import MARK, Record
 
 Row = Mapping[str, object]
-"""``id``, ``effect`` and ``carries`` of an effect; also ``place`` and ``error``, if a record is one."""
+"""``id``, ``effect`` and ``carries`` of an effect, or ``id`` and ``total`` of a sum.
+
+Also ``place`` and ``error``, if a record is one, and ``own`` if nothing that its event carries decides what it is called.
+"""
 
 Take = Callable[[Sequence[Row]], None]
 

@@ -36,12 +36,12 @@ class Totals:
     async def try_out(self) -> None:
         """Read each once; raises StackError if that fails."""
         for consumer in self._described:
-            await self._read(consumer)
+            await self._read(consumer, final=True)
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Yield sums, each under its key."""
         for consumer in self._described:
-            for key, total in (await self._read(consumer)).items():
+            for key, total in (await self._read(consumer, final=final)).items():
                 changed = self._last.get((consumer, key)) != total
                 if changed or final:
                     yield {"op": "total", "phase": "seen", "consumer": consumer, "key": key, "total": total}
@@ -55,10 +55,10 @@ class Totals:
         for source in self._sources.values():
             await source.close()
 
-    async def _read(self, consumer: str) -> Mapping[str, str]:
+    async def _read(self, consumer: str, *, final: bool) -> Mapping[str, str]:
         rows: list[Row] = []
         try:
-            await self._sources[consumer].each(rows.extend, everything=True)
+            await self._sources[consumer].each(rows.extend, everything=final)
             return self._totals(consumer, rows)
         except StackError as error:
             raise StackError(f"effects.{consumer}.total: {error}") from error

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from harness.effects import Effects, OutputTopic, Sql, Total
+from harness.effects import Effects, OutputTopic, RedisKeys, Sql, Total, forms
 from harness.model import Where
 from harness.redaction import anonymous
 from harness.system import System, checks
@@ -55,6 +55,9 @@ def _unseen_effects(system: System) -> Iterator[str]:
         query = _query(effects)
         if query is not None and not re.search(r"\bcarries\b", query, re.IGNORECASE):
             yield f"whether {name} applied what its event carries: its query has no `carries`"
+        for form, described in forms(effects).items():
+            if getattr(described, "carries", "") is None:
+                yield f"whether {name} applied what its event carries: its `{form}` has no `carries`"
         if not effects.applies:
             yield f"an effect that {name} lost: `effects.{name}.applies` names no event type"
 
@@ -114,6 +117,8 @@ def _place(read: Effects | Total) -> tuple[str, str]:
             return "record", f"on {name}"
         case Effects(command=str(command)) | Total(command=str(command)):
             return "line", _shown(command)
+        case Effects(redis=RedisKeys(keys=keys)) | Total(redis=RedisKeys(keys=keys)):
+            return "entry", f"in the keys {anonymous(keys)}"
         case Effects(sql=Sql(query=query)) | Total(sql=Sql(query=query)):
             return "row", _shown(query)
     raise LookupError(read)

@@ -123,6 +123,7 @@ async def open_watch(live: LiveSystem, watch: Watch, folder: Path) -> None:
         live.filled,
         environment=lambda service: {**environment(), **live.environment(service)},
         folder=folder,
+        store=lambda dependency, database: live.redis[dependency].of(database),
     )
     await watch.open(reach, live.filled(blobs.get) if blobs is not None else None)
     await watch.try_out()

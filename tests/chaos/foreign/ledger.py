@@ -2,10 +2,11 @@
 
     rows       a row in a table, with the order's number and a number of its own
     records    a record on a topic, with the order's number as its key
+    elements   an element of a list in Redis: the order's number
     balance    nothing but a sum: the order's amount is added to its account
 
-What a row or a balance is kept for is one transaction with the inbox. FLAW ``forgets`` leaves the inbox out, so that an
-order that comes again is one more order.
+What a row or a balance is kept for is one transaction with the inbox; the rest follows it. FLAW ``forgets`` leaves the inbox
+out, so that an order that comes again is one more order.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from decimal import Decimal
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError
+from redis.asyncio import Redis
 
 KEEPS, FLAW = os.environ["KEEPS"], os.environ["FLAW"]
+store = Redis.from_url(f"redis://{os.environ.get('REDIS', '')}")
 TABLES = """
 CREATE TABLE IF NOT EXISTS inbox (event TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS bills (number INTEGER PRIMARY KEY AUTOINCREMENT, order_number TEXT);
@@ -55,6 +58,8 @@ async def keep(database: sqlite3.Connection, producer: AIOKafkaProducer, event) 
             change.execute("INSERT OR IGNORE INTO accounts VALUES (?, 0)", (order["account"],))
             added = int(Decimal(str(order["amount"])) * 100)
             change.execute("UPDATE accounts SET cents = cents + ? WHERE account = ?", (added, order["account"]))
+    if KEEPS == "elements":
+        await store.rpush(os.environ["BILLS"], order["order"])
     if KEEPS == "records":
         await producer.send_and_wait(os.environ["BILLED"], b"{}", key=order["order"].encode())
 

@@ -132,7 +132,7 @@ TOTAL = {"sql": SQL, "adds": "/n", "by": "/account"}
 @pytest.mark.parametrize(
     ("places", "says"),
     [
-        ({}, "write sql:, topic:, command: or total:"),
+        ({}, "write sql:, topic:, command:.* or total:"),
         ({"sql": SQL, "topic": {"name": "a", "id": "/id"}}, "write either sql: or topic:"),
         ({"total": TOTAL, "by": "/order"}, "a total has a `by` of its own"),
     ],
