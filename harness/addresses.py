@@ -125,7 +125,7 @@ class Addresses(Model):
     names: Names = Names()
     """Names in the running system that differ from the system file's."""
     data: dict[Name, str] = {}
-    """Value of ``{data}`` in a service's ``effects.sql.url``, for example ``{billing: /srv/billing}``."""
+    """Value of ``{data}`` in what a service's ``effects`` say, for example ``{billing: /srv/billing}``."""
     effects: dict[Name, str] = Field(default={}, repr=False)
     """URLs to read effects from, instead of the system file's, for example ``{billing: "postgresql://reader@10.0.0.11/billing"}``."""
     blobs: str | None = None

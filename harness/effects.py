@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Final
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from harness.model import Command, Model, Name, Pointer, Where
 
-FORMS: Final = ("sql", "topic", "command", "redis")
+FORMS: Final = ("sql", "topic", "command", "redis", "http")
 """The fields of which one says where effects are; harness/observers/forms.py reads each of them."""
 
 
@@ -68,6 +69,25 @@ class RedisKeys(Model):
         return self
 
 
+class HttpList(Model):
+    """A JSON list that a GET answers with, all of it at once: each element is an effect, or a sum."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://"), Field(title="URL")] = Field(repr=False)
+    """The URL, past the proxies, for example ``http://{billing}/bills``; 200 is its only good answer."""
+    list: Pointer | None = None
+    """Where the list is in the answer, for example ``/bills``; default: the answer is the list."""
+    id: Pointer
+    """Where an element names its event, or holds the key at ``by``, for example ``/event_id``."""
+    effect: Pointer | None = None
+    """Where it holds its own name, such as its number, for example ``/number``; default: the event's id."""
+    carries: Pointer | None = None
+    """Where it holds the digest of the data that was applied, to compare contents; default: nowhere."""
+    total: Pointer = "/total"
+    """Where an element of a list of sums holds the sum."""
+    count: Pointer | None = None
+    """Where the answer says how many elements there are in all, for example ``/total``; the list must have as many."""
+
+
 By = Pointer | Where | Annotated[list[Pointer], Field(min_length=1)]
 
 
@@ -80,6 +100,8 @@ class Total(Model):
     """A program that prints one JSON object a line for each sum, with ``id`` and ``total``."""
     redis: RedisKeys | None = None
     """Keys that are sums (``{keys: "balance:{id}"}``), or a hash whose fields are (``{keys: balances, fields: true}``)."""
+    http: HttpList | None = None
+    """A list of sums, for example ``{url: "http://{billing}/balances", id: /account, total: /cents}``."""
     adds: Pointer
     """Where an event holds the number that it adds, for example ``/data/amount``."""
     by: By
@@ -117,6 +139,8 @@ class Effects(Model):
     """
     redis: RedisKeys | None = None
     """The keys of a Redis that are effects, or hold them, for example ``{keys: "bills:{run}", id: /event_id}``."""
+    http: HttpList | None = None
+    """A list that a service answers with, for example ``{url: "http://{billing}/bills", id: /event_id, effect: /number}``."""
 
     total: Total | None = None
     """What the events are added up to in place, for example a balance by account."""
@@ -146,8 +170,8 @@ class Effects(Model):
 
     @property
     def urls(self) -> list[str]:
-        """The databases that are read."""
-        return [read.sql.url for read in self.reads if read.sql is not None]
+        """The databases and lists that are read."""
+        return [place.url for read in self.reads for place in (read.sql, read.http) if place is not None]
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Yield the texts with placeholders, each with its field: ``total.sql.url``."""
@@ -159,9 +183,11 @@ class Effects(Model):
                 yield f"{prefix}command", read.command
             if read.redis is not None:
                 yield f"{prefix}redis.keys", read.redis.keys.replace("{id}", "*")
+            if read.http is not None:
+                yield f"{prefix}http.url", read.http.url
 
     def read_at(self, url: str) -> Effects:
-        """Return a copy whose databases are all at ``url``."""
+        """Return a copy whose databases, or whose lists, are all at ``url``."""
         total = self.total
         return self.model_copy(
             update={**_moved(self, url), "total": total and total.model_copy(update=_moved(total, url))}
@@ -169,7 +195,9 @@ class Effects(Model):
 
 
 def _moved(read: Effects | Total, url: str) -> dict[str, object]:
-    return {"sql": read.sql.model_copy(update={"url": url})} if read.sql is not None else {}
+    name = "http" if re.match("https?://", url) else "sql"
+    place: Sql | HttpList | None = getattr(read, name)
+    return {name: place.model_copy(update={"url": url})} if place is not None else {}
 
 
 def forms(read: Effects | Total) -> dict[str, object]:

@@ -148,8 +148,9 @@ class Redaction:
         return redacted
 
     def _read(self, written: Mapping[str, Any], system: dict[str, Any]) -> None:
-        if written["sql"] is not None:
-            system["sql"]["url"] = self._written(written["sql"]["url"])
+        for form in ("sql", "http"):
+            if written[form] is not None:
+                system[form]["url"] = self._written(written[form]["url"])
         if written["command"] is not None:
             system["command"] = self._written(written["command"])
 

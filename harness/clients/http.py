@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import httpx
 
+from harness.errors import StackError
+
 UPLOAD_TIMEOUT = 15.0
 """Seconds to wait for an upload's answer; longer than a front door should take to answer 503."""
 
@@ -73,6 +75,18 @@ class HttpClient:
         if not response.is_success:
             return Blob("unreachable", error=f"HTTP {response.status_code}")
         return Blob("present", len(response.content), hashlib.sha256(response.content).hexdigest())
+
+    async def whole(self, url: str) -> bytes:
+        """GET the one answer that holds everything; raises StackError if it does not come, or is only a part."""
+        try:
+            response = await self._client.get(url)
+        except httpx.HTTPError as error:
+            raise StackError(f"no answer: {type(error).__name__}: {error}".rstrip(": ")) from error
+        if response.status_code != httpx.codes.OK:
+            raise StackError(f"HTTP {response.status_code}: {response.text[:200]}".rstrip(": "))
+        if "next" in response.links:
+            raise StackError("the answer is one page of several (Link: rel=next); ask for all in one answer")
+        return response.content
 
     async def close(self) -> None:
         """Close every connection."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 from harness.clients import sql
 from harness.effects import Effects, Total, forms
 from harness.observers.command_lines import CommandLines
+from harness.observers.http_list import Http, HttpList
 from harness.observers.redis_keys import RedisKeys, Store
 from harness.observers.sources import Database, Output, Reader, Source
 
@@ -38,6 +39,7 @@ class Asked:
     reach: Reach
     stores: Sequence[str]
     """The dependencies of kind redis."""
+    http: Http
     opened: Callable[[str], Awaitable[Reader]]
     """Opens a topic, to read it from its first record."""
 
@@ -65,11 +67,16 @@ def _redis(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
     return RedisKeys(store, described, asked.filled, sums=isinstance(asked.read, Total))
 
 
+def _http(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
+    return HttpList(asked.http, described, asked.filled(described.url), sums=isinstance(asked.read, Total))
+
+
 FORMS: Final[Mapping[str, Callable[[Asked, Any], Source]]] = {
     "sql": _sql,
     "topic": _topic,
     "command": _command,
     "redis": _redis,
+    "http": _http,
 }
 """Field of ``Effects`` or ``Total`` -> what reads it."""
 

@@ -117,8 +117,16 @@ class Watch:
             self._letters = DeadLetters(letters, self._system.dead_letters, self._names)
 
     def _source(self, consumer: str, read: Described | Total, reach: Reach) -> Source:
-        topics, stores = self._system.topics(), self._system.of_kind("redis")
-        return source(Asked(consumer, read, reach, stores, lambda topic: self._kafka.reader({topic: topics[topic]})))
+        topics = self._system.topics()
+        asked = Asked(
+            consumer,
+            read,
+            reach,
+            stores=self._system.of_kind("redis"),
+            http=self._http,
+            opened=lambda topic: self._kafka.reader({topic: topics[topic]}),
+        )
+        return source(asked)
 
     def _template(self, of: Of, name: str) -> str | None:
         return self._topics.carried.template(of, name)

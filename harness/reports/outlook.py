@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from harness.effects import Effects, OutputTopic, RedisKeys, Sql, Total, forms
+from harness.effects import Effects, HttpList, OutputTopic, RedisKeys, Sql, Total, forms
 from harness.model import Where
 from harness.redaction import anonymous
 from harness.system import System, checks
@@ -119,6 +119,8 @@ def _place(read: Effects | Total) -> tuple[str, str]:
             return "line", _shown(command)
         case Effects(redis=RedisKeys(keys=keys)) | Total(redis=RedisKeys(keys=keys)):
             return "entry", f"in the keys {anonymous(keys)}"
+        case Effects(http=HttpList(url=url)) | Total(http=HttpList(url=url)):
+            return "element", f"of the list at {anonymous(url)}"
         case Effects(sql=Sql(query=query)) | Total(sql=Sql(query=query)):
             return "row", _shown(query)
     raise LookupError(read)

@@ -59,7 +59,12 @@ HAZARDS = (
 DUPLICATE = "[{fault: kafka.duplicate, on: orders, at: 60%, count: 5}]"
 LEDGERS = ("billing", "printer", "purse")
 KEPT = shlex.join(["python", str(FOREIGN / "kept.py")])
-FORMS = {"clerk": {"command": f"{KEPT} bills"}, "stacker": {}, "teller": {"total": {"command": f"{KEPT} accounts"}}}
+FORMS = {
+    "clerk": {"command": f"{KEPT} bills"},
+    "stacker": {},
+    "usher": {},
+    "teller": {"total": {"command": f"{KEPT} accounts"}},
+}
 """The consumers of system.forms.yaml, and what is not the same wherever the system file is."""
 ACCOUNT = "'acc-' || (CAST(substr(order_number, 3) AS INTEGER) % 5)"
 """An order's account, by its number."""

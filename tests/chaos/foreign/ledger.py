@@ -19,6 +19,7 @@ import signal
 import sqlite3
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError
@@ -34,11 +35,16 @@ INSERT OR IGNORE INTO accounts VALUES ('acc-1', 100000), ('acc-2', -50);
 """
 
 
-async def ready(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer any request."""
+async def answer(database: sqlite3.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer any request with all bills."""
     with suppress(asyncio.IncompleteReadError, ConnectionError):
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        bills = [
+            {"number": number, "order": order}
+            for number, order in database.execute("SELECT number, order_number FROM bills")
+        ]
+        body = json.dumps({"count": len(bills), "bills": bills}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body))
         await writer.drain()
     writer.close()
 
@@ -81,7 +87,7 @@ async def main() -> None:
     async with (
         AIOKafkaProducer(bootstrap_servers=os.environ["KAFKA"]) as producer,
         consumer,
-        await asyncio.start_server(ready, "127.0.0.1", int(os.environ["PORT"])),
+        await asyncio.start_server(partial(answer, database), "127.0.0.1", int(os.environ["PORT"])),
     ):
         async for record in consumer:
             await keep(database, producer, json.loads(record.value))
