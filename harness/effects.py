@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from harness.model import Command, Model, Name, Pointer, Where
 
-FORMS: Final = ("sql", "topic", "command", "redis", "http")
+FORMS: Final = ("sql", "topic", "command", "redis", "http", "files")
 """The fields of which one says where effects are; harness/observers/forms.py reads each of them."""
 
 
@@ -88,6 +88,29 @@ class HttpList(Model):
     """Where the answer says how many elements there are in all, for example ``/total``; the list must have as many."""
 
 
+class Files(Model):
+    """Files in a folder, each of which is an effect, named by its path there.
+
+    A file whose name begins with a dot is none, unless ``names`` says so.
+    """
+
+    folder: Annotated[str, Field(min_length=1)]
+    """The folder, for example ``{data}/bills``; it must be there once the service is ready."""
+    names: Annotated[str, StringConstraints(pattern=r"^[^/]+(/[^/]+)*$")] = "*"
+    """The files, with ``*`` for any text but a slash and ``{id}`` for the id, for example ``{id}.*.pdf`` or ``*/*.json``."""
+    id: Pointer | None = None
+    """Where a file of JSON names its event, for example ``/event_id``; default: its name does."""
+    carries: Pointer | None = None
+    """Where it holds the digest of the data that was applied, to compare contents; default: nowhere."""
+
+    @model_validator(mode="after")
+    def _one_id(self) -> Files:
+        if (self.names.count("{id}") == 1) == (self.id is not None):
+            message = "the id is in one place: write either {id} in names, once, or id:"
+            raise ValueError(message)
+        return self
+
+
 By = Pointer | Where | Annotated[list[Pointer], Field(min_length=1)]
 
 
@@ -141,6 +164,8 @@ class Effects(Model):
     """The keys of a Redis that are effects, or hold them, for example ``{keys: "bills:{run}", id: /event_id}``."""
     http: HttpList | None = None
     """A list that a service answers with, for example ``{url: "http://{billing}/bills", id: /event_id, effect: /number}``."""
+    files: Files | None = None
+    """The folder whose files are effects, for example ``{folder: "{data}/bills", names: "*.json", id: /event_id}``."""
 
     total: Total | None = None
     """What the events are added up to in place, for example a balance by account."""
@@ -185,6 +210,8 @@ class Effects(Model):
                 yield f"{prefix}redis.keys", read.redis.keys.replace("{id}", "*")
             if read.http is not None:
                 yield f"{prefix}http.url", read.http.url
+        if self.files is not None:
+            yield "files.folder", self.files.folder
 
     def read_at(self, url: str) -> Effects:
         """Return a copy whose databases, or whose lists, are all at ``url``."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 from harness.clients import sql
 from harness.effects import Effects, Total, forms
 from harness.observers.command_lines import CommandLines
+from harness.observers.folder_files import FolderFiles
 from harness.observers.http_list import Http, HttpList
 from harness.observers.redis_keys import RedisKeys, Store
 from harness.observers.sources import Database, Output, Reader, Source
@@ -71,12 +72,17 @@ def _http(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
     return HttpList(asked.http, described, asked.filled(described.url), sums=isinstance(asked.read, Total))
 
 
+def _files(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
+    return FolderFiles(described, Path(asked.filled(described.folder)))
+
+
 FORMS: Final[Mapping[str, Callable[[Asked, Any], Source]]] = {
     "sql": _sql,
     "topic": _topic,
     "command": _command,
     "redis": _redis,
     "http": _http,
+    "files": _files,
 }
 """Field of ``Effects`` or ``Total`` -> what reads it."""
 

@@ -30,6 +30,10 @@ class Pattern:
             for piece in self._pieces
         )
 
+    def fits(self, name: str) -> bool:
+        """Whether a name is one of those that are meant."""
+        return self._either(None)[0].fullmatch(name) is not None
+
     def id_in(self, name: str) -> str | None:
         """Return the id that a name holds, a UUID in canonical form; None if the name does not fit.
 

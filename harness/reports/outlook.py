@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from harness.effects import Effects, HttpList, OutputTopic, RedisKeys, Sql, Total, forms
+from harness.effects import Effects, Files, HttpList, OutputTopic, RedisKeys, Sql, Total, forms
 from harness.model import Where
 from harness.redaction import anonymous
 from harness.system import System, checks
@@ -121,6 +121,8 @@ def _place(read: Effects | Total) -> tuple[str, str]:
             return "entry", f"in the keys {anonymous(keys)}"
         case Effects(http=HttpList(url=url)) | Total(http=HttpList(url=url)):
             return "element", f"of the list at {anonymous(url)}"
+        case Effects(files=Files(folder=folder, names=names)):
+            return "file", f"{anonymous(folder)}/{names}"
         case Effects(sql=Sql(query=query)) | Total(sql=Sql(query=query)):
             return "row", _shown(query)
     raise LookupError(read)

@@ -63,6 +63,7 @@ FORMS = {
     "clerk": {"command": f"{KEPT} bills"},
     "stacker": {},
     "usher": {},
+    "filer": {},
     "teller": {"total": {"command": f"{KEPT} accounts"}},
 }
 """The consumers of system.forms.yaml, and what is not the same wherever the system file is."""

@@ -3,6 +3,7 @@
     rows       a row in a table, with the order's number and a number of its own
     records    a record on a topic, with the order's number as its key
     elements   an element of a list in Redis: the order's number
+    files      a file in FOLDER, whose name has the order's number and something of its own
     balance    nothing but a sum: the order's amount is added to its account
 
 What a row or a balance is kept for is one transaction with the inbox; the rest follows it. FLAW ``forgets`` leaves the inbox
@@ -20,6 +21,8 @@ import sqlite3
 from contextlib import suppress
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
+from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError
@@ -27,6 +30,8 @@ from redis.asyncio import Redis
 
 KEEPS, FLAW = os.environ["KEEPS"], os.environ["FLAW"]
 store = Redis.from_url(f"redis://{os.environ.get('REDIS', '')}")
+FOLDER = Path(os.environ.get("FOLDER", "."))
+FOLDER.mkdir(exist_ok=True)
 TABLES = """
 CREATE TABLE IF NOT EXISTS inbox (event TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS bills (number INTEGER PRIMARY KEY AUTOINCREMENT, order_number TEXT);
@@ -66,6 +71,10 @@ async def keep(database: sqlite3.Connection, producer: AIOKafkaProducer, event) 
             change.execute("UPDATE accounts SET cents = cents + ? WHERE account = ?", (added, order["account"]))
     if KEEPS == "elements":
         await store.rpush(os.environ["BILLS"], order["order"])
+    if KEEPS == "files":
+        bill = FOLDER / f"{order['order']}.{uuid4()}.part"
+        bill.write_text("paid")
+        bill.rename(bill.with_suffix(".txt"))
     if KEEPS == "records":
         await producer.send_and_wait(os.environ["BILLED"], b"{}", key=order["order"].encode())
 

@@ -1,0 +1,86 @@
+"""Effects that are files in a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import orjson
+
+from harness.errors import StackError
+from harness.observers.id_in_name import Pattern
+from harness.observers.located import text
+from harness.pointer import pick
+
+if TYPE_CHECKING:
+    from harness.effects import Files as Described
+    from harness.observers.sources import Row, Take
+
+
+class FolderFiles:
+    """The files of a folder that have a name of the pattern, all of them each time."""
+
+    def __init__(self, described: Described, folder: Path) -> None:
+        self._described, self._folder, self._pattern = described, folder, Pattern(described.names)
+
+    async def each(self, take: Take, *, everything: bool) -> None:
+        """Pass the files to ``take``; ``everything`` reads them twice, for a folder is not read at one moment."""
+        rows = await asyncio.to_thread(self._rows)
+        if everything and rows != await asyncio.to_thread(self._rows):
+            raise StackError(f"files: {self._folder.name} changed while it was read")
+        take(rows)
+
+    async def close(self) -> None:
+        """Do nothing: nothing stays open."""
+
+    def _rows(self) -> list[Row]:
+        try:
+            return [self._row(name) for name in sorted(self._names())]
+        except (OSError, StackError) as error:
+            raise StackError(f"files: {error}") from error
+
+    def _names(self) -> Iterator[str]:
+        """Yield the paths below the folder. A folder that cannot be read is an error: globs pass over it."""
+        deep = self._pattern.text.count("/")
+        for at, folders, files in os.walk(self._folder, onerror=_raised):
+            below = Path(at).relative_to(self._folder).parts
+            if len(below) == deep:
+                folders.clear()
+                names = ("/".join([*below, file]) for file in files if Path(at, file).is_file())
+                yield from (name for name in names if self._pattern.fits(name) and not self._hidden(name))
+
+    def _hidden(self, name: str) -> bool:
+        """Whether a part of a name begins with a dot where the pattern does not: what is being written often does."""
+        parts = zip(name.split("/"), self._pattern.text.split("/"), strict=True)
+        return any(part.startswith(".") and not meant.startswith(".") for part, meant in parts)
+
+    def _row(self, name: str) -> Row:
+        described, document = self._described, None
+        if described.id is not None or described.carries is not None:
+            try:
+                document = orjson.loads((self._folder / name).read_bytes())
+            except orjson.JSONDecodeError as error:
+                raise StackError(
+                    f"{_plain(name)} is not JSON ({error}); write a file under a name that is not in `names`, then rename it"
+                ) from error
+        named = pick(document, described.id) if described.id is not None else self._pattern.id_in(name)
+        if text(named) is None:
+            raise StackError(f"{_plain(name)} has nothing at {described.id or self._pattern.text}")
+        carries = described.carries
+        return {
+            "id": named if isinstance(named, list) else text(named),
+            "effect": _plain(name),
+            "carries": text(pick(document, carries)) if carries is not None else None,
+        }
+
+
+def _plain(name: str) -> str:
+    """Return a name as text; bytes that are none stay apart from one another."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _raised(error: OSError) -> NoReturn:
+    raise error
