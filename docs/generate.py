@@ -238,7 +238,7 @@ def _scenario_file() -> str:
 
 def _system_file() -> str:
     names = ("Dependency", "Service", "Load", "UploadLoad", "PublishLoad", "Events", "Where", "Outcome", "Effects")
-    more = ("Sql", "OutputTopic", "RedisKeys", "HttpList", "Files", "Total", "Blobs", "DeadLetters", "Request", "Variants")
+    more = ("Sql", "OutputTopic", "RedisKeys", "HttpList", "Files", "Total", "Blobs", "DeadLetters", "SourceHeaders", "Request", "Variants")
     return _file(File.SYSTEM, "The system file", *names, *more)
 
 

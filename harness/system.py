@@ -139,19 +139,38 @@ class Blobs(Model):
     """The URL of a blob, with ``{id}`` for its id."""
 
 
+class SourceHeaders(Model):
+    """The headers in which a dead letter names the record that it is about; numbers are text, or big-endian as in Java.
+
+    Of several with one name, the last that names a topic of ``events`` counts.
+    """
+
+    topic: str
+    """The header with its topic, for example ``kafka_dlt-original-topic`` or ``__connect.errors.topic``."""
+    partition: str
+    """The header with its partition, for example ``kafka_dlt-original-partition`` or ``__connect.errors.partition``."""
+    offset: str
+    """The header with its offset, for example ``kafka_dlt-original-offset`` or ``__connect.errors.offset``."""
+
+
 class DeadLetters(Model):
-    """How to read a dead letter, whose value is JSON."""
+    """How to read a dead letter, whose value is JSON, or the original record's with headers that say whence it came."""
 
     topic: Name
     """The topic of dead letters, for example ``dead-letters``."""
-    id: Pointer
+    id: Pointer | Where
     """Where the event's id is, for example ``/event_id``."""
-    consumer: Pointer
-    """Where the name of the service that set it aside is, for example ``/consumer``."""
-    source: Pointer
+    consumer: Pointer | Where | Name
+    """Where the name, or the group, of the service that set it aside is, or that service itself: ``/consumer``, ``billing``."""
+    source: Pointer | SourceHeaders
     """Where the original record's ``topic``, ``partition`` and ``offset`` are, in one object, for example ``/source``."""
-    kind: Pointer
-    """Where the reason is, ``poison``, ``conflict`` or ``malformed``, for example ``/kind``."""
+    kind: Pointer | Where | None = None
+    """Where the reason is, ``poison``, ``conflict`` or ``malformed``, for example ``/kind``; default: it gives none."""
+
+    @property
+    def by(self) -> str | None:
+        """The service that every letter is of, if ``consumer`` names one."""
+        return self.consumer if isinstance(self.consumer, str) and not self.consumer.startswith("/") else None
 
 
 class Request(Model):
@@ -260,13 +279,7 @@ class System(Model):
             yield f"effects.{unknown}: no such service{nearest(unknown, services)}; known: {', '.join(services)}"
         if self.load.upload is not None and (door := self.load.upload.to) not in self.services:
             yield f"load.upload.to: no service {door}{nearest(door, services)}; known: {', '.join(services) or 'none'}"
-        letters = [("dead_letters.topic", self.dead_letters.topic)] if self.dead_letters is not None else []
-        for field, topic in [*(("events.topics", topic) for topic in self.events.topics), *letters]:
-            if topic not in topics:
-                yield (
-                    f"{field}: no dependency has the topic {topic}{nearest(topic, topics)}; known: "
-                    f"{', '.join(topics) or 'none'}"
-                )
+        yield from self._check_topics(topics, services)
         for name, effects in self.effects.items():
             if effects.topic is not None and effects.topic.name not in topics:
                 yield (
@@ -274,6 +287,20 @@ class System(Model):
                     f"{nearest(effects.topic.name, topics)}; known: {', '.join(topics) or 'none'}"
                 )
             yield from self._check_texts(name, effects)
+
+    def _check_topics(self, topics: Sequence[str], services: Sequence[str]) -> Iterator[str]:
+        """What is read must be on a broker, and be set aside by a service."""
+        letters = self.dead_letters
+        of_letters = [("dead_letters.topic", letters.topic)] if letters is not None else []
+        for field, topic in [*(("events.topics", topic) for topic in self.events.topics), *of_letters]:
+            if topic not in topics:
+                yield (
+                    f"{field}: no dependency has the topic {topic}{nearest(topic, topics)}; known: "
+                    f"{', '.join(topics) or 'none'}"
+                )
+        by = letters.by if letters is not None else None
+        if by is not None and by not in services:
+            yield f"dead_letters.consumer: no service {by}{nearest(by, services)}; known: {', '.join(services)}"
 
     def _check_service(self, name: str, service: Service) -> Iterator[str]:
         for used in sorted(service.placeholders()):
@@ -334,7 +361,7 @@ class System(Model):
         stores = self.of_kind("redis")
         for read in effects.reads:
             if read.redis is not None and read.redis.on not in (stores if len(stores) != 1 else [None, *stores]):
-                yield f"effects.{name}: redis: `on` names no Redis; known: {', '.join(stores) or 'none'}"
+                yield f"effects.{name}: redis: write `on`, one of the dependencies of kind redis: {', '.join(stores) or 'none'}"
 
     def topics(self) -> dict[str, int]:
         """Number of partitions by topic, over all brokers."""

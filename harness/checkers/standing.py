@@ -224,7 +224,9 @@ TABLES: Final = {
         SELECT consumer, event_id, count(*) AS facts, count(*) FILTER (foreign_fact) AS foreign_facts,
                sum(positions) AS positions, sum(done) AS done, min(i) AS i, max(i) AS i_other, min(t) AS t,
                EXISTS (SELECT 1 FROM event_letters l
-                       WHERE l.consumer = facts.consumer AND l.event_id = facts.event_id AND l.kind = 'conflict')
+                       WHERE l.consumer = facts.consumer AND l.event_id = facts.event_id
+                         -- Of a system whose letters give no reason, any may be about the conflict.
+                         AND l.kind IN ('conflict', 'unsaid'))
                AS reported
         FROM facts GROUP BY consumer, event_id HAVING count(*) > 1
     """,

@@ -138,7 +138,9 @@ def _without(field: Field, message: str) -> str:
 def _words(pattern: str) -> str:
     if pattern.startswith("^[a-z]"):
         return "a name: small letters, digits, _ and -, beginning with a letter"
-    return "a path: it begins with /" if "/" in pattern else pattern
+    if "https?://" in pattern:
+        return "a URL: it begins with http:// or https://"
+    return "a path: it begins with /" if pattern.startswith(("^/", "^(/")) else pattern
 
 
 def _shown(value: object, field: Field) -> str:

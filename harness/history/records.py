@@ -98,7 +98,7 @@ COLUMNS: Final = {
     "consumer": "VARCHAR",  # effect, dead_letter, offset: the service's name
     "effect": "VARCHAR",  # tells two effects of one event apart
     "template": "VARCHAR",  # effect: its name, with each part that the event carries as {POINTER}; null: not known
-    "kind": "VARCHAR",  # dead_letter: why it was set aside: poison, conflict, malformed …; wire: of the reply: OK, 503 …
+    "kind": "VARCHAR",  # dead_letter: why it was set aside: poison, conflict, malformed, unsaid …; wire: of the reply: OK, 503
     "source_topic": "VARCHAR",
     "source_partition": "INTEGER",
     "source_offset": "BIGINT",

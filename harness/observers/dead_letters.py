@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
 
-import orjson
-
+from harness.model import Where as Beside
 from harness.observers.base import seen_at
 from harness.observers.identity import identity
-from harness.observers.set_aside import SetAside, set_aside
+from harness.observers.set_aside import SetAside, set_aside, verbatim
 from harness.observers.topics import Reader
-from harness.pointer import pick
 from harness.stack import Fields, Record, RunNames
 from harness.system import DeadLetters as Where
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The topics of events, and the services: what a letter's headers must name."""
+
+    events: Collection[str] = ()
+    services: Collection[str] = ()
 
 
 class DeadLetters:
@@ -22,10 +29,11 @@ class DeadLetters:
 
     what = "dead_letters"
 
-    def __init__(self, reader: Reader, where: Where, names: RunNames) -> None:
+    def __init__(self, reader: Reader, where: Where, names: RunNames, known: Known) -> None:
         self._reader = reader
         self._where = where
         self._names = names
+        self._known = known
         self._left: deque[Record] = deque()
         self.letters: list[Fields] = []
         self.set_aside: list[SetAside] = []
@@ -36,12 +44,12 @@ class DeadLetters:
         for letter in list(self.letters) if final else ():
             yield letter
         while self._left:
-            letter = _seen(self._left[0], self._where, self._names)
+            letter = _seen(self._left[0], self._where, self._names, self._known)
             yield letter
             record = self._left.popleft()
             self.letters.append(letter)
             if "error" not in letter:
-                self.set_aside.append(set_aside(record, self._where, letter))
+                self.set_aside.append(set_aside(record, self._where, letter, self._names, self._known.events))
 
     @property
     def made(self) -> Counter[object]:
@@ -49,34 +57,36 @@ class DeadLetters:
         return Counter(letter.get("consumer") for letter in self.letters)
 
 
-def _seen(record: Record, where: Where, names: RunNames) -> Fields:
+def _seen(record: Record, where: Where, names: RunNames, known: Known) -> Fields:
     """Return ``letter_fields``, or the record's position and the ``error`` if extracting them fails; never raises."""
     try:
-        return letter_fields(record, where, names)
+        return letter_fields(record, where, names, known)
     except Exception as error:  # noqa: BLE001 - no single letter may keep the others from being read
         return {**seen_at("dead_letter", record), "error": f"{type(error).__name__}: {error}"}
 
 
-def letter_fields(record: Record, where: Where, names: RunNames) -> Fields:
+def letter_fields(record: Record, where: Where, names: RunNames, known: Known) -> Fields:
     """Return the fields of one dead letter; those that it does not carry are None.
 
-    A service writes the broker's topic names; the history uses the system file's.
+    A service writes the broker's topic names, and its group's; the history uses the system file's. Raises ValueError if
+    headers must name the source or the consumer, and do not.
     """
-    try:
-        value: object = orjson.loads(record.value or b"")
-    except orjson.JSONDecodeError:
-        value = None
-    source = pick(value, where.source)
-    fields: dict[str, object] = {
+    said = verbatim(record, where, names, known.events)
+    consumer = said["consumer"]
+    if isinstance(consumer, str):
+        consumer = names.service(consumer) or consumer
+    if isinstance(where.consumer, Beside) and consumer not in known.services:
+        raise ValueError(f"{consumer} is neither a service nor a service's group; write its name: `consumer: NAME`")
+    return {
         **seen_at("dead_letter", record),
         "digest": hashlib.sha256(record.value or b"").hexdigest(),
-        "source_topic": _plain(names, pick(source, "/topic")),
-        "source_partition": pick(source, "/partition"),
-        "source_offset": pick(source, "/offset"),
+        "source_topic": _plain(names, said["topic"]),
+        "source_partition": said["partition"],
+        "source_offset": said["offset"],
+        "event_id": _plain_id(names, said["event_id"]),
+        "consumer": consumer,
+        "kind": said["kind"],
     }
-    pointers = {"event_id": where.id, "consumer": where.consumer, "kind": where.kind}
-    read = {name: pick(value, pointer) for name, pointer in pointers.items()}
-    return fields | read | {"event_id": _plain_id(names, read["event_id"])}
 
 
 def _plain(names: RunNames, topic: object) -> object:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import orjson
 
+from harness.model import Where as Beside
 from harness.pointer import pick
-from harness.stack import Fields, Record
+from harness.stack import Fields, Record, RunNames
 from harness.system import DeadLetters as Where
+from harness.system import SourceHeaders
 
 _FIELDS = ("consumer", "event_id", "source_topic", "source_partition", "source_offset")
+
+UNSAID = "unsaid"
+"""The kind of a letter in a system whose letters give no reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +33,64 @@ class SetAside:
         return tuple(self.fields.get(name) for name in _FIELDS)
 
 
-def set_aside(record: Record, where: Where, fields: Fields) -> SetAside:
+def set_aside(record: Record, where: Where, fields: Fields, names: RunNames, events: Collection[str]) -> SetAside:
     """Build a SetAside from a dead letter's record and the fields it has in the history."""
+    said = verbatim(record, where, names, events)
+    about = {name: str(part) for name, part in said.items() if name != "kind" and isinstance(part, str | int)}
+    return SetAside({name: fields.get(name) for name in _FIELDS}, about)
+
+
+def verbatim(record: Record, where: Where, names: RunNames, events: Collection[str]) -> dict[str, object]:
+    """Return ``consumer``, ``event_id``, ``kind``, ``topic``, ``partition`` and ``offset`` as a dead letter gives them.
+
+    ``events`` are the topics of events. Raises ValueError if headers must name the source, and do not.
+    """
     try:
         value: object = orjson.loads(record.value or b"")
     except orjson.JSONDecodeError:
         value = None
-    source = pick(value, where.source)
-    verbatim = {
-        "consumer": pick(value, where.consumer),
-        "event_id": pick(value, where.id),
-        **{name: pick(source, f"/{name}") for name in ("topic", "partition", "offset")},
+    return {
+        "consumer": where.by or _at(where.consumer, record, value),
+        "event_id": _at(where.id, record, value),
+        "kind": _at(where.kind, record, value) if where.kind is not None else UNSAID,
+        **_source(record, where.source, value, names, events),
     }
-    about = {name: str(part) for name, part in verbatim.items() if isinstance(part, str | int)}
-    return SetAside({name: fields.get(name) for name in _FIELDS}, about)
+
+
+def _at(where: str | Beside, record: Record, value: object) -> object:
+    if isinstance(where, str):
+        return pick(value, where)
+    raw = record.key if where.key else dict(record.headers).get(where.header or "")
+    return raw.decode("utf-8", "replace") if raw is not None else None
+
+
+def _source(
+    record: Record, where: str | SourceHeaders, value: object, names: RunNames, events: Collection[str]
+) -> dict[str, object]:
+    if isinstance(where, str):
+        source = pick(value, where)
+        return {name: pick(source, f"/{name}") for name in ("topic", "partition", "offset")}
+    topics, partitions, offsets = (
+        [content or b"" for name, content in record.headers if name == header]
+        for header in (where.topic, where.partition, where.offset)
+    )
+    if not topics or not len(topics) == len(partitions) == len(offsets):
+        raise ValueError(
+            f"it has {len(topics)} headers {where.topic}, {len(partitions)} {where.partition} and {len(offsets)} "
+            f"{where.offset}; each must be there once for every place that it names"
+        )
+    places = [
+        {"topic": topic.decode("utf-8", "replace"), "partition": _number(partition), "offset": _number(offset)}
+        for topic, partition, offset in zip(topics, partitions, offsets, strict=True)
+    ]
+    # A retry topic adds its own place, a letter that was published again keeps its old one.
+    return next((place for place in reversed(places) if names.plain(str(place["topic"])) in events), places[-1])
+
+
+def _number(raw: bytes) -> int:
+    """Return a number that is text, or big-endian in 4 or 8 bytes. None so large that its bytes are digits exists."""
+    if raw.isdigit():
+        return int(raw)
+    if len(raw) in {4, 8}:
+        return int.from_bytes(raw, signed=True)
+    raise ValueError(f"{raw!r} is no number, neither as text nor as an int or long of Java")

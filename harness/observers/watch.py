@@ -14,7 +14,7 @@ from harness.errors import StackError
 from harness.history.recorder import Recorder
 from harness.observers.base import observe
 from harness.observers.blobs import Blobs
-from harness.observers.dead_letters import DeadLetters
+from harness.observers.dead_letters import DeadLetters, Known
 from harness.observers.effects import Effects
 from harness.observers.forms import Asked, source
 from harness.observers.offsets import Offsets
@@ -114,7 +114,12 @@ class Watch:
             name = self._system.dead_letters.topic
             letters = await self._kafka.reader({name: self._system.topics()[name]})
             self._readers.append(letters)
-            self._letters = DeadLetters(letters, self._system.dead_letters, self._names)
+            self._letters = DeadLetters(
+                letters,
+                self._system.dead_letters,
+                self._names,
+                Known(self._system.events.topics, self._system.services.keys()),
+            )
 
     def _source(self, consumer: str, read: Described | Total, reach: Reach) -> Source:
         topics = self._system.topics()

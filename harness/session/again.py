@@ -108,7 +108,7 @@ class Again:
     async def _replay(self, asking: Asking, letter: SetAside) -> None:
         names = ("consumer", "event_id", "source_topic", "source_partition", "source_offset")
         fields = {name: letter.fields.get(name) for name in names}
-        await self._asked("replay", asking, letter.about, letter.about.get("consumer", ""), fields)
+        await self._asked("replay", asking, letter.about, str(fields["consumer"] or ""), fields)
 
     async def _asked(
         self, op: str, asking: Asking, about: Mapping[str, str], service: str, fields: Mapping[str, object]

@@ -9,7 +9,8 @@ from harness.clients.redis import RedisClient
 
 async def test_keys_of_every_type_are_read_whole(rig: Any) -> None:
     """Also of more keys than one step of SCAN gives, and not those of another database."""
-    other = RedisClient(rig.stack.direct("redis"), database=3)
+    first = RedisClient(rig.stack.direct("redis"))
+    other = first.of(3)
     writer = other._client
     try:
         await writer.mset({f"kept[1]:{n}": f"{n}" for n in range(3000)})
@@ -27,7 +28,8 @@ async def test_keys_of_every_type_are_read_whole(rig: Any) -> None:
         assert found[b"kept[1]:s"] == ("set", {b"e1"})
         assert found[b"kept[1]:z"] == ("zset", [b"e1"])
         assert found[b"kept[1]:x"] == ("stream", [(b"5-0", {b"event": b"e1"})])
-        assert await other.of(0).contents(rb"kept\[1\]:*") == {}
+        assert await first.contents(rb"kept\[1\]:*") == {}
     finally:
         await writer.flushdb()
         await other.close()
+        await first.close()

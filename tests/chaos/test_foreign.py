@@ -57,6 +57,7 @@ HAZARDS = (
     "published_before_effect",
 )
 DUPLICATE = "[{fault: kafka.duplicate, on: orders, at: 60%, count: 5}]"
+MALFORMED = "[{fault: kafka.malformed, on: orders, at: 60%, count: 4, kinds: [bytes]}]"
 LEDGERS = ("billing", "printer", "purse")
 KEPT = shlex.join(["python", str(FOREIGN / "kept.py")])
 FORMS = {
@@ -197,6 +198,21 @@ CASES = [
         system="system.forms.yaml",
         ledgers=(*FORMS,),
         effects=FORMS,
+    ),
+    Case(
+        "letters_by_headers",
+        VALID,
+        faults=MALFORMED,
+        system="system.letters.yaml",
+    ),
+    Case(
+        "letters_misplaced",
+        INVALID,
+        flaw="misplaces",
+        finds=("neither", "effect_and_dead_letter"),
+        never=("lost", "record_unreadable"),
+        faults=MALFORMED,
+        system="system.letters.yaml",
     ),
     Case(
         "key_of_several",

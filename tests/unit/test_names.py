@@ -3,7 +3,7 @@ import re
 import orjson
 import pytest
 
-from harness.observers.dead_letters import letter_fields
+from harness.observers.dead_letters import Known, letter_fields
 from harness.stack import Record, RunNames
 from harness.system import DeadLetters
 
@@ -29,5 +29,5 @@ def test_a_brokers_topic_is_known_by_its_plain_name_if_it_is_the_runs() -> None:
 def test_a_dead_letter_names_topics_as_the_system_file_does() -> None:
     where = DeadLetters(topic="dlq", id="/event_id", consumer="/consumer", source="/source", kind="/kind")
     value = {"event_id": "r1.essays:0:7", "source": {"topic": "r1.essays", "partition": 0, "offset": 7}}
-    read = letter_fields(Record("dlq", 0, 3, None, orjson.dumps(value)), where, RunNames("r1"))
+    read = letter_fields(Record("dlq", 0, 3, None, orjson.dumps(value)), where, RunNames("r1"), Known())
     assert (read["event_id"], read["source_topic"]) == ("essays:0:7", "essays")

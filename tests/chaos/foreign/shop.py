@@ -18,6 +18,7 @@ offset last. Each FLAW is one thing that is done in another way, wrong or only u
     claims_again        an order is claimed with SET NX, which the client sends again if no answer comes; what was not
                         granted is passed over
     releases_anothers   the same, with a client that sends once; and the claim is deleted, whether it was granted or not
+    misplaces           what cannot be read is set aside as the record before it
     tells_first         each order is shipped and its offset committed before its effect, which at the tenth takes a while
 """
 
@@ -120,7 +121,12 @@ class Shop:
             else:
                 consumer.subscribe([os.environ["ORDERS"]])
             async for record in consumer:
-                event = json.loads(record.value.removeprefix(MAGIC))
+                try:
+                    event = json.loads(record.value.removeprefix(MAGIC))
+                except ValueError:
+                    await self.set_aside(record)
+                    await self.commit(consumer, record)
+                    continue
                 if FLAW == "tells_first":
                     await self.ship(event, record.headers)
                     await self.commit(consumer, record)
@@ -130,6 +136,18 @@ class Shop:
                     await self.ship(event, record.headers)
                 if not OWN_OFFSETS and FLAW != "tells_first":
                     await self.commit(consumer, record)
+
+    async def set_aside(self, record) -> None:
+        """Publish what cannot be read as it is, with headers as Spring's DeadLetterPublishingRecoverer writes them."""
+        offset = max(record.offset - 1, 0) if FLAW == "misplaces" else record.offset
+        headers = {
+            "original-topic": record.topic.encode(),
+            "original-partition": record.partition.to_bytes(4),
+            "original-offset": offset.to_bytes(8),
+            "original-consumer-group": os.environ["GROUP"].encode(),
+        }
+        named = [(f"kafka_dlt-{name}", value) for name, value in headers.items()]
+        await self.producer.send_and_wait(os.environ["LETTERS"], record.value, headers=named)
 
     async def commit(self, consumer: AIOKafkaConsumer, record) -> None:
         """Pass a record; if its partition was taken away meanwhile, it comes again."""

@@ -551,7 +551,7 @@ class EffectOracle:
             own = {event["digest"] for event in events if event.get("injected") is None}
             if len(facts) < 2 or facts == own or not self.passed(consumer, event_id):
                 continue
-            if any(letter["kind"] == "conflict" for letter in self.about(consumer, event_id)):
+            if any(letter["kind"] in {"conflict", "unsaid"} for letter in self.about(consumer, event_id)):
                 continue
             yield "conflict_unreported" if self.letters_settled else "undecided", (consumer, event_id)
 

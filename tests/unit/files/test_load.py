@@ -113,7 +113,7 @@ def test_the_first_thing_wrong_is_told(tmp_path: Path, text: str, said: str) -> 
         (
             EVENTS,
             f"{EVENTS}{EFFECTS}}}\n",
-            "13: effects.ledger: say where the effects are: write sql:, topic: or total:",
+            "13: effects.ledger: say where the effects are: write sql:, topic:, command:, redis:, http:, files: or total:",
         ),
         (
             EVENTS,

@@ -1,8 +1,12 @@
 """A dead letter's own words, beside those of the history."""
 
-import orjson
+import struct
+from typing import Any
 
-from harness.observers.dead_letters import letter_fields
+import orjson
+import pytest
+
+from harness.observers.dead_letters import Known, letter_fields
 from harness.observers.set_aside import SetAside, set_aside
 from harness.stack import Record, RunNames
 from harness.system import DeadLetters
@@ -12,7 +16,7 @@ WHERE = DeadLetters(topic="letters", id="/event_id", consumer="/consumer", sourc
 
 def letter(value: object) -> SetAside:
     record = Record("letters", 0, 3, None, value if isinstance(value, bytes) else orjson.dumps(value))
-    return set_aside(record, WHERE, letter_fields(record, WHERE, RunNames("r1")))
+    return set_aside(record, WHERE, letter_fields(record, WHERE, RunNames("r1"), Known()), RunNames("r1"), ())
 
 
 def test_the_system_is_asked_in_its_own_words() -> None:
@@ -49,3 +53,78 @@ def test_two_letters_of_one_consumer_about_one_record_are_about_the_same() -> No
     said = {"event_id": "e", "consumer": "c", "source": {"topic": "r1.essays", "partition": 0, "offset": 1}}
     assert letter({**said, "kind": "poison"}).key == letter({**said, "kind": "conflict"}).key
     assert letter(said).key != letter({**said, "consumer": "d"}).key
+
+
+KNOWN = Known(["essays"], ["billing"])
+SPRING: dict[str, Any] = {
+    "topic": "letters",
+    "id": "/id",
+    "consumer": {"header": "kafka_dlt-original-consumer-group"},
+    "source": {name: f"kafka_dlt-original-{name}" for name in ("topic", "partition", "offset")},
+}
+CONNECT: dict[str, Any] = {
+    "topic": "letters",
+    "id": {"header": "ce_id"},
+    "consumer": "billing",
+    "source": {name: f"__connect.errors.{name}" for name in ("topic", "partition", "offset")},
+}
+
+
+def spring(topic: str = "r1.essays", partition: int = 2, offset: int = 808464432) -> list[tuple[str, bytes]]:
+    """Headers as Spring's DeadLetterPublishingRecoverer writes them."""
+    return [
+        ("kafka_dlt-original-topic", topic.encode()),
+        ("kafka_dlt-original-partition", struct.pack(">i", partition)),
+        ("kafka_dlt-original-offset", struct.pack(">q", offset)),
+        ("kafka_dlt-original-consumer-group", b"billing-r1"),
+    ]
+
+
+def fields(where: dict[str, Any], value: bytes, *headers: tuple[str, bytes]) -> dict[str, object]:
+    record = Record("letters", 0, 3, b"key", value, headers)
+    return dict(letter_fields(record, DeadLetters.model_validate(where), RunNames("r1"), KNOWN))
+
+
+def test_springs_headers_name_the_place_and_the_group() -> None:
+    found = fields(SPRING, b'{"id": "e1"}', *spring())
+    wanted = {"source_topic": "essays", "source_partition": 2, "source_offset": 808464432, "consumer": "billing"}
+    assert wanted.items() <= found.items()
+    assert (found["event_id"], found["kind"]) == ("e1", "unsaid")
+    assert fields(SPRING, b"\0", *spring())["event_id"] is None
+
+
+def test_connects_headers_are_text() -> None:
+    headers = [("__connect.errors.topic", b"r1.essays"), ("ce_id", b"e1")]
+    headers += [("__connect.errors.partition", b"0"), ("__connect.errors.offset", b"12345678")]
+    found = fields(CONNECT, b"", *headers)
+    assert (found["source_partition"], found["source_offset"], found["event_id"]) == (0, 12345678, "e1")
+    assert found["consumer"] == "billing"
+
+
+@pytest.mark.parametrize(
+    ("places", "offset"),
+    [
+        ([spring(offset=1), spring("r1.essays-retry-0", 0, 5)], 1),
+        ([spring(offset=1), spring(offset=9)], 9),
+    ],
+)
+def test_of_several_places_the_last_on_a_topic_of_events_counts(places: Any, offset: int) -> None:
+    assert fields(SPRING, b"{}", *places[0], *places[1])["source_offset"] == offset
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ([], "it has 0 headers kafka_dlt-original-topic"),
+        (spring()[:2], "and 0 kafka_dlt-original-offset"),
+        ([*spring()[:2], ("kafka_dlt-original-offset", b"abc")], "b'abc' is no number"),
+        (
+            [*spring()[:3], ("kafka_dlt-original-consumer-group", b"other")],
+            "other is neither a service nor a service's group",
+        ),
+        (spring()[:3], "None is neither a service"),
+    ],
+)
+def test_a_letter_whose_headers_do_not_say_whence_it_came_cannot_be_read(headers: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        fields(SPRING, b"{}", *headers)
