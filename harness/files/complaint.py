@@ -30,12 +30,16 @@ _SECRETIVE = frozenset({"env", "config", "command", "fields"})
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One mistake in a file; ``unknown`` if it is a field that the model does not have, ``missing`` if one is not there."""
+    """One mistake in a file; ``unknown`` if it is a field that the model does not have, ``missing`` if one is not there.
+
+    ``joint`` if values, each right by itself, do not fit together.
+    """
 
     field: Field
     said: str
     unknown: bool = False
     missing: bool = False
+    joint: bool = False
 
 
 def mistakes(error: ValidationError, model: type[BaseModel], document: Document) -> list[Mistake]:
@@ -43,7 +47,10 @@ def mistakes(error: ValidationError, model: type[BaseModel], document: Document)
     errors = error.errors(include_url=False)
     if not errors[0]["loc"] and isinstance(several := errors[0].get("ctx", {}).get("error"), SeveralError):
         fields = [_named(message, document.value) for message in several.messages]
-        found = [Mistake(field, _without(field, said)) for field, said in zip(fields, several.messages, strict=True)]
+        found = [
+            Mistake(field, _without(field, said), joint=True)
+            for field, said in zip(fields, several.messages, strict=True)
+        ]
         return sorted(found, key=lambda mistake: document.place(mistake.field).line)
     by_field: dict[Field, list[ErrorDetails]] = {}
     for detail in errors:

@@ -10,7 +10,7 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
@@ -55,9 +55,9 @@ class Document:
         return self.places[field]
 
 
-def parse(path: Path) -> Document:
-    """Read a .yaml file; FileError unless it is one bounded, plain mapping."""
-    text = _text(path)
+def parse(path: Path, endings: Sequence[str] = (".yaml",)) -> Document:
+    """Read a file with one of these endings; FileError unless it is one bounded, plain mapping."""
+    text = text_of(path, endings)
     try:
         node = _Loader(text, str(path)).get_single_node()
     except yaml.MarkedYAMLError as error:
@@ -92,11 +92,13 @@ def plain(text: str, where: str) -> object:
     return _Values(where, {}).value(node, ())
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path, endings: Sequence[str] = ()) -> str:
+    """Return a file's text; FileError if it has none of ``endings``, is empty, too long, not UTF-8 or not there."""
     where = str(path)
+    named = f"name a {' or '.join(endings) or 'text'} file"
     try:
         if path.is_dir():
-            raise FileError("is a folder; name a .yaml file", path=where)
+            raise FileError(f"is a folder; {named}", path=where)
         # Non-blocking, so that a named pipe cannot hold the command up.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - needs a flag
             raw = file.read(MAX_BYTES + 1) or b""
@@ -107,8 +109,8 @@ def _text(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise FileError(f"cannot be read: {reason}", path=where) from None
-    if path.suffix != ".yaml":
-        raise FileError("name a .yaml file", path=where)
+    if endings and path.suffix not in endings:
+        raise FileError(named, path=where)
     if len(raw) > MAX_BYTES:
         raise FileError(f"is longer than {MAX_BYTES // 1024 // 1024} MiB", path=where)
     try:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import FileError
 from harness.files.complaint import Mistake, mistakes
 from harness.files.document import MAX_NODES, Document, Field, parse, too_many
+from harness.files.todo import todos, without
 from harness.system import System
 
 M = TypeVar("M", bound=BaseModel)
@@ -42,7 +42,7 @@ def wrong(path: Path, model: type[M]) -> tuple[M | None, list[FileError]]:
     loaded, found = _validated(document, model)
     if any(mistake.unknown for mistake in found):
         # Whether the fields fit together is looked at once each by itself is right: leave out those that are none.
-        _, more = _validated(_without(document, [mistake.field for mistake in found if mistake.unknown]), model)
+        _, more = _validated(without(document, [mistake.field for mistake in found if mistake.unknown]), model)
         known = {mistake.field for mistake in found}
         found += [mistake for mistake in more if mistake.field not in known and not mistake.missing]
     return loaded, [_error(mistake, document) for mistake in found]
@@ -53,25 +53,30 @@ def _document(path: Path, model: type[BaseModel]) -> Document:
 
 
 def _validated(document: Document, model: type[M]) -> tuple[M | None, list[Mistake]]:
+    """Return the model, or None and what is wrong; a value that is yet to be written (``TODO: …``) is, and hides nothing else."""
+    left = dict(todos(document.value))
+    found = [Mistake(field, said) for field, said in left.items()]
+    document = without(document, list(left)) if left else document
     try:
-        return model.model_validate(document.value), []
+        loaded = model.model_validate(document.value)
     except ValidationError as error:
-        return None, mistakes(error, model, document)
+        found += [each for each in mistakes(error, model, document) if not left or _beside(each, left)]
+    else:
+        return (None, found) if found else (loaded, [])
+    return None, sorted(found, key=lambda mistake: document.place(mistake.field).line) if left else found
+
+
+def _beside(mistake: Mistake, left: Mapping[Field, str]) -> bool:
+    """Whether a mistake does not come of values that are yet to be written.
+
+    Whether values fit together is looked at once all are there.
+    """
+    return not mistake.joint and mistake.field not in {*left, *(field[:-1] for field in left)}
 
 
 def _error(mistake: Mistake, document: Document, more: str = "") -> FileError:
     place = document.place(mistake.field)
     return FileError(mistake.said + more, path=place.path, line=place.line, field=written(mistake.field))
-
-
-def _without(document: Document, fields: Sequence[Field]) -> Document:
-    value = deepcopy(document.value)
-    for field in fields:
-        holder: Any = value
-        for part in field[:-1]:
-            holder = holder[part]
-        holder.pop(field[-1], None)
-    return Document(value, document.places)
 
 
 def line_of(path: Path, field: Field) -> int | None:

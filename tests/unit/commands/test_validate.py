@@ -157,3 +157,27 @@ def test_an_addresses_file_is_held_against_its_system(validate, tmp_path: Path) 
 def test_the_projects_own_files_have_no_mistake(validate, path: Path) -> None:
     said = CliRunner().invoke(app, ["validate", str(path)])
     assert said.exit_code == 0, said.stderr
+
+
+def test_what_is_yet_to_be_written_is_listed_by_line_beside_what_is_wrong_and_alone_comes_of_it(validate) -> None:
+    said = validate(
+        SYSTEM.replace("{upload: {to: shop, post: /orders}}", '"TODO: how work enters; for example {upload: {…}}"')
+        .replace("command: python -m shop", 'command: "TODO: how it starts; for example python shop.py"')
+        .replace("topics: {orders: 2}", 'topics: {orders: "TODO: how many partitions; for example 4"}')
+        .replace("topics: [orders]", "topics: [ordres], ide: /id")
+    )
+    assert said.exit_code == 2
+    assert [line.partition(";")[0] for line in lines(said.stderr)] == [
+        "3: dependencies.kafka.topics.orders: TODO: how many partitions",
+        "5: services.shop.command: TODO: how it starts",
+        "7: load: TODO: how work enters",
+        "8: events.ide: no such field (nearest: id)",
+    ]
+
+
+def test_nothing_runs_with_a_value_that_is_yet_to_be_written(validate, tmp_path: Path) -> None:
+    validate(SYSTEM.replace("python -m shop", '"TODO: how it starts; for example python shop.py"'))
+    said = CliRunner().invoke(app, ["run", "control", "--system", "file0.yaml"])
+    assert said.exit_code == 2
+    assert "file0.yaml:5: services.shop.command: TODO: how it starts; for example python shop.py" in said.stderr
+    assert "Traceback" not in said.stderr
