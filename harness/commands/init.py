@@ -1,15 +1,18 @@
-"""``oneffect init``: writes a system that runs as it stands, to be replaced by one's own part by part."""
+"""``oneffect init``: writes a system to begin with: one that runs as it stands, or what a compose file says of one's own."""
 
 from __future__ import annotations
 
 import shlex
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from harness.errors import FileError
+from harness.errors import FileError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 WRITES: Final = {
     "system.yaml": "the system, each field with a comment",
@@ -21,36 +24,105 @@ WRITES: Final = {
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write to; it is made if need be.")],
+    directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="The folder to write to; it is made if need be. With an option: default here."),
+    ] = None,
+    compose: Annotated[
+        Path | None,
+        typer.Option("--from-compose", metavar="FILE", help="Write a system file of what this compose file says."),
+    ] = None,
+    external: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-external",
+            metavar="SYSTEM",
+            help="Write an addresses file for this system, whose parts run already; with --from-compose, where it publishes them.",
+        ),
+    ] = None,
 ) -> None:
     """Write a small system that runs as it stands: a system file, two services in Python, and a scenario.
 
     Run it, see it come out valid, delete the line of billing.py that says so, and see it come out invalid. Then put your
     own services in place of these. Nothing is overwritten.
 
+    If your services are in a compose file, --from-compose makes system.yaml of it: what it says of brokers, stores and
+    services, addresses replaced by placeholders. What it cannot say is a TODO with an example; `oneffect validate` lists
+    each by line. --from-external makes addresses.yaml the same way.
+
     For example:
 
       oneffect init first
+
+      oneffect init --from-compose docker-compose.yml
+
+      oneffect init --from-external system.yaml
     """
-    _refuse_what_is_there(directory)
+    if external is not None:
+        _begun(directory or Path(), "addresses.yaml", *_addresses(external, compose))
+    elif compose is not None:
+        _begun(directory or Path(), "system.yaml", *_system(compose))
+    elif directory is None:
+        raise UsageError("name the folder to write to, for example `oneffect init first`, or give --from-compose FILE")
+    else:
+        _write(directory, {name: (files("harness.starter") / name).read_bytes() for name in WRITES})
+        for name, what in WRITES.items():
+            typer.echo(f"{directory / name}  {what}")
+        typer.echo(f"run it: oneffect run {shlex.quote(str(directory / 'delivered-again.yaml'))}")
+
+
+def _system(compose: Path) -> tuple[str, str, str]:
+    """Return a system file's text, what it is, and further words for its validation."""
+    from harness.compose.draft import draft
+    from harness.compose.file import read
+    from harness.compose.written import written
+
+    return written(draft(read(compose)), compose.name), f"the system that {compose} describes", ""
+
+
+def _addresses(path: Path, compose: Path | None) -> tuple[str, str, str]:
+    """Return an addresses file's text, what it is, and further words for its validation."""
+    from harness.compose.draft import draft
+    from harness.compose.external import published, written
+    from harness.compose.file import read
+    from harness.files import load
+    from harness.system import System
+
+    system = load(path, System)
+    known = published(made := read(compose), draft(made)) if compose is not None else {}
+    return written(system, path.name, known), f"where the parts of {path} are", f" --system {shlex.quote(str(path))}"
+
+
+def _begun(directory: Path, name: str, text: str, what: str, more: str) -> None:
+    """Write one file, and say what is left to be written in it."""
+    from harness.files.document import parse
+    from harness.files.todo import todos
+
+    _write(directory, {name: text.encode()})
+    path = directory / name
+    count = len(list(todos(parse(path).value)))
+    typer.echo(f"{path}  {what}{f'; {count} TODO' if count else ''}")
+    typer.echo(f"go on: oneffect validate {shlex.quote(str(path))}{more}")
+
+
+def _write(directory: Path, contents: Mapping[str, bytes]) -> None:
+    """Write new files, all or none; FileError if one is there already or cannot be written."""
+    _refuse_what_is_there(directory, list(contents))
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in WRITES:
+        for name, content in contents.items():
             with (directory / name).open("xb") as file:
-                file.write((files("harness.starter") / name).read_bytes())
+                file.write(content)
     except OSError as error:
         raise FileError(
             f"cannot be written: {error.strerror}; name another folder", path=str(error.filename)
         ) from error
-    for name, what in WRITES.items():
-        typer.echo(f"{directory / name}  {what}")
-    typer.echo(f"run it: oneffect run {shlex.quote(str(directory / 'delivered-again.yaml'))}")
 
 
-def _refuse_what_is_there(directory: Path) -> None:
+def _refuse_what_is_there(directory: Path, names: list[str]) -> None:
     """Raise FileError for the first file that is there already: nothing is written then."""
     try:
-        there = [name for name in WRITES if (directory / name).is_symlink() or (directory / name).exists()]
+        there = [name for name in names if (directory / name).is_symlink() or (directory / name).exists()]
     except OSError as error:
         raise FileError(f"cannot be looked at: {error.strerror}; name another folder", path=str(directory)) from error
     if there:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,6 +11,9 @@ import yaml
 from harness.files.document import RESOLVERS
 
 _UNBROKEN = 10_000
+
+_OTHERS = frozenset({"yes", "no", "on", "off", "y", "n"})
+"""Texts to the harness, and to other readers of YAML no texts."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -42,3 +46,22 @@ def _line(mapping: Mapping[str, Any]) -> str:
         allow_unicode=True,
     )
     return dumped.strip()
+
+
+def inline(value: object) -> str:
+    """Return a value as one line, which is right at any depth of a file."""
+    dumped: str = yaml.dump(
+        [value],
+        Dumper=_Dumper,
+        default_flow_style=True,
+        default_style='"' if isinstance(value, str) and (value.lower() in _OTHERS or _ends_a_line(value)) else None,
+        sort_keys=False,
+        width=sys.maxsize,
+        allow_unicode=True,
+    )
+    return dumped.strip()[1:-1]
+
+
+def _ends_a_line(text: str) -> bool:
+    """Whether a text goes on a second line, unless it is between double quotes: there the end of a line is an escape."""
+    return text.splitlines() not in ([text], [])
