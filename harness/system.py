@@ -15,7 +15,10 @@ from harness.system_load import Load
 from harness.units import Duration
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_-]*(?::[a-z0-9_.-]+)?)\}")
-"""``{redis}``, ``{port}``, ``{topic:essays}`` in a command or an environment value."""
+"""``{redis}``, ``{redis:host}``, ``{port}``, ``{topic:essays}`` in a command or an environment value."""
+
+_HALVES = (":host", ":port")
+"""What follows a name where a service takes an address in two: ``{redis:host}`` and ``{redis:port}``."""
 
 FILLED_IN = frozenset({"port", "service", "replica", "data", "run", "group", "database", "variant"})
 """Placeholders that do not name a dependency; ``{database}`` is created for the service on the postgres it names."""
@@ -25,6 +28,13 @@ REPROCESSED = frozenset({"upload_id", "raw_file_storage_id"})
 
 REPLAYED = frozenset({"consumer", "event_id", "topic", "partition", "offset"})
 """Placeholders that identify the dead letter to ``replay``; topic, partition and offset are the original record's."""
+
+
+def _named(text: str) -> Iterator[str]:
+    """Yield what the placeholders of a text name."""
+    for name in PLACEHOLDER.findall(text):
+        part, colon, half = name.partition(":")
+        yield part if f"{colon}{half}" in _HALVES and part != "topic" else name
 
 
 class SeveralError(ValueError):
@@ -48,6 +58,8 @@ class Dependency(Model):
 
 class Service(Model):
     """How a service starts. ``{redis}`` in ``env`` creates the link from each replica to redis.
+
+    ``{redis}`` is ``host:port``; where a service takes these apart, ``{redis:host}`` and ``{redis:port}`` create the same link.
 
     ``command`` starts a process; ``image`` starts a container, in which ``command``, if given, replaces the image's own.
     """
@@ -79,9 +91,8 @@ class Service(Model):
         return self
 
     def placeholders(self) -> set[str]:
-        """Placeholders in the command and the environment."""
-        texts = [self.command or "", *self.env.values()]
-        return {name for text in texts for name in PLACEHOLDER.findall(text)}
+        """Placeholders in the command and the environment; half an address names the same part as the whole."""
+        return {name for text in (self.command or "", *self.env.values()) for name in _named(text)}
 
 
 class Events(Model):
@@ -205,7 +216,7 @@ class Request(Model):
 
     def placeholders(self) -> set[str]:
         """Placeholders in the request."""
-        return set(PLACEHOLDER.findall(self.post or self.command or ""))
+        return set(_named(self.post or self.command or ""))
 
 
 class Variants(Model):

@@ -22,6 +22,12 @@ def is_broker(system: System, target: str) -> bool:
     return target in system.of_kind("kafka")
 
 
+def _part(address: str, which: str) -> str | None:
+    """Return an address, or its ``host`` or ``port``; None if something else is asked for."""
+    host, _, port = address.rpartition(":")
+    return {"": address, "host": host, "port": port}.get(which)
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """The values of placeholders in one run; ``address(name)`` returns where a dependency or service is reached.
@@ -41,11 +47,12 @@ class Words:
         return PLACEHOLDER.sub(lambda match: self._word(match[1], match[0]), text)
 
     def _word(self, name: str, placeholder: str) -> str:
-        kind, _, topic = name.partition(":")
-        if kind == "topic" and topic in self.system.topics():
-            return self.names.topic(topic)
-        if name in self.system.dependencies or name in self.system.services:
-            return self.address(name) or placeholder
+        kind, colon, of = name.partition(":")
+        if kind == "topic" and colon:
+            return self.names.topic(of) if of in self.system.topics() else placeholder
+        if kind in self.system.dependencies or kind in self.system.services:
+            address = self.address(kind)
+            return (_part(address, of) if address else None) or placeholder
         service, _, number = self.replica.partition("#")
         values: dict[str, Callable[[], str]] = {"run": lambda: self.names.run}
         if service:

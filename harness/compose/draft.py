@@ -37,7 +37,7 @@ def draft(compose: Compose) -> Draft:
     stores = [one for one in inside if kind(one.image) and one.built is None]
     tested = [one for one in inside if one not in stores]
     if not tested:
-        why = ", ".join(f"{name} ({reason})" for name, reason in out.items())
+        why = " ".join(", ".join(f"{name} ({reason})" for name, reason in out.items()).split())
         raise FileError(
             f"no service is left to test: brokers and stores are dependencies{'; left out: ' if why else ''}{why}",
             path=str(compose.path),

@@ -163,7 +163,7 @@ class Compose:
             name, needed = (given.get("path"), given.get("required")) if isinstance(given, Mapping) else (given, True)
             if not isinstance(name, str) or not name:
                 raise self._error(document, (*here, "env_file"), "name a file, or several in a list")
-            if not (path.parent / name).is_file():
+            if not _is_file(path.parent / name):
                 if needed is False:
                     continue
                 message = f"there is no file {name[:100]}; write it, or take it out"
@@ -211,14 +211,25 @@ class Compose:
 
     def _error(self, document: Document, field: Field, message: str) -> FileError:
         place = document.place(field)
-        return FileError(message, path=place.path, line=place.line, field=".".join(map(str, field)))
+        # Names may hold the end of a line; a message has one line.
+        return FileError(
+            " ".join(message.split()), path=place.path, line=place.line, field=" ".join(".".join(map(str, field)).split())
+        )
 
 
 def read(path: Path) -> Compose:
     """Read a compose file, with the ``.env`` beside it; FileError if it is none."""
     document = parse(path, ENDINGS)
     beside = path.parent / ".env"
-    return Compose(path, document, Variables(file_of_variables(beside) if beside.is_file() else {}))
+    return Compose(path, document, Variables(file_of_variables(beside) if _is_file(beside) else {}))
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; a path that cannot be one is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _listed(value: object) -> list[Any]:

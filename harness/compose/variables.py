@@ -96,7 +96,7 @@ def file_of_variables(path: Path) -> dict[str, str]:
     try:
         text = text_of(path)
     except FileError as error:
-        if "empty" in str(error):
+        if str(error).endswith("the file is empty"):
             return {}
         raise
     made = {}

@@ -1,0 +1,213 @@
+"""What a system file takes over from a compose file, and what it leaves to be written."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import app
+from harness.files import load, wrong
+from harness.files.document import parse
+from harness.files.todo import is_todo, todos
+from harness.system import System
+from tests.unit.compose.files import ALL, BITNAMI, KAFKA_ALONE, OLD, REDPANDA, SHOP
+
+ROOT = Path(__file__).parents[3]
+OPEN = {"load", "events", "effects", "settle"}
+"""What no compose file says."""
+
+FILLED = {
+    "load": {"upload": {"to": "SERVICE", "post": "/orders"}},
+    "events": {"id": "/id", "type": "/type", "topics": []},
+    "effects": {},
+    "settle": "5s",
+}
+
+
+def left(document: dict) -> set[str]:
+    """The fields that are yet to be written."""
+    return {".".join(map(str, field)) for field, _ in todos(document)}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_all_that_is_wrong_with_what_is_written_is_to_be_written(made, tmp_path: Path, name: str) -> None:
+    document = made(ALL[name])
+    found = wrong(tmp_path / "system.yaml", System)[1]
+    assert len(found) == len(left(document)) >= len(OPEN)
+    lines = (tmp_path / "system.yaml").read_text().splitlines()
+    for error in found:
+        _, line, field, what = str(error).split(":", 3)
+        assert what.startswith(" TODO: "), error
+        assert "; for example " in what
+        assert field.strip().rpartition(".")[2] in lines[int(line) - 1]
+        assert "TODO: " in lines[int(line) - 1]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_once_all_is_written_it_is_a_system(made, tmp_path: Path, name: str) -> None:
+    text = made(ALL[name]) and (tmp_path / "system.yaml").read_text()
+    document = parse(tmp_path / "system.yaml").value
+    FILLED["load"]["upload"]["to"] = next(iter(document["services"]))
+    lines = []
+    for line in text.splitlines():
+        part = line.partition(":")[0]
+        field, written = part.strip(), line
+        if "TODO: " in line:
+            value = FILLED.get(part, {"replicas": 2, "topics": {"orders": 4}, "ready": "/readyz"}.get(field, "4"))
+            written = f"{part}: {value!r}"
+        lines.append(written)
+    (tmp_path / "system.yaml").write_text("\n".join(lines) + "\n")
+    load(tmp_path / "system.yaml", System)
+
+
+def test_a_shop(made) -> None:
+    document = made(SHOP)
+    assert document["dependencies"] == {
+        "kafka": {"topics": {"orders": 6}},
+        "redis": {"config": {"save": "60 1", "maxmemory": "64mb"}},
+        "db": {"kind": "postgres"},
+    }
+    assert document["services"]["shop"] == {
+        "command": "uvicorn shop:app --host 127.0.0.1 --port {port}",
+        "env": {
+            "KAFKA_BOOTSTRAP_SERVERS": "{kafka}",
+            "ORDERS_TOPIC": "{topic:orders}",
+            "DATABASE_URL": "postgresql+asyncpg://oneffect@{db}/{database}",
+            "DEBUG": "false",
+        },
+        "ready": "/health",
+    }
+    billing = document["services"]["billing"]
+    assert (billing["command"], billing["replicas"]) == ("python -m billing", 3)
+    assert billing["env"] | {"DB_PASSWORD": "", "PORT": ""} == {
+        "KAFKA_BOOTSTRAP_SERVERS": "{kafka}",
+        "ORDERS_TOPIC": "{topic:orders}",
+        "KAFKA_GROUP_ID": "{group}",
+        "REDIS_HOST": "{redis:host}",
+        "REDIS_PORT": "{redis:port}",
+        "DB_HOST": "{db:host}",
+        "DB_PORT": "{db:port}",
+        "DB_USER": "oneffect",
+        "DB_NAME": "{database}",
+        "DB_PASSWORD": "",
+        "PORT": "",
+    }
+    assert left(document) == OPEN | {
+        "services.billing.env.DB_PASSWORD",
+        "services.billing.env.PORT",
+        "services.billing.ready",
+    }
+
+
+def test_what_is_left_out_is_named(made, tmp_path: Path) -> None:
+    assert set(made(SHOP)["services"]) == {"shop", "billing"}
+    text = (tmp_path / "system.yaml").read_text()
+    assert "# Left out: zookeeper, a tool.\n# Left out: kafka-ui, a tool.\n" in text
+    assert "# its first scripts are not run: " in text
+    assert "# it is built from ./billing; " in text
+
+
+def test_redpanda_and_valkey(made) -> None:
+    document = made(REDPANDA)
+    assert document["name"] == "tracking"
+    assert document["dependencies"]["redpanda"]["kind"] == "kafka"
+    topics = document["dependencies"]["redpanda"]["topics"]
+    assert topics | {"dead": ""} == {"parcels": 3, "scans": 3, "dead": ""}
+    assert document["dependencies"]["cache"] == {"kind": "redis", "config": {"requirepass": "not-a-real-one"}}
+    tracker = document["services"]["tracker"]
+    assert (tracker["image"], tracker["replicas"], tracker["ready"]) == ("ghcr.io/acme/tracker:1.4", 2, "/healthz")
+    assert "command" not in tracker
+    assert tracker["env"] | dict.fromkeys(["LICENCE", "FORMAT", "PORT"]) == {
+        "BROKERS": "{redpanda}",
+        "PARCELS_TOPIC": "{topic:parcels}",
+        "SCAN_TOPICS": "{topic:scans},{topic:parcels}",
+        "REDIS_URL": "redis://:not-a-real-one@{cache}/1",
+        "NODE_ENV": "production",
+        **dict.fromkeys(["LICENCE", "FORMAT", "PORT"]),
+    }
+    env = {f"services.tracker.env.{name}" for name in ("LICENCE", "FORMAT", "PORT")}
+    assert left(document) == OPEN | env | {"dependencies.redpanda.topics.dead"}
+
+
+def test_brokers_are_one_and_replicas_are_one_service(made) -> None:
+    document = made(BITNAMI)
+    assert set(document["dependencies"]) == {"kafka", "redis", "postgres"}
+    assert document["dependencies"]["redis"] == {"config": {"requirepass": "not-a-real-one"}}
+    assert set(document["services"]) == {"worker"}
+    worker = document["services"]["worker"]
+    assert worker["replicas"] == 2
+    env = worker["env"]
+    assert env["SPRING_KAFKA_BOOTSTRAP_SERVERS"] == "{kafka}"
+    assert env["SPRING_DATASOURCE_URL"] == "jdbc:postgresql://{postgres}/{database}?currentSchema=x"
+    assert env["SPRING_DATASOURCE_USERNAME"] == "oneffect"
+    assert (env["SERVER_PORT"], env["LOG_LEVEL"], env["WORKERS"]) == ("{port}", "info", "4")
+    assert env["GREETING"] == "hello you"
+    assert "registry:8081 is left out (profile schemas)" in env["SCHEMA_REGISTRY"]
+    assert is_todo(env["API_TOKEN"])
+    assert "secrets are not copied" in env["API_TOKEN"]
+    assert "hush" not in str(document)
+
+
+def test_services_that_are_alike_by_name_alone_stay_apart(made) -> None:
+    document = made(BITNAMI.replace("extends: worker-1\n", "image: acme/other:1\n"))
+    assert set(document["services"]) == {"worker-1", "worker-2"}
+
+
+def test_another_host_name_a_volume_and_variables(made) -> None:
+    document = made(KAFKA_ALONE)
+    assert document["dependencies"] == {"broker": {"kind": "kafka", "topics": {"orders": 4, "audit": 1}}}
+    till = document["services"]["till"]
+    assert till["command"] == "python till.py"
+    assert "image" not in till
+    env = till["env"]
+    assert (env["KAFKA"], env["CONSUMER_GROUP"], env["SIZE"], env["PRICE"]) == ("{broker}", "{group}", "12", "5$")
+    assert env["DATABASE"] == "sqlite:///{data}/till.db"
+    assert "${API_KEY}" in env["KEY"]
+
+
+def test_a_file_of_version_2_is_read(made) -> None:
+    document = made(OLD)
+    assert document["services"]["api"]["env"]["QUEUE"] == "{kafka}"
+    assert document["services"]["api"]["image"] == "acme/api:1"
+    assert "dependencies.kafka.topics" in left(document)
+
+
+def test_the_projects_own_file_becomes_what_it_was_made_from(tmp_path: Path) -> None:
+    said = CliRunner().invoke(app, ["init", "--from-compose", str(ROOT / "docker-compose.chaos.yml"), str(tmp_path)])
+    assert said.exit_code == 0, said.output
+    document = parse(tmp_path / "system.yaml").value
+    original = load(ROOT / "reference_impl" / "system.postgres.yaml", System)
+    assert left(document) == OPEN | {f"services.{name}.ready" for name in original.services}
+    assert {name.removeprefix("chaos-"): n for name, n in document["dependencies"]["kafka"]["topics"].items()} == (
+        original.topics()
+    )
+    assert document["dependencies"]["redis"]["config"] == original.dependencies["redis"].config
+    for name, service in original.services.items():
+        drafted = document["services"][name]
+        assert drafted["image"] == service.image
+        assert drafted.get("replicas", 1) == service.replicas
+        env = {key: text.replace("{topic:chaos-", "{topic:") for key, text in drafted["env"].items()}
+        assert env == {"LISTEN_HOST": "127.0.0.1", **service.env}
+
+
+def test_without_a_broker_it_asks_for_one(made) -> None:
+    document = made("services: {api: {image: 'a/api:1', command: run --on 80, ports: ['80']}, mongo: {image: 'mongo:7'}}")
+    assert is_todo(document["dependencies"]["kafka"]["topics"])
+    assert document["services"]["api"]["command"] == "run --on {port}"
+
+
+def test_addresses_are_asked_for_or_taken_from_what_is_published(tmp_path: Path) -> None:
+    system = ROOT / "reference_impl" / "system.postgres.yaml"
+    compose = ROOT / "docker-compose.chaos.yml"
+    words = ["init", "--from-external", str(system), str(tmp_path / "asked")]
+    for more in ([], ["--from-compose", str(compose)]):
+        words[-1] += "-"
+        assert CliRunner().invoke(app, [*words, *more]).exit_code == 0
+    asked, known = (parse(tmp_path / name / "addresses.yaml").value for name in ("asked-", "asked--"))
+    assert all(map(is_todo, asked["dependencies"].values()))
+    assert known["dependencies"] == {"kafka": "127.0.0.1:29092", "redis": "127.0.0.1:6379", "postgres": "127.0.0.1:5432"}
+    assert known["services"]["cj_assessment#2"] == "127.0.0.1:8009"
+    assert set(known["links"]) == {f"{a}->{b}" for a, b in load(system, System).links()}
+    said = CliRunner().invoke(app, ["validate", str(tmp_path / "asked--" / "addresses.yaml"), "--system", str(system)])
+    assert said.exit_code == 2
+    assert len(said.stderr.splitlines()) == len(left(known)) == 1 + len(known["links"])
