@@ -11,7 +11,7 @@ from harness.compose import dependencies, names, topics
 from harness.compose.addresses import Hosts, behind
 from harness.compose.file import Compose, Container
 from harness.compose.images import is_tool, kind, last
-from harness.compose.service import Reader
+from harness.compose.service import MOST, Reader
 from harness.compose.variables import said
 from harness.errors import FileError
 from harness.files.todo import todo
@@ -114,11 +114,19 @@ def _services(
         if one.name not in stores:
             alike.setdefault(called[one.name], []).append(reader.service(one))
     for name, each in alike.items():
-        made[name] = each[0] if len(each) == 1 else _joined(each[0], sum(one.get("replicas", 1) for one in each))
-    return made, {name for name, each in alike.items() if any(one != each[0] for one in each)}
+        made[name] = each[0] if len(each) == 1 else _joined(each[0], each[0].get("replicas", 1) * len(each))
+    return made, {name for name, each in alike.items() if not _one(each)}
 
 
-def _joined(service: Mapping[str, Any], replicas: int) -> dict[str, Any]:
+def _one(each: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether what has one name but for a number is one service, and its replicas."""
+    replicas = each[0].get("replicas", 1)
+    return len(each) == 1 or (
+        all(one == each[0] for one in each) and isinstance(replicas, int) and replicas * len(each) <= MOST
+    )
+
+
+def _joined(service: Mapping[str, Any], replicas: Any) -> dict[str, Any]:  # noqa: ANN401 - looked at in _one
     ready = {"env": service["env"], "ready": service["ready"]}
     return {**{key: value for key, value in service.items() if key not in ready}, "replicas": replicas, **ready}
 

@@ -24,7 +24,8 @@ _OF_A_DATABASE: Final = r"^(?:.*[_.])?(?:pg|postgres(?:ql)?|db|database|datasour
 _USER: Final = re.compile(rf"{_OF_A_DATABASE}[_.]?user(?:[_.]?name)?$", re.IGNORECASE)
 _DATABASE: Final = re.compile(r"^(?:.*[_.])?(?:pgdatabase|(?:postgres(?:ql)?|db|database)[_.]?(?:db|database|name))$", re.IGNORECASE)
 _URL: Final = re.compile(r"https?://([^/\s'\":]+)(?::(\d{1,5}))?(/[^\s'\"|;)\]]*)?")
-_MOST: Final = 16
+MOST: Final = 16
+"""Most replicas of a service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ class Reader:
         if container.replicas != 1:
             made["replicas"] = (
                 container.replicas
-                if 1 <= container.replicas <= _MOST
-                else todo(f"the compose file has {container.replicas} replicas; write 1 to {_MOST}", "2")
+                if 1 <= container.replicas <= MOST
+                else todo(f"the compose file has {container.replicas} replicas; write 1 to {MOST}", "2")
             )
         made["env"] = env
         made["ready"] = self._ready(container)
@@ -74,7 +75,8 @@ class Reader:
                 "elsewhere, and take this line out",
                 "a default of its own",
             )
-        if self.broker and (names := topics.used(key, text)):
+        known = self.topics if self._uses_broker(container) else ()
+        if self.broker and (names := topics.used(key, text, known)):
             return ",".join(f"{{topic:{self.topics[name]}}}" for name in names)
         if self.broker and _GROUP.search(key) and self._uses_broker(container):
             return "{group}"

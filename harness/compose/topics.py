@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from harness.compose.file import Container
@@ -20,6 +20,7 @@ _BUT_NONE: Final = re.compile(
     r"partition|prefix|suffix|retention|replica|create|pattern|regex|enable|count|timeout|_ms$|policy|compression",
     re.IGNORECASE,
 )
+_NAMES_OTHERS: Final = re.compile(r"name|service|app|db|database|schema|table|user|host|group|client|id$", re.IGNORECASE)
 _WORDS: Final = frozenset({"true", "false", "none", "null", "yes", "no"})
 _MOST: Final = 256
 
@@ -49,11 +50,16 @@ def makes(container: Container) -> bool:
     return kind(container.image) == "kafka" and bool(re.search(r"kafka-topics|rpk\s+topic", container.command))
 
 
-def used(key: str, value: str) -> list[str]:
-    """Return the topics that a variable names; none if it does not look like one that does."""
-    if not _NAMES_TOPICS.search(key) or _BUT_NONE.search(key):
-        return []
+def used(key: str, value: str, known: Collection[str] = ()) -> list[str]:
+    """Return the topics that a variable names; none if it does not look like one that does.
+
+    Its name says so, or its value is a topic that is ``known`` to be made and its name says nothing else.
+    """
     names = [name.strip() for name in value.split(",")]
+    if not _NAMES_TOPICS.search(key):
+        return names if set(names) <= set(known) and not _NAMES_OTHERS.search(key) else []
+    if _BUT_NONE.search(key):
+        return []
     return names if all(_NAME.fullmatch(name) and name.lower() not in _WORDS for name in names) else []
 
 

@@ -153,6 +153,24 @@ def test_services_that_are_alike_by_name_alone_stay_apart(made) -> None:
     assert set(document["services"]) == {"worker-1", "worker-2"}
 
 
+def test_more_replicas_than_a_service_may_have_are_asked_for(made) -> None:
+    text = "services: {{kafka: {{image: kafka}}, w-1: &w {{image: a/w:1, scale: {}}}, w-2: *w}}"
+    assert made(text.format(8))["services"]["w"]["replicas"] == 16
+    Path("system.yaml").unlink()
+    assert made(text.format(9))["services"]["w-2"]["replicas"] == 9
+    Path("system.yaml").unlink()
+    assert is_todo(made(text.format(99))["services"]["w-1"]["replicas"])
+
+
+def test_a_topic_that_is_made_is_known_where_a_variable_names_it_plainly(made) -> None:
+    document = made(
+        "services: {kafka: {image: kafka, environment: {KAFKA_CREATE_TOPICS: 'orders:4:1'}}, shop: {image: 'a/b:1', "
+        "environment: {KAFKA: 'kafka:9092', OUT: orders, SERVICE_NAME: orders}}}"
+    )
+    env = document["services"]["shop"]["env"]
+    assert (env["OUT"], env["SERVICE_NAME"]) == ("{topic:orders}", "orders")
+
+
 def test_another_host_name_a_volume_and_variables(made) -> None:
     document = made(KAFKA_ALONE)
     assert document["dependencies"] == {"broker": {"kind": "kafka", "topics": {"orders": 4, "audit": 1}}}
