@@ -13,7 +13,7 @@ import typer
 
 from harness.commands.options import Out, Seed, StackName
 from harness.commands.outputs import Outputs
-from harness.commands.places import scenario, scenario_folder, shown, there
+from harness.commands.places import looks_like_a_system, scenario, scenario_folder, shown, there
 from harness.commands.run import drawn
 from harness.errors import FileError, OneffectError, PlanRefused, UsageError, first_on_purpose
 from harness.session.directory import out_folder
@@ -119,7 +119,8 @@ def _tagged(names: Sequence[str]) -> list[tuple[Path, Scenario]]:
     tagged: dict[Path, Scenario] = {}
     for place in _places(names):
         named = not _is_folder(place)
-        for path in [scenario(str(place), here)] if named else sorted(place.glob("*.yaml")):
+        beside = [path for path in sorted(place.glob("*.yaml")) if not looks_like_a_system(path)]
+        for path in [scenario(str(place), here)] if named else beside:
             read = load(path, Scenario)
             if TAG in read.tags:
                 tagged[path] = read

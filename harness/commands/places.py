@@ -62,6 +62,14 @@ def looks_like_a_scenario(path: Path) -> bool:
     )
 
 
+def looks_like_a_system(path: Path) -> bool:
+    """Whether a file among scenarios is a system file, judging by top-level keys that no scenario has."""
+    try:
+        return re.search(rb"^(dependencies|services|extends):", path.read_bytes(), re.MULTILINE) is not None
+    except OSError:
+        return False
+
+
 def scenario(name: str, start: Path, system: Path | None = None) -> Path:
     """Return the file of a scenario given by path or name; UsageError, with the nearest name, if there is none."""
     path = Path(name)

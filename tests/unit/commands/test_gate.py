@@ -48,6 +48,13 @@ def test_a_folder_a_file_and_a_name(gated: Path, lab, say, words: list[str]) -> 
     assert labels(lab) == ALL
 
 
+def test_a_system_file_in_the_folder_is_no_scenario(gated: Path, lab, say) -> None:
+    (gated / "scenarios" / "system.yaml").write_text("oneffect: 1\nname: shop\nservices: {}\n")
+    (gated / "scenarios" / "system.overlay.yaml").write_text("extends: system.yaml\n")
+    assert say("gate", "scenarios").exit_code == 0
+    assert labels(lab) == ALL
+
+
 @pytest.mark.parametrize(
     ("label", "verdict"),
     [("control", Verdict.UNKNOWN), ("control", Verdict.INVALID), ("redelivery setnx_only", Verdict.VALID)],
