@@ -55,7 +55,7 @@ async def produced(address: str, topic: str, codec: int) -> None:
         await client.close()
 
 
-@pytest.mark.parametrize(("codec", "topic"), [(0, "plain"), (1, "gzip")])
+@pytest.mark.parametrize(("codec", "topic"), [(0, "plain"), (1, "gzip"), (2, "snappy"), (3, "lz4"), (4, "zstd")])
 async def test_a_name_that_is_no_text_ends_no_reader(stack: Any, kafka: KafkaClient, codec: int, topic: str) -> None:
     await kafka.create_topics({topic: 1})
     await kafka.publish(Record(topic, 0, 0, None, b"before"))

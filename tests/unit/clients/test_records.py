@@ -44,7 +44,7 @@ def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(records, "DefaultRecordBatch", request.param)
 
 
-@pytest.mark.parametrize("codec", [0, 1])
+@pytest.mark.parametrize("codec", range(5), ids=["none", "gzip", "snappy", "lz4", "zstd"])
 def test_each_record_is_read_once(codec: int) -> None:
     data = batch(0, ("fine", b"1")) + batch(3, ("a", b"1"), (Name("?"), None), codec=codec) + batch(6)
     found = read(data)
