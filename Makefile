@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EXAMPLES := examples
 # The pages of docs/extending, followed on copies of the tree: no stack, but many minutes one after the other.
 FOLLOWED := tests/docs/test_extending.py
 
-.PHONY: setup demo test lint unit real scenarios long docker test-docker pulled busy postgres bench soak docs readme crash-points lock image dist dist-demo clean help
+.PHONY: setup demo test lint unit real scenarios examples long docker test-docker pulled busy postgres bench soak docs readme crash-points lock image dist dist-demo clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,7 +27,7 @@ setup: $(STAMP)  ## install everything, with progress
 demo: setup  ## run three scenarios on the reference and on a flawed variant
 	@$(BIN)/oneffect demo
 
-test: setup lint unit real scenarios docker  ## run what CI runs
+test: setup lint unit real scenarios examples docker  ## run what CI runs
 
 lint: $(STAMP)  ## ruff, mypy --strict (tests need no annotations), import-linter
 	@$(BIN)/ruff format --check .
@@ -44,6 +45,22 @@ real: setup  ## run the tests on the real stack, including the commands in the d
 
 scenarios: setup
 	@$(BIN)/pytest scenarios
+
+examples: setup $(EXAMPLES)/.venv/.installed $(EXAMPLES)/go/bin/ledger  ## run the examples, right and wrong (SEEDS= times)
+	@for one in $$(seq $(or $(SEEDS),1)); do \
+	  $(BIN)/oneffect gate $(EXAMPLES)/faststream $(EXAMPLES)/go $(EXAMPLES)/no_front_door || exit $$?; done
+
+$(EXAMPLES)/.venv/.installed: $(EXAMPLES)/requirements.lock
+	@echo "examples: virtual environment and pinned packages of their own"
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
+	@touch $@
+
+# What go.mod asks for is pinned in go.sum. Go comes with oneffect's own packages.
+$(EXAMPLES)/go/bin/ledger: $(STAMP) $(wildcard $(EXAMPLES)/go/go.* $(EXAMPLES)/go/*/*.go)
+	@echo "examples: building the Go services (about a minute, once)"
+	@cd $(EXAMPLES)/go && GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS=-buildvcs=false $(CURDIR)/$(BIN)/go build -ldflags "-s -w" -o bin/ ./...
+	@touch $@
 
 docker: setup
 	@if ! engine=$$(timeout 20 docker version --format '{{.Server.Version}}' 2>&1); then \
@@ -98,6 +115,7 @@ lock:  ## pin all requirements again (needs uv)
 	sed 's/ \\$$//' requirements.lock | grep == >.venv/constraints.txt
 	$(LOCK) --constraint .venv/constraints.txt --extra reference --output-file reference_impl/requirements.lock
 	$(LOCK) --constraint .venv/constraints.txt --extra load --output-file scenarios/requirements.lock
+	$(subst pyproject.toml,$(EXAMPLES)/requirements.in,$(LOCK)) --output-file $(EXAMPLES)/requirements.lock
 
 image:  ## build the Docker images of the reference's services and of its load
 	@docker build --quiet --target services --tag oneffect-reference:0.1.0 .
@@ -114,4 +132,4 @@ dist-demo: dist  ## run the demo from that wheel, in a fresh environment outside
 	  cd $$user && venv/bin/oneffect setup && venv/bin/oneffect demo
 
 clean:  ## remove what was built and recorded here
-	rm -rf $(VENV) dist .oneffect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(EXAMPLES)/.venv $(EXAMPLES)/go/bin dist .oneffect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

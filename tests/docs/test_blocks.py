@@ -21,7 +21,13 @@ from harness.scenario import Scenario
 from harness.system import System
 from tests.docs.pages import EXTENDING, ROOT, Block, blocks, pattern
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "examples" / "README.md",
+    *sorted((ROOT / "examples").glob("*/README.md")),
+]
 ELSEWHERE = {*(ROOT / "docs" / "reference").iterdir(), *EXTENDING}
 """Generated pages, and the pages that test_extending.py follows."""
 
