@@ -238,8 +238,9 @@ def _scenario_file() -> str:
 
 def _system_file() -> str:
     names = ("Dependency", "Service", "Load", "UploadLoad", "PublishLoad", "Events", "Where", "Outcome", "Effects")
-    more = ("Sql", "OutputTopic", "RedisKeys", "HttpList", "Files", "Total", "Blobs", "DeadLetters", "SourceHeaders", "Request", "Variants")
-    return _file(File.SYSTEM, "The system file", *names, *more)
+    forms = ("Sql", "OutputTopic", "RedisKeys", "HttpList", "Files", "Total")
+    more = ("Blobs", "DeadLetters", "SourceHeaders", "Request", "Variants")
+    return _file(File.SYSTEM, "The system file", *names, *forms, *more)
 
 
 def _addresses_file() -> str:

@@ -46,29 +46,34 @@ class HttpList:
 
     def _rows(self, body: bytes) -> list[Row]:
         try:
+            answer: object = orjson.loads(body)
             # Sums digit by digit; everything else as events are read.
-            answer: object = json.loads(body, parse_float=Decimal) if self._sums else orjson.loads(body)
-        except ValueError as error:
+            exactly: object = json.loads(body, parse_float=Decimal) if self._sums else answer
+        except (ValueError, RecursionError) as error:
             raise StackError(f"the answer is not JSON ({error})") from error
+        elements, sums = self._list(answer), self._list(exactly)
+        if (count := self._described.count) is not None and pick(answer, count) != len(elements):
+            raise StackError(
+                f"the list has {len(elements)} elements, and {pick(answer, count)} at {count}: it is not all of them"
+            )
+        return [self._row(element, number, sums[number]) for number, element in enumerate(elements)]
+
+    def _list(self, answer: object) -> list[object]:
         where = self._described.list
         elements = answer if where is None else pick(answer, where)
         if not isinstance(elements, list):
             raise StackError(
                 f"the answer has no list {f'at {where}' if where is not None else '(say where: `list`)'}"
             )
-        if (count := self._described.count) is not None and pick(answer, count) != len(elements):
-            raise StackError(
-                f"the list has {len(elements)} elements, and {pick(answer, count)} at {count}: it is not all of them"
-            )
-        return [self._row(element, number) for number, element in enumerate(elements)]
+        return elements
 
-    def _row(self, element: object, number: int) -> Row:
+    def _row(self, element: object, number: int, exactly: object) -> Row:
         described = self._described
         named = pick(element, described.id)
         if text(named) is None:
             raise StackError(f"element {number} has nothing at {described.id}: {str(element)[:_SHOWN]}")
         row: dict[str, object] = {"id": named if isinstance(named, list) else text(named)}
         if self._sums:
-            return row | {"total": pick(element, described.total)}
+            return row | {"total": pick(exactly, described.total)}
         others = {"effect": described.effect, "carries": described.carries}
         return row | {name: text(pick(element, pointer)) for name, pointer in others.items() if pointer is not None}

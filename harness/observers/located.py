@@ -20,7 +20,7 @@ def text(value: object) -> str | None:
     """Return a JSON value as text; None for null and for an empty string."""
     if value is None or isinstance(value, str):
         return value or None
-    return orjson.dumps(value, default=str).decode()
+    return orjson.dumps(value).decode()
 
 
 def located(where: str | Where, record: Record, value: object) -> str | None:

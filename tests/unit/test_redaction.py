@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.effects import Effects
 from harness.errors import FileError, StackError
 from harness.files import load
 from harness.history.merge import merge
@@ -129,6 +130,20 @@ def test_what_is_started_still_gets_them(path: Path) -> None:
     assert made.system.services["shop"].env["API_TOKEN"] == "in-the-token"
     assert made.system.effects["shop"].sql.url == "postgresql://reader:in-the-effects@db/shop"
     assert made.front_door.filled("b1", 2) == {"api_key": "in-the-fields", "batch_key": "b1", "kind": "order"}
+
+
+def test_what_is_read_of_effects_keeps_no_secret_in_the_plan(path: Path) -> None:
+    effects = {
+        "printed": {"applies": [], "command": "./list --db-password s3cret-word"},
+        "listed": {"applies": [], "http": {"url": "http://reader:s3cret-word@x/bills", "id": "/id"}},
+    }
+    made = plan(path)
+    system = made.system.model_copy(
+        update={"effects": {name: Effects.model_validate(it) for name, it in effects.items()}}
+    )
+    hidden = Redaction(system).plan({**made.document, "system": system.model_dump(mode="json")})
+    assert "s3cret-word" not in str(hidden)
+    assert hidden["system"]["effects"]["printed"]["command"] == "./list --db-password ***"
 
 
 def test_the_digest_outlives_a_new_password(path: Path) -> None:

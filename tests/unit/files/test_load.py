@@ -120,6 +120,31 @@ def test_the_first_thing_wrong_is_told(tmp_path: Path, text: str, said: str) -> 
             f"{EVENTS}{EFFECTS}, topic: {{name: bills, id: /id}}}}\n",
             "bills is no topic of a dependency; known: orders",
         ),
+        (
+            EVENTS,
+            f"{EVENTS}{EFFECTS}, command: './list {{redys}}'}}\n",
+            "13: effects.ledger.command: {redys} is unknown",
+        ),
+        (
+            EVENTS,
+            f'{EVENTS}{EFFECTS}, command: "./list \'x"}}\n',
+            "13: effects.ledger.command: not a command",
+        ),
+        (
+            EVENTS,
+            f"{EVENTS}{EFFECTS}, redis: {{keys: b, on: kafka}}}}\n",
+            "13: effects.ledger: redis: write `on`, one of",
+        ),
+        (
+            EVENTS,
+            f"{EVENTS}{EFFECTS}, http: {{url: 'ftp://x', id: /id}}}}\n",
+            "13: effects.ledger.http.url: 'ftp://x' does not look like a URL",
+        ),
+        (
+            EVENTS,
+            f"{EVENTS}{EFFECTS}, files: {{folder: '{{dat}}', id: /id}}}}\n",
+            "effects.ledger.files.folder: {dat} is",
+        ),
         (EVENTS, f"{EVENTS}{EFFECTS}, by: order, topic: {{name: orders, id: /id}}}}\n", "13: effects.ledger.by: "),
     ],
 )

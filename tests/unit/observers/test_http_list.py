@@ -50,9 +50,9 @@ async def test_each_element_is_an_effect() -> None:
 
 
 async def test_sums_are_read_digit_by_digit() -> None:
-    assert await read(body('[{"id": 5, "cents": 0.10}]'), sums=True, total="/cents") == [
-        {"id": "5", "total": Decimal("0.10")}
-    ]
+    rows = await read(body('[{"id": 5, "cents": 0.10}, {"id": [1.50, "a"], "cents": 3}]'), sums=True, total="/cents")
+    assert rows == [{"id": "5", "total": Decimal("0.10")}, {"id": [1.5, "a"], "total": 3}]
+    assert [type(row["total"]) for row in rows] == [Decimal, int]
 
 
 @pytest.mark.parametrize(
