@@ -982,6 +982,10 @@ def conflict_reported(tape: Tape) -> None:
     letters(tape, "conflict", conflict(tape), "shop", "desk")
 
 
+def conflict_set_aside_without_a_reason(tape: Tape) -> None:
+    letters(tape, "unsaid", conflict(tape), "shop", "desk")
+
+
 def conflict_won_by_the_other(tape: Tape) -> None:
     event = conflict(tape)
     letters(tape, "conflict", tape.one("event", event_id="placed-4", marked=None), "shop", "desk")
@@ -1298,6 +1302,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         dead_letters_for_malformed,
         dead_letter_sent_twice_by_a_tap,
         conflict_reported,
+        conflict_set_aside_without_a_reason,
         conflict_won_by_the_other,
         unknown_upload_with_an_outcome,
         unknown_upload_without_an_outcome,
