@@ -72,7 +72,8 @@ class FolderFiles:
         carries = described.carries
         return {
             "id": named if isinstance(named, list) else text(named),
-            "effect": _plain(name),
+            # If there is nothing but the id in its name, the id is its name.
+            "effect": _plain(name) if self._pattern.open or not self._pattern.names_id else named,
             "carries": text(pick(document, carries)) if carries is not None else None,
         }
 

@@ -20,6 +20,7 @@ class Pattern:
     def __init__(self, text: str) -> None:
         self.text = text
         self.names_id = ID in text
+        self.open = "*" in text
         pieces = re.split(r"(\*|\{id\})", text)
         self._pieces = [piece for piece in pieces if piece]
 

@@ -80,9 +80,13 @@ class RedisKeys:
         for name, part in _fields(content) if fields else _PARTS[kind](content):
             by_field = name if fields and self._described.id is None else None
             row = self._row(f"{key} {name}".strip(), named or by_field, part)
-            yield {**row, "own": True} if kind == "list" else row
+            if kind == "list":
+                row["own"] = True
+            elif not self._pattern.open and (name == row["id"] or (named is not None and not name)):
+                row["effect"] = row["id"]  # nothing else is in its name
+            yield row
 
-    def _row(self, name: str, named: str | None, content: bytes | Mapping[str, object]) -> Row:
+    def _row(self, name: str, named: str | None, content: bytes | Mapping[str, object]) -> dict[str, object]:
         """Return what is called ``name`` as a row; its id is ``named``, at the pointer, or the whole content."""
         whole = _plain(content) if isinstance(content, bytes) else None
         document = content if whole is None else _value(whole)

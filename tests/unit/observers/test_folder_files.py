@@ -30,10 +30,11 @@ async def test_a_file_names_its_event_in_its_content_or_its_name(tmp_path: Path)
     put(tmp_path, **{"in/5.json": "{}"})
     said = {"names": "*.json", "id": "/e", "carries": "/d"}
     assert await read(tmp_path, **said) == [(["a", 1], "1.json", None), ("7", "2.json", "x")]
-    assert await read(tmp_path, names="{id}.part") == [("4", "4.part", None)]
-    assert await read(tmp_path, names="in/{id}.json") == [("5", "in/5.json", None)]
+    assert await read(tmp_path, names="{id}.part") == [("4", "4", None)]
+    assert await read(tmp_path, names="{id}.p*") == [("4", "4.part", None)]
+    assert await read(tmp_path, names="in/{id}.json") == [("5", "5", None)]
     assert await read(tmp_path, names="*/{id}.json") == [("5", "in/5.json", None)]
-    assert await read(tmp_path, names=".{id}.json") == [("3", ".3.json", None)]
+    assert await read(tmp_path, names=".{id}.json") == [("3", "3", None)]
 
 
 async def test_what_cannot_be_read_is_no_empty_read(tmp_path: Path) -> None:
