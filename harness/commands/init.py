@@ -26,7 +26,9 @@ WRITES: Final = {
 def init(
     directory: Annotated[
         Path | None,
-        typer.Argument(metavar="DIR", help="The folder to write to; it is made if need be. With an option: default here."),
+        typer.Argument(
+            metavar="DIR", help="The folder to write to; it is made if need be. Default, with an option: this one."
+        ),
     ] = None,
     compose: Annotated[
         Path | None,
@@ -37,7 +39,7 @@ def init(
         typer.Option(
             "--from-external",
             metavar="SYSTEM",
-            help="Write an addresses file for this system, whose parts run already; with --from-compose, where it publishes them.",
+            help="Write an addresses file for this system, which runs already; with --from-compose as that publishes it.",
         ),
     ] = None,
 ) -> None:
@@ -63,7 +65,9 @@ def init(
     elif compose is not None:
         _begun(directory or Path(), "system.yaml", *_system(compose))
     elif directory is None:
-        raise UsageError("name the folder to write to, for example `oneffect init first`, or give --from-compose FILE")
+        raise UsageError(
+            "name the folder to write to, for example `oneffect init first`, or give --from-compose FILE"
+        )
     else:
         _write(directory, {name: (files("harness.starter") / name).read_bytes() for name in WRITES})
         for name, what in WRITES.items():

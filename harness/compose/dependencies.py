@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 from harness.compose.file import Container
@@ -49,13 +50,16 @@ def notes(container: Container) -> Iterator[str]:
 def partitions(topics: Mapping[str, int | None], brokers: Iterable[Container]) -> dict[str, Any]:
     """Return the number of partitions of each topic, or that it is to be written."""
     default = next(
-        (one.env[key] for one in brokers for key in ("KAFKA_NUM_PARTITIONS", "KAFKA_CFG_NUM_PARTITIONS") if key in one.env),
+        (
+            one.env[key]
+            for one in brokers
+            for key in ("KAFKA_NUM_PARTITIONS", "KAFKA_CFG_NUM_PARTITIONS")
+            if key in one.env
+        ),
         "",
     )
     known = int(default) if re.fullmatch(r"[1-9]\d?", default) else None
-    return {
-        name: count or known or todo("how many partitions this topic has", "4") for name, count in topics.items()
-    }
+    return {name: count or known or todo("how many partitions this topic has", "4") for name, count in topics.items()}
 
 
 def _settings(container: Container) -> Iterator[tuple[str, str]]:
@@ -64,7 +68,7 @@ def _settings(container: Container) -> Iterator[tuple[str, str]]:
     except ValueError:
         return
     if kind(container.image) == "postgres":
-        for option, value in zip(words, words[1:], strict=False):
+        for option, value in pairwise(words):
             key, equals, setting = value.partition("=")
             if option == "-c" and equals and re.fullmatch(r"[a-z_.]+", key) and not _OWN.fullmatch(key):
                 yield key, setting

@@ -101,7 +101,12 @@ def _services(
     reader = Reader(
         Hosts(
             hosts,
-            {host: out[one.name] for one in compose.containers if one.name in out for host in one.hosts - hosts.keys()},
+            {
+                host: out[one.name]
+                for one in compose.containers
+                if one.name in out
+                for host in one.hosts - hosts.keys()
+            },
             behind(compose, compose.containers),
             frozenset(called[name] for name, of in stores.items() if of == "postgres"),
         ),
@@ -148,7 +153,9 @@ def _dependencies(
     found = _topics(compose)
     counts = {name: found[topic] for topic, name in topics.named(found)}
     brokers = [one for one in stores if kind(one.image) == "kafka"]
-    named = dependencies.partitions(counts, brokers) or todo("each topic, with its number of partitions", "{orders: 4}")
+    named = dependencies.partitions(counts, brokers) or todo(
+        "each topic, with its number of partitions", "{orders: 4}"
+    )
     for one in stores:
         name = called[one.name]
         if kind(one.image) != "kafka":
@@ -187,7 +194,7 @@ def _asked(
     url = f"postgresql://oneffect@{{{server}}}/{{database}}" if server else "sqlite:///{data}/db"
     upload = f"{{upload: {{to: {front}, post: /orders, id_header: Idempotency-Key, ok: 202}}}}"
     publish = f'{{publish: {{topic: {topic}, value: {{id: "{{uuid}}", type: order.placed, data: {{n: "{{n}}"}}}}}}}}'
-    row = f'{{url: "{url}", query: "SELECT event_id AS id, number AS effect FROM bills"}}'
+    row = f'{{url: "{url}", query: "SELECT event_id AS id, number AS effect FROM bills"}}'  # noqa: S608 - an example, to be read
     return {
         "load": todo("how work enters: by HTTP at a front door, or as events on a topic", f"{upload}, or {publish}"),
         "events": todo(

@@ -60,7 +60,8 @@ def _lines(system: System, known: Mapping[str, str]) -> Iterator[str]:
     yield from _part("services", {replica: address(replica) for replica in system.replicas()})
     links = [f"{replica}->{target}" for replica, target in system.links()]
     where = {
-        link: {"listen": todo("where the proxy of this link listens", "10.0.0.5:9101"), "proxy": link} for link in links
+        link: {"listen": todo("where the proxy of this link listens", "10.0.0.5:9101"), "proxy": link}
+        for link in links
     }
     yield from _part("links", where)
     effects = [(name, each) for name, each in system.effects.items() if each.urls]

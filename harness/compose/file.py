@@ -119,7 +119,9 @@ class Compose:
                 raise self._error(document, ("services", name), "must be a mapping, `image: …`")
         return services
 
-    def _extended(self, document: Document, path: Path, name: str, under: tuple[tuple[Path, str], ...]) -> dict[str, Any]:
+    def _extended(
+        self, document: Document, path: Path, name: str, under: tuple[tuple[Path, str], ...]
+    ) -> dict[str, Any]:
         """Return a service with what it extends below it, its environment and lists as one form each."""
         here = ("services", name)
         service: Mapping[str, Any] = self._services(document, path)[name]  # type: ignore[assignment]
@@ -128,7 +130,13 @@ class Compose:
         above = own.pop("extends", None)
         if above is None:
             return own
-        base, other = (above, None) if isinstance(above, str) else (above.get("service"), above.get("file")) if isinstance(above, Mapping) else (None, None)
+        base, other = (
+            (above, None)
+            if isinstance(above, str)
+            else (above.get("service"), above.get("file"))
+            if isinstance(above, Mapping)
+            else (None, None)
+        )
         at = (*here, "extends")
         if not isinstance(base, str) or not isinstance(other, str | None):
             raise self._error(document, at, "name a service, `{service: base}`, and its file if it is in another")
@@ -174,13 +182,21 @@ class Compose:
         if isinstance(given, Mapping):
             pairs: list[tuple[str, Any]] = list(given.items())
         elif isinstance(given, list) or given is None:
-            pairs = [(text.partition("=")[0], text.partition("=")[2] if "=" in text else None) for text in _texts(given)]
+            pairs = [
+                (text.partition("=")[0], text.partition("=")[2] if "=" in text else None) for text in _texts(given)
+            ]
         else:
-            raise self._error(document, (*here, "environment"), "must be a mapping `NAME: value`, or a list of `NAME=value`")
+            raise self._error(
+                document, (*here, "environment"), "must be a mapping `NAME: value`, or a list of `NAME=value`"
+            )
         for key, value in pairs:
             if not re.fullmatch(r"[^\s=]{1,200}", key) or isinstance(value, Mapping | list):
-                raise self._error(document, (*here, "environment", key), "must be NAME: value, of one line and one value")
-            env[key] = self.variables.filled(f"${{{key}}}") if value is None and _VARIABLE.fullmatch(key) else _text(value)
+                raise self._error(
+                    document, (*here, "environment", key), "must be NAME: value, of one line and one value"
+                )
+            env[key] = (
+                self.variables.filled(f"${{{key}}}") if value is None and _VARIABLE.fullmatch(key) else _text(value)
+            )
         return env
 
     def _container(self, name: str, service: Mapping[str, Any], hosts: frozenset[str], *, once: bool) -> Container:
@@ -203,7 +219,11 @@ class Compose:
             replicas=replicas if isinstance(replicas, int) and not isinstance(replicas, bool) else 1,
             health=" ".join(_texts(test)) if isinstance(test, list) else _text(test),
             mounts=tuple(_mounts(service.get("volumes"))),
-            configs=tuple(one if isinstance(one, str) else str(one.get("source")) for one in _listed(service.get("configs")) if isinstance(one, str | Mapping)),
+            configs=tuple(
+                one if isinstance(one, str) else str(one.get("source"))
+                for one in _listed(service.get("configs"))
+                if isinstance(one, str | Mapping)
+            ),
             workdir=_text(service.get("working_dir")),
             profiles=tuple(_texts(service.get("profiles"))),
             once=once,
@@ -213,7 +233,10 @@ class Compose:
         place = document.place(field)
         # Names may hold the end of a line; a message has one line.
         return FileError(
-            " ".join(message.split()), path=place.path, line=place.line, field=" ".join(".".join(map(str, field)).split())
+            " ".join(message.split()),
+            path=place.path,
+            line=place.line,
+            field=" ".join(".".join(map(str, field)).split()),
         )
 
 
@@ -291,6 +314,6 @@ def _ports(service: Mapping[str, Any]) -> tuple[tuple[int, ...], dict[int, str]]
             continue
         ports.append(int(inside))
         if re.fullmatch(r"\d{1,5}", outside):
-            published[int(inside)] = f"{host if host not in {'', '0.0.0.0'} else '127.0.0.1'}:{outside}"
+            published[int(inside)] = f"{host if host not in {'', '0.0.0.0'} else '127.0.0.1'}:{outside}"  # noqa: S104 - read, not bound
     ports += [int(one) for one in _texts(service.get("expose")) if re.fullmatch(r"\d{1,5}", one)]
     return tuple(dict.fromkeys(ports)), published

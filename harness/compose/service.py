@@ -22,7 +22,9 @@ _PORT: Final = re.compile(r"(?:(?:APP|HTTP|LISTEN|SERVER|SERVICE|UVICORN|WEB)_)?
 _GROUP: Final = re.compile(r"^(?:.*(?:kafka|consumer).*)?group(?:[_.-]?(?:id|name))?$", re.IGNORECASE)
 _OF_A_DATABASE: Final = r"^(?:.*[_.])?(?:pg|postgres(?:ql)?|db|database|datasource|sql)"
 _USER: Final = re.compile(rf"{_OF_A_DATABASE}[_.]?user(?:[_.]?name)?$", re.IGNORECASE)
-_DATABASE: Final = re.compile(r"^(?:.*[_.])?(?:pgdatabase|(?:postgres(?:ql)?|db|database)[_.]?(?:db|database|name))$", re.IGNORECASE)
+_DATABASE: Final = re.compile(
+    r"^(?:.*[_.])?(?:pgdatabase|(?:postgres(?:ql)?|db|database)[_.]?(?:db|database|name))$", re.IGNORECASE
+)
 _URL: Final = re.compile(r"https?://([^/\s'\":]+)(?::(\d{1,5}))?(/[^\s'\"|;)\]]*)?")
 MOST: Final = 16
 """Most replicas of a service."""
@@ -41,7 +43,9 @@ class Reader:
         port = self._port(container)
         env = {key: self._value(key, text, container, port) for key, text in container.env.items()}
         env |= self._apart(container)
-        linked = set(re.findall(r"\{([a-z0-9_-]+)(?::host)?\}", "\n".join(text for text in env.values() if not is_todo(text))))
+        linked = set(
+            re.findall(r"\{([a-z0-9_-]+)(?::host)?\}", "\n".join(text for text in env.values() if not is_todo(text)))
+        )
         env = {key: self._named(key, text, linked) for key, text in env.items()}
         command = self._command(container, port)
         if "{port}" not in "\n".join([command, *env.values()]):
@@ -55,7 +59,7 @@ class Reader:
             made["command"] = command
         elif "image" not in made:
             made["command"] = todo(
-                f"the command that starts it in this file's folder; the compose file builds it from {said(container.built or '.')}",
+                f"the command that starts it in the folder of this file; it is built from {said(container.built or '.')}",
                 "python -m app --port {port}",
             )
         if container.replicas != 1:
@@ -108,7 +112,10 @@ class Reader:
             if text not in self.hosts.names and text not in self.hosts.out:
                 continue
             if text in self.hosts.out and (_HOST.search(key) or _LIST.search(key)):
-                yield key, todo(f"{text} is left out ({self.hosts.out[text]}); write what stands in its place", "127.0.0.1")
+                yield (
+                    key,
+                    todo(f"{text} is left out ({self.hosts.out[text]}); write what stands in its place", "127.0.0.1"),
+                )
             elif text in self.hosts.names and _LIST.search(key):
                 yield key, f"{{{self.hosts.names[text]}}}"
             elif text in self.hosts.names and (part := _HOST.search(key)):
@@ -130,7 +137,10 @@ class Reader:
         return "{database}" if _DATABASE.search(key) else text
 
     def _uses_broker(self, container: Container) -> bool:
-        return any(f"{{{self.broker}}}" in self._quietly(text) or self.hosts.names.get(text) == self.broker for text in container.env.values())
+        return any(
+            f"{{{self.broker}}}" in self._quietly(text) or self.hosts.names.get(text) == self.broker
+            for text in container.env.values()
+        )
 
     def _quietly(self, text: str) -> str:
         try:
@@ -143,7 +153,10 @@ class Reader:
         if not text:
             return ""
         if braces := PLACEHOLDER.search(text):
-            return todo(f"the compose file's command has {braces[0]} in it, which oneffect would fill in; write it otherwise", "python app.py")
+            return todo(
+                f"the compose file's command has {braces[0]} in it, which oneffect would fill in; write it otherwise",
+                "python app.py",
+            )
         try:
             shlex.split(text)
             text = self._filled(text, container)
@@ -162,7 +175,9 @@ class Reader:
     def _mounted(container: Container) -> bool:
         """Whether its code is mounted over what is in its image."""
         binds = [mount.split(":") for mount in container.mounts if mount.startswith(".")]
-        return bool(container.command) and any(container.workdir in bind[1:] or bind[0] in {".", "./"} for bind in binds)
+        return bool(container.command) and any(
+            container.workdir in bind[1:] or bind[0] in {".", "./"} for bind in binds
+        )
 
     @staticmethod
     def _image(container: Container) -> str:

@@ -20,7 +20,9 @@ _BUT_NONE: Final = re.compile(
     r"partition|prefix|suffix|retention|replica|create|pattern|regex|enable|count|timeout|_ms$|policy|compression",
     re.IGNORECASE,
 )
-_NAMES_OTHERS: Final = re.compile(r"name|service|app|db|database|schema|table|user|host|group|client|id$", re.IGNORECASE)
+_NAMES_OTHERS: Final = re.compile(
+    r"name|service|app|db|database|schema|table|user|host|group|client|id$", re.IGNORECASE
+)
 _WORDS: Final = frozenset({"true", "false", "none", "null", "yes", "no"})
 _MOST: Final = 256
 

@@ -53,7 +53,7 @@ def _document(path: Path, model: type[BaseModel]) -> Document:
 
 
 def _validated(document: Document, model: type[M]) -> tuple[M | None, list[Mistake]]:
-    """Return the model, or None and what is wrong; a value that is yet to be written (``TODO: …``) is, and hides nothing else."""
+    """Return the model, or None and what is wrong: also each value that is yet to be written (``TODO: …``)."""
     left = dict(todos(document.value))
     found = [Mistake(field, said) for field, said in left.items()]
     document = without(document, list(left)) if left else document

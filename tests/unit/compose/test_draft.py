@@ -1,6 +1,7 @@
 """What a system file takes over from a compose file, and what it leaves to be written."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 OPEN = {"load", "events", "effects", "settle"}
 """What no compose file says."""
 
-FILLED = {
+FILLED: dict[str, Any] = {
     "load": {"upload": {"to": "SERVICE", "post": "/orders"}},
     "events": {"id": "/id", "type": "/type", "topics": []},
     "effects": {},
@@ -24,7 +25,11 @@ FILLED = {
 }
 
 
-def left(document: dict) -> set[str]:
+def read(path: Path) -> dict[str, Any]:
+    return dict(parse(path).value)
+
+
+def left(document: dict[str, Any]) -> set[str]:
     """The fields that are yet to be written."""
     return {".".join(map(str, field)) for field, _ in todos(document)}
 
@@ -46,7 +51,7 @@ def test_all_that_is_wrong_with_what_is_written_is_to_be_written(made, tmp_path:
 @pytest.mark.parametrize("name", ALL)
 def test_once_all_is_written_it_is_a_system(made, tmp_path: Path, name: str) -> None:
     text = made(ALL[name]) and (tmp_path / "system.yaml").read_text()
-    document = parse(tmp_path / "system.yaml").value
+    document = read(tmp_path / "system.yaml")
     FILLED["load"]["upload"]["to"] = next(iter(document["services"]))
     lines = []
     for line in text.splitlines():
@@ -193,7 +198,7 @@ def test_a_file_of_version_2_is_read(made) -> None:
 def test_the_projects_own_file_becomes_what_it_was_made_from(tmp_path: Path) -> None:
     said = CliRunner().invoke(app, ["init", "--from-compose", str(ROOT / "docker-compose.chaos.yml"), str(tmp_path)])
     assert said.exit_code == 0, said.output
-    document = parse(tmp_path / "system.yaml").value
+    document = read(tmp_path / "system.yaml")
     original = load(ROOT / "reference_impl" / "system.postgres.yaml", System)
     assert left(document) == OPEN | {f"services.{name}.ready" for name in original.services}
     assert {name.removeprefix("chaos-"): n for name, n in document["dependencies"]["kafka"]["topics"].items()} == (
@@ -209,7 +214,9 @@ def test_the_projects_own_file_becomes_what_it_was_made_from(tmp_path: Path) -> 
 
 
 def test_without_a_broker_it_asks_for_one(made) -> None:
-    document = made("services: {api: {image: 'a/api:1', command: run --on 80, ports: ['80']}, mongo: {image: 'mongo:7'}}")
+    document = made(
+        "services: {api: {image: 'a/api:1', command: run --on 80, ports: ['80']}, mongo: {image: 'mongo:7'}}"
+    )
     assert is_todo(document["dependencies"]["kafka"]["topics"])
     assert document["services"]["api"]["command"] == "run --on {port}"
 
@@ -221,11 +228,17 @@ def test_addresses_are_asked_for_or_taken_from_what_is_published(tmp_path: Path)
     for more in ([], ["--from-compose", str(compose)]):
         words[-1] += "-"
         assert CliRunner().invoke(app, [*words, *more]).exit_code == 0
-    asked, known = (parse(tmp_path / name / "addresses.yaml").value for name in ("asked-", "asked--"))
+    asked, known = (read(tmp_path / name / "addresses.yaml") for name in ("asked-", "asked--"))
     assert all(map(is_todo, asked["dependencies"].values()))
-    assert known["dependencies"] == {"kafka": "127.0.0.1:29092", "redis": "127.0.0.1:6379", "postgres": "127.0.0.1:5432"}
+    assert known["dependencies"] == {
+        "kafka": "127.0.0.1:29092",
+        "redis": "127.0.0.1:6379",
+        "postgres": "127.0.0.1:5432",
+    }
     assert known["services"]["cj_assessment#2"] == "127.0.0.1:8009"
     assert set(known["links"]) == {f"{a}->{b}" for a, b in load(system, System).links()}
-    said = CliRunner().invoke(app, ["validate", str(tmp_path / "asked--" / "addresses.yaml"), "--system", str(system)])
+    said = CliRunner().invoke(
+        app, ["validate", str(tmp_path / "asked--" / "addresses.yaml"), "--system", str(system)]
+    )
     assert said.exit_code == 2
     assert len(said.stderr.splitlines()) == len(left(known)) == 1 + len(known["links"])
