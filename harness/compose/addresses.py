@@ -81,6 +81,16 @@ def behind(compose: Compose, containers: Iterable[Container]) -> dict[tuple[str,
     return found
 
 
+def published(containers: Iterable[Container]) -> dict[tuple[str, str], str]:
+    """Return where each address leads that is published on the machine, as containers on its own network name it."""
+    return {
+        (host, address.rpartition(":")[2]): f"{container.name}:{port}"
+        for container in containers
+        for port, address in container.published.items()
+        for host in ("localhost", "127.0.0.1", "host.docker.internal")
+    }
+
+
 def _proxies(text: str) -> list[dict[str, Any]]:
     try:
         read = json.loads(text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.compose import dependencies, names, topics
-from harness.compose.addresses import Hosts, behind
+from harness.compose.addresses import Hosts, behind, published
 from harness.compose.file import Compose, Container
 from harness.compose.images import is_tool, kind, last
 from harness.compose.service import MOST, Reader
@@ -107,7 +107,7 @@ def _services(
                 if one.name in out
                 for host in one.hosts - hosts.keys()
             },
-            behind(compose, compose.containers),
+            {**published(compose.containers), **behind(compose, compose.containers)},
             frozenset(called[name] for name, of in stores.items() if of == "postgres"),
         ),
         dict(topics.named(_topics(compose))),

@@ -97,6 +97,8 @@ class Reader:
     def _filled(self, text: str, container: Container) -> str:
         """Fill in addresses and folders; ValueError if an address leads to what is left out."""
         made = self.hosts.databases(self.hosts.filled(text))
+        # A service that names itself has no link to itself.
+        made = made.replace(f"{{{self.hosts.names[container.name]}}}", "127.0.0.1:{port}")
         # Also in containers all parts are on this machine's loopback.
         made = re.sub(r"(?<![\w.])0\.0\.0\.0(?![\w.])", "127.0.0.1", made)
         for mount in container.mounts:
@@ -109,7 +111,7 @@ class Reader:
     def _apart(self, container: Container) -> Iterator[tuple[str, str]]:
         """Yield variables for addresses that the compose file gives as a host and, elsewhere, a port."""
         for key, text in container.env.items():
-            if text not in self.hosts.names and text not in self.hosts.out:
+            if (text not in self.hosts.names and text not in self.hosts.out) or text in container.hosts:
                 continue
             if text in self.hosts.out and (_HOST.search(key) or _LIST.search(key)):
                 yield (

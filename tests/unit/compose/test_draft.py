@@ -176,6 +176,34 @@ def test_a_topic_that_is_made_is_known_where_a_variable_names_it_plainly(made) -
     assert (env["OUT"], env["SERVICE_NAME"]) == ("{topic:orders}", "orders")
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "written"),
+    [
+        ("DATABASE_URL", "postgresql://app:${PASSWORD}@db/app?x=1", "postgresql://oneffect@{db}/{database}?x=1"),
+        ("DATABASE_URL", "postgres://db:1234@db:5432", "postgres://oneffect@{db}/{database}"),
+        ("SELF", "http://shop:80/hook", "http://127.0.0.1:{port}/hook"),
+        ("HOSTNAME", "shop", "shop"),
+        ("QUEUE", "localhost:19092", "{kafka}"),
+        ("QUEUE", "PLAINTEXT://kafka:9092", "PLAINTEXT://{kafka}"),
+        ("QUEUE", "mykafka:9092", "mykafka:9092"),
+        ("QUEUE", "kafka:9092.example.org", "kafka:9092.example.org"),
+        ("DB_CONNECTION", "db", "db"),
+        ("DB_SERVER", "db", "{db:host}"),
+        ("LISTEN", ":80", ":{port}"),
+        ("TRANSPORT", "8", "8"),
+        ("TOPIC_PARTITIONS", "4", "4"),
+        ("AUTO_CREATE_TOPICS", "true", "true"),
+        ("USER_GROUP", "admins", "admins"),
+    ],
+)
+def test_a_variable(made, key: str, text: str, written: str) -> None:
+    document = made(
+        "services: {kafka: {image: kafka, ports: ['19092:9092']}, db: {image: postgres}, shop: {image: 'a/b:1', ports: "
+        f"['8080:80'], environment: {{BROKER: 'kafka:9092', {key}: '{text}'}}}}}}"
+    )
+    assert document["services"]["shop"]["env"][key] == written
+
+
 def test_another_host_name_a_volume_and_variables(made) -> None:
     document = made(KAFKA_ALONE)
     assert document["dependencies"] == {"broker": {"kind": "kafka", "topics": {"orders": 4, "audit": 1}}}
