@@ -181,3 +181,15 @@ def test_nothing_runs_with_a_value_that_is_yet_to_be_written(validate, tmp_path:
     assert said.exit_code == 2
     assert "file0.yaml:5: services.shop.command: TODO: how it starts; for example python shop.py" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_what_fits_together_is_looked_at_once_everything_is_written(validate) -> None:
+    unfit = SYSTEM.replace("to: shop", "to: shpo")
+    said = validate(unfit.replace("topics: {orders: 2}", 'topics: "TODO: each topic; for example {orders: 4}"'))
+    assert lines(said.stderr) == ["3: dependencies.kafka.topics: TODO: each topic; for example {orders: 4}"]
+    assert "no service shpo" in validate(unfit).stderr
+
+
+def test_a_value_of_a_list_may_be_yet_to_be_written(validate) -> None:
+    said = validate(SYSTEM.replace("topics: [orders]", 'topics: ["TODO: the topic; for example orders", orders]'))
+    assert lines(said.stderr) == ["8: events.topics[0]: TODO: the topic; for example orders"]

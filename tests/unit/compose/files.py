@@ -175,4 +175,7 @@ services:
 """A file of version 2, with links that have names of their own."""
 
 ALL = {"shop": SHOP, "redpanda": REDPANDA, "bitnami": BITNAMI, "kafka alone": KAFKA_ALONE, "old": OLD}
-BESIDE = {"worker.env": "# settings\nWORKERS=4\nAPI_TOKEN=hush-hush\nGREETING='hello you'\n", ".env": "SIZE=12\n"}
+BESIDE = {
+    "worker.env": "# settings\nWORKERS=4\nAPI_TOKEN=hush-hush\nGREETING='hello you'\n",
+    ".env": "SIZE=12\nAPI_KEY=hush-hush\n",
+}

@@ -214,6 +214,7 @@ def test_another_host_name_a_volume_and_variables(made) -> None:
     assert (env["KAFKA"], env["CONSUMER_GROUP"], env["SIZE"], env["PRICE"]) == ("{broker}", "{group}", "12", "5$")
     assert env["DATABASE"] == "sqlite:///{data}/till.db"
     assert "${API_KEY}" in env["KEY"]
+    assert "hush" not in str(document)
 
 
 def test_a_file_of_version_2_is_read(made) -> None:
