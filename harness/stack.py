@@ -39,6 +39,11 @@ class RunNames:
         """Whether other runs and other users share these names; if so, a run excludes what existed before it."""
         return False
 
+    @property
+    def begins_later(self) -> bool:
+        """Whether the consumers start only once the run has begun, and may then read whatever they have not passed."""
+        return False
+
     def topic(self, name: str) -> str:
         """Return the broker's name for a topic of the system file."""
         return f"{self.run}.{name}"

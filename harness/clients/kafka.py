@@ -82,10 +82,9 @@ class KafkaClient:
         await self._producer.stop()
         await self._admin.close()
 
-    async def leave_aside(self, topics: Mapping[str, int]) -> Mapping[Named, int]:
-        """Exclude the records now in ``topics``: readers start after them, and no group is reset to them."""
-        self._begin = await self.ends(topics)
-        return self._begin
+    def leave_aside(self, ends: Mapping[Named, int]) -> None:
+        """Exclude the records before ``ends``: readers start after them, and no group is reset to them."""
+        self._begin = ends
 
     async def require_topics(self, topics: Mapping[str, int]) -> None:
         """Raise StackError unless the broker serves each topic with exactly that number of partitions."""

@@ -39,20 +39,20 @@ class Broker(StandIn):
         return {ORDERS: self._ends.pop(0) if len(self._ends) > 1 else self._ends[0]}
 
     async def committed(self, service):
+        if not self._committed:
+            return {}
         return {ORDERS: self._committed.pop(0) if len(self._committed) > 1 else self._committed[0]}
 
-    async def leave_aside(self, topics):
-        ends = await self.ends(topics)
+    def leave_aside(self, ends):
         self.began.append(ends[ORDERS])
-        return ends
 
     async def assigned(self, service):
-        return None
+        return {ORDERS: "a member"}
 
     async def tail(self, topic, count):
-        """A record at each offset but the markers'."""
-        last = self._ends[0]
-        places = [offset for offset in range(last - count, last) if offset not in self.markers]
+        """A record at each offset but the markers', and nothing of what was left aside."""
+        last, first = self._ends[0], max(self.began, default=0)
+        places = [offset for offset in range(max(first, last - count), last) if offset not in self.markers]
         return [Record(topic, 0, offset, None, b"") for offset in places]
 
     async def reader(self, topics):
@@ -80,6 +80,12 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 FIXED = FixedNames("r1", Names())
 
 
+class Later(FixedNames):
+    """Of consumers that start within the run."""
+
+    begins_later = True
+
+
 async def test_at_rest_it_begins_behind_what_there_is(rows: list[str]) -> None:
     broker = Broker([7], [7])
     await opened(broker, FIXED)
@@ -90,7 +96,7 @@ async def test_it_waits_for_what_is_under_way_and_begins_behind_that() -> None:
     # First a group is behind, which ends a look early; then a record comes during a look.
     broker = Broker([7, 7, 7, 7, 8], [6, 7, 8])
     await opened(broker, FIXED)
-    assert broker.began == [7, 7, 8]
+    assert broker.began == [8]
 
 
 async def test_what_does_not_come_to_rest_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,3 +116,13 @@ async def test_the_marker_of_a_transaction_is_nothing_to_pass() -> None:
     broker.markers = {8}
     await opened(broker, FIXED)
     assert broker.began == [9]
+
+
+async def test_of_those_who_start_later_what_none_of_them_has_passed_is_judged_by_nobody(monkeypatch) -> None:
+    monkeypatch.setattr(watch, "COMES_TO_REST", 0.1)
+    with pytest.raises(StackError, match=r"records that the group has not passed: orders:0 \(ledger\)"):
+        await opened(Broker([9], []), Later("r1", Names()))
+    await opened(Broker([0], []), Later("r1", Names()))
+    running = Broker([9], [])
+    await opened(running, FIXED)
+    assert running.began == [9]
