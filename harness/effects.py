@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -219,6 +219,17 @@ class Effects(Model):
         return self.model_copy(
             update={**_moved(self, url), "total": total and total.model_copy(update=_moved(total, url))}
         )
+
+
+class Returned(Effects):
+    """Effects that a function of a test's returns, each a mapping with the columns of a query; no file can say so."""
+
+    call: Callable[[], Iterable[Any]] = Field(exclude=True, repr=False)
+
+    @property
+    def countable(self) -> bool:
+        """True: each event has an effect of its own."""
+        return True
 
 
 def _moved(read: Effects | Total, url: str) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import rfc8785
 
-from harness.addresses import load_addresses
+from harness.addresses import Addresses, load_addresses
 from harness.errors import FileError, OneffectError, PlanRefused, UsageError, nearest
 from harness.faults.base import PlannedFault
 from harness.faults.fit import Fit, fit, refused
@@ -48,6 +48,8 @@ class SystemPlan:
     document: Mapping[str, Any]
     addresses: Path | None = None
     """Addresses file of the external stack."""
+    adopted: Addresses | None = None
+    """Where the broker and the stores are that a test already has."""
     faults: tuple[PlannedFault, ...] = ()
 
     @property
@@ -143,6 +145,14 @@ def plan_system(  # noqa: PLR0913 - a command's options
         stack=chosen,
         document=_document(system, variant, seed, chosen),
         addresses=addresses,
+    )
+
+
+def plan_adopted(system: System, at: Addresses, path: Path, *, seed: int) -> SystemPlan:
+    """Plan for a system that code describes, and no file; ``path`` stands for that file, and is this plan's alone."""
+    document = _document(system, None, seed, "adopted")
+    return SystemPlan(
+        system=system, system_path=path, variant=None, seed=seed, stack="adopted", document=document, adopted=at
     )
 
 

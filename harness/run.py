@@ -338,25 +338,12 @@ class _LiveRun:
 
 def _load(plan: Plan, live: LiveSystem, directory: Path, recorder: HistoryRecorder) -> Load | Publishing | LocustLoad:
     """Make the scenario's own load, or that of the plan's users."""
-    from harness.clients.producer import Producer
     from harness.load.locust_load import LocustLoad
-    from harness.load.publishing import Publishing
     from harness.load.uploads import Load
-    from harness.observers.topics import event_fields
 
-    shape, system, seed, run = plan.scenario.load, plan.system, plan.seed, live.names.run
-    if (publish := system.load.publish) is not None:
-        broker = live.stack.direct(system.of_kind("kafka")[0])
-        return Publishing(
-            shape,
-            publish,
-            run=run,
-            seed=seed,
-            recorder=recorder,
-            partitions=system.topics()[publish.topic],
-            event_id=lambda record: event_fields(record, system)["event_id"],
-            connect=lambda: Producer.started(broker, live.names),
-        )
+    shape, seed, run = plan.scenario.load, plan.seed, live.names.run
+    if plan.system.load.publish is not None:
+        return live.publishing(shape, run=run, seed=seed, recorder=recorder)
     if plan.users is None:
         return Load(shape, plan.front_door, run=run, seed=seed, recorder=recorder)
     folder = directory / "load"

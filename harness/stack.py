@@ -289,6 +289,15 @@ class Rerouting(Protocol):
 
 
 @runtime_checkable
+class Adopting(Protocol):
+    """A stack around code that somebody else starts, and only once the run has begun."""
+
+    async def unused(self) -> Collection[str]:
+        """Return the links on which the code has never connected."""
+        ...
+
+
+@runtime_checkable
 class Keeping(Protocol):
     """A stack that can copy the data of services and stores to the folder ``data`` of the run directory."""
 

@@ -22,7 +22,7 @@ from harness.scenario import Scenario
 from harness.steps.aio import AsyncSystem
 from harness.steps.judged import Judged
 from harness.steps.places import Proxy
-from harness.steps.session import Opening, Session, session, system
+from harness.steps.session import Opening, Session, adopt, session, system
 from harness.steps.system import System
 from harness.verdict import Verdict
 
@@ -43,6 +43,7 @@ __all__ = [
     "System",
     "UsageError",
     "Verdict",
+    "adopt",
     "session",
     "system",
 ]

@@ -186,6 +186,11 @@ SELECT link, min(i) AS i_wire, min(t) AS t_wire, seconds(min(t)) AS at_s, arg_mi
 FROM history WHERE op = 'wire' AND phase = 'failed' GROUP BY link ORDER BY link
 """
 
+LINK_UNUSED: Final = """
+SELECT link, min(i) AS i_link, min(t) AS t_link, split_part(link, '->', 2) AS dependency
+FROM history WHERE op = 'link' AND phase = 'unused' GROUP BY link ORDER BY link
+"""
+
 TAP_PLAIN: Final = """
 SELECT link, min(i) AS i_wire, min(t) AS t_wire, seconds(min(t)) AS at_s, arg_min(left(error, 200), i) AS why
 FROM history WHERE op = 'wire' AND phase = 'plain' GROUP BY link ORDER BY link
@@ -309,6 +314,14 @@ class Evidence(Queries):
             Verdict.UNKNOWN,
             TAP_FAILED,
             "the tap on {link} failed at {at_s} s and ended a connection, which no fault did: {why}",
+        ),
+        Anomaly(
+            "link_unused",
+            Verdict.UNKNOWN,
+            LINK_UNUSED,
+            "no connection on this link: the code under test never connected on {link}, so no fault there could reach it, and "
+            "whatever it did with {dependency} went past the link. Start it with address('{dependency}'), or leave "
+            "{dependency} out of adopt(…)",
         ),
         Anomaly(
             "tap_plain",

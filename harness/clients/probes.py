@@ -28,6 +28,9 @@ _STARTUP = b"\0\3\0\0user\0oneffect\0database\0postgres\0\0"
 LOGIN = "write its password as requirepass under its config, or under logins in the addresses file"
 """What to do about a Redis that asks for a password."""
 
+_NOT_LET_IN = ("28000", "28P01", "3D000")
+"""Postgres's codes for a user or database that it does not have, or does not let in; while it starts it sends others."""
+
 _SUCCESS = 2
 """The first digit of an HTTP status."""
 
@@ -121,7 +124,10 @@ class Prober:
     async def _postgres(self, size: int, connected: Connected) -> None:
         async with dial(self._address, connected) as (reader, writer):
             writer.write(struct.pack(">i", len(_STARTUP) + 4) + _STARTUP)
-            await _until_ready(reader)
+            first = await _message(reader)
+            if not size and _asks_who(*first):
+                return
+            await _until_ready(reader, first)
             if size:
                 query = b"SELECT repeat('x', %d)\0" % size
                 writer.write(b"Q" + struct.pack(">i", len(query) + 4) + query)
@@ -149,12 +155,24 @@ def prober_of(system: System, target: str, address: str) -> Prober:
     return Prober(address, kind, login=redis_login(system.dependencies[target].config) if kind == "redis" else None)
 
 
-async def _until_ready(reader: asyncio.StreamReader) -> None:
-    """Read Postgres's messages up to ReadyForQuery; raises ConnectionError on an error message."""
-    kind = b""
+async def _until_ready(reader: asyncio.StreamReader, first: tuple[bytes, bytes] | None = None) -> None:
+    """Read Postgres's messages up to ReadyForQuery, of which one was read; raises ConnectionError on an error message."""
+    kind, body = first or await _message(reader)
     while kind != b"Z":
-        kind, length = struct.unpack(">ci", await reader.readexactly(5))
-        body = await reader.readexactly(length - 4)
         if kind == b"E":
             message = f"Postgres answered with the error {body[:200]!r}"
             raise ConnectionError(message)
+        kind, body = await _message(reader)
+
+
+def _asks_who(kind: bytes, body: bytes) -> bool:
+    """Whether Postgres serves, but wants a login that the harness does not have: it asks for one, or knows no such user."""
+    return (kind == b"R" and body[:4] != bytes(4)) or (
+        kind == b"E" and any(f"C{code}\0".encode() in body for code in _NOT_LET_IN)
+    )
+
+
+async def _message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Read one of Postgres's messages: its kind and its body."""
+    kind, length = struct.unpack(">ci", await reader.readexactly(5))
+    return kind, await reader.readexactly(length - 4)

@@ -47,6 +47,7 @@ PHASES: Final = {
         "plain",
         "failed",
     ),
+    "link": ("unused",),
     "run": ("loaded", "healed", "drained", "deadline", "finished", "interrupted"),
 }
 """The phases of each ``op``.
@@ -60,7 +61,7 @@ reply follows. ``repeated`` is a request that the tap itself sent once more, and
 tap no longer understands what passes, ``failed`` that a mistake of its own ended a connection. Of Kafka, ``command`` is
 the API, and ``key`` the group that a request names, else its transactional id, else its first topic; ``kind`` is ``ok`` or
 the first error in the reply, of a Fetch only one of the whole. An API or version that the tap does not know has no key,
-and its reply no kind.
+and its reply no kind. ``link`` says, before the final reads, on which links code that a test starts has never connected.
 """
 
 COLUMNS: Final = {
@@ -126,7 +127,7 @@ COLUMNS: Final = {
     "key": "VARCHAR",  # effect: its business key; total, claim: its own; wire: what it is about: a key, path, topic, group …
     "options": "VARCHAR",  # wire: those of Redis' SET, as "NX EX"
     "changed": "BIGINT",  # wire: how many keys a DEL or UNLINK of one key, or a SETNX, changed: 0 or 1
-    "link": "VARCHAR",  # wire: "essay_lifecycle#1->redis"
+    "link": "VARCHAR",  # wire, link: "essay_lifecycle#1->redis"
     "connection": "BIGINT",  # wire: which connection of the link, from 1
     "reply_size": "BIGINT",  # wire: bytes
     "places": "JSON",  # wire: [topic, partition, offset] that a request commits, or at which records were appended; at most 64

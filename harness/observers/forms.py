@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.clients import sql
-from harness.effects import Effects, Total, forms
+from harness.effects import Effects, Returned, Total, forms
 from harness.observers.command_lines import CommandLines
 from harness.observers.folder_files import FolderFiles
 from harness.observers.http_list import Http, HttpList
 from harness.observers.redis_keys import RedisKeys, Store
-from harness.observers.sources import Database, Output, Reader, Source
+from harness.observers.sources import Database, Function, Output, Reader, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,5 +89,7 @@ FORMS: Final[Mapping[str, Callable[[Asked, Any], Source]]] = {
 
 def source(asked: Asked) -> Source:
     """Return what reads the effects, or the sums, where the system file says that they are."""
+    if isinstance(asked.read, Returned):
+        return Function(asked.read.call)
     ((name, described),) = forms(asked.read).items()
     return FORMS[name](asked, described)

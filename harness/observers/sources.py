@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import orjson
 
 from harness.effects import OutputTopic
+from harness.errors import StackError
 from harness.observers.base import seen_at
 from harness.observers.located import located
 from harness.pointer import pick
@@ -52,6 +54,35 @@ class Database:
 
     async def close(self) -> None:
         """Do nothing: each call has a connection of its own."""
+
+
+class Function:
+    """What a function returns, all of it each time; it is called in a thread."""
+
+    def __init__(self, call: Callable[[], Iterable[Any]]) -> None:
+        self._call, self._name = call, getattr(call, "__name__", repr(call))
+
+    async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - it has no beginning
+        """Pass every row to ``take``."""
+        take(await asyncio.to_thread(self._rows))
+
+    def _rows(self) -> list[Row]:
+        try:
+            rows: list[Row] = [dict(row) for row in self._call()]
+        except Exception as error:
+            raise StackError(
+                f"{self._name}() gave no rows: {type(error).__name__}: {error}; it must return mappings, each with "
+                "`id` (the event's) and `effect`"
+            ) from error
+        for row in rows:
+            if row.get("id") is None:
+                raise StackError(
+                    f"{self._name}() gave a row without an `id`: it has {', '.join(map(str, row)) or 'nothing'}"
+                )
+        return rows
+
+    async def close(self) -> None:
+        """Do nothing: the function has its own connections."""
 
 
 class Reader(Protocol):

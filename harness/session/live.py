@@ -10,6 +10,9 @@ from harness.wiring import Words
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.history.recorder import Recorder
+    from harness.load.publishing import Publishing
+    from harness.scenario import LoadShape
     from harness.stack import RunNames, Stack
     from harness.system import System
 
@@ -56,6 +59,27 @@ class LiveSystem:
         await self.kafka.stop()
         for store in self.redis.values():
             await store.close()
+
+    def publishing(self, shape: LoadShape, *, run: str, seed: int, recorder: Recorder) -> Publishing:
+        """Make a load of events, whose ids begin with ``run``; StackError if the system's load uploads."""
+        from harness.clients.producer import Producer
+        from harness.load.publishing import Publishing
+        from harness.observers.topics import event_fields
+
+        system, publish = self.system, self.system.load.publish
+        if publish is None:
+            raise StackError("the load uploads, so there are no events to publish")
+        broker = self.stack.direct(system.of_kind("kafka")[0])
+        return Publishing(
+            shape,
+            publish,
+            run=run,
+            seed=seed,
+            recorder=recorder,
+            partitions=system.topics()[publish.topic],
+            event_id=lambda record: event_fields(record, system)["event_id"],
+            connect=lambda: Producer.started(broker, self.names),
+        )
 
     def front_door(self) -> str:
         """The URL that uploads are posted to; StackError if the load publishes events."""

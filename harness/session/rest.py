@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import OneffectError
+from harness.stack import Adopting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,6 +98,8 @@ class Rest:
     async def health(self, when: str) -> None:
         """Check every service and dependency past the proxies, and record its health."""
         handles = {**self._live.stack.dependencies, **self._live.stack.services}
+        if when == "start" and isinstance(self._live.stack, Adopting):
+            handles = {**self._live.stack.dependencies}
 
         async def check(name: str) -> None:
             begun = self._recorder.now()

@@ -43,6 +43,10 @@ class AsyncSystem(Reachable):
             )
         )
 
+    async def publish(self, count: int = 20, *, rate: str = "20/s") -> int:
+        """As ``System.publish``."""
+        return await self._awaited(self._block.publish(count, rate=rate))
+
     @asynccontextmanager
     async def fault(self, fault: str, /, *, on: str, **parameters: object) -> AsyncIterator[None]:
         """As ``System.fault``, for ``async with``."""

@@ -73,13 +73,13 @@ class Block:
 
     def upload(self, count: int, **shape: object) -> Future[int]:
         """Begin to upload; UsageError for a shape that a scenario's load cannot have."""
-        try:
-            load = LoadShape.model_validate({"uploads": count, **shape})
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"])).replace("uploads", "count")
-            raise UsageError(f"upload: {name}: {first.get('ctx', {}).get('error') or first['msg']}") from error
+        load = _shape("upload", count, shape)
         return self.step(lambda steps: steps.upload(load))
+
+    def publish(self, count: int, **shape: object) -> Future[int]:
+        """Begin to publish events; UsageError for a shape that a scenario's load cannot have."""
+        load = _shape("publish", count, shape)
+        return self.step(lambda steps: steps.publish(load))
 
     def inject(self, fault: str, on: str, parameters: dict[str, object]) -> Future[HeldFault]:
         """Begin to inject a fault."""
@@ -144,6 +144,15 @@ class Block:
 
 async def _drain(steps: Steps, seconds: float) -> bool:
     return await steps.drain(seconds)
+
+
+def _shape(step: str, count: int, shape: dict[str, object]) -> LoadShape:
+    try:
+        return LoadShape.model_validate({"uploads": count, **shape})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])).replace("uploads", "count")
+        raise UsageError(f"{step}: {name}: {first.get('ctx', {}).get('error') or first['msg']}") from error
 
 
 def _seconds(within: str) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from harness.stack import Adopting
+
 if TYPE_CHECKING:
     from harness.session.live import LiveSystem
 
@@ -26,10 +28,10 @@ class Proxy:
 class Places:
     """The addresses of one run."""
 
-    front_door: str
-    """The URL that uploads are posted to."""
+    front_door: str | None
+    """The URL that uploads are posted to; None if the load publishes events."""
     addresses: Mapping[str, str]
-    """host:port of each dependency and replica, past the proxies."""
+    """host:port of each dependency and replica, past the proxies; code that a test starts has none."""
     proxies: Mapping[str, Proxy]
     """By the link's name: ``shop#1->redis``."""
 
@@ -37,8 +39,9 @@ class Places:
     def of(cls, live: LiveSystem) -> Self:
         """Return those of a system that is up."""
         stack = live.stack
+        services = () if isinstance(stack, Adopting) else stack.services
         return cls(
-            live.front_door(),
-            {name: stack.direct(name) for name in (*stack.dependencies, *stack.services)},
+            live.front_door() if live.system.load.upload is not None else None,
+            {name: stack.direct(name) for name in (*stack.dependencies, *services)},
             {name: Proxy(link.api, link.proxy, link.address) for name, link in stack.links.items()},
         )

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from harness.errors import PlanRefused
-from harness.plan import LARGEST_SEED, SystemPlan, plan_system
+from harness.faults import fault_type
+from harness.plan import LARGEST_SEED, SystemPlan, plan_adopted, plan_system
+from harness.stacks.adopted.code import CODE
+
+if TYPE_CHECKING:
+    from harness.addresses import Addresses
+    from harness.system import System
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +25,12 @@ class StepsPlan(SystemPlan):
     """Of the test or program, for the run's directory and its reports."""
     again: str
     """The line that repeats it."""
+
+    def target(self, fault: str, on: str) -> str:
+        """Return what a step's fault is on; where the test's own code has one link to each dependency, that is its link."""
+        if self.adopted is not None and on in self.system.dependencies and fault_type(fault).target == "link":
+            return f"{CODE}->{on}"
+        return on
 
     @property
     def label(self) -> str:
@@ -42,7 +54,23 @@ def plan_steps(  # noqa: PLR0913 - what a system is brought up with
     again: str,
 ) -> StepsPlan:
     """Plan a run in steps of the system at ``path``, else of the nearest to ``here``; UsageError, FileError or PlanRefused."""
+    check_seed(seed)
+    plan = plan_system(path, here, variant=variant, stack=stack, seed=seed, addresses=addresses)
+    return _in_steps(plan, name, again)
+
+
+def plan_adopting(  # noqa: PLR0913 - what it is, and what its run is called
+    system: System, at: Addresses, path: Path, *, seed: int, name: str, again: str
+) -> StepsPlan:
+    """Plan a run in steps of code that a test starts; see ``plan_adopted``."""
+    return _in_steps(plan_adopted(system, at, path, seed=seed), name, again)
+
+
+def check_seed(seed: int) -> None:
+    """Raise PlanRefused for a seed that no plan can have."""
     if not 0 <= seed <= LARGEST_SEED:
         raise PlanRefused(f"the seed {seed} is out of range; allowed: 0 to {LARGEST_SEED}")
-    plan = plan_system(path, here, variant=variant, stack=stack, seed=seed, addresses=addresses)
+
+
+def _in_steps(plan: SystemPlan, name: str, again: str) -> StepsPlan:
     return StepsPlan(**{each.name: getattr(plan, each.name) for each in fields(plan)}, name=name, again=again)

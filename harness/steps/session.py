@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
-from typing import TYPE_CHECKING, Final, Self
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from harness.errors import UsageError
 from harness.history import RUNS
 from harness.session.thread import LoopThread
+from harness.steps.adopt import NAME, Adoption, partitions
 from harness.steps.aio import AsyncSystem, awaited, surely
 from harness.steps.block import Block
-from harness.steps.plan import plan_steps
+from harness.steps.plan import check_seed, plan_adopting, plan_steps
 from harness.steps.system import System, waited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from harness.session.stacks import Progress
@@ -87,11 +89,73 @@ class Session:
             seed=chosen,
             stack=stack or ("auto" if addresses is not None else given.stack),
             addresses=_found(addresses, given.here) if addresses is not None else None,
-            name=re.sub(r"[^\w.-]+", "_", given.name)[:_LONGEST].strip("_") or "steps",
+            name=_plain(given.name),
             again=given.again or f"oneffect.system({', '.join([*words, f'seed={chosen}'])})",
         )
 
         def made() -> Block:
+            self.blocks.append(block := Block(plan, self._loop, self._progress))
+            return block
+
+        return Opening(made)
+
+    def adopt(  # noqa: PLR0913 - what a test hands over
+        self,
+        *,
+        kafka: object,
+        redis: object = None,
+        postgres: object = None,
+        group: str | None,
+        events: Mapping[str, object],
+        publish: Mapping[str, object],
+        applies: Sequence[str],
+        effects: Callable[[], Iterable[Any]],
+        by: object = None,
+        outcomes: Sequence[Mapping[str, object]] = (),
+        dead_letters: Mapping[str, object] | None = None,
+        settle: str = "3s",
+        seed: int | None = None,
+    ) -> Opening:
+        """Return code that a test starts itself, to open for one run: ``with session.adopt(kafka=container, …) as shop``.
+
+        ``kafka``, ``redis``, ``postgres``: containers of testcontainers', or host:port; a proxy stands before each, at
+        ``shop.address("redis")``, and the code must be started with these addresses. ``group``: its consumer group; None if
+        it commits no offsets. ``applies``: the event types that must have exactly one effect each. ``effects``: a function
+        that returns all effects as mappings with ``id`` (the event's), ``effect`` (its own name, such as a row's number) and,
+        if it is to be compared, ``carries``; it is called often, in another thread, and must read what is committed by
+        then. ``events``, ``publish``, ``by``, ``outcomes``, ``dead_letters``, ``settle``: as in a system file. The topics
+        must exist. UsageError for what no such run can have.
+        """
+        given = self._defaults
+        chosen = given.seed if seed is None else seed
+        parts = {"kafka": kafka, "redis": redis, "postgres": postgres}
+        adoption = Adoption(
+            parts={name: part for name, part in parts.items() if part is not None},
+            group=group,
+            effects=effects,
+            effect_fields={"applies": applies, "by": by},
+            described={
+                "events": events,
+                "publish": publish,
+                "outcomes": outcomes,
+                "dead_letters": dead_letters,
+                "settle": settle,
+            },
+        )
+        check_seed(chosen)
+        at, topics = adoption.addresses(), adoption.topics()
+        adoption.system(dict.fromkeys(topics, 1))
+
+        def made() -> Block:
+            system = adoption.system(self._loop.run(lambda _: partitions(at.dependencies["kafka"], topics)))
+            plan = plan_adopting(
+                system,
+                at,
+                given.here / f"{NAME}-{token_hex(4)}",
+                seed=chosen,
+                name=_plain(given.name),
+                again=given.again or f"oneffect.adopt(…, seed={chosen})",
+            )
             self.blocks.append(block := Block(plan, self._loop, self._progress))
             return block
 
@@ -174,6 +238,11 @@ def _found(path: str | os.PathLike[str], here: Path) -> Path:
     return next((at / path for at in (here, *here.parents) if (at / path).exists()), here / path)
 
 
+def _plain(name: str) -> str:
+    """Return a name for a directory."""
+    return re.sub(r"[^\w.-]+", "_", name)[:_LONGEST].strip("_") or "steps"
+
+
 def session(
     *,
     out: str | os.PathLike[str] | None = None,
@@ -207,6 +276,50 @@ def system(  # noqa: PLR0913 - the options of a session and of a system
     own = session(out=out, seed=seed, stack=stack)
     try:
         opening = own.system(path, variant=variant, addresses=addresses)
+    except BaseException:
+        own.close()
+        raise
+    opening.closes = own.close
+    return opening
+
+
+def adopt(  # noqa: PLR0913 - what a test hands over
+    *,
+    kafka: object,
+    redis: object = None,
+    postgres: object = None,
+    group: str | None,
+    events: Mapping[str, object],
+    publish: Mapping[str, object],
+    applies: Sequence[str],
+    effects: Callable[[], Iterable[Any]],
+    by: object = None,
+    outcomes: Sequence[Mapping[str, object]] = (),
+    dead_letters: Mapping[str, object] | None = None,
+    settle: str = "3s",
+    seed: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+) -> Opening:
+    """Return code that a test starts itself, with the broker and stores that its suite has, to open for one run.
+
+    The options are those of ``Session.adopt``; ``out`` and ``seed`` are as in ``session``.
+    """
+    own = session(out=out, seed=seed)
+    try:
+        opening = own.adopt(
+            kafka=kafka,
+            redis=redis,
+            postgres=postgres,
+            group=group,
+            events=events,
+            publish=publish,
+            applies=applies,
+            effects=effects,
+            by=by,
+            outcomes=outcomes,
+            dead_letters=dead_letters,
+            settle=settle,
+        )
     except BaseException:
         own.close()
         raise

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from contextlib import AsyncExitStack, contextmanager
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from harness.errors import OneffectError, PlanRefused, UsageError
 from harness.faults import fault_type
@@ -14,6 +14,7 @@ from harness.faults.base import FaultContext
 from harness.hold.asked import plan_asked
 from harness.session.rest import Rest, observed, open_watch
 from harness.session.session import opened
+from harness.stack import Adopting
 from harness.steps.held import FaultRecorder, HeldFault
 from harness.steps.places import Places
 
@@ -49,6 +50,17 @@ async def play(
         if not keeps():
             await stacks.drop(plan)
         raise
+    finally:
+        if plan.adopted is not None:
+            # Its proxies lead to what the test has now; the next test may have another broker.
+            await stacks.drop(plan)
+
+
+class _Own(TypedDict):
+    """What is a load's own: the beginning of its ids, and its seed."""
+
+    run: str
+    seed: int
 
 
 class Steps:
@@ -90,6 +102,7 @@ class Steps:
                 await self._break_off()
                 self._recorder.record("run", "loaded", "run")
                 deadline = asyncio.get_running_loop().time() + drain
+                await self._note_unused()
                 if not self._in_place:
                     await self._note_left_on()
                     self._recorder.record("run", "healed", "run")
@@ -100,6 +113,12 @@ class Steps:
             else:
                 await self._rest.read(deadline)
             self._of_faults.complete = True
+
+    async def _note_unused(self) -> None:
+        """Record the links on which code that a test starts has never connected: it went past them."""
+        if isinstance(self._live.stack, Adopting):
+            for link in await self._live.stack.unused():
+                self._recorder.record("link", "unused", "run", link=link)
 
     async def _note_left_on(self) -> None:
         """Record as a fault, which nothing healed, whatever another client of Toxiproxy has left on a proxy."""
@@ -136,22 +155,43 @@ class Steps:
         from harness.load.uploads import Load
 
         with self._step():
-            names, number = self._live.names, len(self._loads) + 1
-            seed = int.from_bytes(hashlib.sha256(f"{self._plan.seed}:upload:{number}".encode()).digest()[:6])
             if (door := self._plan.system.load.upload) is None:
                 raise UsageError(
-                    "load.publish: nothing can be uploaded, as this system has no front door; run a scenario on it"
+                    "load.publish: nothing can be uploaded, as this system has no front door; publish events in its place: "
+                    "shop.publish(count=20)"
                 )
-            load = Load(shape, door, run=f"{names.run}-{number}", seed=seed, recorder=self._recorder)
-            answers = load.answers
-            answers.on_asked, answers.on_acknowledged = self._watch.asked, self._watch.acknowledged
-            answers.has_outcome = self._watch.has_outcome
-            self._loads.append(answers)
-            self._progress.step(f"load: {load.scale}")
+            load = Load(shape, door, recorder=self._recorder, **self._next("upload"))
+            self._join(load.answers, load.scale)
             await asyncio.to_thread(load.prepare)
             load.open(self._http, self._live.front_door())
             await load.run()
-            return answers.acknowledged
+            return load.answers.acknowledged
+
+    async def publish(self, shape: LoadShape) -> int:
+        """Publish events at their rate, and return how many were acknowledged once each has its answer."""
+        with self._step():
+            if self._plan.system.load.publish is None:
+                raise UsageError(
+                    "load.upload: this system's load uploads, so there are no events to publish; upload in their place: "
+                    "shop.upload(count=20)"
+                )
+            load = self._live.publishing(shape, recorder=self._recorder, **self._next("publish"))
+            self._join(load.answers, load.scale)
+            await load.run()
+            return load.answers.acknowledged
+
+    def _next(self, what: str) -> _Own:
+        """Return what the next load begins its ids with, and its seed."""
+        number = len(self._loads) + 1
+        seed = int.from_bytes(hashlib.sha256(f"{self._plan.seed}:{what}:{number}".encode()).digest()[:6])
+        return {"run": f"{self._live.names.run}-{number}", "seed": seed}
+
+    def _join(self, answers: Answers, scale: str) -> None:
+        """Connect a load and the observers."""
+        answers.on_asked, answers.on_acknowledged = self._watch.asked, self._watch.acknowledged
+        answers.has_outcome = self._watch.has_outcome
+        self._loads.append(answers)
+        self._progress.step(f"load: {scale}")
 
     async def drain(self, seconds: float) -> bool:
         """Wait until the system is at rest, so many seconds at most; return whether it is."""
@@ -171,9 +211,10 @@ class Steps:
                 )
             # Any time will do: the block says how long it lasts.
             lasts = "1s" if fault_type(name).heals else None
+            fault_on = self._plan.target(name, on)
             planned = plan_asked(
                 name,
-                on,
+                fault_on,
                 lasts,
                 parameters,
                 system=self._plan.system,

@@ -27,13 +27,26 @@ class Reachable:
 
     @property
     def front_door(self) -> str:
-        """The URL that uploads are posted to, past the proxies."""
-        return self._block.places.front_door
+        """The URL that uploads are posted to, past the proxies; UsageError if the load publishes events."""
+        if (url := self._block.places.front_door) is None:
+            raise UsageError("this system has no front door: its load publishes events")
+        return url
 
     @property
     def addresses(self) -> Mapping[str, str]:
         """host:port of each dependency and replica, past the proxies."""
         return self._block.places.addresses
+
+    def address(self, dependency: str) -> str:
+        """Return the host:port at which code must reach a dependency for the faults on its link to reach the code.
+
+        UsageError unless exactly one link leads there, as in ``oneffect.adopt``.
+        """
+        found = [proxy.address for link, proxy in self.proxies.items() if link.partition("->")[2] == dependency]
+        if len(found) != 1:
+            links = ", ".join(sorted(self.proxies)) or "none"
+            raise UsageError(f"{dependency}: {len(found) or 'no'} links lead there; the links are {links}")
+        return found[0]
 
     @property
     def proxies(self) -> Mapping[str, Proxy]:
@@ -68,6 +81,14 @@ class System(Reachable):
                 count, rate=rate, rejected=rejected, large=large, retries=retries, retry_after=retry_after
             )
         )
+
+    def publish(self, count: int = 20, *, rate: str = "20/s") -> int:
+        """Put so many events on their topic, each when it is due, and wait for the broker's answers.
+
+        They are made from the template of the system's ``load.publish``, and published past the proxies. Returns how many
+        were acknowledged; a verdict needs 20 in all, and an acknowledged one before the first fault.
+        """
+        return self._waited(self._block.publish(count, rate=rate))
 
     @contextmanager
     def fault(self, fault: str, /, *, on: str, **parameters: object) -> Iterator[None]:

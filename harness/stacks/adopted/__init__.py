@@ -1,0 +1,1 @@
+"""Proxies before a broker and stores that a test suite already has, for code that it starts itself."""

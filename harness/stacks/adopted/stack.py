@@ -1,0 +1,154 @@
+"""Implements ``harness.stack.Stack`` before a broker and stores that somebody else started: only the proxies are its own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from harness.addresses import Commands
+from harness.clients.brokers import brokers
+from harness.clients.probes import prober_of
+from harness.errors import FaultError, StackError
+from harness.stack import Detour, Link, ServiceHandle, Tapping
+from harness.stacks.adopted.code import Code
+from harness.stacks.external.handle import ExternalHandle
+from harness.stacks.external.names import FixedNames
+from harness.stacks.link import proxy_name
+from harness.stacks.native.link import NativeLink
+from harness.stacks.native.parts import TOXIPROXY, Java, Parts, Postgres, cache_folder, find_toxiproxy
+from harness.stacks.native.stack import NativeStack
+from harness.stacks.native.toxiproxy import Proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from harness.addresses import Addresses
+    from harness.stack import RunNames
+    from harness.system import System
+
+ANSWERS_WITHIN: Final = 30.0
+"""Seconds to wait for a broker or store to answer: it should already run."""
+
+
+class AdoptedNames(FixedNames):
+    """The names that the test gave; its code starts within the run."""
+
+    @property
+    def begins_later(self) -> bool:
+        """True: whatever the group has not passed, it may read as soon as it starts."""
+        return True
+
+
+class AdoptedStack(NativeStack):
+    """One Toxiproxy with a proxy for each link of the code under test; ``given`` says where the rest is.
+
+    Nothing is known of the code but its connections, and nothing but its links can be broken.
+    """
+
+    name = "adopted"
+
+    def __init__(self, system: System, given: Addresses, folder: Path) -> None:
+        super().__init__(system, folder)
+        self._given = given
+        self._brokers: Mapping[int, str] = {}
+
+    @staticmethod
+    def _check(system: System) -> None:
+        """Accept every system: none of it is started here."""
+
+    def _require(self) -> Parts:
+        part = find_toxiproxy(cache_folder())
+        if part.path is None:
+            raise StackError(f"{part.name}: {part.missing}; run: {part.mend}")
+        nowhere = Path()
+        return Parts(
+            Java(nowhere, "", None), part.path, nowhere, Postgres(nowhere, nowhere), {"toxiproxy": TOXIPROXY}
+        )
+
+    def _make(self, parts: Parts) -> None:
+        self._addresses = dict(self._given.dependencies)
+        pairs = {pair: self._address() for pair in self._system.links()}
+        self._upstreams = {f"{code}->{target}": self.direct(target) for code, target in pairs}
+        proxies = [Proxy(proxy_name(*pair), at, self.direct(pair[1])) for pair, at in pairs.items()]
+        toxiproxy = self._toxiproxy("toxiproxy", parts, proxies)
+        self.toxiproxies.append(toxiproxy)
+        for pair, at in pairs.items():
+            link = NativeLink(*pair, toxiproxy=toxiproxy, address=at, prober=prober_of(self._system, pair[1], at))
+            self.links[link.name] = link
+
+    async def start(self) -> None:
+        """Start the proxies; StackError if a broker or store does not answer, or the broker is several."""
+        await super().start()
+        try:
+            for name in self._system.dependencies:
+                prober = prober_of(self._system, name, self.direct(name))
+                handle = ExternalHandle(name, Commands(), prober.probe, _no_command)
+                await self._there(handle)
+                self.dependencies[name] = handle  # type: ignore[assignment]  # nobody starts or ends it here
+            await self._know_broker()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _know_broker(self) -> None:
+        """Ask what the broker advertises, which clients would follow past their link."""
+        (broker,) = self._system.of_kind("kafka")
+        self._brokers = await brokers(self.direct(broker))
+        if len(self._brokers) != 1:
+            raise StackError(
+                f"a link leads to one broker, and {self.direct(broker)} is of a cluster: "
+                f"{', '.join(self._brokers.values())}; give the test a cluster of one"
+            )
+
+    async def _there(self, handle: ExternalHandle) -> None:
+        try:
+            await handle.ready(ANSWERS_WITHIN)
+        except StackError as error:
+            raise StackError(
+                f"{error}, at {self.direct(handle.name)}; start it first, or correct the address"
+            ) from error
+
+    @property
+    def rerouted(self) -> Collection[str]:
+        """The links to the broker: it has no listeners for them."""
+        brokers_ = self._system.of_kind("kafka")
+        return [name for name, link in self.links.items() if link.dependency in brokers_]
+
+    def detour(self, link: str) -> Detour:
+        """Return where a link's tap belongs; on a link to the broker it leads clients back to the link."""
+        if link not in self._detours:
+            of = self.links[link]
+            routes = dict.fromkeys(self._brokers.values(), of.address) if link in self.rerouted else None
+            self._detours[link] = Detour(self._address(), self.direct(of.dependency), routes)
+        return self._detours[link]
+
+    def names(self, run: str) -> RunNames:
+        """Return the test's own names."""
+        return AdoptedNames(run, self._given.names)
+
+    async def start_services(self, names: RunNames, folder: Path | str, variant: str | None) -> None:  # noqa: ARG002
+        """Begin to count connections: from now on the code under test may start."""
+        for link in self.links.values():
+            link.begin()
+        code = Code(self.links[next(iter(self.rerouted))])
+        self.services[code.name] = code  # type: ignore[assignment]  # nobody starts or ends it here
+
+    async def unused(self) -> Collection[str]:
+        """Return the links on which the code under test has never connected."""
+        looks = {name: await link.traffic() for name, link in self.links.items()}
+        return [name for name, seen in looks.items() if not seen.connections and not seen.accepted]
+
+    def lacks(self, need: type, on: str | None = None) -> str | None:  # noqa: ARG002 - the same of everything
+        """Return why it cannot offer a capability: it breaks links and nothing else."""
+        if need in {Link, ServiceHandle, Tapping}:
+            return None
+        return (
+            "the code under test and what it talks to belong to the test, so only links can be broken, and records "
+            "published; for an outage of a store take its link down: net.down"
+        )
+
+
+async def _no_command(text: str, what: str) -> None:  # noqa: ARG001 - there is none
+    await asyncio.sleep(0)
+    raise FaultError(f"{what}: there are no commands here")

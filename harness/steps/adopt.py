@@ -1,0 +1,129 @@
+"""A system that a test describes: its own code, and the broker and stores that its suite has started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from harness.addresses import Addresses, Names
+from harness.effects import Returned
+from harness.errors import StackError, UsageError
+from harness.stacks.adopted.code import CODE
+from harness.system import System
+
+NAME: Final = "adopted"
+"""The name of such a system in reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What a test hands over; ``described`` are fields of a system file, and those of its one service's ``effects``."""
+
+    parts: Mapping[str, object]
+    """Each dependency's container or address, by its name, which is its kind."""
+    group: str | None
+    """The consumer group; None if the code commits no offsets."""
+    effects: Callable[[], Iterable[Any]]
+    effect_fields: Mapping[str, object]
+    described: Mapping[str, object]
+
+    def topics(self) -> list[str]:
+        """The topics that are read or written, as far as the description names them."""
+        found = {}
+        for field, name in (("events", "topics"), ("publish", "topic"), ("dead_letters", "topic")):
+            given = self.described.get(field)
+            value = given.get(name) if isinstance(given, Mapping) else None
+            found.update(dict.fromkeys([value] if isinstance(value, str) else value or ()))
+        return [topic for topic in found if isinstance(topic, str)]
+
+    def addresses(self) -> Addresses:
+        """Return where everything is; UsageError for what has no address."""
+        names = Names(groups={CODE: self.group} if self.group is not None else {})
+        at = {name: address_of(name, part) for name, part in self.parts.items()}
+        with _told():
+            return Addresses(oneffect=1, dependencies=at, services={}, links={}, names=names)
+
+    def system(self, partitions: Mapping[str, int]) -> System:
+        """Return the system, whose topics have these numbers of partitions; UsageError says what is wrong."""
+        described = dict(self.described)
+        publish = described.pop("publish")
+        events = described.get("events")
+        dependencies: dict[str, dict[str, object]] = {
+            name: {"config": {"requirepass": password}} if (password := _password(name, part)) else {}
+            for name, part in self.parts.items()
+        }
+        dependencies["kafka"]["topics"] = dict(partitions)
+        with _told():
+            effects = Returned.model_validate({**self.effect_fields, "call": self.effects})
+            return System.model_validate(
+                {
+                    "oneffect": 1,
+                    "name": NAME,
+                    "dependencies": dependencies,
+                    "services": {
+                        CODE: {
+                            "command": "started by the test",
+                            "env": {name.upper(): f"{{{name}}}" for name in self.parts},
+                            "reads": events.get("topics") if isinstance(events, Mapping) else None,
+                        }
+                    },
+                    "load": {"publish": publish},
+                    "effects": {CODE: effects},
+                    **described,
+                }
+            )
+
+
+def address_of(name: str, part: object) -> str:
+    """Return the host:port of a container of testcontainers', or of a text that is one; UsageError for anything else."""
+    if isinstance(part, str):
+        return part
+    if callable(bootstrap := getattr(part, "get_bootstrap_server", None)):
+        return str(bootstrap())
+    if callable(url := getattr(part, "get_connection_url", None)):
+        whole = urlsplit(str(url()))
+        return f"{whole.hostname}:{whole.port}"
+    host, port = getattr(part, "get_container_host_ip", None), getattr(part, "get_exposed_port", None)
+    if callable(host) and callable(port):
+        return f"{host()}:{port(getattr(part, 'port', _PORTS[name]))}"
+    raise UsageError(
+        f"adopt: {name}: {type(part).__name__} is no address and no container of testcontainers'; give one of them, for "
+        'example "127.0.0.1:9092"'
+    )
+
+
+_PORTS: Final = {"kafka": 9092, "redis": 6379, "postgres": 5432}
+"""Within a container that does not say its own."""
+
+
+def _password(name: str, part: object) -> str | None:
+    """Return what a container of Redis wants for a login; a plain address has none."""
+    found = getattr(part, "password", None) if name == "redis" and not isinstance(part, str) else None
+    return found if isinstance(found, str) and found else None
+
+
+async def partitions(address: str, topics: Sequence[str]) -> Mapping[str, int]:
+    """Ask the broker for the topics' numbers of partitions; StackError if it lacks one of them."""
+    from harness.clients.brokers import partitions as ask
+
+    found = await ask(address, topics)
+    if missing := sorted(set(topics) - found.keys()):
+        raise StackError(f"Kafka at {address} has no topic {missing[0]}; create it before `with oneffect.adopt(…)`")
+    return found
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say what is wrong with the call in its own words."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        said = str(first.get("ctx", {}).get("error") or first["msg"])
+        where = ".".join(str(part) for part in first["loc"] if part not in {"load", "dependencies"})
+        raise UsageError(": ".join(["adopt", *([where] if where else []), said.removeprefix("load.")])) from error

@@ -1,0 +1,154 @@
+"""A suite that has a broker and a store already, and starts its own consumer: right, wrong, deaf, and past the proxies."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+import oneffect
+from harness.stacks.native.stack import NativeStack
+from harness.system import System
+from tests.chaos.adopted.billing import bills, billing, prepare
+
+SLOWLY = "120s"
+"""How long the system may take to come to rest: a machine is busy at times."""
+
+SYSTEM = System.model_validate(
+    {
+        "oneffect": 1,
+        "name": "suite",
+        "dependencies": {"kafka": {"topics": {"unused": 1}}, "redis": {"config": {"requirepass": ""}}},
+        "services": {"none": {"command": "none"}},
+        "load": {"publish": {"topic": "unused", "value": {"id": "{id}", "type": "none"}}},
+        "events": {"id": "/id", "type": "/type", "topics": ["unused"]},
+    }
+)
+
+
+class Kafka:
+    """What ``KafkaContainer`` has."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def get_bootstrap_server(self) -> str:
+        return self._address
+
+
+class Redis:
+    """What ``RedisContainer`` has."""
+
+    port, password = 6379, None
+
+    def __init__(self, address: str) -> None:
+        self._host, _, self._port = address.rpartition(":")
+
+    def get_container_host_ip(self) -> str:
+        return self._host
+
+    def get_exposed_port(self, port: int) -> str:
+        assert port == self.port
+        return self._port
+
+
+@dataclass
+class Suite:
+    """What the suite has."""
+
+    kafka: Kafka
+    redis: Redis
+    session: oneffect.Session
+
+    def topic(self, name: str) -> None:
+        async def create() -> None:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.get_bootstrap_server())
+            await admin.start()
+            await admin.create_topics([NewTopic(name, 2, 1)])
+            await admin.close()
+
+        asyncio.run(create())
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    folder = tmp_path_factory.mktemp("suite")
+    stack = NativeStack(SYSTEM, folder / "logs", folder)
+    asyncio.run(stack.start())
+    try:
+        with oneffect.session(out=folder / "runs", seed=41) as session:
+            yield Suite(Kafka(stack.direct("kafka")), Redis(stack.direct("redis")), session)
+    finally:
+        asyncio.run(stack.stop())
+
+
+@dataclass
+class Shop:
+    """One test's topic, group and database."""
+
+    suite: Suite
+    name: str
+    database: Path
+
+    def adopted(self, effects=None) -> oneffect.Opening:
+        return self.suite.session.adopt(
+            kafka=self.suite.kafka,
+            redis=self.suite.redis,
+            group=self.name,
+            events={"id": "/id", "type": "/type", "topics": [self.name]},
+            publish={"topic": self.name, "value": {"id": "{id}", "type": "placed", "data": {"n": "{n}"}}},
+            applies=["placed"],
+            effects=effects or (lambda: bills(self.database)),
+            settle="8s",
+        )
+
+    def billing(self, kafka: str, redis: str, flaw: str = ""):
+        return billing(kafka=kafka, redis=redis, database=self.database, topic=self.name, group=self.name, flaw=flaw)
+
+
+@pytest.fixture
+def shop(suite: Suite, tmp_path: Path, request: pytest.FixtureRequest) -> Shop:
+    suite.topic(name := f"t-{abs(hash(request.node.name))}")
+    prepare(tmp_path / "bills.db")
+    return Shop(suite, name, tmp_path / "bills.db")
+
+
+def test_a_consumer_that_is_right_is_valid_through_faults_that_bit(shop: Shop) -> None:
+    with shop.adopted() as run, shop.billing(run.address("kafka"), run.address("redis")):
+        run.publish(count=20)
+        with run.fault("net.down", on="redis"):
+            run.publish(count=20)
+        with run.fault("net.down", on="kafka"):
+            run.publish(count=20)
+        verdict = run.verdict(SLOWLY)
+    assert verdict.valid, verdict.story()
+    assert [(one["name"], one["target"], "bit" in one) for one in verdict.document["faults"]] == [
+        ("net.down", "code#1->redis", True),
+        ("net.down", "code#1->kafka", True),
+    ]
+
+
+def test_one_that_takes_a_key_in_redis_for_the_deed_is_invalid(shop: Shop) -> None:
+    with shop.adopted() as run, shop.billing(run.address("kafka"), run.address("redis"), flaw="setnx"):
+        run.publish(count=20)
+        with run.fault("net.hang", on="redis", direction="downstream"):
+            run.publish(count=20)
+        verdict = run.verdict(SLOWLY)
+    assert verdict.invalid, verdict.story()
+    assert verdict.anomalies["lost"] >= 1
+
+
+def test_one_that_goes_past_the_proxies_shows_nothing(shop: Shop) -> None:
+    direct = shop.suite.kafka.get_bootstrap_server(), f"{shop.suite.redis._host}:{shop.suite.redis._port}"
+    with shop.adopted() as run, shop.billing(*direct):
+        run.publish(count=20)
+        verdict = run.verdict(SLOWLY)
+    assert verdict.unknown, verdict.story()
+    assert verdict.anomalies["link_unused"] == 2
+    assert "no connection on this link: the code under test never connected on code#1->redis" in verdict.story()
