@@ -320,8 +320,8 @@ class Evidence(Queries):
             Verdict.UNKNOWN,
             LINK_UNUSED,
             "no connection on this link: the code under test never connected on {link}, so no fault there could reach it, and "
-            "whatever it did with {dependency} went past the link. Start it with address('{dependency}'), or leave "
-            "{dependency} out of adopt(…)",
+            "whatever it did with {dependency} went past the link. Start it with address('{dependency}'), or, if it does "
+            "without {dependency}, leave that out of adopt(…)",
         ),
         Anomaly(
             "tap_plain",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,31 +34,35 @@ class Adoption:
     described: Mapping[str, object]
 
     def topics(self) -> list[str]:
-        """The topics that are read or written, as far as the description names them."""
-        found = {}
+        """The broker's topics that the description names."""
+        found = []
         for field, name in (("events", "topics"), ("publish", "topic"), ("dead_letters", "topic")):
-            given = self.described.get(field)
+            given = self.described[field]
             value = given.get(name) if isinstance(given, Mapping) else None
-            found.update(dict.fromkeys([value] if isinstance(value, str) else value or ()))
-        return [topic for topic in found if isinstance(topic, str)]
+            found += value if isinstance(value, list | tuple) else [value]
+        return list(dict.fromkeys(topic for topic in found if isinstance(topic, str)))
 
     def addresses(self) -> Addresses:
-        """Return where everything is; UsageError for what has no address."""
-        names = Names(groups={CODE: self.group} if self.group is not None else {})
+        """Return where everything is, and what it is called there; UsageError for what has no address."""
         at = {name: address_of(name, part) for name, part in self.parts.items()}
+        topics = {named(topic): topic for topic in self.topics()}
+        if len(topics) < len(self.topics()):
+            raise UsageError(f"adopt: of the topics {', '.join(self.topics())} two are one in small letters, digits, - and _")
+        groups = {CODE: self.group} if self.group is not None else {}
         with _told():
+            names = Names(groups=groups, topics=topics)
             return Addresses(oneffect=1, dependencies=at, services={}, links={}, names=names)
 
     def system(self, partitions: Mapping[str, int]) -> System:
         """Return the system, whose topics have these numbers of partitions; UsageError says what is wrong."""
-        described = dict(self.described)
-        publish = described.pop("publish")
-        events = described.get("events")
+        described = {field: _renamed(value) for field, value in self.described.items()}
+        publish, events = described.pop("publish"), described["events"]
+        reads = events.get("topics") if isinstance(events, Mapping) else None
         dependencies: dict[str, dict[str, object]] = {
             name: {"config": {"requirepass": password}} if (password := _password(name, part)) else {}
             for name, part in self.parts.items()
         }
-        dependencies["kafka"]["topics"] = dict(partitions)
+        dependencies["kafka"]["topics"] = {named(topic): count for topic, count in partitions.items()}
         with _told():
             effects = Returned.model_validate({**self.effect_fields, "call": self.effects})
             return System.model_validate(
@@ -69,7 +74,7 @@ class Adoption:
                         CODE: {
                             "command": "started by the test",
                             "env": {name.upper(): f"{{{name}}}" for name in self.parts},
-                            "reads": events.get("topics") if isinstance(events, Mapping) else None,
+                            "reads": reads if isinstance(reads, list) else None,
                         }
                     },
                     "load": {"publish": publish},
@@ -77,6 +82,23 @@ class Adoption:
                     **described,
                 }
             )
+
+
+def named(topic: str) -> str:
+    """Return a broker's topic as a system file may call it: ``prod.Orders`` is ``prod-orders``."""
+    return re.sub(r"[^a-z0-9_-]", "-", topic.lower())
+
+
+def _renamed(value: object) -> object:
+    """Return a field of the description with the topics that it names as the system calls them."""
+    if not isinstance(value, Mapping):
+        return value
+    renamed = {**value}
+    if isinstance(topic := value.get("topic"), str):
+        renamed["topic"] = named(topic)
+    if isinstance(topics := value.get("topics"), list | tuple):
+        renamed["topics"] = [named(topic) if isinstance(topic, str) else topic for topic in topics]
+    return renamed
 
 
 def address_of(name: str, part: object) -> str:
@@ -117,6 +139,10 @@ async def partitions(address: str, topics: Sequence[str]) -> Mapping[str, int]:
     return found
 
 
+_WORDS: Final[Mapping[int | str, str]] = {"call": "effects"}
+"""What the call's own words are for the models'."""
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """Say what is wrong with the call in its own words."""
@@ -125,5 +151,5 @@ def _told() -> Iterator[None]:
     except ValidationError as error:
         first = error.errors()[0]
         said = str(first.get("ctx", {}).get("error") or first["msg"])
-        where = ".".join(str(part) for part in first["loc"] if part not in {"load", "dependencies"})
+        where = ".".join(_WORDS.get(part, str(part)) for part in first["loc"] if part not in {"load", "dependencies"})
         raise UsageError(": ".join(["adopt", *([where] if where else []), said.removeprefix("load.")])) from error

@@ -28,9 +28,11 @@ class StepsPlan(SystemPlan):
 
     def target(self, fault: str, on: str) -> str:
         """Return what a step's fault is on; where the test's own code has one link to each dependency, that is its link."""
-        if self.adopted is not None and on in self.system.dependencies and fault_type(fault).target == "link":
+        if self.adopted is None:
+            return on
+        if on in self.system.dependencies and fault_type(fault).target == "link":
             return f"{CODE}->{on}"
-        return on
+        return next((name for name, topic in self.adopted.names.topics.items() if topic == on), on)
 
     @property
     def label(self) -> str:

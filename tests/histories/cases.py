@@ -777,6 +777,11 @@ def tap_failed(tape: Tape) -> None:
         tape.add(at, "wire", "failed", link="desk#1->redis", error="AssertionError: no exchange")
 
 
+def link_unused(tape: Tape) -> None:
+    """Code that a test started knows the store by another address."""
+    tape.add(290, "link", "unused", link="shop#1->redis")
+
+
 def tap_plain(tape: Tape) -> None:
     """The system is judged as ever."""
     tape.add(120, "wire", "plain", link="desk#1->redis", error="NotUnderstood: b'x' begins no Redis reply")
@@ -1284,6 +1289,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.lost_record": phantom_of_a_lost_record,
     "published_twice": event_published_twice,
     "tap_failed": tap_failed,
+    "link_unused": link_unused,
     "tap_plain": tap_plain,
     "claim_released_by_another": claim_released_by_another,
     "claim_released_by_another.denied": claim_released_by_another_denied,

@@ -33,13 +33,12 @@ class Code:
         return "ready" if (await self._broker.traffic()).connections else "absent"
 
     async def ready(self, timeout: float) -> None:
-        """Wait until it is connected; raises StackError if it is not."""
+        """Wait until it is connected; raises StackError if it is not, at once if it never was."""
         deadline = asyncio.get_running_loop().time() + timeout
-        while await self.state() != "ready":
-            if asyncio.get_running_loop().time() > deadline:
-                raise StackError(
-                    f"the code under test has no connection on {self._broker.name}: it has ended, or hangs"
-                )
+        while not (seen := await self._broker.traffic()).connections:
+            if not seen.accepted or asyncio.get_running_loop().time() > deadline:
+                link = self._broker.name
+                raise StackError(f"the code under test has no connection on {link}: it has ended, or hangs")
             await asyncio.sleep(_AGAIN)
 
     def log_tail(self, lines: int = 20) -> str:  # noqa: ARG002 - its log is elsewhere

@@ -91,6 +91,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "record_lost": ("event_id",),
     "published_twice": ("event_id",),
     "tap_failed": ("link",),
+    "link_unused": ("link",),
     "tap_plain": ("link",),
     "claim_released_by_another": ("i_wire",),
     "claim_asked_again": ("i_wire",),
