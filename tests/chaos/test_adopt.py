@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -15,7 +16,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 import oneffect
 from harness.stacks.native.stack import NativeStack
 from harness.system import System
-from tests.chaos.adopted.billing import bills, billing, prepare
+from tests.chaos.adopted.billing import billing, bills, prepare
+from tests.docs.pages import ROOT, blocks
+
+PAGE = ROOT / "docs" / "how-to" / "use-it-in-pytest.md"
 
 SLOWLY = "120s"
 """How long the system may take to come to rest: a machine is busy at times."""
@@ -96,7 +100,7 @@ class Shop:
     name: str
     database: Path
 
-    def adopted(self, effects=None) -> oneffect.Opening:
+    def adopted(self, effects=None, settle: str = "8s") -> oneffect.Opening:
         return self.suite.session.adopt(
             kafka=self.suite.kafka,
             redis=self.suite.redis,
@@ -105,7 +109,7 @@ class Shop:
             publish={"topic": self.name, "value": {"id": "{id}", "type": "placed", "data": {"n": "{n}"}}},
             applies=["placed"],
             effects=effects or (lambda: bills(self.database)),
-            settle="8s",
+            settle=settle,
         )
 
     def billing(self, kafka: str, redis: str, flaw: str = ""):
@@ -114,7 +118,7 @@ class Shop:
 
 @pytest.fixture
 def shop(suite: Suite, tmp_path: Path, request: pytest.FixtureRequest) -> Shop:
-    suite.topic(name := f"t-{abs(hash(request.node.name))}")
+    suite.topic(name := f"Orders.{request.node.name[-30:]}")
     prepare(tmp_path / "bills.db")
     return Shop(suite, name, tmp_path / "bills.db")
 
@@ -152,3 +156,79 @@ def test_one_that_goes_past_the_proxies_shows_nothing(shop: Shop) -> None:
     assert verdict.unknown, verdict.story()
     assert verdict.anomalies["link_unused"] == 2
     assert "no connection on this link: the code under test never connected on code#1->redis" in verdict.story()
+
+
+def test_it_may_run_in_another_process_and_only_its_links_can_be_broken(shop: Shop) -> None:
+    with shop.adopted() as run:
+        words = [run.address("kafka"), run.address("redis"), shop.name, shop.name, str(shop.database)]
+        program = Path(__file__).parent / "adopted" / "billing.py"
+        with subprocess.Popen([sys.executable, str(program), *words]) as process:
+            try:
+                run.publish(count=20)
+                with run.fault("kafka.duplicate", on=shop.name, count=5):
+                    run.publish(count=5)
+                with (
+                    pytest.raises(oneffect.PlanRefused, match="only links can be broken"),
+                    run.fault("service.kill", on="code"),
+                ):
+                    raise AssertionError
+                with (
+                    pytest.raises(oneffect.PlanRefused, match="take its link down"),
+                    run.fault("redis.lose", on="redis"),
+                ):
+                    raise AssertionError
+                verdict = run.verdict(SLOWLY)
+            finally:
+                process.kill()
+    assert verdict.valid, verdict.story()
+
+
+def test_one_that_has_ended_is_not_called_wrong_for_what_it_never_saw(shop: Shop) -> None:
+    with shop.adopted(settle="2s") as run:
+        with shop.billing(run.address("kafka"), run.address("redis")):
+            run.publish(count=20)
+            assert run.drain(SLOWLY)
+        run.publish(count=5)
+        verdict = run.verdict("1s")
+    assert verdict.unknown, verdict.story()
+    assert "not_at_rest" in verdict.anomalies
+    with verdict.history() as history:
+        (ended,) = {
+            str(row["error"])
+            for row in history.sql("SELECT error FROM history WHERE op = 'health' AND phase = 'bad'")
+        }
+    assert "the code under test has no connection on code#1->kafka" in ended
+
+
+def test_effects_that_cannot_be_read_show_nothing(shop: Shop) -> None:
+    broken = True
+
+    def read() -> list[dict[str, object]]:
+        if broken:
+            raise OSError("no such table")
+        return bills(shop.database)
+
+    with (
+        pytest.raises(
+            oneffect.StackError, match=r"read\(\) gave no rows: OSError: no such table; it must return mappings"
+        ),
+        shop.adopted(read, settle="2s"),
+    ):
+        raise AssertionError
+    broken = False
+    with shop.adopted(read, settle="2s") as run, shop.billing(run.address("kafka"), run.address("redis")):
+        run.publish(count=20)
+        broken = True
+        verdict = run.verdict("10s")
+    assert verdict.unknown, verdict.story()
+    assert "read_failed" in verdict.anomalies
+
+
+def test_the_page_does_what_it_says(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = (one for one in blocks(PAGE) if one.words == "containers")
+    monkeypatch.syspath_prepend(Path(__file__).parent / "adopted")
+    monkeypatch.chdir(tmp_path)
+    suite.topic("orders")
+    page: dict[str, Any] = {}
+    exec(block.text, page)
+    page["test_orders_are_billed_once_through_a_redis_outage"](suite.kafka, suite.redis, tmp_path)

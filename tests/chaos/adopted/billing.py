@@ -45,7 +45,7 @@ def bill(database: Path, event_id: str, *, once: bool) -> None:
             connection.execute("INSERT INTO bills (event_id) VALUES (?)", [event_id])
 
 
-async def consume(kafka: str, redis: str, topic: str, group: str, database: Path, flaw: str) -> None:
+async def consume(kafka: str, redis: str, topic: str, group: str, *, database: Path, flaw: str) -> None:
     """Take part in the group until something fails."""
     host, _, port = redis.rpartition(":")
     store = Redis(host=host, port=int(port), socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0))

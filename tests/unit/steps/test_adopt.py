@@ -117,7 +117,10 @@ def test_a_fault_on_a_dependency_is_one_on_its_link_and_a_topic_keeps_its_own_na
         ({"events": 3}, "adopt: events: "),
         ({"events": {"id": "/id", "type": "/type", "topics": 3}}, "adopt: events.topics: "),
         ({"publish": {"topic": "other", "value": {"id": "{id}", "type": "x"}}}, "publish.topic: other is not in"),
-        ({"publish": {"topic": "prod.Orders", "value": {"id": "7", "type": "x"}}}, "adopt: publish has no id of its own"),
+        (
+            {"publish": {"topic": "prod.Orders", "value": {"id": "7", "type": "x"}}},
+            "adopt: publish has no id of its own",
+        ),
         ({"effects": 3}, "adopt: effects: Input should be callable"),
         ({"settle": "soon"}, "adopt: settle: 'soon' is not a duration"),
         ({"events": {"id": "/id", "type": "/type", "topics": ["a.b", "a-b"]}}, "two are one"),
@@ -126,7 +129,7 @@ def test_a_fault_on_a_dependency_is_one_on_its_link_and_a_topic_keeps_its_own_na
 )
 def test_what_is_wrong_is_said_in_the_words_of_the_call(more: dict[str, object], said: str) -> None:
     adoption = given(**more)
-    with pytest.raises(UsageError) as raised:
+    with pytest.raises(UsageError) as raised:  # noqa: PT012 - either says it
         adoption.addresses()
         adoption.system(dict.fromkeys(adoption.topics(), 1))
     assert said in str(raised.value)
