@@ -35,7 +35,7 @@ class Adoption:
 
     def topics(self) -> list[str]:
         """The broker's topics that the description names."""
-        found = []
+        found: list[object] = []
         for field, name in (("events", "topics"), ("publish", "topic"), ("dead_letters", "topic")):
             given = self.described[field]
             value = given.get(name) if isinstance(given, Mapping) else None
@@ -47,7 +47,9 @@ class Adoption:
         at = {name: address_of(name, part) for name, part in self.parts.items()}
         topics = {named(topic): topic for topic in self.topics()}
         if len(topics) < len(self.topics()):
-            raise UsageError(f"adopt: of the topics {', '.join(self.topics())} two are one in small letters, digits, - and _")
+            raise UsageError(
+                f"adopt: of the topics {', '.join(self.topics())} two are one in small letters, digits, - and _"
+            )
         groups = {CODE: self.group} if self.group is not None else {}
         with _told():
             names = Names(groups=groups, topics=topics)

@@ -11,7 +11,7 @@ from harness.effects import Effects as Described
 from harness.errors import StackError
 from harness.observers.effects import Effects
 from harness.observers.located import business_key, named_key
-from harness.observers.sources import Database, Output
+from harness.observers.sources import Database, Function, Output
 from harness.stack import MARK, Record
 
 
@@ -145,3 +145,31 @@ def test_effects_are_in_one_place(places: dict[str, object], says: str) -> None:
 def test_an_addresses_file_names_one_database_for_effects_and_totals() -> None:
     both = Described.model_validate({"applies": ["placed"], "sql": SQL, "total": TOTAL})
     assert both.read_at("postgresql://there/x").urls == ["postgresql://there/x"] * 2
+
+
+async def test_a_function_is_called_anew_for_each_look() -> None:
+    given = [[{"id": "e1", "effect": 1}], [{"id": "e1", "effect": 1}, {"id": "e2", "effect": 2}]]
+    source, taken = Function(lambda: given.pop(0)), []
+    await source.each(taken.append, everything=False)
+    await source.each(taken.append, everything=True)
+    assert [len(rows) for rows in taken] == [1, 2]
+
+
+def raising() -> list[object]:
+    raise LookupError("no such table")
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (raising, r"raising\(\) gave no rows: LookupError: no such table; it must return mappings"),
+        (lambda: None, r"gave no rows: TypeError: .*it must return mappings"),
+        (lambda: [("e1", 1, 2)], r"gave no rows: .*it must return mappings"),
+        (lambda: [{"event": "e1"}], r"gave a row without an `id`: it has event"),
+        (lambda: [{"id": None, "effect": 1}], r"gave a row without an `id`: it has id, effect"),
+    ],
+    ids=["raises", "nothing", "tuples", "without", "null"],
+)
+async def test_a_function_that_gives_no_rows_is_a_read_that_failed(call, says: str) -> None:
+    with pytest.raises(StackError, match=says):
+        await Function(call).each(list, everything=True)

@@ -190,6 +190,28 @@ async def test_a_starting_server_that_refuses_is_not_ready(server) -> None:
     assert "nope" in probe.error
 
 
+@pytest.mark.parametrize(
+    ("first", "answered"),
+    [
+        (b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0", True),
+        (b"E\0\0\0\x1bSFATAL\0C28000\0Mno role\0\0", True),
+        (b"E\0\0\0\x1cSFATAL\0C57P03\0Mstarting\0\0", False),
+    ],
+    ids=["password", "no role", "starting"],
+)
+async def test_a_server_that_wants_to_know_who_asks_is_there(server, first: bytes, answered: bool) -> None:
+    async def serve(_reader, writer) -> None:
+        writer.write(first)
+        await writer.drain()
+        writer.close()
+
+    host, _, port = server.address.rpartition(":")
+    async with await asyncio.start_server(serve, host, int(port)):
+        probe = await Prober(server.address, "postgres").probe(20)
+        more = await Prober(server.address, "postgres").probe(20, 1000)
+    assert (probe.answered, more.answered) == (answered, False)
+
+
 async def test_an_observer_cannot_write(server) -> None:
     url = await started(server)
     with pytest.raises(StackError, match="read-only transaction"):
