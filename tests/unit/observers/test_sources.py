@@ -172,4 +172,4 @@ def raising() -> list[object]:
 )
 async def test_a_function_that_gives_no_rows_is_a_read_that_failed(call, says: str) -> None:
     with pytest.raises(StackError, match=says):
-        await Function(call).each(list, everything=True)
+        await Function(call).each([].append, everything=True)

@@ -44,7 +44,7 @@ def stack(*links: Wire) -> AdoptedStack:
         },
     )
     made = AdoptedStack(adoption.system({"orders": 1}), adoption.addresses(), Path("nowhere"))
-    made.links = {link.name: link for link in links}  # type: ignore[misc]
+    made.links = {link.name: link for link in links}
     made._addresses = dict(adoption.addresses().dependencies)
     made._brokers = {1: "localhost:9093"}
     return made
