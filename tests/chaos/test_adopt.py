@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 import oneffect
+from harness.observers import watch
 from harness.stacks.native.stack import NativeStack
 from harness.system import System
 from tests.chaos.adopted.billing import billing, bills, prepare
@@ -69,6 +71,18 @@ class Suite:
     kafka: Kafka
     redis: Redis
     session: oneffect.Session
+
+    def put(self, topic: str, *ids: str) -> None:
+        async def publish() -> None:
+            producer = AIOKafkaProducer(bootstrap_servers=self.kafka.get_bootstrap_server())
+            await producer.start()
+            for event_id in ids:
+                await producer.send_and_wait(
+                    topic, b'{"id": "%s", "type": "placed"}' % event_id.encode(), partition=0
+                )
+            await producer.stop()
+
+        asyncio.run(publish())
 
     def topic(self, name: str) -> None:
         async def create() -> None:
@@ -222,6 +236,35 @@ def test_effects_that_cannot_be_read_show_nothing(shop: Shop) -> None:
         verdict = run.verdict("10s")
     assert verdict.unknown, verdict.story()
     assert "read_failed" in verdict.anomalies
+
+
+def test_what_was_there_before_must_have_been_passed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By nobody, by a group that is behind, by one that is not."""
+    monkeypatch.setattr(watch, "COMES_TO_REST", 1.0)
+    direct = shop.suite.kafka.get_bootstrap_server(), f"{shop.suite.redis._host}:{shop.suite.redis._port}"
+    for number, event_id in enumerate(["a", "b"], 1):
+        shop.suite.put(shop.name, event_id)
+        with (
+            pytest.raises(oneffect.StackError, match=r"has not passed: orders-.*:0 \(code\)"),
+            shop.adopted(settle="1s"),
+        ):
+            raise AssertionError
+        with shop.billing(*direct):
+            asyncio.run(until_passed(shop, number))
+    with pytest.raises(oneffect.UsageError, match="ended without a verdict"), shop.adopted(settle="1s") as run:
+        assert run.address("kafka") != direct[0]
+
+
+async def until_passed(shop: Shop, count: int) -> None:
+    """Wait until the group has committed so many records of the first partition."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=shop.suite.kafka.get_bootstrap_server())
+    await admin.start()
+    async with asyncio.timeout(120):
+        while (await admin.list_consumer_group_offsets(shop.name)).get(TopicPartition(shop.name, 0), (-1,))[
+            0
+        ] < count:
+            await asyncio.sleep(0.05)
+    await admin.close()
 
 
 def test_the_page_does_what_it_says(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

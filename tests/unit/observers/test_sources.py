@@ -171,5 +171,7 @@ def raising() -> list[object]:
     ids=["raises", "nothing", "tuples", "without", "null"],
 )
 async def test_a_function_that_gives_no_rows_is_a_read_that_failed(call, says: str) -> None:
+    taken: list[object] = []
     with pytest.raises(StackError, match=says):
-        await Function(call).each([].append, everything=True)
+        await Function(call).each(taken.append, everything=True)
+    assert taken == []
