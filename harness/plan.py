@@ -63,6 +63,11 @@ class SystemPlan:
         return {}
 
     @property
+    def needs_taps(self) -> bool:
+        """Whether it cannot do without its taps: faults that may also act by the clock can."""
+        return False
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the document, which defines "same seed"."""
         return hashlib.sha256(rfc8785.dumps(dict(self.document))).hexdigest()
@@ -102,6 +107,13 @@ class Plan(SystemPlan):
         conditions = [one for planned in self.faults for one in (planned.when, planned.until) if one is not None]
         named = {link for condition in conditions for link in condition.links}
         return {link: spoken[link] for link in sorted(named)}
+
+    @property
+    def needs_taps(self) -> bool:
+        """Whether it cannot do without its taps: faults that may also act by the clock can."""
+        return self.scenario.taps == "all" or any(
+            planned.when is not None and planned.at is None for planned in self.faults
+        )
 
     @property
     def expected(self) -> Expected:
@@ -249,15 +261,15 @@ def _document(  # noqa: PLR0913 - the parts of a plan
 
 def refuse_fault(planned: PlannedFault, stack: Stack) -> None:
     """Raise PlanRefused, with the reason, if the stack cannot perform a fault on its target."""
-    needs = [*planned.fault.needs, *([Tapping] if planned.when is not None else [])]
+    needs = [*planned.fault.needs, *([Tapping] if planned.when is not None and planned.at is None else [])]
     for need in needs:
         if reason := stack.lacks(need, planned.target):
             raise PlanRefused(f"{planned.fault.name} on {planned.target}: the {stack.name} stack cannot: {reason}")
 
 
 def refuse_taps(plan: SystemPlan, stack: Stack) -> None:
-    """Raise PlanRefused, with the reason, if the plan has taps and the stack's links cannot lead through them."""
-    if plan.taps and (reason := stack.lacks(Tapping)):
+    """Raise PlanRefused, with the reason, if the plan needs taps and the stack's links cannot lead through them."""
+    if plan.needs_taps and (reason := stack.lacks(Tapping)):
         raise PlanRefused(f"taps: the {stack.name} stack cannot: {reason}")
 
 

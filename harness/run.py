@@ -32,6 +32,9 @@ PATIENCE = 60.0
 """Seconds that a fault waits for the first acknowledged operation, and stays beyond its ``for:`` if it has not bitten:
 machines are busy at times."""
 
+MESSAGE_WITHIN = PATIENCE / 6
+"""Seconds that a fault which may also act by the clock waits for its message: clients that commit by a timer do so every 5."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -173,63 +176,78 @@ class _LiveRun:
         self._recorder.record("run", "healed", "run")
 
     async def _fault(self, planned: PlannedFault) -> None:
-        if planned.at is None:
-            await self._at_messages(planned)
+        unmet = ""
+        if planned.when is None or (planned.at is not None and self._session.taps is None):
+            await self._due(planned)
+            unmet = "" if planned.when is None else "its link has no tap"
+        elif (unmet := await self._at_messages(planned)) is None:
             return
-        await self._load.reached(planned.at)
+        elif planned.at is None:
+            self._missed(planned, unmet)
+            return
+        self._progress.note(f"{planned.fault.name} on {planned.target}" + (f", by the clock: {unmet}" if unmet else ""))
+        await self._apply(planned, unmet=unmet)
+
+    async def _due(self, planned: PlannedFault) -> None:
+        """Wait for a fault's moment and its turn; of one without a moment, for the first acknowledged operation."""
+        if planned.at is not None:
+            await self._load.reached(planned.at)
         await self._answered()
         await self._in_turn(planned)
-        self._progress.note(f"{planned.fault.name} on {planned.target}")
-        await self._apply(planned)
 
-    async def _at_messages(self, planned: PlannedFault) -> None:
-        """Apply a fault at the message of its condition, or at each of them until the load is over."""
+    async def _at_messages(self, planned: PlannedFault) -> str | None:
+        """Apply a fault at the message of its condition, or at each of them until the load is over; say why if none came."""
         when, taps = planned.when, self._session.taps
         if when is None or taps is None:
             raise FaultError(f"{planned.fault.name} on {planned.target} has no message to act at")
+        within = MESSAGE_WITHIN if planned.at is not None else None
         trigger = when.trigger()
         # The first message with a key may come before the first upload is acknowledged.
         trigger.early = True
-        applied = 0
+        applied, told = 0, False
         with taps.armed(trigger):
-            await self._answered()
+            await self._due(planned)
             await self._begun(when.after)
             trigger.early = False
             # One that has acted need not wait for what may still come once the load is over.
             while (
-                held := await self._met(trigger, 0.0 if applied else SEVERAL * self._plan.system.settle)
+                held := await self._met(trigger, 0.0 if applied else SEVERAL * self._plan.system.settle, within)
             ) is not None:
                 try:
-                    if not held.waiting:
+                    trigger.shut = planned.fault.heals
+                    if not told:
+                        self._progress.note(f"{planned.fault.name} on {planned.target}")
+                        told = True
+                    if not await self._apply(planned, held):
                         # The service has given up meanwhile: what would happen now, would not happen at this message.
                         trigger.again()
                         continue
-                    trigger.shut = planned.fault.heals
-                    if not applied:
-                        self._progress.note(f"{planned.fault.name} on {planned.target}")
-                    await self._apply(planned, held)
                     applied += 1
                 finally:
                     held.release()
                     trigger.shut = False
                 if when.every is None:
                     break
-        if not applied:
-            self._missed(planned, f"{trigger.counted} messages matched, and it acts at {when.said}")
+        return None if applied else f"{trigger.counted} messages matched, and it acts at {when.said}"
 
     async def _begun(self, uploads: int) -> None:
         """Wait until so many uploads have begun, or the load is over."""
         while self._load.answers.begun < uploads and not self._over:
             await asyncio.sleep(0.02)
 
-    async def _met(self, trigger: Trigger, longest: float) -> Held | None:
-        """Wait for the trigger's next message; None if the load is over and none came for ``longest`` seconds more."""
-        met = asyncio.create_task(trigger.met())
+    async def _met(self, trigger: Trigger, longest: float, within: float | None) -> Held | None:
+        """Wait for the trigger's next message.
+
+        None if none comes ``within`` so many seconds, or the load is over and none came for ``longest`` seconds more.
+        """
+        clock, met = asyncio.get_running_loop(), asyncio.create_task(trigger.met())
+        begun = clock.time()
         try:
             while not met.done():
                 over = self._over
                 await asyncio.wait([met], timeout=longest if over else 0.2)
-                if over and not met.done():
+                late = within is not None and clock.time() >= begun + within
+                if (over or late) and not met.done():
                     return None
             return met.result()
         finally:
@@ -243,7 +261,8 @@ class _LiveRun:
         self._progress.note(f"{fault.name} on {planned.target}: {why}")
         self._to_come.discard(planned.id)
 
-    async def _apply(self, planned: PlannedFault, held: Held | None = None) -> None:
+    async def _apply(self, planned: PlannedFault, held: Held | None = None, *, unmet: str = "") -> bool:
+        """Apply a fault; False if the message at which it was to act had been given up by then, so that its turn is to come."""
         from harness.faults.apply import apply
         from harness.faults.base import FaultContext, no_taps
 
@@ -258,6 +277,7 @@ class _LiveRun:
             deadline=self._plan.scenario.drain,
             patience=PATIENCE,
             held=held,
+            unmet=unmet,
             armed=taps.armed if taps is not None else no_taps,
             spoil=self._watch.spoiled.note,
             begun=lambda: self._load.answers.begun,
@@ -268,14 +288,15 @@ class _LiveRun:
         )
         try:
             with self._session.redaction.messages():
-                await apply(context, begun=lambda: self._begins(planned))
+                if not await apply(context, begun=lambda: self._begins(planned)):
+                    return False
         except FaultError as error:
             # The history has the failure. The run goes on: a system that does not come back gets a verdict too.
             self._progress.note(str(error).partition("\n")[0])
-        finally:
-            self._begins(planned)
-            self._turns[planned.id].armed.set()
-            self._to_come.discard(planned.id)
+        self._begins(planned)
+        self._turns[planned.id].armed.set()
+        self._to_come.discard(planned.id)
+        return True
 
     async def _in_turn(self, planned: PlannedFault) -> None:
         """Wait for earlier faults to begin, and then for the load to advance by the planned distance.

@@ -85,13 +85,13 @@ class When(Model):
 
 
 class FaultLine(Model):
-    """One row of the schedule; all other keys are the fault's own parameters. It has either ``at`` or ``when``."""
+    """One row of the schedule; all other keys are the fault's own parameters. It has ``at`` or ``when``, or both."""
 
     model_config = ConfigDict(
         frozen=True,
         extra="allow",
         use_attribute_docstrings=True,
-        json_schema_extra={"oneOf": [{"required": ["at"]}, {"required": ["when"]}]},
+        json_schema_extra={"anyOf": [{"required": ["at"]}, {"required": ["when"]}]},
     )
 
     fault: str
@@ -109,7 +109,14 @@ class FaultLine(Model):
     has to wait for something to bite, the later ones wait too.
     """
     when: When | None = None
-    """In place of ``at``: the message at which it acts, for example ``{reply: "SET *", on: "billing#1->redis", nth: 3}``."""
+    """In place of ``at``: the message at which it acts, for example ``{reply: "SET *", on: "billing#1->redis", nth: 3}``.
+
+    With ``at`` too, messages count from that moment on. If none comes within ten seconds, or the stack has no taps, the fault
+    acts by the clock, and the report says so: one row then fits services of which nobody knows what they send.
+
+    If ``when`` names the link by what the fault is on (``on: billing``, and ``billing->redis`` here), each replica is met at a
+    message of its own.
+    """
     lasts: Annotated[Duration | None, Field(alias="for")] = None
     """How long the fault lasts, at least.
 
@@ -118,8 +125,11 @@ class FaultLine(Model):
 
     @model_validator(mode="after")
     def _at_or_when(self) -> FaultLine:
-        if (self.at is None) == (self.when is None):
-            message = "write either at: MOMENT or when: {request: COMMAND, on: LINK, nth: 1}"
+        if self.at is None and self.when is None:
+            message = "write at: MOMENT, or when: {request: COMMAND, on: LINK, nth: 1}"
+            raise ValueError(message)
+        if self.at is not None and self.when is not None and (self.when.every or self.when.after):
+            message = "a row with at has one turn, from that moment on; write every or after without at"
             raise ValueError(message)
         return self
 

@@ -40,16 +40,18 @@ TABLES: Final = {
 
 NEVER_BIT: Final = """
 WITH told AS (
-    SELECT fault, any_value(evidence->>'$.vain') AS vain, any_value(error) AS error FROM history
-    WHERE op = 'fault' AND phase IN ('healed', 'failed') GROUP BY fault
+    SELECT fault, any_value(evidence->>'$.vain') FILTER (phase = 'healed') AS vain, any_value(error) AS error,
+           any_value(evidence->>'$.by_clock') FILTER (phase = 'injected') AS unmet
+    FROM history WHERE op = 'fault' AND phase IN ('injected', 'healed', 'failed') GROUP BY fault
 ), missed AS (
-    SELECT f.*, t.vain, t.error,
+    SELECT f.*, t.vain, t.error, t.unmet,
            (SELECT count(*) FROM load_invokes v WHERE v.t BETWEEN f.injected AND coalesce(f.healed, v.t)) AS n
     FROM all_faults f LEFT JOIN told t USING (fault) WHERE bit IS NULL
 )
 SELECT fault, name, target, i AS i_fault, injected AS t_injected, n,
        CASE WHEN injected IS NULL THEN 'never injected' ELSE 'injected at ' || seconds(injected) || ' s' END AS so_far,
-       CASE WHEN vain IS NOT NULL THEN vain WHEN error IS NOT NULL THEN left(error, 300)
+       coalesce('it acted by the clock, since no message came (' || unmet || '); ', '')
+       || CASE WHEN vain IS NOT NULL THEN vain WHEN error IS NOT NULL THEN left(error, 300)
             WHEN injected IS NULL THEN 'the run ended before its moment came'
             WHEN given IS NOT NULL THEN given || ' records were given to the services it hit, ' || n || ' operations begun; '
                  || CASE WHEN given < in_window THEN 'raise the load' ELSE 'it met none of the system''s work' END

@@ -91,7 +91,7 @@ class Candidates:
         from harness.history.reader import History
         from harness.shrink.in_hand import STRIKES, in_hand
 
-        rows = {n: row for n, row in enumerate(candidate.faults) if row.fault in STRIKES and row.at is not None}
+        rows = {n: row for n, row in enumerate(candidate.faults) if row.fault in STRIKES and row.when is None}
         history = await self._tapped(candidate) if rows else None
         if history is None:
             return []

@@ -26,17 +26,17 @@ HEALING = 150.0
 """Seconds that a heal may take; the slowest runs a command that starts a process, and waits until it answers."""
 
 
-async def apply(context: FaultContext, begun: Callable[[], object] = lambda: None) -> None:
+async def apply(context: FaultContext, begun: Callable[[], object] = lambda: None) -> bool:
     """Inject a fault, wait, and heal it; a fault that does not heal has ``context.deadline`` seconds to bite.
 
     A fault that heals stays for its ``for:``, and for up to ``context.patience`` seconds longer until it has bitten, the system
     has done enough work to tell, and the faults scheduled within its window have had their time. ``begun`` is called when
-    its turn comes.
+    its turn comes. Returns False, and has done nothing, if the message at which it acts had been given up by then.
 
     The history gets injected (from then on the fault may act), armed, bit and healed, or failed. Raises FaultError if the
     fault could not be injected or healed; a fault that never bit is left to the checkers.
     """
-    await _Application(context, begun).run()
+    return await _Application(context, begun).run()
 
 
 class _Application:
@@ -52,9 +52,9 @@ class _Application:
         self._work: Work | None = None
         self._vain = ""
 
-    async def run(self) -> None:
+    async def run(self) -> bool:
         try:
-            await self._run()
+            return await self._run()
         except asyncio.CancelledError:
             if self._begun and self._fault.heals:
                 # Leaving the scope has healed it all the same.
@@ -65,19 +65,25 @@ class _Application:
             what = f"{self._fault.name} on {self._planned.target}"
             raise FaultError(f"{what} could not be injected or healed: {error or type(error).__name__}") from error
 
-    async def _run(self) -> None:
+    async def _run(self) -> bool:
         # The healing is recorded before whoever waits for its turn may begin.
         async with AsyncExitStack() as turns:
             for name in sorted(self._fault.takes(self._planned.target, self._context)):
                 await turns.enter_async_context(self._context.stack.turn(name))
+            held = self._context.held
+            if held is not None and not held.waiting:
+                # What would happen now, would not happen at this message.
+                return False
             async with AsyncExitStack() as healing:
                 self._begun = True
-                held = self._context.held
                 if held is None:
                     self._work = await self._since_now() if self._fault.heals else None
                 # Only now: on a busy machine the questions to the broker take longer than the distance to the next fault.
                 self._has_begun()
                 evidence = {"message": f"{held.what} on {held.link}"} if held is not None else None
+                if self._context.unmet:
+                    why = self._context.unmet
+                    evidence = {"what": f"by the clock, since no message came: {why}", "by_clock": why}
                 self._record(
                     "injected", parameters=self._fault.model_dump(mode="json", by_alias=True), evidence=evidence
                 )
@@ -94,6 +100,7 @@ class _Application:
             if self._fault.heals:
                 self._record("healed", evidence=await self._aftermath(injected), given=given, begun=operations)
         await (self._look(injected.after) if self._fault.heals else self._until_bit(injected))
+        return True
 
     async def _since_now(self) -> Work | None:
         """Start counting now; None while the broker does not answer."""

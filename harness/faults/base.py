@@ -103,6 +103,8 @@ class FaultContext:
     """Seconds that a fault stays in place beyond its ``for:`` if it has not bitten."""
     held: Held | None = None
     """The message at which it acts, held until it is injected; None for one that acts by the clock."""
+    unmet: str = ""
+    """Why a fault that was to act at a message acts by the clock; empty for any other."""
     armed: Callable[[Trigger], AbstractContextManager[Trigger]] = no_taps
     """Lets every tap ask a trigger while the scope lasts."""
     deadline: float = 20.0
@@ -247,7 +249,7 @@ class PlannedFault:
     seed: int
     system: System
     when: Condition | None = None
-    """In place of ``at``: the message at which it acts."""
+    """The message at which it acts, in place of ``at``, or from then on."""
     until: Condition | None = None
     """The other message that it waits for, if it does."""
 

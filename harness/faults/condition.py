@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.errors import PlanRefused, nearest
-from harness.faults.targets import resolve
+from harness.errors import PlanRefused, SystemLacks, nearest
+from harness.faults.targets import by_role, resolve
 from harness.taps import TABLE, parser_type, protocol
 from harness.taps.trigger import Pattern, Trigger
 
@@ -71,6 +71,8 @@ def condition(fault: Fault, target: str, line: FaultLine, system: System) -> Con
         if fault.at_message:
             raise PlanRefused(f"{fault.name} acts on a message, so say on which: `when: {{request: …, nth: 1}}`")
         return None
+    if fault.at_message and line.at is not None:
+        raise PlanRefused(f"{fault.name} acts on a message, never by the clock; leave `at` out, and write `after` in `when`")
     if fault.at_message and when.on is not None:
         raise PlanRefused(
             f"{fault.name} acts on its own link; write the link as the fault's `on`, and no `on` in `when`"
@@ -81,7 +83,27 @@ def condition(fault: Fault, target: str, line: FaultLine, system: System) -> Con
         )
     side, _ = when.message
     fault.check_side(side)
+    if line.on is not None and when.on is not None:
+        when = when.model_copy(update={"on": own_link(when.on, line.on, target, system)})
     return _resolved("when", when, target, system, side=fault.acts_at or side, check=fault.check_commands)
+
+
+def own_link(link: str, on: str, target: str, system: System) -> str:
+    """Return ``link`` as it is meant for one target of ``on``: its own, if it is written as a link of what the fault is on.
+
+    SystemLacks if the link is written with a role and this target has none.
+    """
+    start, arrow, end = link.partition("->")
+    if not arrow or start != on or start in {target, "*"}:
+        return link
+    try:
+        links = resolve("link", link, system)
+    except SystemLacks as lacks:
+        raise SystemLacks(f"it acts at a message on {link}: {lacks}") from lacks
+    own = [one for one in links if target in {one.partition("->")[0], one.partition("#")[0]}]
+    if not own and by_role(link, system):
+        raise SystemLacks(f"it acts at a message on {link}: {target} has no link to {end}")
+    return f"{target}->{end}"
 
 
 def awaited(fault: Fault, target: str, system: System) -> Condition | None:

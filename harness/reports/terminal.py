@@ -160,11 +160,16 @@ def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
         if "error" in fault:
             status += f" ({fault['error']})"
         healed = f", healed {fault['healed']:.3f} s" if "healed" in fault else ""
-        injected = f"injected {fault['injected']:.3f} s, " if "injected" in fault else ""
+        injected = f"injected {fault['injected']:.3f} s, {_by_clock(fault)}" if "injected" in fault else ""
         yield _line(
             f"  {fault['name']} {fault['target'] or ''}: {injected}{status}{healed}",
             "" if bit is not None else "yellow",
         )
+
+
+def _by_clock(fault: Mapping[str, Any]) -> str:
+    why = (fault["evidence"].get("injected") or {}).get("by_clock")
+    return f"by the clock since no message came ({why}), " if why else ""
 
 
 def _what(evidence: object, target: str) -> str:

@@ -23,6 +23,7 @@ from harness.redaction import Redaction
 from harness.session.directory import new_directory
 from harness.session.live import LiveSystem
 from harness.session.tapped import rerouted, tapped
+from harness.stack import Tapping
 from harness.taps.thread import Taps
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ async def opened(plan: SystemPlan, stack: Stack, out: Path) -> AsyncIterator[Ses
         live = LiveSystem(plan.system, stack, names)
         cleanup.push_async_callback(live.close)
         await live.connect()
-        tapping = tapped(plan, stack, recorder, names) if plan.taps or rerouted(stack) else nullcontext()
+        can = isinstance(stack, Tapping) or plan.needs_taps
+        tapping = tapped(plan, stack, recorder, names) if (plan.taps and can) or rerouted(stack) else nullcontext()
         taps = await cleanup.enter_async_context(tapping)
         cleanup.push_async_callback(stack.stop_services)
         yield Session(live, recorder, redaction, directory, taps)
