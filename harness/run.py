@@ -185,7 +185,9 @@ class _LiveRun:
         elif planned.at is None:
             self._missed(planned, unmet)
             return
-        self._progress.note(f"{planned.fault.name} on {planned.target}" + (f", by the clock: {unmet}" if unmet else ""))
+        self._progress.note(
+            f"{planned.fault.name} on {planned.target}" + (f", by the clock: {unmet}" if unmet else "")
+        )
         await self._apply(planned, unmet=unmet)
 
     async def _due(self, planned: PlannedFault) -> None:

@@ -72,7 +72,9 @@ def condition(fault: Fault, target: str, line: FaultLine, system: System) -> Con
             raise PlanRefused(f"{fault.name} acts on a message, so say on which: `when: {{request: …, nth: 1}}`")
         return None
     if fault.at_message and line.at is not None:
-        raise PlanRefused(f"{fault.name} acts on a message, never by the clock; leave `at` out, and write `after` in `when`")
+        raise PlanRefused(
+            f"{fault.name} acts on a message, never by the clock; leave `at` out, and write `after` in `when`"
+        )
     if fault.at_message and when.on is not None:
         raise PlanRefused(
             f"{fault.name} acts on its own link; write the link as the fault's `on`, and no `on` in `when`"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -89,6 +90,7 @@ class Watch:
         self._blobs: Blobs | None = None
         self._kept: list[Awaited | Blobs] = []
         self._died = asyncio.Event()
+        self._brisk = asyncio.Event()
         self._looking = asyncio.Lock()
         self._others: Sequence[Observer] = ()
         """Observers that the end of a run does not wait for; read last in each round and in the final read."""
@@ -242,7 +244,17 @@ class Watch:
             begun = loop.time()
             await self.look()
             spared = min(_SPARED * (loop.time() - begun), self._system.settle)
-            await asyncio.sleep(max(BETWEEN_PASSES, spared))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._brisk.wait(), max(BETWEEN_PASSES, spared))
+
+    @contextmanager
+    def without_pauses(self) -> Iterator[None]:
+        """Have rounds follow one another at once while the scope lasts: a system at rest needs nothing spared."""
+        self._brisk.set()
+        try:
+            yield
+        finally:
+            self._brisk.clear()
 
     def look_soon(self) -> None:
         """Have the effects looked at: something died, and only until its work is done again can anyone see what it had done."""

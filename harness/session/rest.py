@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import OneffectError
@@ -92,8 +92,9 @@ class Rest:
         The first may have begun before the call, and offsets count only once the topics were read after them.
         """
         target = self._watch.rounds + count
-        while self._watch.rounds < target and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
+        with self._watch.without_pauses() if self._watch.idle() else nullcontext():
+            while self._watch.rounds < target and asyncio.get_running_loop().time() < deadline:
+                await asyncio.sleep(0.02)
 
     async def health(self, when: str) -> None:
         """Check every service and dependency past the proxies, and record its health."""

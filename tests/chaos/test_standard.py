@@ -37,9 +37,12 @@ def test_a_standard_scenario_runs_without_what_the_system_lacks_and_says_so(tmp_
     status, said = run(tmp_path, "redelivery")
     assert status == 0, said
     why = "the system has no link consumers->services"
-    assert "VALID  redelivery (2 left out)  seed 1" in said
+    assert "VALID  redelivery (3 left out)  seed 1" in said
     assert f"  left out: net.latency on consumers->services: {why}" in said.splitlines()
     assert "  left out: service.kill on consumers#2: no consumer has a replica #2" in said.splitlines()
+    unclaimed = "it acts at a message on consumers#1->redis: the system has no dependency of kind redis"
+    assert f"  left out: service.kill on shop#1: {unclaimed}" in said.splitlines()
+    assert "shop#1 died at work: the reply to OffsetCommit shop was held on shop#1->kafka" in said
     latest = tmp_path / "runs" / "latest"
     plan = json.loads((latest / "history.jsonl").read_text().partition("\n")[0])["plan"]
     verdict = json.loads((latest / "verdict.json").read_text())

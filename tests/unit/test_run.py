@@ -246,21 +246,27 @@ def at_messages(taps: Taps, *, over: bool = False, fails: bool = False) -> Any:
     applied: list[Message] = []
     missed: list[str] = []
     noted: list[str] = []
+    by_clock: list[str] = []
 
-    async def answered() -> None:
+    async def due(_planned: object) -> None:
         pass
 
-    async def apply(_planned: object, held: Message) -> None:
+    async def apply(_planned: object, held: Message | None = None, *, unmet: str = "") -> bool:
         if fails:
             raise StackError("the run ends")
+        if held is None:
+            by_clock.append(unmet)
+            return True
         assert not held.released
-        applied.append(held)
+        if held.waiting:
+            applied.append(held)
+        return held.waiting
 
     live_run: Any = SimpleNamespace(
         _session=SimpleNamespace(taps=taps),
         _plan=SimpleNamespace(system=SimpleNamespace(settle=0.05)),
         _over=over,
-        _answered=answered,
+        _due=due,
         _load=SimpleNamespace(answers=SimpleNamespace(begun=0)),
         _apply=apply,
         _missed=lambda _planned, why: missed.append(why),
@@ -268,21 +274,24 @@ def at_messages(taps: Taps, *, over: bool = False, fails: bool = False) -> Any:
         noted=noted,
         applied=applied,
         missed=missed,
+        by_clock=by_clock,
     )
-    live_run._met = lambda trigger, longest: _LiveRun._met(live_run, trigger, longest)
+    live_run._at_messages = lambda planned: _LiveRun._at_messages(live_run, planned)
+    live_run._met = lambda trigger, longest, within: _LiveRun._met(live_run, trigger, longest, within)
     live_run._begun = lambda uploads: _LiveRun._begun(live_run, uploads)
     return live_run
 
 
-def acts_at(**when: Any) -> Any:
+def acts_at(*, at: str | None = None, **when: Any) -> Any:
     condition = Condition("reply", ("SET *",), ("a#1->redis",), **when)
-    return SimpleNamespace(when=condition, target="a#1", fault=SimpleNamespace(name="service.kill", heals=True))
+    fault = SimpleNamespace(name="service.kill", heals=True)
+    return SimpleNamespace(when=condition, at=at, target="a#1", fault=fault)
 
 
 async def play(live_run: Any, planned: Any) -> None:
     from harness.run import _LiveRun
 
-    await asyncio.wait_for(_LiveRun._at_messages(live_run, planned), 20)
+    await asyncio.wait_for(_LiveRun._fault(live_run, planned), 20)
 
 
 async def test_a_fault_acts_at_its_message_once_and_lets_it_go() -> None:
@@ -343,6 +352,31 @@ async def test_a_message_that_never_comes_is_recorded_with_how_many_did() -> Non
     live_run = at_messages(Taps(), over=True)
     await play(live_run, acts_at(nth=7))
     assert live_run.missed == ["0 messages matched, and it acts at number 7 of reply 'SET *' on a#1->redis"]
+
+
+async def test_one_that_may_act_by_the_clock_does_so_where_no_message_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.run.MESSAGE_WITHIN", 0.1)
+    live_run = at_messages(Taps())
+    await play(live_run, acts_at(at="20%"))
+    why = "0 messages matched, and it acts at number 1 of reply 'SET *' on a#1->redis"
+    assert (live_run.applied, live_run.by_clock, live_run.missed) == ([], [why], [])
+    assert live_run.noted == [f"service.kill on a#1, by the clock: {why}"]
+
+
+async def test_one_that_may_act_by_the_clock_does_so_where_no_link_has_a_tap() -> None:
+    live_run = at_messages(Taps())
+    live_run._session.taps = None
+    await play(live_run, acts_at(at="20%"))
+    assert live_run.by_clock == ["its link has no tap"]
+    with pytest.raises(FaultError, match="has no message to act at"):
+        await play(live_run, acts_at())
+
+
+async def test_one_that_may_act_by_the_clock_acts_at_its_message_and_only_there() -> None:
+    held = Message()
+    live_run = at_messages(Taps(held))
+    await play(live_run, acts_at(at="20%"))
+    assert (live_run.applied, live_run.by_clock) == ([held], [])
 
 
 async def test_a_message_is_let_go_though_the_run_ends() -> None:

@@ -200,6 +200,12 @@ async def test_one_that_does_not_heal_is_given_until_the_deadline(fault, system)
     assert notes.phases() == ["injected", "armed"]
 
 
+async def test_a_fault_that_acts_by_the_clock_in_place_of_a_message_says_why(fault, system) -> None:
+    notes = Notes()
+    assert await apply(context(planned(fault, system), notes, unmet="0 messages matched"))
+    assert notes[0][1]["evidence"]["by_clock"] == "0 messages matched"
+
+
 async def test_two_faults_on_one_process_take_turns(fault, system) -> None:
     fault.takes = lambda _self, on, _context: [on]
     shared, notes = stack(), Notes()

@@ -24,8 +24,14 @@ class Held(StandIn):
     link, what = LINK, "the reply to SET claim:7"
 
     def __init__(self, deeds, side="reply", waiting=True):
-        self.side, self.waiting, self.deeds = side, waiting, deeds
-        self.settled = False
+        self.side, self._waiting, self.deeds = side, waiting, deeds
+        self.settled, self.looks = False, 0
+
+    @property
+    def waiting(self):
+        """Whether the service waits; one that gives up does so after the fault's turn has come."""
+        self.looks += 1
+        return self._waiting or self.looks == 1
 
     def _settle(self, deed):
         if not self.settled:
@@ -40,11 +46,11 @@ class Held(StandIn):
 
     async def duplicate(self):
         self._settle("sent twice")
-        return Twice("OK", [("essays", 2, 7)]) if self.waiting else None
+        return Twice("OK", [("essays", 2, 7)]) if self._waiting else None
 
     async def cut(self, after):
         self._settle(("cut", after))
-        return after if self.waiting else None
+        return after if self._waiting else None
 
     def refuse(self, error):
         self._settle(("refused", error))
@@ -254,6 +260,14 @@ async def test_a_message_is_work_though_nothing_else_was_asked_of_the_system(sys
     object.__setattr__(world, "begun", lambda: 0)
     await apply(world)
     assert world.recorder.phases() == ["injected", "armed", "bit", "healed"]
+
+
+async def test_a_message_that_was_given_up_before_the_faults_turn_came_is_not_acted_at(system) -> None:
+    held = Held([], waiting=False)
+    held.looks = 1
+    world = context(system, held, "service.kill", target="essay_lifecycle#1", lasts=0.1)
+    assert not await apply(world)
+    assert (held.deeds, world.recorder.phases()) == ([], [])
 
 
 async def test_a_kill_of_one_that_had_given_up_is_no_bite(system) -> None:

@@ -46,6 +46,23 @@ def test_several_links_count_together_unless_the_fault_is_on_each(system) -> Non
     assert [fault.when.links for fault in each] == [("essay_lifecycle#1->redis",), ("essay_lifecycle#2->redis",)]
 
 
+def test_each_target_acts_at_a_message_of_its_own_if_the_link_is_said_by_what_the_fault_is_on(system) -> None:
+    row = {"fault": "service.kill", "for": "1s", "when": {"request": "OffsetCommit", "on": "essay_lifecycle->kafka"}}
+    each = planned(system, **row, on="essay_lifecycle")
+    assert {fault.target: fault.when.links for fault in each} == {
+        target: (f"{target}->kafka",) for target in ("essay_lifecycle#1", "essay_lifecycle#2")
+    }
+    (other,) = planned(system, **row, on="essay_lifecycle#1")
+    assert other.when.links == ("essay_lifecycle#1->kafka", "essay_lifecycle#2->kafka")
+    (service,) = planned(system, fault="kafka.redeliver", on="essay_lifecycle", count=3, when=row["when"])
+    assert (service.target, service.when.links) == ("essay_lifecycle", other.when.links)
+
+
+def test_a_moment_may_stand_beside_a_message(system) -> None:
+    (fault,) = planned(system, **KILL, at="10%", when={"reply": "SET *", "on": "essay_lifecycle#1->redis"})
+    assert (fault.at, fault.when.nth) == ("10%", 1)
+
+
 def test_a_reply_is_lost_at_the_reply_whichever_is_named(system) -> None:
     for side in ("request", "reply"):
         assert {fault.when.side for fault in planned(system, **LOSE, when={side: "SET *"})} == {"reply"}
@@ -99,6 +116,7 @@ def test_kafka_is_asked_by_its_apis(system, api) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
+        (LOSE | {"at": "10%", "when": {"reply": "SET *"}}, "acts on a message, never by the clock; leave `at` out"),
         (LOSE | {"at": "10%"}, "tap.lose_reply acts on a message, so say on which: `when:"),
         (LOSE | {"when": {"reply": "SET", "on": "essay_lifecycle#1->redis"}}, "acts on its own link"),
         (KILL | {"when": {"reply": "SET *"}}, "say on which link the message is"),
@@ -159,8 +177,9 @@ def test_what_cannot_be_is_refused(system, row, said) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (KILL, "write either at: MOMENT or when:"),
-        (KILL | {"at": "10%", "when": {"reply": "SET *"}}, "write either at: MOMENT or when:"),
+        (KILL, "write at: MOMENT, or when:"),
+        (KILL | {"at": "10%", "when": {"reply": "SET *", "every": 2}}, "write every or after without at"),
+        (KILL | {"at": "10%", "when": {"reply": "SET *", "after": 2}}, "write every or after without at"),
         (KILL | {"when": {}}, "write either {request: COMMAND"),
         (KILL | {"when": {"reply": "SET", "request": "SET"}}, "write either {request: COMMAND"),
         (KILL | {"when": {"reply": "SET", "nth": 1, "every": 2}}, "write either nth or every"),

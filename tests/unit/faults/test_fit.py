@@ -101,6 +101,31 @@ def test_a_mistake_is_no_lack(tmp_path: Path, row: str) -> None:
         planned(tmp_path, KILL + row)
 
 
+CLAIMED = '  - {fault: service.kill, on: "consumers#1", at: 10%, for: 1s, when: {reply: "SET*", on: "consumers#1->redis"}}\n'
+
+
+def test_a_row_whose_message_no_link_has_is_left_out_by_name(tmp_path: Path) -> None:
+    plan = planned(tmp_path, CLAIMED + KILL)
+    assert [(fault.target, fault.when) for fault in plan.faults] == [("billing#1", None), ("shipping#1", None)]
+    assert {(one.on, one.why) for one in plan.left_out} == {
+        (name, "it acts at a message on consumers#1->redis: the system has no dependency of kind redis")
+        for name in ("billing#1", "shipping#1")
+    }
+
+
+def test_of_such_a_row_the_target_that_has_the_link_is_left_and_acts_at_its_own_message(tmp_path: Path) -> None:
+    system = SYSTEM.replace("@DEPENDENCY@", ", redis: {}").replace("@ENV@", ', REDIS: "{redis}"')
+    plan = planned(tmp_path, CLAIMED, system=system)
+    assert [(fault.target, fault.when and fault.when.links) for fault in plan.faults] == [
+        ("billing#1", ("billing#1->redis",))
+    ]
+    assert [one.said for one in plan.left_out] == [
+        "service.kill on shipping#1 (it acts at a message on consumers#1->redis: shipping#1 has no link to redis)"
+    ]
+    (line,) = plan.scenario.faults
+    assert (line.on, line.when and line.when.on) == ("billing#1", "billing#1->redis")
+
+
 def test_a_scenario_of_which_nothing_is_left_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemLacks, match=r"none is left on .*net\.down on consumers->redis \(the system has no"):
         planned(tmp_path, REDIS)
@@ -144,8 +169,8 @@ REFERENCE = {
     "redelivery": [
         ("net.latency", f"{ESSAYS}#1->content_service"),
         ("net.latency", f"{ESSAYS}#2->content_service"),
-        ("kafka.duplicate", "essays"),
         ("service.kill", f"{ESSAYS}#1"),
+        ("kafka.duplicate", "essays"),
         ("service.kill", f"{ESSAYS}#2"),
         ("service.kill", f"{ESSAYS}#1"),
         ("kafka.redeliver", ESSAYS),

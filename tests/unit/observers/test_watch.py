@@ -126,3 +126,51 @@ async def test_the_effects_are_looked_at_as_soon_as_something_died(monkeypatch: 
     with suppress(asyncio.CancelledError):
         await looking
     await watch.close()
+
+
+async def test_rounds_pause_for_the_system_unless_it_is_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look(watch: Watch) -> None:
+        watch.rounds += 1
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("harness.observers.watch.BETWEEN_PASSES", 3600)
+    monkeypatch.setattr(Watch, "look", look)
+    watch = Watch(SYSTEM, Notes(), kafka=Broker(), http=StandIn(), names=RunNames("r1"))
+    looking = asyncio.create_task(watch.keep_looking())
+    try:
+        async with asyncio.timeout(60):
+            with watch.without_pauses():
+                while watch.rounds < 3:
+                    await asyncio.sleep(0)
+            before = watch.rounds
+            await asyncio.sleep(0.2)
+        assert watch.rounds <= before + 1, "the one that had begun"
+    finally:
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+
+
+@pytest.mark.parametrize("idle", [True, False])
+async def test_who_waits_for_rounds_of_a_system_at_rest_waits_for_no_pauses(idle: bool) -> None:
+    from harness.session.rest import Rest
+
+    brisk: list[int] = []
+
+    class Rounds(StandIn):
+        rounds = 0
+
+        def idle(self) -> bool:
+            return idle
+
+        @contextmanager
+        def without_pauses(self) -> Any:
+            brisk.append(self.rounds)
+            self.rounds += 3
+            yield
+
+    watch: Any = Rounds()
+    rest = Rest(StandIn(), Notes(), watch, StandIn())
+    deadline = asyncio.get_running_loop().time() + 0.1
+    await rest._rounds(3, deadline)
+    assert brisk == ([0] if idle else [])
