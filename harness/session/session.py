@@ -69,8 +69,8 @@ async def opened(plan: SystemPlan, stack: Stack, out: Path) -> AsyncIterator[Ses
         live = LiveSystem(plan.system, stack, names)
         cleanup.push_async_callback(live.close)
         await live.connect()
-        can = isinstance(stack, Tapping) or plan.needs_taps
-        tapping = tapped(plan, stack, recorder, names) if (plan.taps and can) or rerouted(stack) else nullcontext()
+        wanted = plan.taps and (plan.needs_taps or stack.lacks(Tapping) is None)
+        tapping = tapped(plan, stack, recorder, names) if wanted or rerouted(stack) else nullcontext()
         taps = await cleanup.enter_async_context(tapping)
         cleanup.push_async_callback(stack.stop_services)
         yield Session(live, recorder, redaction, directory, taps)
