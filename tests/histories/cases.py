@@ -719,6 +719,13 @@ def fault_never_bit(tape: Tape) -> None:
     tape.drop(tape.find("fault", "bit"))
 
 
+def fault_never_bit_by_the_clock(tape: Tape) -> None:
+    """The message at which it was to act did not come."""
+    fault_never_bit(tape)
+    why = "0 messages matched, and it acts at number 1 of request 'OffsetCommit' on shop#1->kafka"
+    tape.one("fault", "injected")["evidence"] = {"what": f"by the clock: {why}", "by_clock": why}
+
+
 def fault_not_healed(tape: Tape) -> None:
     tape.drop(tape.find("fault", "healed"))
 
@@ -1269,6 +1276,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "raw_dangling": raw_dangling,
     "raw_unread": raw_unread,
     "fault_never_bit": fault_never_bit,
+    "fault_never_bit.by_clock": fault_never_bit_by_the_clock,
     "fault_not_healed": fault_not_healed,
     "too_few_operations": too_few_operations,
     "window_too_quiet": window_too_quiet,

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from harness.errors import FaultError, StackError
+from harness.errors import FaultError, PlanRefused, StackError
 from harness.faults.condition import Condition
 from harness.load.answers import Answers
 from harness.observers.awaited import Awaited
-from harness.plan import make_plan
+from harness.plan import make_plan, refuse_fault, refuse_taps
 from harness.redaction import Redaction
 from harness.run import run
-from harness.stack import RunNames
+from harness.stack import RunNames, Tapping
 from tests.standin import StandIn
 
 SYSTEM = """
@@ -384,3 +384,41 @@ async def test_a_message_is_let_go_though_the_run_ends() -> None:
     with pytest.raises(StackError):
         await play(at_messages(Taps(held), fails=True), acts_at())
     assert held.released
+
+
+class Untapped(Stack):
+    """Its links lead nowhere else."""
+
+    def lacks(self, need: type, on: str | None = None) -> str | None:
+        return "there is no place for taps" if need is Tapping else None
+
+
+async def test_what_may_act_by_the_clock_needs_no_taps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = SCENARIO.replace("at: 4s", 'at: 4s, when: {request: GET, on: "shop->redis"}')
+    for name, text in (("system", SYSTEM), ("both", rows), ("only", rows.replace("at: 4s, ", ""))):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    both, only = (
+        make_plan(tmp_path / f"{name}.yaml", system_path=None, variant=None, seed=1, stack="auto")
+        for name in ("both", "only")
+    )
+    assert both.taps == only.taps == {"shop#1->redis": "redis"}
+    taps: list[object] = []
+
+    async def play(live_run: Any) -> None:
+        taps.append(live_run._session.taps)
+        await live_run._http.close()
+        raise StackError("enough")
+
+    monkeypatch.setattr("harness.run._LiveRun.play", play)
+    monkeypatch.setattr("harness.session.live.LiveSystem.connect", connected)
+    stack: Any = Untapped()
+    for planned in both.faults:
+        refuse_fault(planned, stack)
+    refuse_taps(both, stack)
+    with pytest.raises(StackError, match="enough"):
+        await run(both, out=tmp_path / "runs", stack=stack, progress=Progress())
+    assert taps == [None]
+    with pytest.raises(PlanRefused, match="there is no place for taps"):
+        refuse_fault(only.faults[1], stack)
+    with pytest.raises(PlanRefused, match="there is no place for taps"):
+        refuse_taps(only, stack)

@@ -11,7 +11,7 @@ from harness.checkers.judge import checkers, explained, judge, overall
 from harness.history.reader import History
 from harness.verdict import Anomaly, Fields, Finding, Verdict
 from tests.histories.builder import Tape, good_run
-from tests.histories.cases import duplicate, with_totals
+from tests.histories.cases import duplicate, fault_never_bit_by_the_clock, with_totals
 
 
 class Raises:
@@ -58,6 +58,16 @@ def test_a_checker_that_raises_does_not_stop_the_others(history: History) -> Non
     findings = judge(history, [Raises(), *checkers()])
     assert [finding.verdict for finding in findings] == [Verdict.UNKNOWN, *[Verdict.VALID] * len(CHECKERS)]
     assert overall(findings) is Verdict.UNKNOWN
+
+
+def test_a_fault_that_met_nothing_by_the_clock_says_that_no_message_came(tmp_path: Path) -> None:
+    with History(good_run(fault_never_bit_by_the_clock).write(tmp_path / "history.jsonl")) as history:
+        (finding,) = (one for one in judge(history) if one.checker == "evidence")
+    (row,) = finding.anomalies["fault_never_bit"]
+    assert "it acted by the clock, since no message came (0 messages matched, and it acts at number 1" in str(
+        row["why"]
+    )
+    assert "met none of the system's work" in str(row["why"])
 
 
 def test_a_checker_that_does_not_apply_is_left_out(history: History) -> None:

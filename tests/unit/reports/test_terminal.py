@@ -45,6 +45,16 @@ def test_an_invalid_run(told: dict) -> None:
     assert "  net.hang file_service#1->redis: injected 16.500 s, never bit" in lines
 
 
+def test_a_fault_whose_message_did_not_come_is_said_to_have_acted_by_the_clock(told: dict) -> None:
+    faults = [
+        {**fault, "evidence": {**fault["evidence"], "injected": {"by_clock": "its link has no tap"}}}
+        for fault in told["faults"]
+    ]
+    lines = terminal.text({**told, "faults": faults}, Path("r")).splitlines()
+    said = "injected 16.500 s, by the clock since no message came (its link has no tap), never bit"
+    assert f"  net.hang file_service#1->redis: {said}" in lines
+
+
 def test_a_verdict_names_what_it_is_not_about(told: dict) -> None:
     one = {"what": "net.down", "on": "consumers->redis", "why": "the system has no dependency of kind redis"}
     again = {"what": "reprocess", "on": "", "why": "the system does not say how"}
