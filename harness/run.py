@@ -176,15 +176,15 @@ class _LiveRun:
         self._recorder.record("run", "healed", "run")
 
     async def _fault(self, planned: PlannedFault) -> None:
-        unmet = ""
-        if planned.when is None or (planned.at is not None and self._session.taps is None):
+        if planned.when is not None and (planned.at is None or self._session.taps is not None):
+            unmet = await self._at_messages(planned)
+            if planned.at is None and unmet:
+                self._missed(planned, unmet)
+            if planned.at is None or not unmet:
+                return
+        else:
             await self._due(planned)
-            unmet = "" if planned.when is None else "its link has no tap"
-        elif (unmet := await self._at_messages(planned)) is None:
-            return
-        elif planned.at is None:
-            self._missed(planned, unmet)
-            return
+            unmet = "its link has no tap" if planned.when is not None else ""
         self._progress.note(
             f"{planned.fault.name} on {planned.target}" + (f", by the clock: {unmet}" if unmet else "")
         )
@@ -197,7 +197,7 @@ class _LiveRun:
         await self._answered()
         await self._in_turn(planned)
 
-    async def _at_messages(self, planned: PlannedFault) -> str | None:
+    async def _at_messages(self, planned: PlannedFault) -> str:
         """Apply a fault at the message of its condition, or at each of them until the load is over; say why if none came."""
         when, taps = planned.when, self._session.taps
         if when is None or taps is None:
@@ -230,7 +230,7 @@ class _LiveRun:
                     trigger.shut = False
                 if when.every is None:
                     break
-        return None if applied else f"{trigger.counted} messages matched, and it acts at {when.said}"
+        return "" if applied else f"{trigger.counted} messages matched, and it acts at {when.said}"
 
     async def _begun(self, uploads: int) -> None:
         """Wait until so many uploads have begun, or the load is over."""
