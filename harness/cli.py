@@ -11,6 +11,7 @@ from typing import Annotated, Final, ParamSpec
 
 import typer
 
+from harness.commands.calibrate import calibrate
 from harness.commands.check import check
 from harness.commands.demo import demo
 from harness.commands.doctor import doctor
@@ -92,6 +93,7 @@ def oneffect(
 
 app.command("init")(_guarded(init))
 app.command("validate")(_guarded(validate))
+app.command("calibrate")(_guarded(calibrate))
 app.command("setup")(_guarded(setup))
 app.command("doctor")(_guarded(doctor))
 app.command("run")(_guarded(run))

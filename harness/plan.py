@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import rfc8785
 
 from harness.addresses import Addresses, load_addresses
+from harness.calibration import in_plan
 from harness.errors import FileError, OneffectError, PlanRefused, UsageError, nearest
 from harness.faults.base import PlannedFault
 from harness.faults.fit import Fit, fit, refused
@@ -155,7 +156,7 @@ def plan_system(  # noqa: PLR0913 - a command's options
         variant=variant,
         seed=seed,
         stack=chosen,
-        document=_document(system, variant, seed, chosen),
+        document={**_document(system, variant, seed, chosen), **in_plan(path)},
         addresses=addresses,
     )
 
@@ -177,8 +178,12 @@ def make_plan(  # noqa: PLR0913 - the parts of a run
     stack: str,
     addresses: Path | None = None,
     users: Users | None = None,
+    calibrated: bool = True,
 ) -> Plan:
-    """Plan one run; FileError or PlanRefused says what is wrong, and where."""
+    """Plan one run; FileError or PlanRefused says what is wrong, and where.
+
+    ``calibrated``: what could not be seen on the system counts, if that is known.
+    """
     if not 0 <= seed <= LARGEST_SEED:
         raise PlanRefused(f"the seed {seed} is out of range; allowed: 0 to {LARGEST_SEED}")
     scenario = load(scenario_path, Scenario)
@@ -215,7 +220,10 @@ def make_plan(  # noqa: PLR0913 - the parts of a run
         faults=fitting.faults,
         left_out=fitting.left_out,
         roles=fitting.roles,
-        document=_document(system, variant, seed, chosen, scenario=scenario, fitting=fitting, users=users),
+        document={
+            **_document(system, variant, seed, chosen, scenario=scenario, fitting=fitting, users=users),
+            **(in_plan(system_path) if calibrated else {}),
+        },
         addresses=addresses,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,13 @@ from harness.session.rest import SEVERAL, Rest, observed, open_watch
 from harness.session.session import Session, opened
 
 if TYPE_CHECKING:
+    from harness.clients.http import HttpClient
     from harness.faults.base import FaultContext, PlannedFault
     from harness.history.recorder import HistoryRecorder
     from harness.load.locust_load import LocustLoad
     from harness.load.publishing import Publishing
     from harness.load.uploads import Load
+    from harness.observers.watch import Watch
     from harness.plan import Plan
     from harness.reports.case import Case
     from harness.session.live import LiveSystem
@@ -44,14 +47,25 @@ class Result:
     document: Document
 
 
-async def execute(plan: Plan, stacks: Stacks, *, progress: Progress) -> Case:
+class AtRest:
+    """A run that came to rest and was read for its verdict; its services still run."""
+
+    def __init__(self, plan: Plan, session: Session, watch: Watch, http: HttpClient, progress: Progress) -> None:
+        self.plan, self.session, self.watch, self.http, self.progress = plan, session, watch, http, progress
+
+
+After = Callable[[AtRest], Awaitable[None]]
+"""What is done with a run at rest before its services are stopped; its history says nothing of it."""
+
+
+async def execute(plan: Plan, stacks: Stacks, *, progress: Progress, after: After | None = None) -> Case:
     """Run and judge a plan on its warm stack; if anything ends the run early, the next one gets a new stack."""
     from harness.reports.case import Case
 
     try:
         stack = await stacks.of(plan, progress)
         begun = time.monotonic()
-        result = await run(plan, out=stacks.out, stack=stack, progress=progress)
+        result = await run(plan, out=stacks.out, stack=stack, progress=progress, after=after)
     except BaseException:
         await stacks.drop(plan)
         raise
@@ -66,10 +80,10 @@ async def execute(plan: Plan, stacks: Stacks, *, progress: Progress) -> Case:
     )
 
 
-async def run(plan: Plan, *, out: Path, stack: Stack, progress: Progress) -> Result:
+async def run(plan: Plan, *, out: Path, stack: Stack, progress: Progress, after: After | None = None) -> Result:
     """Execute and judge a plan on a running stack, which stays up; create its run directory under ``out``."""
     async with opened(plan, stack, out) as session:
-        await _LiveRun(plan, session, progress).play()
+        await _LiveRun(plan, session, progress).play(after)
     progress.step("judging")
     # In a thread: judging must not delay the load of another run on this loop.
     return await asyncio.to_thread(judge_directory, session.directory)
@@ -127,8 +141,8 @@ class _LiveRun:
         self._rest = Rest(self._live, self._recorder, self._watch, progress)
         self._again = Again(plan, self._live, self._watch, self._recorder, self._http, patience=PATIENCE)
 
-    async def play(self) -> None:
-        """Start services, load under faults, drain, read everything."""
+    async def play(self, after: After | None) -> None:
+        """Start services, load under faults, drain, read everything; then do ``after``, if there is anything to do."""
         async with AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self._http.close)
             cleanup.push_async_callback(self._watch.close)
@@ -140,6 +154,8 @@ class _LiveRun:
                 deadline = asyncio.get_running_loop().time() + self._plan.scenario.drain
                 await self._rest.come(deadline)
             await self._rest.read(deadline)
+            if after is not None:
+                await after(AtRest(self._plan, self._session, self._watch, self._http, self._progress))
 
     async def _start(self) -> None:
         from harness.load.publishing import Publishing

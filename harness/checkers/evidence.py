@@ -224,6 +224,10 @@ SELECT number, consumer, cut, again, redis, lost, least, n,
 FROM tried WHERE n < least ORDER BY number, consumer
 """
 
+CANNOT_BE_SEEN: Final = "SELECT control, what, said FROM blind_spots ORDER BY ALL"
+
+CALIBRATION_STALE: Final = "SELECT file, why FROM stale ORDER BY ALL"
+
 INCOMPLETE: Final = """
 SELECT op AS last_op, phase AS last_phase, i AS i_last, t AS t_last, seconds(t) AS last_s
 FROM history WHERE i = (SELECT max(i) FROM history) AND NOT (op = 'run' AND phase = 'finished')
@@ -330,6 +334,19 @@ class Evidence(Queries):
             None,
             TAP_PLAIN,
             "the tap on {link} understood nothing more from {at_s} s on, and passed everything unchanged: {why}",
+        ),
+        Anomaly(
+            "cannot_be_seen",
+            Verdict.UNKNOWN,
+            CANNOT_BE_SEEN,
+            "{what}: {control} was planted by `oneffect calibrate` and could not be seen ({said}), so that none was found says "
+            "nothing; correct the system file, and calibrate again",
+        ),
+        Anomaly(
+            "calibration_stale",
+            None,
+            CALIBRATION_STALE,
+            "{file} proves nothing more: {why}; calibrate again (`oneffect calibrate`)",
         ),
         Anomaly(
             "history_incomplete",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -64,8 +64,11 @@ class HttpClient:
         """POST without a body; never raises for what the server does."""
         return await _answer(self._client.post(url))
 
-    async def blob(self, url: str) -> Blob:
-        """GET one blob: 404 and 410 mean missing, any other error status or no answer means unreachable."""
+    async def blob(self, url: str, spoil: Callable[[bytes], bytes] = lambda content: content) -> Blob:
+        """GET one blob: 404 and 410 mean missing, any other error status or no answer means unreachable.
+
+        ``spoil`` changes the bytes that came, as damage in the store would.
+        """
         try:
             response = await self._client.get(url)
         except httpx.HTTPError as error:
@@ -74,7 +77,8 @@ class HttpClient:
             return Blob("missing")
         if not response.is_success:
             return Blob("unreachable", error=f"HTTP {response.status_code}")
-        return Blob("present", len(response.content), hashlib.sha256(response.content).hexdigest())
+        content = spoil(response.content)
+        return Blob("present", len(content), hashlib.sha256(content).hexdigest())
 
     async def whole(self, url: str) -> bytes:
         """GET the one answer that holds everything; raises StackError if it does not come, or is only a part."""

@@ -153,6 +153,10 @@ class HistoryRecorder:
         """Record the invoke; a completion names it in ``of`` and repeats its fields unless it gives new ones."""
         return RecordedOperation(self, op, actor, fields)
 
+    def flush(self) -> None:
+        """Write what was recorded so far."""
+        self._flush()
+
     def close(self) -> None:
         """Write what is left and sync it to disk; a second call does nothing. FileError if it cannot be written."""
         with self._lock:

@@ -9,6 +9,8 @@ settings       one row: settle_ns, dead_letters, blobs, batch_size
 again          (op, wanted): the least number of uploads to reprocess, or dead letters to replay, in the plan
 planned        (fault, name, target): the plan's faults
 covers         (number, consumer, cut, again, redis, lost, least): what the plan wants tried; consumer null: by each
+blind_spots    (control, what, said): what the system's calibration planted, and did not see
+stale          (file, why): a calibration that is of another system file, or by another version
 reads          (read, what, final, began, ended, phase): passes of observers; phase null: never ended
 finals         the last final pass of each kind, if it was ok
 absent         (worker, i, t, error, began): processes of the load whose part of the history is missing or not whole
@@ -184,6 +186,8 @@ CONSTANTS: Final = {
     "again": "op VARCHAR, wanted BIGINT",
     "planned": "fault VARCHAR, name VARCHAR, target VARCHAR",
     "covers": "number BIGINT, consumer VARCHAR, cut VARCHAR, again VARCHAR, redis VARCHAR, lost VARCHAR, least BIGINT",
+    "blind_spots": "control VARCHAR, what VARCHAR, said VARCHAR",
+    "stale": "file VARCHAR, why VARCHAR",
     "settings": "settle_ns BIGINT, dead_letters BOOLEAN, blobs BOOLEAN, batch_size BIGINT",
 }
 """Tables that are filled from the plan, and their columns."""
@@ -193,6 +197,7 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
     """Return the rows of each table in CONSTANTS, from the plan in a header."""
     plan = header.get("plan") or {}
     checks = plan.get("checks") or {}
+    calibration = plan.get("calibration") or {}
     return {
         "applies": [
             (name, kind) for name, kinds in checks.get("consumers", {}).items() for kind in dict.fromkeys(kinds)
@@ -219,6 +224,10 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
             (number, *(row.get(name) for name in ("consumer", "cut", "again", "redis", "lost")), row.get("least", 1))
             for number, row in enumerate((plan.get("scenario") or {}).get("covers") or [])
         ],
+        "blind_spots": [
+            (one.get("control"), one.get("of"), one.get("said")) for one in calibration.get("unseen") or []
+        ],
+        "stale": [(calibration.get("file"), calibration["stale"])] if calibration.get("stale") else [],
         "settings": [
             (
                 checks.get("settle_ns", 0),

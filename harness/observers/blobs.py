@@ -41,6 +41,13 @@ class Blobs:
         self._named.keep(storage_id, bytes.fromhex(sha256) if sha256 else None)
         self._asked.append((storage_id, why))
 
+    def through(self, http: Get) -> Blobs:
+        """Return an observer that reads the same blobs by another client; closing this one closes both."""
+        other = Blobs(http, self._url, self._now)
+        other._named.close()
+        other._named = self._named
+        return other
+
     @property
     def asked(self) -> bool:
         """Whether the next pass has anything to read."""

@@ -64,6 +64,12 @@ class Effects:
             await self._each(consumer, self._sources[consumer], look.take, everything=True)
             self._before[consumer] = _Digests(look.new)
 
+    def instead(self, sources: Mapping[str, Source]) -> Effects:
+        """Return an observer that reads some services' effects elsewhere, and has seen none of them."""
+        other = Effects(self._described, {**self._sources, **sources}, self._template)
+        other._before = self._before
+        return other
+
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
         """Yield the rows of each service's query as effects."""
         for consumer in self._described:

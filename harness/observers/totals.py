@@ -33,6 +33,10 @@ class Totals:
         self.counts: dict[str, int] = dict.fromkeys(described, 0)
         """Consumer -> number of changes seen so far."""
 
+    def instead(self, sources: Mapping[str, Source]) -> Totals:
+        """Return an observer that reads some services' sums elsewhere."""
+        return Totals(self._described, {**self._sources, **sources})
+
     async def try_out(self) -> None:
         """Read each once; raises StackError if that fails."""
         for consumer in self._described:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from harness.effects import Total
     from harness.observers.awaited import Awaited
     from harness.observers.base import Observer
+    from harness.observers.blobs import Get
     from harness.observers.carried import Of
     from harness.observers.forms import Reach
     from harness.observers.set_aside import SetAside
@@ -185,6 +186,27 @@ class Watch:
             if any(record.partition == partition and record.offset >= committed for record in tail):
                 behind.append(f"{topic}:{partition} ({group.consumer})")
         return behind
+
+    def record_to(self, recorder: Recorder) -> None:
+        """Record what is read from now on elsewhere."""
+        self._recorder = recorder
+
+    async def read_instead(
+        self,
+        recorder: Recorder,
+        *,
+        effects: Mapping[str, Source] | None = None,
+        totals: Mapping[str, Source] | None = None,
+    ) -> None:
+        """Read effects and totals for the verdict, those of some services elsewhere, and record that in ``recorder``."""
+        await observe(self._effects.instead(effects or {}), recorder, final=True)
+        if self._totals is not None:
+            await observe(self._totals.instead(totals or {}), recorder, final=True)
+
+    async def read_blobs_through(self, recorder: Recorder, http: Get) -> None:
+        """Read the blobs for the verdict by another client, and record that in ``recorder``."""
+        if self._blobs is not None:
+            await observe(self._blobs.through(http), recorder, final=True)
 
     async def close(self) -> None:
         """Disconnect the readers and delete the temporary files."""

@@ -1,0 +1,260 @@
+"""Controls that leave the system alone: what its observers read is a copy in which something was planted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from harness.calibrate.planting import NotPlantedError, Planted, double, lose, raise_total
+from harness.calibrate.scratch import Scratch, SqliteScratch
+from harness.calibrate.tape import Tape
+from harness.clients.http import Blob
+from harness.effects import Sql
+from harness.errors import StackError
+from harness.observers.base import observe
+from harness.observers.identity import identity
+from harness.observers.located import By, named_key
+from harness.observers.sources import Output, Reader, Source, Take
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from harness.calibrate.tape import Record
+    from harness.run import AtRest
+    from harness.stack import Fields
+    from harness.stack import Record as Published
+
+_SQLITE: Final = "sqlite:///"
+_POSTGRES: Final = "postgresql://"
+
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """A history with something planted, how it was planted, and what findings about it must say."""
+
+    tape: Tape
+    how: str
+    wanted: Sequence[str]
+    about: Mapping[str, Sequence[object]]
+
+
+class Copies:
+    """Plants in copies of what a run at rest has left; ``tape`` is its history, with the final read."""
+
+    def __init__(self, at: AtRest, tape: Tape) -> None:
+        self._at, self._tape = at, tape
+        self._system = at.plan.system
+
+    async def lost(self, consumer: str) -> Altered:
+        """One effect is not there, and never was; NotPlantedError if it cannot be taken away."""
+        described = self._system.effects[consumer]
+        if described.topic is not None:
+            chosen = self._on_topic(consumer)
+            source = self._topic(consumer, lambda records: [one for one in records if not _at(one, chosen)])
+            tape = await self._read(self._tape.without(partial(_same, chosen)), effects={consumer: source})
+            return Altered(tape, "a record left out", ("lost",), {"consumer": [consumer]})
+        assert described.sql is not None  # noqa: S101 - the model demands one of them
+
+        async def read(scratch: Scratch) -> Altered:
+            planted = await asyncio.to_thread(lose, scratch, self._known(consumer))
+            gone = _spelled(described.by, planted.id)
+
+            def of_it(one: Record) -> bool:
+                same = one.get("key" if described.by is not None else "event_id") == gone
+                return same and one["op"] == "effect" and one.get("consumer") == consumer
+
+            tape = await self._read(self._tape.without(of_it), effects={consumer: _Rows(scratch)})
+            return Altered(tape, planted.said, ("lost",), {"consumer": [consumer]})
+
+        return await self._scratched(consumer, described.sql, read)
+
+    async def duplicate(self, consumer: str) -> Altered:
+        """One effect is there twice; NotPlantedError if the store takes no second one."""
+        described = self._system.effects[consumer]
+        if described.topic is not None:
+            chosen = self._on_topic(consumer)
+            source = self._topic(consumer, lambda records: _again(records, chosen))
+            tape = await self._read(self._tape, effects={consumer: source})
+            return Altered(tape, "a record copied", ("duplicate",), {"consumer": [consumer]})
+        assert described.sql is not None  # noqa: S101 - the model demands one of them
+
+        async def read(scratch: Scratch) -> Altered:
+            planted = await asyncio.to_thread(double, scratch, self._known(consumer))
+            tape = await self._read(self._tape, effects={consumer: _Rows(scratch)})
+            return Altered(tape, planted.said, ("duplicate",), {"consumer": [consumer]})
+
+        return await self._scratched(consumer, described.sql, read)
+
+    async def total(self, consumer: str) -> Altered:
+        """A total is higher than its events make it; NotPlantedError if no number raises it."""
+        total = self._system.effects[consumer].total
+        assert total is not None  # noqa: S101 - asked for only where there is one
+        events = [
+            one for one in self._tape.records if one["op"] == "event" and consumer in (one.get("amounts") or {})
+        ]
+        keys = {one["keys"].get(f"{consumer}.total") for one in events}
+        amount = Decimal(events[0]["amounts"][consumer]) if events else Decimal(1)
+
+        async def read(scratch: Scratch) -> Altered:
+            planted: Planted = await asyncio.to_thread(
+                raise_total, scratch, lambda named: _spelled(total.by, named) in keys, amount
+            )
+            tape = await self._read(self._tape, totals={consumer: _Rows(scratch)})
+            return Altered(tape, planted.said, ("total_wrong",), {"consumer": [consumer]})
+
+        return await self._scratched(consumer, total.sql, read)
+
+    async def raw_different(self) -> Altered:
+        """A byte of one raw blob is flipped on its way; NotPlantedError if no blob was read."""
+        tape = self._tape.without(lambda _: False)
+        damaged = _Damaged(self._at.http.blob)
+        await self._at.watch.read_blobs_through(tape, damaged)
+        if damaged.url is None:
+            raise NotPlantedError("no blob was read that has a byte to flip")
+        return Altered(tape, "a byte of a blob flipped", ("raw_different",), {})
+
+    async def _read(
+        self,
+        tape: Tape,
+        *,
+        effects: Mapping[str, Source] | None = None,
+        totals: Mapping[str, Source] | None = None,
+    ) -> Tape:
+        """Read for the verdict anew, into a copy of the tape; the topics, which are as they were, after the effects."""
+        tape = tape.without(lambda _: False)
+        await self._at.watch.read_instead(tape, effects=effects, totals=totals)
+        await observe(_Unchanged(), tape, final=True)
+        return tape
+
+    async def _scratched(self, consumer: str, sql: Sql, read: Callable[[Scratch], Awaitable[Altered]]) -> Altered:
+        """Do something with a scratch copy of the database that a query reads, and throw the copy away."""
+        url = self._at.session.live.filled(sql.url, consumer)
+        with TemporaryDirectory(prefix="oneffect-") as folder:
+            scratch = await asyncio.to_thread(_copied, url, sql.query, Path(folder) / "copy")
+            try:
+                return await read(scratch)
+            finally:
+                await asyncio.to_thread(scratch.close)
+
+    def _known(self, consumer: str) -> Callable[[object], bool]:
+        by = self._system.effects[consumer].by
+        named = {one.get("key" if by is not None else "event_id") for one in self._effects(consumer)}
+        return lambda raw: _spelled(by, raw) in named
+
+    def _effects(self, consumer: str) -> list[Record]:
+        return [one for one in self._tape.last("effects") if one.get("consumer") == consumer and "error" not in one]
+
+    def _on_topic(self, consumer: str) -> Record:
+        effects = self._effects(consumer)
+        if not effects:
+            raise NotPlantedError("no effect was read")
+        return effects[-1]
+
+    def _topic(self, consumer: str, change: Callable[[Sequence[Published]], Sequence[Published]]) -> Source:
+        described = self._system.effects[consumer].topic
+        assert described is not None  # noqa: S101 - asked for only where there is one
+        partitions = {described.name: self._system.topics()[described.name]}
+
+        async def opened() -> Reader:
+            return _Changed(await self._at.session.live.kafka.reader(partitions), change)
+
+        return Output(described, opened)
+
+
+def _copied(url: str, query: str, at: Path) -> Scratch:
+    if url.startswith(_SQLITE):
+        return SqliteScratch(Path(url.removeprefix(_SQLITE)), at, query)
+    raise NotPlantedError("its database cannot be copied here, only one of SQLite can")
+
+
+def _spelled(by: By | None, raw: object) -> str | None:
+    """Return how the history spells what a row names."""
+    if by is None:
+        return identity(str(raw))
+    try:
+        return named_key(by, raw)
+    except StackError:
+        return None
+
+
+def _same(chosen: Record, one: Record) -> bool:
+    """Whether a record of the history is a read of the chosen record of a topic."""
+    return one["op"] == "effect" and all(one.get(name) == chosen[name] for name in ("topic", "partition", "offset"))
+
+
+def _at(published: Published, chosen: Record) -> bool:
+    place = (published.topic, published.partition, published.offset)
+    return place == (chosen["topic"], chosen["partition"], chosen["offset"])
+
+
+def _again(records: Sequence[Published], chosen: Record) -> list[Published]:
+    """Return the records with a copy of the chosen one at the end of its partition."""
+    end = max((one.offset for one in records if one.partition == chosen["partition"]), default=-1) + 1
+    return [*records, *(replace(one, offset=end) for one in records if _at(one, chosen))]
+
+
+class _Rows:
+    """The rows of a query, of a scratch copy."""
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
+
+    async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - a query has no beginning
+        """Pass every row to ``take``."""
+        take(await asyncio.to_thread(self._scratch.rows))
+
+    async def close(self) -> None:
+        """Do nothing: the copy is thrown away elsewhere."""
+
+
+class _Changed:
+    """A reader of a topic on which something is otherwise."""
+
+    def __init__(self, reader: Reader, change: Callable[[Sequence[Published]], Sequence[Published]]) -> None:
+        self._reader, self._change = reader, change
+
+    async def pass_to_end(self) -> Sequence[Published]:
+        """Return the changed records."""
+        return self._change(await self._reader.pass_to_end())
+
+    async def close(self) -> None:
+        """Close the reader."""
+        await self._reader.close()
+
+
+class _Damaged:
+    """Reads blobs, and flips a bit in the first byte of the first that has one."""
+
+    def __init__(self, blob: Callable[..., Awaitable[Blob]]) -> None:
+        self._blob = blob
+        self.url: str | None = None
+        """The damaged blob's."""
+
+    async def blob(self, url: str) -> Blob:
+        """Read a blob; never raises for what the server does."""
+
+        def flipped(content: bytes) -> bytes:
+            if not content or self.url is not None:
+                return content
+            self.url = url
+            return bytes([content[0] ^ 1]) + content[1:]
+
+        return await self._blob(url, flipped)
+
+
+class _Unchanged:
+    """Reads topics at rest: what is on them was read before."""
+
+    what = "topics"
+
+    async def read(self, *, final: bool) -> AsyncIterator[Fields]:  # noqa: ARG002 - nothing is new
+        """Yield nothing."""
+        nothing: list[Fields] = []
+        for one in nothing:
+            yield one
