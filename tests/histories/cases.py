@@ -834,6 +834,30 @@ def not_covered_lost(tape: Tape) -> None:
     wants(tape, lost="OffsetCommit", consumer="desk")
 
 
+def calibrated(tape: Tape, *unseen: tuple[str, str], stale: str | None = None) -> None:
+    """A calibration of the system told what of it cannot be seen."""
+    tape.header["plan"]["calibration"] = {
+        "file": "system.calibration.json",
+        "unseen": [{"control": control, "of": of, "said": "a row copied"} for control, of in unseen],
+        "stale": stale,
+    }
+
+
+def cannot_be_seen(tape: Tape) -> None:
+    """A second effect at the desk would look like one."""
+    calibrated(tape, ("duplicate", "desk"))
+
+
+def calibration_stale(tape: Tape) -> None:
+    """Nothing was unseen, and the system file is another by now."""
+    calibrated(tape, stale="the system file has changed since")
+
+
+def calibrated_and_seen(tape: Tape) -> None:
+    """All that was planted was seen, in this very system."""
+    calibrated(tape)
+
+
 def acknowledged_late(tape: Tape) -> None:
     """When the topics were read for the last time the load should have been over."""
     tape.upload(final(tape, "topics")["t"] / MS + 1, 30)
@@ -1299,6 +1323,8 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "tap_failed": tap_failed,
     "link_unused": link_unused,
     "tap_plain": tap_plain,
+    "cannot_be_seen": cannot_be_seen,
+    "calibration_stale": calibration_stale,
     "claim_released_by_another": claim_released_by_another,
     "claim_released_by_another.denied": claim_released_by_another_denied,
     "claim_asked_again": claim_asked_again,
@@ -1342,6 +1368,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         covered,
         covered_behind_the_effect,
         covered_lost,
+        calibrated_and_seen,
         claims_given_back,
         claims_that_may_be_its_own,
         claims_of_others,

@@ -1058,6 +1058,7 @@ class EvidenceOracle:
                 yield "asked_too_little", (op,)
         yield from (("record_unreadable", where) for where in self.run.unreadable)
         yield from self._covers()
+        yield from self._calibrated()
         yield from self._put()
         for phase in ("failed", "plain"):
             yield from ((f"tap_{phase}", (record["link"],)) for record in self.run.of("wire", phase))
@@ -1078,6 +1079,13 @@ class EvidenceOracle:
                     )
                 if n < cover["least"]:
                     yield "not_covered", (number, consumer)
+
+    def _calibrated(self) -> Iterator[Hit]:
+        """The system's calibration planted something and did not see it, or is of another system file."""
+        calibration = self.run.plan.get("calibration", {})
+        yield from (("cannot_be_seen", (one["of"], one["control"])) for one in calibration.get("unseen", []))
+        if calibration.get("stale"):
+            yield "calibration_stale", ()
 
     def _put(self) -> Iterator[Hit]:
         """What the load published is where the broker said, and nowhere else as well."""

@@ -93,6 +93,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "tap_failed": ("link",),
     "link_unused": ("link",),
     "tap_plain": ("link",),
+    "cannot_be_seen": ("what", "control"),
+    "calibration_stale": (),
     "claim_released_by_another": ("i_wire",),
     "claim_asked_again": ("i_wire",),
     "offset_sent_before_effect": ("consumer", "event_id", "i_wire"),
