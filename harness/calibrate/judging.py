@@ -56,8 +56,10 @@ def blind(findings: Sequence[Finding], control: str, consumer: str) -> bool:
 def answer(
     findings: Sequence[Finding], wanted: Collection[str], about: Mapping[str, Collection[object]], how: str
 ) -> tuple[Answer, str]:
-    """Return whether what was planted is seen, and words for it."""
+    """Return whether what was planted is seen, if only as something else that is wrong, and words for it."""
     if found := shows(findings, wanted, about):
         return "seen", f"{how}: {', '.join(found)}"
     others = ", ".join(names(findings))
+    if overall(findings) is Verdict.INVALID:
+        return "seen", f"{how}: {others}"
     return "unseen", f"{how}, and the run is {overall(findings).word}" + (f" ({others})" if others else "")

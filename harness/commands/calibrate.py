@@ -1,4 +1,4 @@
-"""``oneffect calibrate``: can failure be seen on this system?"""
+"""``oneffect calibrate``: whether failure can be seen on a system."""
 
 from __future__ import annotations
 

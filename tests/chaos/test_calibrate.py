@@ -1,4 +1,4 @@
-"""Calibrations of systems that share no code with the reference, of which one cannot see everything, and the runs after them."""
+"""Calibrations of systems that share no code with the reference and cannot see everything, and a run after one."""
 
 from __future__ import annotations
 
