@@ -59,7 +59,6 @@ class Copies:
             source = self._topic(consumer, lambda records: [one for one in records if not _at(one, chosen)])
             tape = await self._read(self._tape.without(partial(_same, chosen)), effects={consumer: source})
             return Altered(tape, "a record left out", ("lost",), {"consumer": [consumer]})
-        assert described.sql is not None  # noqa: S101 - the model demands one of them
 
         async def read(scratch: Scratch) -> Altered:
             planted = await asyncio.to_thread(lose, scratch, self._known(consumer))
@@ -82,7 +81,6 @@ class Copies:
             source = self._topic(consumer, lambda records: _again(records, chosen))
             tape = await self._read(self._tape, effects={consumer: source})
             return Altered(tape, "a record copied", ("duplicate",), {"consumer": [consumer]})
-        assert described.sql is not None  # noqa: S101 - the model demands one of them
 
         async def read(scratch: Scratch) -> Altered:
             planted = await asyncio.to_thread(double, scratch, self._known(consumer))
@@ -132,8 +130,12 @@ class Copies:
         await observe(_Unchanged(), tape, final=True)
         return tape
 
-    async def _scratched(self, consumer: str, sql: Sql, read: Callable[[Scratch], Awaitable[Altered]]) -> Altered:
+    async def _scratched(
+        self, consumer: str, sql: Sql | None, read: Callable[[Scratch], Awaitable[Altered]]
+    ) -> Altered:
         """Do something with a scratch copy of the database that a query reads, and throw the copy away."""
+        if sql is None:
+            raise NotPlantedError("what it reads cannot be copied here, only a SQLite database and a topic can")
         url = self._at.session.live.filled(sql.url, consumer)
         with TemporaryDirectory(prefix="oneffect-") as folder:
             scratch = await asyncio.to_thread(_copied, url, sql.query, Path(folder) / "copy")
