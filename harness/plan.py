@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -270,9 +271,9 @@ def _document(  # noqa: PLR0913 - the parts of a plan
 def refuse_fault(planned: PlannedFault, stack: Stack) -> None:
     """Raise PlanRefused, with the reason, if the stack cannot perform a fault on its target."""
     needs = [*planned.fault.needs, *([Tapping] if planned.when is not None and planned.at is None else [])]
-    for need in needs:
-        if reason := stack.lacks(need, planned.target):
-            raise PlanRefused(f"{planned.fault.name} on {planned.target}: the {stack.name} stack cannot: {reason}")
+    for need, target in product(needs, planned.among or (planned.target,)):
+        if reason := stack.lacks(need, target):
+            raise PlanRefused(f"{planned.fault.name} on {target}: the {stack.name} stack cannot: {reason}")
 
 
 def refuse_taps(plan: SystemPlan, stack: Stack) -> None:

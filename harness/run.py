@@ -35,7 +35,7 @@ PATIENCE = 60.0
 """Seconds that a fault waits for the first acknowledged operation, and stays beyond its ``for:`` if it has not bitten:
 machines are busy at times."""
 
-MESSAGE_WITHIN = PATIENCE / 6
+MESSAGE_WITHIN = PATIENCE / 3
 """Seconds that a fault which may also act by the clock waits for its message: clients that commit by a timer do so every 5."""
 
 
@@ -122,8 +122,10 @@ class _LiveRun:
 
     def __init__(self, plan: Plan, session: Session, progress: Progress) -> None:
         from harness.clients.http import HttpClient
+        from harness.observers.known import Known
         from harness.observers.watch import Watch
         from harness.session.again import Again
+        from harness.session.following import Following
 
         self._plan, self._session, self._progress = plan, session, progress
         self._live, self._recorder = session.live, session.recorder
@@ -139,6 +141,8 @@ class _LiveRun:
         self._load = _load(plan, self._live, session.directory, self._recorder)
         self._watch = Watch(plan.system, self._recorder, kafka=self._live.kafka, http=self._http, names=names)
         self._rest = Rest(self._live, self._recorder, self._watch, progress)
+        self._known = Known()
+        self._following = Following(plan.faults, self._known, self._watch.look_at_topics, plan.scenario.drain)
         self._again = Again(plan, self._live, self._watch, self._recorder, self._http, patience=PATIENCE)
 
     async def play(self, after: After | None) -> None:
@@ -166,6 +170,8 @@ class _LiveRun:
         if not isinstance(self._load, Publishing):
             self._load.open(self._http, self._live.front_door())
         await open_watch(self._live, self._watch, self._plan.folder)
+        if any(planned.when is not None and planned.when.follows is not None for planned in self._plan.faults):
+            self._watch.know(self._known)
         self._join()
         self._again.open()
 
@@ -220,6 +226,7 @@ class _LiveRun:
             raise FaultError(f"{planned.fault.name} on {planned.target} has no message to act at")
         within = MESSAGE_WITHIN if planned.at is not None else None
         trigger = when.trigger()
+        self._following.wait(when.follows, trigger)
         # The first message with a key may come before the first upload is acknowledged.
         trigger.early = True
         applied, told = 0, False
@@ -229,15 +236,22 @@ class _LiveRun:
             trigger.early = False
             # One that has acted need not wait for what may still come once the load is over.
             while (
-                held := await self._met(trigger, 0.0 if applied else SEVERAL * self._plan.system.settle, within)
+                held := await self._met(
+                    trigger, 0.0 if applied else SEVERAL * self._plan.system.settle, within, when.follows
+                )
             ) is not None:
                 try:
+                    if not (held.waiting and await self._following.leads(planned, held)):
+                        # The service has given up meanwhile: what would happen now, would not happen at this message. Or
+                        # another fault is to follow its event, and it has none.
+                        trigger.again()
+                        continue
                     trigger.shut = planned.fault.heals
                     if not told:
                         self._progress.note(f"{planned.fault.name} on {planned.target}")
                         told = True
-                    if not await self._apply(planned, held):
-                        # The service has given up meanwhile: what would happen now, would not happen at this message.
+                    if not await self._apply(planned.met_on(held.link), held):
+                        self._following.forget(planned)
                         trigger.again()
                         continue
                     applied += 1
@@ -246,17 +260,23 @@ class _LiveRun:
                     trigger.shut = False
                 if when.every is None:
                     break
-        return "" if applied else f"{trigger.counted} messages matched, and it acts at {when.said}"
+        if applied:
+            return ""
+        why = self._following.vain(when.follows, self._to_come)
+        return f"{trigger.counted} messages matched, and it acts at {when.said}" + (f": {why}" if why else "")
 
     async def _begun(self, uploads: int) -> None:
         """Wait until so many uploads have begun, or the load is over."""
         while self._load.answers.begun < uploads and not self._over:
             await asyncio.sleep(0.02)
 
-    async def _met(self, trigger: Trigger, longest: float, within: float | None) -> Held | None:
+    async def _met(
+        self, trigger: Trigger, longest: float, within: float | None, follows: int | None
+    ) -> Held | None:
         """Wait for the trigger's next message.
 
-        None if none comes ``within`` so many seconds, or the load is over and none came for ``longest`` seconds more.
+        None if none comes ``within`` so many seconds, if the load is over and none came for ``longest`` seconds more, or if
+        the row that it follows will bring none.
         """
         clock, met = asyncio.get_running_loop(), asyncio.create_task(trigger.met())
         begun = clock.time()
@@ -265,7 +285,7 @@ class _LiveRun:
                 over = self._over
                 await asyncio.wait([met], timeout=longest if over else 0.2)
                 late = within is not None and clock.time() >= begun + within
-                if (over or late) and not met.done():
+                if not met.done() and (over or late or self._following.vain(follows, self._to_come)):
                     return None
             return met.result()
         finally:

@@ -62,6 +62,10 @@ class When(Model):
     does, for example the one that settles what the first has claimed."""
     after: Annotated[int | None, Field(ge=1, le=10_000_000)] = None
     """How many uploads must have begun before a message counts; an upload that is sent again begins again."""
+    follows: Annotated[int | None, Field(ge=1, le=1_000)] = None
+    """The number of an earlier row of the schedule, from 1: only messages of the event at which its fault acted count, from
+    then on, at whichever of the targets they are. A message is an event's if its key names it, its upload or its raw blob, or
+    if it commits an offset behind it."""
 
     @model_validator(mode="after")
     def _one(self) -> When:
@@ -73,6 +77,9 @@ class When(Model):
             raise ValueError(message)
         if any(not pattern.strip() for pattern in self.message[1]):
             message = "an empty pattern matches nothing; write a command, or * for any"
+            raise ValueError(message)
+        if self.follows is not None and self.every is not None:
+            message = "what follows acts once; write nth in place of every"
             raise ValueError(message)
         return self
 
@@ -111,7 +118,7 @@ class FaultLine(Model):
     when: When | None = None
     """In place of ``at``: the message at which it acts, for example ``{reply: "SET *", on: "billing#1->redis", nth: 3}``.
 
-    With ``at`` too, messages count from that moment on. If none comes within ten seconds, or the stack has no taps, the fault
+    With ``at`` too, messages count from that moment on. If none comes within twenty seconds, or the stack has no taps, the fault
     acts by the clock, and the report says so: one row then fits services of which nobody knows what they send.
 
     If ``when`` names the link by what the fault is on (``on: billing``, and ``billing->redis`` here), each replica is met at a
@@ -128,8 +135,8 @@ class FaultLine(Model):
         if self.at is None and self.when is None:
             message = "write at: MOMENT, or when: {request: COMMAND, on: LINK, nth: 1}"
             raise ValueError(message)
-        if self.at is not None and self.when is not None and (self.when.every or self.when.after):
-            message = "a row with at has one turn, from that moment on; write every or after without at"
+        if self.at is not None and self.when is not None and (self.when.every or self.when.after or self.when.follows):
+            message = "a row with at has one turn, from that moment on; write every, after or follows without at"
             raise ValueError(message)
         return self
 
@@ -250,3 +257,18 @@ class Scenario(Model):
     """What to expect of the system as it is."""
     variants: dict[Name, Expectation] = {}
     """What to expect of each variant of the system, for example ``{setnx_only: {verdict: invalid, find: [lost]}}``."""
+
+    @model_validator(mode="after")
+    def _followed(self) -> Scenario:
+        for number, line in enumerate(self.faults, 1):
+            row = line.when.follows if line.when is not None else None
+            if row is None:
+                continue
+            first = self.faults[row - 1] if row < number else None
+            if first is None or first.when is None or first.when.every is not None:
+                message = (
+                    f"faults: row {number} follows row {row}, which is no earlier row that acts at one message; rows are "
+                    "counted from 1, and the first needs a `when` without `every`"
+                )
+                raise ValueError(message)
+        return self

@@ -221,6 +221,16 @@ class Held(Protocol):
         ...
 
     @property
+    def key(self) -> str:
+        """What its request is about: ``claim:7``."""
+        ...
+
+    @property
+    def commits(self) -> Sequence[tuple[str, int, int]]:
+        """Topic, partition and offset of what its request commits; the offset is the next to read."""
+        ...
+
+    @property
     def waiting(self) -> bool:
         """Whether the service still waits: it has not ended the connection."""
         ...

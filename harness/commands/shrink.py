@@ -67,6 +67,11 @@ def shrink(
 
     # ``latest`` may be another one by the time that a search goes on.
     broken = broken_run(shown(run_directory(run_dir, Path.cwd()).resolve()))
+    if any(line.when is not None and line.when.follows is not None for line in broken.scenario.faults):
+        raise UsageError(
+            "in this schedule one row follows another (`follows`), and neither can be left out alone; try the first one's "
+            "row by itself: oneffect run"
+        )
     seconds = _seconds(budget)
     out = _file(out or broken.directory / SMALLEST)
     require_writable(broken.folder, "copy the run directory to where you may write")

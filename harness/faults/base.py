@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager as Scope
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -252,6 +252,16 @@ class PlannedFault:
     """The message at which it acts, in place of ``at``, or from then on."""
     until: Condition | None = None
     """The other message that it waits for, if it does."""
+    row: int | None = None
+    """The number of its row, from 1; None where there are no rows."""
+    among: tuple[str, ...] = ()
+    """The targets of which it acts on one, the one that its message is of; ``target`` then is what stands for them."""
+
+    def met_on(self, link: str) -> PlannedFault:
+        """Return it as it acts at a message on ``link``."""
+        if not self.among:
+            return self
+        return replace(self, target=link if self.fault.target == "link" else link.partition("->")[0], among=())
 
     def document(self) -> dict[str, Any]:
         """The form that the plan's document holds."""
@@ -259,6 +269,7 @@ class PlannedFault:
             "id": self.id,
             "fault": self.fault.name,
             "target": self.target,
+            **({"among": list(self.among)} if self.among else {}),
             "at": self.at,
             "for": self.lasts,
             "heals": self.fault.heals,

@@ -31,6 +31,8 @@ class Condition:
     per_key: int | None = None
     after: int = 0
     """Uploads that begin before it counts."""
+    follows: int | None = None
+    """The row whose event the messages must be about."""
 
     @property
     def said(self) -> str:
@@ -38,9 +40,9 @@ class Condition:
         count = f"each {self.every}." if self.every is not None else f"number {self.nth}"
         turn = f", each number {self.per_key} with its key" if self.per_key is not None else ""
         after = f", after {self.after} uploads" if self.after else ""
-        return (
-            f"{count} of {self.side} {' or '.join(map(repr, self.patterns))} on {', '.join(self.links)}{turn}{after}"
-        )
+        event = f", for the event of row {self.follows}" if self.follows is not None else ""
+        what = " or ".join(map(repr, self.patterns))
+        return f"{count} of {self.side} {what} on {', '.join(self.links)}{turn}{after}{event}"
 
     def trigger(self) -> Trigger:
         """Return a trigger that counts from now on."""
@@ -51,6 +53,7 @@ class Condition:
             nth=self.nth,
             every=self.every,
             per_key=self.per_key,
+            follows=self.follows is not None,
         )
 
     def document(self) -> dict[str, Any]:
@@ -61,6 +64,7 @@ class Condition:
             **({"nth": self.nth} if self.every is None else {"every": self.every}),
             **({"per_key": self.per_key} if self.per_key is not None else {}),
             **({"after": self.after} if self.after else {}),
+            **({"follows": self.follows} if self.follows is not None else {}),
         }
 
 
@@ -113,6 +117,8 @@ def awaited(fault: Fault, target: str, system: System) -> Condition | None:
     when = fault.awaits
     if when is None:
         return None
+    if when.follows is not None:
+        raise PlanRefused("until: it waits for any message that matches; leave `follows` out")
     side, _ = when.message
     return _resolved("until", when, target, system, side=side, check=lambda _spoken, _commands: None)
 
@@ -138,7 +144,7 @@ def _resolved(  # noqa: PLR0913 - what a condition is resolved by
     for spoken in sorted({protocol(system, link.partition("->")[2]) for link in links}):
         for commands in _commands(name, spoken, patterns):
             check(spoken, commands)
-    return Condition(side, patterns, tuple(links), when.nth, when.every, when.per_key, when.after or 0)
+    return Condition(side, patterns, tuple(links), when.nth, when.every, when.per_key, when.after or 0, when.follows)
 
 
 def _commands(name: str, spoken: str, patterns: Sequence[str]) -> Iterator[Collection[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,7 @@ def plan_rows(  # noqa: PLR0913 - the two files, and which rows
             continue
         field = f"faults[{row}]"
         try:
-            planned = plan_line(line, system, seed, after=number, leave=leave)
+            planned = plan_line(line, system, seed, after=number, leave=leave, row=row + 1)
         except PlanRefused as refused:
             line_number = line_of(Path(path), ("faults", row))
             raise FileError(str(refused), path=path, line=line_number, field=field) from refused
@@ -77,10 +77,19 @@ def plan_rows(  # noqa: PLR0913 - the two files, and which rows
         yield planned
 
 
-def plan_line(
-    line: FaultLine, system: System, seed: int, *, after: int, leave: Leave | None = None
+def plan_line(  # noqa: PLR0913 - a row and where it stands
+    line: FaultLine,
+    system: System,
+    seed: int,
+    *,
+    after: int,
+    leave: Leave | None = None,
+    row: int | None = None,
 ) -> list[PlannedFault]:
-    """Plan one row's faults, numbered from ``after`` + 1; PlanRefused says what is wrong. ``leave`` as in ``plan_rows``."""
+    """Plan one row's faults, numbered from ``after`` + 1; PlanRefused says what is wrong. ``leave`` as in ``plan_rows``.
+
+    A row that follows another becomes one fault, whatever it is on: it acts where its message is.
+    """
     fault = _fault(line)
     if line.on is None:
         raise PlanRefused(f"{line.fault} needs a target; write `on: …` with a {fault.target}'s name")
@@ -100,6 +109,8 @@ def plan_line(
             if leave is None:
                 raise
             leave(LeftOut(line.fault, target, str(lacks)))
+    if fitting and line.when is not None and line.when.follows is not None:
+        return [_following(fault, line, fitting, f"f{after + 1}", seed, system, row)]
     ids = [f"f{number}" for number in range(after + 1, after + 1 + len(fitting))]
     return [
         PlannedFault(
@@ -112,9 +123,46 @@ def plan_line(
             system,
             when,
             awaited(fault, target, system),
+            row,
         )
         for planned, (target, when) in zip(ids, fitting, strict=True)
     ]
+
+
+def _following(  # noqa: PLR0913, PLR0917 - the parts of a planned fault
+    fault: Fault,
+    line: FaultLine,
+    fitting: Sequence[tuple[str, Condition | None]],
+    name: str,
+    seed: int,
+    system: System,
+    row: int | None,
+) -> PlannedFault:
+    if fault.target not in {"link", "replica"}:
+        raise PlanRefused(
+            f"follows: it acts where its event's message is, and {fault.name} is on a {fault.target}; leave `follows` out"
+        )
+    conditions = [when for _, when in fitting if when is not None]
+    links = tuple(dict.fromkeys(link for when in conditions for link in when.links))
+    targets = tuple(target for target, _ in fitting)
+    if strange := {link for link in links if fault.target == "replica" and link.partition("->")[0] not in targets}:
+        raise PlanRefused(
+            f"follows: it acts on the replica that the message is of, and {min(strange)} is of none in {line.on}; name the"
+            " same service in both"
+        )
+    return PlannedFault(
+        name,
+        fault,
+        line.on or "",
+        line.at,
+        line.lasts if fault.heals else None,
+        _seed(seed, name),
+        system,
+        replace(conditions[0], links=links),
+        awaited(fault, targets[0], system),
+        row,
+        targets,
+    )
 
 
 def overlaps(

@@ -16,6 +16,7 @@ from harness.observers.awaited import Awaited
 from harness.observers.base import seen_at
 from harness.observers.carried import Carried
 from harness.observers.identity import identity
+from harness.observers.known import Known
 from harness.observers.located import business_key, located, text
 from harness.observers.spoiled import Spoiled
 from harness.observers.totals import amount
@@ -56,6 +57,8 @@ class Topics:
         self.on_outcome: Callable[[str], object] = lambda _upload_id: None
         """Called with the id of each upload of which an outcome was seen."""
         self._raws: list[str] = []
+        self.known: Known | None = None
+        """Takes in every event, where somebody must find one by what names it."""
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:  # noqa: ARG002 - each record is yielded once
         """Yield the records that became visible since the last pass, and those that a cut-short pass did not reach."""
@@ -68,6 +71,8 @@ class Topics:
             self._keep(record, fields)
 
     def _keep(self, record: Record, fields: Fields) -> None:
+        if self.known is not None:
+            self.known.note(fields)
         self.count += 1
         self.last[record.topic, record.partition] = record.offset
         if "malformed" in fields:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from harness.observers.blobs import Get
     from harness.observers.carried import Of
     from harness.observers.forms import Reach
+    from harness.observers.known import Known
     from harness.observers.set_aside import SetAside
     from harness.observers.sources import Source
     from harness.stack import Fields, RunNames
@@ -93,6 +94,7 @@ class Watch:
         self._died = asyncio.Event()
         self._brisk = asyncio.Event()
         self._looking = asyncio.Lock()
+        self._reading = asyncio.Lock()
         self._others: Sequence[Observer] = ()
         """Observers that the end of a run does not wait for; read last in each round and in the final read."""
 
@@ -224,7 +226,7 @@ class Watch:
         Topics and offsets are read before effects: an effect that a pass lacks was then still missing after its event
         was seen and its offset passed.
         """
-        read = [await observe(self._topics, self._recorder)]
+        read = [await self.look_at_topics()]
         self._backlog = self._counted() if all(read) else None
         self._ask_for_blobs()
         if self._letters is not None:
@@ -288,6 +290,15 @@ class Watch:
             await self._died.wait()
             self._died.clear()
             await self._look_at_effects()
+
+    def know(self, known: Known) -> None:
+        """Tell of every event from now on."""
+        self._topics.known = known
+
+    async def look_at_topics(self) -> bool:
+        """Read the topics up to their ends; whether that succeeded."""
+        async with self._reading:
+            return await observe(self._topics, self._recorder)
 
     async def _look_at_effects(self) -> bool:
         async with self._looking:

@@ -341,7 +341,7 @@ class Connection:
         triggers = [
             trigger
             for trigger in self._tap.triggers
-            if trigger.meets(self._tap.name, side, request.command, request.key)
+            if trigger.meets(self._tap.name, side, request.command, request.key, request.places or ())
         ]
         helds = []
         for trigger in triggers:
@@ -351,6 +351,7 @@ class Connection:
             repeatable = partial(self._repeatable, request)
             waits = self._waits
             held = Held(self._tap.name, side, what, waits=waits, refusal=refusal, repeatable=repeatable)
+            held.key, held.commits = request.key, request.places or ()
             trigger.give(held)
             helds.append(held)
         return helds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from harness.stack import Twice
 from harness.taps.message import Answer
 
 if TYPE_CHECKING:
-    from harness.taps.message import Side
+    from harness.taps.message import Place, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class Held:
         repeatable: Callable[[], None],
     ) -> None:
         self.link, self.side, self.what = link, side, what
+        self.key = ""
+        self.commits: Sequence[Place] = ()
         self._waits, self._refusal, self._repeatable = waits, refusal, repeatable
         self.fate: Future[Fate] = Future()
 

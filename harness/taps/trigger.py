@@ -8,8 +8,9 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from harness.taps.event import Event
     from harness.taps.held import Held
-    from harness.taps.message import Side
+    from harness.taps.message import Place, Side
 
 
 MOST_KEYS: Final = 1 << 16
@@ -42,6 +43,7 @@ class Trigger:
 
     It is for the ``nth``, and after ``again`` for the next one too; or for each ``every``-th. Those that match while it
     is ``shut`` are counted and pass. With ``per_key``, only a message that is the so many-th with its command and key matches.
+    One that ``follows`` matches nothing until it has its ``event``, and only that event's messages from then on.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a condition
@@ -53,7 +55,11 @@ class Trigger:
         nth: int = 1,
         every: int | None = None,
         per_key: int | None = None,
+        follows: bool = False,
     ) -> None:
+        self._follows = follows
+        self.event: Event | None = None
+        """Of one that follows: set once another fault has met it."""
         self._side, self._links = side, frozenset(links)
         self._patterns = [Pattern(text) for text in patterns]
         self._nth, self._every, self._per_key = nth, every, per_key
@@ -68,11 +74,11 @@ class Trigger:
         self._wanted = True
         self._closed = False
 
-    def meets(self, link: str, side: Side, command: str, key: str) -> bool:
-        """Count a message, and say whether it is one to hold."""
+    def meets(self, link: str, side: Side, command: str, key: str, commits: Sequence[Place] = ()) -> bool:
+        """Count a message, and say whether it is one to hold; ``commits``: the offsets that it commits."""
         if side != self._side or link not in self._links or self._closed:
             return False
-        if not any(pattern.matches(command, key) for pattern in self._patterns):
+        if not any(pattern.matches(command, key) for pattern in self._patterns) or not self._followed(key, commits):
             return False
         due = self._per_key is None or self._turn(command, key) == self._per_key
         if self.early or not due:
@@ -84,6 +90,9 @@ class Trigger:
             self._wanted = False
             return True
         return False
+
+    def _followed(self, key: str, commits: Sequence[Place]) -> bool:
+        return not self._follows or (self.event is not None and self.event.has(key, commits))
 
     def _turn(self, command: str, key: str) -> int:
         turn = self._seen.pop((command, key), 0) + 1

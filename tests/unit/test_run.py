@@ -13,9 +13,11 @@ from harness.errors import FaultError, PlanRefused, StackError
 from harness.faults.condition import Condition
 from harness.load.answers import Answers
 from harness.observers.awaited import Awaited
+from harness.observers.known import Known
 from harness.plan import make_plan, refuse_fault, refuse_taps
 from harness.redaction import Redaction
 from harness.run import run
+from harness.session.following import Following
 from harness.stack import RunNames, Tapping
 from tests.standin import StandIn
 
@@ -88,7 +90,7 @@ async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
     async def at_once(_: object, moment: object) -> None:
         pass
 
-    async def only_faults(live_run: Any) -> None:
+    async def only_faults(live_run: Any, _after: Any) -> None:
         logging.getLogger("aiokafka").warning("AUTH in-the-config was refused")
         live_run._over = True
         for planned in plan.faults:
@@ -215,6 +217,8 @@ async def test_a_window_waits_for_what_is_within_it_to_be_armed_and_to_last_its_
 class Message(StandIn):
     """A held message: whether the service still waits, and whether it was let go."""
 
+    link, key, commits = "a#1->redis", "claim:event-1", ()
+
     def __init__(self, *, waiting: bool = True) -> None:
         self.waiting, self.released = waiting, False
 
@@ -251,6 +255,9 @@ def at_messages(taps: Taps, *, over: bool = False, fails: bool = False) -> Any:
     async def due(_planned: object) -> None:
         pass
 
+    async def looked() -> None:
+        pass
+
     async def apply(_planned: object, held: Message | None = None, *, unmet: str = "") -> bool:
         if fails:
             raise StackError("the run ends")
@@ -271,21 +278,25 @@ def at_messages(taps: Taps, *, over: bool = False, fails: bool = False) -> Any:
         _apply=apply,
         _missed=lambda _planned, why: missed.append(why),
         _progress=SimpleNamespace(note=noted.append),
+        _following=Following([], Known(), looked, 1),
+        _to_come={"f1"},
+        looked=looked,
         noted=noted,
         applied=applied,
         missed=missed,
         by_clock=by_clock,
     )
     live_run._at_messages = lambda planned: _LiveRun._at_messages(live_run, planned)
-    live_run._met = lambda trigger, longest, within: _LiveRun._met(live_run, trigger, longest, within)
+    live_run._met = lambda trigger, longest, within, follows: _LiveRun._met(live_run, trigger, longest, within, follows)
     live_run._begun = lambda uploads: _LiveRun._begun(live_run, uploads)
     return live_run
 
 
 def acts_at(*, at: str | None = None, **when: Any) -> Any:
     condition = Condition("reply", ("SET *",), ("a#1->redis",), **when)
-    fault = SimpleNamespace(name="service.kill", heals=True)
-    return SimpleNamespace(when=condition, at=at, target="a#1", fault=fault)
+    planned = SimpleNamespace(id="f1", when=condition, at=at, target="a#1", row=1)
+    planned.fault, planned.met_on = SimpleNamespace(name="service.kill", heals=True), lambda _link: planned
+    return planned
 
 
 async def play(live_run: Any, planned: Any) -> None:
@@ -404,7 +415,7 @@ async def test_what_may_act_by_the_clock_needs_no_taps(tmp_path: Path, monkeypat
     assert both.taps == only.taps == {"shop#1->redis": "redis"}
     taps: list[object] = []
 
-    async def play(live_run: Any) -> None:
+    async def play(live_run: Any, _after: Any) -> None:
         taps.append(live_run._session.taps)
         await live_run._http.close()
         raise StackError("enough")
@@ -422,3 +433,54 @@ async def test_what_may_act_by_the_clock_needs_no_taps(tmp_path: Path, monkeypat
         refuse_fault(only.faults[1], stack)
     with pytest.raises(PlanRefused, match="there is no place for taps"):
         refuse_taps(only, stack)
+async def test_what_follows_a_fault_has_its_event_before_the_fault_acts_and_not_before_it_meets_it() -> None:
+    known, held = Known(), Message()
+    known.note({"event_id": "event-1", "topic": "orders", "partition": 0, "offset": 1})
+    live_run = at_messages(Taps(Message(waiting=False), held))
+    planned = acts_at()
+    second: Any = SimpleNamespace(id="f2", row=2, when=Condition("reply", ("SET *",), ("a#2->redis",), follows=1))
+    live_run._following = Following([planned, second], known, live_run.looked, 1)
+    waiting = second.when.trigger()
+    live_run._following.wait(1, waiting)
+    armed: list[bool] = []
+
+    async def apply(_planned: object, _held: Message) -> bool:
+        armed.append(waiting.event is not None and waiting.event.has("claim:event-1"))
+        return True
+
+    live_run._apply = apply
+    assert waiting.event is None
+    await play(live_run, planned)
+    assert armed == [True]
+
+
+async def test_what_follows_a_fault_has_the_event_at_which_it_acted_not_one_whose_message_was_given_up() -> None:
+    known, held = Known(), [Message(), Message()]
+    for number, one in enumerate(held):
+        one.key = f"claim:event-{number}"
+        known.note({"event_id": f"event-{number}", "topic": "orders", "partition": 0, "offset": number})
+    live_run = at_messages(Taps(*held))
+    planned = acts_at()
+    second: Any = SimpleNamespace(id="f2", row=2, when=Condition("reply", ("SET *",), ("a#2->redis",), follows=1))
+    live_run._following = Following([planned, second], known, live_run.looked, 1)
+    waiting = second.when.trigger()
+    live_run._following.wait(1, waiting)
+
+    async def apply(_planned: object, at: Message) -> bool:
+        return at is held[1]
+
+    live_run._apply = apply
+    await play(live_run, planned)
+    assert waiting.event.has("claim:event-1")
+    assert not waiting.event.has("claim:event-0")
+
+
+async def test_what_follows_a_fault_that_never_acted_is_not_waited_for_until_the_load_ends() -> None:
+    live_run = at_messages(Taps())
+    second = acts_at(follows=1)
+    second.id, second.row = "f2", 2
+    live_run._following = Following([acts_at(), second], Known(), live_run.looked, 1)
+    live_run._to_come = {"f2"}
+    await play(live_run, second)
+    (why,) = live_run.missed
+    assert why.endswith("for the event of row 1: row 1 has met no event to follow")

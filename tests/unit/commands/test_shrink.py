@@ -19,6 +19,10 @@ from harness.stack import Tapping
 from harness.verdict import Verdict
 from tests.unit.commands.conftest import FakeStack, recorded
 
+ENDS = """
+expect: valid
+variants: {setnx_only: {verdict: invalid, find: [lost]}}
+"""
 STORM = """
 oneffect: 1
 name: storm
@@ -124,6 +128,18 @@ def test_a_storm_becomes_a_scenario_of_one_row(broken: Path, made: Made, lab, sa
     assert "  - {fault: service.kill, on: ledger#1, at: 1s, for: 100ms}" in said.stdout
     assert "INVALID  storm-" in said.stdout
     assert (lab.started, lab.stopped) == (1, 1), "one warm stack"
+
+
+def test_a_row_that_follows_another_cannot_be_left_alone(project: Path, made: Made, say, monkeypatch) -> None:
+    when = 'when: {request: "*", on: "ledger#1->redis"'
+    first = f'{{fault: net.hang, on: "ledger->redis", {when}}}, for: 2s}}'
+    second = f'{{fault: service.kill, on: "ledger#1", {when}, follows: 1}}, for: 400ms}}'
+    monkeypatch.setattr(f"{__name__}.STORM", STORM.partition("  - {fault")[0] + f"  - {first}\n  - {second}\n" + ENDS)
+    broken_run(project, "setnx_only")
+    said = say("shrink")
+    assert said.exit_code == 2
+    assert "one row follows another" in said.stderr
+    assert not made.plans
 
 
 def test_each_run_has_a_directory_and_each_candidate_a_file_below_the_broken_run(

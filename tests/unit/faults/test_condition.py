@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from harness.errors import PlanRefused
 from harness.faults.condition import Condition
 from harness.faults.plan import plan_line
-from harness.scenario import FaultLine
+from harness.scenario import FaultLine, Scenario
 from harness.system import System
 from harness.taps import TABLE
 
@@ -178,8 +178,9 @@ def test_what_cannot_be_is_refused(system, row, said) -> None:
     ("row", "said"),
     [
         (KILL, "write at: MOMENT, or when:"),
-        (KILL | {"at": "10%", "when": {"reply": "SET *", "every": 2}}, "write every or after without at"),
-        (KILL | {"at": "10%", "when": {"reply": "SET *", "after": 2}}, "write every or after without at"),
+        (KILL | {"at": "10%", "when": {"reply": "SET *", "every": 2}}, "write every, after or follows without at"),
+        (KILL | {"at": "10%", "when": {"reply": "SET *", "after": 2}}, "write every, after or follows without at"),
+        (KILL | {"at": "10%", "when": {"reply": "SET *", "follows": 1}}, "write every, after or follows without at"),
         (KILL | {"when": {}}, "write either {request: COMMAND"),
         (KILL | {"when": {"reply": "SET", "request": "SET"}}, "write either {request: COMMAND"),
         (KILL | {"when": {"reply": "SET", "nth": 1, "every": 2}}, "write either nth or every"),
@@ -193,3 +194,67 @@ def test_what_cannot_be_is_refused(system, row, said) -> None:
 def test_a_row_says_one_thing(row, said) -> None:
     with pytest.raises(ValidationError, match=said):
         FaultLine.model_validate(row)
+
+
+AGAIN = {"reply": "SET *", "follows": 1}
+
+
+def test_what_follows_is_one_fault_wherever_its_message_is(system) -> None:
+    (fault,) = planned(system, **LOSE, when=AGAIN)
+    links = ("essay_lifecycle#1->redis", "essay_lifecycle#2->redis")
+    assert (fault.target, fault.among, fault.when.links) == ("essay_lifecycle->redis", links, links)
+    assert fault.document()["when"]["follows"] == 1
+    assert fault.met_on(links[1]).target == links[1]
+
+
+def test_what_kills_and_follows_kills_the_replica_that_the_message_is_of(system) -> None:
+    row = {**KILL, "on": "essay_lifecycle", "when": {**AGAIN, "on": "essay_lifecycle->redis"}}
+    (fault,) = planned(system, **row)
+    assert fault.among == ("essay_lifecycle#1", "essay_lifecycle#2")
+    assert fault.met_on("essay_lifecycle#2->redis").target == "essay_lifecycle#2"
+
+
+def test_a_fault_that_follows_none_stays_on_its_target(system) -> None:
+    (fault,) = planned(system, **KILL, when={"reply": "SET *", "on": "essay_lifecycle#2->redis"})
+    assert fault.met_on("essay_lifecycle#2->redis").target == "essay_lifecycle#1"
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({**KILL, "when": {**AGAIN, "on": "essay_lifecycle->redis"}}, "essay_lifecycle#2->redis is of none in"),
+        (
+            {"fault": "redis.restart", "on": "redis", "for": "1s", "when": {**AGAIN, "on": "essay_lifecycle->redis"}},
+            "redis.restart is on a redis",
+        ),
+        ({**HOLD, "for": "1s", "until": AGAIN}, "leave `follows` out"),
+    ],
+)
+def test_what_cannot_follow_is_refused(system, row, says) -> None:
+    with pytest.raises(PlanRefused, match=says):
+        planned(system, **row)
+
+
+@pytest.mark.parametrize(
+    ("first", "follows", "says"),
+    [
+        ({"at": "10%"}, 1, "no earlier row that acts at one message"),
+        ({"when": {"reply": "SET *", "every": 2}}, 1, "no earlier row that acts at one message"),
+        ({"when": {"reply": "SET *"}}, 2, "row 2 follows row 2"),
+        ({"when": {"reply": "SET *"}}, 3, "row 2 follows row 3"),
+        ({"when": {"reply": "SET *"}}, 1, None),
+    ],
+)
+def test_what_follows_names_an_earlier_row_at_a_message(first, follows, says) -> None:
+    rows = [{**LOSE, **first}, {**LOSE, "when": {"request": "SET *", "follows": follows}}]
+    document = {"oneffect": 1, "name": "two", "load": {"uploads": 4, "rate": "1/s"}, "faults": rows}
+    if says is None:
+        assert len(Scenario.model_validate(document).faults) == 2
+        return
+    with pytest.raises(ValidationError, match=says):
+        Scenario.model_validate(document)
+
+
+def test_what_follows_acts_once() -> None:
+    with pytest.raises(ValidationError, match="write nth in place of every"):
+        FaultLine.model_validate({**LOSE, "when": {"request": "SET *", "follows": 1, "every": 2}})

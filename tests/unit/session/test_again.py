@@ -259,7 +259,7 @@ async def test_the_load_goes_on_until_all_was_asked_for_again(
             told.append("load over")
             self.answered.set()
 
-    async def under_load(live_run: Any) -> None:
+    async def under_load(live_run: Any, _after: Any) -> None:
         load = live_run._load = Load()
 
         async def ask(row: int) -> int:

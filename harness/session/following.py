@@ -1,0 +1,82 @@
+"""Faults that follow another: they act at messages of the event at which that one acted, and at no others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Sequence
+
+    from harness.faults.base import PlannedFault
+    from harness.observers.known import Known
+    from harness.stack import Held
+    from harness.taps.event import Event
+    from harness.taps.trigger import Trigger
+
+
+class Following:
+    """Hands the event that a row's fault has met to the faults that follow the row.
+
+    ``look`` reads the topics once: an event may be at work before anyone has seen its record. ``longest``: seconds that the
+    event's message may take once the row's faults are over.
+    """
+
+    def __init__(
+        self, faults: Sequence[PlannedFault], known: Known, look: Callable[[], Awaitable[object]], longest: float
+    ) -> None:
+        self._known, self._look, self._longest = known, look, longest
+        self._followed = {one.when.follows for one in faults if one.when is not None}
+        self._ids: defaultdict[int | None, set[str]] = defaultdict(set)
+        for one in faults:
+            self._ids[one.row].add(one.id)
+        self._events: dict[int, Event] = {}
+        self._led: dict[int, str] = {}
+        """Row -> the fault whose event it is."""
+        self._waiting: defaultdict[int, list[Trigger]] = defaultdict(list)
+        self._since: dict[int, float] = {}
+
+    def wait(self, row: int | None, trigger: Trigger) -> None:
+        """Give a trigger the event of a row, once there is one."""
+        if row is not None:
+            self._waiting[row].append(trigger)
+            trigger.event = self._events.get(row)
+
+    async def leads(self, planned: PlannedFault, held: Held) -> bool:
+        """Note the event of a message at which a fault is about to act; False if another row wants one and it has none.
+
+        What follows is armed when this returns, before the fault acts: the event may be dealt with again at once.
+        """
+        row = planned.row
+        if row is None or row not in self._followed or row in self._events:
+            return True
+        event = self._known.event(held.key, held.commits)
+        if event is None:
+            await self._look()
+            event = self._known.event(held.key, held.commits)
+        if event is None or not held.waiting:
+            return False
+        self._events[row], self._led[row] = event, planned.id
+        for trigger in self._waiting[row]:
+            trigger.event = event
+        return True
+
+    def forget(self, planned: PlannedFault) -> None:
+        """Take back what ``leads`` noted: the fault did not act after all, for its message had been given up."""
+        row = planned.row
+        if row is not None and self._led.get(row) == planned.id:
+            del self._events[row], self._led[row]
+            for trigger in self._waiting[row]:
+                trigger.event = None
+
+    def vain(self, row: int | None, to_come: Collection[str]) -> str:
+        """Say why no message will come for what follows a row; empty while one may. ``to_come``: faults not yet over."""
+        if row is None or not self._ids[row].isdisjoint(to_come):
+            return ""
+        if row not in self._events:
+            return f"row {row} has met no event to follow"
+        now = asyncio.get_running_loop().time()
+        if now - self._since.setdefault(row, now) < self._longest:
+            return ""
+        return f"its event had none within {self._longest:g} s of the end of row {row}'s fault"
