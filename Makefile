@@ -103,6 +103,8 @@ crash-points: setup  ## sweep the reference and a wrong variant, and put the map
 	@for one in reference setnx_only; do \
 	  $(BIN)/oneffect sweep crash-at-claim --service essay_lifecycle --seed 41 $$(test $$one = reference || echo --variant $$one) \
 	    | $(BIN)/python docs/outputs.py docs/tutorial/crash-points.md $$one; done
+	@$(BIN)/oneffect sweep crash-at-claim --service essay_lifecycle --seed 41 --variant setnx_only --only 'SET *' --depth 2 \
+	  | $(BIN)/python docs/outputs.py docs/tutorial/crash-points.md setnx_only_pairs
 
 docs: $(STAMP)  ## generate the reference pages and docker-compose.chaos.yml
 	@$(BIN)/python docs/generate.py

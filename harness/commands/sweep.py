@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
     from harness.reports.progress import Board
     from harness.session.stacks import Stacks
     from harness.sweep.lineage import Action, Step
-    from harness.sweep.map import Map
+    from harness.sweep.map import Cell, Map
+    from harness.sweep.pair_map import PairMap
+    from harness.sweep.pairs import First, Pairs
+    from harness.taps.event import Event
 
 TRIES: Final = 3
 """Runs of one cell, each with a seed of its own, until its message comes. A run that met it is never repeated."""
@@ -40,6 +45,15 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter for each option
     only: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="Only messages that match, for example 'SET claim:*'.")
     ] = None,
+    depth: Annotated[
+        int,
+        typer.Option(
+            min=1, max=2, help="With 2, also a second fault while the first one's event is dealt with again."
+        ),
+    ] = 1,
+    pairs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="At most so many pairs, drawn from the seed.")
+    ] = None,
     system: SystemFile = None,
     variant: Variant = None,
     seed: Seed = None,
@@ -50,7 +64,11 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
     First a run without faults shows which messages an event causes on the service's tapped links. Then each of them gets
     four runs: the service's first replica is killed before and after the message, its request is lost, its reply is lost.
-    A cell whose message never came is `unknown`.
+    A cell whose message never came is `unknown`. With `--only`, other messages get none.
+
+    With `--depth 2`, the run of each first fault shows what its event caused from then on, and each of these messages gets a
+    second fault, in a run with both. Left out are pairs that are equal up to the event, that support no effect, or whose
+    messages do not tell of which event they are. A pair counts only if both faults acted, at one event.
 
     The map (map.html, map.json) and the scenario of each cell are kept in a folder of .oneffect/sweeps.
 
@@ -62,19 +80,24 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter for each option
       oneffect sweep crash-at-claim --service essay_lifecycle
 
       oneffect sweep crash-at-claim --service essay_lifecycle --variant setnx_only --only 'SET *'
+
+      oneffect sweep crash-at-claim --service essay_lifecycle --depth 2 --pairs 30
     """
     from harness.commands.interrupt import until_interrupted
     from harness.reports.progress import Board
     from harness.reports.terminal import console
 
+    if pairs is not None and depth == 1:
+        raise UsageError("--pairs bounds the second faults, and there are none; add --depth 2")
     sweeping = _Sweep(scenario_file(scenario, Path.cwd(), system), service, variant, drawn(seed), stack, only or "*")
+    sweeping.depth, sweeping.most = depth, pairs
     sweeping.prepare(system)
     folder = out_folder(out)
     console().print(f"seed {sweeping.seed}")
     with Board(console(stderr=True), time.monotonic) as board:
         made = until_interrupted(sweeping.run(folder, board), folder)
     sweeping.tell(made)
-    raise typer.Exit(EXIT[made.verdict])
+    raise typer.Exit(EXIT[sweeping.worst(made)])
 
 
 class _Sweep:
@@ -85,6 +108,10 @@ class _Sweep:
     ) -> None:
         self._base, self._service, self._variant, self._stack, self._only = base, service, variant, stack, only
         self.seed = seed
+        self.depth = 1
+        self.most: int | None = None
+        """Pairs to try at most; None for all."""
+        self._pairs: PairMap | None = None
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         self._folder = RUNS.parent / "sweeps" / "-".join(filter(None, [stamp, service, variant, str(seed)]))
         self._system = ""
@@ -110,48 +137,116 @@ class _Sweep:
 
         everything = self._plan(self._written("messages", [], taps=True))
         (watched,) = await in_lanes([everything], out, lambda plan, stacks: run_case(plan, stacks, board))
+        lineage = self._steps(watched)
         made = Map(
             [
                 Cell(step, action, self._cell(number, step, action))
-                for number, step in enumerate(self._steps(watched), 1)
+                for number, step in enumerate(self._matching(lineage), 1)
                 for action in ACTIONS
             ]
         )
-        cells = {cell.path: cell for cell in made.cells}
+        await self._try(made.cells, made, out, board)
+        if self.depth > 1:
+            self._pairs = self._paired(await asyncio.to_thread(self._found, made, lineage))
+            self._keep(made)
+            board.say(f"{self._pairs.found}; trying {len(self._pairs.cells)}")
+            if self._pairs.cells:
+                await self._try(self._pairs.cells, made, out, board)
+        return made
+
+    async def _try(self, wanted: Sequence[Cell], made: Map, out: Path, board: Board) -> None:
+        from harness.commands.lanes import in_lanes, run_case
+
+        cells = {cell.path: cell for cell in wanted}
 
         async def tried(plan: Plan, stacks: Stacks) -> Case:
             cell = cells[plan.scenario_path]
             for more in range(TRIES):
                 again = self._plan(cell.path, more) if more else plan
                 cell.cases.append(await run_case(again, stacks, board))
+                cell.event = await asyncio.to_thread(self._event, cell.cases[-1])
                 self._keep(made)
-                if cell.met or cell.verdict == "invalid":
+                if cell.met or cell.cases[-1].verdict == "invalid":
                     break
             return cell.cases[-1]
 
         await in_lanes([self._plan(path) for path in cells], out, tried)
-        return made
+
+    @staticmethod
+    def _event(case: Case) -> Event | None:
+        """Return the event that an invalid run's faults met: of a valid one nobody asks."""
+        from harness.history.reader import History
+        from harness.sweep.pairs import event_of
+
+        if case.verdict != "invalid":
+            return None
+        with History(case.directory / "history.jsonl") as history:
+            return event_of(history)
+
+    def _found(self, made: Map, lineage: Sequence[Step]) -> Pairs:
+        """Return the pairs that the runs of the first faults show."""
+        from harness.history.reader import History
+        from harness.sweep.pairs import First, after, pairs
+
+        def first(cell: Cell) -> First:
+            if cell.verdict != "valid":
+                return First(cell.step, cell.action, valid=False)
+            with History(cell.cases[-1].directory / "history.jsonl") as history:
+                found = after(history, self._service)
+            return First(cell.step, cell.action, valid=True, named=found is not None, after=found or ())
+
+        return pairs([first(cell) for cell in made.cells], lineage)
+
+    def _paired(self, found: Pairs) -> PairMap:
+        """Write a scenario for each pair, or for as many as are wanted, drawn from the seed."""
+        from harness.sweep.map import Cell
+        from harness.sweep.pair_map import PairMap
+
+        places = list(range(len(found.kept)))
+        if self.most is not None and self.most < len(places):
+            places = sorted(Random(self.seed).sample(places, self.most))
+        cells = []
+        for place in places:
+            pair = found.kept[place]
+            name = f"p{place + 1:03}-{_slug(pair.first.command)}-then-{_slug(pair.second.command)}"
+            path = self._written(name, pair.faults(self._service), taps=True)
+            cells.append(Cell(pair.second, pair.action, path, first=(pair.first, pair.first_action)))
+        return PairMap(found, cells)
+
+    def worst(self, made: Map) -> str:
+        """The worst verdict of all cells and pairs."""
+        from harness.sweep.map import WORDS
+
+        return max([made.verdict, *([self._pairs.verdict] if self._pairs else [])], key=WORDS.index)
 
     def tell(self, made: Map) -> None:
         """Print the map, and how to look into what is not valid."""
-        from harness.reports import said
+        from harness.reports import said as report
         from harness.reports.terminal import console, table
         from harness.sweep.lineage import ACTIONS
+        from harness.sweep.pair_map import rows as said_rows
+        from harness.sweep.pair_map import said
 
         printer = console()
         rows = [[row[0].step, *(cell.said for cell in row)] for row in made.rows]
         printer.print(table("", ["message", *(action.name for action in ACTIONS)], rows))
+        if self._pairs is not None and self._pairs.cells:
+            head = ["two faults for one event", *(action.name for action in ACTIONS)]
+            printer.print(table("", head, list(said_rows(self._pairs, ACTIONS))))
         variant = f" --variant {self._variant}" if self._variant else ""
-        for cell in made.cells:
+        for cell in [*made.cells, *(self._pairs.cells if self._pairs else [])]:
             if cell.verdict != "valid" and cell.cases:
-                show = shlex.join(["oneffect", "show", said.run(cell.cases[-1].directory)])
-                printer.print(f"{cell.step}, {cell.action.name}: {show}    again: oneffect run {cell.path}{variant}")
+                show = shlex.join(["oneffect", "show", report.run(cell.cases[-1].directory)])
+                before = f"{said(*cell.first)}, then " if cell.first else ""
+                what = f"{before}{said(cell.step, cell.action)}"
+                printer.print(f"{what}: {show}    again: oneffect run {cell.path}{variant}")
+        if self._pairs is not None:
+            printer.print(self._pairs.said)
         printer.print(f"{len(made.cells)} cells: {made.counts}; map: {self._folder / 'map.html'}")
 
     def _steps(self, watched: Case) -> list[Step]:
         from harness.history.reader import History
         from harness.sweep.lineage import steps
-        from harness.taps.trigger import Pattern
 
         if watched.verdict != "valid":
             raise UsageError(
@@ -165,6 +260,11 @@ class _Sweep:
                 f"on the tapped links of {self._service}, no message names an event, its upload or its raw blob; "
                 f"see what passed: oneffect wire {watched.directory}"
             )
+        return found
+
+    def _matching(self, found: Sequence[Step]) -> list[Step]:
+        from harness.taps.trigger import Pattern
+
         pattern = Pattern(self._only)
         matching = [step for step in found if pattern.matches(step.command, step.key)]
         if not matching:
@@ -172,9 +272,9 @@ class _Sweep:
         return matching
 
     def _cell(self, number: int, step: Step, action: Action) -> Path:
-        command = re.sub("[^a-z0-9]+", "-", step.command.lower())[:20]
-        name = f"m{number:02}-{command}-{action.name.replace(' ', '-')}"
-        return self._written(name, [step.fault(action, f"{self._service}#1")], taps=False)
+        name = f"m{number:02}-{_slug(step.command)}-{action.name.replace(' ', '-')}"
+        # What the event causes afterwards is read from every link.
+        return self._written(name, [step.fault(action, f"{self._service}#1")], taps=self.depth > 1)
 
     def _written(self, name: str, faults: Sequence[dict[str, Any]], *, taps: bool) -> Path:
         from harness.files.document import parse
@@ -202,7 +302,12 @@ class _Sweep:
             "variant": self._variant,
             "seed": self.seed,
             "messages": made.document(),
+            **({"pairs": self._pairs.document()} if self._pairs is not None else {}),
         }
         write_whole(self._folder / "map.json", orjson.dumps(document, option=orjson.OPT_INDENT_2))
         title = " ".join(filter(None, ["sweep of", self._service, self._variant, f"· seed {self.seed}"]))
-        write_whole(self._folder / "map.html", page(made, title, self._folder).encode())
+        write_whole(self._folder / "map.html", page(made, title, self._folder, self._pairs).encode())
+
+
+def _slug(command: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", command.lower())[:20]

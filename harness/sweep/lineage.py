@@ -21,7 +21,7 @@ LEAST: Final = 2
 
 _DOWN: Final = "500ms"
 
-_TELLING: Final = frozenset(
+TELLING: Final = frozenset(
     ["COMMIT", "INSERT", "UPDATE", "MERGE", "Produce", "OffsetCommit", "TxnOffsetCommit", "AddOffsetsToTxn", "EndTxn"]
 )
 """Commands of Postgres and Kafka that an event causes though their key, a table or a topic, names none."""
@@ -76,11 +76,13 @@ class Step:
         return {"fault": action.fault, "on": link, "when": when}
 
 
-_PASSED: Final = """
-SELECT t_begin AS t, split_part(link, '->', 1) AS replica, split_part(link, '->', 2) AS target, command, key FROM history
+PASSED: Final = """
+SELECT t_begin AS t, split_part(link, '->', 1) AS replica, split_part(link, '->', 2) AS target, command, key, kind, places
+FROM history
 WHERE op = 'wire' AND phase = 'answered' AND key IS NOT NULL AND split_part(split_part(link, '->', 1), '#', 1) = $service
 ORDER BY t_begin, i
 """
+"""Answered messages of a service, in the order in which they were sent; ``t`` is when."""
 
 _NAMES: Final = """
 SELECT DISTINCT coalesce(upload_id, raw_file_storage_id, event_id) AS identity,
@@ -97,15 +99,15 @@ def steps(history: History, service: str) -> list[Step]:
     no event.
     """
     names = {str(row["name"]): str(row["identity"]) for row in history.sql(_NAMES) if row["name"]}
-    known = _any_of(names)
+    known = any_of(names)
     run = str(history.header["run"])
     orders: defaultdict[tuple[str, str, str, int | None], list[int]] = defaultdict(list)
     turns: Counter[tuple[str, str, str]] = Counter()
     positions: Counter[str] = Counter()
     latest: dict[str, str] = {}
-    for row in history.sql(_PASSED, service=service):
+    for row in history.sql(PASSED, service=service):
         target, command, key = row["target"], row["command"], row["key"]
-        identity, turn = latest.get(row["replica"]) if command in _TELLING else None, None
+        identity, turn = latest.get(row["replica"]) if command in TELLING else None, None
         if named := known.search(key):
             identity = latest[row["replica"]] = names[named[0]]
             turns[target, command, key] += 1
@@ -118,7 +120,7 @@ def steps(history: History, service: str) -> list[Step]:
     return [step for _, step in sorted(found, key=lambda one: (one[0], str(one[1])))]
 
 
-def _any_of(names: Iterable[str]) -> re.Pattern[str]:
+def any_of(names: Iterable[str]) -> re.Pattern[str]:
     """Return what matches any of the names, the longest first, and each only whole: 17 does not name 7."""
     every = "|".join(map(re.escape, sorted(names, key=len, reverse=True))) or r"(?!)"
     return re.compile(rf"(?<![^\W_])(?:{every})(?![^\W_])")

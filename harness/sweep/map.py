@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from harness.reports.case import Case
 from harness.sweep.lineage import ACTIONS, Action, Step
+from harness.taps.event import Event
 from harness.verdict import Verdict
+
+BOTH: Final = 2
 
 WORDS: Final = tuple(verdict.word for verdict in Verdict)
 """The verdicts, the worst last."""
@@ -23,16 +27,20 @@ class Cell:
     action: Action
     path: Path
     cases: list[Case] = field(default_factory=list)
+    first: tuple[Step, Action] | None = None
+    """Of a pair: the fault before it, whose event this one meets again."""
+    event: Event | None = None
+    """The event that the last run's faults met, if it is known."""
 
     @property
     def met(self) -> bool:
-        """Whether the message came, and the fault acted at it."""
-        return bool(self.cases and self.cases[-1].bitten)
+        """Whether the message came, and the fault acted at it; of a pair, both."""
+        return bool(self.cases) and sum(self.cases[-1].bitten.values()) >= (1 if self.first is None else BOTH)
 
     @property
     def verdict(self) -> str:
-        """``valid`` only if the fault acted; ``unknown`` without a run."""
-        if not self.cases or (self.cases[-1].verdict != "invalid" and not self.met):
+        """``valid`` only if the fault acted; ``unknown`` without a run. A pair counts only if both acted."""
+        if not self.cases or (not self.met and (self.cases[-1].verdict != "invalid" or self.first is not None)):
             return "unknown"
         return self.cases[-1].verdict
 
@@ -42,17 +50,48 @@ class Cell:
         if not self.cases:
             return "unknown: no run"
         if self.verdict == "invalid":
-            return f"invalid: {', '.join(self.cases[-1].anomalies)}"
-        return self.verdict if self.met else "unknown: its message never came"
+            return f"invalid: {self._found}"
+        if self.met:
+            return self.verdict
+        if self.first is None:
+            return "unknown: its message never came"
+        came = "the second" if self.cases[-1].bitten else "either"
+        so = f"; the run is {self.cases[-1].verdict} all the same" if self.cases[-1].verdict == "invalid" else ""
+        return f"unknown: the message of {came} fault never came{so}"
+
+    @property
+    def _found(self) -> str:
+        """The anomalies, those at the event that was met first: a death ends whatever else its process had in hand."""
+        elsewhere = self.elsewhere
+        own = [name for name in self.cases[-1].anomalies if name not in elsewhere]
+        return ", ".join([*own, *([f"at other events {' and '.join(elsewhere)}"] if elsewhere else [])])
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """Anomalies that certainly are not at the event that was met: all of them are told, of other events."""
+        case = self.cases[-1] if self.cases else None
+        if self.event is None or case is None or case.document is None:
+            return []
+        found = [each for finding in case.document["findings"] for each in finding["anomalies"].items()]
+        ids = {name: [str(row["id"]) for row in one["told"] if row.get("kind") == "event"] for name, one in found}
+        counts = {name: one["count"] for name, one in found}
+        return [name for name, told in ids.items() if len(told) == counts[name] and self.event.names.isdisjoint(told)]
 
     def document(self) -> dict[str, Any]:
         """The form that the map's file holds."""
         return {
             "verdict": self.verdict,
             "anomalies": dict(self.cases[-1].anomalies) if self.cases else {},
+            "at_other_events": self.elsewhere,
             "scenario": self.path.name,
             "runs": [str(case.directory) for case in self.cases],
         }
+
+
+def counts(cells: Iterable[Cell]) -> str:
+    """How many cells have which verdict, in words."""
+    found = Counter(cell.verdict for cell in cells)
+    return ", ".join(f"{found[verdict]} {verdict}" for verdict in WORDS if found[verdict])
 
 
 @dataclass
@@ -75,8 +114,7 @@ class Map:
     @property
     def counts(self) -> str:
         """How many cells have which verdict, in words."""
-        counts = {verdict: sum(cell.verdict == verdict for cell in self.cells) for verdict in WORDS}
-        return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+        return counts(self.cells)
 
     def document(self) -> list[dict[str, Any]]:
         """The form that the map's file holds: a message a row."""

@@ -1,4 +1,4 @@
-"""A sweep on the real stack finds the message at which a wrong variant loses."""
+"""A sweep on the real stack finds the message at which a wrong variant loses; with two faults for one event, it doubles."""
 
 import json
 import subprocess
@@ -20,3 +20,37 @@ def test_the_message_at_which_a_claim_loses_is_found(tmp_path: Path) -> None:
     assert claims["killed after"]["verdict"] == "invalid", done.stdout
     assert "lost" in claims["killed after"]["anomalies"]
     assert "unknown" not in {cell["verdict"] for cell in claims.values()}, done.stdout
+
+
+PAIR = f"""
+oneffect: 1
+name: pair
+system: {ROOT / "reference_impl" / "system.lifecycle.yaml"}
+load: {{uploads: 40, rate: 20/s}}
+faults:
+  - fault: service.kill
+    on: "essay_lifecycle#1"
+    when: {{request: OffsetCommit, on: "essay_lifecycle#1->kafka", nth: 2}}
+    for: 500ms
+  - fault: tap.lose_reply
+    on: "essay_lifecycle->redis"
+    when: {{reply: "SET claim:*", per_key: 1, follows: 1}}
+"""
+
+
+def test_a_reply_that_is_lost_while_the_event_comes_again_doubles_its_effect(tmp_path: Path) -> None:
+    (tmp_path / "pair.yaml").write_text(PAIR)
+    words = ["run", "pair.yaml", "--variant", "setnx_only", "--seed", "1"]
+    done = subprocess.run([ONEFFECT, *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 1, done.stdout + done.stderr
+    directory = tmp_path / ".oneffect" / "runs" / "latest"
+    document = json.loads((directory / "verdict.json").read_text())
+    assert all("bit" in fault for fault in document["faults"]), done.stdout
+    doubled = {
+        told["id"]
+        for finding in document["findings"]
+        for told in finding["anomalies"].get("duplicate", {"told": []})["told"]
+    }
+    records = [json.loads(line) for line in (directory / "history.jsonl").read_text().splitlines()]
+    (lost,) = (record["key"].rpartition(":")[2] for record in records if record.get("phase") == "lost_reply")
+    assert lost in doubled, "both faults met the same event"

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -29,8 +30,20 @@ def runs(project: Path, lab, monkeypatch: pytest.MonkeyPatch):
     """The made-up runs: the first has what passed, the others have a fault that bit unless ``never`` names them."""
     monkeypatch.setattr("harness.run.run", made_up(lab))
     lab.never = {}
+    lab.again = [wire(200, "SET", IDS[0]), wire(210, "DEL", IDS[0]), wire(220, "DEL", IDS[1])]
     lab.records = [
-        *({"op": "event", "phase": "seen", "t": 1, "event_id": event} for event in IDS),
+        *(
+            {
+                "op": "event",
+                "phase": "seen",
+                "t": 1,
+                "event_id": event,
+                "topic": "orders",
+                "partition": 0,
+                "offset": at,
+            }
+            for at, event in enumerate(IDS)
+        ),
         *(wire(at, command, event) for at, command in ((10, "SET"), (20, "DEL")) for event in IDS),
     ]
     return lab
@@ -40,15 +53,30 @@ def made_up(lab):
     async def run(plan, **options):
         result = await lab.run(plan, **options)
         if plan.scenario.name == "messages":
-            header = {"oneffect_history": 1, "run": "r1", "seed": 1, "plan_digest": "d", "plan": {}, "versions": {}}
-            lines = [header, *({"i": i, "actor": "x", **record} for i, record in enumerate(lab.records, 1))]
-            (result.directory / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+            write(result.directory, lab.records)
             return result
+        write(result.directory, [*lab.records, *struck(plan.faults[0]), *lab.again])
         lab.never[plan.label] = (left := lab.never.get(plan.label, 0)) - 1
-        bit = [{"name": planned.fault.name, **({"bit": 1} if left <= 0 else {})} for planned in plan.faults]
+        last = plan.faults[-1]
+        bit = [
+            {"name": each.fault.name, **({"bit": 1} if left <= 0 or each is not last else {})} for each in plan.faults
+        ]
         return replace(result, document={**result.document, "faults": bit})
 
     return run
+
+
+def write(directory: Path, records: list[dict[str, object]]) -> None:
+    header = {"oneffect_history": 1, "run": "r1", "seed": 1, "plan_digest": "d", "plan": {}, "versions": {}}
+    lines = [header, *({"i": i, "actor": "x", **record} for i, record in enumerate(records, 1))]
+    (directory / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def struck(planned: Any) -> list[dict[str, object]]:
+    """The message of the first event at which a fault acted."""
+    what = f"{planned.when.patterns[0].replace('*', IDS[0])} on ledger#1->redis"
+    lost = wire(100, what.split(maxsplit=1)[0], IDS[0]) | {"phase": f"lost_{planned.when.side}", "t": 120}
+    return [lost, {"op": "fault", "phase": "injected", "fault": "f1", "t": 110, "evidence": {"message": what}}]
 
 
 def mapped(project: Path) -> dict[str, dict[str, Any]]:
@@ -165,3 +193,75 @@ def test_a_service_that_is_not_there(runs, project: Path, say) -> None:
     assert said.exit_code == 2
     assert "no service 'leger' (nearest: ledger)" in said.stderr
     assert not (project / ".oneffect").exists()
+
+
+def paired(project: Path) -> dict[str, Any]:
+    (path,) = (project / ".oneffect" / "sweeps").glob("*/map.json")
+    made: dict[str, Any] = json.loads(path.read_text())["pairs"]
+    return made
+
+
+def test_a_second_fault_at_each_message_that_followed_the_first(runs, project: Path, say) -> None:
+    said = sweep(say, "--depth", "2")
+    assert said.exit_code == 0, said.stderr
+    pairs = paired(project)
+    # Killed before its first message, an event is as new: of the eight first faults seven are followed, at two messages each.
+    assert (pairs["found"], pairs["to_try"], len(pairs["cells"])) == (64, 56, 56)
+    assert pairs["left_out"] == {"are equal to another up to the event": 8}
+    assert {cell["verdict"] for cell in pairs["cells"]} == {"valid"}
+    assert "64 pairs, 56 tried: 56 valid (8 are equal to another up to the event)" in said.stdout
+    assert {plan.scenario.taps for plan in runs.plans} == {"all"}
+    for path in (project / ".oneffect" / "sweeps").glob("*/p*.yaml"):
+        plan = make_plan(path, system_path=None, variant=None, seed=1, stack="auto")
+        assert [fault.when.follows for fault in plan.faults] == [None, 1]
+    (page,) = (project / ".oneffect" / "sweeps").glob("*/map.html")
+    assert page.read_text().count("<details>") == 7
+
+
+def test_as_many_pairs_as_are_wanted_drawn_from_the_seed(runs, project: Path, say) -> None:
+    said = sweep(say, "--depth", "2", "--pairs", "5")
+    assert said.exit_code == 0
+    tried = sorted({plan.scenario.name[:4] for plan in runs.plans if plan.scenario.name.startswith("p")})
+    assert tried == [f"p{place + 1:03}" for place in sorted(Random(7).sample(range(56), 5))]
+    assert len(paired(project)["cells"]) == 5
+    assert "51 are more than --pairs allows" in said.stdout
+
+
+def test_a_pair_that_fails_says_where_to_look_and_opens_its_fold(runs, project: Path, say) -> None:
+    runs.verdicts = {"p001-set-then-set": Verdict.INVALID}
+    said = sweep(say, "--depth", "2", "--only", "SET *")
+    assert said.exit_code == 1
+    assert "redis: SET claim:*, killed after, then redis: SET claim:*, killed before: oneffect show" in said.stdout
+    (page,) = (project / ".oneffect" / "sweeps").glob("*/map.html")
+    assert page.read_text().count('<details open="">') == 1
+    assert page.read_text().startswith("<!doctype html>")
+    assert "<title>invalid: " in page.read_text()
+
+
+def test_a_pair_counts_only_if_both_faults_acted(runs, project: Path, say) -> None:
+    runs.never = {"p001-set-then-set": 3}
+    said = sweep(say, "--depth", "2", "--only", "SET *")
+    assert said.exit_code == 3
+    assert len(paired(project)["cells"][0]["runs"]) == 3
+    assert paired(project)["cells"][0]["said"] == "unknown: the message of the second fault never came"
+
+
+def test_an_invalid_run_of_a_pair_is_told_though_only_the_first_fault_acted(runs, project: Path, say) -> None:
+    runs.never, runs.verdicts = {"p001-set-then-set": 3}, {"p001-set-then-set": Verdict.INVALID}
+    assert sweep(say, "--depth", "2", "--only", "SET *").exit_code == 3
+    (cell, *_) = paired(project)["cells"]
+    assert (len(cell["runs"]), cell["verdict"]) == (1, "unknown")
+    assert cell["said"] == "unknown: the message of the second fault never came; the run is invalid all the same"
+
+
+def test_no_second_fault_where_the_first_alone_fails(runs, project: Path, say) -> None:
+    runs.verdicts = {"m01-set-reply-lost": Verdict.INVALID}
+    assert sweep(say, "--depth", "2", "--only", "SET *").exit_code == 1
+    assert paired(project)["left_out"]["have a first fault that alone is not valid"] == 8
+    assert {cell["first"]["action"] for cell in paired(project)["cells"]} == {"killed after", "request lost"}
+
+
+def test_a_bound_on_pairs_without_any(runs, say) -> None:
+    said = sweep(say, "--pairs", "5")
+    assert said.exit_code == 2
+    assert "add --depth 2" in said.stderr

@@ -1,0 +1,219 @@
+"""Two faults for one event: the second at what the event was seen to cause once the first had acted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.observers.known import Known
+from harness.sweep.lineage import ACTIONS, PASSED, TELLING, Action, Step, any_of
+from harness.taps.event import Event, passes
+
+if TYPE_CHECKING:
+    from harness.history.reader import History
+
+ALONE: Final = "have a first fault that alone is not valid"
+UNNAMED: Final = "are at messages that name no event"
+EQUAL: Final = "are equal to another up to the event"
+NOTHING: Final = "support no effect"
+"""Why a pair is left out."""
+
+COMMITS: Final = frozenset({"OffsetCommit", "TxnOffsetCommit"})
+"""Commands whose offsets tell which events they pass."""
+
+READS: Final = frozenset({"GET", "HEAD", "MGET", "EXISTS", "TTL", "PTTL"})
+"""Commands of HTTP and Redis that change nothing: whether one was executed, nobody can tell afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A message of an event behind the first fault."""
+
+    step: Step
+    kind: str
+    """Of its reply."""
+    passes: bool
+    """Whether it commits the offset behind the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """A first fault that was tried, and what its event caused from then on."""
+
+    step: Step
+    action: Action
+    valid: bool
+    """Whether its run was valid, and it acted."""
+    named: bool = True
+    """Whether the message at which it acted is of an event that is known."""
+    after: tuple[Met, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two faults; the second one is at a message of the first one's event."""
+
+    first: Step
+    first_action: Action
+    second: Step
+    action: Action
+
+    def faults(self, service: str) -> list[dict[str, Any]]:
+        """Return the rows of a schedule: the second acts at whichever replica gets the event."""
+        when = {self.action.side: f"{self.second.command} {self.second.key}", "follows": 1}
+        if self.second.turn is not None:
+            when["per_key"] = self.second.turn
+        link = f"{service}->{self.second.target}"
+        row: dict[str, Any] = {"fault": self.action.fault, "on": link, "when": when}
+        if self.action.kills:
+            row |= {"on": service, "when": {**when, "on": link}, "for": "500ms"}
+        return [self.first.fault(self.first_action, f"{service}#1"), row]
+
+
+@dataclass(slots=True)
+class Pairs:
+    """Which pairs to try, and how many are left out for which reason."""
+
+    kept: list[Pair] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        found = len(self.kept) + self.left_out.total()
+        reasons = ", ".join(f"{count} {why}" for why, count in sorted(self.left_out.items()) if count)
+        return f"{found} pairs, {len(self.kept)} to try" + (f": {reasons}" if reasons else "")
+
+
+def pairs(firsts: Sequence[First], lineage: Sequence[Step]) -> Pairs:
+    """Return the pairs of all first faults, pruned.
+
+    ``lineage`` is what an event causes without faults. Left out is a pair whose first fault alone is not valid; one whose first
+    or second message names no event, for nobody could tell that both met the same; one that is the same as another whichever
+    event it meets; and one whose second fault comes when nothing more is to come of the event.
+    """
+    made = Pairs()
+    nameless = sum(_nameless(step) for step in lineage)
+    seen: set[tuple[Step, bool, tuple[Met, ...]]] = set()
+    for first in firsts:
+        everywhere = len(first.after) * len(ACTIONS)
+        if not first.valid:
+            made.left_out[ALONE] += everywhere or len(lineage) * len(ACTIONS)
+            continue
+        if not first.named:
+            made.left_out[UNNAMED] += len(lineage) * len(ACTIONS)
+            continue
+        made.left_out[UNNAMED] += nameless * len(ACTIONS)
+        if not first.after:
+            made.left_out[NOTHING] += (len(lineage) - nameless) * len(ACTIONS)
+            continue
+        # Killed before or after a read, what is left is the same; so is what a lost read leaves of either half.
+        twin = (first.step, first.action.kills, first.after)
+        if _untouched(first, lineage) or (first.step.command in READS and twin in seen):
+            made.left_out[EQUAL] += everywhere
+            continue
+        seen.add(twin)
+        for place, met in enumerate(first.after):
+            for action in ACTIONS:
+                if why := _left_out(first.after, place, action):
+                    made.left_out[why] += 1
+                else:
+                    made.kept.append(Pair(first.step, first.action, met.step, action))
+    return made
+
+
+def _left_out(after: Sequence[Met], place: int, action: Action) -> str:
+    """Say why a second fault is left out; empty if it is to be tried."""
+    met = after[place]
+    executed = action.side == "reply"
+    if executed and met.passes and place == len(after) - 1:
+        return NOTHING  # the group has passed the event, and nothing more comes of it
+    if executed and met.step.command in READS:
+        return EQUAL  # as before it
+    around = [after[at] for at in (place - 1, place + 1) if 0 <= at < len(after)]
+    if len(around) == 2 and all(_alike(met, other) for other in around):  # noqa: PLR2004 - before and behind
+        return EQUAL  # in the midst of asking again and again
+    return ""
+
+
+def _alike(one: Met, other: Met) -> bool:
+    return (one.step.target, one.step.command, one.step.key, one.kind) == (
+        other.step.target,
+        other.step.command,
+        other.step.key,
+        other.kind,
+    )
+
+
+def _untouched(first: First, lineage: Sequence[Step]) -> bool:
+    """Whether the first fault left the event as if it had never been delivered: then the second alone is the same."""
+    named = [(step.target, step.command, step.key) for step in lineage if not _nameless(step)]
+    begins = bool(lineage) and first.step == lineage[0] and first.action.kills and first.action.side == "request"
+    return begins and [(met.step.target, met.step.command, met.step.key) for met in first.after] == named
+
+
+def _nameless(step: Step) -> bool:
+    """Whether nothing tells of which event a message is. Of a commit of offsets, the offsets do."""
+    return step.turn is None and step.command not in COMMITS
+
+
+_EVENTS: Final = """
+SELECT event_id, upload_id, raw_file_storage_id, topic, partition, "offset" FROM history
+WHERE op = 'event' AND event_id IS NOT NULL AND malformed IS NULL
+"""
+
+_STRUCK: Final = """
+SELECT w.command, w.key, w.places, w.phase, f.t AS injected FROM history f JOIN history w
+  ON w.op = 'wire' AND w.phase IN ('lost_request', 'lost_reply', 'unanswered') AND w.t_begin <= f.t AND w.t >= f.t
+     AND ends_with(f.evidence->>'$.message', w.command || coalesce(' ' || w.key, '') || ' on ' || w.link)
+WHERE f.op = 'fault' AND f.phase = 'injected' ORDER BY f.t, w.t_begin DESC LIMIT 1
+"""
+
+
+def after(history: History, service: str) -> tuple[Met, ...] | None:
+    """Return what the event of the only fault of a run caused once it had acted, in order.
+
+    None if its message is of no known event. Only messages that name the event, or are the first to pass it, are told: the
+    others may be any event's.
+    """
+    met = _met(history)
+    if met is None:
+        return None
+    struck, event = met
+    names, run = any_of(event.names), str(history.header["run"])
+    turns: Counter[tuple[str, str, str]] = Counter()
+    # Each commit passes all before it, so behind the first nothing tells that the event was dealt with again.
+    passed = struck["phase"] == "lost_reply" and passes(_commits(struck), event.places)
+    found: list[Met] = []
+    for row in history.sql(PASSED, service=service):
+        target, command, key, commits = row["target"], row["command"], row["key"], _commits(row)
+        if row["t"] <= struck["injected"] or not event.has(key, commits) or (commits and passed):
+            continue
+        passed = passed or bool(commits)
+        turns[target, command, key] += 1
+        turn = None if command in TELLING else turns[target, command, key]
+        step = Step(target, command, names.sub("*", key).replace(run, "*"), turn, 1)
+        found.append(Met(step, row["kind"] or "", bool(commits)))
+    return tuple(found)
+
+
+def event_of(history: History) -> Event | None:
+    """Return the event that the first fault of a run met; None if its message is of none that is known."""
+    met = _met(history)
+    return met[1] if met is not None else None
+
+
+def _met(history: History) -> tuple[dict[str, Any], Event] | None:
+    known = Known()
+    for row in history.sql(_EVENTS):
+        known.note(row)
+    struck = next(iter(history.sql(_STRUCK)), None)
+    event = known.event(struck["key"] or "", _commits(struck)) if struck is not None else None
+    return (struck, event) if struck is not None and event is not None else None
+
+
+def _commits(row: Any) -> list[tuple[str, int, int]]:  # noqa: ANN401 - a row of the history
+    """Return the offsets that a message commits; of other messages, places are where records are."""
+    if row["command"] not in COMMITS:
+        return []
+    return [(str(topic), int(partition), int(offset)) for topic, partition, offset in row["places"] or ()]
