@@ -103,14 +103,15 @@ def document(history: History, findings: Sequence[Finding], verdict: Verdict, te
 
 
 def again(header: Mapping[str, Any]) -> str:
-    """Return the line that executes the same plan again; a scenario in ``scenarios/`` goes by its name."""
+    """Return the line that executes the same plan again; scenarios in ``scenarios/`` and installed ones go by name."""
     plan = header.get("plan") or {}
     if header.get("again"):
         return str(header["again"])
     if "scenario" in plan and plan["scenario"] is None:
         return _up_again(header, plan)
     path = PurePath(str(header.get("scenario_path") or "SCENARIO"))
-    scenario = path.stem if path.parts == ("scenarios", path.name) else str(path)
+    named = path.parts == ("scenarios", path.name) or path.parent.name == "oneffect_scenarios"
+    scenario = path.stem if named else str(path)
     users = plan.get("users") or {}
     words = ["oneffect", "load" if users else "run", scenario, "--seed", str(header["seed"])]
     if plan.get("variant"):

@@ -78,6 +78,7 @@ def test_as_expected_is_the_verdict_and_what_must_be_found(
     [
         ("scenarios/one.yaml", {}, "oneffect run one --seed 5"),
         ("deep/scenarios/one.yaml", {}, "oneffect run deep/scenarios/one.yaml --seed 5"),
+        ("venv/lib/site-packages/oneffect_scenarios/one.yaml", {}, "oneffect run one --seed 5"),
         ("it's.yaml", {}, "oneffect run 'it'\"'\"'s.yaml' --seed 5"),
         (
             "scenarios/one.yaml",
