@@ -118,8 +118,8 @@ class FaultLine(Model):
     when: When | None = None
     """In place of ``at``: the message at which it acts, for example ``{reply: "SET *", on: "billing#1->redis", nth: 3}``.
 
-    With ``at`` too, messages count from that moment on. If none comes within twenty seconds, or the stack has no taps, the fault
-    acts by the clock, and the report says so: one row then fits services of which nobody knows what they send.
+    With ``at`` too, messages count from that moment on. If none comes within twenty seconds, or the stack has no taps, the
+    fault acts by the clock, and the report says so: one row then fits services of which nobody knows what they send.
 
     If ``when`` names the link by what the fault is on (``on: billing``, and ``billing->redis`` here), each replica is met at a
     message of its own.

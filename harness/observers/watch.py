@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from harness.observers.blobs import Get
     from harness.observers.carried import Of
     from harness.observers.forms import Reach
-    from harness.observers.known import Known
+    from harness.observers.known import Known as KnownEvents
     from harness.observers.set_aside import SetAside
     from harness.observers.sources import Source
     from harness.stack import Fields, RunNames
@@ -291,7 +291,7 @@ class Watch:
             self._died.clear()
             await self._look_at_effects()
 
-    def know(self, known: Known) -> None:
+    def know(self, known: KnownEvents) -> None:
         """Tell of every event from now on."""
         self._topics.known = known
 
