@@ -111,6 +111,7 @@ class Calibrating:
     def _tell(self, control: str, of: str, found: Answer, said: str) -> None:
         if found == "seen" and blind(self._sound, control, of):
             found, said = "unseen", f"{said}; but without anything planted nobody could tell two of them apart"
+        said = str(self._at.session.redaction.text(said))  # a store's message may hold anything
         self.told.append(
             Told(control=control, of=of, answer=found, said=said, part=part(self._at.plan.system, control, of))
         )

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from harness.stack import Record as Published
 
 _SQLITE: Final = "sqlite:///"
-_POSTGRES: Final = "postgresql://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +171,9 @@ class Copies:
 def _copied(url: str, query: str, at: Path) -> Scratch:
     if url.startswith(_SQLITE):
         return SqliteScratch(Path(url.removeprefix(_SQLITE)), at, query)
-    raise NotPlantedError("its database cannot be copied here, only one of SQLite can")
+    from harness.calibrate.postgres_scratch import PostgresScratch
+
+    return PostgresScratch(url, query)
 
 
 def _spelled(by: By | None, raw: object) -> str | None:

@@ -33,7 +33,7 @@ def rows(url: str, query: str, at_once: int) -> Generator[Row, None, None]:
 
     The query is sent verbatim, so a ``%`` stands for itself. Raises StackError if the rows cannot be read.
     """
-    with _connected(url) as connection:
+    with connected(url) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         yield from connection.cursor(row_factory=dict_row).stream(query.encode(), size=at_once)
@@ -41,7 +41,7 @@ def rows(url: str, query: str, at_once: int) -> Generator[Row, None, None]:
 
 def execute(url: str, statement: str) -> None:
     """Execute a statement outside any transaction; raises StackError if it fails."""
-    with _connected(url) as connection:
+    with connected(url) as connection:
         connection.autocommit = True
         connection.execute(statement.encode())
 
@@ -62,7 +62,8 @@ class _Connection(psycopg.Connection[Any]):
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[_Connection]:
+def connected(url: str) -> Iterator[_Connection]:
+    """Connect for as long as the scope lasts; StackError for any error of the server's or the connection's within it."""
     place = _place(url)
     try:
         with closing(_Connection.connect(url, connect_timeout=_TIMEOUT, client_encoding="UTF8")) as connection:

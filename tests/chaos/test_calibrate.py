@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 FOREIGN = Path(__file__).parent / "foreign"
+REFERENCE = Path(__file__).parents[2] / "reference_impl"
 ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
 PATIENCE = 600.0
 PROGRAMS = {"shop": "shop.py", "billing": "ledger.py", "printer": "ledger.py", "purse": "ledger.py"}
@@ -68,6 +69,25 @@ def test_what_a_query_hides_cannot_be_seen_and_no_run_is_valid(tmp_path: Path) -
     again = subprocess.run([ONEFFECT, "check", str(latest)], capture_output=True, text=True, check=False)
     assert again.returncode == 3, again.stdout
     assert "cannot_be_seen" in again.stdout
+
+
+def test_on_postgres_tables_are_copied_for_one_connection_alone(tmp_path: Path) -> None:
+    gone = dict.fromkeys(("batch_orchestrator", "spell_checker", "cj_assessment"))
+    (tmp_path / "system.yaml").write_text(
+        json.dumps(
+            {
+                "extends": os.path.relpath(REFERENCE / "system.postgres.yaml", tmp_path),
+                "services": gone,
+                "events": {"topics": ["essays"]},
+                "outcomes": None,
+                "effects": gone,
+            }
+        )
+    )
+    status, said = oneffect(tmp_path, "calibrate")
+    assert status == 0, said
+    assert set(answers(tmp_path).values()) == {"seen"}, said
+    assert ("essay_lifecycle", "duplicate") in answers(tmp_path)
 
 
 def test_what_a_second_effect_overwrites_cannot_be_told_apart(tmp_path: Path) -> None:
