@@ -35,12 +35,10 @@ class Progress(Protocol):
 
 def open_stack(plan: SystemPlan, folder: Path) -> Stack:
     """Make the plan's stack without starting it; its logs go to ``folder``."""
-    from harness.stacks import make_stack
+    from harness.stacks import make_adopted, make_stack
 
     if plan.adopted is not None:
-        from harness.stacks.adopted.stack import AdoptedStack
-
-        return AdoptedStack(plan.system, plan.adopted, folder)
+        return make_adopted(plan.system, plan.adopted, folder)
     return make_stack(
         plan.stack, plan.system, folder, working_directory=plan.system_path.parent, addresses=plan.addresses
     )

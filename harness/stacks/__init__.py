@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from harness.addresses import Addresses
     from harness.stack import Stack
     from harness.system import System
 
@@ -16,7 +17,10 @@ TABLE: Final[Mapping[str, str]] = {
     "external": "harness.stacks.external.stack:ExternalStack",
     "native": "harness.stacks.native.stack:NativeStack",
 }
-"""Stack name -> ``module:class``."""
+"""Stack name -> ``module:class``, for every stack that a command may name."""
+
+ADOPTED: Final = "harness.stacks.adopted.stack:AdoptedStack"
+"""The stack of ``oneffect.adopt``, which only code can ask for."""
 
 
 def make_stack(
@@ -33,4 +37,11 @@ def make_stack(
         if addresses is not None
         else kind(system, folder, working_directory=working_directory)
     )
+    return stack
+
+
+def make_adopted(system: System, given: Addresses, folder: Path) -> Stack:
+    """Build the stack around a test's own broker and stores, without starting it; logs go to ``folder``."""
+    module, _, attribute = ADOPTED.partition(":")
+    stack: Stack = getattr(import_module(module), attribute)(system, given, folder)
     return stack

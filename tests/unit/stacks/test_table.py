@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 import harness.stacks
+from harness.addresses import Addresses
 from harness.faults import TABLE as FAULTS
 from harness.faults import fault_type
 from harness.stack import Stack
-from harness.stacks import TABLE, make_stack
+from harness.stacks import ADOPTED, TABLE, make_adopted, make_stack
 from tests.unit.test_addresses import GOOD, SYSTEM
 
 MEMBERS = sorted(name for name in {*vars(Stack), *Stack.__annotations__} if not name.startswith("_"))
@@ -23,6 +24,8 @@ def stack(name: str, folder: Path) -> Stack:
     addresses = folder / "there.yaml"
     addresses.write_text(GOOD)
     system = SYSTEM.model_copy(update={"services": IMAGES})
+    if name == "adopted":
+        return make_adopted(system, Addresses(oneffect=1, dependencies={}, services={}, links={}), folder / "logs")
     there = addresses if name == "external" else None
     return make_stack(name, system, folder / "logs", working_directory=folder, addresses=there)
 
@@ -39,11 +42,11 @@ def defined() -> set[str]:
 
 
 def test_every_stack_that_a_file_defines_has_a_row() -> None:
-    missing = defined() - set(TABLE.values())
+    missing = defined() - {*TABLE.values(), ADOPTED}
     assert not missing, f"add a row to TABLE in harness/stacks/__init__.py: {', '.join(sorted(missing))}"
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", [*TABLE, "adopted"])
 def test_it_has_what_a_stack_has(name: str, tmp_path: Path) -> None:
     made = stack(name, tmp_path)
     assert made.name == name
@@ -51,7 +54,7 @@ def test_it_has_what_a_stack_has(name: str, tmp_path: Path) -> None:
     assert not missing, f"{name} lacks {', '.join(missing)}; harness.stack.Stack says what each is"
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", [*TABLE, "adopted"])
 def test_it_says_of_each_fault_whether_it_can(name: str, tmp_path: Path) -> None:
     made = stack(name, tmp_path)
     for need in {need for fault in FAULTS for need in fault_type(fault).needs}:
