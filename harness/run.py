@@ -270,9 +270,7 @@ class _LiveRun:
         while self._load.answers.begun < uploads and not self._over:
             await asyncio.sleep(0.02)
 
-    async def _met(
-        self, trigger: Trigger, longest: float, within: float | None, follows: int | None
-    ) -> Held | None:
+    async def _met(self, trigger: Trigger, longest: float, within: float | None, follows: int | None) -> Held | None:
         """Wait for the trigger's next message.
 
         None if none comes ``within`` so many seconds, if the load is over and none came for ``longest`` seconds more, or if

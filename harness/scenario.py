@@ -135,7 +135,11 @@ class FaultLine(Model):
         if self.at is None and self.when is None:
             message = "write at: MOMENT, or when: {request: COMMAND, on: LINK, nth: 1}"
             raise ValueError(message)
-        if self.at is not None and self.when is not None and (self.when.every or self.when.after or self.when.follows):
+        if (
+            self.at is not None
+            and self.when is not None
+            and (self.when.every or self.when.after or self.when.follows)
+        ):
             message = "a row with at has one turn, from that moment on; write every, after or follows without at"
             raise ValueError(message)
         return self

@@ -287,7 +287,9 @@ def at_messages(taps: Taps, *, over: bool = False, fails: bool = False) -> Any:
         by_clock=by_clock,
     )
     live_run._at_messages = lambda planned: _LiveRun._at_messages(live_run, planned)
-    live_run._met = lambda trigger, longest, within, follows: _LiveRun._met(live_run, trigger, longest, within, follows)
+    live_run._met = lambda trigger, longest, within, follows: _LiveRun._met(
+        live_run, trigger, longest, within, follows
+    )
     live_run._begun = lambda uploads: _LiveRun._begun(live_run, uploads)
     return live_run
 
@@ -433,6 +435,8 @@ async def test_what_may_act_by_the_clock_needs_no_taps(tmp_path: Path, monkeypat
         refuse_fault(only.faults[1], stack)
     with pytest.raises(PlanRefused, match="there is no place for taps"):
         refuse_taps(only, stack)
+
+
 async def test_what_follows_a_fault_has_its_event_before_the_fault_acts_and_not_before_it_meets_it() -> None:
     known, held = Known(), Message()
     known.note({"event_id": "event-1", "topic": "orders", "partition": 0, "offset": 1})
