@@ -1062,6 +1062,7 @@ class EvidenceOracle:
         yield from self._put()
         for phase in ("failed", "plain"):
             yield from ((f"tap_{phase}", (record["link"],)) for record in self.run.of("wire", phase))
+        yield from (("link_unused", (record["link"],)) for record in self.run.of("link", "unused"))
 
     def _covers(self) -> Iterator[Hit]:
         """What the scenario wants tried came up too seldom at a consumer."""
