@@ -8,7 +8,7 @@ EXAMPLES := examples
 # The pages of docs/extending, followed on copies of the tree: no stack, but many minutes one after the other.
 FOLLOWED := tests/docs/test_extending.py
 
-.PHONY: setup demo test lint unit real scenarios examples long docker test-docker pulled busy postgres bench soak docs readme crash-points lock image dist dist-demo clean help
+.PHONY: setup demo test lint unit real scenarios examples long docker test-docker pulled busy postgres bench soak docs readme crash-points short-examples lock image dist dist-demo clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,7 +27,7 @@ setup: $(STAMP)  ## install everything, with progress
 demo: setup  ## run three scenarios on the reference and on a flawed variant
 	@$(BIN)/oneffect demo
 
-test: setup lint unit real scenarios examples docker  ## run what CI runs
+test: setup lint unit real scenarios short-examples docker  ## run what CI runs
 
 lint: $(STAMP)  ## ruff, mypy --strict (tests need no annotations), import-linter
 	@$(BIN)/ruff format --check .
@@ -49,6 +49,9 @@ scenarios: setup
 examples: setup $(EXAMPLES)/.venv/.installed $(EXAMPLES)/go/bin/ledger  ## run the examples, right and wrong (SEEDS= times)
 	@for one in $$(seq $(or $(SEEDS),1)); do \
 	  $(BIN)/oneffect gate $(EXAMPLES)/faststream $(EXAMPLES)/go $(EXAMPLES)/no_front_door || exit $$?; done
+
+short-examples: setup $(EXAMPLES)/.venv/.installed
+	@$(BIN)/oneffect gate $(EXAMPLES)/faststream/dies-at-the-claim.yaml $(EXAMPLES)/no_front_door
 
 $(EXAMPLES)/.venv/.installed: $(EXAMPLES)/requirements.lock
 	@echo "examples: virtual environment and pinned packages of their own"
@@ -84,7 +87,7 @@ busy: setup  ## run the gate's scenarios and the stack's tests while every core 
 	  $(BIN)/pytest tests/chaos tests/conformance tests/pipeline || failed=1; exit $$failed
 
 long: setup  ## run the tests that take minutes each, which `make test` leaves out
-	@$(BIN)/pytest tests/long
+	@$(BIN)/pytest -n $(or $(STACKS),2) tests/long
 
 postgres: setup  ## run the whole pipeline's scenarios with its databases on Postgres
 	@for one in redelivery redis-outage network; do \
