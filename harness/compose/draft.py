@@ -191,7 +191,10 @@ def _asked(
     front = next(iter(others), consumer)
     events = [name for name in known if not re.search("dead|dlq|letter", name)] or [topic]
     server = next((called[one.name] for one in stores if kind(one.image) == "postgres"), "")
-    url = f"postgresql://oneffect@{{{server}}}/{{database}}" if server else "sqlite:///{data}/db"
+    files = re.findall(r"\{data\}/[\w./-]+\.(?:db|sqlite3?)", " ".join(services[consumer]["env"].values()))
+    url = f"sqlite:///{files[0] if files else '{data}/db'}"
+    if server and not files:
+        url = f"postgresql://oneffect@{{{server}}}/{{database}}"
     upload = f"{{upload: {{to: {front}, post: /orders, id_header: Idempotency-Key, ok: 202}}}}"
     publish = f'{{publish: {{topic: {topic}, value: {{id: "{{uuid}}", type: order.placed, data: {{n: "{{n}}"}}}}}}}}'
     row = f'{{url: "{url}", query: "SELECT event_id AS id, number AS effect FROM bills"}}'  # noqa: S608 - an example, to be read

@@ -65,7 +65,7 @@ def test_a_compose_file_becomes_a_system_with_a_verdict(oneffect, tmp_path: Path
     lines = system.read_text().splitlines()
     for message in said.splitlines():
         _, _, number, what = message.split(":", 3)
-        example = what.partition("; for example ")[2].partition(", or {")[0].replace("{data}/db", "{data}/bills.db")
+        example = what.partition("; for example ")[2].partition(", or {")[0]
         line = lines[int(number) - 1]
         lines[int(number) - 1] = f"{line.partition(':')[0]}: {example}"
     system.write_text("\n".join(lines) + "\n")
