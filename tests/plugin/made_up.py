@@ -41,7 +41,7 @@ class Stack:
         assert self.loop is asyncio.get_running_loop()
         print("stack stopped")
 
-async def run(plan, *, out, stack, progress):
+async def run(plan, *, out, stack, progress, after=None):
     assert stack.loop is asyncio.get_running_loop()
     progress.step("load \\x1b[31m")
     progress.note("net.hang")

@@ -56,7 +56,9 @@ class Lab:
     stopped: int = 0
     opened: int = 0
 
-    async def run(self, plan: Plan, *, out: Path, stack: Stack | None = None, progress: Progress) -> Result:
+    async def run(
+        self, plan: Plan, *, out: Path, stack: Stack | None = None, progress: Progress, after: object = None
+    ) -> Result:
         progress.step("load")
         self.plans.append(plan)
         self.stacks.append(stack)

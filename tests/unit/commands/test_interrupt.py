@@ -26,7 +26,7 @@ class Stack:
         print("stopping", flush=True)
         await asyncio.sleep(3600 if "STUCK" in os.environ else 0)
 
-async def run(plan, *, out, stack, progress):
+async def run(plan, *, out, stack, progress, after=None):
     print("running", flush=True)
     await asyncio.sleep(3600)
 

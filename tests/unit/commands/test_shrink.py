@@ -51,7 +51,7 @@ class Made:
     errors: list[Exception] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
 
-    async def run(self, plan: Plan, *, out: Path, stack: object, progress: object) -> Result:
+    async def run(self, plan: Plan, *, out: Path, stack: object, progress: object, after: object = None) -> Result:
         if self.errors:
             raise self.errors.pop()
         self.plans.append(plan)
