@@ -268,8 +268,10 @@ class Watch:
             begun = loop.time()
             await self.look()
             spared = min(_SPARED * (loop.time() - begun), self._system.settle)
+            # Not `wait_for`: until Python 3.12 it swallows a cancellation that comes as its wait ends.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._brisk.wait(), max(BETWEEN_PASSES, spared))
+                async with asyncio.timeout(max(BETWEEN_PASSES, spared)):
+                    await self._brisk.wait()
 
     @contextmanager
     def without_pauses(self) -> Iterator[None]:

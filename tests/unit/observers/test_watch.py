@@ -151,6 +151,27 @@ async def test_rounds_pause_for_the_system_unless_it_is_at_rest(monkeypatch: pyt
             await looking
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_wait_that_ends_as_it_is_cancelled_is_cancelled(turns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look(watch: Watch) -> None:
+        watch.rounds += 1
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("harness.observers.watch.BETWEEN_PASSES", 3600)
+    monkeypatch.setattr(Watch, "look", look)
+    watch = Watch(SYSTEM, Notes(), kafka=Broker(), http=StandIn(), names=RunNames("r1"))
+    looking = asyncio.create_task(watch.keep_looking())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    watch._brisk.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    looking.cancel()
+    watch._brisk.clear()
+    await asyncio.wait([looking], timeout=5)
+    assert looking.cancelled()
+
+
 @pytest.mark.parametrize("idle", [True, False])
 async def test_who_waits_for_rounds_of_a_system_at_rest_waits_for_no_pauses(idle: bool) -> None:
     from harness.session.rest import Rest
