@@ -306,6 +306,10 @@ class Adopting(Protocol):
         """Return the links on which the code has never connected."""
         ...
 
+    async def used(self, links: Collection[str], within: float) -> None:
+        """Wait until the code has connected on each of these links, ``within`` seconds at most."""
+        ...
+
 
 @runtime_checkable
 class Keeping(Protocol):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from harness.session.stacks import Progress, Stacks
     from harness.steps.plan import StepsPlan
 
+CONNECTED_WITHIN = 30.0
+"""Seconds that a fault on a link waits for code that a test starts to connect there, once there is work for it."""
+
 OVER = "this run is over; open the system again for another: with oneffect.system(…)"
 
 
@@ -223,6 +226,9 @@ class Steps:
                 after=self._planned,
             )
             self._planned += len(planned)
+            if isinstance(self._live.stack, Adopting) and any(answers.begun for answers in self._loads):
+                # A fault on a link that the code has yet to open would only keep it from being opened.
+                await self._live.stack.used({each.target for each in planned}, CONNECTED_WITHIN)
             contexts = [
                 FaultContext(
                     each,

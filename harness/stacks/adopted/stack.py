@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 ANSWERS_WITHIN: Final = 30.0
 """Seconds to wait for a broker or store to answer: it should already run."""
+
+_AGAIN: Final = 0.05
+"""Seconds between looks at the links."""
 
 
 class AdoptedNames(FixedNames):
@@ -138,6 +142,13 @@ class AdoptedStack(NativeStack):
         """Return the links on which the code under test has never connected."""
         looks = {name: await link.traffic() for name, link in self.links.items()}
         return [name for name, seen in looks.items() if not seen.connections and not seen.accepted]
+
+    async def used(self, links: Collection[str], within: float) -> None:
+        """Wait until the code under test has connected on each of these links, ``within`` seconds at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not set(links).isdisjoint(await self.unused()):
+                    await asyncio.sleep(_AGAIN)
 
     def lacks(self, need: type, on: str | None = None) -> str | None:  # noqa: ARG002 - the same of everything
         """Return why it cannot offer a capability: it breaks links and nothing else."""

@@ -68,8 +68,10 @@ async def consume(kafka: str, redis: str, topic: str, group: str, *, database: P
                 await asyncio.to_thread(bill, database, event_id, once=flaw != "setnx")
             await consumer.commit()
     finally:
-        await consumer.stop()
-        await store.aclose()
+        try:
+            await consumer.stop()
+        finally:
+            await store.aclose()
 
 
 async def keep_on(*words: str, database: Path, flaw: str) -> None:

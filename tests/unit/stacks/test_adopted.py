@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -124,3 +125,15 @@ async def test_it_need_not_be_there_at_the_start_but_at_the_end() -> None:
     assert notes.of == []
     await rest.health("end")
     assert notes.of == [("bad", "code#1")]
+
+
+async def test_a_link_that_will_be_used_is_waited_for_and_one_that_never_is_not_for_ever() -> None:
+    never, now = Traffic({}, accepted=0), Traffic(ONE, accepted=1)
+    redis = Wire("redis", never)
+    made = stack(Wire("kafka", never), redis)
+    waiting = asyncio.create_task(made.used(["code#1->redis"], 60))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    redis._looks.append(now)
+    await asyncio.wait_for(waiting, 20)
+    await asyncio.wait_for(made.used(["code#1->kafka"], 0.1), 20)
