@@ -68,10 +68,15 @@ async def consume(kafka: str, redis: str, topic: str, group: str, *, database: P
                 await asyncio.to_thread(bill, database, event_id, once=flaw != "setnx")
             await consumer.commit()
     finally:
-        try:
-            await consumer.stop()
-        finally:
-            await store.aclose()
+        await asyncio.shield(ended(consumer, store))
+
+
+async def ended(consumer: AIOKafkaConsumer, store: Redis) -> None:
+    """Close both; a cancellation that comes meanwhile does not keep either open."""
+    try:
+        await consumer.stop()
+    finally:
+        await store.aclose()
 
 
 async def keep_on(*words: str, database: Path, flaw: str) -> None:
@@ -93,6 +98,7 @@ def billing(
     def serve() -> None:
         with suppress(asyncio.CancelledError):
             loop.run_until_complete(work)
+        loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(loop), return_exceptions=True))
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
