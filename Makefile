@@ -40,7 +40,7 @@ unit: $(STAMP)  ## run the tests that start no stack, in parallel by file (WORKE
 	  $(FOLLOWED) tests/unit tests/histories tests/reference tests/plugin
 
 real: setup  ## run the tests on the real stack, including the commands in the docs (STACKS= of them at a time)
-	@$(BIN)/pytest -n $(or $(STACKS),2) --dist loadfile --no-loadscope-reorder --durations 20 tests/chaos tests/conformance tests/docs tests/pipeline tests/browser \
+	@$(BIN)/pytest -m "not long" -n $(or $(STACKS),2) --dist loadfile --no-loadscope-reorder --durations 20 tests/chaos tests/conformance tests/docs tests/pipeline tests/browser \
 	  $(FOLLOWED:%=--ignore %)
 
 scenarios: setup
@@ -84,10 +84,10 @@ pulled:
 busy: setup  ## run the gate's scenarios and the stack's tests while every core is busy (TIMES= processes a core)
 	@$(BIN)/python -m benchmarks.burner $$$$ --times $(or $(TIMES),3) & trap "kill $$! 2>/dev/null" EXIT; failed=0; \
 	  $(BIN)/oneffect gate || failed=1; \
-	  $(BIN)/pytest tests/chaos tests/conformance tests/pipeline || failed=1; exit $$failed
+	  $(BIN)/pytest -m "not long" tests/chaos tests/conformance tests/pipeline || failed=1; exit $$failed
 
 long: setup  ## run the tests that take minutes each, which `make test` leaves out
-	@$(BIN)/pytest -n $(or $(STACKS),2) tests/long
+	@$(BIN)/pytest -m long -n $(or $(STACKS),2) tests
 
 postgres: setup  ## run the whole pipeline's scenarios with its databases on Postgres
 	@for one in redelivery redis-outage network; do \

@@ -197,6 +197,7 @@ def test_it_may_run_in_another_process_and_only_its_links_can_be_broken(shop: Sh
     assert verdict.valid, verdict.story()
 
 
+@pytest.mark.long
 def test_one_that_has_ended_is_not_called_wrong_for_what_it_never_saw(shop: Shop) -> None:
     with shop.adopted(settle="2s") as run:
         with shop.billing(run.address("kafka"), run.address("redis")):

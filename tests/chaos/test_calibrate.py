@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 FOREIGN = Path(__file__).parent / "foreign"
 REFERENCE = Path(__file__).parents[2] / "reference_impl"
 ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
@@ -71,6 +73,7 @@ def test_what_a_query_hides_cannot_be_seen_and_no_run_is_valid(tmp_path: Path) -
     assert "cannot_be_seen" in again.stdout
 
 
+@pytest.mark.long
 def test_on_postgres_tables_are_copied_for_one_connection_alone(tmp_path: Path) -> None:
     gone = dict.fromkeys(("batch_orchestrator", "spell_checker", "cj_assessment"))
     (tmp_path / "system.yaml").write_text(
@@ -90,6 +93,7 @@ def test_on_postgres_tables_are_copied_for_one_connection_alone(tmp_path: Path) 
     assert ("essay_lifecycle", "duplicate") in answers(tmp_path)
 
 
+@pytest.mark.long
 def test_what_a_second_effect_overwrites_cannot_be_told_apart(tmp_path: Path) -> None:
     system(tmp_path, "system.yaml", flaw="named_by_order")
     status, said = oneffect(tmp_path, "calibrate")

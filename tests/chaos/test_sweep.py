@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
 
 
+@pytest.mark.long
 def test_the_message_at_which_a_claim_loses_is_found(tmp_path: Path) -> None:
     words = ["sweep", str(ROOT / "scenarios" / "crash-at-claim.yaml"), "--service", "essay_lifecycle", "--seed", "1"]
     command = [ONEFFECT, *words, "--variant", "setnx_only", "--only", "SET *"]

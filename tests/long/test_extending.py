@@ -6,6 +6,8 @@ import pytest
 
 from tests.docs.pages import EXTENDING, Page, Tree
 
+pytestmark = pytest.mark.long
+
 PAGES = [Page(path) for path in EXTENDING]
 STEPS = [(page, number) for page in PAGES for number in range(len(page.steps))]
 

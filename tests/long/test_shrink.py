@@ -5,8 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from harness.files import load
 from harness.scenario import Scenario
+
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
 ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
