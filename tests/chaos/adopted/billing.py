@@ -21,6 +21,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+CLOSING = "closing"
+LEAVES_WITHIN = 20.0
+
 
 def prepare(database: Path) -> None:
     """Create the tables."""
@@ -68,15 +71,19 @@ async def consume(kafka: str, redis: str, topic: str, group: str, *, database: P
                 await asyncio.to_thread(bill, database, event_id, once=flaw != "setnx")
             await consumer.commit()
     finally:
-        await asyncio.shield(ended(consumer, store))
+        await asyncio.shield(asyncio.create_task(ended(consumer, store), name=CLOSING))
 
 
 async def ended(consumer: AIOKafkaConsumer, store: Redis) -> None:
-    """Close both; a cancellation that comes meanwhile does not keep either open."""
+    """Close both; neither a cancellation that comes meanwhile nor a broker that is away keeps either open."""
     try:
-        await consumer.stop()
+        async with asyncio.timeout(LEAVES_WITHIN):
+            await consumer.stop()
     finally:
-        await store.aclose()
+        try:
+            await consumer._client.close()
+        finally:
+            await store.aclose()
 
 
 async def keep_on(*words: str, database: Path, flaw: str) -> None:
@@ -98,7 +105,8 @@ def billing(
     def serve() -> None:
         with suppress(asyncio.CancelledError):
             loop.run_until_complete(work)
-        loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(loop), return_exceptions=True))
+        if closing := [task for task in asyncio.all_tasks(loop) if task.get_name() == CLOSING]:
+            loop.run_until_complete(asyncio.wait(closing))
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
