@@ -66,15 +66,14 @@ class Rest:
         """
         loop = asyncio.get_running_loop()
         settle = self._live.system.settle
-        while loop.time() < deadline:
-            await self._rounds(3, deadline)
+        while loop.time() < self._until(deadline):
+            fresh = await self._rounds(3, deadline)
             pulse = self._watch.pulse()
-            if not self._watch.idle():
+            if not (fresh and self._watch.idle()):
                 continue
             await self._watch.read_offsets()
             await asyncio.sleep(settle * (SEVERAL if self._watch.silent else 1))
-            await self._rounds(3, deadline)
-            if self._watch.pulse() == pulse and self._watch.idle():
+            if await self._rounds(3, deadline) and self._watch.pulse() == pulse and self._watch.idle():
                 return "drained"
         pulse, rounds = self._watch.pulse(), self._watch.rounds
         given_up = loop.time() + SEVERAL * settle + _AT_MOST
@@ -86,15 +85,20 @@ class Rest:
         await asyncio.sleep(settle)
         return "deadline"
 
-    async def _rounds(self, count: int, deadline: float) -> None:
-        """Wait for ``count`` rounds of the observers.
+    async def _rounds(self, count: int, deadline: float) -> bool:
+        """Wait for ``count`` rounds of the observers; False if it is time to give up before.
 
         The first may have begun before the call, and offsets count only once the topics were read after them.
         """
         target = self._watch.rounds + count
         with self._watch.without_pauses() if self._watch.idle() else nullcontext():
-            while self._watch.rounds < target and asyncio.get_running_loop().time() < deadline:
+            while self._watch.rounds < target and asyncio.get_running_loop().time() < self._until(deadline):
                 await asyncio.sleep(0.02)
+        return self._watch.rounds >= target
+
+    def _until(self, deadline: float) -> float:
+        """Return when to give up: one that has nothing left to do is done, and only being sure of it may take longer."""
+        return deadline + _AT_MOST if self._watch.idle() else deadline
 
     async def health(self, when: str) -> None:
         """Check every service and dependency past the proxies, and record its health."""

@@ -63,7 +63,7 @@ def test_commands(block: Block, apart: Callable[[str], Path]) -> None:
             continue
         own = Path(sys.executable).with_name(words[0])
         command = [str(own) if own.exists() else words[0], *words[1:]]
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == expected, f"{line}\n{done.stdout}\n{done.stderr}"
         said += done.stdout
     assert [line for line in shown(block) if not re.search(pattern(line), said)] == [], said

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import pkgutil
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -195,3 +195,44 @@ async def test_who_waits_for_rounds_of_a_system_at_rest_waits_for_no_pauses(idle
     deadline = asyncio.get_running_loop().time() + 0.1
     await rest._rounds(3, deadline)
     assert brisk == ([0] if idle else [])
+
+
+@pytest.mark.parametrize(
+    ("idle", "looks", "phase"), [(True, True, "drained"), (True, False, "deadline"), (False, True, "deadline")]
+)
+async def test_a_system_that_is_done_in_time_is_at_rest_however_long_it_takes_to_be_sure(
+    idle: bool, looks: bool, phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And never without rounds that began after it seemed to be."""
+    from harness.session.rest import Rest
+
+    monkeypatch.setattr("harness.session.rest._AT_MOST", 2.0)
+
+    class Rounds(StandIn):
+        silent, _rounds = False, 0
+
+        @property
+        def rounds(self) -> int:
+            self._rounds += looks
+            return self._rounds
+
+        def idle(self) -> bool:
+            return idle
+
+        def pulse(self) -> int:
+            return 1
+
+        def quiet_for(self) -> float:
+            return 1.0
+
+        def without_pauses(self) -> Any:
+            return nullcontext()
+
+        async def read_offsets(self) -> None:
+            pass
+
+    live: Any = SimpleNamespace(system=SimpleNamespace(settle=0.01))
+    watch: Any = Rounds()
+    rest = Rest(live, Notes(), watch, StandIn())
+    passed = asyncio.get_running_loop().time() - 0.01
+    assert await asyncio.wait_for(rest._drained(passed), 60) == phase
