@@ -25,11 +25,13 @@ class Ports:
     def take(self) -> int:
         """Reserve a port that nobody listens on and no other stack holds; raises StackError if there is none."""
         for port in self._range:
-            if port in self._held or not _free(port):
+            # Reserved first: to look at another stack's port is to take it for a moment, in which its server may want it.
+            if port in self._held or (held := _hold(port)) is None:
                 continue
-            if (held := _hold(port)) is not None:
+            if _free(port):
                 self._held[port] = held
                 return port
+            held.close()
         raise StackError(f"no free port from {self._range[0]} to {self._range[-1]}; stop some servers there")
 
     def close(self) -> None:

@@ -43,6 +43,18 @@ def test_a_port_that_somebody_listens_on_is_passed_over() -> None:
         ports.close()
 
 
+def test_a_port_that_another_holds_is_not_even_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial takes the port for a moment, in which the other's server may want it."""
+    one, tried = Ports(), []
+    mine = one.take()
+    monkeypatch.setattr("harness.stacks.native.ports._free", lambda port: not tried.append(port))
+    two = Ports(mine)
+    assert two.take() > mine
+    assert mine not in tried
+    one.close()
+    two.close()
+
+
 def test_a_closed_holder_lets_go() -> None:
     ports = Ports()
     port = ports.take()
