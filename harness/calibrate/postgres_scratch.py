@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import orjson
 import psycopg
@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from harness.calibrate.planting import NotPlantedError
-from harness.calibrate.scratch import RefusedError, Row
+from harness.calibrate.scratch import RefusedError, Row, undone
 from harness.clients.postgres import connected
 from harness.errors import StackError
 
@@ -105,15 +105,9 @@ class PostgresScratch:
         statement = sql.SQL("UPDATE {} SET {} = %s WHERE ctid = %s::tid")
         self._change(statement.format(_temporary(table), sql.Identifier(column)), [value, self._places[id(row)]])
 
-    @contextmanager
-    def trial(self) -> Iterator[None]:
+    def trial(self) -> AbstractContextManager[None]:
         """Undo at the end what was changed within."""
-        self._connection.execute("SAVEPOINT trial")
-        try:
-            yield
-        finally:
-            self._connection.execute("ROLLBACK TO trial")
-            self._connection.execute("RELEASE trial")
+        return undone(lambda statement: self._connection.execute(statement.encode()))
 
     def close(self) -> None:
         """Throw the copies away."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,17 @@ Row = dict[str, object]
 
 class RefusedError(Exception):
     """The store refuses a change; the message is the store's."""
+
+
+@contextmanager
+def undone(execute: Callable[[str], object]) -> Iterator[None]:
+    """Undo at the end what was changed within, on the connection whose ``execute`` is given; trials do not nest."""
+    execute("SAVEPOINT trial")
+    try:
+        yield
+    finally:
+        execute("ROLLBACK TO trial")
+        execute("RELEASE trial")
 
 
 class Scratch(Protocol):
@@ -145,15 +156,9 @@ class SqliteScratch:
         """Change a value of a row; RefusedError if the store does not take it."""
         self._change(f"UPDATE {_quoted(table)} SET {_quoted(column)} = ? WHERE {_same(row)}", [value, *row.values()])
 
-    @contextmanager
-    def trial(self) -> Iterator[None]:
+    def trial(self) -> AbstractContextManager[None]:
         """Undo at the end what was changed within."""
-        self._connection.execute("SAVEPOINT trial")
-        try:
-            yield
-        finally:
-            self._connection.execute("ROLLBACK TO trial")
-            self._connection.execute("RELEASE trial")
+        return undone(self._connection.execute)
 
     def close(self) -> None:
         """Throw the copy away."""
