@@ -14,7 +14,7 @@ from harness.errors import StackError
 from harness.observers.carried import Of
 from harness.observers.identity import identity
 from harness.observers.located import named_key
-from harness.observers.sources import Row, Source
+from harness.observers.sources import Row, Source, Sourced
 from harness.stack import Fields
 
 Template = Callable[[Of, str], str | None]
@@ -94,17 +94,19 @@ class Effects:
             await source.close()
 
     def _fields(self, consumer: str, row: Row) -> Fields:
-        by, effect, place = self._described[consumer].by, row.get("effect"), row.get("place")
+        by, effect = self._described[consumer].by, row.get("effect")
+        told = row if isinstance(row, Sourced) else Sourced()
+        place = told.get("place")
         fields: dict[str, object] = {"op": "effect", "phase": "seen", "consumer": consumer}
         if isinstance(place, Mapping):
             fields |= place
-        if row.get("error") is not None:
-            return {**fields, "error": row["error"]}
+        if "error" in told:
+            return {**fields, "error": told["error"]}
         event_id = identity(str(row["id"])) if by is None else None
         key = named_key(by, row["id"]) if by is not None else None
         name = str(effect) if effect is not None else None
         # Nothing that an event carries decides at which offset a broker appends: such a name is its own.
-        own = place is not None or row.get("own") is True
+        own = place is not None or "own" in told
         named = self._template(event_id if key is None else (consumer, key), name) if name and not own else None
         return {
             **fields,

@@ -12,6 +12,7 @@ import orjson
 from harness.errors import StackError
 from harness.observers.id_in_name import Pattern
 from harness.observers.located import text
+from harness.observers.sources import Sourced
 from harness.pointer import pick
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class RedisKeys:
             by_field = name if fields and self._described.id is None else None
             row = self._row(f"{key} {name}".strip(), named or by_field, part)
             if kind == "list":
-                row["own"] = True
+                row = Sourced(row, own=True)
             elif not self._pattern.open and (name == row["id"] or (named is not None and not name)):
                 row["effect"] = row["id"]  # nothing else is in its name
             yield row

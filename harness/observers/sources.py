@@ -16,12 +16,20 @@ from harness.pointer import pick
 from harness.stack import MARK, Record
 
 Row = Mapping[str, object]
-"""``id``, ``effect`` and ``carries`` of an effect, or ``id`` and ``total`` of a sum.
+"""``id``, ``effect`` and ``carries`` of an effect, or ``id`` and ``total`` of a sum; whatever else it has is passed over."""
 
-Also ``place`` and ``error``, if a record is one, and ``own`` if nothing that its event carries decides what it is called.
-"""
+
+class Sourced(dict[str, object]):
+    """A row of which the harness itself says more, which a query's own columns must never do.
+
+    ``place`` and ``error``, if a record is one, and ``own`` if nothing that its event carries decides what it is called.
+    """
+
 
 Take = Callable[[Sequence[Row]], None]
+
+RETURNS_WITHIN = 60.0
+"""Seconds that a function of a test's may take, as a command may."""
 
 Each = Callable[[str, str, Take], Awaitable[None]]
 """``each(url, query, take)`` passes the rows of a query to ``take``, some at a time."""
@@ -63,8 +71,13 @@ class Function:
         self._call, self._name = call, getattr(call, "__name__", repr(call))
 
     async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - it has no beginning
-        """Pass every row to ``take``."""
-        take(await asyncio.to_thread(self._rows))
+        """Pass every row to ``take``; StackError if the function takes too long, which goes on in its thread."""
+        try:
+            async with asyncio.timeout(RETURNS_WITHIN):
+                rows = await asyncio.to_thread(self._rows)
+        except TimeoutError as error:
+            raise StackError(f"{self._name}() gave no rows within {RETURNS_WITHIN:g} s") from error
+        take(rows)
 
     def _rows(self) -> list[Row]:
         try:
@@ -134,12 +147,13 @@ class Output:
             value = orjson.loads(record.value) if record.value else None
         except orjson.JSONDecodeError as error:
             if self._described.only or isinstance(self._described.id, str):
-                return {"id": None, **named, "error": f"no effect can be read from it: not JSON ({error})"}
+                return Sourced({"id": None, **named, "error": f"no effect can be read from it: not JSON ({error})"})
             value = None
         if any(pick(value, pointer) != wanted for pointer, wanted in self._described.only.items()):
             return None
         event = located(self._described.id, record, value)
         if event is None:
-            return {"id": None, **named, "error": "no effect can be read from it: it has nothing at `id`"}
+            return Sourced({"id": None, **named, "error": "no effect can be read from it: it has nothing at `id`"})
         carries = self._described.carries
-        return {"id": event, **named, "carries": located(carries, record, value) if carries is not None else None}
+        carried = located(carries, record, value) if carries is not None else None
+        return Sourced({"id": event, **named, "carries": carried})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -175,3 +176,27 @@ async def test_a_function_that_gives_no_rows_is_a_read_that_failed(call, says: s
     with pytest.raises(StackError, match=says):
         await Function(call).each(taken.append, everything=True)
     assert taken == []
+
+
+@pytest.mark.parametrize("column", [{"place": "Zurich"}, {"own": True}, {"error": "retried"}, {"place": {"op": "x"}}])
+async def test_a_column_of_the_users_own_says_nothing_to_the_harness(column: dict[str, object]) -> None:
+    """An upsert's name would pass for one that nothing in the event decides, or the effect for one that cannot be read."""
+    made = Described.model_validate({"applies": ["placed"], "sql": {"url": "sqlite:///x", "query": "SELECT"}})
+    function = Function(lambda: [{"id": "e1", "effect": "e1", **column}])
+    (row,) = await one_pass(Effects({"shop": made}, {"shop": function}, lambda _of, name: f"named {name}"))
+    assert (row["op"], row["event_id"], row["template"]) == ("effect", "e1", "named e1")
+
+
+async def test_a_function_that_never_returns_is_a_read_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.observers.sources.RETURNS_WITHIN", 0.1)
+    let_go = threading.Event()
+
+    def blocked() -> list[dict[str, object]]:
+        let_go.wait(60)
+        return []
+
+    try:
+        with pytest.raises(StackError, match=r"blocked\(\) gave no rows within 0.1 s"):
+            await Function(blocked).each(lambda _: None, everything=True)
+    finally:
+        let_go.set()
