@@ -12,12 +12,17 @@ from harness.calibrate.live import Fact, Live
 from harness.calibrate.planting import NotPlantedError
 from harness.calibrate.tape import Tape
 from harness.calibration import Answer, Told, part
+from harness.checkers.judge import overall
 from harness.errors import OneffectError
+from harness.verdict import Verdict
 
 if TYPE_CHECKING:
     from harness.run import AtRest
     from harness.stack import Record
     from harness.verdict import Finding
+
+SOUND: Final = "none"
+"""The folder of the run without anything planted."""
 
 STANDS: Final = ("stalled", "lost")
 """What a consumer that is held back must be found as."""
@@ -38,7 +43,7 @@ class Calibrating:
         tape = Tape.of(session.directory / "history.jsonl", session.recorder.now, session.redaction.value)
         self._at, self._folder = at, session.directory / "controls"
         at.progress.step("judging the run without anything planted")
-        self._sound = await self._judged(tape, "none")
+        self._sound = await self._judged(tape, SOUND)
         self.fit = fit(self._sound)
         if self.fit:
             await self._copies(Copies(at, tape))
@@ -59,10 +64,10 @@ class Calibrating:
         self._at.progress.step(f"{control} of {of}, in a copy")
         try:
             planted = await altered
+            findings = await self._judged(planted.tape, f"{control}-{of}")
         except (NotPlantedError, OneffectError) as error:
             self._tell(control, of, "not_tried", str(error))
             return
-        findings = await self._judged(planted.tape, f"{control}-{of}")
         self._tell(control, of, *answer(findings, planted.wanted, planted.about, planted.how))
 
     async def _live(self, live: Live) -> None:
@@ -74,16 +79,16 @@ class Calibrating:
         try:
             async with live.held_back():
                 held = live.snapshot()
+            findings = await self._judged(held, "held_back")
+            await live.at_rest()
+            after = live.snapshot()
+            applied = await self._judged(after, "two_ids")
         except (NotPlantedError, OneffectError) as error:
             for consumer in consumers:
                 self._tell("held_back", consumer, "not_tried", str(error))
                 self._tell("two_ids", consumer, "not_tried", str(error))
         else:
             facts = {consumer: fact for fact in live.facts for consumer in fact.consumers}
-            findings = await self._judged(held, "held_back")
-            await live.at_rest()
-            after = live.snapshot()
-            applied = await self._judged(after, "two_ids")
             for consumer in consumers:
                 self._tell("held_back", consumer, *_held(findings, consumer, facts.get(consumer)))
                 self._tell("two_ids", consumer, *_two(after, applied, consumer, facts.get(consumer)))
@@ -94,19 +99,25 @@ class Calibrating:
         self._at.progress.step("a record that is malformed")
         try:
             published = await live.malformed()
+            after = live.snapshot()
+            with_letter = await self._judged(after, "dead_letter")
+            without = await self._judged(
+                after.without(lambda one: one["op"] == "dead_letter"), "dead_letter-left_out"
+            )
         except (NotPlantedError, OneffectError) as error:
             for consumer in consumers:
                 self._tell("dead_letter", consumer, "not_tried", str(error))
             return
-        after = live.snapshot()
-        with_letter = await self._judged(after, "dead_letter")
-        without = await self._judged(after.without(lambda one: one["op"] == "dead_letter"), "dead_letter-left_out")
         for consumer in consumers:
             self._tell("dead_letter", consumer, *_lettered(with_letter, without, consumer, after, published))
 
     async def _judged(self, tape: Tape, name: str) -> Sequence[Finding]:
+        """Judge what is on a tape; NotPlantedError if not everything could be read, which says nothing of the system file."""
         # In a thread: judging takes a while, and the system's connections must be kept up meanwhile.
-        return await asyncio.to_thread(judged, tape, self._folder / name)
+        findings = await asyncio.to_thread(judged, tape, self._folder / name)
+        if name != SOUND and shows(findings, ("read_failed",), {}):
+            raise NotPlantedError("it was planted, but not everything could be read then")
+        return findings
 
     def _tell(self, control: str, of: str, found: Answer, said: str) -> None:
         if found == "seen" and blind(self._sound, control, of):
@@ -120,12 +131,15 @@ class Calibrating:
 def _held(findings: Sequence[Finding], consumer: str, fact: Fact | None) -> tuple[Answer, str]:
     if fact is None:
         return "not_tried", "no event of the run that it applies could be published again under another id"
-    how = "its replicas paused, and a fact published"
-    about = {"consumer": [consumer], "event_id": [fact.new["event_id"]]}
-    found, said = answer(findings, STANDS, about, how)
-    # Undecided, on a busy machine or by a system that is never still: nothing is shown, and no such run is valid.
-    unshown = found == "unseen" and not shows(findings, STANDS, {}) and any(f.verdict for f in findings)
-    return ("not_tried" if unshown else found), said
+    how, about = "its replicas paused, and a fact published", {"consumer": [consumer]}
+    # Only what is found of this consumer counts: others are held back in the same run.
+    if found := shows(findings, STANDS, about):
+        return "seen", f"{how}: {', '.join(found)}"
+    if shows(findings, ("undecided",), about):
+        return "not_tried", f"{how}, and nothing was decided about it"
+    # On a machine or by a system that is never still, nothing is shown of anybody, and no such run is valid.
+    unshown = overall(findings) is not Verdict.VALID and not shows(findings, STANDS, {})
+    return "not_tried" if unshown else "unseen", f"{how}, and nothing shows that it did not apply it"
 
 
 def _two(after: Tape, findings: Sequence[Finding], consumer: str, fact: Fact | None) -> tuple[Answer, str]:
@@ -166,7 +180,9 @@ def _lettered(
         "topic": [one.topic for one in places],
         "offset": [one.offset for one in places],
     }
-    if shows(with_letter, ("neither", "undecided", "stalled", "dead_letter_contradicts"), {"consumer": [consumer]}):
+    if shows(with_letter, ("undecided",), {"consumer": [consumer]}):
+        return "not_tried", f"{how}, and nothing was decided about it"
+    if shows(with_letter, ("neither", "stalled", "dead_letter_contradicts"), {"consumer": [consumer]}):
         return "unseen", f"{how}, and no dead letter of it is seen"
     if not shows(without, ("neither",), about):
         return "unseen", f"{how}, and a run without its dead letter is not called wrong"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 import orjson
+from aiokafka.errors import KafkaError
 
 from harness.calibrate.planting import NotPlantedError
 from harness.model import Where
@@ -71,10 +72,10 @@ class Live:
                     raise NotPlantedError(f"{name} cannot be paused: {reason or 'the stack cannot'}")
                 await handle.pause()
                 paused.append(handle)
+            for consumers, old, record in chosen:
+                new = await self._publish(record)
+                self.facts.append(Fact(consumers, old, event_fields(new, self._system)))
             async with observed(self._live, self._at.watch, self._tape):
-                for consumers, old, record in chosen:
-                    new = await self._publish(record)
-                    self.facts.append(Fact(consumers, old, event_fields(new, self._system)))
                 await self._rest.come(_clock() + SEVERAL * self._system.settle)
             await self._at.watch.read_all()
             yield
@@ -143,7 +144,10 @@ class Live:
     async def _publish(self, record: Record, malformed: str | None = None) -> Record:
         about = {"topic": record.topic, "partition": record.partition, "malformed": malformed}
         with self._tape.operation("publish", NAME, injected=NAME, **about) as operation:
-            taken = await self._live.kafka.publish(record, headers=[(MARK, NAME.encode())])
+            try:
+                taken = await self._live.kafka.publish(record, headers=[(MARK, NAME.encode())])
+            except KafkaError as error:
+                raise NotPlantedError(f"{record.topic} takes no record: {error!r}") from error
             operation.ok(offset=taken.offset)
         return taken
 

@@ -69,6 +69,10 @@ def double(scratch: Scratch, known: Known) -> Planted:
             with scratch.trial():
                 scratch.insert(one.table, copy)
                 shown = _counted(scratch, one.id) > before
+            with scratch.trial():
+                scratch.delete(one.table, one.row)
+                scratch.insert(one.table, copy)
+                stands = _counted(scratch, one.id) == before
         except RefusedError as error:
             refused = refused or f"{one.table}: the store refuses a second row ({error})"
             continue
@@ -76,6 +80,9 @@ def double(scratch: Scratch, known: Known) -> Planted:
             return _insert(scratch, one, copy)
         if beside_the_id:
             refused = refused or f"{one.table}: the store takes a second row only under another {beside_the_id}"
+        elif not stands:
+            # By itself the copy would be no effect either: what it has of its own is what joins it with its event.
+            refused = refused or f"{one.table}: the store takes a second row only apart from its event"
         else:
             hidden = hidden or (one, copy)
     if hidden is not None:

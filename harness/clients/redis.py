@@ -101,7 +101,10 @@ class RedisClient:
 
         SCAN promises no more, and may give a key twice. Its cursor means nothing to a server that was started since.
         """
-        begun = (await self.info("server")).get("run_id")
+        server = await self.info("server")
+        if server.get("redis_mode") == "cluster":
+            raise StackError(f"Redis at {self._address} is a node of a cluster, and has only some of its keys")
+        begun = server.get("run_id")
         keys: set[Any] = set()
         cursor: int | None = None
         while cursor != 0:

@@ -45,7 +45,7 @@ class FolderFiles:
     def _names(self) -> Iterator[str]:
         """Yield the paths below the folder. A folder that cannot be read is an error: globs pass over it."""
         deep = self._pattern.text.count("/")
-        for at, folders, files in os.walk(self._folder, onerror=_raised):
+        for at, folders, files in os.walk(self._folder, onerror=_raised, followlinks=True):
             below = Path(at).relative_to(self._folder).parts
             if len(below) == deep:
                 folders.clear()

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness.calibrate.calibrating import _held, _lettered, _two
+from harness.calibrate.calibrating import SOUND, Calibrating, _held, _lettered, _two
 from harness.calibrate.judging import answer, blind, fit, judged
 from harness.calibrate.live import Fact
+from harness.calibrate.planting import NotPlantedError
 from harness.calibrate.tape import Tape
 from harness.checkers.judge import judge
 from harness.history.reader import History
@@ -66,6 +67,10 @@ def test_a_consumer_that_is_held_back_must_not_be_valid() -> None:
     # On a busy machine nothing is decided; no such run is valid.
     assert _held(finding("undecided", Verdict.UNKNOWN, consumer="desk"), "desk", FACT)[0] == "not_tried"
     assert _held(finding(), "desk", None)[0] == "not_tried"
+    # Another one's stall in the same run says nothing of this one.
+    others = finding("stalled", consumer="shop", event_id="e2")
+    assert _held(others, "desk", FACT)[0] == "unseen"
+    assert _held([*others, *finding("undecided", Verdict.UNKNOWN, consumer="desk")], "desk", FACT)[0] == "not_tried"
 
 
 @pytest.mark.parametrize(
@@ -92,6 +97,7 @@ def test_one_fact_under_two_ids_has_two_effects(effects: list[dict[str, Any]], f
         (finding(), finding("neither", consumer="desk", topic="orders", offset=7), "seen"),
         (finding("neither", consumer="desk", topic="orders", offset=7), finding(), "unseen"),
         (finding(), finding(), "unseen"),
+        (finding("undecided", Verdict.UNKNOWN, consumer="desk"), finding(), "not_tried"),
     ],
 )
 def test_a_dead_letter_is_seen_if_it_makes_the_difference(
@@ -101,6 +107,16 @@ def test_a_dead_letter_is_seen_if_it_makes_the_difference(
     tape.record("offset", "seen", "test", consumer="desk", topic="orders")
     published = [Record("orders", 0, 7, None, b"\xff")]
     assert _lettered(with_letter, without, "desk", tape, published)[0] == found
+
+
+async def test_a_read_that_failed_says_nothing_of_the_system_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    calibrating = Calibrating()
+    calibrating._folder = Path("nowhere")
+    failed = finding("read_failed", Verdict.UNKNOWN, what="effects")
+    monkeypatch.setattr("harness.calibrate.calibrating.judged", lambda _tape, _folder: failed)
+    with pytest.raises(NotPlantedError, match="not everything could be read"):
+        await calibrating._judged(Tape({}, [], lambda: 0), "lost-desk")
+    assert await calibrating._judged(Tape({}, [], lambda: 0), SOUND) == failed
 
 
 def test_a_tape_is_judged_as_the_history_that_it_was_taken_from(tmp_path: Path) -> None:

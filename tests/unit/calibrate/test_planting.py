@@ -122,3 +122,15 @@ def test_one_total_is_raised(scratch: Make) -> None:
     planted = raise_total(copy, known, Decimal("3.5"))
     totals = {row["id"]: row["total"] for row in copy.rows()}
     assert totals == {"e1": "0.05", "e2": "0.07"} | {planted.id: "0.10" if planted.id == "e2" else "0.08"}
+
+
+def test_a_copy_that_is_no_effect_by_itself_is_no_second_one(scratch: Make) -> None:
+    """The store takes one bill an order, and what names the order is all that joins it with its event."""
+    copy = scratch(
+        "CREATE TABLE orders (id TEXT PRIMARY KEY, event TEXT UNIQUE);"
+        "CREATE TABLE bills (number INTEGER PRIMARY KEY, order_id TEXT UNIQUE);"
+        "INSERT INTO orders VALUES ('o1', 'e1'), ('o2', 'e2'); INSERT INTO bills VALUES (1, 'o1'), (2, 'o2');",
+        "SELECT o.event AS id, b.number AS effect FROM bills b JOIN orders o ON o.id = b.order_id",
+    )
+    with pytest.raises(NotPlantedError, match="bills: the store takes a second row only apart from its event"):
+        double(copy, known)

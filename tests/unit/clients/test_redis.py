@@ -8,6 +8,7 @@ import pytest
 
 from harness.clients.exchange import exchange
 from harness.clients.redis import RedisClient
+from harness.errors import StackError
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -90,3 +91,24 @@ async def test_headers_that_do_not_end_are_no_answer() -> None:
     async with serving(serve) as address:
         with pytest.raises(ConnectionError, match="headers do not end"):
             await exchange(address, "GET", "/", timeout=20)
+
+
+async def test_one_node_of_a_cluster_is_not_read_for_the_whole() -> None:
+    info = b"redis_mode:cluster\r\nrun_id:1\r\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            if line.upper().startswith(b"INFO"):
+                writer.write(b"$%d\r\n%s\r\n" % (len(info), info))
+            elif line.upper().startswith((b"CLIENT", b"HELLO", b"SELECT")):
+                writer.write(b"+OK\r\n")
+            elif line.upper().startswith(b"SCAN"):
+                writer.write(b"*2\r\n$1\r\n0\r\n*0\r\n")
+            await writer.drain()
+
+    async with serving(serve) as address:
+        client = RedisClient(address)
+        async with asyncio.timeout(20):
+            with pytest.raises(StackError, match="is a node of a cluster, and has only some of its keys"):
+                await client.contents(b"*")
+        await client.close()

@@ -37,6 +37,13 @@ async def test_a_file_names_its_event_in_its_content_or_its_name(tmp_path: Path)
     assert await read(tmp_path, names=".{id}.json") == [("3", "3", None)]
 
 
+async def test_a_folder_may_be_a_link(tmp_path: Path) -> None:
+    put(tmp_path, **{"elsewhere/1.json": "{}"})
+    (tmp_path / "bills").mkdir()
+    (tmp_path / "bills" / "day").symlink_to(tmp_path / "elsewhere")
+    assert await read(tmp_path / "bills", names="*/{id}.json") == [("1", "day/1.json", None)]
+
+
 async def test_what_cannot_be_read_is_no_empty_read(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"files: .*No such file or directory"):
         await read(tmp_path / "gone", names="{id}")
