@@ -145,10 +145,16 @@ def _following(  # noqa: PLR0913, PLR0917 - the parts of a planned fault
     conditions = [when for _, when in fitting if when is not None]
     links = tuple(dict.fromkeys(link for when in conditions for link in when.links))
     targets = tuple(target for target, _ in fitting)
-    if strange := {link for link in links if fault.target == "replica" and link.partition("->")[0] not in targets}:
+    if strange := {
+        link for link in links if (link if fault.target == "link" else link.partition("->")[0]) not in targets
+    }:
         raise PlanRefused(
-            f"follows: it acts on the replica that the message is of, and {min(strange)} is of none in {line.on}; name the"
-            " same service in both"
+            f"follows: it acts where the message is, and {min(strange)} is not of {line.on}; name the same in both"
+        )
+    if fault.awaits is not None and fault.awaits.on is None and len(targets) > 1:
+        raise PlanRefused(
+            f"until: say on which link the other message is, `on: …`; what follows acts on one of {line.on}, and the links "
+            "are several"
         )
     return PlannedFault(
         name,

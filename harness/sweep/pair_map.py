@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.sweep.lineage import Action, Step
 from harness.sweep.map import WORDS, Cell, counts
-from harness.sweep.pairs import Pairs
+from harness.sweep.pairs import UNNAMED, Pairs
 
 
 @dataclass
@@ -21,8 +21,9 @@ class PairMap:
 
     @property
     def verdict(self) -> str:
-        """The worst of all cells; ``valid`` without any, for then nothing is to be tried."""
-        return max((cell.verdict for cell in self.cells), key=WORDS.index, default="valid")
+        """The worst of all cells; without any ``valid`` if none is worth a run, ``unknown`` if messages name no event."""
+        none = "unknown" if self.found.left_out[UNNAMED] else "valid"
+        return max((cell.verdict for cell in self.cells), key=WORDS.index, default=none)
 
     @property
     def said(self) -> str:

@@ -23,6 +23,9 @@ NOTHING: Final = "support no effect"
 COMMITS: Final = frozenset({"OffsetCommit", "TxnOffsetCommit"})
 """Commands whose offsets tell which events they pass."""
 
+ENDS: Final = COMMITS - {"TxnOffsetCommit"}
+"""Of these, what is committed once it is answered; a transaction's offsets are so only at its EndTxn."""
+
 READS: Final = frozenset({"GET", "HEAD", "MGET", "EXISTS", "TTL", "PTTL"})
 """Commands of HTTP and Redis that change nothing: whether one was executed, nobody can tell afterwards."""
 
@@ -94,6 +97,9 @@ def pairs(firsts: Sequence[First], lineage: Sequence[Step]) -> Pairs:
     """
     made = Pairs()
     nameless = sum(_nameless(step) for step in lineage)
+    commit = next((at for at, step in enumerate(lineage) if step.command in COMMITS), len(lineage))
+    last = not any(map(_nameless, lineage[commit:]))
+    alone = {(_message(first.step), first.action) for first in firsts}
     seen: set[tuple[Step, bool, tuple[Met, ...]]] = set()
     for first in firsts:
         everywhere = len(first.after) * len(ACTIONS)
@@ -109,24 +115,27 @@ def pairs(firsts: Sequence[First], lineage: Sequence[Step]) -> Pairs:
             continue
         # Killed before or after a read, what is left is the same; so is what a lost read leaves of either half.
         twin = (first.step, first.action.kills, first.after)
-        if _untouched(first, lineage) or (first.step.command in READS and twin in seen):
+        if first.step.command in READS and twin in seen:
             made.left_out[EQUAL] += everywhere
             continue
         seen.add(twin)
+        untouched = _untouched(first, lineage)
         for place, met in enumerate(first.after):
             for action in ACTIONS:
-                if why := _left_out(first.after, place, action):
+                if untouched and (_message(met.step), action) in alone:
+                    made.left_out[EQUAL] += 1
+                elif why := _left_out(first.after, place, action, last=last):
                     made.left_out[why] += 1
                 else:
                     made.kept.append(Pair(first.step, first.action, met.step, action))
     return made
 
 
-def _left_out(after: Sequence[Met], place: int, action: Action) -> str:
-    """Say why a second fault is left out; empty if it is to be tried."""
+def _left_out(after: Sequence[Met], place: int, action: Action, *, last: bool) -> str:
+    """Say why a second fault is left out; empty if it is to be tried. ``last``: nothing comes behind a commit of offsets."""
     met = after[place]
     executed = action.side == "reply"
-    if executed and met.passes and place == len(after) - 1:
+    if executed and last and met.passes and met.step.command in ENDS and place == len(after) - 1:
         return NOTHING  # the group has passed the event, and nothing more comes of it
     if executed and met.step.command in READS:
         return EQUAL  # as before it
@@ -150,6 +159,11 @@ def _untouched(first: First, lineage: Sequence[Step]) -> bool:
     named = [(step.target, step.command, step.key) for step in lineage if not _nameless(step)]
     begins = bool(lineage) and first.step == lineage[0] and first.action.kills and first.action.side == "request"
     return begins and [(met.step.target, met.step.command, met.step.key) for met in first.after] == named
+
+
+def _message(step: Step) -> tuple[str, str, str, int | None]:
+    """Return what a message is, whichever of several equal ones."""
+    return (step.target, step.command, step.key, step.turn)
 
 
 def _nameless(step: Step) -> bool:
@@ -183,11 +197,14 @@ def after(history: History, service: str) -> tuple[Met, ...] | None:
     names, run = any_of(event.names), str(history.header["run"])
     turns: Counter[tuple[str, str, str]] = Counter()
     # Each commit passes all before it, so behind the first nothing tells that the event was dealt with again.
-    passed = struck["phase"] == "lost_reply" and passes(_commits(struck), event.places)
+    passed = struck["phase"] == "lost_reply" and struck["command"] in ENDS and passes(_commits(struck), event.places)
     found: list[Met] = []
     for row in history.sql(PASSED, service=service):
         target, command, key, commits = row["target"], row["command"], row["key"], _commits(row)
-        if row["t"] <= struck["injected"] or not event.has(key, commits) or (commits and passed):
+        # A commit that was refused passes nothing.
+        if row["t"] <= struck["injected"] or not event.has(key, commits):
+            continue
+        if commits and (passed or row["kind"] != "ok"):
             continue
         passed = passed or bool(commits)
         turns[target, command, key] += 1

@@ -20,6 +20,7 @@ ON_KAFKA = "essay_lifecycle#1->kafka"
 ERROR = {"fault": "tap.error", "on": ON_KAFKA}
 HOLD = {"fault": "tap.hold", "on": "essay_lifecycle#1->redis", "when": {"request": "SET *"}}
 LOSE = {"fault": "tap.lose_reply", "on": "essay_lifecycle->redis"}
+SLOW = {"fault": "net.latency", "for": "1s", "latency": "9ms"}
 
 
 def test_any_fault_may_act_at_a_message(system) -> None:
@@ -222,12 +223,20 @@ def test_a_fault_that_follows_none_stays_on_its_target(system) -> None:
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ({**KILL, "when": {**AGAIN, "on": "essay_lifecycle->redis"}}, "essay_lifecycle#2->redis is of none in"),
+        ({**KILL, "when": {**AGAIN, "on": "essay_lifecycle->redis"}}, "essay_lifecycle#2->redis is not of"),
         (
             {"fault": "redis.restart", "on": "redis", "for": "1s", "when": {**AGAIN, "on": "essay_lifecycle->redis"}},
             "redis.restart is on a redis",
         ),
         ({**HOLD, "for": "1s", "until": AGAIN}, "leave `follows` out"),
+        (
+            {**SLOW, "on": "essay_lifecycle->content_service", "when": {**AGAIN, "on": "essay_lifecycle->redis"}},
+            "it acts where the message is, and essay_lifecycle#1->redis is not of essay_lifecycle->content_service",
+        ),
+        (
+            {**HOLD, "on": "essay_lifecycle->redis", "for": "1s", "when": AGAIN, "until": {"request": "DEL *"}},
+            "say on which link the other message is",
+        ),
     ],
 )
 def test_what_cannot_follow_is_refused(system, row, says) -> None:

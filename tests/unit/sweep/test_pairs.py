@@ -12,7 +12,8 @@ import pytest
 
 from harness.history.reader import History
 from harness.sweep.lineage import ACTIONS, Action, Step
-from harness.sweep.pairs import ALONE, EQUAL, NOTHING, UNNAMED, First, Met, Pair, after, event_of, pairs
+from harness.sweep.pair_map import PairMap
+from harness.sweep.pairs import ALONE, EQUAL, NOTHING, UNNAMED, First, Met, Pair, Pairs, after, event_of, pairs
 
 BEFORE, KILLED, REQUEST, REPLY = ACTIONS
 
@@ -63,8 +64,11 @@ def test_a_commit_before_the_effect_is_not_the_end() -> None:
 
 
 def test_killed_before_it_began_the_event_is_as_new_and_the_second_fault_alone_was_tried() -> None:
-    assert pairs([first(CLAIM, BEFORE)], LINEAGE).left_out[EQUAL] == 16
-    assert not tried(first(CLAIM, BEFORE))
+    alone = [First(step, action, valid=False) for step in LINEAGE[1:] for action in ACTIONS]
+    alone += [First(CLAIM, action, valid=False) for action in ACTIONS]
+    assert pairs([first(CLAIM, BEFORE), *alone], LINEAGE).left_out[EQUAL] == 16
+    # What was not tried alone is no other's equal.
+    assert tried(first(CLAIM, BEFORE))
     # A process that lives has seen an error; what is claimed is not new; and neither is what comes back otherwise.
     assert tried(first(CLAIM, REQUEST))
     assert tried(first(CLAIM, KILLED))
@@ -220,3 +224,41 @@ def test_a_pairs_event_is_the_first_faults_though_the_second_met_a_commit_of_oth
     event = told(*AT_CLAIM, *second, by=event_of)
     assert event is not None
     assert event.names == {"event-1", "raw-1", "up-1"}
+
+
+TXN = Step("kafka", "TxnOffsetCommit", "ledger", None, 9)
+ENDED = Step("kafka", "EndTxn", "ledger-1", None, 9)
+
+
+def test_the_offsets_of_a_transaction_are_passed_at_its_end_alone() -> None:
+    """Killed between the two, the consumer gets the event again."""
+    met = (LIFE[0], Met(TXN, "ok", passes=True))
+    for lineage in ([CLAIM, TXN, ENDED], [CLAIM, TXN]):
+        made = pairs([first(CLAIM, KILLED, met)], lineage)
+        assert {pair.action for pair in made.kept if pair.second == TXN} == set(ACTIONS)
+        assert made.left_out[NOTHING] == 0
+
+
+def test_a_commit_whose_transaction_was_not_heard_of_is_met_again(told) -> None:
+    places = [["orders", 0, 2]]
+    lost = wire(100, "kafka", "TxnOffsetCommit", "ledger", replica=1, phase="lost_reply", t=120, places=places)
+    again = wire(140, "kafka", "TxnOffsetCommit", "ledger", places=places)
+    found = told(lost, struck(110, "the reply to TxnOffsetCommit ledger on ledger#1->kafka"), again)
+    assert [met.step.command for met in found] == ["TxnOffsetCommit"]
+
+
+def test_a_commit_that_was_refused_passes_nothing(told) -> None:
+    found = told(*AT_CLAIM, commit(140, 2, kind="REBALANCE_IN_PROGRESS"), commit(170, 2))
+    assert found == (Met(Step("kafka", "OffsetCommit", "ledger", None, 1), "ok", passes=True),)
+
+
+def test_what_names_no_event_and_comes_behind_the_commit_may_be_the_effect() -> None:
+    met = (LIFE[0], LIFE[3])
+    inserted = Step("postgres", "INSERT", "", None, 9)
+    assert pairs([first(CLAIM, KILLED, met)], [CLAIM, COMMITTED]).left_out[NOTHING] == 2
+    assert pairs([first(CLAIM, KILLED, met)], [CLAIM, COMMITTED, inserted]).left_out[NOTHING] == 0
+
+
+@pytest.mark.parametrize(("why", "verdict"), [(UNNAMED, "unknown"), (EQUAL, "valid"), (NOTHING, "valid")])
+def test_without_any_pair_nothing_was_shown_of_messages_that_name_no_event(why: str, verdict: str) -> None:
+    assert PairMap(Pairs(left_out=Counter({why: 16}))).verdict == verdict
