@@ -165,7 +165,7 @@ class SourceHeaders(Model):
 
 
 class DeadLetters(Model):
-    """How to read a dead letter, whose value is JSON, or the original record's with headers that say whence it came."""
+    """How to read a dead letter, whose value is JSON, or the original record's with headers that say where it came from."""
 
     topic: Name
     """The topic of dead letters, for example ``dead-letters``."""

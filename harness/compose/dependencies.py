@@ -45,6 +45,10 @@ def notes(container: Container) -> Iterator[str]:
         yield "its first scripts are not run: each service finds an empty database of its own, and makes its tables"
     if kind(container.image) == "redis" and re.search(r"\S+\.conf\b", container.command):
         yield "its configuration file is not read: write what matters of it as `config: {…}`"
+    elif (
+        kind(container.image) in {"redis", "postgres"} and "-" in container.command and not dict(_settings(container))
+    ):
+        yield "its command is not read: write what matters of it as `config: {…}`"
 
 
 def partitions(topics: Mapping[str, int | None], brokers: Iterable[Container]) -> dict[str, Any]:

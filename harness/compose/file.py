@@ -10,10 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from harness.compose.variables import Variables, file_of_variables, unknown
+from harness.compose.variables import Variables, file_of_variables, holds_a_secret, unknown
 from harness.errors import FileError, nearest
 from harness.files.document import Document, Field, parse
-from harness.redaction import is_secret
 
 ENDINGS: Final = (".yml", ".yaml")
 _LONGEST_CHAIN: Final = 10
@@ -177,7 +176,7 @@ class Compose:
                 message = f"there is no file {name[:100]}; write it, or take it out"
                 raise self._error(document, (*here, "env_file"), message)
             read = file_of_variables(path.parent / name)
-            env |= {key: unknown(key) if is_secret(key) else value for key, value in read.items()}
+            env |= {key: unknown(key) if holds_a_secret(key, value) else value for key, value in read.items()}
         given = service.get("environment")
         if isinstance(given, Mapping):
             pairs: list[tuple[str, Any]] = list(given.items())
@@ -204,7 +203,11 @@ class Compose:
         context = build.get("context", ".") if isinstance(build, Mapping) else build
         ports, published = _ports(service)
         deploy, health = service.get("deploy"), service.get("healthcheck")
-        replicas = deploy.get("replicas") if isinstance(deploy, Mapping) else service.get("scale")
+        replicas = deploy.get("replicas") if isinstance(deploy, Mapping) else None
+        count = _text(service.get("scale", 1) if replicas is None else replicas)
+        if not re.fullmatch(r"\d{1,4}", count):
+            message = f"has {count[:100]!r} replicas, which is no number known here; set the variable in .env"
+            raise self._error(self.document, ("services", name), message)
         test = health.get("test") if isinstance(health, Mapping) else None
         return Container(
             name=name,
@@ -216,7 +219,7 @@ class Compose:
             ports=ports,
             published=published,
             hosts=hosts,
-            replicas=replicas if isinstance(replicas, int) and not isinstance(replicas, bool) else 1,
+            replicas=int(count),
             health=" ".join(_texts(test)) if isinstance(test, list) else _text(test),
             mounts=tuple(_mounts(service.get("volumes"))),
             configs=tuple(

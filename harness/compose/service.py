@@ -19,6 +19,7 @@ from harness.system import PLACEHOLDER
 _HOST: Final = re.compile(r"host(?:name)?|server|addr(?:ess)?", re.IGNORECASE)
 _LIST: Final = re.compile(r"broker|bootstrap|seed|nodes", re.IGNORECASE)
 _PORT: Final = re.compile(r"(?:(?:APP|HTTP|LISTEN|SERVER|SERVICE|UVICORN|WEB)_)?PORT")
+_LISTENS: Final = re.compile(r"(?i:(?:^|[^a-z])(?:port|addr|bind|listen))|[a-z](?:Port|Addr|Bind|Listen)")
 _GROUP: Final = re.compile(r"^(?:.*(?:kafka|consumer).*)?group(?:[_.-]?(?:id|name))?$", re.IGNORECASE)
 _OF_A_DATABASE: Final = r"^(?:.*[_.])?(?:pg|postgres(?:ql)?|db|database|datasource|sql)"
 _USER: Final = re.compile(rf"{_OF_A_DATABASE}[_.]?user(?:[_.]?name)?$", re.IGNORECASE)
@@ -85,10 +86,10 @@ class Reader:
         if self.broker and _GROUP.search(key) and self._uses_broker(container):
             return "{group}"
         try:
-            made = self._filled(text, container)
+            made = self._filled(_own(text, port), container)
         except ValueError as gone:
             return todo(f"{gone}; write what stands in its place, or take this line out", "127.0.0.1:9000")
-        if port and re.search(rf"(?:^|:){port}$", made) and re.search("port|addr|bind|listen", key, re.IGNORECASE):
+        if port and re.search(rf"(?:^|:){port}$", made) and _LISTENS.search(key):
             made = made[: -len(port)] + "{port}"
         elif not port and _PORT.fullmatch(key.upper()) and re.fullmatch(r"\d{2,5}", made):
             made = "{port}"
@@ -189,10 +190,17 @@ class Reader:
 
     @staticmethod
     def _ready(container: Container) -> str:
-        for host, _, path in (match.groups() for match in _URL.finditer(UNKNOWN.sub("", container.health))):
+        # Of a URL with a variable in it, only a part would be read: perhaps a page that answers before the service is ready.
+        known = "" if UNKNOWN.search(container.health) or "$" in container.health else container.health
+        for host, _, path in (match.groups() for match in _URL.finditer(known)):
             if host in {"localhost", "127.0.0.1", "0.0.0.0", *container.hosts}:  # noqa: S104 - compared, not bound
                 return (path or "/").partition("?")[0]
         return todo("the path that answers 2xx on {port} once it is ready", "/readyz")
+
+
+def _own(text: str, port: str) -> str:
+    """Put the service's own port in the place of its number; another service may publish the same one."""
+    return re.sub(rf"\b(?:localhost|127\.0\.0\.1):{port}(?!\d)", "127.0.0.1:{port}", text) if port else text
 
 
 def _known(text: str) -> str:

@@ -77,7 +77,13 @@ class Variables:
         return (self._value(name[0]) if there or operator not in {":-", "-"} else other), end + 1
 
     def _value(self, name: str) -> str:
-        return unknown(name) if is_secret(name) else self.values.get(name, unknown(name))
+        value = self.values.get(name, unknown(name))
+        return unknown(name) if holds_a_secret(name, value) else value
+
+
+def holds_a_secret(name: str, value: str) -> bool:
+    """Whether a variable is a secret by its name, or a URL with a password."""
+    return is_secret(name) or re.search(r"://[^/\s]*:[^/\s]*@", value) is not None
 
 
 def _closed(text: str, at: int) -> int:

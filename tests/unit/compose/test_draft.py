@@ -190,7 +190,9 @@ def test_a_topic_that_is_made_is_known_where_a_variable_names_it_plainly(made) -
         ("DB_CONNECTION", "db", "db"),
         ("DB_SERVER", "db", "{db:host}"),
         ("LISTEN", ":80", ":{port}"),
-        ("TRANSPORT", "8", "8"),
+        ("TRANSPORT", "80", "80"),
+        ("httpPort", "80", "{port}"),
+        ("SELF_URL", "http://localhost:80/hook", "http://127.0.0.1:{port}/hook"),
         ("TOPIC_PARTITIONS", "4", "4"),
         ("AUTO_CREATE_TOPICS", "true", "true"),
         ("USER_GROUP", "admins", "admins"),
@@ -202,6 +204,54 @@ def test_a_variable(made, key: str, text: str, written: str) -> None:
         f"['8080:80'], environment: {{BROKER: 'kafka:9092', {key}: '{text}'}}}}}}"
     )
     assert document["services"]["shop"]["env"][key] == written
+
+
+def test_an_address_of_its_own_is_no_other_services_that_publishes_the_same_port(made) -> None:
+    document = made(
+        "services: {kafka: {image: kafka}, shop: {image: 'a/b:1', ports: ['8080:8080'], environment: {B: 'kafka:9092'}}, "
+        "billing: {image: 'a/c:1', ports: ['9090:8080'], environment: {B: 'kafka:9092', SELF_URL: 'http://localhost:8080/hook'}}}"
+    )
+    assert document["services"]["billing"]["env"]["SELF_URL"] == "http://127.0.0.1:{port}/hook"
+
+
+@pytest.mark.parametrize("said", ["deploy: {replicas: '${N:-3}'}", "scale: 3, deploy: {resources: {}}", "scale: 3"])
+def test_as_many_replicas_as_it_says(made, said: str) -> None:
+    document = made(
+        f"services: {{kafka: {{image: kafka}}, shop: {{image: 'a/b:1', environment: {{B: 'kafka:9092'}}, {said}}}}}"
+    )
+    assert document["services"]["shop"]["replicas"] == 3
+
+
+@pytest.mark.parametrize("check", ["curl -f http://localhost:$$PORT/readyz", "curl http://localhost:80/readyz/${X}"])
+def test_of_a_health_check_with_a_variable_no_half_is_read(made, check: str) -> None:
+    document = made(
+        "services: {kafka: {image: kafka}, shop: {image: 'a/b:1', ports: ['80:80'], environment: {B: 'kafka:9092'}, "
+        f"healthcheck: {{test: '{check}'}}}}}}"
+    )
+    assert document["services"]["shop"]["ready"].startswith("TODO: ")
+
+
+@pytest.mark.parametrize(
+    ("image", "command"),
+    [("redis", "['sh', '-c', 'redis-server --appendonly yes']"), ("postgres", "postgres -cmax_connections=50")],
+)
+def test_settings_that_are_not_read_are_told(made, tmp_path: Path, image: str, command: str) -> None:
+    made(
+        f"services: {{store: {{image: {image}, command: {command}}}, kafka: {{image: kafka}}, shop: {{image: 'a/b:1', "
+        "environment: {B: 'kafka:9092'}}}"
+    )
+    text = (tmp_path / "system.yaml").read_text()
+    assert "its command is not read: write what matters of it as `config: {…}`" in text
+
+
+def test_a_password_in_a_url_stays_beside_the_compose_file(made, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MQ=amqp://app:hush-hush@mq.example.org:5672\n")
+    (tmp_path / "shop.env").write_text("SEARCH=https://app:hush-hush@search.example.org\n")
+    made(
+        "services: {kafka: {image: kafka}, shop: {image: 'a/b:1', env_file: shop.env, environment: {B: 'kafka:9092', "
+        "MQ: '${MQ}'}}}"
+    )
+    assert "hush-hush" not in (tmp_path / "system.yaml").read_text()
 
 
 def test_another_host_name_a_volume_and_variables(made) -> None:
