@@ -139,7 +139,7 @@ SELECT i AS i_run, t AS t_run, seconds(t) AS at_s, coalesce(backlog, 'an unknown
        CASE WHEN still THEN 'nothing had moved for ' || seconds(quiet) || ' s, so a longer `drain` would not help'
             ELSE format('lately groups passed {} records a second, {} events and {} effects a second were seen. Lower the '
                         'rate, or lengthen `drain`', coalesce(passed, 0), coalesce(events, 0), coalesce(effects, 0))
-                 || coalesce(' by ' || ceil(seconds_more * 1.5)::INT || ' s or more', '') END AS advice
+                 || coalesce(' by ' || nullif(ceil(seconds_more * 1.5)::INT, 0) || ' s or more', '') END AS advice
 FROM told, moments
 WHERE i = (SELECT max(i) FROM history WHERE op = 'run' AND phase IN ('drained', 'deadline')) ORDER BY i
 """

@@ -25,7 +25,7 @@ SEVERAL: Final = 3
 """Multiple of the system's ``settle`` without progress after which the system is stuck, not slow."""
 
 _AT_MOST: Final = 60.0
-"""Seconds beyond that for which a system past its deadline is watched: machines are busy at times."""
+"""Seconds past its deadline that a system gets which still moves, or seems to be done: machines are busy at times."""
 
 
 class Rest:
@@ -35,7 +35,7 @@ class Rest:
         self._live, self._recorder, self._watch, self._progress = live, recorder, watch, progress
 
     async def come(self, deadline: float) -> bool:
-        """Wait until the system is at rest, or the loop's clock is past ``deadline``; record and return which."""
+        """Wait until the system is at rest, or is given up past ``deadline`` on the loop's clock; record and return which."""
         self._progress.step("waiting for the system to come to rest")
         phase = await self._drained(deadline)
         evidence = self._watch.unfinished() if phase == "deadline" else None
@@ -61,8 +61,8 @@ class Rest:
 
         At rest means that groups have passed all records, every outcome and dead letter has arrived, and nothing more
         came for ``settle`` (the longest lease, retry or session) after the offsets were read. Consumers that commit no
-        offsets must stay silent for longer. After the deadline, watch until the system makes progress (it is slow) or
-        has made none for so long that it is stuck.
+        offsets must stay silent for longer. Past the deadline, go on while the system moves, for a minute at most: it
+        comes to rest, or stops for so long that it is stuck, or is too slow.
         """
         loop = asyncio.get_running_loop()
         settle = self._live.system.settle
@@ -75,12 +75,6 @@ class Rest:
             await asyncio.sleep(settle * (SEVERAL if self._watch.silent else 1))
             if await self._rounds(3, deadline) and self._watch.pulse() == pulse and self._watch.idle():
                 return "drained"
-        pulse, rounds = self._watch.pulse(), self._watch.rounds
-        given_up = loop.time() + SEVERAL * settle + _AT_MOST
-        while loop.time() < given_up and self._watch.quiet_for() < SEVERAL * settle:
-            if self._watch.rounds > rounds and self._watch.pulse() != pulse:
-                break  # it is slow
-            await asyncio.sleep(0.1)
         await self._watch.read_offsets()
         await asyncio.sleep(settle)
         return "deadline"
@@ -97,8 +91,9 @@ class Rest:
         return self._watch.rounds >= target
 
     def _until(self, deadline: float) -> float:
-        """Return when to give up: one that has nothing left to do is done, and only being sure of it may take longer."""
-        return deadline + _AT_MOST if self._watch.idle() else deadline
+        """Return when to give up: later if the system still moves, or is done and only being sure of it takes longer."""
+        moving = self._watch.quiet_for() < SEVERAL * self._live.system.settle
+        return deadline + _AT_MOST if moving or self._watch.idle() else deadline
 
     async def health(self, when: str) -> None:
         """Check every service and dependency past the proxies, and record its health."""

@@ -37,6 +37,7 @@ class Case:
     says: tuple[str, ...] = ()
     faults: str = "[]"
     drain: str = "20s"
+    uploads: int = UPLOADS
     system: str = "system.yaml"
     replicas: int = 1
     taps: bool = False
@@ -154,6 +155,7 @@ CASES = [
         never=STANDSTILL,
         says=("records a second", "lengthen `drain`"),
         drain="3s",
+        uploads=6 * UPLOADS,  # more than it can apply in the minute that it gets beyond `drain`, for it moves
     ),
     Case(
         "published",
@@ -321,7 +323,7 @@ def whole(case: Case, folder: Path) -> Ran:
     (folder / f"{case}.yaml").write_text(
         f"oneffect: 1\nname: {case}\ndrain: {case.drain}\nfaults: {case.faults}\n"
         f"{'taps: all' if case.taps else ''}\n"
-        f"load: {{uploads: {UPLOADS}, rate: 15/s, rejected: 0%, retries: 20}}\n"
+        f"load: {{uploads: {case.uploads}, rate: 15/s, rejected: 0%, retries: 20}}\n"
     )
     words = [ONEFFECT, "run", f"{case}.yaml", "--system", "system.yaml", "--out", "runs", "--seed", "1"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE)
