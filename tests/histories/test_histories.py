@@ -3,14 +3,17 @@
 ``good/*.jsonl`` must be valid. ``bad/ANOMALY[.NOTE].jsonl`` must show that anomaly, and no other but those in ALONG.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from harness.checkers.judge import checkers, explained, judge, overall
 from harness.history.reader import History
-from harness.verdict import Checker, Verdict
+from harness.verdict import Checker, Finding, Verdict
 from tests.histories.builder import good_run
 from tests.histories.cases import BAD, GOOD
 
@@ -37,11 +40,28 @@ ANOMALIES = {anomaly.name: anomaly for checker in checkers() for anomaly in chec
 PAIRS = [(checker.name, anomaly.name) for checker in checkers() for anomaly in checker.anomalies]
 
 
-def found(history: History, table: list[Checker] | None = None) -> tuple[set[tuple[str, str]], Verdict]:
+def judged(history: History, table: list[Checker] | None = None) -> list[Finding]:
     findings = judge(history, table)
     assert not [finding.error for finding in findings if finding.error]
-    names = {(finding.checker, name) for finding in findings for name in (*finding.anomalies, *finding.warnings)}
-    return names, overall(findings)
+    return findings
+
+
+def named(findings: list[Finding]) -> set[tuple[str, str]]:
+    return {(finding.checker, name) for finding in findings for name in (*finding.anomalies, *finding.warnings)}
+
+
+@cache
+def whole(path: Path) -> list[Finding]:
+    """What all checkers find in a history; each is judged once for all tests."""
+    with History(path) as history:
+        return judged(history)
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[Callable[[str], History]]:
+    """Opens a good history, once for all tests."""
+    with ExitStack() as stack:
+        yield cache(lambda name: stack.enter_context(History(HERE / "good" / f"{name}.jsonl")))
 
 
 def mutant(checker: Checker, anomaly: str, sql: str) -> Checker:
@@ -52,25 +72,22 @@ def mutant(checker: Checker, anomaly: str, sql: str) -> Checker:
 
 @pytest.mark.parametrize("path", GOOD_FILES, ids=lambda path: path.stem)
 def test_a_good_history_is_valid(path: Path) -> None:
-    with History(path) as history:
-        assert found(history) == (set(), Verdict.VALID)
+    assert (named(whole(path)), overall(whole(path))) == (set(), Verdict.VALID)
 
 
 @pytest.mark.parametrize("path", BAD_FILES, ids=lambda path: path.stem)
 def test_a_bad_history_shows_its_anomaly_and_no_other(path: Path) -> None:
     name = path.stem.partition(".")[0]
-    with History(path) as history:
-        names, verdict = found(history)
-    assert {anomaly for _, anomaly in names} == {name} | ALONG.get(path.stem, set())
-    assert verdict == max(ANOMALIES[one].verdict or Verdict.VALID for one in {name, *ALONG.get(path.stem, ())})
+    assert {anomaly for _, anomaly in named(whole(path))} == {name} | ALONG.get(path.stem, set())
+    assert overall(whole(path)) == max(
+        ANOMALIES[one].verdict or Verdict.VALID for one in {name, *ALONG.get(path.stem, ())}
+    )
 
 
 @pytest.mark.parametrize("path", BAD_FILES, ids=lambda path: path.stem)
 def test_each_record_that_proves_an_anomaly_is_explained_in_one_line(path: Path) -> None:
-    with History(path) as history:
-        findings = judge(history)
-    templates = explained(findings)
-    for finding in findings:
+    templates = explained(whole(path))
+    for finding in whole(path):
         for name, rows in (*finding.anomalies.items(), *finding.warnings.items()):
             for row in rows:
                 line = templates[finding.checker, name].format(**row)
@@ -84,24 +101,25 @@ def test_there_is_a_bad_history_for_every_anomaly() -> None:
 
 @pytest.mark.parametrize(("checker", "anomaly"), PAIRS)
 def test_a_query_that_finds_nothing_is_noticed(checker: str, anomaly: str) -> None:
-    (judged,) = (one for one in checkers() if one.name == checker)
+    (judged_by,) = (one for one in checkers() if one.name == checker)
     path = HERE / "bad" / f"{anomaly}.jsonl"
     if (checker, anomaly) == ("outcomes", "undecided"):
         path = HERE / "bad" / "undecided.outcomes.jsonl"
+    assert (checker, anomaly) in named(whole(path))
     with History(path) as history:
-        assert (checker, anomaly) in found(history, [judged])[0]
-        blind = mutant(judged, anomaly, "SELECT 1 AS n WHERE false")
-        assert (checker, anomaly) not in found(history, [blind])[0]
+        blind = mutant(judged_by, anomaly, "SELECT 1 AS n WHERE false")
+        assert (checker, anomaly) not in named(judged(history, [blind]))
 
 
 @pytest.mark.parametrize(("checker", "anomaly"), PAIRS)
-def test_a_query_that_always_finds_something_is_noticed(checker: str, anomaly: str) -> None:
-    (judged,) = (one for one in checkers() if one.name == checker)
+def test_a_query_that_always_finds_something_is_noticed(
+    checker: str, anomaly: str, opened: Callable[[str], History]
+) -> None:
+    (judged_by,) = (one for one in checkers() if one.name == checker)
     # A checker that does not apply to the shop needs a system that it applies to.
-    good = "totals_that_are_right" if checker == "totals" else "good"
-    with History(HERE / "good" / f"{good}.jsonl") as history:
-        seeing = mutant(judged, anomaly, "SELECT 1 AS n")
-        assert found(history, [seeing])[0] == {(checker, anomaly)}
+    history = opened("totals_that_are_right" if checker == "totals" else "good")
+    seeing = mutant(judged_by, anomaly, "SELECT 1 AS n")
+    assert named(judged(history, [seeing])) == {(checker, anomaly)}
 
 
 @pytest.mark.parametrize(
