@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import Annotated
 
@@ -9,6 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$"), Field(title="name")]
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/[^/]*)+$"), Field(title="JSON pointer")]
+
+PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_-]*(?::[a-z0-9_.-]+)?)\}")
+"""``{redis}``, ``{redis:host}``, ``{port}``, ``{topic:essays}`` in a command or an environment value."""
 
 
 def _words(value: str) -> str:

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from harness.system import PLACEHOLDER
+from harness.model import PLACEHOLDER
 from harness.template import texts as places
 
 if TYPE_CHECKING:
@@ -83,12 +83,13 @@ class Redaction:
         variables, texts = [environment or {}], [*more]
         if system is not None:
             variables += [service.env for service in system.services.values()]
-            variables += [dependency.config for dependency in system.dependencies.values()]
+            variables += [each for dep in system.dependencies.values() for each in (dep.config, dep.env)]
             if (door := system.load.upload) is not None:
                 variables += [door.fields, dict(places(door.template))]
             if (publish := system.load.publish) is not None:
                 variables += [publish.headers, dict(places(publish.value))]
             texts += [service.command or "" for service in system.services.values()]
+            texts += [dependency.command or "" for dependency in system.dependencies.values()]
             texts += [text for effects in system.effects.values() for _, text in effects.texts()]
             texts += [asked.post or asked.command or "" for asked in (system.reprocess, system.replay) if asked]
         secrets = {secret for mapping in variables for secret in _of_variables(mapping)}
@@ -129,14 +130,15 @@ class Redaction:
         """Return a plan's document without the secrets of its ``system``."""
         redacted: dict[str, Any] = _each(document, anonymous)
         written, system = document["system"], redacted["system"]
-        for kind, field in (("services", "env"), ("dependencies", "config")):
+        for kind, field in (("services", "env"), ("dependencies", "config"), ("dependencies", "env")):
             for name, part in written[kind].items():
                 system[kind][name][field] = self._variables(part[field])
         for kind, fields in (("upload", ("fields", "template")), ("publish", ("headers", "value"))):
             for field in fields if written["load"].get(kind) is not None else ():
                 system["load"][kind][field] = self._template("", written["load"][kind][field])
-        for name, service in written["services"].items():
-            system["services"][name]["command"] = self._written(service["command"] or "") or None
+        for kind in ("services", "dependencies"):
+            for name, part in written[kind].items():
+                system[kind][name]["command"] = self._written(part["command"] or "") or None
         for name, effects in written["effects"].items():
             for read, cleaned in (
                 (effects, system["effects"][name]),

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from harness.dependency import Dependency
 from harness.effects import Effects, said
 from harness.errors import nearest
-from harness.model import Model, Name, Pointer, Where
+from harness.model import PLACEHOLDER, Model, Name, Pointer, Where
 from harness.system_load import Load
 from harness.units import Duration
-
-PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_-]*(?::[a-z0-9_.-]+)?)\}")
-"""``{redis}``, ``{redis:host}``, ``{port}``, ``{topic:essays}`` in a command or an environment value."""
 
 _HALVES = (":host", ":port")
 """What follows a name where a service takes an address in two: ``{redis:host}`` and ``{redis:port}``."""
@@ -43,17 +40,6 @@ class SeveralError(ValueError):
     def __init__(self, messages: Sequence[str]) -> None:
         super().__init__(messages[0])
         self.messages = messages
-
-
-class Dependency(Model):
-    """A broker or store; its kind is its name unless ``kind`` says otherwise."""
-
-    kind: Literal["kafka", "redis", "postgres"] | None = None
-    """The kind, if the name does not say it, for example ``redis`` in ``cache: {kind: redis}``."""
-    topics: dict[Name, Annotated[int, Field(ge=1, le=256)]] = {}
-    """A broker's topics, each with its number of partitions, for example ``{orders: 4, dead-letters: 1}``."""
-    config: dict[str, str] = Field(default={}, repr=False)
-    """The server's own settings as text, for example ``{appendonly: "yes", maxmemory: 256mb}``."""
 
 
 class Service(Model):
@@ -285,6 +271,9 @@ class System(Model):
                 f"dependencies: {' and '.join(brokers)} are of kind kafka, but events are read from one broker "
                 "only; keep one of them, and leave the others out or start them beside the run"
             )
+        for name, dependency in self.dependencies.items():
+            if name == "tcp" and dependency.kind is None:
+                yield "dependencies.tcp: write kind: tcp, or give it a name of its own"
         services, topics = sorted(self.services), sorted(self.topics())
         for unknown in sorted(set(self.effects) - set(self.services)):
             yield f"effects.{unknown}: no such service{nearest(unknown, services)}; known: {', '.join(services)}"
@@ -379,7 +368,7 @@ class System(Model):
         return {topic: n for dep in self.dependencies.values() for topic, n in dep.topics.items()}
 
     def kind(self, dependency: str) -> str:
-        """A dependency's kind: kafka, redis or postgres."""
+        """A dependency's kind: kafka, redis, postgres or tcp."""
         return self.dependencies[dependency].kind or dependency
 
     def of_kind(self, kind: str) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from harness.model import PLACEHOLDER
 from harness.stack import RunNames
-from harness.system import PLACEHOLDER, System
+from harness.system import System
 
 
 def upstream(system: System, replica: str, target: str) -> str:

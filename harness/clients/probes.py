@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from harness.clients.exchange import dial, exchange
 from harness.clients.login import redis_login
+from harness.dependency import octets
 from harness.stack import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.clients.login import Login
+    from harness.dependency import Ping
     from harness.system import System
 
     Connected = Callable[[int], None]
@@ -31,6 +33,9 @@ LOGIN = "write its password as requirepass under its config, or under logins in 
 _NOT_LET_IN = ("28000", "28P01", "3D000")
 """Postgres's codes for a user or database that it does not have, or does not let in; while it starts it sends others."""
 
+_LONGEST_ANSWER = 1 << 20
+"""Bytes within which the answer to a ping must show."""
+
 _SUCCESS = 2
 """The first digit of an HTTP status."""
 
@@ -41,13 +46,17 @@ _LINGER = 5.0
 class Prober:
     """Probes one address; ``own`` has the local ports of its requests, which do not count as the service's traffic.
 
-    ``path`` is the HTTP path to GET, ``login`` the login at a Redis.
+    ``path`` is the HTTP path to GET, ``login`` the login at a Redis, ``ping`` how to ask a server of kind tcp.
     """
 
-    def __init__(self, address: str, kind: str, path: str = "/", *, login: Login | None = None) -> None:
+    def __init__(
+        self, address: str, kind: str, path: str = "/", *, login: Login | None = None, ping: Ping | None = None
+    ) -> None:
         self._address = address
         self._login = login
-        self._ask = {"redis": self._redis, "kafka": self._kafka, "postgres": self._postgres}.get(kind, self._http)
+        self._ping = ping
+        asks = {"redis": self._redis, "kafka": self._kafka, "postgres": self._postgres, "tcp": self._tcp}
+        self._ask = asks.get(kind, self._http)
         self._path = path
         self._ports: dict[int, float] = {}
         self.used: set[int] = set()
@@ -133,6 +142,20 @@ class Prober:
                 writer.write(b"Q" + struct.pack(">i", len(query) + 4) + query)
                 await _until_ready(reader)
 
+    async def _tcp(self, size: int, connected: Connected) -> None:
+        if self._ping is None:
+            raise ValueError("nothing says how to ask it")
+        asked, answer = octets(self._ping.send), octets(self._ping.answer)
+        received = 0
+        while received <= size:
+            async with dial(self._address, connected) as (reader, writer):
+                # What speaks first does so once a connection.
+                while received <= size:
+                    writer.write(asked)
+                    received += await _until_there(reader, answer)
+                    if not asked:
+                        break
+
 
 async def readiness(address: str, path: str, timeout: float) -> Probe:
     """Ask a service once whether it is ready; only 2xx counts as an answer."""
@@ -152,7 +175,21 @@ def prober_of(system: System, target: str, address: str) -> Prober:
     if target in system.services:
         return Prober(address, "http", system.services[target].ready)
     kind = system.kind(target)
-    return Prober(address, kind, login=redis_login(system.dependencies[target].config) if kind == "redis" else None)
+    dependency = system.dependencies[target]
+    login = redis_login(dependency.config) if kind == "redis" else None
+    return Prober(address, kind, login=login, ping=dependency.ping)
+
+
+async def _until_there(reader: asyncio.StreamReader, answer: bytes) -> int:
+    """Read until the answer is there, and return how many bytes came; EOFError or ConnectionError if it will not be."""
+    received = b""
+    while answer not in received:
+        if not (data := await reader.read(1 << 16)):
+            raise EOFError(f"the connection ended behind {received[:60]!r}, without {answer[:60]!r}")
+        received += data
+        if len(received) > _LONGEST_ANSWER:
+            raise ConnectionError(f"{_LONGEST_ANSWER} bytes came without {answer[:60]!r}: {received[:60]!r} …")
+    return len(received)
 
 
 async def _until_ready(reader: asyncio.StreamReader, first: tuple[bytes, bytes] | None = None) -> None:

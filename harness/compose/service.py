@@ -13,8 +13,8 @@ from harness.compose.addresses import Hosts
 from harness.compose.file import Container
 from harness.compose.variables import UNKNOWN, said
 from harness.files.todo import is_todo, todo
+from harness.model import PLACEHOLDER
 from harness.redaction import is_secret
-from harness.system import PLACEHOLDER
 
 _HOST: Final = re.compile(r"host(?:name)?|server|addr(?:ess)?", re.IGNORECASE)
 _LIST: Final = re.compile(r"broker|bootstrap|seed|nodes", re.IGNORECASE)

@@ -13,7 +13,8 @@ from harness.clients import commands
 from harness.clients.http import HttpClient
 from harness.load.answers import REFUSED
 from harness.load.locust_load import environment
-from harness.system import PLACEHOLDER, REPLAYED, REPROCESSED, Request
+from harness.model import PLACEHOLDER
+from harness.system import REPLAYED, REPROCESSED, Request
 
 NO: Final = REFUSED | {404, 409}
 """HTTP statuses that mean no: what the system does not know, or cannot do again now, it did not do."""

@@ -45,6 +45,7 @@ class Case:
     ledgers: tuple[str, ...] = ()
     """Further services, which run ledger.py; they have the flaw, and the shop has none."""
     effects: Mapping[str, Any] = field(default_factory=dict)
+    dependencies: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.name
@@ -58,6 +59,7 @@ HAZARDS = (
     "published_before_effect",
 )
 DUPLICATE = "[{fault: kafka.duplicate, on: orders, at: 60%, count: 5}]"
+SHELF = {"shelf": {"command": f"{shlex.join(['python', str(FOREIGN / 'shelf.py')])} {{port}} {{data}}/words"}}
 MALFORMED = "[{fault: kafka.malformed, on: orders, at: 60%, count: 4, kinds: [bytes]}]"
 LEDGERS = ("billing", "printer", "purse")
 KEPT = shlex.join(["python", str(FOREIGN / "kept.py")])
@@ -238,6 +240,28 @@ CASES = [
         faults='[{fault: service.kill, on: "shop#1", at: 40%, for: 1s}]',
         system="system.json.yaml",
     ),
+    Case(
+        "shelf",
+        VALID,
+        faults="""
+          - {fault: net.down, on: shop->shelf, at: 20%, for: 1s}
+          - {fault: net.latency, on: shop->shelf, at: 40%, for: 1s, latency: 200ms}
+          - {fault: net.hang, on: shop->shelf, at: 60%, for: 1s}
+          - {fault: net.reset, on: shop->shelf, at: 70%, for: 1s}
+          - {fault: net.bandwidth, on: shop->shelf, at: 80%, for: 1s, rate: 1KiB/s}
+          - {fault: net.partition, on: shelf, at: 90%, for: 1s}""",
+        system="system.shelf.yaml",
+        dependencies=SHELF,
+    ),
+    Case(
+        "shelf_decides",
+        INVALID,
+        flaw="shelf_decides",
+        finds=("lost",),
+        faults="[{fault: net.down, on: shop->shelf, at: 40%, for: 1s}]",
+        system="system.shelf.yaml",
+        dependencies=SHELF,
+    ),
     Case("stuck", INVALID, flaw="stuck", finds=("stalled",), never=("lost", "outcome_missing"), drain="5s"),
     Case(
         "tapped",
@@ -317,6 +341,7 @@ def whole(case: Case, folder: Path) -> Ran:
             }
             for name, program in programs.items()
         },
+        "dependencies": case.dependencies,
         "effects": {"shop": {"sql": {"query": case.query}}, **case.effects},
     }
     (folder / "system.yaml").write_text(json.dumps(system))

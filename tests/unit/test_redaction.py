@@ -22,7 +22,14 @@ from harness.system import System
 SYSTEM = """
 oneffect: 1
 name: small
-dependencies: {kafka: {topics: {orders: 2}}, redis: {config: {appendonly: "yes", requirepass: in-the-config}}}
+dependencies:
+  kafka: {topics: {orders: 2}}
+  redis: {config: {appendonly: "yes", requirepass: in-the-config}}
+  queue:
+    kind: tcp
+    command: python queue.py {port} --password in-the-servers-command
+    env: {QUEUE_TOKEN: in-the-servers-token}
+    ping: {answer: ready}
 services:
   shop:
     command: python -m shop --db-password in-the-command
@@ -61,6 +68,7 @@ SECRETS = [
         "in-the-url",
         "in/the@broken",
     ),
+    *("in-the-servers-command", "in-the-servers-token"),
     *("in-the-effects", "in-the-request", "in-the-replay", "first-line-of-it", "second-line-of-it"),
 ]
 SCENARIO = "oneffect: 1\nname: one\nsystem: system.yaml\nload: {uploads: 40, rate: 20/s}\n"

@@ -15,6 +15,7 @@ from harness.errors import PlanRefused
 from harness.stacks.docker.container import Box, Contained
 from harness.stacks.docker.engine import Engine
 from harness.stacks.native.kafka import Kafka, listeners
+from harness.stacks.native.other import OtherServer
 from harness.stacks.native.parts import Java, Parts, Postgres
 from harness.stacks.native.postgres import USER
 from harness.stacks.native.redis import RedisServer
@@ -24,6 +25,7 @@ from harness.stacks.native.toxiproxy import Proxy, Toxiproxy
 from harness.stacks.process import Launch, Process
 
 if TYPE_CHECKING:
+    from harness.dependency import Dependency
     from harness.system import System
 
 IMAGES = {
@@ -44,6 +46,10 @@ class ContainedKafka(Contained, Kafka):
 
 class ContainedRedis(Contained, RedisServer):
     """The store in a container."""
+
+
+class ContainedServer(Contained, OtherServer):
+    """A server of any other kind in a container."""
 
 
 class ContainedToxiproxy(Contained, Toxiproxy):
@@ -74,13 +80,14 @@ class ContainedPostgres(Contained):
 
 def images(system: System) -> list[str]:
     """Return every image that a stack for this system needs."""
-    services = {service.image for service in system.services.values() if service.image is not None}
-    return [*_parts(system).values(), *sorted(services)]
+    named = {service.image for service in system.services.values()}
+    named |= {dependency.image for dependency in system.dependencies.values()}
+    return [*_parts(system).values(), *sorted(image for image in named if image is not None)]
 
 
 def _parts(system: System) -> dict[str, str]:
-    """Return kind -> image for everything a system needs besides its services."""
-    kinds = {"toxiproxy", *map(system.kind, system.dependencies)}
+    """Return kind -> image for everything a system needs besides what it names an image for."""
+    kinds = {"toxiproxy", *map(system.kind, system.dependencies)} - {"tcp"}
     return {kind: IMAGES[kind] for kind in sorted(kinds)}
 
 
@@ -94,9 +101,15 @@ class DockerStack(NativeStack):
         for name, service in system.services.items():
             if service.image is None:
                 raise PlanRefused(f"services.{name} has no image; the docker stack needs `image: NAME:VERSION` there")
-        for name in system.dependencies:
-            if (kind := system.kind(name)) not in IMAGES:
-                raise PlanRefused(f"dependencies.{name}: the docker stack has no {kind}")
+        for name, dependency in system.dependencies.items():
+            if (kind := system.kind(name)) not in {*IMAGES, "tcp"}:
+                raise PlanRefused(
+                    f"dependencies.{name}: the docker stack starts no {kind}; write kind: tcp, an image, and how to ping it"
+                )
+            if kind == "tcp" and dependency.image is None:
+                raise PlanRefused(
+                    f"dependencies.{name} has no image; the docker stack needs `image: NAME:VERSION` there"
+                )
 
     def _require(self) -> Parts:
         self._engine = Engine()
@@ -124,6 +137,8 @@ class DockerStack(NativeStack):
         kind, config = self._system.kind(name), self._system.dependencies[name].config
         folder, address, launch = self.workspace.folder / name, self.direct(name), self._launch(name)
         folder.mkdir()
+        if kind == "tcp":
+            return self._other(name, self._system.dependencies[name], launch)
         server: ContainedKafka | ContainedPostgres | ContainedRedis
         if kind == "kafka":
             server = ContainedKafka(name, parts.java, folder, listeners(self._address(), address, joined), launch)
@@ -133,6 +148,20 @@ class DockerStack(NativeStack):
             server = ContainedRedis(name, parts.redis, address, folder=folder / "files", config=config, launch=launch)
         server.contain(self._box(IMAGES[kind], folder, trusted=kind == "postgres"))
         return server
+
+    def _other(self, name: str, dependency: Dependency, launch: Launch) -> Process:
+        folder = self.workspace.folder / name
+        other = ContainedServer(
+            name,
+            dependency,
+            self.direct(name),
+            folder=folder / "files",
+            launch=launch,
+            passed_on=(),
+            python="python",
+        )
+        other.contain(self._box(str(dependency.image), folder))
+        return other
 
     def _replica(self, place: Place) -> NativeService:
         service = ContainedService(dataclasses.replace(place, passed_on=(), python="python"))

@@ -16,7 +16,7 @@ from harness.stacks.reaper import VARIABLE
 from harness.system import System
 from harness.wiring import Words
 
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 """Variables taken from the harness's environment. The rest may hold secrets; a service's own are in the system file."""
 
 
@@ -37,7 +37,7 @@ class Place:
     variant: str | None
     env: Mapping[str, str]
     cwd: Path
-    passed_on: tuple[str, ...] = _PASSED_ON
+    passed_on: tuple[str, ...] = PASSED_ON
     python: str = sys.executable
 
     @property

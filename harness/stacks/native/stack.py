@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import shutil
 from collections import defaultdict
 from contextlib import suppress
@@ -18,6 +19,7 @@ from harness.stacks.link import proxy_name
 from harness.stacks.native.kafka import Kafka, listeners
 from harness.stacks.native.kept import DATA, SERVICES, STORES, copy
 from harness.stacks.native.link import NativeLink
+from harness.stacks.native.other import OtherServer
 from harness.stacks.native.parts import Parts, require
 from harness.stacks.native.ports import Ports
 from harness.stacks.native.postgres import USER, PostgresServer
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 _START = 60.0
 """Seconds to wait for a broker, a store, a proxy or a service to answer."""
 
-_KINDS = ("kafka", "redis", "postgres")
+_KINDS = ("kafka", "redis", "postgres", "tcp")
 _OFFERS = (Link, ServiceHandle, Killable, Stoppable, Pausable, Forgetful, Tapping)
 
 
@@ -119,9 +121,14 @@ class NativeStack:
         for name, service in system.services.items():
             if service.command is None:
                 raise PlanRefused(f"services.{name} is an image without a command; the native stack starts commands")
-        for name in system.dependencies:
+        for name, dependency in system.dependencies.items():
             if (kind := system.kind(name)) not in _KINDS:
-                raise PlanRefused(f"dependencies.{name}: the native stack has {', '.join(_KINDS)}, and no {kind}")
+                raise PlanRefused(
+                    f"dependencies.{name}: the native stack starts {', '.join(_KINDS[:-1])}, and no {kind}; write kind: tcp, "
+                    "a command that starts it, and how to ping it"
+                )
+            if kind == "tcp" and dependency.command is None:
+                raise PlanRefused(f"dependencies.{name} has no command; the native stack starts commands")
 
     def _require(self) -> Parts:
         return require()
@@ -141,6 +148,9 @@ class NativeStack:
             return Kafka(name, parts.java, folder, listeners(self._address(), address, joined), launch)
         if kind == "postgres":
             return PostgresServer(name, parts.postgres, address, folder=files, config=config, launch=launch)
+        if kind == "tcp":
+            launch = dataclasses.replace(launch, cwd=self._cwd)
+            return OtherServer(name, self._system.dependencies[name], address, folder=files, launch=launch)
         return RedisServer(name, parts.redis, address, folder=files, config=config, launch=launch)
 
     def names(self, run: str) -> RunNames:

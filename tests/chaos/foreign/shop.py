@@ -18,6 +18,7 @@ offset last. Each FLAW is one thing that is done in another way, wrong or only u
     claims_again        an order is claimed with SET NX, which the client sends again if no answer comes; what was not
                         granted is passed over
     releases_anothers   the same, with a client that sends once; and the claim is deleted, whether it was granted or not
+    shelf_decides       an event is passed over unless the shelf, a server of another kind, says that it is new
     misplaces           what cannot be read is set aside as the record before it
     tells_first         each order is shipped and its offset committed before its effect, which at the tenth takes a while
 """
@@ -49,6 +50,7 @@ A_WHILE = 10.0
 """Seconds: so long that the effects are looked at meanwhile."""
 MAGIC = b"\0\0\0\0\1" if FLAW == "never_json" else b""
 TENTH = 10
+SHELF = os.environ.get("SHELF", "")
 TABLES = """
 CREATE TABLE IF NOT EXISTS uploads (number INTEGER PRIMARY KEY, upload TEXT UNIQUE, event TEXT, published INT DEFAULT 0);
 CREATE TABLE IF NOT EXISTS inbox (event TEXT PRIMARY KEY);
@@ -127,6 +129,9 @@ class Shop:
                     await self.set_aside(record)
                     await self.commit(consumer, record)
                     continue
+                if SHELF and not await self.shelve(event["id"]) and FLAW == "shelf_decides":
+                    await self.commit(consumer, record)
+                    continue
                 if FLAW == "tells_first":
                     await self.ship(event, record.headers)
                     await self.commit(consumer, record)
@@ -136,6 +141,19 @@ class Shop:
                     await self.ship(event, record.headers)
                 if not OWN_OFFSETS and FLAW != "tells_first":
                     await self.commit(consumer, record)
+
+    async def shelve(self, word: str) -> bool:
+        """Put a word on the shelf; return whether that says that it is new."""
+        host, _, port = SHELF.rpartition(":")
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(0.5):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                try:
+                    writer.write(f"PUT {word}\n".encode())
+                    return await reader.readline() == b"NEW\n"
+                finally:
+                    writer.close()
+        return False
 
     async def set_aside(self, record) -> None:
         """Publish what cannot be read as it is, with headers as Spring's DeadLetterPublishingRecoverer writes them."""

@@ -1,0 +1,110 @@
+"""A broker, a store, or any other server that the services use."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from harness.model import PLACEHOLDER, Command, Model, Name
+
+FILLED: Final = frozenset({"port", "data"})
+"""Placeholders in the command and the environment of a dependency of kind tcp."""
+
+_ESCAPE: Final = re.compile(r"\\(x[0-9a-fA-F]{2}|.|$)", re.DOTALL)
+_NAMED: Final = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
+
+
+def _one(escape: re.Match[str]) -> str:
+    name = escape[1]
+    if len(name) > 1:
+        return chr(int(name[1:], 16))
+    if name not in _NAMED:
+        message = rf"\{name} is no escape; known: \r \n \t \0 \x41 \\"
+        raise ValueError(message)
+    return _NAMED[name]
+
+
+def octets(text: str) -> bytes:
+    """Return the bytes that a text with escapes stands for; ValueError if it is none."""
+    if not text.isascii():
+        message = r"write bytes beyond ASCII as \x80 to \xff"
+        raise ValueError(message)
+    return _ESCAPE.sub(_one, text).encode("latin-1")
+
+
+def _bytes(value: str) -> str:
+    octets(value)
+    return value
+
+
+def _some(value: str) -> str:
+    if not value:
+        message = "write what it must contain: a server that accepts a connection may still not serve"
+        raise ValueError(message)
+    return value
+
+
+Bytes = Annotated[str, AfterValidator(_bytes), Field(title="bytes")]
+r"""Text with the escapes ``\r \n \t \0 \x41 \\``; each of its characters is one byte."""
+
+
+class Ping(Model):
+    r"""How to ask a server whether it is there, in single quotes or none: ``version\r\n``, ``AMQP\0\0\x09\x01``."""
+
+    send: Bytes = ""
+    r"""What to send, with escapes, for example ``version\r\n``; default: nothing, for a server that speaks first."""
+    answer: Annotated[Bytes, AfterValidator(_some)]
+    """What its answer must contain, with the same escapes, for example ``VERSION``."""
+
+
+class Dependency(Model):
+    """A broker, a store, or of kind ``tcp`` any other server; its kind is its name unless ``kind`` says otherwise.
+
+    ``command``, ``image``, ``env`` and ``ping`` are for kind ``tcp`` only: the harness starts the other kinds itself.
+    """
+
+    kind: Literal["kafka", "redis", "postgres", "tcp"] | None = None
+    """The kind, if the name does not say it, for example ``redis`` in ``cache: {kind: redis}``."""
+    topics: dict[Name, Annotated[int, Field(ge=1, le=256)]] = {}
+    """A broker's topics, each with its number of partitions, for example ``{orders: 4, dead-letters: 1}``."""
+    config: dict[str, str] = Field(default={}, repr=False)
+    """The server's own settings as text, for example ``{appendonly: "yes", maxmemory: 256mb}``."""
+    command: Command | None = Field(default=None, repr=False)
+    """The command that starts it, run in the system file's folder; in a container it replaces the image's own.
+
+    ``{port}`` is where it must listen, on 127.0.0.1, and ``{data}`` a folder of its own, which is kept when it restarts:
+    ``memcached -l 127.0.0.1 -p {port}``.
+    """
+    image: str | None = None
+    """The image of its container on the docker stack, for example ``memcached:1.6``."""
+    env: dict[str, str] = Field(default={}, repr=False)
+    """Its environment, as a service's, for example ``{MQ_PORT: "{port}"}``. It is not printed, as it may hold secrets."""
+    ping: Ping | None = None
+    r"""How to ask whether it is there, for example ``{send: 'version\r\n', answer: VERSION}``."""
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Dependency:
+        if self.kind != "tcp":
+            if other := sorted(self.model_fields_set & {"command", "image", "env", "ping"}):
+                message = f"{other[0]}: only a dependency of kind tcp has one; write kind: tcp, or leave it out"
+                raise ValueError(message)
+            return self
+        if other := sorted(self.model_fields_set & {"topics", "config"}):
+            message = f"{other[0]}: a dependency of kind tcp has none; its command and env say how it starts"
+            raise ValueError(message)
+        if self.ping is None:
+            message = (
+                'ping: write what to send and what the answer holds, such as {send: "version\\r\\n", answer: VERSION}'
+            )
+            raise ValueError(message)
+        texts = (self.command or "", *self.env.values())
+        used = {name for text in texts for name in PLACEHOLDER.findall(text)}
+        if unknown := sorted(used - FILLED):
+            message = f"{{{unknown[0]}}} is unknown; known: {', '.join(sorted(FILLED))}"
+            raise ValueError(message)
+        if (self.command or self.image) and "port" not in used:
+            message = "command: it must listen on {port}; write that there, or in env"
+            raise ValueError(message)
+        return self
