@@ -62,7 +62,7 @@ class Ping(Model):
 class Dependency(Model):
     """A broker, a store, or of kind ``tcp`` any other server; its kind is its name unless ``kind`` says otherwise.
 
-    ``command``, ``image``, ``env`` and ``ping`` are for kind ``tcp`` only: the harness starts the other kinds itself.
+    ``command``, ``image``, ``env``, ``ping`` and ``speaks`` are for kind ``tcp`` only; the harness knows the other kinds.
     """
 
     kind: Literal["kafka", "redis", "postgres", "tcp"] | None = None
@@ -84,10 +84,13 @@ class Dependency(Model):
     ping: Ping | None = None
     r"""How to ask whether it is there, for example ``{send: 'version\r\n', answer: VERSION}``."""
 
+    speaks: Literal["http", "postgres", "redis"] | None = None
+    """The protocol of its links, if it is one that taps read; faults can then act at its messages."""
+
     @model_validator(mode="after")
     def _of_its_kind(self) -> Dependency:
         if self.kind != "tcp":
-            if other := sorted(self.model_fields_set & {"command", "image", "env", "ping"}):
+            if other := sorted(self.model_fields_set & {"command", "image", "env", "ping", "speaks"}):
                 message = f"{other[0]}: only a dependency of kind tcp has one; write kind: tcp, or leave it out"
                 raise ValueError(message)
             return self

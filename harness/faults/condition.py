@@ -138,8 +138,8 @@ def _resolved(  # noqa: PLR0913 - what a condition is resolved by
         spoken = protocol(system, link.partition("->")[2])
         if spoken not in TABLE:
             raise PlanRefused(
-                f"{name}: {link} speaks {spoken}, which no tap understands yet; "
-                f"taps understand {', '.join(sorted(TABLE))}"
+                f"{name}: no tap understands {spoken}, which {link} speaks; taps understand {', '.join(sorted(TABLE))}"
+                + ("; if it speaks one of these, say so: `speaks`" if spoken == "tcp" else "")
             )
     for spoken in sorted({protocol(system, link.partition("->")[2]) for link in links}):
         for commands in _commands(name, spoken, patterns):

@@ -25,7 +25,9 @@ TABLE: Final[Mapping[str, str]] = {
 
 def protocol(system: System, target: str) -> str:
     """Return the protocol of the links to a dependency or service, which may be one that no tap understands."""
-    return "http" if target in system.services else system.kind(target)
+    if target in system.services:
+        return "http"
+    return system.dependencies[target].speaks or system.kind(target)
 
 
 def parser_type(name: str) -> type[Parser]:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from harness.stacks.native.parts import require
+
 FOREIGN = Path(__file__).parent / "foreign"
 ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
 PATIENCE = 600.0
@@ -262,6 +264,22 @@ CASES = [
         system="system.shelf.yaml",
         dependencies=SHELF,
     ),
+    Case(
+        "claims_elsewhere",
+        INVALID,
+        flaw="claims_again",
+        finds=("lost", "claim_asked_again"),
+        faults="""
+          - {fault: tap.lose_reply, on: "shop#1->redis", when: {reply: "SET claim:*", nth: 5}}""",
+        dependencies={
+            "redis": {
+                "kind": "tcp",
+                "command": "VALKEY --bind 127.0.0.1 --port {port} --dir {data} --save ''",
+                "ping": {"send": r"PING\r\n", "answer": "+PONG"},
+                "speaks": "redis",
+            }
+        },
+    ),
     Case("stuck", INVALID, flaw="stuck", finds=("stalled",), never=("lost", "outcome_missing"), drain="5s"),
     Case(
         "tapped",
@@ -344,7 +362,7 @@ def whole(case: Case, folder: Path) -> Ran:
         "dependencies": case.dependencies,
         "effects": {"shop": {"sql": {"query": case.query}}, **case.effects},
     }
-    (folder / "system.yaml").write_text(json.dumps(system))
+    (folder / "system.yaml").write_text(json.dumps(system).replace("VALKEY", str(require().redis)))
     (folder / f"{case}.yaml").write_text(
         f"oneffect: 1\nname: {case}\ndrain: {case.drain}\nfaults: {case.faults}\n"
         f"{'taps: all' if case.taps else ''}\n"

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from harness.clients.probes import Prober
 from harness.dependency import Dependency, Ping, octets
+from harness.taps import TABLE
 
 PING = {"send": r"version\r\n", "answer": "VERSION"}
 
@@ -27,6 +28,8 @@ PING = {"send": r"version\r\n", "answer": "VERSION"}
         ({"kind": "tcp", "ping": PING, "config": {"maxmemory": "1mb"}}, "config: a dependency of kind tcp has none"),
         ({"kind": "tcp", "ping": PING, "topics": {"orders": 1}}, "topics: a dependency of kind tcp has none"),
         ({"kind": "redis", "command": "redis-server --port {port}"}, "command: only a dependency of kind tcp"),
+        ({"kind": "tcp", "ping": PING, "speaks": "kafka"}, "Input should be 'http', "),
+        ({"kind": "redis", "speaks": "redis"}, "speaks: only a dependency of kind tcp"),
         ({"ping": PING}, "ping: only a dependency of kind tcp"),
     ],
 )
@@ -40,6 +43,11 @@ def test_one_that_runs_elsewhere_needs_a_ping_only() -> None:
     assert Dependency.model_validate({"kind": "tcp", "ping": PING}).ping == Ping(
         send=r"version\r\n", answer="VERSION"
     )
+
+
+def test_it_may_speak_any_protocol_that_taps_read_but_kafkas() -> None:
+    for spoken in TABLE.keys() - {"kafka"}:
+        assert Dependency.model_validate({"kind": "tcp", "ping": PING, "speaks": spoken}).speaks == spoken
 
 
 def test_escapes_are_bytes() -> None:
