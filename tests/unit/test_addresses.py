@@ -8,11 +8,12 @@ import yaml
 
 from harness.addresses import described, load_addresses, written
 from harness.clients.login import Login, redis_login
+from harness.dependency import Dependency
 from harness.errors import FileError
 from harness.redaction import Redaction
 from harness.stack import RunNames
 from harness.stacks.external.names import FixedNames
-from harness.system import Dependency, System
+from harness.system import System
 
 SYSTEM = System.model_validate(
     {
