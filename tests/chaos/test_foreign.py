@@ -246,12 +246,13 @@ CASES = [
         "shelf",
         VALID,
         faults="""
-          - {fault: net.down, on: shop->shelf, at: 20%, for: 1s}
-          - {fault: net.latency, on: shop->shelf, at: 40%, for: 1s, latency: 200ms}
-          - {fault: net.hang, on: shop->shelf, at: 60%, for: 1s}
-          - {fault: net.reset, on: shop->shelf, at: 70%, for: 1s}
-          - {fault: net.bandwidth, on: shop->shelf, at: 80%, for: 1s, rate: 1KiB/s}
-          - {fault: net.partition, on: shelf, at: 90%, for: 1s}""",
+          - {fault: net.down, on: shop->shelf, at: 5%, for: 1s}
+          - {fault: net.latency, on: shop->shelf, at: 20%, for: 1s, latency: 200ms}
+          - {fault: net.hang, on: shop->shelf, at: 35%, for: 1s}
+          - {fault: net.reset, on: shop->shelf, at: 50%, for: 1s}
+          - {fault: net.bandwidth, on: shop->shelf, at: 65%, for: 1s, rate: 1KiB/s}
+          - {fault: net.partition, on: shelf, at: 80%, for: 1s}""",
+        uploads=10 * UPLOADS,
         system="system.shelf.yaml",
         dependencies=SHELF,
     ),
