@@ -237,7 +237,18 @@ def _scenario_file() -> str:
 
 
 def _system_file() -> str:
-    names = ("Dependency", "Ping", "Service", "Load", "UploadLoad", "PublishLoad", "Events", "Where", "Outcome", "Effects")
+    names = (
+        "Dependency",
+        "Ping",
+        "Service",
+        "Load",
+        "UploadLoad",
+        "PublishLoad",
+        "Events",
+        "Where",
+        "Outcome",
+        "Effects",
+    )
     forms = ("Sql", "OutputTopic", "RedisKeys", "HttpList", "Files", "Total")
     more = ("Blobs", "DeadLetters", "SourceHeaders", "Request", "Variants")
     return _file(File.SYSTEM, "The system file", *names, *forms, *more)
