@@ -8,7 +8,7 @@ EXAMPLES := examples
 # The pages of docs/extending, followed on copies of the tree: no stack, but many minutes one after the other.
 FOLLOWED := tests/docs/test_extending.py
 
-.PHONY: setup demo test lint unit real scenarios examples long docker test-docker pulled busy postgres bench soak docs readme crash-points short-examples lock image dist dist-demo clean help
+.PHONY: setup demo test lint unit real scenarios examples long docker test-docker pulled busy postgres bench soak docs readme crash-points short-examples wide lock image dist dist-demo clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,9 +39,15 @@ unit: $(STAMP)  ## run the tests that start no stack, in parallel by file (WORKE
 	@$(BIN)/pytest -n $(or $(WORKERS),logical) --dist loadfile --no-loadscope-reorder --durations 20 \
 	  $(FOLLOWED) tests/unit tests/histories tests/reference tests/plugin
 
-real: setup  ## run the tests on the real stack, including the commands in the docs (STACKS= of them at a time)
-	@$(BIN)/pytest -m "not long" -n $(or $(STACKS),2) --dist loadfile --no-loadscope-reorder --durations 20 tests/chaos tests/conformance tests/docs tests/pipeline tests/browser \
-	  $(FOLLOWED:%=--ignore %)
+# A file's tests share a stack, so they stay together.
+ON_STACK = -n $(or $(STACKS),2) --dist loadfile --no-loadscope-reorder --durations 20 \
+  tests/chaos tests/conformance tests/docs tests/pipeline tests/browser $(FOLLOWED:%=--ignore %)
+
+real: setup  ## run the tests on the real stack, including commands in the docs (STACKS= of them at a time)
+	@$(BIN)/pytest -m "not long and not wide" $(ON_STACK)
+
+wide: setup  ## run the further cases on the real stack, which `make test` leaves out
+	@$(BIN)/pytest -m wide $(ON_STACK)
 
 scenarios: setup
 	@$(BIN)/pytest scenarios

@@ -215,6 +215,7 @@ def test_one_that_has_ended_is_not_called_wrong_for_what_it_never_saw(shop: Shop
     assert "the code under test has no connection on code#1->kafka" in ended
 
 
+@pytest.mark.wide
 def test_effects_that_cannot_be_read_show_nothing(shop: Shop) -> None:
     broken = True
 

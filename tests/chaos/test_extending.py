@@ -11,6 +11,7 @@ PAGES = [page for page in map(Page, EXTENDING) if page.real]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.wide
 def test_it_works_on_the_native_stack(page: Page, tmp_path: Path) -> None:
     install()
     tree = Tree(tmp_path)

@@ -326,6 +326,17 @@ CASES = [
 ]
 
 
+CORE = {
+    *("as_it_is", "wrong_query", "stuck", "named_by_order", "own_offsets", "tapped", "claims_again", "forgets"),
+    *("other_forms", "shelf", "shelf_decides"),
+}
+"""The cases of `make test`; the others are further ones of the same kinds."""
+
+
+def _case(case: Case) -> Any:
+    return pytest.param(case, marks=[] if case.name in CORE else [pytest.mark.wide])
+
+
 @dataclass(frozen=True)
 class Ran:
     """A run that is over: how it ended, what it said, and what it left."""
@@ -393,10 +404,10 @@ def runs(
 
 def named(name: str) -> Any:
     """Asks for one case by its name."""
-    return pytest.mark.parametrize("case", [one for one in CASES if one.name == name], ids=str)
+    return pytest.mark.parametrize("case", [_case(one) for one in CASES if one.name == name], ids=str)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [_case(one) for one in CASES], ids=str)
 def test_what_comes_of_it(runs: dict[Case, Future[Ran]], case: Case) -> None:
     ran = runs[case].result()
     assert ran.exits in case.exits, ran.said

@@ -53,6 +53,7 @@ def oneffect(tmp_path: Path):
     return ran
 
 
+@pytest.mark.wide
 def test_a_compose_file_becomes_a_system_with_a_verdict(oneffect, tmp_path: Path) -> None:
     assert oneffect("init", ".")[0] == 0
     system = tmp_path / "system.yaml"

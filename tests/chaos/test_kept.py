@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from harness.clients import sql
 from harness.stack import RunNames
 from harness.stacks.native.parts import Postgres, require
@@ -21,6 +23,7 @@ PATIENCE = 600.0
 UPLOADS = 20
 
 
+@pytest.mark.wide
 def test_what_a_run_kept_can_be_opened(tmp_path: Path) -> None:
     scenario = tmp_path / "one.yaml"
     system = ROOT / "reference_impl" / "system.postgres.yaml"

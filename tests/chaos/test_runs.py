@@ -52,7 +52,11 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.wide), signal.SIGINT],
+    ids=lambda number: number.name,
+)
 def test_nothing_is_left_and_the_history_can_be_judged(
     running: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -78,6 +82,7 @@ def run_whole(folder: Path, load: str, faults: str) -> subprocess.CompletedProce
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
+@pytest.mark.wide
 def test_without_a_load_the_verdict_is_unknown(tmp_path: Path) -> None:
     faults = '[{fault: net.latency, on: "file_service->content_service", at: 100%, for: 1s, latency: 50ms}]'
     done = run_whole(tmp_path, "{uploads: 1, rate: 2/s}", faults)
@@ -85,6 +90,7 @@ def test_without_a_load_the_verdict_is_unknown(tmp_path: Path) -> None:
     assert "too_few_operations" in done.stdout
 
 
+@pytest.mark.wide
 def test_a_fault_comes_once_the_system_has_answered(tmp_path: Path) -> None:
     """Its moment is that of the load's start: no upload can have been answered by then."""
     faults = '[{fault: net.latency, on: "file_service->content_service", at: 0s, for: 1s, latency: 50ms}]'

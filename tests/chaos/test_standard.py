@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FOREIGN = Path(__file__).parent / "foreign"
 ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
 PATIENCE = 900.0
@@ -61,6 +63,7 @@ def test_a_scenario_about_what_the_system_lacks_is_refused(tmp_path: Path) -> No
     assert not list((tmp_path / "runs").glob("*/history.jsonl"))
 
 
+@pytest.mark.wide
 def test_a_system_that_is_wrong_without_any_fault_is_told_so_and_nothing_is_broken(tmp_path: Path) -> None:
     status, said = run(tmp_path, "--all", flaw="never_subscribes")
     assert status == 1, said

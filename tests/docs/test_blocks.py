@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -31,9 +32,17 @@ PAGES = [
 ELSEWHERE = {*(ROOT / "docs" / "reference").iterdir(), *EXTENDING}
 """Generated pages, and the pages that test_extending.py follows."""
 
+WIDE = {"docs/how-to/load.md", "docs/how-to/shrink.md"}
+"""Pages whose commands take minutes."""
+
 
 def of(language: str) -> list[Block]:
     return [one for page in PAGES if page not in ELSEWHERE for one in blocks(page) if one.language == language]
+
+
+def _command(block: Block) -> Any:
+    wide = block.page in WIDE or "postgres" in block.text
+    return pytest.param(block, marks=[pytest.mark.wide] if wide else [])
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +58,7 @@ def shown(block: Block) -> list[str]:
     return [line for each in after if each.words == "shown" for line in each.text.splitlines()]
 
 
-@pytest.mark.parametrize("block", of("sh"), ids=str)
+@pytest.mark.parametrize("block", [_command(one) for one in of("sh")], ids=str)
 def test_commands(block: Block, apart: Callable[[str], Path]) -> None:
     expected = int(block.words.partition("exit=")[2] or 0)
     cwd = apart(block.page) if "apart" in block.words.split() else ROOT

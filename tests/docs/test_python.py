@@ -35,6 +35,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.wide
 def test_the_page_does_what_it_says(project: Path) -> None:
     script = (
         "import runpy, sys, pytest\n"

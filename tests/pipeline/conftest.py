@@ -94,7 +94,9 @@ class Pipeline:
         await self.until(again)
 
 
-@pytest_asyncio.fixture(loop_scope="function", params=["system.yaml", "system.postgres.yaml"])
+@pytest_asyncio.fixture(
+    loop_scope="function", params=["system.yaml", pytest.param("system.postgres.yaml", marks=pytest.mark.wide)]
+)
 async def pipeline(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pipeline]:
     await asyncio.to_thread(install)
     system = load(REFERENCE / request.param, System)
