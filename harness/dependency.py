@@ -90,12 +90,12 @@ class Dependency(Model):
     @model_validator(mode="after")
     def _of_its_kind(self) -> Dependency:
         if self.kind != "tcp":
-            if other := sorted(self.model_fields_set & {"command", "image", "env", "ping", "speaks"}):
-                message = f"{other[0]}: only a dependency of kind tcp has one; write kind: tcp, or leave it out"
+            if other := self._given("command", "env", "image", "ping", "speaks"):
+                message = f"{other}: only a dependency of kind tcp has one; write kind: tcp, or leave it out"
                 raise ValueError(message)
             return self
-        if other := sorted(self.model_fields_set & {"topics", "config"}):
-            message = f"{other[0]}: a dependency of kind tcp has none; its command and env say how it starts"
+        if other := self._given("config", "topics"):
+            message = f"{other}: a dependency of kind tcp has none; its command and env say how it starts"
             raise ValueError(message)
         if self.ping is None:
             message = (
@@ -111,3 +111,7 @@ class Dependency(Model):
             message = "command: it must listen on {port}; write that there, or in env"
             raise ValueError(message)
         return self
+
+    def _given(self, *fields: str) -> str | None:
+        """Return the first of the fields that says something; one that is written and empty, as in a plan, does not."""
+        return next((name for name in fields if getattr(self, name)), None)

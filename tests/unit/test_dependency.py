@@ -54,6 +54,12 @@ def test_escapes_are_bytes() -> None:
     assert octets(r"AMQP\0\0\x09\xff\\r\t") == b"AMQP\0\0\t\xff\\r\t"
 
 
+@pytest.mark.parametrize("fields", [{"topics": {"orders": 1}}, {"config": {"a": "b"}}, {"kind": "tcp", "ping": PING}])
+def test_one_that_is_written_with_all_its_fields_is_the_same(fields) -> None:
+    dependency = Dependency.model_validate(fields)
+    assert Dependency.model_validate(dependency.model_dump()) == dependency
+
+
 def test_a_ping_that_is_written_and_read_again_is_the_same() -> None:
     ping = Ping(send=r"\xff\\r\n", answer="x")
     assert Ping.model_validate(ping.model_dump()) == ping
