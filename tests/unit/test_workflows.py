@@ -61,7 +61,7 @@ def test_the_tests_run_on_every_python_from_the_oldest_supported_on() -> None:
 
 
 def test_the_gate_s_reports_are_an_artifact_also_when_it_fails() -> None:
-    gate, upload = steps(parsed("chaos.yml"))[-2:]
+    gate, upload = parsed("chaos.yml")["jobs"]["gate"]["steps"][-2:]
     assert "--html reports" in gate["run"]
     assert upload["if"] == "always()"
     assert "reports" in upload["with"]["path"].split()

@@ -99,13 +99,17 @@ def test_a_service_is_asked_over_http(system) -> None:
 def test_a_link_that_no_tap_understands_is_refused(system, monkeypatch) -> None:
     monkeypatch.delitem(TABLE, "postgres")
     document = system.model_dump(mode="json", by_alias=True)
-    document["dependencies"]["postgres"] = {}
-    document["services"]["file_service"]["env"]["DB"] = "{postgres}"
+    document["dependencies"] |= {"postgres": {}, "queue": {"kind": "tcp", "ping": {"answer": "ready"}}}
+    document["services"]["file_service"]["env"] |= {"DB": "{postgres}", "QUEUE": "{queue}"}
     system = System.model_validate(document)
-    with pytest.raises(
-        PlanRefused, match="speaks postgres, which no tap understands yet; taps understand http, kafka, redis"
-    ):
+    says = "no tap understands postgres, which file_service#1->postgres speaks; taps understand http, kafka, redis$"
+    with pytest.raises(PlanRefused, match=says):
         planned(system, **KILL, when={"reply": "COMMIT", "on": "file_service->postgres"})
+    says = "no tap understands tcp, .*; if it speaks one of these, say so: `speaks`"
+    with pytest.raises(PlanRefused, match=says):
+        planned(system, **KILL, when={"reply": "PUT", "on": "file_service->queue"})
+    document["dependencies"]["queue"]["speaks"] = "http"
+    assert planned(System.model_validate(document), **KILL, when={"reply": "PUT", "on": "file_service->queue"})
 
 
 @pytest.mark.parametrize("api", ["Produce essays*", "offsetcommit", "*Commit", "*"])
