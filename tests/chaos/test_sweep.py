@@ -41,6 +41,7 @@ faults:
 """
 
 
+@pytest.mark.wide
 def test_a_reply_that_is_lost_while_the_event_comes_again_doubles_its_effect(tmp_path: Path) -> None:
     (tmp_path / "pair.yaml").write_text(PAIR)
     words = ["run", "pair.yaml", "--variant", "setnx_only", "--seed", "1"]
