@@ -83,7 +83,6 @@ class Dependency(Model):
     """Its environment, as a service's, for example ``{MQ_PORT: "{port}"}``. It is not printed, as it may hold secrets."""
     ping: Ping | None = None
     r"""How to ask whether it is there, for example ``{send: 'version\r\n', answer: VERSION}``."""
-
     speaks: Literal["http", "postgres", "redis"] | None = None
     """The protocol of its links, if it is one that taps read; faults can then act at its messages."""
 
@@ -99,7 +98,7 @@ class Dependency(Model):
             raise ValueError(message)
         if self.ping is None:
             message = (
-                'ping: write what to send and what the answer holds, such as {send: "version\\r\\n", answer: VERSION}'
+                r"ping: write what to send and what the answer holds, such as {send: 'version\r\n', answer: VERSION}"
             )
             raise ValueError(message)
         texts = (self.command or "", *self.env.values())

@@ -256,7 +256,7 @@ class Scenario(Model):
     covers: list[Cover] = []
     """What must have been tried, or the run is ``unknown``, as in ``[{cut: claimed, again: other}]``; needs ``taps: all``."""
     drain: Duration = 30.0
-    """How long the system may take, after the load and the last heal, to finish its work; a minute more while it moves."""
+    """How long the system may take to finish its work after the load and the last heal; about a minute more while it moves."""
     expect: Annotated[Expectation, Field(json_schema_extra={"default": "valid"})] = Expected(verdict="valid")
     """What to expect of the system as it is."""
     variants: dict[Name, Expectation] = {}

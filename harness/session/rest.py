@@ -25,7 +25,7 @@ SEVERAL: Final = 3
 """Multiple of the system's ``settle`` without progress after which the system is stuck, not slow."""
 
 _AT_MOST: Final = 60.0
-"""Seconds past its deadline that a system gets which still moves, or seems to be done: machines are busy at times."""
+"""Seconds past its deadline that a system gets which seems to be done, or still moves: machines are busy at times."""
 
 
 class Rest:
@@ -61,8 +61,8 @@ class Rest:
 
         At rest means that groups have passed all records, every outcome and dead letter has arrived, and nothing more
         came for ``settle`` (the longest lease, retry or session) after the offsets were read. Consumers that commit no
-        offsets must stay silent for longer. Past the deadline, go on while the system moves, for a minute at most: it
-        comes to rest, or stops for so long that it is stuck, or is too slow.
+        offsets must stay silent for longer. Past the deadline, go on while the system moves: it comes to rest,
+        or stops for so long that it is stuck, or is too slow.
         """
         loop = asyncio.get_running_loop()
         settle = self._live.system.settle
@@ -92,8 +92,11 @@ class Rest:
 
     def _until(self, deadline: float) -> float:
         """Return when to give up: later if the system still moves, or is done and only being sure of it takes longer."""
-        moving = self._watch.quiet_for() < SEVERAL * self._live.system.settle
-        return deadline + _AT_MOST if moving or self._watch.idle() else deadline
+        stuck = SEVERAL * self._live.system.settle
+        if self._watch.quiet_for() < stuck:
+            # Long enough to see it stop, too: one that is given up before is neither stuck nor slow.
+            return deadline + stuck + _AT_MOST
+        return deadline + _AT_MOST if self._watch.idle() else deadline
 
     async def health(self, when: str) -> None:
         """Check every service and dependency past the proxies, and record its health."""

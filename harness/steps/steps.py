@@ -197,7 +197,7 @@ class Steps:
         self._progress.step(f"load: {scale}")
 
     async def drain(self, seconds: float) -> bool:
-        """Wait until the system is at rest, so many seconds at most, or a minute more while it moves; return whether it is."""
+        """Wait until the system is at rest, so many seconds, and about a minute more while it moves; return whether it is."""
         with self._step():
             if self._in_place:
                 raise UsageError(

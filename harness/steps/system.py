@@ -107,7 +107,7 @@ class System(Reachable):
         self._waited(self._block.leave(held, early=False))
 
     def drain(self, within: str = "30s") -> bool:
-        """Wait until the system is at rest; return False if it is not within so long, or a minute more while it moves.
+        """Wait until the system is at rest; return False if it is not within so long, or about a minute more while it moves.
 
         UsageError while a fault is in place.
         """

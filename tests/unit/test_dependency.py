@@ -15,7 +15,7 @@ PING = {"send": r"version\r\n", "answer": "VERSION"}
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"kind": "tcp"}, "ping: write what to send"),
+        ({"kind": "tcp"}, r"ping: write what to send and what the answer holds, such as {send: 'version\r\n', "),
         ({"kind": "tcp", "ping": {"send": "x"}}, "Field required"),
         ({"kind": "tcp", "ping": {"answer": ""}}, "write what it must contain"),
         ({"kind": "tcp", "ping": {"answer": "\u20ac"}}, "write bytes beyond ASCII as"),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shlex
 import sys
 from typing import TYPE_CHECKING
 
 from harness.clients.probes import Prober
 from harness.model import PLACEHOLDER
-from harness.stacks.native.service import PASSED_ON
+from harness.stacks.native.service import PASSED_ON, words_of
 from harness.stacks.process import Process
 from harness.stacks.reaper import VARIABLE
 
@@ -46,9 +45,7 @@ class OtherServer(Process):
         def filled(text: str) -> str:
             return PLACEHOLDER.sub(lambda match: values[match[1]], text)
 
-        words = [filled(word) for word in shlex.split(dependency.command or "")]
-        if words[:1] in (["python"], ["python3"]):
-            words[0] = python
+        words = words_of(dependency.command or "", filled, python)
         own = {name: os.environ[name] for name in passed_on if name in os.environ}
         written = {name: filled(text) for name, text in dependency.env.items()}
         env = {**own, "PYTHONUNBUFFERED": "1", **launch.env, **written, VARIABLE: launch.env[VARIABLE]}

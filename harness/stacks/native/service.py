@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,12 @@ from harness.wiring import Words
 
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 """Variables taken from the harness's environment. The rest may hold secrets; a service's own are in the system file."""
+
+
+def words_of(command: str, filled: Callable[[str], str], python: str) -> list[str]:
+    """Return a command's words with their placeholders filled in; ``python`` stands for a first word of that name."""
+    words = [filled(word) for word in shlex.split(command)]
+    return [python, *words[1:]] if words[:1] in (["python"], ["python3"]) else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,7 @@ class Place:
         text = self.system.services[self.service].command or ""
         if self.variant is not None and self.system.variants is not None:
             text = self.system.variants.command
-        words = [self.filled(word) for word in shlex.split(text)]
-        return [self.python, *words[1:]] if words[:1] in (["python"], ["python3"]) else words
+        return words_of(text, self.filled, self.python)
 
     def environment(self) -> dict[str, str]:
         """Return a minimal environment plus the variables in the system file."""

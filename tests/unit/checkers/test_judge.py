@@ -11,7 +11,7 @@ from harness.checkers.judge import checkers, explained, judge, overall
 from harness.history.reader import History
 from harness.verdict import Anomaly, Fields, Finding, Verdict
 from tests.histories.builder import Tape, good_run
-from tests.histories.cases import duplicate, fault_never_bit_by_the_clock, with_totals
+from tests.histories.cases import duplicate, fault_never_bit_by_the_clock, undecided_slow, with_totals
 
 
 class Raises:
@@ -131,3 +131,15 @@ def test_what_was_found_is_explained(tmp_path: Path) -> None:
 
 def test_a_header_only_history_is_unknown(tmp_path: Path) -> None:
     assert set(judged(Tape(), tmp_path).values()) == {Verdict.UNKNOWN, Verdict.VALID}
+
+
+@pytest.mark.parametrize(("left", "advice"), [(3, "lengthen `drain` by 3 s or more"), (0, "lengthen `drain`")])
+def test_nobody_is_told_to_wait_for_no_time(left: int, advice: str, tmp_path: Path) -> None:
+    def late(tape: Tape) -> None:
+        undecided_slow(tape)
+        tape.add(13_000, "run", "deadline", evidence={"backlog": left, "awaited": 0, "passed_per_second": 1.5})
+
+    with History(good_run(late).write(tmp_path / "history.jsonl")) as opened:
+        findings = judge(opened)
+    (row,) = (row for finding in findings for row in finding.anomalies.get("not_at_rest", ()))
+    assert str(row["advice"]).endswith(advice)

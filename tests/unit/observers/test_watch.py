@@ -249,3 +249,35 @@ async def test_a_system_that_moves_or_is_done_is_not_given_up_at_its_deadline(
     rest = Rest(live, Notes(), watch, StandIn())
     passed = asyncio.get_running_loop().time() - 0.01
     assert await asyncio.wait_for(rest._drained(passed), 60) == phase
+
+
+async def test_one_that_stops_at_its_deadline_is_watched_until_it_is_stuck_however_long_that_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from harness.session.rest import Rest
+
+    monkeypatch.setattr("harness.session.rest._AT_MOST", 0.01)
+    now = asyncio.get_running_loop().time
+    stopped = now()
+
+    class Rounds(StandIn):
+        rounds = 0
+
+        def idle(self) -> bool:
+            self.rounds += 1
+            return False
+
+        def pulse(self) -> int:
+            return 1
+
+        def quiet_for(self) -> float:
+            return now() - stopped
+
+        async def read_offsets(self) -> None:
+            read.append(now() - stopped)
+
+    read: list[float] = []
+    live: Any = SimpleNamespace(system=SimpleNamespace(settle=0.2))
+    watch: Any = Rounds()
+    assert await asyncio.wait_for(Rest(live, Notes(), watch, StandIn())._drained(stopped), 60) == "deadline"
+    assert min(read) >= 3 * 0.2
