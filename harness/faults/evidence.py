@@ -228,15 +228,19 @@ class Moved:
 
 
 async def in_use(links: Sequence[Link], context: FaultContext, work: Work) -> None:
-    """Wait until the service has a connection open, at most ``context.patience`` seconds.
+    """Wait until a connection of the service's is there at two looks in a row, at most ``context.patience`` seconds.
 
-    Stop waiting for a service that makes progress without ever having connected: it will not connect now.
+    One seen once may be about to end. Stop waiting for a service that makes progress without ever having connected: it
+    will not connect now.
     """
+    seen: set[tuple[str, int]] = set()
     with suppress(TimeoutError):
         async with asyncio.timeout(context.patience):
-            while not any([(await link.traffic()).connections for link in links]):
-                if await never_connected(links) and (await work.passed() or 0) >= ENOUGH:
+            while True:
+                now = {(link.name, port) for link in links for port in (await link.traffic()).connections}
+                if seen & now or (await never_connected(links) and (await work.passed() or 0) >= ENOUGH):
                     return
+                seen = now
                 await context.sleep(_AGAIN)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Fault, FaultContext, Injected
 from harness.faults.evidence import Ended, in_use
-from harness.faults.net_hang import silent
+from harness.faults.net_hang import hang, silent
 from harness.faults.work import Work, never_connected
 from harness.stack import Link
 
@@ -32,10 +32,18 @@ class NetDown(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """Refuse connections, once there is one to end: a refused attempt leaves no trace here."""
+        """Refuse connections, once there is one to end: a refused attempt leaves no trace here.
+
+        Requests and answers are held back until then, or a connection that is opened for a single request would be over
+        before it is met.
+        """
         links = context.links(on)
         armed = await silent(links, "down")
-        await in_use(links, context, await Work.since_now(on, context))
-        ended = await Ended.since_now(links, f"{on}: connections of the service's were ended")
-        async with links[0].refuse():
-            yield Injected(armed, ended.look, after=ended.look, vain=partial(never_connected, links))
+        work = await Work.since_now(on, context)
+        async with AsyncExitStack() as held:
+            await hang(links, "both", held)
+            await in_use(links, context, work)
+            ended = await Ended.since_now(links, f"{on}: connections of the service's were ended")
+            async with links[0].refuse():
+                await held.aclose()
+                yield Injected(armed, ended.look, after=ended.look, vain=partial(never_connected, links))

@@ -257,6 +257,14 @@ CASES = [
         dependencies=SHELF,
     ),
     Case(
+        "a_connection_a_request",
+        VALID,
+        faults=f"[{', '.join(f'{{fault: net.down, on: shop->shelf, at: {share}%, for: 1s}}' for share in range(10, 90, 10))}]",
+        uploads=10 * UPLOADS,
+        system="system.shelf.yaml",
+        dependencies=SHELF,
+    ),
+    Case(
         "shelf_decides",
         INVALID,
         flaw="shelf_decides",

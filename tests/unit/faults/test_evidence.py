@@ -4,12 +4,13 @@ import asyncio
 from contextlib import asynccontextmanager
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from harness.faults.base import FaultContext
 from harness.faults.evidence import STANDSTILL, Ended, Moved, Reset, Unanswered, late
+from harness.faults.net_down import NetDown
 from harness.faults.net_hang import silent
 from harness.faults.net_reset import NetReset
 from harness.stack import Probe, Traffic
@@ -137,6 +138,53 @@ async def test_what_net_reset_takes_for_a_bite(looks, pid, bites) -> None:
         owner.pid = pid
         assert (await injected.bit() is not None) == bites
     assert (await injected.after() is not None) == bites
+
+
+class Briefly(LinkToBreak):
+    """A service that opens a connection for each request: it is there at one look in seven, or until it is answered.
+
+    What was answered before the answers were held back is there at one more look.
+    """
+
+    def __init__(self, after: int) -> None:
+        self.turn, self.held, self.down, self.ending, self.waiting = after, 0, False, False, set[int]()
+
+    @asynccontextmanager
+    async def disturb(self, toxic: str, **attributes: object):
+        self.held += 1
+        self.ending = True
+        yield
+        self.held -= 1
+
+    @asynccontextmanager
+    async def refuse(self):
+        self.down = True
+        self.waiting.clear()
+        yield
+        self.down = False
+
+    async def traffic(self) -> Traffic:
+        self.turn += 1
+        there = {self.turn} if self.turn % 7 == 0 and not self.down else set()
+        self.waiting |= there if self.held else set()
+        ended, self.ending = {0} if self.ending else set(), False
+        return traffic(dict.fromkeys(there | self.waiting | ended, (9, 0)), accepted=1)
+
+
+@pytest.mark.parametrize("after", range(7))
+async def test_a_link_with_a_connection_a_request_is_taken_down_when_there_is_one(after) -> None:
+    async def sleep(_seconds: float) -> None: ...
+
+    link, nobody = Briefly(after), cast("Any", None)
+    system = SimpleNamespace(services={}, effects={}, load=SimpleNamespace(front=None), links=tuple)
+    stack, planned = SimpleNamespace(links={link.name: link}), cast("Any", SimpleNamespace(system=system))
+    context = FaultContext(planned, nobody, stack, nobody, Random(1), patience=60, sleep=sleep)
+    async with NetDown().inject(link.name, context) as injected:
+        assert (link.down, link.held) == (True, 0)
+        bit = await injected.bit()
+        assert bit is not None
+        assert bit.before == {"connections": {link.name: 1}}
+    assert not link.down
 
 
 async def test_a_link_of_a_busy_machine_is_found_silent_too() -> None:
