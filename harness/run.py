@@ -142,7 +142,13 @@ class _LiveRun:
         self._watch = Watch(plan.system, self._recorder, kafka=self._live.kafka, http=self._http, names=names)
         self._rest = Rest(self._live, self._recorder, self._watch, progress)
         self._known = Known()
-        self._following = Following(plan.faults, self._known, self._watch.look_at_topics, plan.scenario.drain)
+        self._following = Following(
+            plan.faults,
+            self._known,
+            self._watch.look_at_topics,
+            self._live.kafka.committed,
+            plan.scenario.drain,
+        )
         self._again = Again(plan, self._live, self._watch, self._recorder, self._http, patience=PATIENCE)
 
     async def play(self, after: After | None) -> None:

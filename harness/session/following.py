@@ -6,27 +6,36 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from harness.errors import OneffectError
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from harness.faults.base import PlannedFault
     from harness.observers.known import Known
-    from harness.stack import Held
+    from harness.stack import Held, TopicPartition
     from harness.taps.event import Event
+    from harness.taps.message import Place
     from harness.taps.trigger import Trigger
 
 
 class Following:
     """Hands the event that a row's fault has met to the faults that follow the row.
 
-    ``look`` reads the topics once: an event may be at work before anyone has seen its record. ``longest``: seconds that the
-    event's message may take once the row's faults are over.
+    ``look`` reads the topics once: an event may be at work before anyone has seen its record. ``committed`` asks the broker
+    for the offsets of a service's group. ``longest``: seconds that the event's message may take once the row's faults are
+    over.
     """
 
     def __init__(
-        self, faults: Sequence[PlannedFault], known: Known, look: Callable[[], Awaitable[object]], longest: float
+        self,
+        faults: Sequence[PlannedFault],
+        known: Known,
+        look: Callable[[], Awaitable[object]],
+        committed: Callable[[str], Awaitable[Mapping[TopicPartition, int]]],
+        longest: float,
     ) -> None:
-        self._known, self._look, self._longest = known, look, longest
+        self._known, self._look, self._committed, self._longest = known, look, committed, longest
         self._followed = {one.when.follows for one in faults if one.when is not None}
         self._ids: defaultdict[int | None, set[str]] = defaultdict(set)
         for one in faults:
@@ -51,16 +60,30 @@ class Following:
         row = planned.row
         if row is None or row not in self._followed or row in self._events:
             return True
-        event = self._known.event(held.key, held.commits)
+        commits = await self._newly_passed(held)
+        event = self._known.event(held.key, commits)
         if event is None:
             await self._look()
-            event = self._known.event(held.key, held.commits)
+            event = self._known.event(held.key, commits)
         if event is None or not held.waiting:
             return False
         self._events[row], self._led[row] = event, planned.id
         for trigger in self._waiting[row]:
             trigger.event = event
         return True
+
+    async def _newly_passed(self, held: Held) -> Sequence[Place]:
+        """Return the offsets that a message commits, without those that were committed already: their events are over.
+
+        A client sends a commit again whose answer it has given up. Once the broker has answered, all are committed.
+        """
+        if not held.commits or held.side == "reply":
+            return held.commits
+        try:
+            before = await self._committed(held.link.partition("#")[0])
+        except OneffectError:
+            return held.commits  # the broker does not answer now
+        return [place for place in held.commits if place[2] > before.get(place[:2], -1)]
 
     def forget(self, planned: PlannedFault) -> None:
         """Take back what ``leads`` noted: the fault did not act after all, for its message had been given up."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ from harness.taps.event import Event, passes
 
 if TYPE_CHECKING:
     from harness.history.reader import History
+    from harness.taps.message import Place
 
 ALONE: Final = "have a first fault that alone is not valid"
 UNNAMED: Final = "are at messages that name no event"
@@ -184,6 +185,12 @@ WHERE f.op = 'fault' AND f.phase = 'injected' ORDER BY f.t, w.t_begin DESC LIMIT
 """
 
 
+_COMMITTED: Final = """
+SELECT command, places FROM history
+WHERE op = 'wire' AND phase = 'answered' AND kind = 'ok' AND command = 'OffsetCommit' AND key = $key AND t < $injected
+"""
+
+
 def after(history: History, service: str) -> tuple[Met, ...] | None:
     """Return what the event of the only fault of a run caused once it had acted, in order.
 
@@ -225,8 +232,17 @@ def _met(history: History) -> tuple[dict[str, Any], Event] | None:
     for row in history.sql(_EVENTS):
         known.note(row)
     struck = next(iter(history.sql(_STRUCK)), None)
-    event = known.event(struck["key"] or "", _commits(struck)) if struck is not None else None
+    event = known.event(struck["key"] or "", _newly_passed(history, struck)) if struck is not None else None
     return (struck, event) if struck is not None and event is not None else None
+
+
+def _newly_passed(history: History, struck: Mapping[str, Any]) -> list[Place]:
+    """Return the offsets that the message of a fault commits, without those that an earlier commit of the group passed."""
+    before: dict[tuple[str, int], int] = {}
+    for row in history.sql(_COMMITTED, key=struck["key"], injected=struck["injected"]):
+        for topic, partition, offset in _commits(row):
+            before[topic, partition] = max(offset, before.get((topic, partition), 0))
+    return [place for place in _commits(struck) if place[2] > before.get(place[:2], -1)]
 
 
 def _commits(row: Any) -> list[tuple[str, int, int]]:  # noqa: ANN401 - a row of the history

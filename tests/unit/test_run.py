@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -214,6 +215,10 @@ async def test_a_window_waits_for_what_is_within_it_to_be_armed_and_to_last_its_
     await asyncio.wait_for(waiting, 20)
 
 
+async def none_committed(_service: str) -> Mapping[tuple[str, int], int]:
+    return {}
+
+
 class Message(StandIn):
     """A held message: whether the service still waits, and whether it was let go."""
 
@@ -278,7 +283,7 @@ def at_messages(taps: Taps, *, over: bool = False, fails: bool = False) -> Any:
         _apply=apply,
         _missed=lambda _planned, why: missed.append(why),
         _progress=SimpleNamespace(note=noted.append),
-        _following=Following([], Known(), looked, 1),
+        _following=Following([], Known(), looked, none_committed, 1),
         _to_come={"f1"},
         looked=looked,
         noted=noted,
@@ -443,7 +448,7 @@ async def test_what_follows_a_fault_has_its_event_before_the_fault_acts_and_not_
     live_run = at_messages(Taps(Message(waiting=False), held))
     planned = acts_at()
     second: Any = SimpleNamespace(id="f2", row=2, when=Condition("reply", ("SET *",), ("a#2->redis",), follows=1))
-    live_run._following = Following([planned, second], known, live_run.looked, 1)
+    live_run._following = Following([planned, second], known, live_run.looked, none_committed, 1)
     waiting = second.when.trigger()
     live_run._following.wait(1, waiting)
     armed: list[bool] = []
@@ -466,7 +471,7 @@ async def test_what_follows_a_fault_has_the_event_at_which_it_acted_not_one_whos
     live_run = at_messages(Taps(*held))
     planned = acts_at()
     second: Any = SimpleNamespace(id="f2", row=2, when=Condition("reply", ("SET *",), ("a#2->redis",), follows=1))
-    live_run._following = Following([planned, second], known, live_run.looked, 1)
+    live_run._following = Following([planned, second], known, live_run.looked, none_committed, 1)
     waiting = second.when.trigger()
     live_run._following.wait(1, waiting)
 
@@ -483,7 +488,7 @@ async def test_what_follows_a_fault_that_never_acted_is_not_waited_for_until_the
     live_run = at_messages(Taps())
     second = acts_at(follows=1)
     second.id, second.row = "f2", 2
-    live_run._following = Following([acts_at(), second], Known(), live_run.looked, 1)
+    live_run._following = Following([acts_at(), second], Known(), live_run.looked, none_committed, 1)
     live_run._to_come = {"f2"}
     await play(live_run, second)
     (why,) = live_run.missed

@@ -6,6 +6,9 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from harness.errors import StackError
 from harness.observers.known import Known
 from harness.session.following import Following
 from harness.taps.trigger import Trigger
@@ -15,8 +18,10 @@ from tests.standin import StandIn
 class Message(StandIn):
     """A held message that names an event."""
 
-    def __init__(self, key: str, *, waiting: bool = True) -> None:
-        self.key, self.commits, self.waiting = key, (), waiting
+    link = "a#1->kafka"
+
+    def __init__(self, key: str, *, waiting: bool = True, commits: Any = (), side: str = "request") -> None:
+        self.key, self.commits, self.waiting, self.side = key, commits, waiting, side
 
 
 def fault(name: str, row: int, *, follows: int | None = None) -> Any:
@@ -30,11 +35,17 @@ def trigger() -> Trigger:
     return Trigger(side="request", patterns=["SET *"], links=["a#1->redis"], follows=True)
 
 
-def of(known: Known, *, look: Any = None, longest: float = 0.0) -> Following:
+def of(known: Known, *, look: Any = None, committed: Any = None, longest: float = 0.0) -> Following:
     async def nothing() -> None:
         pass
 
-    return Following([FIRST, SECOND], known, look or nothing, longest)
+    async def before(service: str) -> Any:
+        assert service == "a"
+        if committed is None:
+            raise StackError("the broker does not answer")
+        return committed
+
+    return Following([FIRST, SECOND], known, look or nothing, before, longest)
 
 
 def record(number: int) -> dict[str, object]:
@@ -95,3 +106,29 @@ async def test_it_is_not_waited_for_once_it_cannot_come() -> None:
     while not (why := following.vain(1, {"f2"})):
         await asyncio.sleep(0.01)
     assert why == "its event had none within 0.05 s of the end of row 1's fault"
+
+
+def place(offset: int, partition: int = 0) -> tuple[str, int, int]:
+    return ("orders", partition, offset)
+
+
+@pytest.mark.parametrize(
+    ("committed", "side", "commits", "led"),
+    [
+        ({}, "request", [place(2)], "event-1"),
+        ({("orders", 0): 1}, "request", [place(2)], "event-1"),
+        ({("orders", 0): 2}, "request", [place(2)], None),
+        ({("orders", 0): 2}, "request", [place(2), place(1, 1)], "event-9"),
+        ({("orders", 0): 2}, "reply", [place(2)], "event-1"),
+        (None, "request", [place(2)], "event-1"),
+    ],
+    ids=["the first", "a further one", "sent again", "sent again with another", "answered", "not known"],
+)
+async def test_the_event_of_a_commit_is_one_that_it_passes_and_none_before_it(committed, side, commits, led) -> None:
+    known, waiting = Known(), trigger()
+    known.note(record(1))
+    known.note({**record(9), "partition": 1, "offset": 0})
+    following = of(known, committed=committed)
+    following.wait(1, waiting)
+    assert await following.leads(FIRST, Message("group", commits=commits, side=side)) == (led is not None)
+    assert (waiting.event.names if waiting.event is not None else None) == ({led} if led else None)

@@ -136,7 +136,7 @@ def wire(at: int, target: str, command: str, key: str, *, replica: int = 2, **fi
 
 
 def commit(at: int, offset: int, **fields: Any) -> dict[str, object]:
-    return wire(at, "kafka", "OffsetCommit", "ledger", places=[["orders", 0, offset]], **fields)
+    return wire(at, "kafka", "OffsetCommit", "ledger", **{"places": [["orders", 0, offset]], **fields})
 
 
 def event(number: int) -> dict[str, object]:
@@ -200,6 +200,19 @@ def test_at_a_commit_the_event_is_the_one_right_before_it(told) -> None:
     found = told(*at_commit, *again, commit(150, 2))
     assert found is not None
     assert [met.step.command for met in found] == ["EVAL", "OffsetCommit"]
+
+
+def test_at_a_commit_that_was_sent_again_it_is_one_that_had_not_been_passed(told) -> None:
+    places = [["orders", 0, 2], ["orders", 1, 1]]
+    other = event(9) | {"partition": 1, "offset": 0}
+    refused = commit(60, 2, kind="REBALANCE_IN_PROGRESS")
+    both = (
+        commit(100, 2, replica=1, phase="lost_request", t=120, places=places),
+        struck(110, "OffsetCommit ledger on ledger#1->kafka"),
+    )
+    assert "event-1" in told(other, refused, *both, by=event_of).names
+    assert "event-9" in told(other, refused, commit(80, 2), *both, by=event_of).names
+    assert told(other, commit(80, 2), commit(90, 1, places=[["orders", 1, 1]]), *both, by=event_of) is None
 
 
 def test_what_was_passed_does_not_come_again(told) -> None:
