@@ -244,7 +244,7 @@ def _system_file() -> str:
         "Load",
         "UploadLoad",
         "PublishLoad",
-        "Events",
+        "Events", "Decode",
         "Where",
         "Outcome",
         "Effects",

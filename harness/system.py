@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from harness.dependency import Dependency
 from harness.effects import Effects, said
 from harness.errors import nearest
-from harness.model import PLACEHOLDER, Model, Name, Pointer, Where
+from harness.model import PLACEHOLDER, Command, Model, Name, Pointer, Where
 from harness.system_load import Load
 from harness.units import Duration
 
@@ -81,6 +81,24 @@ class Service(Model):
         return {name for text in (self.command or "", *self.env.values()) for name in _named(text)}
 
 
+class Decode(Model):
+    """What makes JSON of values that are none: a program or a function in Python, in the system file's folder."""
+
+    command: Command | None = Field(default=None, repr=False)
+    """A program, given one value a line in base64, that prints a line of JSON for each: ``./decode order.avsc``."""
+    function: (
+        Annotated[str, StringConstraints(pattern=r"^\w+(\.\w+)*:\w+$"), Field(title="module:function")] | None
+    ) = None
+    """A function from bytes to what JSON can hold, for example ``decoding:order``, that raises if it cannot decode them."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Decode:
+        if (self.command is None) == (self.function is None):
+            message = "write either command: or function:"
+            raise ValueError(message)
+        return self
+
+
 class Events(Model):
     """How to read an event from a record."""
 
@@ -96,6 +114,8 @@ class Events(Model):
     """Where the id of its raw blob is; null if events name none."""
     topics: list[Name]
     """The topics that hold events, for example ``[orders]``; dead letters are not events."""
+    decode: Decode | None = None
+    """How to decode their records' values; default: they are JSON."""
 
 
 class Outcome(Model):
@@ -321,6 +341,8 @@ class System(Model):
             yield from self._check_nameless()
         if (publish := self.load.publish) is None:
             return
+        if self.events.decode is not None:
+            yield "load.publish: it publishes JSON, and values here are not (events.decode); use load.upload"
         if publish.topic not in self.topics() or publish.topic not in self.events.topics:
             where = "a broker's topics" if publish.topic not in self.topics() else "events.topics"
             yield f"load.publish.topic: {publish.topic} is not in {where}; add it there, or correct the name"

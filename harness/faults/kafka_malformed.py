@@ -55,7 +55,11 @@ class KafkaMalformed(Fault):
     """Which kinds to publish; default: all that the topic's events allow."""
 
     def check(self, on: str, system: System) -> None:  # noqa: ARG002 - only the events matter
-        """``no_raw`` needs events that carry a raw blob's id."""
+        """Wrong types need events that are JSON, ``no_raw`` those that carry a raw blob's id."""
+        if system.events.decode is not None and (wrong := sorted({"types", "no_raw"}.intersection(self.kinds or ()))):
+            raise PlanRefused(
+                f"kinds: {wrong[0]}: values are decoded (events.decode), not made; write `kinds: [bytes]`"
+            )
         if "no_raw" in (self.kinds or ()) and system.events.raw is None:
             raise PlanRefused(
                 "kinds: no_raw: the system file names no events.raw, so no event carries one; leave it out"

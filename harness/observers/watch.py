@@ -11,11 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from harness.clients.decoder import Decoder, decoder
 from harness.errors import StackError
 from harness.history.recorder import Recorder
 from harness.observers.base import observe
 from harness.observers.blobs import Blobs
 from harness.observers.dead_letters import DeadLetters, Known
+from harness.observers.decoded import Decoded
 from harness.observers.effects import Effects
 from harness.observers.forms import Asked, source
 from harness.observers.offsets import Offsets
@@ -79,6 +81,7 @@ class Watch:
         self._kafka = kafka
         self._readers: list[TopicReader] = []
         self._event_topics = {name: count for name, count in system.topics().items() if name in system.events.topics}
+        self._decoder: Decoder | None = None
         self._topics: Topics
         self._letters: DeadLetters | None = None
         self._effects = Effects({}, {})
@@ -113,7 +116,11 @@ class Watch:
             self._kept.append(self._blobs)
         events = await self._kafka.reader(self._event_topics)
         self._readers.append(events)
-        self._topics = Topics(events, self._system, self.spoiled)
+        described = self._system.events.decode
+        if described is not None:
+            self._decoder = decoder(described, reach.folder)
+        read = events if self._decoder is None else Decoded(events, self._decoder, self.spoiled)
+        self._topics = Topics(read, self._system, self.spoiled)
         self._kept.append(self._topics.awaited)
         if self._system.dead_letters is not None:
             name = self._system.dead_letters.topic
@@ -214,6 +221,8 @@ class Watch:
         """Disconnect the readers and delete the temporary files."""
         for reader in self._readers:
             await reader.close()
+        if self._decoder is not None:
+            await self._decoder.close()
         await self._effects.close()
         if self._totals is not None:
             await self._totals.close()
@@ -348,10 +357,12 @@ class Watch:
         return self._topics.awaited.answered("upload", upload_id)
 
     async def try_out(self) -> None:
-        """Run every query once, so that one that fails does so before the load. Raises StackError with the reason.
+        """Run every query, and the decoder, once: what fails does so before the load. Raises StackError with the reason.
 
         Tables get a while to appear, although a service should not be ready without them.
         """
+        if self._decoder is not None:
+            await self._decoder.decode([])
         deadline = asyncio.get_running_loop().time() + TRIED_FOR
         while True:
             try:

@@ -48,6 +48,7 @@ class Case:
     """Further services, which run ledger.py; they have the flaw, and the shop has none."""
     effects: Mapping[str, Any] = field(default_factory=dict)
     dependencies: Mapping[str, Any] = field(default_factory=dict)
+    decode: Mapping[str, str] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -62,6 +63,7 @@ HAZARDS = (
 )
 DUPLICATE = "[{fault: kafka.duplicate, on: orders, at: 60%, count: 5}]"
 SHELF = {"shelf": {"command": f"{shlex.join(['python', str(FOREIGN / 'shelf.py')])} {{port}} {{data}}/words"}}
+AVRO = {"command": shlex.join(["python", str(FOREIGN / "order_avro.py")])}
 MALFORMED = "[{fault: kafka.malformed, on: orders, at: 60%, count: 4, kinds: [bytes]}]"
 LEDGERS = ("billing", "printer", "purse")
 KEPT = shlex.join(["python", str(FOREIGN / "kept.py")])
@@ -289,6 +291,32 @@ CASES = [
             }
         },
     ),
+    Case(
+        "avro",
+        VALID,
+        faults="""
+          - {fault: kafka.duplicate, on: orders, at: 40%, count: 5}
+          - {fault: kafka.redeliver, on: shop, at: 50%, count: 5}
+          - {fault: kafka.malformed, on: orders, at: 60%, count: 4}""",
+        system="system.avro.yaml",
+        decode=AVRO,
+    ),
+    Case(
+        "avro_skipped",
+        INVALID,
+        flaw="own_offsets_skips",
+        finds=("lost",),
+        never=("phantom", "record_unreadable"),
+        system="system.avro.yaml",
+        decode=AVRO,
+    ),
+    Case(
+        "avro_undecoded",
+        NOT_STARTED,
+        system="system.avro.yaml",
+        says=("decode: it ended with status",),
+        decode={"command": "python no-such-decoder.py"},
+    ),
     Case("stuck", INVALID, flaw="stuck", finds=("stalled",), never=("lost", "outcome_missing"), drain="5s"),
     Case(
         "tapped",
@@ -336,7 +364,7 @@ CASES = [
 
 CORE = {
     *("as_it_is", "wrong_query", "stuck", "named_by_order", "own_offsets", "tapped", "claims_again", "forgets"),
-    *("other_forms", "shelf", "shelf_decides"),
+    *("other_forms", "shelf", "shelf_decides", "avro", "avro_skipped"),
 }
 """The cases of `make test`; the others are further ones of the same kinds."""
 
@@ -381,6 +409,7 @@ def whole(case: Case, folder: Path) -> Ran:
         },
         "dependencies": case.dependencies,
         "effects": {"shop": {"sql": {"query": case.query}}, **case.effects},
+        "events": {"decode": case.decode},
     }
     (folder / "system.yaml").write_text(json.dumps(system).replace("VALKEY", str(require().redis)))
     (folder / f"{case}.yaml").write_text(

@@ -1,7 +1,8 @@
-"""The tests and the program of the page on pytest run on the real stack, over a service that shares no code with us."""
+"""The Python on the pages does what they say; the tests and the program of the page on pytest run on the real stack."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -9,8 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fastavro
 import pytest
 
+from harness.clients.decoder import decoder
+from harness.system import Decode
 from tests.docs.pages import ROOT, blocks
 
 PAGE = ROOT / "docs" / "how-to" / "use-it-in-pytest.md"
@@ -48,3 +52,18 @@ def test_the_page_does_what_it_says(project: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout
     assert "\nvalid {} .oneffect/runs/" in done.stdout
+
+
+async def test_the_decoder_reads_what_serializers_with_a_registry_write(tmp_path: Path) -> None:
+    (code,) = (one.text for one in blocks(PAGE.with_name("describe-your-system.md")) if one.language == "python")
+    (tmp_path / "decoding.py").write_text(code)
+    fields = [{"name": name, "type": "string"} for name in ("id", "type", "customer")]
+    order = {"id": "e1", "type": "placed", "customer": "c"}
+    written = io.BytesIO()
+    fastavro.schemaless_writer(written, {"type": "record", "name": "Order", "fields": fields}, order)
+    read = decoder(Decode(function="decoding:order"), tmp_path)
+    try:
+        answers = await read.decode([b"\0\0\0\0\7" + written.getvalue(), b"\0\0\0\0\6" + written.getvalue(), b"{}"])
+    finally:
+        await read.close()
+    assert [json.loads(answer or b"null") for answer in answers] == [order, None, None]

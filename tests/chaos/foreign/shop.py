@@ -37,6 +37,7 @@ from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
+from order_avro import decode, encode  # type: ignore[import-not-found]  # beside this file, where it is run
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -51,6 +52,7 @@ A_WHILE = 10.0
 MAGIC = b"\0\0\0\0\1" if FLAW == "never_json" else b""
 TENTH = 10
 SHELF = os.environ.get("SHELF", "")
+AVRO = os.environ.get("FORMAT") == "avro"
 TABLES = """
 CREATE TABLE IF NOT EXISTS uploads (number INTEGER PRIMARY KEY, upload TEXT UNIQUE, event TEXT, published INT DEFAULT 0);
 CREATE TABLE IF NOT EXISTS inbox (event TEXT PRIMARY KEY);
@@ -102,7 +104,8 @@ class Shop:
     async def publish(self, topic: str, event: str, kind: str, data: dict[str, object], headers=()) -> None:
         """Return once the broker has it."""
         document = {"id": event.upper() if FLAW == "uppercase" else event, "type": kind, "data": data}
-        await self.producer.send_and_wait(topic, MAGIC + json.dumps(document).encode(), headers=list(headers))
+        value = encode(document) if AVRO else MAGIC + json.dumps(document).encode()
+        await self.producer.send_and_wait(topic, value, headers=list(headers))
 
     async def consume(self) -> None:
         """Apply each order, and commit its offset last."""
@@ -124,7 +127,7 @@ class Shop:
                 consumer.subscribe([os.environ["ORDERS"]])
             async for record in consumer:
                 try:
-                    event = json.loads(record.value.removeprefix(MAGIC))
+                    event = decode(record.value) if AVRO else json.loads(record.value.removeprefix(MAGIC))
                 except ValueError:
                     await self.set_aside(record)
                     await self.commit(consumer, record)

@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import PlanRefused
 from harness.faults.kafka_malformed import KafkaMalformed, spoiled
-from harness.system import Events, System
+from harness.system import Decode, Events, System
 
 EVENT = {"event_id": "e1", "event_type": "t", "data": {"raw_file_storage_id": "b1", "name": "n"}}
 SAMPLE = orjson.dumps(EVENT)
@@ -72,3 +72,13 @@ def test_a_system_whose_events_name_no_raw_blob_cannot_lose_one(system: System) 
     without = system.model_copy(update={"events": FLAT})
     with pytest.raises(PlanRefused, match=r"no events\.raw"):
         fault.check("essays", without)
+
+
+@pytest.mark.parametrize("kind", ["types", "no_raw"])
+def test_where_values_are_decoded_only_stray_bytes_are_made(system: System, kind: str) -> None:
+    events = system.events.model_copy(update={"decode": Decode(function="decoding:order"), "raw": "/raw"})
+    decoded = system.model_copy(update={"events": events})
+    KafkaMalformed.model_validate({"count": 1, "kinds": ["bytes"]}).check("essays", decoded)
+    KafkaMalformed.model_validate({"count": 1}).check("essays", decoded)
+    with pytest.raises(PlanRefused, match=rf"kinds: {kind}: .*write `kinds: \[bytes\]`"):
+        KafkaMalformed.model_validate({"count": 1, "kinds": ["bytes", kind]}).check("essays", decoded)

@@ -154,6 +154,21 @@ def test_a_system_that_is_off(tmp_path: Path, before: str, after: str, said: str
     assert said in message
 
 
+@pytest.mark.parametrize(
+    ("decode", "said"),
+    [
+        ("{}", "write either command: or function:"),
+        ("{command: ./decode, function: 'a:b'}", "write either command: or function:"),
+        ("{function: decoding.order}", "decode.function"),
+        ('{command: "\'"}', "not a command"),
+    ],
+)
+def test_a_decoder_that_is_off(tmp_path: Path, decode: str, said: str) -> None:
+    assert said in refusal(
+        tmp_path, SYSTEM.replace("topics: [orders]", f"topics: [orders], decode: {decode}"), System
+    )
+
+
 PUBLISH = '{topic: orders, key: "{id}", value: {id: "{id}", type: placed}}'
 
 
@@ -168,6 +183,11 @@ def published(publish: str = PUBLISH) -> str:
     [
         ("topic: orders", "topic: odrers", "load.publish.topic: odrers is not in a broker's topics"),
         ("topics: [orders]", "topics: []", "load.publish.topic: orders is not in events.topics; add it there"),
+        (
+            "topics: [orders]",
+            "topics: [orders], decode: {function: 'a:b'}",
+            "load.publish: it publishes JSON, and values here are not",
+        ),
         ('id: "{id}"', 'id: "{n}"', "load.publish has no id of its own at /id, where events.id says"),
         ('id: "{id}"', 'order: "{id}"', "load.publish has no id of its own at /id"),
         (", type: placed", "", "load.publish has nothing at /type, where events.type says"),

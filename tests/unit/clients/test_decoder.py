@@ -1,0 +1,127 @@
+"""Values that a program of the user's decodes: each answer is that of its value, or none counts."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.clients.decoder import Decoder, decoder
+from harness.errors import StackError
+from harness.system import Decode
+
+REVERSES = """
+import base64, json, sys
+for line in sys.stdin:
+    value = base64.b64decode(line)
+    print(json.dumps({"read": value.decode()[::-1]}) if value != b"bad" else "null", flush=True)
+"""
+ONCE = """
+import base64, sys
+for line in sys.stdin:
+    value = base64.b64decode(line)
+"""
+
+
+@pytest.fixture
+async def made(tmp_path: Path):
+    decoders: list[Decoder] = []
+
+    def make(code: str, **described: str) -> Decoder:
+        (tmp_path / "decoding.py").write_text(code)
+        decoders.append(decoder(Decode.model_validate(described or {"command": "python decoding.py"}), tmp_path))
+        return decoders[-1]
+
+    yield make
+    for one in decoders:
+        await one.close()
+
+
+Made = Callable[..., Decoder]
+
+
+async def test_a_program_answers_each_value_in_order(made: Made) -> None:
+    reverses = made(REVERSES)
+    assert await reverses.decode([]) == []
+    assert await reverses.decode([b"ab", b"bad", b"cd"]) == [b'{"read": "ba"}', None, b'{"read": "dc"}']
+    assert await reverses.decode([b"ef"]) == [b'{"read": "fe"}']
+
+
+async def test_many_large_values_block_neither_side(made: Made) -> None:
+    values = [bytes([65 + number % 26]) * 100_000 for number in range(60)]
+    answers = await made(REVERSES).decode(values)
+    assert [len(answer or b"") for answer in answers] == [len('{"read": ""}') + 100_000] * 60
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("import sys; sys.exit('no schema')", "decode: it ended with status 1; it said: no schema"),
+        (ONCE + "    print('{}', flush=True)\n    sys.exit(3)", "decode: it ended with status 3"),
+        (ONCE + "    print('reading', flush=True)", "decode: its answer is no JSON: reading; print one line of JSON"),
+        (ONCE + "    print('{', '}', sep=chr(10), flush=True)", "decode: its answer is no JSON: {; print"),
+        (
+            ONCE + "    print('NaN' if value else '1', *[2] * bool(value), sep=chr(10), flush=True)",
+            "decode: it printed more",
+        ),
+        (ONCE + "    print('{}', end='', flush=True); break", "decode: it ended with status 0"),
+    ],
+    ids=["dies at once", "dies later", "talks", "several lines", "one more", "half a line"],
+)
+async def test_what_fails_says_why(made: Made, code: str, says: str) -> None:
+    broken = made(code)
+
+    async def decode() -> None:
+        await broken.decode([])
+        await broken.decode([b"a", b"b"])
+
+    with pytest.raises(StackError, match="decode: ") as failure:
+        await decode()
+    assert str(failure.value).startswith(says)
+
+
+async def test_one_that_hangs_is_ended(made: Made, tmp_path: Path) -> None:
+    hangs = made("import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(1000)")
+    hangs.longest = 0.5
+    while not (tmp_path / "pid").exists():
+        with pytest.raises(StackError, match=r"no answer within 0\.5 s"):
+            await hangs.decode([b"a"])
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGCONT)
+
+
+async def test_one_that_cannot_be_started_says_so(made: Made) -> None:
+    with pytest.raises(StackError, match=r"decode: it cannot be started: .*no-such"):
+        await made("", command="./no-such").decode([])
+
+
+async def test_after_a_failure_it_is_started_again(made: Made, tmp_path: Path) -> None:
+    dies = made("import os; os._exit(1) if not os.path.exists('mended') else None\n" + REVERSES)
+    with pytest.raises(StackError):
+        await dies.decode([b"ab"])
+    (tmp_path / "mended").touch()
+    assert await dies.decode([b"ab"]) == [b'{"read": "ba"}']
+
+
+async def test_a_function_gets_bytes_and_may_print(made: Made) -> None:
+    code = """
+from datetime import date
+from decimal import Decimal
+
+def order(value):
+    print("decoding", value)
+    return {"id": value.decode(), "sum": Decimal("1.10"), "on": date(2026, 1, 2), "raw": b"\\x00"}
+"""
+    of_function = made(code, function="decoding:order")
+    wanted = b'{"id":"a","sum":"1.10","on":"2026-01-02","raw":"AA=="}'
+    assert await of_function.decode([b"a", b"\xff", b"a"]) == [wanted, None, wanted]
+
+
+async def test_a_function_that_is_not_there_says_so(made: Made) -> None:
+    with pytest.raises(
+        StackError, match=r"(?s)decode: it ended with status 1; it said: .*has no attribute 'missing'"
+    ):
+        await made("", function="decoding:missing").decode([])
