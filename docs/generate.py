@@ -241,6 +241,7 @@ def _system_file() -> str:
         "Dependency",
         "Ping",
         "Service",
+        "Prints",
         "Load",
         "UploadLoad",
         "PublishLoad",

@@ -42,6 +42,13 @@ class SeveralError(ValueError):
         self.messages = messages
 
 
+class Prints(Model):
+    """A replica that answers nobody, such as a worker, and says in its output that it is ready."""
+
+    prints: Annotated[str, Field(min_length=1)]
+    """What it prints once it is ready, or a part of the line, for example ``worker started``."""
+
+
 class Service(Model):
     """How a service starts. ``{redis}`` in ``env`` creates the link from each replica to redis.
 
@@ -64,8 +71,8 @@ class Service(Model):
 
     It is not printed, as it may hold secrets.
     """
-    ready: Annotated[str, StringConstraints(pattern=r"^/"), Field(title="path")] = "/readyz"
-    """The path that answers 2xx on ``{port}`` once a replica is ready."""
+    ready: Annotated[str, StringConstraints(pattern=r"^/"), Field(title="path")] | Prints = "/readyz"
+    """The path that answers 2xx on ``{port}`` once a replica is ready; of one that answers nobody, what it prints."""
     reads: list[Name] | None = None
     """Topics whose events it must apply, for example ``[orders]``; default: those assigned to its consumer group."""
 
@@ -75,6 +82,11 @@ class Service(Model):
             message = "a service has a command, an image, or both"
             raise ValueError(message)
         return self
+
+    @property
+    def path(self) -> str:
+        """The path at which it says that it is ready; empty if it answers nobody."""
+        return self.ready if isinstance(self.ready, str) else ""
 
     def placeholders(self) -> set[str]:
         """Placeholders in the command and the environment; half an address names the same part as the whole."""
@@ -330,6 +342,8 @@ class System(Model):
             if used not in FILLED_IN | self.dependencies.keys() | self.services.keys():
                 allowed = ", ".join(sorted({*FILLED_IN, *self.dependencies, *self.services, "topic:NAME"}))
                 yield f"services.{name}: {{{used}}} is unknown; known: {allowed}"
+        if isinstance(service.ready, Prints) and (asks := [one for one, end in self.links() if end == name]):
+            yield f"services.{name}.ready: {asks[0]} is linked to it, so it answers; write a path, such as /readyz"
         if unread := sorted(set(service.reads or ()) - set(self.events.topics)):
             yield f"services.{name}.reads: {unread[0]} is not in events.topics; add it there, or correct the name"
         if "database" in service.placeholders() and not self.servers(name):

@@ -173,7 +173,7 @@ async def readiness(address: str, path: str, timeout: float) -> Probe:
 def prober_of(system: System, target: str, address: str) -> Prober:
     """Return a prober for ``address`` that speaks the protocol of the dependency or service ``target``."""
     if target in system.services:
-        return Prober(address, "http", system.services[target].ready)
+        return Prober(address, "http", system.services[target].path)
     kind = system.kind(target)
     dependency = system.dependencies[target]
     login = redis_login(dependency.config) if kind == "redis" else None

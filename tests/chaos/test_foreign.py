@@ -174,7 +174,13 @@ CASES = [
         system="system.published.yaml",
     ),
     Case("published_and_skipped", INVALID, flaw="own_offsets_skips", finds=("lost",), system="system.published.yaml"),
-    Case("names_no_event", VALID, faults=DUPLICATE, system="system.ledger.yaml", ledgers=LEDGERS),
+    Case(
+        "names_no_event",
+        VALID,
+        faults=f"{DUPLICATE.removesuffix(']')}, {{fault: service.kill, on: 'purse#1', at: 70%, for: 1s}}]",
+        system="system.ledger.yaml",
+        ledgers=LEDGERS,
+    ),
     Case(
         "forgets",
         INVALID,

@@ -15,7 +15,7 @@ from harness.clients.brokers import brokers
 from harness.clients.commands import execute
 from harness.clients.probes import prober_of, readiness
 from harness.clients.toxiproxy import ToxiproxyClient
-from harness.errors import FaultError, StackError
+from harness.errors import FaultError, PlanRefused, StackError
 from harness.redaction import Redaction
 from harness.stack import Detour, Link, Probe, ServiceHandle, Tapping
 from harness.stacks.external.handle import NEEDS, ExternalHandle
@@ -70,10 +70,18 @@ class ExternalStack:
         self.services = {
             replica: self._handle(
                 replica,
-                partial(readiness, self.direct(replica), system.services[replica.partition("#")[0]].ready),
+                partial(readiness, self.direct(replica), self._path_of(replica)),
             )
             for replica in system.replicas()
         }
+
+    def _path_of(self, replica: str) -> str:
+        service = replica.partition("#")[0]
+        if path := self._system.services[service].path:
+            return path
+        raise PlanRefused(
+            f"services.{service}.ready: what it prints is not seen on a stack that runs already; write a path, such as /readyz"
+        )
 
     def _handle(self, name: str, look: Callable[[float], Awaitable[Probe]]) -> ExternalHandle:
         run = partial(execute, cwd=self._path.absolute().parent, hide=self._hide)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import sys
@@ -13,8 +14,11 @@ from harness.clients.probes import readiness
 from harness.stack import RunNames
 from harness.stacks.process import Launch, Process
 from harness.stacks.reaper import VARIABLE
-from harness.system import System
+from harness.system import Prints, System
 from harness.wiring import Words
+
+_AT_ONCE = 1 << 20
+"""Bytes of a log that are read at a time."""
 
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 """Variables taken from the harness's environment. The rest may hold secrets; a service's own are in the system file."""
@@ -83,14 +87,49 @@ class Place:
 
 
 class NativeService(Process):
-    """The replica's process; ready when its readiness path answers 2xx, bypassing the proxies."""
+    """The replica's process; ready when its readiness path answers 2xx, bypassing the proxies, or it has printed its text."""
 
     def __init__(self, place: Place) -> None:
         log = place.folder / "logs" / f"{place.replica.replace('#', '-')}.log"
         place.data.mkdir(parents=True, exist_ok=True)
         super().__init__(place.replica, Launch(place.command(), place.environment(), place.cwd, log), self._answering)
         self._address = place.address
-        self._path = place.system.services[place.service].ready
+        service = place.system.services[place.service]
+        self._path = service.path
+        self._printed = Printed(log, service.ready.prints.encode()) if isinstance(service.ready, Prints) else None
+
+    async def _begin(self) -> None:
+        if self._printed is not None:
+            self._printed.forget()
+        await super()._begin()
 
     async def _answering(self, timeout: float) -> bool:
+        if self._printed is not None:
+            return await asyncio.to_thread(self._printed.look)
         return (await readiness(self._address, self._path, timeout)).answered
+
+
+class Printed:
+    """Looks for a text in what was added to a log; each byte is read once, however often it is asked."""
+
+    def __init__(self, log: Path, text: bytes) -> None:
+        self._log, self._text = log, text
+        self._at, self._kept = 0, b""
+        self._found = False
+
+    def forget(self) -> None:
+        """Look only at what is added from now on."""
+        self._at, self._kept = self._log.stat().st_size if self._log.exists() else 0, b""
+        self._found = False
+
+    def look(self) -> bool:
+        """Return whether the text is there. Raises OSError if there is no log."""
+        with self._log.open("rb") as log:
+            log.seek(self._at)
+            while not self._found and (added := log.read(_AT_ONCE)):
+                self._at += len(added)
+                self._kept += added
+                self._found = self._text in self._kept
+                # A part of it may stand at the end of what is there now.
+                self._kept = self._kept[-len(self._text) :]
+        return self._found

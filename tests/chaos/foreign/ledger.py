@@ -7,7 +7,7 @@
     balance    nothing but a sum: the order's amount is added to its account
 
 What a row or a balance is kept for is one transaction with the inbox; the rest follows it. FLAW ``forgets`` leaves the inbox
-out, so that an order that comes again is one more order.
+out, so that an order that comes again is one more order. Without a PORT it is a worker that answers nobody.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import logging
 import os
 import signal
 import sqlite3
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -93,11 +93,13 @@ async def main() -> None:
         auto_offset_reset="earliest",
         fetch_max_wait_ms=100,
     )
-    async with (
-        AIOKafkaProducer(bootstrap_servers=os.environ["KAFKA"]) as producer,
-        consumer,
-        await asyncio.start_server(partial(answer, database), "127.0.0.1", int(os.environ["PORT"])),
-    ):
+    async with AsyncExitStack() as works:
+        producer = await works.enter_async_context(AIOKafkaProducer(bootstrap_servers=os.environ["KAFKA"]))
+        await works.enter_async_context(consumer)
+        if port := os.environ.get("PORT"):
+            serving = asyncio.start_server(partial(answer, database), "127.0.0.1", int(port))
+            await works.enter_async_context(await serving)
+        logging.getLogger("ledger").warning("reading %s", os.environ["ORDERS"])
         async for record in consumer:
             await keep(database, producer, json.loads(record.value))
             with suppress(CommitFailedError):  # it was taken away, and comes again

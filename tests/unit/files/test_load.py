@@ -109,6 +109,16 @@ def test_the_first_thing_wrong_is_told(tmp_path: Path, text: str, said: str) -> 
         ("id: /id", "id: 5", "11: events.id: "),
         ("post: /orders", "post: 5", "10: load.upload.post: 5 is not text"),
         ("orders: 2", "orders: 0", "4: dependencies.kafka.topics.orders: "),
+        (
+            "    command: python -m shop\n",
+            "    command: python -m shop\n    ready: {print: up}\n",
+            "services.shop.ready.print: no such field (nearest: prints)",
+        ),
+        (
+            '{<<: *service, env: {KAFKA: "{kafka}", REDIS: "{redis}"}}',
+            '{command: l, ready: {prints: up}}\n  worker: {command: w, env: {LEDGER: "{ledger}"}}',
+            "services.ledger.ready: worker#1 is linked to it, so it answers; write a path",
+        ),
         ("    command: python -m shop\n", "", "6: services.shop: a service has a command"),
         (
             EVENTS,

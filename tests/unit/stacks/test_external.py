@@ -14,7 +14,7 @@ import pytest
 from harness.addresses import Commands
 from harness.clients.commands import execute
 from harness.clients.probes import Prober
-from harness.errors import FaultError, StackError
+from harness.errors import FaultError, PlanRefused, StackError
 from harness.stack import Forgetful, Killable, Link, Pausable, Probe, Rerouting, ServiceHandle, Stoppable, Tapping
 from harness.stacks.external import handle as handles
 from harness.stacks.external.handle import ExternalHandle
@@ -22,6 +22,7 @@ from harness.stacks.external.led import Led
 from harness.stacks.external.link import ExternalLink
 from harness.stacks.external.stack import ExternalStack
 from harness.stacks.toxics import Toxics
+from harness.system import Prints
 from tests.unit.test_addresses import GOOD, SYSTEM
 
 PATIENCE = 20.0
@@ -182,6 +183,17 @@ async def test_its_links_have_taps_where_there_is_a_place_for_them(tmp_path: Pat
     assert detour == stack.detour("shop#1->kafka")
     assert stack.detour("ledger#2->redis").routes is None
     await stack.stop()
+
+
+def test_what_a_service_prints_elsewhere_is_not_seen(tmp_path: Path) -> None:
+    path = tmp_path / "there.yaml"
+    path.write_text(GOOD)
+    services = {
+        **SYSTEM.services,
+        "ledger": SYSTEM.services["ledger"].model_copy(update={"ready": Prints(prints="up")}),
+    }
+    with pytest.raises(PlanRefused, match=r"services\.ledger\.ready: what it prints is not seen"):
+        ExternalStack(SYSTEM.model_copy(update={"services": services}), path)
 
 
 async def test_a_cluster_of_several_brokers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
