@@ -246,6 +246,7 @@ def _system_file() -> str:
         "UploadLoad",
         "PublishLoad",
         "Events",
+        "TypeByTopic",
         "Decode",
         "Where",
         "Outcome",

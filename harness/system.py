@@ -111,13 +111,20 @@ class Decode(Model):
         return self
 
 
+class TypeByTopic(Model):
+    """The type of the events on each topic, where records do not say it."""
+
+    topics: dict[Name, Annotated[str, Field(min_length=1)]]
+    """A type for each topic of ``events``, for example ``{orders: order.placed, refunds: order.refunded}``."""
+
+
 class Events(Model):
     """How to read an event from a record."""
 
     id: Pointer | Where
     """Where the event's id is: a JSON pointer into the value, for example ``/event_id``, a header or the key."""
-    type: Pointer | Where
-    """Where its type is, for example ``/event_type`` or ``{header: ce_type}``."""
+    type: Pointer | Where | TypeByTopic
+    """Where its type is, for example ``/event_type`` or ``{header: ce_type}``; or what it is on each topic."""
     cause: Pointer | Where | None = None
     """Where the id of its causing event is, for example ``/causation_id``; default: nowhere."""
     data: Pointer | None = "/data"
@@ -330,6 +337,11 @@ class System(Model):
                     f"{field}: no dependency has the topic {topic}{nearest(topic, topics)}; known: "
                     f"{', '.join(topics) or 'none'}"
                 )
+        if isinstance(kinds := self.events.type, TypeByTopic):
+            for topic in sorted(set(self.events.topics) - kinds.topics.keys()):
+                yield f"events.type.topics: the type of the events on {topic} is missing"
+            for topic in sorted(kinds.topics.keys() - set(self.events.topics)):
+                yield f"events.type.topics.{topic}: it is not in events.topics; add it there, or correct the name"
         by = letters.by if letters is not None else None
         if by is not None and by not in services:
             yield f"dead_letters.consumer: no service {by}{nearest(by, services)}; known: {', '.join(services)}"
@@ -361,7 +373,8 @@ class System(Model):
             where = "a broker's topics" if publish.topic not in self.topics() else "events.topics"
             yield f"load.publish.topic: {publish.topic} is not in {where}; add it there, or correct the name"
         try:
-            publish.check_event(self.events.id, self.events.type)
+            kinds = self.events.type
+            publish.check_event(self.events.id, None if isinstance(kinds, TypeByTopic) else kinds)
         except ValueError as wrong:
             yield str(wrong)
         if any(rule.of == "upload" for rule in self.outcomes):

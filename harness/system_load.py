@@ -168,9 +168,9 @@ class PublishLoad(Model):
         """Whether events name their batch."""
         return "batch" in named([self.value, self.key, self.headers])
 
-    def check_event(self, id_at: str | Where, type_at: str | Where) -> None:
-        """Raise ValueError unless what is published is an event: it has a type, and an id of its own."""
-        if not self._at(type_at):
+    def check_event(self, id_at: str | Where, type_at: str | Where | None) -> None:
+        """Raise ValueError unless what is published is an event: it has a type (None: its topic does), and an id of its own."""
+        if type_at is not None and not self._at(type_at):
             message = f"load.publish has nothing at {_said(type_at)}, where events.type says that an event's type is"
             raise ValueError(message)
         if not {"id", "uuid"} & named(self._at(id_at)):

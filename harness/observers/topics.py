@@ -22,7 +22,7 @@ from harness.observers.spoiled import Spoiled
 from harness.observers.totals import amount
 from harness.pointer import pick
 from harness.stack import MARK, Fields, Record
-from harness.system import Outcome, System
+from harness.system import Outcome, System, TypeByTopic
 
 
 class Reader(Protocol):
@@ -118,6 +118,8 @@ def event_fields(record: Record, system: System, spoiled: Spoiled | None = None)
     reason = spoiled.reason(record.value) if spoiled is not None else None
     value = _parsed(record.value) if reason is None else _claimed(record.value)
     reads = {name: located(where, record, value) for name, where in _wheres(system).items()}
+    if isinstance(kinds := system.events.type, TypeByTopic):
+        reads["type"] = kinds.topics.get(record.topic)
     reason = reason or _malformed(value, reads)
     if reason is not None:
         return place | {
@@ -205,8 +207,11 @@ def _claimed(value: bytes | None) -> object:
 
 
 def _wheres(system: System) -> Mapping[str, str | Where]:
-    cause = {"cause": system.events.cause} if system.events.cause is not None else {}
-    return {"id": system.events.id, "type": system.events.type, **cause}
+    events = system.events
+    wheres = {"id": events.id, "cause": events.cause}
+    if not isinstance(events.type, TypeByTopic):
+        wheres["type"] = events.type
+    return {name: where for name, where in wheres.items() if where is not None}
 
 
 def _malformed(value: object, reads: Mapping[str, str | None]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Final
 from harness.effects import Effects, Files, HttpList, OutputTopic, RedisKeys, Sql, Total, forms
 from harness.model import Where
 from harness.redaction import anonymous
-from harness.system import System, checks
+from harness.system import System, TypeByTopic, checks
 from harness.verdict import Checker
 
 _LONGEST: Final = 100
@@ -87,7 +87,9 @@ def _load(system: System) -> Iterator[str]:
 
 def _read(system: System) -> Iterator[str]:
     events = system.events
-    yield f"topics {', '.join(events.topics) or 'none'}: id at {_where(events.id)}, type at {_where(events.type)}"
+    kind = "type by topic" if isinstance(events.type, TypeByTopic) else f"type at {_where(events.type)}"
+    decoded = ", decoded" if events.decode is not None else ""
+    yield f"topics {', '.join(events.topics) or 'none'}{decoded}: id at {_where(events.id)}, {kind}"
     if system.dead_letters is not None:
         yield f"dead letters on {system.dead_letters.topic}"
     if system.blobs is not None:

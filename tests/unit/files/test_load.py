@@ -107,6 +107,12 @@ def test_the_first_thing_wrong_is_told(tmp_path: Path, text: str, said: str) -> 
         ),
         ("id: /id", "id: {hedder: x}", "11: events.id.hedder: no such field (nearest: header); known: header, key"),
         ("id: /id", "id: 5", "11: events.id: "),
+        ("type: /type", "type: {topics: {}}", "11: events.type.topics: the type of the events on orders is missing"),
+        (
+            "type: /type",
+            "type: {topics: {orders: a, odrers: b}}",
+            "events.type.topics.odrers: it is not in events.topics",
+        ),
         ("post: /orders", "post: 5", "10: load.upload.post: 5 is not text"),
         ("orders: 2", "orders: 0", "4: dependencies.kafka.topics.orders: "),
         (
@@ -215,6 +221,14 @@ def published(publish: str = PUBLISH) -> str:
 def test_a_published_load_that_is_off(tmp_path: Path, before: str, after: str, said: str) -> None:
     assert before in published()
     assert said in refusal(tmp_path, published().replace(before, after, 1), System)
+
+
+def test_what_is_published_needs_no_type_where_its_topic_says_it(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text(
+        published().replace("type: /type", "type: {topics: {orders: placed}}").replace(", type: placed", "")
+    )
+    assert load(path, System).load.publish is not None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from harness.observers.spoiled import Spoiled
 from harness.observers.topics import Topics, digest, event_fields
 from harness.stack import Record
-from harness.system import Outcome, System
+from harness.system import Outcome, System, TypeByTopic
 
 SYSTEM = System.model_validate(
     {
@@ -58,6 +58,18 @@ def test_what_is_no_event_is_known_by_its_position(value: object) -> None:
     fields = seen(value)
     assert fields["malformed"]
     assert fields["event_id"] == "orders:1:7"
+
+
+def test_where_records_say_no_type_their_topic_does() -> None:
+    events = SYSTEM.events.model_copy(
+        update={"type": TypeByTopic(topics={"orders": "placed", "refunds": "refunded"})}
+    )
+    by_topic = SYSTEM.model_copy(update={"events": events})
+    value = json.dumps({"event_id": "e1", "event_type": "something else"}).encode()
+    read = [dict(event_fields(Record(topic, 0, 7, None, value), by_topic)) for topic in ("orders", "refunds")]
+    assert [fields["event_type"] for fields in read] == ["placed", "refunded"]
+    stray = dict(event_fields(Record("orders", 0, 7, None, b"\xff"), by_topic))
+    assert (stray["malformed"], stray["event_type"]) == ("not JSON", "placed")
 
 
 def test_a_faults_header_tells_nothing_for_a_system_may_forward_it() -> None:
