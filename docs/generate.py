@@ -245,6 +245,7 @@ def _system_file() -> str:
         "Load",
         "UploadLoad",
         "PublishLoad",
+        "Encode",
         "Events",
         "TypeByTopic",
         "Decode",

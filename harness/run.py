@@ -406,7 +406,7 @@ def _load(plan: Plan, live: LiveSystem, directory: Path, recorder: HistoryRecord
 
     shape, seed, run = plan.scenario.load, plan.seed, live.names.run
     if plan.system.load.publish is not None:
-        return live.publishing(shape, run=run, seed=seed, recorder=recorder)
+        return live.publishing(shape, run=run, seed=seed, recorder=recorder, folder=plan.folder)
     if plan.users is None:
         return Load(shape, plan.front_door, run=run, seed=seed, recorder=recorder)
     folder = directory / "load"

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from harness.coding import Decode
 from harness.dependency import Dependency
 from harness.effects import Effects, said
 from harness.errors import nearest
-from harness.model import PLACEHOLDER, Command, Model, Name, Pointer, Where
+from harness.model import PLACEHOLDER, Model, Name, Pointer, Where
 from harness.system_load import Load
 from harness.units import Duration
 
@@ -91,24 +92,6 @@ class Service(Model):
     def placeholders(self) -> set[str]:
         """Placeholders in the command and the environment; half an address names the same part as the whole."""
         return {name for text in (self.command or "", *self.env.values()) for name in _named(text)}
-
-
-class Decode(Model):
-    """What makes JSON of values that are none: a program or a function in Python, in the system file's folder."""
-
-    command: Command | None = Field(default=None, repr=False)
-    """A program, given one value a line in base64, that prints a line of JSON for each: ``./decode order.avsc``."""
-    function: (
-        Annotated[str, StringConstraints(pattern=r"^\w+(\.\w+)*:\w+$"), Field(title="module:function")] | None
-    ) = None
-    """A function from bytes to what JSON can hold, for example ``decoding:order``, that raises if it cannot decode them."""
-
-    @model_validator(mode="after")
-    def _one(self) -> Decode:
-        if (self.command is None) == (self.function is None):
-            message = "write either command: or function:"
-            raise ValueError(message)
-        return self
 
 
 class TypeByTopic(Model):
@@ -367,8 +350,10 @@ class System(Model):
             yield from self._check_nameless()
         if (publish := self.load.publish) is None:
             return
-        if self.events.decode is not None:
-            yield "load.publish: it publishes JSON, and values here are not (events.decode); use load.upload"
+        if self.events.decode is not None and publish.encode is None:
+            yield "load.publish: values are not JSON here (events.decode); say in `encode` what makes them"
+        if self.events.decode is None and publish.encode is not None:
+            yield "load.publish.encode: write events.decode as well, or nobody can read what it makes"
         if publish.topic not in self.topics() or publish.topic not in self.events.topics:
             where = "a broker's topics" if publish.topic not in self.topics() else "events.topics"
             yield f"load.publish.topic: {publish.topic} is not in {where}; add it there, or correct the name"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from harness.coding import Encode
 from harness.model import Model, Name, Pointer, Where
 from harness.pointer import pick
 from harness.template import check, named
@@ -149,11 +150,16 @@ class PublishLoad(Model):
     topic: Name
     """The topic, for example ``orders``."""
     value: dict[str, Any] = Field(repr=False)
-    """The record's value, sent as JSON, for example ``{id: "{id}", type: placed, data: {amount: "{number:1..100}"}}``."""
+    """The record's value, for example ``{id: "{id}", type: placed, data: {amount: "{number:1..100}"}}``.
+
+    It is sent as JSON, or as what ``encode`` makes of that.
+    """
     key: str | None = None
     """The record's key, which decides its partition; default: none, and a partition drawn from the seed."""
     headers: dict[str, str] = Field(default={}, repr=False)
     """The record's headers, for example ``{ce_id: "{id}"}``."""
+    encode: Encode | None = None
+    """What makes the record's value of the JSON, if ``events.decode`` says that values are not JSON."""
 
     @model_validator(mode="after")
     def _filled_in(self) -> PublishLoad:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
+from harness.errors import StackError
 from harness.load.paced import Paced
 from harness.load.values import Values
 from harness.stack import Record
@@ -30,6 +33,18 @@ class Producer(Protocol):
         ...
 
 
+class Encodes(Protocol):
+    """Makes values of JSON."""
+
+    async def encode(self, text: bytes) -> tuple[bytes, bytes]:
+        """Return the value that a JSON text becomes, and the JSON text that this is decoded to."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what it uses."""
+        ...
+
+
 class Publishing(Paced[Record]):
     """One run's published events; ``connect`` opens a producer for as long as the load lasts.
 
@@ -50,8 +65,10 @@ class Publishing(Paced[Record]):
         partitions: int,
         event_id: Callable[[Record], object],
         connect: Callable[[], AbstractAsyncContextManager[Producer]],
+        encoder: Encodes | None = None,
     ) -> None:
         super().__init__(shape, run=run, seed=seed)
+        self._encoder, self._encoding = encoder, asyncio.Lock()
         self._described, self._recorder = described, recorder
         self._partitions, self._event_id, self._connect = partitions, event_id, connect
         self._producer: Producer
@@ -60,12 +77,26 @@ class Publishing(Paced[Record]):
         """Nothing takes long to make."""
 
     async def run(self, more: Callable[[], bool] = lambda: False) -> None:
-        """Publish every event at its time; StackError if the broker does not answer."""
-        async with self._connect() as self._producer:
-            await super().run(more)
+        """Publish every event at its time; StackError if the broker does not answer, or a value cannot be encoded."""
+        try:
+            async with self._connect() as self._producer:
+                await super().run(more)
+        finally:
+            if self._encoder is not None:
+                await self._encoder.close()
 
     async def _made(self, planned: Planned) -> Record:
         return self.record(planned)
+
+    async def _encoded(self, made: Record, event_id: object) -> Record:
+        """Return a record as it is sent; StackError if what is sent would be another event."""
+        if self._encoder is None:
+            return made
+        async with self._encoding:
+            value, decoded = await self._encoder.encode(made.value or b"")
+        if self._event_id(replace(made, value=decoded)) != event_id:
+            raise StackError(f"load.publish.encode: what it makes of event {event_id} is decoded as another event")
+        return replace(made, value=value)
 
     def record(self, planned: Planned) -> Record:
         """Make the record of a planned event, from the seed and its own place alone, apart from the run's id."""
@@ -79,6 +110,7 @@ class Publishing(Paced[Record]):
 
     async def _operate(self, planned: Planned, made: Record) -> None:
         event_id = str(self._event_id(made))
+        made = await self._encoded(made, event_id)
         batch = self._batch(planned) if self._described.batches else None
         self.answers.begun += 1
         with self._recorder.operation(

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from harness.clients.decoder import Decoder, decoder
+from harness.clients.coders import Decoder
 from harness.errors import StackError
 from harness.history.recorder import Recorder
 from harness.observers.base import observe
@@ -118,7 +118,7 @@ class Watch:
         self._readers.append(events)
         described = self._system.events.decode
         if described is not None:
-            self._decoder = decoder(described, reach.folder)
+            self._decoder = Decoder(described, reach.folder)
         read = events if self._decoder is None else Decoded(events, self._decoder, self.spoiled)
         self._topics = Topics(read, self._system, self.spoiled)
         self._kept.append(self._topics.awaited)
@@ -222,7 +222,7 @@ class Watch:
         for reader in self._readers:
             await reader.close()
         if self._decoder is not None:
-            await self._decoder.close()
+            await self._decoder.program.close()
         await self._effects.close()
         if self._totals is not None:
             await self._totals.close()

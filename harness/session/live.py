@@ -60,8 +60,12 @@ class LiveSystem:
         for store in self.redis.values():
             await store.close()
 
-    def publishing(self, shape: LoadShape, *, run: str, seed: int, recorder: Recorder) -> Publishing:
-        """Make a load of events, whose ids begin with ``run``; StackError if the system's load uploads."""
+    def publishing(self, shape: LoadShape, *, run: str, seed: int, recorder: Recorder, folder: Path) -> Publishing:
+        """Make a load of events, whose ids begin with ``run``; a program that encodes them runs in ``folder``.
+
+        Raises StackError if the system's load uploads.
+        """
+        from harness.clients.coders import Decoder, Encoder
         from harness.clients.producer import Producer
         from harness.load.publishing import Publishing
         from harness.observers.topics import event_fields
@@ -70,6 +74,9 @@ class LiveSystem:
         if publish is None:
             raise StackError("the load uploads, so there are no events to publish")
         broker = self.stack.direct(system.of_kind("kafka")[0])
+        encoder, decode = None, system.events.decode
+        if publish.encode is not None and decode is not None:
+            encoder = Encoder(publish.encode, Decoder(decode, folder), folder)
         return Publishing(
             shape,
             publish,
@@ -79,6 +86,7 @@ class LiveSystem:
             partitions=system.topics()[publish.topic],
             event_id=lambda record: event_fields(record, system)["event_id"],
             connect=lambda: Producer.started(broker, self.names),
+            encoder=encoder,
         )
 
     def front_door(self) -> str:

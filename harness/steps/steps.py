@@ -178,7 +178,9 @@ class Steps:
                     "load.upload: this system's load uploads, so there are no events to publish; upload in their place: "
                     "shop.upload(count=20)"
                 )
-            load = self._live.publishing(shape, recorder=self._recorder, **self._next("publish"))
+            load = self._live.publishing(
+                shape, recorder=self._recorder, folder=self._plan.folder, **self._next("publish")
+            )
             self._join(load.answers, load.scale)
             await load.run()
             return load.answers.acknowledged

@@ -49,6 +49,7 @@ class Case:
     effects: Mapping[str, Any] = field(default_factory=dict)
     dependencies: Mapping[str, Any] = field(default_factory=dict)
     decode: Mapping[str, str] | None = None
+    encode: Mapping[str, str] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -63,7 +64,9 @@ HAZARDS = (
 )
 DUPLICATE = "[{fault: kafka.duplicate, on: orders, at: 60%, count: 5}]"
 SHELF = {"shelf": {"command": f"{shlex.join(['python', str(FOREIGN / 'shelf.py')])} {{port}} {{data}}/words"}}
-AVRO = {"command": shlex.join(["python", str(FOREIGN / "order_avro.py")])}
+AVRO, OF_AVRO, BREAKING = (
+    {"command": shlex.join(["python", str(FOREIGN / "order_avro.py"), way])} for way in ("decode", "encode", "break")
+)
 MALFORMED = "[{fault: kafka.malformed, on: orders, at: 60%, count: 4, kinds: [bytes]}]"
 LEDGERS = ("billing", "printer", "purse")
 KEPT = shlex.join(["python", str(FOREIGN / "kept.py")])
@@ -317,6 +320,33 @@ CASES = [
         decode=AVRO,
     ),
     Case(
+        "avro_published",
+        VALID,
+        faults=DUPLICATE,
+        never=("unexercised",),
+        system="system.avro-published.yaml",
+        decode=AVRO,
+        encode=OF_AVRO,
+    ),
+    Case(
+        "avro_misencoded",
+        NOT_STARTED,
+        system="system.avro-published.yaml",
+        says=("oneffect: encode: events.decode cannot decode what it made",),
+        decode=AVRO,
+        encode=AVRO,
+    ),
+    Case(
+        "avro_breaks",
+        UNKNOWN,
+        finds=("read_failed",),
+        never=STANDSTILL,
+        says=("decode: it ended with status 1; it said: the schema is gone",),
+        system="system.avro.yaml",
+        drain="5s",
+        decode=BREAKING,
+    ),
+    Case(
         "avro_undecoded",
         NOT_STARTED,
         system="system.avro.yaml",
@@ -416,6 +446,7 @@ def whole(case: Case, folder: Path) -> Ran:
         "dependencies": case.dependencies,
         "effects": {"shop": {"sql": {"query": case.query}}, **case.effects},
         "events": {"decode": case.decode},
+        **({"load": {"publish": {"encode": case.encode}}} if case.encode is not None else {}),
     }
     (folder / "system.yaml").write_text(json.dumps(system).replace("VALKEY", str(require().redis)))
     (folder / f"{case}.yaml").write_text(

@@ -13,8 +13,8 @@ from pathlib import Path
 import fastavro
 import pytest
 
-from harness.clients.decoder import decoder
-from harness.system import Decode
+from harness.clients.coders import Decoder
+from harness.coding import Decode
 from tests.docs.pages import ROOT, blocks
 
 PAGE = ROOT / "docs" / "how-to" / "use-it-in-pytest.md"
@@ -61,9 +61,9 @@ async def test_the_decoder_reads_what_serializers_with_a_registry_write(tmp_path
     order = {"id": "e1", "type": "placed", "customer": "c"}
     written = io.BytesIO()
     fastavro.schemaless_writer(written, {"type": "record", "name": "Order", "fields": fields}, order)
-    read = decoder(Decode(function="decoding:order"), tmp_path)
+    read = Decoder(Decode(function="decoding:order"), tmp_path)
     try:
         answers = await read.decode([b"\0\0\0\0\7" + written.getvalue(), b"\0\0\0\0\6" + written.getvalue(), b"{}"])
     finally:
-        await read.close()
+        await read.program.close()
     assert [json.loads(answer or b"null") for answer in answers] == [order, None, None]

@@ -202,7 +202,12 @@ def published(publish: str = PUBLISH) -> str:
         (
             "topics: [orders]",
             "topics: [orders], decode: {function: 'a:b'}",
-            "load.publish: it publishes JSON, and values here are not",
+            "load.publish: values are not JSON here (events.decode); say in `encode` what makes them",
+        ),
+        (
+            "topic: orders, ",
+            "topic: orders, encode: {function: 'a:b'}, ",
+            "load.publish.encode: write events.decode as well",
         ),
         ('id: "{id}"', 'id: "{n}"', "load.publish has no id of its own at /id, where events.id says"),
         ('id: "{id}"', 'order: "{id}"', "load.publish has no id of its own at /id"),

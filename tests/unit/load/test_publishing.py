@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness.clients.producer import Appended
+from harness.errors import StackError
 from harness.load.publishing import Publishing
 from harness.scenario import LoadShape
 from harness.stack import Record
@@ -69,7 +70,13 @@ OK = Appended("ok", 1, 5)
 
 
 async def drive(
-    answer: Appended = OK, *, run: str = "r1", seed: int = 1, template: Mapping[str, Any] = TEMPLATE, **shape: object
+    answer: Appended = OK,
+    *,
+    run: str = "r1",
+    seed: int = 1,
+    template: Mapping[str, Any] = TEMPLATE,
+    encoder: Any = None,
+    **shape: object,
 ) -> tuple[Tape, Broker, Publishing]:
     given = LoadShape.model_validate({"uploads": 4, "rate": "200/s", "retries": 3, **shape})
     tape, broker = Tape(), Broker(answer)
@@ -82,6 +89,7 @@ async def drive(
         partitions=4,
         event_id=lambda record: json.loads(record.value or b"")["id"],
         connect=broker.connect,
+        encoder=encoder,
     )
     asked: list[tuple[str, str]] = []
     load.answers.on_asked = lambda of, key: asked.append((of, key))
@@ -166,3 +174,35 @@ def test_a_template_that_cannot_be_filled_in_is_refused(change: Mapping[str, Any
     with pytest.raises(ValueError, match="alue") as refused:
         PublishLoad.model_validate({**TEMPLATE, **change})
     assert said in str(refused.value)
+
+
+class Coder:
+    """Encodes by reversing; it decodes what it made as it was, or, if ``late``, as what it made before."""
+
+    def __init__(self, *, late: bool = False) -> None:
+        self._late, self._before, self.closed = late, b"", False
+
+    async def encode(self, text: bytes) -> tuple[bytes, bytes]:
+        before, self._before = self._before or text, text
+        return text[::-1], before if self._late else text
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_what_is_sent_is_what_the_encoder_makes() -> None:
+    coder = Coder()
+    tape, broker, _ = await drive(encoder=coder)
+    assert [json.loads(record.value[::-1])["id"] for record in broker.taken] == [
+        one["event_id"] for one in tape.begun
+    ]
+    assert coder.closed
+
+
+async def test_one_event_that_is_encoded_as_another_ends_the_load() -> None:
+    coder = Coder(late=True)
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(StackError, match="is decoded as another event"), flatten_subgroups=True
+    ):
+        await drive(encoder=coder)
+    assert coder.closed

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.clients.decoder import Decoder, decoder
+from harness.clients.coders import Decoder, Encoder
+from harness.coding import Decode, Encode
 from harness.errors import StackError
-from harness.system import Decode
 
 REVERSES = """
 import base64, json, sys
@@ -32,12 +32,12 @@ async def made(tmp_path: Path):
 
     def make(code: str, **described: str) -> Decoder:
         (tmp_path / "decoding.py").write_text(code)
-        decoders.append(decoder(Decode.model_validate(described or {"command": "python decoding.py"}), tmp_path))
+        decoders.append(Decoder(Decode.model_validate(described or {"command": "python decoding.py"}), tmp_path))
         return decoders[-1]
 
     yield make
     for one in decoders:
-        await one.close()
+        await one.program.close()
 
 
 Made = Callable[..., Decoder]
@@ -85,7 +85,7 @@ async def test_what_fails_says_why(made: Made, code: str, says: str) -> None:
 
 async def test_one_that_hangs_is_ended(made: Made, tmp_path: Path) -> None:
     hangs = made("import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(1000)")
-    hangs.longest = 0.5
+    hangs.program.longest = 0.5
     while not (tmp_path / "pid").exists():
         with pytest.raises(StackError, match=r"no answer within 0\.5 s"):
             await hangs.decode([b"a"])
@@ -99,9 +99,11 @@ async def test_one_that_cannot_be_started_says_so(made: Made) -> None:
 
 
 async def test_after_a_failure_it_is_started_again(made: Made, tmp_path: Path) -> None:
-    dies = made("import os; os._exit(1) if not os.path.exists('mended') else None\n" + REVERSES)
-    with pytest.raises(StackError):
-        await dies.decode([b"ab"])
+    dies = made("import os, sys; os.path.exists('mended') or sys.exit('not mended')\n" + REVERSES)
+    for _ in range(2):
+        with pytest.raises(StackError) as failure:
+            await dies.decode([b"ab"])
+        assert str(failure.value) == "decode: it ended with status 1; it said: not mended"
     (tmp_path / "mended").touch()
     assert await dies.decode([b"ab"]) == [b'{"read": "ba"}']
 
@@ -125,3 +127,54 @@ async def test_a_function_that_is_not_there_says_so(made: Made) -> None:
         StackError, match=r"(?s)decode: it ended with status 1; it said: .*has no attribute 'missing'"
     ):
         await made("", function="decoding:missing").decode([])
+
+
+@pytest.fixture
+async def encodes(made: Made, tmp_path: Path):
+    encoders: list[Encoder] = []
+
+    def make(code: str, decoding: str = REVERSES, **described: str) -> Encoder:
+        (tmp_path / "encoding.py").write_text(code)
+        encode = Encode.model_validate(described or {"command": "python encoding.py"})
+        encoders.append(Encoder(encode, made(decoding), tmp_path))
+        return encoders[-1]
+
+    yield make
+    for one in encoders:
+        await one.close()
+
+
+async def test_what_is_encoded_is_decoded_again(encodes) -> None:
+    once = encodes(
+        "import base64, sys\nfor line in sys.stdin: print(base64.b64encode(line.strip()[::-1].encode()).decode(), flush=True)"
+    )
+    assert await once.encode(b"ab") == (b"ba", b'{"read": "ab"}')
+    assert await once.encode(b"cd") == (b"dc", b'{"read": "cd"}')
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (
+            "import sys\nfor line in sys.stdin: print('no', 'base64', flush=True)",
+            "encode: its answer is no base64: no bas",
+        ),
+        (
+            "import sys\nfor line in sys.stdin: print('YmFk', flush=True)",
+            "encode: events.decode cannot decode what it made",
+        ),
+        ("import sys; sys.exit('no schema')", "encode: it ended with status 1; it said: no schema"),
+    ],
+)
+async def test_an_encoder_that_fails_says_why(encodes, code: str, says: str) -> None:
+    with pytest.raises(StackError, match="encode: ") as failure:
+        await encodes(code).encode(b"{}")
+    assert str(failure.value).startswith(says)
+
+
+async def test_a_function_encodes_what_the_json_holds(encodes, tmp_path: Path) -> None:
+    code = "def order(event):\n    return event['id'].encode()\n"
+    of_function = encodes(code, function="encoding:order")
+    assert await of_function.encode(b'{"id": "ab"}') == (b"ab", b'{"read": "ba"}')
+    with pytest.raises(StackError, match=r"(?s)encode: it ended with status 1; it said: .*KeyError"):
+        await of_function.encode(b"{}")

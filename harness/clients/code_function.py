@@ -1,0 +1,51 @@
+"""Gives lines to a function of the user's, for ``harness.clients.coders``: ``decode MODULE:FUNCTION``, or ``encode``."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, BinaryIO
+
+
+def decoded(function: Callable[[bytes], object], line: bytes) -> bytes:
+    """Return the JSON of a value; ``null`` if the function raises, with the reason on standard error."""
+    try:
+        return orjson.dumps(function(base64.b64decode(line)), default=_text)
+    except Exception:  # noqa: BLE001 - whatever it raises, it could not decode this value
+        traceback.print_exc(limit=-1)
+        return b"null"
+
+
+def encoded(function: Callable[[Any], bytes], line: bytes) -> bytes:
+    """Return the value that a JSON text becomes, in base64; whatever the function raises ends the program."""
+    return base64.b64encode(function(orjson.loads(line)))
+
+
+def _text(value: object) -> object:
+    """Write what JSON has no form for, such as a decimal number, as text; bytes in base64."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
+def serve(answer: Callable[[Any, bytes], bytes], function: object, lines: BinaryIO, answers: BinaryIO) -> None:
+    """Answer each line."""
+    for line in lines:
+        answers.write(answer(function, line) + b"\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    # What the function prints is no answer.
+    to = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    module, _, name = sys.argv[2].partition(":")
+    of_user = getattr(importlib.import_module(module), name)
+    serve({"decode": decoded, "encode": encoded}[sys.argv[1]], of_user, sys.stdin.buffer, to)

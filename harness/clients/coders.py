@@ -1,0 +1,115 @@
+"""Programs of the user's that make JSON of values, or values of JSON, for the harness."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import shlex
+import sys
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from harness.clients import commands
+from harness.clients.line_program import LineProgram
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.coding import Coder, Decode, Encode
+
+_SHOWN: Final = 80
+"""Characters of an answer that a message quotes."""
+
+_FUNCTION: Final = "harness.clients.code_function"
+"""The program that calls a function of the user's."""
+
+
+class Decoder:
+    """Makes JSON of values.
+
+    Each batch of values ends with an empty one, whose answer must always be the same: a program that prints more lines
+    than it is given would say of one record what is in another.
+    """
+
+    def __init__(self, described: Decode, folder: Path) -> None:
+        self.program = _program("decode", described, folder)
+        self._to_nothing: bytes | None = None
+
+    async def decode(self, values: Sequence[bytes]) -> list[bytes | None]:
+        """Return the JSON text of each value; None for one that cannot be decoded.
+
+        Raises StackError if the program fails, or answers with anything but JSON, or out of step.
+        """
+        try:
+            *answers, to_nothing = await self.program.ask([base64.b64encode(value) for value in [*values, b""]])
+            self._check([*answers, to_nothing])
+        except BaseException:
+            await self.program.end()
+            raise
+        return [None if answer == b"null" else answer for answer in answers]
+
+    def _check(self, answers: Sequence[bytes]) -> None:
+        if (odd := next((answer for answer in answers if not _is_json(answer)), None)) is not None:
+            raise self.program.failure(
+                f"its answer is no JSON: {_shown(odd)}; print one line of JSON for each value, `null` for one that cannot be "
+                "decoded, and all else on standard error"
+            )
+        if self._to_nothing not in {None, answers[-1]}:
+            raise self.program.failure(
+                "it printed more lines than it was given; print one for each, and nothing else"
+            )
+        self._to_nothing = answers[-1]
+
+
+class Encoder:
+    """Makes values of JSON; each is decoded again, so that a program which answers out of step is found out."""
+
+    def __init__(self, described: Encode, decoder: Decoder, folder: Path) -> None:
+        self.program = _program("encode", described, folder)
+        self._decoder = decoder
+
+    async def encode(self, text: bytes) -> tuple[bytes, bytes]:
+        """Return the value that a JSON text becomes, and the JSON text that this is decoded to.
+
+        Raises StackError if a program fails, or what it answers is no base64 or cannot be decoded.
+        """
+        try:
+            (answer,) = await self.program.ask([text])
+            value = base64.b64decode(answer, validate=True)
+            (decoded,) = await self._decoder.decode([value])
+        except binascii.Error as error:
+            raise self.program.failure(
+                f"its answer is no base64: {_shown(answer)}; print one line of it for each"
+            ) from error
+        if decoded is None:
+            raise self.program.failure("events.decode cannot decode what it made")
+        return value, decoded
+
+    async def close(self) -> None:
+        """End both programs."""
+        await self.program.close()
+        await self._decoder.program.close()
+
+
+def _program(what: str, described: Coder, folder: Path) -> LineProgram:
+    if described.command is not None:
+        return LineProgram(what, commands.with_own_python(shlex.split(described.command)), folder)
+    return LineProgram(what, [sys.executable, "-m", _FUNCTION, what, described.function or ""], folder)
+
+
+def _shown(answer: bytes) -> str:
+    return answer[:_SHOWN].decode("utf-8", "replace")
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        try:
+            json.loads(text)  # it accepts some of what many programs print, such as NaN
+        except ValueError:
+            return False
+    return True

@@ -1,0 +1,100 @@
+"""A program of the user's that answers each line that it is given with a line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from harness.clients import commands
+from harness.errors import StackError
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_LONGEST_LINE: Final = 1 << 28
+"""Bytes that an answer may have."""
+
+
+class LineProgram:
+    """Runs from the first line that it is given on, until it is ended or fails; the next line starts it again.
+
+    ``what`` begins each message. It runs in ``folder``, with the harness's environment.
+    """
+
+    def __init__(self, what: str, words: Sequence[str], folder: Path) -> None:
+        self._what, self._words, self._folder = what, words, folder
+        self._child: Process | None = None
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the program
+        self.longest = commands.LONGEST
+        """Seconds that an answer may take."""
+
+    async def ask(self, lines: Sequence[bytes]) -> list[bytes]:
+        """Return the answer to each line, in order; StackError if it cannot be started, ends, or does not answer in time."""
+        child = self._child = self._child or await self._start()
+        assert child.stdout is not None  # noqa: S101 - as _start made it
+        # Beside the reading: a program that waits for its answers to be read takes no more lines.
+        giving = asyncio.create_task(_give(child, lines))
+        try:
+            return [await self._answer(child, child.stdout) for _ in lines]
+        finally:
+            giving.cancel()
+            await asyncio.gather(giving, return_exceptions=True)
+
+    async def end(self) -> None:
+        """End it, if it runs."""
+        child, self._child = self._child, None
+        if child is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            await child.wait()
+
+    async def close(self) -> None:
+        """End it for good."""
+        await self.end()
+        self._output.close()
+
+    def failure(self, why: str) -> StackError:
+        """Return an error that says what it is for, why it failed, and what it printed to standard error."""
+        self._output.seek(0)
+        said = self._output.read().decode(errors="replace").strip()
+        return StackError(f"{self._what}: {why}{f'; it said: {said[-commands.TOLD :]}' if said else ''}")
+
+    async def _answer(self, child: Process, answers: asyncio.StreamReader) -> bytes:
+        try:
+            async with asyncio.timeout(self.longest):
+                line = await answers.readline()
+                if not line.endswith(b"\n"):
+                    raise self.failure(f"it ended with status {await child.wait()}")
+        except TimeoutError as error:
+            raise self.failure(f"it gave no answer within {self.longest:g} s") from error
+        return line.strip()
+
+    async def _start(self) -> Process:
+        # What an earlier one said has been quoted.
+        self._output.close()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the program
+        try:
+            return await asyncio.create_subprocess_exec(
+                *self._words,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=self._output,
+                cwd=self._folder,
+                limit=_LONGEST_LINE,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise self.failure(f"it cannot be started: {error}") from error
+
+
+async def _give(child: Process, lines: Sequence[bytes]) -> None:
+    assert child.stdin is not None  # noqa: S101 - as LineProgram._start made it
+    for line in lines:
+        child.stdin.write(line + b"\n")
+        await child.stdin.drain()

@@ -1,0 +1,43 @@
+"""What a system file says of values that are not JSON: what reads them, and what writes them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from harness.model import Command, Model
+
+Function = Annotated[str, StringConstraints(pattern=r"^\w+(\.\w+)*:\w+$"), Field(title="module:function")]
+
+
+class Coder(Model):
+    """A program or a function in Python, in the system file's folder."""
+
+    command: Command | None = Field(default=None, repr=False)
+    function: Function | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.command is None) == (self.function is None):
+            message = "write either command: or function:"
+            raise ValueError(message)
+        return self
+
+
+class Decode(Coder):
+    """What makes JSON of values: a program or a function in Python, in the system file's folder."""
+
+    command: Command | None = Field(default=None, repr=False)
+    """A program, given one value a line in base64, that prints a line of JSON for each: ``./decode order.avsc``."""
+    function: Function | None = None
+    """A function from bytes to what JSON can hold, for example ``decoding:order``, that raises if it cannot decode them."""
+
+
+class Encode(Coder):
+    """What makes values of JSON, as ``events.decode`` reads them: a program or a function in Python."""
+
+    command: Command | None = Field(default=None, repr=False)
+    """A program, given one JSON text a line, that prints a line of base64 for each: ``./encode order.avsc``."""
+    function: Function | None = None
+    """A function from what the JSON holds to bytes, for example ``decoding:of_order``."""
