@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from harness.errors import FaultError, OneffectError
+from harness.faults.message import GivenUpError
 from harness.faults.work import ENOUGH, Work
 
 if TYPE_CHECKING:
@@ -89,7 +90,10 @@ class _Application:
                 )
                 async with asyncio.timeout(INJECTING):
                     scope = self._fault.inject(self._planned.target, self._context)
-                    injected = await healing.enter_async_context(_bounded(scope))
+                    try:
+                        injected = await healing.enter_async_context(_bounded(scope))
+                    except GivenUpError:
+                        return False
                 if held is not None:
                     # Counted from here on: questions to the broker would have held the message up, and its client waits.
                     held.release()

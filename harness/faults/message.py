@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from harness.stack import Held
 
 
+class GivenUpError(Exception):
+    """The service has ended the connection of a message at the last moment, so that the fault has done nothing."""
+
+
+def in_hand_at(message: Held) -> str:
+    """Say what a replica has in hand while a message is held; GivenUpError if it has given that up."""
+    if not message.waiting:
+        raise GivenUpError
+    return f"{message.what} was held on {message.link}"
+
+
 def held_of(context: FaultContext) -> Held:
     """Return the message to act on; FaultError without one."""
     if context.held is None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Evidence, Fault, FaultContext, Injected
+from harness.faults.message import in_hand_at
 from harness.faults.process import freezing, mortal, pause, resume, revive
 from harness.faults.work import InHand
 from harness.stack import Killable, Pausable
@@ -83,11 +84,11 @@ class ServiceKill(Fault):
 
 
 async def _at(message: Held, on: str, kill: Step) -> str:
-    """Kill it while a message is held; return what it waited for, or nothing if it had given up.
+    """Kill it while a message is held, and return what it waited for; GivenUpError, and nothing is done, if it does no more.
 
     On a link of its own the message dies with it: a request is not executed, and a reply has nobody to go to.
     """
-    in_hand = f"{message.what} was held on {message.link}" if message.waiting else ""
+    in_hand = in_hand_at(message)
     await kill()
     if message.link.startswith(f"{on}->"):
         message.lose(close=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.evidence import total_received
+from harness.faults.message import in_hand_at
 from harness.faults.process import freezing, pause, resume
 from harness.faults.work import InHand
 from harness.stack import Pausable
@@ -43,7 +44,7 @@ class ServicePause(Fault):
         hand: InHand | None = None
         try:
             if (message := context.held) is not None:
-                in_hand = f"{message.what} was held on {message.link}" if message.waiting else ""
+                in_hand = in_hand_at(message)
                 await pause(context, replica)
             else:
                 hand = await InHand.at(

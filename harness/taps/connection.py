@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 import struct
 from collections import deque
@@ -357,7 +358,8 @@ class Connection:
         return helds
 
     def _waits(self) -> bool:
-        return not self._up.ended
+        # The kernel knows first: this thread may not have had its turn, and reads nothing while it holds a request.
+        return not (self._up.ended or _hung_up(self._down.writer))
 
     async def _stand(self, helds: list[Held]) -> Fate:
         """Wait until every fault that holds the message lets it go; the worst of what they say becomes of it."""
@@ -393,6 +395,16 @@ def _edited(going: bytes, base: int, edits: deque[Edit]) -> bytes:
         parts += [going[at - base : start - base], new]
         at = end
     return b"".join([*parts, going[at - base :]])
+
+
+def _hung_up(writer: asyncio.StreamWriter) -> bool:
+    """Whether the other end has ended the connection, whatever is still to be read from it."""
+    own = writer.get_extra_info("socket")
+    if own is None or own.fileno() < 0:
+        return True
+    kernel = select.poll()
+    kernel.register(own.fileno(), select.POLLRDHUP)
+    return bool(kernel.poll(0))
 
 
 def _close(writer: asyncio.StreamWriter, *, broken: bool) -> None:

@@ -270,10 +270,14 @@ async def test_a_message_that_was_given_up_before_the_faults_turn_came_is_not_ac
     assert (held.deeds, world.recorder.phases()) == ([], [])
 
 
-async def test_a_kill_of_one_that_had_given_up_is_no_bite(system) -> None:
-    world = context(system, Held([], waiting=False), "service.kill", target="essay_lifecycle#1", lasts=0.1)
-    await apply(world)
-    assert world.recorder.phases() == ["injected", "armed", "healed"]
+@pytest.mark.parametrize("name", ["service.kill", "service.pause"])
+async def test_one_that_gives_up_at_the_last_moment_is_let_be(system, name) -> None:
+    held = Held([], waiting=False)
+    world = context(system, held, name, target="essay_lifecycle#1", lasts=0.1)
+    assert not await apply(world)
+    assert world.recorder.phases() == ["injected"]
+    assert "killed" not in held.deeds
+    assert "paused" not in held.deeds
 
 
 async def test_a_replica_stands_still_before_its_message_moves(system) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from contextlib import suppress
 
 import pytest
@@ -336,6 +337,20 @@ async def test_it_is_said_that_the_service_has_given_up() -> None:
         writer.close()
         while held.waiting:
             await asyncio.sleep(0.01)
+        held.release()
+
+
+@pytest.mark.parametrize("side", ["request", "reply"])
+async def test_it_is_known_at_once_that_the_service_has_given_up(side) -> None:
+    """Though the tap reads nothing of a connection on which it holds a request, or has not had its turn."""
+    met = trigger(side)
+    async with tapped(redis, trigger=met) as (_, connect, _tap):
+        _, writer = await connect()
+        writer.write(SET)
+        held = await met.met()
+        assert held.waiting
+        writer.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        assert not held.waiting, "the loop that both run in has done nothing since"
         held.release()
 
 
