@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import traceback
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import orjson
@@ -17,12 +18,19 @@ if TYPE_CHECKING:
 
 
 def decoded(function: Callable[[bytes], object], line: bytes) -> bytes:
-    """Return the JSON of a value; ``null`` if the function raises, with the reason on standard error."""
+    """Return the JSON of a value; ``null`` if the function raises, with the reason on standard error.
+
+    What is no word about the value ends the program: an answer that cannot be written, a module or a file that is not there.
+    """
     try:
-        return orjson.dumps(function(base64.b64decode(line)), default=_text)
-    except Exception:  # noqa: BLE001 - whatever it raises, it could not decode this value
-        traceback.print_exc(limit=-1)
+        made = function(base64.b64decode(line))
+    except (ImportError, OSError, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001 - whatever else it raises, it could not decode this value
+        if line.strip():  # the harness itself sends an empty value now and then
+            traceback.print_exc(limit=-1)
         return b"null"
+    return orjson.dumps(made, default=_text, option=orjson.OPT_NON_STR_KEYS)
 
 
 def encoded(function: Callable[[Any], bytes], line: bytes) -> bytes:
@@ -30,9 +38,14 @@ def encoded(function: Callable[[Any], bytes], line: bytes) -> bytes:
     return base64.b64encode(function(orjson.loads(line)))
 
 
-def _text(value: object) -> object:
-    """Write what JSON has no form for, such as a decimal number, as text; bytes in base64."""
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+def _text(value: object) -> str:
+    """Write bytes in base64, and a decimal number as text. For anything else a text might not always be the same."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        return str(value)
+    message = f"JSON has no form for {type(value).__name__}; return a dict of text, numbers, lists and the like"
+    raise TypeError(message)
 
 
 def serve(answer: Callable[[Any, bytes], bytes], function: object, lines: BinaryIO, answers: BinaryIO) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _SHOWN: Final = 80
 """Characters of an answer that a message quotes."""
 
+_NOTHING: Final = b"null"
+"""The answer to a value that cannot be decoded."""
+
 _FUNCTION: Final = "harness.clients.code_function"
 """The program that calls a function of the user's."""
 
@@ -30,13 +33,14 @@ _FUNCTION: Final = "harness.clients.code_function"
 class Decoder:
     """Makes JSON of values.
 
-    Each batch of values ends with an empty one, whose answer must always be the same: a program that prints more lines
-    than it is given would say of one record what is in another.
+    Behind each batch come an empty value and one that was decoded before, whose answers must stay what they were: a program
+    that prints more lines than it is given would say of one record what is in another.
     """
 
     def __init__(self, described: Decode, folder: Path) -> None:
         self.program = _program("decode", described, folder)
-        self._to_nothing: bytes | None = None
+        self._probes: list[bytes] = [b""]
+        self._answers: list[bytes] = []
 
     async def decode(self, values: Sequence[bytes]) -> list[bytes | None]:
         """Return the JSON text of each value; None for one that cannot be decoded.
@@ -44,28 +48,40 @@ class Decoder:
         Raises StackError if the program fails, or answers with anything but JSON, or out of step.
         """
         try:
-            *answers, to_nothing = await self.program.ask([base64.b64encode(value) for value in [*values, b""]])
-            self._check([*answers, to_nothing])
+            answers = await self._asked(values)
+            nothing, *more = self._answers
+            told = next((pair for pair in zip(values, answers, strict=True) if pair[1] != nothing), None)
+            if not more and told is not None:
+                # Between two empty ones: whatever is late by a line stands where another answer belongs.
+                self._probes, self._answers = [b"", told[0], b""], [nothing, told[1], nothing]
+                await self._asked([])
         except BaseException:
             await self.program.end()
             raise
-        return [None if answer == b"null" else answer for answer in answers]
+        return [None if answer == _NOTHING else answer for answer in answers]
 
-    def _check(self, answers: Sequence[bytes]) -> None:
-        if (odd := next((answer for answer in answers if not _is_json(answer)), None)) is not None:
+    def said(self) -> str:
+        """Return the end of what it printed to standard error."""
+        return self.program.said()[-_SHOWN:]
+
+    async def _asked(self, values: Sequence[bytes]) -> list[bytes]:
+        every = await self.program.ask([base64.b64encode(value) for value in [*values, *self._probes]])
+        if (odd := next((answer for answer in every if not _is_json(answer)), None)) is not None:
             raise self.program.failure(
                 f"its answer is no JSON: {_shown(odd)}; print one line of JSON for each value, `null` for one that cannot be "
                 "decoded, and all else on standard error"
             )
-        if self._to_nothing not in {None, answers[-1]}:
+        answers, probed = every[: len(values)], every[len(values) :]
+        if self._answers and probed != self._answers:
             raise self.program.failure(
                 "it printed more lines than it was given; print one for each, and nothing else"
             )
-        self._to_nothing = answers[-1]
+        self._answers = probed
+        return answers
 
 
 class Encoder:
-    """Makes values of JSON; each is decoded again, so that a program which answers out of step is found out."""
+    """Makes values of JSON, and decodes each again, so that a program which answers out of step can be found out."""
 
     def __init__(self, described: Encode, decoder: Decoder, folder: Path) -> None:
         self.program = _program("encode", described, folder)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _LONGEST_LINE: Final = 1 << 28
 """Bytes that an answer may have."""
 
+_ENDS_WITHIN: Final = 2.0
+"""Seconds that it gets to end by itself."""
+
 
 class LineProgram:
     """Runs from the first line that it is given on, until it is ended or fails; the next line starts it again.
@@ -55,15 +58,24 @@ class LineProgram:
             await child.wait()
 
     async def close(self) -> None:
-        """End it for good."""
+        """Let it end, as it has no more lines to read, or else end it."""
+        if self._child is not None and self._child.stdin is not None:
+            self._child.stdin.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ENDS_WITHIN):
+                    await self._child.wait()
         await self.end()
         self._output.close()
 
+    def said(self) -> str:
+        """Return the end of what it printed to standard error since it was started."""
+        self._output.seek(max(0, self._output.seek(0, os.SEEK_END) - 4 * commands.TOLD))
+        return self._output.read().decode(errors="replace").strip()[-commands.TOLD :]
+
     def failure(self, why: str) -> StackError:
         """Return an error that says what it is for, why it failed, and what it printed to standard error."""
-        self._output.seek(0)
-        said = self._output.read().decode(errors="replace").strip()
-        return StackError(f"{self._what}: {why}{f'; it said: {said[-commands.TOLD :]}' if said else ''}")
+        said = self.said()
+        return StackError(f"{self._what}: {why}{f'; it said: {said}' if said else ''}")
 
     async def _answer(self, child: Process, answers: asyncio.StreamReader) -> bytes:
         try:

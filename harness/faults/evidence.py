@@ -227,19 +227,33 @@ class Moved:
         return None
 
 
-async def in_use(links: Sequence[Link], context: FaultContext, work: Work) -> None:
-    """Wait until a connection of the service's is there at two looks in a row, at most ``context.patience`` seconds.
+async def in_use(links: Sequence[Link], context: FaultContext, work: Work) -> bool:
+    """Wait until the service has a connection open, or has opened one since; whether it has.
 
-    One seen once may be about to end. Stop waiting for a service that makes progress without ever having connected: it
+    Wait at most ``context.patience`` seconds, and not for a service that makes progress without ever having connected: it
     will not connect now.
     """
-    seen: set[tuple[str, int]] = set()
+    before = [await link.traffic() for link in links]
     with suppress(TimeoutError):
         async with asyncio.timeout(context.patience):
             while True:
-                now = {(link.name, port) for link in links for port in (await link.traffic()).connections}
-                if seen & now or (await never_connected(links) and (await work.passed() or 0) >= ENOUGH):
-                    return
+                now = [await link.traffic() for link in links]
+                if any(one.connections or _opened(had, one) for had, one in zip(before, now, strict=True)):
+                    return True
+                if await never_connected(links) and (await work.passed() or 0) >= ENOUGH:
+                    return False
+                await context.sleep(_AGAIN)
+    return False
+
+
+async def standing(links: Sequence[Link], context: FaultContext) -> None:
+    """Wait until a connection is there at two looks in a row, at most ``context.patience`` seconds: one may be about to end."""
+    seen: set[tuple[str, int]] = set()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(context.patience):
+            while not seen & (
+                now := {(link.name, port) for link in links for port in (await link.traffic()).connections}
+            ):
                 seen = now
                 await context.sleep(_AGAIN)
 

@@ -58,7 +58,7 @@ class KafkaMalformed(Fault):
         """Wrong types need events that are JSON, ``no_raw`` those that carry a raw blob's id."""
         if system.events.decode is not None and (wrong := sorted({"types", "no_raw"}.intersection(self.kinds or ()))):
             raise PlanRefused(
-                f"kinds: {wrong[0]}: values are decoded (events.decode), not made; write `kinds: [bytes]`"
+                f"kinds: {wrong[0]}: such a value cannot be made where events.decode is set; write `kinds: [bytes]`"
             )
         if "no_raw" in (self.kinds or ()) and system.events.raw is None:
             raise PlanRefused(
@@ -72,7 +72,10 @@ class KafkaMalformed(Fault):
         published = Published(context, on)
         await enough(context, on, 1)
         tail = [record.value for record in await context.broker.tail(on, _TAIL)]
-        kinds = self.kinds or tuple(kind for kind in KINDS if spoiled(kind, tail, events, context.random) is not None)
+        possible = KINDS if events.decode is None else ("bytes",)
+        kinds = self.kinds or tuple(
+            kind for kind in possible if spoiled(kind, tail, events, context.random) is not None
+        )
         for number in range(self.count):
             kind = kinds[number % len(kinds)]
             value = spoiled(kind, tail, events, context.random)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Fault, FaultContext, Injected
-from harness.faults.evidence import Ended, in_use
+from harness.faults.evidence import Ended, in_use, standing
 from harness.faults.net_hang import hang, silent
 from harness.faults.work import Work, never_connected
 from harness.stack import Link
@@ -34,15 +34,16 @@ class NetDown(Fault):
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """Refuse connections, once there is one to end: a refused attempt leaves no trace here.
 
-        Requests and answers are held back until then, or a connection that is opened for a single request would be over
-        before it is met.
+        Once the service uses the link, it is silent until a connection stands on it: one that is opened for a single request
+        would be over before it is met.
         """
         links = context.links(on)
         armed = await silent(links, "down")
         work = await Work.since_now(on, context)
         async with AsyncExitStack() as held:
-            await hang(links, "both", held)
-            await in_use(links, context, work)
+            if await in_use(links, context, work):
+                await hang(links, "both", held)
+                await standing(links, context)
             ended = await Ended.since_now(links, f"{on}: connections of the service's were ended")
             async with links[0].refuse():
                 await held.aclose()

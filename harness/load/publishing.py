@@ -6,7 +6,7 @@ import asyncio
 import json
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from harness.errors import StackError
 from harness.load.paced import Paced
@@ -15,7 +15,7 @@ from harness.stack import Record
 from harness.template import filled, filled_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from harness.clients.producer import Appended
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from harness.load.schedule import Planned
     from harness.scenario import LoadShape
     from harness.system_load import PublishLoad
+
+
+_SAME: Final = ("malformed", "event_id", "event_type", "causation_id", "joins", "keys")
+"""What an event must be decoded to as it was meant: by this it is known and joined."""
 
 
 class Producer(Protocol):
@@ -49,7 +53,7 @@ class Publishing(Paced[Record]):
     """One run's published events; ``connect`` opens a producer for as long as the load lasts.
 
     An event is published once: the producer repeats a request itself, under the same sequence number, so that the broker
-    keeps one record; a second attempt beside it would be a second record. ``event_id`` reads the id as observers do.
+    keeps one record; a second attempt beside it would be a second record. ``read`` reads an event as observers do.
     """
 
     what = "published events"
@@ -63,14 +67,14 @@ class Publishing(Paced[Record]):
         seed: int,
         recorder: Recorder,
         partitions: int,
-        event_id: Callable[[Record], object],
+        read: Callable[[Record], Mapping[str, object]],
         connect: Callable[[], AbstractAsyncContextManager[Producer]],
         encoder: Encodes | None = None,
     ) -> None:
         super().__init__(shape, run=run, seed=seed)
         self._encoder, self._encoding = encoder, asyncio.Lock()
         self._described, self._recorder = described, recorder
-        self._partitions, self._event_id, self._connect = partitions, event_id, connect
+        self._partitions, self._read, self._connect = partitions, read, connect
         self._producer: Producer
 
     def prepare(self) -> None:
@@ -88,14 +92,18 @@ class Publishing(Paced[Record]):
     async def _made(self, planned: Planned) -> Record:
         return self.record(planned)
 
-    async def _encoded(self, made: Record, event_id: object) -> Record:
+    async def _encoded(self, made: Record) -> Record:
         """Return a record as it is sent; StackError if what is sent would be another event."""
         if self._encoder is None:
             return made
         async with self._encoding:
             value, decoded = await self._encoder.encode(made.value or b"")
-        if self._event_id(replace(made, value=decoded)) != event_id:
-            raise StackError(f"load.publish.encode: what it makes of event {event_id} is decoded as another event")
+        meant, sent = self._read(made), self._read(replace(made, value=decoded))
+        if odd := [name for name in _SAME if meant.get(name) != sent.get(name)]:
+            raise StackError(
+                f"load.publish.encode: what it makes of event {meant['event_id']} is decoded as another event: {odd[0]} is "
+                f"{sent.get(odd[0])} and not {meant.get(odd[0])}"
+            )
         return replace(made, value=value)
 
     def record(self, planned: Planned) -> Record:
@@ -109,8 +117,8 @@ class Publishing(Paced[Record]):
         return Record(described.topic, drawn if key is None else -1, -1, key, value.encode(), tuple(headers))
 
     async def _operate(self, planned: Planned, made: Record) -> None:
-        event_id = str(self._event_id(made))
-        made = await self._encoded(made, event_id)
+        event_id = str(self._read(made)["event_id"])
+        made = await self._encoded(made)
         batch = self._batch(planned) if self._described.batches else None
         self.answers.begun += 1
         with self._recorder.operation(

@@ -7,11 +7,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from harness.observers.spoiled import Spoiled
-from harness.observers.topics import Reader
+from harness.observers.topics import Reader, Undecoded
 from harness.stack import Record
-
-UNDECODED = "not decodable"
-"""Why a record of which the decoder makes nothing is malformed."""
 
 
 class Decodes(Protocol):
@@ -21,9 +18,13 @@ class Decodes(Protocol):
         """Return the JSON text of each value; None for one that cannot be decoded."""
         ...
 
+    def said(self) -> str:
+        """Return the end of what it printed beside its answers."""
+        ...
+
 
 class Decoded:
-    """Reads what another reader does, decoded. What a fault spoiled stays as it is, and so does what cannot be decoded."""
+    """Reads what another reader does, decoded. What a fault spoiled stays as it is."""
 
     def __init__(self, reader: Reader, decoder: Decodes, spoiled: Spoiled) -> None:
         self._reader, self._decoder, self._spoiled = reader, decoder, spoiled
@@ -35,11 +36,16 @@ class Decoded:
         Raises StackError if that fails.
         """
         self._left += await self._reader.pass_to_end()
-        values = dict.fromkeys(record.value for record in self._left if record.value is not None)
-        asked = [value for value in values if self._spoiled.reason(value) is None]
-        answers = dict(zip(asked, await self._decoder.decode(asked), strict=True)) if asked else {}
-        for value, answer in answers.items():
-            if answer is None:
-                self._spoiled.note(value, UNDECODED)
+        values = list(dict.fromkeys(record.value for record in self._left if record.value is not None))
+        answers = await self._decoder.decode(values) if values else []
+        made = {value: self._made(value, answer) for value, answer in zip(values, answers, strict=True)}
         left, self._left = self._left, []
-        return [replace(one, value=answers.get(one.value or b"") or one.value) for one in left]
+        return [replace(one, value=made.get(one.value) if one.value is not None else None) for one in left]
+
+    def _made(self, value: bytes, answer: bytes | None) -> bytes:
+        spoiled = self._spoiled.reason(value) is not None
+        if answer is None:
+            said = self._decoder.said()
+            why = f"the decoder makes nothing of it{f'; it last said: {said}' if said else ''}"
+            return value if spoiled else Undecoded(value, why)
+        return Undecoded(value, "a fault made it to be malformed, and the decoder reads it") if spoiled else answer

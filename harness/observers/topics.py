@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 import orjson
 import rfc8785
@@ -101,6 +101,18 @@ class UnreadableError(ValueError):
     """A record that other parsers may accept as an event, but this one cannot read."""
 
 
+class Undecoded(bytes):
+    """A value of which nobody can tell whether it is an event, and ``why``."""
+
+    why: str
+
+    def __new__(cls, value: bytes, why: str) -> Self:
+        """Keep the bytes as they are."""
+        made = super().__new__(cls, value)
+        made.why = why
+        return made
+
+
 def seen(record: Record, system: System, spoiled: Spoiled) -> Fields:
     """Return ``event_fields``, or the record's position and the ``error`` if extracting them fails; never raises."""
     try:
@@ -115,6 +127,8 @@ def event_fields(record: Record, system: System, spoiled: Spoiled | None = None)
     Raises UnreadableError, or a parser's own error, if it cannot tell which it is.
     """
     place = _place(record)
+    if isinstance(record.value, Undecoded):
+        raise UnreadableError(record.value.why)
     reason = spoiled.reason(record.value) if spoiled is not None else None
     value = _parsed(record.value) if reason is None else _claimed(record.value)
     reads = {name: located(where, record, value) for name, where in _wheres(system).items()}

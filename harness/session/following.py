@@ -75,7 +75,7 @@ class Following:
     async def _newly_passed(self, held: Held) -> Sequence[Place]:
         """Return the offsets that a message commits, without those that were committed already: their events are over.
 
-        A client sends a commit again whose answer it has given up. Once the broker has answered, all are committed.
+        A client sends a commit again whose answer it has given up. Of a reply it cannot be told: all are committed by then.
         """
         if not held.commits or held.side == "reply":
             return held.commits

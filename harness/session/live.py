@@ -84,7 +84,7 @@ class LiveSystem:
             seed=seed,
             recorder=recorder,
             partitions=system.topics()[publish.topic],
-            event_id=lambda record: event_fields(record, system)["event_id"],
+            read=lambda record: event_fields(record, system),
             connect=lambda: Producer.started(broker, self.names),
             encoder=encoder,
         )

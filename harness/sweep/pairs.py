@@ -187,8 +187,10 @@ WHERE f.op = 'fault' AND f.phase = 'injected' ORDER BY f.t, w.t_begin DESC LIMIT
 
 _COMMITTED: Final = """
 SELECT command, places FROM history
-WHERE op = 'wire' AND phase = 'answered' AND kind = 'ok' AND command = 'OffsetCommit' AND key = $key AND t < $injected
+WHERE op = 'wire' AND command = 'OffsetCommit' AND key = $key AND t < $injected
+  AND ((phase = 'answered' AND kind = 'ok') OR phase = 'unanswered')
 """
+"""Commits that passed something, or may have: one whose answer was given up is sent again."""
 
 
 def after(history: History, service: str) -> tuple[Met, ...] | None:

@@ -15,6 +15,7 @@ import pytest
 
 from harness.clients.coders import Decoder
 from harness.coding import Decode
+from harness.errors import StackError
 from tests.docs.pages import ROOT, blocks
 
 PAGE = ROOT / "docs" / "how-to" / "use-it-in-pytest.md"
@@ -63,7 +64,9 @@ async def test_the_decoder_reads_what_serializers_with_a_registry_write(tmp_path
     fastavro.schemaless_writer(written, {"type": "record", "name": "Order", "fields": fields}, order)
     read = Decoder(Decode(function="decoding:order"), tmp_path)
     try:
-        answers = await read.decode([b"\0\0\0\0\7" + written.getvalue(), b"\0\0\0\0\6" + written.getvalue(), b"{}"])
+        answers = await read.decode([b"\0\0\0\0\7" + written.getvalue(), b"{}", b"\1\0\0\0\7"])
+        with pytest.raises(StackError, match=r"(?s)it said: .*schema 6 is not known here"):
+            await read.decode([b"\0\0\0\0\6" + written.getvalue()])
     finally:
         await read.program.close()
     assert [json.loads(answer or b"null") for answer in answers] == [order, None, None]

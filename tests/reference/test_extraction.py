@@ -239,17 +239,18 @@ async def main():
     extractor = IsolatedExtractor(Limits({MOST}, {50 * MIB}, 600.0, {1024 * MIB}))
     task = asyncio.create_task(extractor.extract(pathlib.Path(sys.argv[1]).read_bytes(), sys.argv[2], {NEWEST}))
     await asyncio.wait([task], timeout=0 if {busy} else None)
+    print("waits", flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main())
 """
     words = [sys.executable, "-c", script, str(tmp_path / "document"), "a.pdf" if busy else "a.txt"]
-    with subprocess.Popen(words, cwd=Path(__file__).parents[2]) as service:
+    with subprocess.Popen(words, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE) as service:
         deadline = time.monotonic() + 60
         try:
-            while not (found := psutil.Process(service.pid).children()) or found[0].cpu_times().user < (
-                1 if busy else 0.1
-            ):
+            assert service.stdout.readline() == b"waits\n"
+            # A second of it is not the start.
+            while not (found := psutil.Process(service.pid).children()) or (busy and found[0].cpu_times().user < 1):
                 assert time.monotonic() < deadline
         finally:
             service.kill()

@@ -122,6 +122,58 @@ def order(value):
     assert await of_function.decode([b"a", b"\xff", b"a"]) == [wanted, None, wanted]
 
 
+LATE = """
+import base64, json, sys
+for line in sys.stdin:
+    value = base64.b64decode(line)
+    print("null" if value in (b"", b"bad") else json.dumps(value.decode()), flush=True)
+    if value == b"bad":
+        print("null", flush=True)
+"""
+
+
+async def test_one_line_too_many_is_found_out_though_what_comes_last_cannot_be_decoded(made: Made) -> None:
+    for batches in ([[b"good"], [b"bad", b"more", b"bad"]], [[b"bad", b"good", b"bad"]], [[b"good"], [b"bad"]]):
+        late = made(LATE)
+        assert await late.decode([]) == []
+
+        async def all_of_them(late: Decoder = late, batches: list[list[bytes]] = batches) -> None:
+            for values in batches:
+                await late.decode(values)
+
+        with pytest.raises(StackError, match="printed more lines"):
+            await all_of_them()
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("return object()", "JSON has no form for object"),
+        ("return {1, 2}", "JSON has no form for set"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+        ("open('no-such-schema')", "no-such-schema"),
+        ("raise MemoryError", "MemoryError"),
+        ("return 1 << 70", "Integer exceeds 64-bit range"),
+    ],
+)
+async def test_what_is_no_word_about_the_value_ends_the_program(made: Made, body: str, says: str) -> None:
+    of_function = made(f"def order(value):\n    {body}\n", function="decoding:order")
+    with pytest.raises(StackError, match=rf"(?s)decode: it ended with status 1; it said: .*{says}"):
+        await of_function.decode([b"a"])
+
+
+async def test_numbers_may_be_keys(made: Made) -> None:
+    of_function = made("def order(value):\n    return {7: 'seven'}\n", function="decoding:order")
+    assert await of_function.decode([b"a"]) == [b'{"7":"seven"}']
+
+
+async def test_one_that_has_no_more_to_read_ends_by_itself(made: Made, tmp_path: Path) -> None:
+    last = made(REVERSES + "open('ended', 'w').write('in order')\n")
+    await last.decode([b"ab"])
+    await last.program.close()
+    assert (tmp_path / "ended").read_text() == "in order"
+
+
 async def test_a_function_that_is_not_there_says_so(made: Made) -> None:
     with pytest.raises(
         StackError, match=r"(?s)decode: it ended with status 1; it said: .*has no attribute 'missing'"

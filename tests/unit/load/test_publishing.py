@@ -87,7 +87,7 @@ async def drive(
         seed=seed,
         recorder=tape,
         partitions=4,
-        event_id=lambda record: json.loads(record.value or b"")["id"],
+        read=lambda record: {"event_id": json.loads(record.value or b"")["id"]},
         connect=broker.connect,
         encoder=encoder,
     )
@@ -202,7 +202,7 @@ async def test_what_is_sent_is_what_the_encoder_makes() -> None:
 async def test_one_event_that_is_encoded_as_another_ends_the_load() -> None:
     coder = Coder(late=True)
     with pytest.RaisesGroup(
-        pytest.RaisesExc(StackError, match="is decoded as another event"), flatten_subgroups=True
+        pytest.RaisesExc(StackError, match="is decoded as another event: event_id is"), flatten_subgroups=True
     ):
         await drive(encoder=coder)
     assert coder.closed

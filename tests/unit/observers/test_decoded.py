@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import pytest
 
 from harness.errors import StackError
-from harness.observers.decoded import UNDECODED, Decoded
+from harness.observers.decoded import Decoded
 from harness.observers.spoiled import Spoiled
+from harness.observers.topics import seen
 from harness.stack import Record
+from tests.unit.observers.test_topics import SYSTEM
 
 
 class Passes:
@@ -23,7 +25,7 @@ class Passes:
 
 
 class Reverses:
-    """A decoder that reverses what begins with ``{``, and fails while it is ``broken``."""
+    """A decoder that reverses what ends with ``{``, and fails while it is ``broken``."""
 
     def __init__(self) -> None:
         self.broken = False
@@ -35,6 +37,9 @@ class Reverses:
         self.asked += values
         return [value[::-1] if value.endswith(b"{") else None for value in values]
 
+    def said(self) -> str:
+        return "no schema 7"
+
 
 async def test_values_are_decoded_each_once_and_a_tombstone_has_none() -> None:
     decodes, spoiled = Reverses(), Spoiled()
@@ -43,18 +48,25 @@ async def test_values_are_decoded_each_once_and_a_tombstone_has_none() -> None:
     assert decodes.asked == [b"}1{", b"}2{"]
 
 
-async def test_what_cannot_be_decoded_is_malformed_though_it_may_be_json() -> None:
+async def read(value: bytes, spoiled: Spoiled) -> dict[str, object]:
+    (record,) = await Decoded(Passes([value]), Reverses(), spoiled).pass_to_end()
+    return dict(seen(record, SYSTEM, spoiled))
+
+
+async def test_of_what_cannot_be_decoded_nobody_knows_what_it_is_though_it_may_be_json() -> None:
+    fields = await read(b'{"event_id": "e1", "event_type": "placed"}', Spoiled())
+    assert "malformed" not in fields
+    assert fields["error"] == "UnreadableError: the decoder makes nothing of it; it last said: no schema 7"
+
+
+async def test_what_a_fault_spoiled_is_malformed_unless_the_decoder_reads_it() -> None:
     spoiled = Spoiled()
-    reader = Decoded(Passes([b'{"id": "e1"}']), Reverses(), spoiled)
-    (record,) = await reader.pass_to_end()
-    assert (record.value, spoiled.reason(record.value)) == (b'{"id": "e1"}', UNDECODED)
-
-
-async def test_what_a_fault_spoiled_is_not_decoded() -> None:
-    decodes, spoiled = Reverses(), Spoiled()
-    spoiled.note(b"}spoiled{", "spoiled by kafka.malformed: bytes")
-    (record,) = await Decoded(Passes([b"}spoiled{"]), decodes, spoiled).pass_to_end()
-    assert (record.value, decodes.asked) == (b"}spoiled{", [])
+    for value in (b"stray", b"}stray{"):
+        spoiled.note(value, "spoiled by kafka.malformed: bytes")
+    assert (await read(b"stray", spoiled))["malformed"] == "spoiled by kafka.malformed: bytes"
+    fields = await read(b"}stray{", spoiled)
+    assert "malformed" not in fields
+    assert fields["error"] == "UnreadableError: a fault made it to be malformed, and the decoder reads it"
 
 
 async def test_a_pass_that_fails_loses_no_record() -> None:
