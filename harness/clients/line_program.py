@@ -7,7 +7,7 @@ import os
 import signal
 import tempfile
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from harness.clients import commands
 from harness.errors import StackError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
 _LONGEST_LINE: Final = 1 << 28
 """Bytes that an answer may have."""
@@ -33,7 +34,7 @@ class LineProgram:
     def __init__(self, what: str, words: Sequence[str], folder: Path) -> None:
         self._what, self._words, self._folder = what, words, folder
         self._child: Process | None = None
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the program
+        self._output = _output()
         self.longest = commands.LONGEST
         """Seconds that an answer may take."""
 
@@ -90,7 +91,7 @@ class LineProgram:
     async def _start(self) -> Process:
         # What an earlier one said has been quoted.
         self._output.close()
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the program
+        self._output = _output()
         try:
             return await asyncio.create_subprocess_exec(
                 *self._words,
@@ -103,6 +104,11 @@ class LineProgram:
             )
         except (OSError, ValueError) as error:
             raise self.failure(f"it cannot be started: {error}") from error
+
+
+def _output() -> BinaryIO:
+    # To its end, wherever the harness reads: they share one position.
+    return cast("BinaryIO", tempfile.TemporaryFile("a+b"))
 
 
 async def _give(child: Process, lines: Sequence[bytes]) -> None:
