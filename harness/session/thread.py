@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,20 @@ T = TypeVar("T")
 
 PATIENCE: Final = 120.0
 """Seconds that a cancelled run may take to heal its faults and to stop its services and its stack."""
+
+TURN: Final = 0.2
+"""Seconds that a wait for a run lasts at a time.
+
+A signal that comes as the wait begins, or that the kernel gives to another thread, wakes nobody: its handler has its turn
+when the wait is over.
+"""
+
+
+def outcome(future: Future[T]) -> T:
+    """Wait for a future of another thread, in turns, and return its result or raise what it holds."""
+    while not wait([future], timeout=TURN).done:
+        pass
+    return future.result()
 
 
 class LoopThread:
@@ -86,7 +100,7 @@ class LoopThread:
         self._over = over = Future[Any]()
         try:
             self._loop.call_soon_threadsafe(self._begin, work, over)
-            return over.result()
+            return outcome(over)
         except BaseException as error:
             if not self._ended():
                 error.add_note(f"the run was cancelled and did not end within {PATIENCE:g} s")

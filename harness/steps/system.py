@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import UsageError, first_on_purpose
+from harness.session.thread import outcome
 from harness.steps.judged import EFFECT, RETAINED
 from harness.steps.steps import OVER
 
@@ -138,7 +139,7 @@ def waited(future: Future[T], block: Block) -> T:
     """Wait for a step; cancel it if anything ends the wait early. Raises what ended the run, if that ended the step."""
     try:
         with first_on_purpose():
-            return future.result()
+            return outcome(future)
     except CancelledError:
         block.raise_cause()
         raise UsageError(OVER) from None

@@ -124,13 +124,20 @@ def test_a_run_that_a_signal_breaks_off_has_ended_before_the_next(
     assert happened[4:] == ["started", "stopped"]
 
 
-def test_what_a_handler_raises_lands_in_no_task_of_the_run(
-    loop: LoopThread, plan: Plan, happened: list[str], handler: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("to", ["the process", "the thread of the run"])
+def test_what_a_handler_raises_lands_in_no_task_of_the_run(  # noqa: PLR0917 - fixtures
+    loop: LoopThread, plan: Plan, happened: list[str], handler: None, monkeypatch: pytest.MonkeyPatch, to: str
 ) -> None:
-    """A task beside the run that computes when the signal comes would keep the time-out to itself."""
+    """A task beside the run that computes when the signal comes would keep the time-out to itself.
+
+    A signal that another thread gets does not wake the main one, as one that comes just before it waits.
+    """
 
     async def busy() -> None:
-        os.kill(os.getpid(), signal.SIGUSR1)
+        if to == "the process":
+            os.kill(os.getpid(), signal.SIGUSR1)
+        else:
+            signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
         while True:
             await asyncio.sleep(0)
 
