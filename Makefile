@@ -50,7 +50,7 @@ wide: setup  ## run the further cases on the real stack, which `make test` leave
 	@$(BIN)/pytest -m wide $(ON_STACK)
 
 scenarios: setup
-	@$(BIN)/pytest scenarios
+	@$(BIN)/pytest -n $(or $(STACKS),2) scenarios
 
 examples: setup $(EXAMPLES)/.venv/.installed $(EXAMPLES)/go/bin/ledger  ## run the examples, right and wrong (SEEDS= times)
 	@for one in $$(seq $(or $(SEEDS),1)); do \

@@ -195,7 +195,9 @@ class Reader:
         for host, _, path in (match.groups() for match in _URL.finditer(known)):
             if host in {"localhost", "127.0.0.1", "0.0.0.0", *container.hosts}:  # noqa: S104 - compared, not bound
                 return (path or "/").partition("?")[0]
-        return todo("the path that answers 2xx on {port} once it is ready", "/readyz")
+        return todo(
+            "the path that answers 2xx on {port} once it is ready, or {prints: TEXT} if it answers nobody", "/readyz"
+        )
 
 
 def _own(text: str, port: str) -> str:
