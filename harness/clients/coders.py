@@ -74,7 +74,7 @@ class Decoder:
         answers, probed = every[: len(values)], every[len(values) :]
         if self._answers and probed != self._answers:
             raise self.program.failure(
-                "it printed more lines than it was given; print one for each, and nothing else"
+                "it printed more lines than it was given, or answers one value in two ways; print one line for each value"
             )
         self._answers = probed
         return answers
