@@ -1,4 +1,4 @@
-"""What a system file says of values that are not JSON: what reads them, and what writes them."""
+"""How a system file describes record values that are not JSON: what decodes them, and what encodes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Function = Annotated[str, StringConstraints(pattern=r"^\w+(\.\w+)*:\w+$"), Field
 
 
 class Coder(Model):
-    """A program or a function in Python, in the system file's folder."""
+    """A program or a Python function, in the system file's folder."""
 
     command: Command | None = Field(default=None, repr=False)
     function: Function | None = None
@@ -26,7 +26,7 @@ class Coder(Model):
 
 
 class Decode(Coder):
-    """What makes JSON of values: a program or a function in Python, in the system file's folder."""
+    """Turns record values into JSON: a program or a Python function, in the system file's folder."""
 
     command: Command | None = Field(default=None, repr=False)
     """A program, given one value a line in base64, that prints a line of JSON for each: ``./decode order.avsc``."""
@@ -35,7 +35,7 @@ class Decode(Coder):
 
 
 class Encode(Coder):
-    """What makes values of JSON, as ``events.decode`` reads them: a program or a function in Python."""
+    """Turns JSON into record values that ``events.decode`` can read: a program or a Python function."""
 
     command: Command | None = Field(default=None, repr=False)
     """A program, given one JSON text a line, that prints a line of base64 for each: ``./encode order.avsc``."""

@@ -44,10 +44,10 @@ class SeveralError(ValueError):
 
 
 class Prints(Model):
-    """A replica that answers nobody, such as a worker, and says in its output that it is ready."""
+    """How a replica without an HTTP endpoint, such as a worker, says that it is ready."""
 
     prints: Annotated[str, Field(min_length=1)]
-    """What it prints once it is ready, or a part of the line, for example ``worker started``."""
+    """Text that it prints once it is ready, such as a part of a log line: ``worker started``."""
 
 
 class Service(Model):
@@ -73,7 +73,7 @@ class Service(Model):
     It is not printed, as it may hold secrets.
     """
     ready: Annotated[str, StringConstraints(pattern=r"^/"), Field(title="path")] | Prints = "/readyz"
-    """The path that answers 2xx on ``{port}`` once a replica is ready; of one that answers nobody, what it prints."""
+    """The path that answers 2xx on ``{port}`` once a replica is ready; without an HTTP endpoint, what it prints."""
     reads: list[Name] | None = None
     """Topics whose events it must apply, for example ``[orders]``; default: those assigned to its consumer group."""
 
@@ -86,7 +86,7 @@ class Service(Model):
 
     @property
     def path(self) -> str:
-        """The path at which it says that it is ready; empty if it answers nobody."""
+        """The path at which it says that it is ready; empty if it prints that instead."""
         return self.ready if isinstance(self.ready, str) else ""
 
     def placeholders(self) -> set[str]:
@@ -338,7 +338,7 @@ class System(Model):
                 allowed = ", ".join(sorted({*FILLED_IN, *self.dependencies, *self.services, "topic:NAME"}))
                 yield f"services.{name}: {{{used}}} is unknown; known: {allowed}"
         if isinstance(service.ready, Prints) and (asks := [one for one, end in self.links() if end == name]):
-            yield f"services.{name}.ready: {asks[0]} is linked to it, so it answers; write a path, such as /readyz"
+            yield f"services.{name}.ready: {asks[0]} links to it, so it must answer over HTTP; write a path, such as /readyz"
         if unread := sorted(set(service.reads or ()) - set(self.events.topics)):
             yield f"services.{name}.reads: {unread[0]} is not in events.topics; add it there, or correct the name"
         if "database" in service.placeholders() and not self.servers(name):
@@ -351,9 +351,9 @@ class System(Model):
         if (publish := self.load.publish) is None:
             return
         if self.events.decode is not None and publish.encode is None:
-            yield "load.publish: values are not JSON here (events.decode); say in `encode` what makes them"
+            yield "load.publish: values are not JSON here (events.decode); say in `encode` how to make them"
         if self.events.decode is None and publish.encode is not None:
-            yield "load.publish.encode: write events.decode as well, or nobody can read what it makes"
+            yield "load.publish.encode: write events.decode as well, or its values cannot be read"
         if publish.topic not in self.topics() or publish.topic not in self.events.topics:
             where = "a broker's topics" if publish.topic not in self.topics() else "events.topics"
             yield f"load.publish.topic: {publish.topic} is not in {where}; add it there, or correct the name"

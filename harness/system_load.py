@@ -159,7 +159,7 @@ class PublishLoad(Model):
     headers: dict[str, str] = Field(default={}, repr=False)
     """The record's headers, for example ``{ce_id: "{id}"}``."""
     encode: Encode | None = None
-    """What makes the record's value of the JSON, if ``events.decode`` says that values are not JSON."""
+    """How to turn the JSON into the record's value, if ``events.decode`` says that values are not JSON."""
 
     @model_validator(mode="after")
     def _filled_in(self) -> PublishLoad:

@@ -18,19 +18,18 @@ if TYPE_CHECKING:
 
 
 def decoded(function: Callable[[bytes], object], line: bytes) -> bytes:
-    """Return the JSON of a value; ``null`` if the function raises, with the reason on standard error.
+    """Return the JSON of a value; ``null``, with the reason on standard error, if it cannot be decoded or written as JSON.
 
-    What is no word about the value ends the program: an answer that cannot be written, a module or a file that is not there.
+    What says nothing about the value ends the program: a module or a file that is missing, memory that is used up.
     """
     try:
-        made = function(base64.b64decode(line))
+        return orjson.dumps(function(base64.b64decode(line)), default=_text, option=orjson.OPT_NON_STR_KEYS)
     except (ImportError, OSError, MemoryError):
         raise
     except Exception:  # noqa: BLE001 - whatever else it raises, it could not decode this value
         if line.strip():  # the harness itself sends an empty value now and then
             traceback.print_exc(limit=-1)
         return b"null"
-    return orjson.dumps(made, default=_text, option=orjson.OPT_NON_STR_KEYS)
 
 
 def encoded(function: Callable[[Any], bytes], line: bytes) -> bytes:

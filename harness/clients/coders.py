@@ -1,4 +1,4 @@
-"""Programs of the user's that make JSON of values, or values of JSON, for the harness."""
+"""The user's programs that turn record values into JSON, and JSON into record values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FUNCTION: Final = "harness.clients.code_function"
 
 
 class Decoder:
-    """Makes JSON of values.
+    """Turns record values into JSON.
 
     Behind each batch come an empty value and one that was decoded before, whose answers must stay what they were: a program
     that prints more lines than it is given would say of one record what is in another.
@@ -50,10 +50,10 @@ class Decoder:
         try:
             answers = await self._asked(values)
             nothing, *more = self._answers
-            told = next((pair for pair in zip(values, answers, strict=True) if pair[1] != nothing), None)
-            if not more and told is not None:
+            known = next((pair for pair in zip(values, answers, strict=True) if pair[1] != nothing), None)
+            if not more and known is not None:
                 # Between two empty ones: whatever is late by a line stands where another answer belongs.
-                self._probes, self._answers = [b"", told[0], b""], [nothing, told[1], nothing]
+                self._probes, self._answers = [b"", known[0], b""], [nothing, known[1], nothing]
                 await self._asked([])
         except BaseException:
             await self.program.end()
@@ -68,7 +68,7 @@ class Decoder:
         every = await self.program.ask([base64.b64encode(value) for value in [*values, *self._probes]])
         if (odd := next((answer for answer in every if not _is_json(answer)), None)) is not None:
             raise self.program.failure(
-                f"its answer is no JSON: {_shown(odd)}; print one line of JSON for each value, `null` for one that cannot be "
+                f"its answer is not JSON: {_shown(odd)}; print one line of JSON for each value, `null` for one that cannot be "
                 "decoded, and all else on standard error"
             )
         answers, probed = every[: len(values)], every[len(values) :]
@@ -81,7 +81,7 @@ class Decoder:
 
 
 class Encoder:
-    """Makes values of JSON, and decodes each again, so that a program which answers out of step can be found out."""
+    """Turns JSON into record values, and decodes each again, so that a program which answers out of step can be found out."""
 
     def __init__(self, described: Encode, decoder: Decoder, folder: Path) -> None:
         self.program = _program("encode", described, folder)
@@ -98,7 +98,7 @@ class Encoder:
             (decoded,) = await self._decoder.decode([value])
         except binascii.Error as error:
             raise self.program.failure(
-                f"its answer is no base64: {_shown(answer)}; print one line of it for each"
+                f"its answer is not base64: {_shown(answer)}; print one line of it for each"
             ) from error
         if decoded is None:
             raise self.program.failure("events.decode cannot decode what it made")
@@ -126,6 +126,8 @@ def _is_json(text: bytes) -> bool:
     except orjson.JSONDecodeError:
         try:
             json.loads(text)  # it accepts some of what many programs print, such as NaN
+        except RecursionError:
+            return True  # this parser cannot read it, so only its own record cannot be read
         except ValueError:
             return False
     return True

@@ -196,7 +196,8 @@ class Reader:
             if host in {"localhost", "127.0.0.1", "0.0.0.0", *container.hosts}:  # noqa: S104 - compared, not bound
                 return (path or "/").partition("?")[0]
         return todo(
-            "the path that answers 2xx on {port} once it is ready, or {prints: TEXT} if it answers nobody", "/readyz"
+            "the path that answers 2xx on {port} once it is ready, or {prints: TEXT} if it has no HTTP endpoint",
+            "/readyz",
         )
 
 

@@ -38,7 +38,7 @@ class Producer(Protocol):
 
 
 class Encodes(Protocol):
-    """Makes values of JSON."""
+    """Turns JSON into record values."""
 
     async def encode(self, text: bytes) -> tuple[bytes, bytes]:
         """Return the value that a JSON text becomes, and the JSON text that this is decoded to."""

@@ -1,4 +1,4 @@
-"""Records whose values are no JSON, as the JSON that the user's decoder makes of them."""
+"""Records whose values are not JSON, decoded by the user's decoder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.stack import Record
 
 
 class Decodes(Protocol):
-    """Makes JSON of values."""
+    """Turns record values into JSON."""
 
     async def decode(self, values: Sequence[bytes]) -> list[bytes | None]:
         """Return the JSON text of each value; None for one that cannot be decoded."""
@@ -46,6 +46,8 @@ class Decoded:
         spoiled = self._spoiled.reason(value) is not None
         if answer is None:
             said = self._decoder.said()
-            why = f"the decoder makes nothing of it{f'; it last said: {said}' if said else ''}"
+            why = f"the decoder could not decode it{f'; it last printed: {said}' if said else ''}"
             return value if spoiled else Undecoded(value, why)
-        return Undecoded(value, "a fault made it to be malformed, and the decoder reads it") if spoiled else answer
+        return (
+            Undecoded(value, "a fault published it as malformed, but the decoder accepts it") if spoiled else answer
+        )

@@ -7,7 +7,7 @@
     balance    nothing but a sum: the order's amount is added to its account
 
 What a row or a balance is kept for is one transaction with the inbox; the rest follows it. FLAW ``forgets`` leaves the inbox
-out, so that an order that comes again is one more order. Without a PORT it is a worker that answers nobody.
+out, so that an order that comes again is one more order. Without a PORT it is a worker that has no HTTP endpoint.
 """
 
 from __future__ import annotations

@@ -61,8 +61,11 @@ async def test_many_large_values_block_neither_side(made: Made) -> None:
     [
         ("import sys; sys.exit('no schema')", "decode: it ended with status 1; it said: no schema"),
         (ONCE + "    print('{}', flush=True)\n    sys.exit(3)", "decode: it ended with status 3"),
-        (ONCE + "    print('reading', flush=True)", "decode: its answer is no JSON: reading; print one line of JSON"),
-        (ONCE + "    print('{', '}', sep=chr(10), flush=True)", "decode: its answer is no JSON: {; print"),
+        (
+            ONCE + "    print('reading', flush=True)",
+            "decode: its answer is not JSON: reading; print one line of JSON",
+        ),
+        (ONCE + "    print('{', '}', sep=chr(10), flush=True)", "decode: its answer is not JSON: {; print"),
         (
             ONCE + "    print('NaN' if value else '1', *[2] * bool(value), sep=chr(10), flush=True)",
             "decode: it printed more",
@@ -148,18 +151,50 @@ async def test_one_line_too_many_is_found_out_though_what_comes_last_cannot_be_d
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("return object()", "JSON has no form for object"),
-        ("return {1, 2}", "JSON has no form for set"),
         ("import no_such_module", "No module named 'no_such_module'"),
         ("open('no-such-schema')", "no-such-schema"),
         ("raise MemoryError", "MemoryError"),
-        ("return 1 << 70", "Integer exceeds 64-bit range"),
     ],
 )
-async def test_what_is_no_word_about_the_value_ends_the_program(made: Made, body: str, says: str) -> None:
+async def test_what_says_nothing_about_the_value_ends_the_program(made: Made, body: str, says: str) -> None:
     of_function = made(f"def order(value):\n    {body}\n", function="decoding:order")
     with pytest.raises(StackError, match=rf"(?s)decode: it ended with status 1; it said: .*{says}"):
         await of_function.decode([b"a"])
+
+
+@pytest.mark.parametrize(
+    ("made_of_it", "says"),
+    [
+        ("object()", "JSON has no form for object"),
+        ("{1, 2}", "JSON has no form for set"),
+        ("1 << 70", "Integer exceeds 64-bit range"),
+        ("nested(300)", "Recursion limit reached"),
+    ],
+)
+async def test_what_cannot_be_written_as_json_is_one_record_that_cannot_be_read(
+    made: Made, made_of_it: str, says: str
+) -> None:
+    code = f"""
+def nested(depth):
+    return [nested(depth - 1)] if depth else "deep"
+
+def order(value):
+    return {made_of_it} if value == b"odd" else value.decode()
+"""
+    of_function = made(code, function="decoding:order")
+    assert await of_function.decode([b"a", b"odd", b"b"]) == [b'"a"', None, b'"b"']
+    assert says in of_function.program.said()
+
+
+async def test_one_answer_nested_too_deeply_is_left_to_its_own_record(made: Made) -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    program = """
+import base64, sys
+for line in sys.stdin:
+    value = base64.b64decode(line)
+    print("[" * 100_000 + "]" * 100_000 if value == b"deep" else "null" if not value else "1", flush=True)
+"""
+    assert await made(program).decode([b"a", b"deep", b"b"]) == [b"1", deep.encode(), b"1"]
 
 
 async def test_numbers_may_be_keys(made: Made) -> None:
@@ -209,7 +244,7 @@ async def test_what_is_encoded_is_decoded_again(encodes) -> None:
     [
         (
             "import sys\nfor line in sys.stdin: print('no', 'base64', flush=True)",
-            "encode: its answer is no base64: no bas",
+            "encode: its answer is not base64: no bas",
         ),
         (
             "import sys\nfor line in sys.stdin: print('YmFk', flush=True)",

@@ -171,20 +171,42 @@ class Briefly(LinkToBreak):
         return traffic(dict.fromkeys(there | self.waiting | ended, (9, 0)), accepted=1)
 
 
+@asynccontextmanager
+async def down(link: Briefly, patience: float):
+    """Take a link down, whose looks follow one another at once; gives it and what was injected."""
+
+    async def sleep(_seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    nobody = cast("Any", None)
+    system = SimpleNamespace(services={}, effects={}, load=SimpleNamespace(front=None), links=tuple)
+    stack, planned = (
+        SimpleNamespace(links={link.name: link}),
+        cast("Any", SimpleNamespace(target=link.name, system=system)),
+    )
+    context = FaultContext(planned, nobody, cast("Any", stack), nobody, Random(1), patience=patience, sleep=sleep)
+    async with NetDown().inject(link.name, context) as injected:
+        yield link, injected
+
+
 @pytest.mark.parametrize("after", range(7))
 async def test_a_link_with_a_connection_a_request_is_taken_down_when_there_is_one(after) -> None:
-    async def sleep(_seconds: float) -> None: ...
-
-    link, nobody = Briefly(after), cast("Any", None)
-    system = SimpleNamespace(services={}, effects={}, load=SimpleNamespace(front=None), links=tuple)
-    stack, planned = SimpleNamespace(links={link.name: link}), cast("Any", SimpleNamespace(system=system))
-    context = FaultContext(planned, nobody, stack, nobody, Random(1), patience=60, sleep=sleep)
-    async with NetDown().inject(link.name, context) as injected:
+    async with down(Briefly(after), patience=60) as (link, injected):
         assert (link.down, link.held) == (True, 0)
         bit = await injected.bit()
         assert bit is not None
         assert bit.before == {"connections": {link.name: 1}}
     assert not link.down
+
+
+async def test_a_link_whose_connections_nobody_can_see_is_not_silenced_until_it_is_down() -> None:
+    class Elsewhere(Briefly):
+        async def traffic(self) -> Traffic:
+            assert not self.held, "the service would have no answer for as long as the fault waits for a connection"
+            return traffic(accepted=None)
+
+    async with down(Elsewhere(0), patience=0.1) as (link, _):
+        assert link.down
 
 
 async def test_a_link_of_a_busy_machine_is_found_silent_too() -> None:

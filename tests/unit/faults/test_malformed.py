@@ -76,10 +76,12 @@ def test_a_system_whose_events_name_no_raw_blob_cannot_lose_one(system: System) 
 
 
 @pytest.mark.parametrize("kind", ["types", "no_raw"])
-def test_where_values_are_decoded_only_stray_bytes_are_made(system: System, kind: str) -> None:
+def test_where_values_are_decoded_only_stray_bytes_are_made(system: System, kind) -> None:
     events = system.events.model_copy(update={"decode": Decode(function="decoding:order"), "raw": "/raw"})
     decoded = system.model_copy(update={"events": events})
     KafkaMalformed.model_validate({"count": 1, "kinds": ["bytes"]}).check("essays", decoded)
     KafkaMalformed.model_validate({"count": 1}).check("essays", decoded)
+    assert spoiled(kind, [SAMPLE], EVENTS, Random(1)) is not None
+    assert spoiled(kind, [SAMPLE], EVENTS.model_copy(update={"decode": events.decode}), Random(1)) is None
     with pytest.raises(PlanRefused, match=rf"kinds: {kind}: .*write `kinds: \[bytes\]`"):
         KafkaMalformed.model_validate({"count": 1, "kinds": ["bytes", kind]}).check("essays", decoded)

@@ -123,7 +123,7 @@ def test_the_first_thing_wrong_is_told(tmp_path: Path, text: str, said: str) -> 
         (
             '{<<: *service, env: {KAFKA: "{kafka}", REDIS: "{redis}"}}',
             '{command: l, ready: {prints: up}}\n  worker: {command: w, env: {LEDGER: "{ledger}"}}',
-            "services.ledger.ready: worker#1 is linked to it, so it answers; write a path",
+            "services.ledger.ready: worker#1 links to it, so it must answer over HTTP; write a path",
         ),
         ("    command: python -m shop\n", "", "6: services.shop: a service has a command"),
         (
@@ -202,7 +202,7 @@ def published(publish: str = PUBLISH) -> str:
         (
             "topics: [orders]",
             "topics: [orders], decode: {function: 'a:b'}",
-            "load.publish: values are not JSON here (events.decode); say in `encode` what makes them",
+            "load.publish: values are not JSON here (events.decode); say in `encode` how to make them",
         ),
         (
             "topic: orders, ",

@@ -56,7 +56,7 @@ async def read(value: bytes, spoiled: Spoiled) -> dict[str, object]:
 async def test_of_what_cannot_be_decoded_nobody_knows_what_it_is_though_it_may_be_json() -> None:
     fields = await read(b'{"event_id": "e1", "event_type": "placed"}', Spoiled())
     assert "malformed" not in fields
-    assert fields["error"] == "UnreadableError: the decoder makes nothing of it; it last said: no schema 7"
+    assert fields["error"] == "UnreadableError: the decoder could not decode it; it last printed: no schema 7"
 
 
 async def test_what_a_fault_spoiled_is_malformed_unless_the_decoder_reads_it() -> None:
@@ -66,7 +66,7 @@ async def test_what_a_fault_spoiled_is_malformed_unless_the_decoder_reads_it() -
     assert (await read(b"stray", spoiled))["malformed"] == "spoiled by kafka.malformed: bytes"
     fields = await read(b"}stray{", spoiled)
     assert "malformed" not in fields
-    assert fields["error"] == "UnreadableError: a fault made it to be malformed, and the decoder reads it"
+    assert fields["error"] == "UnreadableError: a fault published it as malformed, but the decoder accepts it"
 
 
 async def test_a_pass_that_fails_loses_no_record() -> None:

@@ -1,4 +1,4 @@
-"""A replica of a service that answers nobody is ready once it has printed what it is to print."""
+"""A replica without an HTTP endpoint is ready once it has printed what it is to print."""
 
 from __future__ import annotations
 
