@@ -111,8 +111,6 @@ class Live:
 
     async def _chosen(self) -> list[tuple[list[str], Mapping[str, Any], Record]]:
         """Return events of the run, so that each consumer must apply one, with the record of the same fact to publish."""
-        if self._system.events.decode is not None:
-            raise NotPlantedError("values are decoded (events.decode), so none could be made under another id")
         left = {name for name, effects in self._system.effects.items() if effects.countable}
         reads: dict[str, set[str]] = {}
         for one in self._tape.records:
@@ -159,6 +157,8 @@ def under_another_id(record: Record, system: System, consumers: Sequence[str]) -
 
     All else stays as it is.
     """
+    if system.events.decode is not None:
+        return None  # what is read of it would be known only once it is decoded
     places: list[str | Where] = [system.events.id]
     for name in consumers:
         by = system.effects[name].by

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from harness.calibrate.live import under_another_id
+from harness.coding import Decode
 from harness.observers.topics import event_fields
 from harness.stack import Record
 from harness.system import System
@@ -48,6 +49,13 @@ def test_only_the_id_is_another(where: Any) -> None:
     assert len(str(new["event_id"])) == len(UUID)
     assert {name for name in old if old[name] != new[name]} == {"event_id"}
     assert dict(other.headers)["trace"] == b"t"
+
+
+@pytest.mark.parametrize("where", ["/id", {"header": "id"}, {"key": True}])
+def test_where_values_are_decoded_there_is_none(where: Any) -> None:
+    described = system(where)
+    events = described.events.model_copy(update={"decode": Decode(function="decoding:order")})
+    assert under_another_id(RECORD, described.model_copy(update={"events": events}), ["shop"]) is None
 
 
 def test_a_business_key_is_another_too() -> None:
