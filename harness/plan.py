@@ -20,6 +20,7 @@ from harness.faults.fit import Fit, fit, refused
 from harness.faults.plan import LeftOut, plan_rows
 from harness.files import line_of, load
 from harness.load.locust_load import Users
+from harness.load.own_files import check_files
 from harness.redaction import Redaction
 from harness.scenario import Expected, Scenario
 from harness.stack import Stack, Tapping
@@ -124,9 +125,9 @@ class Plan(SystemPlan):
 
     @property
     def front_door(self) -> UploadLoad:
-        """The front door that takes the load; PlanRefused if the load publishes."""
+        """The front door that takes uploads over HTTP; PlanRefused if there is none."""
         if self.system.load.upload is None:
-            raise PlanRefused(f"{self.system_path}: the load publishes events, so there is no front door")
+            raise PlanRefused(f"{self.system_path}: load: nothing is uploaded over HTTP, so there is no front door")
         return self.system.load.upload
 
     @property
@@ -195,13 +196,13 @@ def make_plan(  # noqa: PLR0913 - the parts of a run
         raise misfit
     if users is not None and system.load.upload is None:
         raise PlanRefused(
-            f"{system_path}: load.publish: Locust's users upload to a front door, which this system has not; leave "
-            "--users out (`oneffect run`), or write `load: {upload: …}`"
+            f"{system_path}: load: Locust's users upload over HTTP, and this system has no front door that takes uploads so; "
+            "leave --users out (`oneffect run`), or write `load: {upload: …}`"
         )
     if users is not None and system.load.upload is not None and not system.load.upload.plain:
         raise PlanRefused(
-            f"{system_path}: load.upload: Locust's users send multipart forms by POST, with the upload's id in a header; for "
-            "this front door, leave --users out (`oneffect run`)"
+            f"{system_path}: load.upload: Locust's users send generated documents in multipart forms by POST, with the "
+            "upload's id in a header; for this front door, leave --users out (`oneffect run`)"
         )
     fitting = fit(scenario, scenario_path, system, system_path, seed, elsewhere=given)
     scenario = fitting.scenario
@@ -233,6 +234,7 @@ def _resolved(path: Path, variant: str | None, stack: str, addresses: Path | Non
     """Load the system for where it runs; return it with the name of its stack."""
     system = load(path, System)
     check_variant(system, path, variant)
+    check_files(system, path)
     chosen = choose_stack(system, stack, addresses)
     return where_it_runs(system, addresses, variant), chosen
 
@@ -341,13 +343,12 @@ def _misfits(
                 field=f"variants.{name}",
             )
     if scenario.load.batch > 1 and not system.load.batches:
-        where, how = ("load.publish", '`batch: "{batch}"` in the value')
+        what, where, how = "events name", "load.publish", '`batch: "{batch}"` in the value'
         if system.load.upload is not None:
-            where, how = "load.upload", '`fields: {batch_id: "{batch}"}`'
-        yield PlanRefused(
-            f"{path}: load.batch: the {'events name' if system.load.upload is None else 'front door takes'} no batch id; "
-            f"write {how} under {where} in {system_path}"
-        )
+            what, where, how = "front door takes", "load.upload", '`fields: {batch_id: "{batch}"}`'
+        elif system.load.command is not None:
+            what, where, how = "operations name", "load.command", '`batch: "{batch}"` in the template'
+        yield PlanRefused(f"{path}: load.batch: the {what} no batch id; write {how} under {where} in {system_path}")
     yield from _uncoverable(scenario, path, system)
 
 

@@ -86,6 +86,9 @@ class Redaction:
             variables += [each for dep in system.dependencies.values() for each in (dep.config, dep.env)]
             if (door := system.load.upload) is not None:
                 variables += [door.fields, dict(places(door.template))]
+            if (client := system.load.command) is not None:
+                variables.append(dict(places(client.template)))
+                texts.append(client.run)
             if (publish := system.load.publish) is not None:
                 variables += [publish.headers, dict(places(publish.value))]
             texts += [service.command or "" for service in system.services.values()]
@@ -133,9 +136,7 @@ class Redaction:
         for kind, field in (("services", "env"), ("dependencies", "config"), ("dependencies", "env")):
             for name, part in written[kind].items():
                 system[kind][name][field] = self._variables(part[field])
-        for kind, fields in (("upload", ("fields", "template")), ("publish", ("headers", "value"))):
-            for field in fields if written["load"].get(kind) is not None else ():
-                system["load"][kind][field] = self._template("", written["load"][kind][field])
+        self._load(written["load"], system["load"])
         for kind in ("services", "dependencies"):
             for name, part in written[kind].items():
                 system[kind][name]["command"] = self._written(part["command"] or "") or None
@@ -148,6 +149,14 @@ class Redaction:
                     self._read(read, cleaned)
         self._requests(written, system)
         return redacted
+
+    def _load(self, written: Mapping[str, Any], load: dict[str, Any]) -> None:
+        templates = {"upload": ("fields", "template"), "command": ("template",), "publish": ("headers", "value")}
+        for kind, fields in templates.items():
+            for field in fields if written.get(kind) is not None else ():
+                load[kind][field] = self._template("", written[kind][field])
+        if written.get("command") is not None:
+            load["command"]["run"] = self._written(written["command"]["run"])
 
     def _read(self, written: Mapping[str, Any], system: dict[str, Any]) -> None:
         for form in ("sql", "http"):

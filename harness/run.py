@@ -168,13 +168,16 @@ class _LiveRun:
                 await after(AtRest(self._plan, self._session, self._watch, self._http, self._progress))
 
     async def _start(self) -> None:
-        from harness.load.publishing import Publishing
+        from harness.load.locust_load import LocustLoad
+        from harness.load.uploads import Load
 
         async with asyncio.TaskGroup() as starting:
             starting.create_task(self._live.start_services(self._session.directory, self._plan.variant))
             starting.create_task(asyncio.to_thread(self._load.prepare))
-        if not isinstance(self._load, Publishing):
-            self._load.open(self._http, self._live.front_door())
+        if isinstance(self._load, Load):
+            self._load.open(self._live.sender(self._http, self._plan.folder))
+        elif isinstance(self._load, LocustLoad):
+            self._load.open(self._live.front_door())
         await open_watch(self._live, self._watch, self._plan.folder)
         if any(planned.when is not None and planned.when.follows is not None for planned in self._plan.faults):
             self._watch.know(self._known)
@@ -405,10 +408,10 @@ def _load(plan: Plan, live: LiveSystem, directory: Path, recorder: HistoryRecord
     from harness.load.uploads import Load
 
     shape, seed, run = plan.scenario.load, plan.seed, live.names.run
-    if plan.system.load.publish is not None:
+    if (door := plan.system.load.uploads) is None:
         return live.publishing(shape, run=run, seed=seed, recorder=recorder, folder=plan.folder)
     if plan.users is None:
-        return Load(shape, plan.front_door, run=run, seed=seed, recorder=recorder)
+        return Load(shape, door, run=run, seed=seed, recorder=recorder, folder=plan.folder)
     folder = directory / "load"
     return LocustLoad(plan.users, shape, plan.front_door, run=run, seed=seed, recorder=recorder, folder=folder)
 

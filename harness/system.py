@@ -286,6 +286,7 @@ class System(Model):
         for name, service in self.services.items():
             yield from self._check_service(name, service)
         yield from self._check_load()
+        yield from self._check_front()
         yield from self._check_request("reprocess", self.reprocess, REPROCESSED)
         yield from self._check_request("replay", self.replay, REPLAYED)
         if len(brokers := self.of_kind("kafka")) > 1:
@@ -299,8 +300,6 @@ class System(Model):
         services, topics = sorted(self.services), sorted(self.topics())
         for unknown in sorted(set(self.effects) - set(self.services)):
             yield f"effects.{unknown}: no such service{nearest(unknown, services)}; known: {', '.join(services)}"
-        if self.load.upload is not None and (door := self.load.upload.to) not in self.services:
-            yield f"load.upload.to: no service {door}{nearest(door, services)}; known: {', '.join(services) or 'none'}"
         yield from self._check_topics(topics, services)
         for name, effects in self.effects.items():
             if effects.topic is not None and effects.topic.name not in topics:
@@ -366,6 +365,17 @@ class System(Model):
             yield "outcomes: of: upload: the load publishes events, so nothing is uploaded; name their type in its place"
         if self.reprocess is not None:
             yield "reprocess: the load publishes events, so there is no upload to process again; leave it out"
+
+    def _check_front(self) -> Iterator[str]:
+        """What takes uploads, and what a program is given, must be in the system."""
+        services = sorted(self.services)
+        how = "upload" if self.load.upload is not None else "command"
+        if (door := self.load.front) is not None and door not in self.services:
+            yield f"load.{how}.to: no service {door}{nearest(door, services)}; known: {', '.join(services) or 'none'}"
+        if (client := self.load.command) is not None:
+            known = {*self.dependencies, *services, *(f"topic:{topic}" for topic in self.topics())}
+            for unknown in sorted(set(_named(client.run)) - known):
+                yield f"load.command.run: {{{unknown}}} is unknown; known: {', '.join(sorted(known))}"
 
     def _check_nameless(self) -> Iterator[str]:
         """Without an id in its request, nobody can tell which outcome or blob belongs to which upload."""

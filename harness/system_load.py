@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from harness.coding import Encode
-from harness.model import Model, Name, Pointer, Where
+from harness.model import Command, Model, Name, Pointer, Where
 from harness.pointer import pick
 from harness.template import check, named
 
@@ -17,9 +17,23 @@ PUBLISHED: Final = ("id", "uuid", "n", "batch", "batch_size")
 """What a template of ``publish`` may name, beside what the seed draws; ``{uuid}`` belongs to ``{id}``."""
 
 UPLOADED: Final = ("id", "n", "batch", "batch_size", "text", "base64", "file_name")
-"""What a JSON template of ``upload`` may name; the last three are the document's."""
+"""What a template of ``upload`` or ``command`` may name; the last three are the document's."""
 
 Path = Annotated[str, StringConstraints(pattern=r"^/"), Field(title="path")]
+
+Carries = Literal["document", "text", "nothing"]
+"""What of a document an operation carries: all of it, what is valid UTF-8, or nothing, as the template makes it up."""
+
+
+class OwnFiles(Model):
+    """Documents of the user's own: every file in a folder and its subfolders, except hidden ones."""
+
+    folder: Annotated[str, StringConstraints(pattern=r"^[^\x00]+$"), Field(title="folder")]
+    """The folder, relative to the system file's, for example ``samples``."""
+    rejected: list[str] = []
+    """The files that must fail validation, for example ``["bad/*"]``, by their path in the folder; ``*`` matches ``/``, too."""
+    generated: bool = True
+    """Whether generated documents are sent as well."""
 
 
 class UploadLoad(Model):
@@ -48,6 +62,8 @@ class UploadLoad(Model):
     """The HTTP status that acknowledges an upload, or several, for example ``[200, 201]``."""
     blob: Pointer | None = None
     """Where the answer names the raw blob, for example ``/raw_file_storage_id``; default: nowhere."""
+    files: OwnFiles | None = None
+    """Documents of your own, for example ``{folder: samples}``."""
     fields: dict[str, str] = Field(default={}, repr=False)
     """Further form fields, with ``{id}``, ``{batch}`` and ``{batch_size}`` filled in, for example ``{batch_id: "{batch}"}``."""
 
@@ -71,6 +87,7 @@ class UploadLoad(Model):
         if (self.body == "json") != bool(self.template):
             message = "body: json and template: {…} go together; write both, or neither"
             raise ValueError(message)
+        _check_files(self.files, self.carries)
         if self.body != "multipart" and self.fields:
             message = f"fields: only a form (body: multipart) has fields; this is body: {self.body}"
             raise ValueError(message)
@@ -106,17 +123,16 @@ class UploadLoad(Model):
         return self.id_header is not None or any("{id}" in text for text in texts) or "id" in named(self.template)
 
     @property
-    def carries(self) -> Literal["document", "text", "nothing"]:
-        """What of a document the request holds: all of it, what is valid UTF-8, or nothing, as the template makes it up."""
-        if self.body != "json" or "base64" in named(self.template):
-            return "document"
-        return "text" if "text" in named(self.template) else "nothing"
+    def carries(self) -> Carries:
+        """What of a document the request holds."""
+        return "document" if self.body != "json" else _carries(self.template)
 
     @property
     def plain(self) -> bool:
-        """Whether it is a multipart POST with the id in a header, the only form that Locust's users send."""
+        """Whether it is a multipart POST of generated documents with the id in a header: all that Locust's users send."""
         return (
             self.body == "multipart"
+            and self.files is None
             and self.post is not None
             and "{id}" not in self.post
             and self.id_header is not None
@@ -129,6 +145,57 @@ class UploadLoad(Model):
             name: re.sub(r"\{(batch(_size)?|id)\}", lambda match: values[match[0]], value)
             for name, value in self.fields.items()
         }
+
+
+class CommandLoad(Model):
+    """A program of the user's that is the system's client, for front doors that do not take uploads over HTTP.
+
+    It reads one line of JSON for each operation: the ``template``, filled in. For each it prints one line of JSON, in any
+    order: the operation's ``id``; ``ok``, which is true if the system took it, false if it refused it, and null if nobody
+    knows; and, if there are any, ``error`` (a text), ``blob`` (the raw blob's id) and ``sha256`` (that of the raw bytes; needed
+    beside ``blob`` unless the template holds a document). A retry is the program's business.
+    """
+
+    run: Command = Field(repr=False)
+    """The program and its arguments, run in the system file's folder without a shell: ``python client.py http://{shop}``."""
+    template: dict[str, Any] = Field(default={"id": "{id}"}, repr=False)
+    """What each line holds, with ``{id}`` in it, for example ``{id: "{id}", amount: "{number:1..100}"}``."""
+    to: Name | None = None
+    """The service that is the front door, for example ``shop``; left out, no fault can be on ``front``."""
+    files: OwnFiles | None = None
+    """Documents of your own, for example ``{folder: samples}``, if the template holds any."""
+
+    @model_validator(mode="after")
+    def _filled_in(self) -> CommandLoad:
+        check(self.template, UPLOADED, "template")
+        sendable(self.template, "template")
+        if "id" not in named(self.template):
+            message = 'template: write "{id}" in it: the program must name the operation that it answers for'
+            raise ValueError(message)
+        _check_files(self.files, self.carries)
+        return self
+
+    @property
+    def batches(self) -> bool:
+        """Whether operations name their batch."""
+        return "batch" in named(self.template)
+
+    @property
+    def carries(self) -> Carries:
+        """What of a document a line holds."""
+        return _carries(self.template)
+
+
+def _carries(template: object) -> Carries:
+    if "base64" in named(template):
+        return "document"
+    return "text" if "text" in named(template) else "nothing"
+
+
+def _check_files(files: OwnFiles | None, carries: Carries) -> None:
+    if files is not None and carries == "nothing":
+        message = "files: the template holds no document; write {text} or {base64} in it, or leave files out"
+        raise ValueError(message)
 
 
 def sendable(template: object, where: str) -> None:
@@ -200,27 +267,38 @@ def _said(where: str | Where) -> str:
 
 
 class Load(Model):
-    """How work enters the system: uploads to a front door, or events put on a topic."""
+    """How work enters the system: uploads to a front door, operations of a program, or events put on a topic."""
 
     upload: UploadLoad | None = None
     """A front door that takes files over HTTP, for example ``{to: shop, post: /orders}``."""
     publish: PublishLoad | None = None
     """Events put on a topic, for example ``{topic: orders, value: {id: "{id}", type: placed}}``."""
 
+    command: CommandLoad | None = None
+    """A program that is the system's client, for example ``{run: "python client.py http://{shop}", to: shop}``."""
+
     @model_validator(mode="after")
     def _one(self) -> Load:
-        if (self.upload is None) == (self.publish is None):
-            message = "write either upload: (a front door) or publish: (events on a topic)"
+        if sum(load is not None for load in (self.upload, self.publish, self.command)) != 1:
+            message = (
+                "write one of upload: (a front door that speaks HTTP), command: (a program of yours) and publish: "
+                "(events on a topic)"
+            )
             raise ValueError(message)
         return self
 
     @property
+    def uploads(self) -> UploadLoad | CommandLoad | None:
+        """How uploads are sent; None if the load publishes."""
+        return self.upload or self.command
+
+    @property
     def front(self) -> str | None:
-        """The service that is the front door; None if the load publishes."""
-        return self.upload.to if self.upload is not None else None
+        """The service that is the front door; None if there is none."""
+        return self.uploads.to if self.uploads is not None else None
 
     @property
     def batches(self) -> bool:
         """Whether operations tell the system their batch."""
-        described = self.upload or self.publish
+        described = self.uploads or self.publish
         return described is not None and described.batches

@@ -50,6 +50,26 @@ class LineProgram:
             giving.cancel()
             await asyncio.gather(giving, return_exceptions=True)
 
+    async def give(self, line: bytes) -> None:
+        """Give it one line, for an answer at any time; StackError if it cannot be started or takes no more lines."""
+        child = self._child = self._child or await self._start()
+        try:
+            await _give(child, [line])
+        except ConnectionError as error:
+            raise self.failure(await self._ending(child, "it reads no more lines")) from error
+
+    async def line(self) -> bytes:
+        """Return the next line that it prints; StackError if it ends."""
+        assert self._child is not None  # noqa: S101 - it was given a line
+        assert self._child.stdout is not None  # noqa: S101 - as _start made it
+        try:
+            line = await self._child.stdout.readline()
+        except ValueError as error:
+            raise self.failure(f"it printed a line of more than {_LONGEST_LINE // 1024 // 1024} MiB") from error
+        if not line.endswith(b"\n"):
+            raise self.failure(await self._ending(self._child, "it closed its standard output"))
+        return line.strip()
+
     async def end(self) -> None:
         """End it, if it runs."""
         child, self._child = self._child, None
@@ -87,6 +107,15 @@ class LineProgram:
         except TimeoutError as error:
             raise self.failure(f"it gave no answer within {self.longest:g} s") from error
         return line.strip()
+
+    @staticmethod
+    async def _ending(child: Process, otherwise: str) -> str:
+        """Return how it ended, or what it did if it still runs."""
+        try:
+            async with asyncio.timeout(_ENDS_WITHIN):
+                return f"it ended with status {await child.wait()}"
+        except TimeoutError:
+            return otherwise
 
     async def _start(self) -> Process:
         # What an earlier one said has been quoted.

@@ -65,6 +65,7 @@ def _examined(path: Path, given: Path | None) -> tuple[Sequence[str], Sequence[O
     from harness.errors import OneffectError
     from harness.files import load, wrong
     from harness.files.document import parse
+    from harness.load.own_files import check_files
     from harness.plan import find_system, misfits, nearest_system
     from harness.reports.outlook import outlook
     from harness.scenario import Scenario
@@ -75,6 +76,7 @@ def _examined(path: Path, given: Path | None) -> tuple[Sequence[str], Sequence[O
         read, errors = wrong(path, model)
         found: list[OneffectError] = list(errors)
         if isinstance(read, System):
+            check_files(read, path)
             return [f"{path}: a system file, nothing wrong", *outlook(read, checkers())], []
         if isinstance(read, Scenario):
             system_path = given or find_system(read, path)

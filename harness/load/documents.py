@@ -38,6 +38,16 @@ class Document:
     acceptable: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """Kinds of documents to choose from, by what should become of them."""
+
+    accepted: tuple[str, ...]
+    large: tuple[str, ...]
+    """Large documents, which should be accepted as well."""
+    rejected: tuple[str, ...]
+
+
 def make(kind: str, random: Random) -> Document:
     """Make a document of a kind; KeyError for a kind in none of the tables."""
     acceptable = kind in ACCEPTED or kind in LARGE
@@ -173,5 +183,8 @@ REJECTED: dict[str, tuple[str, Make]] = {
     "pdf_damaged": ("pdf", _pdf_damaged),
 }
 
-TEXTS = frozenset({"txt_utf8", "txt_crlf", "txt_tiny", "txt_blank", "txt_too_long"})
+GENERATED = Kinds(tuple(ACCEPTED), tuple(LARGE), tuple(REJECTED))
+"""All kinds."""
+
+TEXTS = Kinds(("txt_utf8", "txt_crlf", "txt_tiny"), (), ("txt_blank", "txt_too_long"))
 """Kinds that are text in UTF-8, for front doors that take text in JSON."""

@@ -26,7 +26,6 @@ from harness.load.answers import Answers
 from harness.load.target import VARIABLE, Target, machine
 
 if TYPE_CHECKING:
-    from harness.clients.http import HttpClient
     from harness.history.recorder import HistoryRecorder
     from harness.scenario import LoadShape
     from harness.system_load import UploadLoad
@@ -110,7 +109,7 @@ class LocustLoad:
         """The load's planned duration in seconds."""
         return self._users.duration
 
-    def open(self, http: HttpClient, url: str) -> None:  # noqa: ARG002 - Locust's processes connect themselves
+    def open(self, url: str) -> None:
         """Name the front door."""
         self._url = url
 

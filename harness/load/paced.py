@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from harness.load.answers import Answers
-from harness.load.schedule import EVERY, Planned, schedule
+from harness.load.documents import GENERATED, Kinds
+from harness.load.schedule import Planned, schedule
 
 if TYPE_CHECKING:
     from harness.scenario import LoadShape
@@ -30,7 +31,7 @@ class Paced(ABC, Generic[M]):
 
     what: ClassVar[str]
     """What its operations are, in words."""
-    _kinds: Collection[str] = EVERY
+    _kinds: Kinds = GENERATED
     """The kinds of documents to choose from."""
 
     def __init__(self, shape: LoadShape, *, run: str, seed: int) -> None:

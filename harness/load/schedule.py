@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from random import Random
 
-from harness.load.documents import ACCEPTED, LARGE, REJECTED, Document, make
+from harness.load.documents import GENERATED, Document, Kinds, make
 from harness.scenario import LoadShape
-
-EVERY = frozenset({*ACCEPTED, *LARGE, *REJECTED})
-"""All kinds of documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +20,25 @@ class Planned:
     kind: str
 
 
-def schedule(shape: LoadShape, seed: int, kinds: Collection[str] = EVERY) -> Iterator[Planned]:
+def schedule(shape: LoadShape, seed: int, kinds: Kinds = GENERATED) -> Iterator[Planned]:
     """Yield uploads in order of time, endlessly; an open loop, so a slow system does not slow its own load.
 
-    The first uploads cover every kind once, so that even a short load has them all. ``kinds`` are those to choose from,
-    some of which are accepted, and some rejected.
+    The first uploads cover every kind once, so that even a short load has them all. Of ``kinds``, some must be accepted; if
+    none must be rejected, none is chosen to be.
     """
     random = Random(f"{seed}:load")
-    accepted, large, rejected = ([kind for kind in table if kind in kinds] for table in (ACCEPTED, LARGE, REJECTED))
-    first = [*accepted, *large, *(rejected if shape.rejected else ())]
+    first = [*kinds.accepted, *kinds.large, *(kinds.rejected if shape.rejected else ())]
     random.shuffle(first)
     for index in count():
         at = (index + random.random()) / shape.rate
         if index < len(first) and shape.uploads >= 2 * len(first):
             kind = first[index]
-        elif random.random() < shape.rejected:
-            kind = random.choice(rejected)
-        elif random.random() < shape.large and large:
-            kind = random.choice(large)
+        elif random.random() < shape.rejected and kinds.rejected:
+            kind = random.choice(kinds.rejected)
+        elif random.random() < shape.large and kinds.large:
+            kind = random.choice(kinds.large)
         else:
-            kind = random.choice(accepted)
+            kind = random.choice(kinds.accepted)
         yield Planned(index, at, kind)
 
 

@@ -74,8 +74,8 @@ def _read(path: Path, mend: str) -> Target:
         content = path.read_bytes()
         if _publishes(content):
             raise UsageError(
-                f"{path}: the load of this system is published on a topic (load.publish), so Locust's users have "
-                "no front door to upload to; use `oneffect run`, or write `load: {upload: …}`"
+                f"{path}: this system's load is not uploaded over HTTP (load.upload), so Locust's users have no front door; "
+                "use `oneffect run`, or write `load: {upload: …}`"
             )
         target = Target.model_validate_json(content)
     except OSError as error:
@@ -86,8 +86,8 @@ def _read(path: Path, mend: str) -> Target:
         raise FileError(f"{problem['msg']}; {mend}", path=str(path), field=field) from error
     if not target.upload.plain:
         raise UsageError(
-            f"{path}: load.upload: Locust's users send multipart forms by POST, with the upload's id in a header; this front "
-            "door takes another form, so use `oneffect run`"
+            f"{path}: load.upload: Locust's users send generated documents in multipart forms by POST, with the upload's id "
+            "in a header; this front door takes something else, so use `oneffect run`"
         )
     beside = path.absolute().parent
     return target.model_copy(update={"parts": beside / (target.parts or Path("parts", target.run))})

@@ -1,4 +1,4 @@
-"""Sends the scheduled uploads to the front door and records each as an operation."""
+"""Sends the scheduled uploads and records each as an operation."""
 
 from __future__ import annotations
 
@@ -7,60 +7,81 @@ import base64
 import hashlib
 import json
 from itertools import islice
-from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
-from harness.load.answers import end_of
-from harness.load.documents import TEXTS, Document
+from harness.load.documents import Document
+from harness.load.own_files import supply
 from harness.load.paced import Paced
-from harness.load.schedule import EVERY, Planned, document, schedule
+from harness.load.schedule import Planned, document, schedule
+from harness.load.sending import Upload
 from harness.load.values import Values
-from harness.pointer import pick
+from harness.system_load import UploadLoad
 from harness.template import filled
 
 if TYPE_CHECKING:
-    from harness.clients.http import Answer, HttpClient
-    from harness.history.recorder import Recorder
-    from harness.scenario import LoadShape
-    from harness.system_load import UploadLoad
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-RAW: Final = "application/octet-stream"
-"""The content type of a document that is the whole body."""
+    from harness.history.recorder import Recorder
+    from harness.load.sending import Sender, Sent
+    from harness.scenario import LoadShape
+    from harness.system_load import CommandLoad
 
 
 class Load(Paced[Document]):
-    """One run's uploads: ``open`` names the front door."""
+    """One run's uploads: ``open`` says what sends them. ``folder`` is the system file's, where the user's own files are."""
 
     what = "uploads"
 
-    def __init__(self, shape: LoadShape, door: UploadLoad, *, run: str, seed: int, recorder: Recorder) -> None:
+    def __init__(  # noqa: PLR0913 - the parts of a load
+        self,
+        shape: LoadShape,
+        door: UploadLoad | CommandLoad,
+        *,
+        run: str,
+        seed: int,
+        recorder: Recorder,
+        folder: Path,
+    ) -> None:
         super().__init__(shape, run=run, seed=seed)
-        self._door = door
+        self._door, self._folder = door, folder
         self._recorder = recorder
-        self._url = ""
-        self._http: HttpClient
+        self._sender: Sender
         self._ready: list[Document] = []
-        self._kinds = TEXTS if door.carries == "text" else EVERY
+        self._own: Mapping[str, Document] = {}
 
-    def open(self, http: HttpClient, url: str) -> None:
-        """Set the front door, which has an address only once the services run."""
-        self._http, self._url = http, url
+    def open(self, sender: Sender) -> None:
+        """Set what sends the uploads, which may have no address before the services run."""
+        self._sender = sender
 
     def prepare(self) -> None:
         """Make every document in advance, so that making them does not delay uploads. Blocks: use a thread."""
+        supplied = supply(self._door, self._folder)
+        self._kinds, self._own = supplied.kinds, supplied.own
         planned = islice(schedule(self._shape, self._seed, self._kinds), self._shape.uploads)
-        self._ready = [document(upload, self._seed) for upload in planned] if self._door.carries != "nothing" else []
+        self._ready = [self._document(upload) for upload in planned] if self._door.carries != "nothing" else []
+
+    async def run(self, more: Callable[[], bool] = lambda: False) -> None:
+        """Send every upload at its time; StackError if a program that sends them fails."""
+        try:
+            await super().run(more)
+        finally:
+            await self._sender.close()
+
+    def _document(self, planned: Planned) -> Document:
+        return self._own.get(planned.kind) or document(planned, self._seed)
 
     async def _made(self, planned: Planned) -> Document:
         if self._door.carries == "nothing":
             return Document("", self._json(planned, None), acceptable=True)
         if planned.index < len(self._ready):
             return self._ready[planned.index]
-        return await asyncio.to_thread(document, planned, self._seed)
+        return await asyncio.to_thread(self._document, planned)
 
     async def _operate(self, planned: Planned, made: Document) -> None:
-        # Without an id in the request, a second try would be a second upload.
-        for attempt in range(self._shape.retries + 1 if self._door.identified else 1):
+        # Without an id in the request, a second try would be a second upload; a program tries again by itself.
+        again = isinstance(self._door, UploadLoad) and self._door.identified
+        for attempt in range(self._shape.retries + 1 if again else 1):
             if attempt:
                 await asyncio.sleep(self._shape.retry_after)
             if await self._once(planned, made):
@@ -74,62 +95,55 @@ class Load(Paced[Document]):
             values = values.having({"text": text, "base64": coded, "file_name": made.file_name})
         return json.dumps(filled(self._door.template, values), ensure_ascii=False, allow_nan=False).encode()
 
-    async def _send(self, planned: Planned, made: Document) -> Answer:
-        door, upload_id = self._door, self._id(planned)
-        url = self._url.replace("{id}", quote(upload_id, safe=""))
-        headers = {door.id_header: upload_id} if door.id_header is not None else {}
-        if door.body == "multipart":
-            fields = door.filled(self._batch(planned), self._shape.batch, upload_id)
-            name, content = made.file_name, made.content
-            return await self._http.upload(
-                url, method=door.method, field=door.field, name=name, content=content, headers=headers, fields=fields
-            )
-        if door.body == "raw":
-            return await self._http.send(door.method, url, made.content, {**headers, "Content-Type": RAW})
-        content = made.content if door.carries == "nothing" else self._json(planned, made)
-        return await self._http.send(door.method, url, content, {**headers, "Content-Type": "application/json"})
+    async def _send(self, planned: Planned, made: Document) -> Sent:
+        body = b""
+        if self._door.template:
+            body = made.content if self._door.carries == "nothing" else self._json(planned, made)
+        upload = Upload(self._id(planned), self._batch(planned), self._shape.batch, made, body)
+        return await self._sender.send(upload)
 
-    async def _once(self, planned: Planned, content: Document) -> bool:
+    async def _once(self, planned: Planned, made: Document) -> bool:
         """Try once; return False if the answer leaves the upload unknown."""
         upload_id, batch = self._id(planned), self._batch(planned)
         self.answers.begun += 1
-        digest = hashlib.sha256(content.content).hexdigest()
+        digest = self._digest(made)
         batched = {"batch": batch} if self._door.batches else {}
         with self._recorder.operation(
             "upload",
             "client",
             upload_id=upload_id,
-            file_name=content.file_name or None,
-            size=len(content.content),
+            file_name=made.file_name or None,
+            size=len(made.content),
             sha256=digest,
-            acceptable=content.acceptable,
+            acceptable=made.acceptable,
             **batched,
         ) as operation:
-            answer = await self._send(planned, content)
-            phase = end_of(answer.status, self._door)
-            raw = self._raw(answer) if phase == "ok" else None
-            if phase == "ok":
+            sent = await self._send(planned, made)
+            digest = sent.sha256 or digest
+            if sent.phase == "ok":
                 operation.ok(
                     upload_id=upload_id,
-                    status=answer.status,
+                    status=sent.status,
                     sha256=digest,
-                    acceptable=content.acceptable,
-                    raw_file_storage_id=raw,
+                    acceptable=made.acceptable,
+                    raw_file_storage_id=sent.raw,
                 )
-            elif phase == "fail":
-                operation.fail(upload_id=upload_id, status=answer.status, error=answer.error)
+            elif sent.phase == "fail":
+                operation.fail(upload_id=upload_id, status=sent.status, error=sent.error)
             else:
-                operation.unknown(upload_id=upload_id, status=answer.status, error=answer.error)
+                operation.unknown(upload_id=upload_id, status=sent.status, error=sent.error)
         self.answers.note(
-            phase,
+            sent.phase,
             upload_id,
             batch=batched.get("batch"),
-            acceptable=content.acceptable,
-            raw=raw,
-            sha256=digest,
+            acceptable=made.acceptable,
+            raw=sent.raw,
+            sha256=digest or "",
         )
-        return phase != "unknown"
+        return sent.phase != "unknown"
 
-    def _raw(self, answer: Answer) -> str | None:
-        storage_id = pick(answer.body, self._door.blob) if self._door.blob else None
-        return storage_id if isinstance(storage_id, str) else None
+    def _digest(self, made: Document) -> str | None:
+        """The SHA-256 of what the system gets; None if only a program knows."""
+        if self._door.carries == "nothing" and not isinstance(self._door, UploadLoad):
+            return None
+        return hashlib.sha256(made.content).hexdigest()

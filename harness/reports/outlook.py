@@ -11,6 +11,7 @@ from harness.effects import Effects, Files, HttpList, OutputTopic, RedisKeys, Sq
 from harness.model import Where
 from harness.redaction import anonymous
 from harness.system import System, TypeByTopic, checks
+from harness.system_load import Load
 from harness.verdict import Checker
 
 _LONGEST: Final = 100
@@ -38,10 +39,15 @@ def unseen(system: System) -> Iterator[str]:
         yield "a record that was set aside, rightly or not: there are no `dead_letters`"
     if system.blobs is None:
         yield "a raw blob that was lost or changed: there are no `blobs`"
-    elif (system.load.upload is None or system.load.upload.blob is None) and system.events.raw is None:
+    elif not _names_blobs(system.load) and system.events.raw is None:
         yield "a raw blob that was lost or changed: neither `load.upload.blob` nor `events.raw` says where one is named"
     if system.events.cause is None:
         yield "which event caused which, in a story: there is no `events.cause`"
+
+
+def _names_blobs(load: Load) -> bool:
+    """Whether an answer may name the raw blob."""
+    return load.command is not None or (load.upload is not None and load.upload.blob is not None)
 
 
 def _unseen_effects(system: System) -> Iterator[str]:
@@ -81,6 +87,10 @@ def _load(system: System) -> Iterator[str]:
         where = door.id_header or ("the request" if door.identified else "nothing that it sends")
         yes = " or ".join(map(str, sorted(door.accepted)))
         yield f"{door.method} {door.path} of {door.to}, id in {where}; {yes} says yes"
+    if (client := system.load.command) is not None:
+        yield f"through the program {anonymous(client.run)}, one line of JSON for each operation"
+    if system.load.uploads is not None and (files := system.load.uploads.files) is not None:
+        yield f"the files in {files.folder}{' beside generated documents' if files.generated else ''}"
     if (published := system.load.publish) is not None:
         yield f"events on the topic {published.topic}, past the proxies"
 

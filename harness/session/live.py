@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from harness.errors import PlanRefused, StackError
@@ -10,8 +11,10 @@ from harness.wiring import Words
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.clients.http import HttpClient
     from harness.history.recorder import Recorder
     from harness.load.publishing import Publishing
+    from harness.load.sending import Sender
     from harness.scenario import LoadShape
     from harness.stack import RunNames, Stack
     from harness.system import System
@@ -89,11 +92,28 @@ class LiveSystem:
             encoder=encoder,
         )
 
+    def sender(self, http: HttpClient, folder: Path) -> Sender:
+        """Return what sends uploads: ``http``, or a program of the user's, which runs in ``folder``.
+
+        Raises StackError if the load publishes events.
+        """
+        from harness.clients.commands import with_own_python
+        from harness.clients.line_program import LineProgram
+        from harness.load.client_program import ClientProgram
+        from harness.load.front_door import FrontDoor
+
+        if (door := self.system.load.upload) is not None:
+            return FrontDoor(door, http, self.front_door())
+        if (client := self.system.load.command) is None:
+            raise StackError("the load publishes events, so there are no uploads to send")
+        words = with_own_python([self.filled(word) for word in shlex.split(client.run)])
+        return ClientProgram(LineProgram("load.command", words, folder), documents=client.carries == "document")
+
     def front_door(self) -> str:
-        """The URL that uploads are posted to; StackError if the load publishes events."""
+        """The URL that uploads are sent to; StackError if there is no front door that takes them over HTTP."""
         door = self.system.load.upload
         if door is None:
-            raise StackError("the load publishes events, so there is no front door")
+            raise StackError("nothing is uploaded over HTTP, so there is no front door's URL")
         return self.filled(f"http://{{{door.to}}}{door.path}")
 
     def filled(self, text: str, service: str | None = None) -> str:

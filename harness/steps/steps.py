@@ -158,15 +158,15 @@ class Steps:
         from harness.load.uploads import Load
 
         with self._step():
-            if (door := self._plan.system.load.upload) is None:
+            if (door := self._plan.system.load.uploads) is None:
                 raise UsageError(
                     "load.publish: nothing can be uploaded, as this system has no front door; publish events in its place: "
                     "shop.publish(count=20)"
                 )
-            load = Load(shape, door, recorder=self._recorder, **self._next("upload"))
+            load = Load(shape, door, recorder=self._recorder, folder=self._plan.folder, **self._next("upload"))
             self._join(load.answers, load.scale)
             await asyncio.to_thread(load.prepare)
-            load.open(self._http, self._live.front_door())
+            load.open(self._live.sender(self._http, self._plan.folder))
             await load.run()
             return load.answers.acknowledged
 
@@ -175,7 +175,7 @@ class Steps:
         with self._step():
             if self._plan.system.load.publish is None:
                 raise UsageError(
-                    "load.upload: this system's load uploads, so there are no events to publish; upload in their place: "
+                    "load: this system's load uploads, so there are no events to publish; upload in their place: "
                     "shop.upload(count=20)"
                 )
             load = self._live.publishing(

@@ -50,6 +50,7 @@ class Case:
     dependencies: Mapping[str, Any] = field(default_factory=dict)
     decode: Mapping[str, str] | None = None
     encode: Mapping[str, str] | None = None
+    load: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.name
@@ -68,6 +69,8 @@ AVRO, OF_AVRO, BREAKING = (
     {"command": shlex.join(["python", str(FOREIGN / "order_avro.py"), way])} for way in ("decode", "encode", "break")
 )
 MALFORMED = "[{fault: kafka.malformed, on: orders, at: 60%, count: 4, kinds: [bytes]}]"
+SAMPLES = ("a.txt", "b/c.txt", "b/d.txt")
+"""Files of the user's own, in the folder samples."""
 LEDGERS = ("billing", "printer", "purse")
 KEPT = shlex.join(["python", str(FOREIGN / "kept.py")])
 FORMS = {
@@ -78,6 +81,15 @@ FORMS = {
     "teller": {"total": {"command": f"{KEPT} accounts"}},
 }
 """The consumers of system.forms.yaml, and what is not the same wherever the system file is."""
+
+
+def _client(flaw: str = "") -> dict[str, Any]:
+    """A load of which client.py is the client."""
+    words = shlex.join(["python", str(FOREIGN / "client.py"), "http://SHOP", flaw])
+    return {"upload": None, "command": {"run": words.replace("SHOP", "{shop}"), "template": CLIENTS, "to": "shop"}}
+
+
+CLIENTS = {"id": "{id}", "n": "{n}", "amount": "{number:1..9}"}
 ACCOUNT = "'acc-' || (CAST(substr(order_number, 3) AS INTEGER) % 5)"
 """An order's account, by its number."""
 CASES = [
@@ -353,6 +365,34 @@ CASES = [
         says=("decode: it ended with status",),
         decode={"command": "python no-such-decoder.py"},
     ),
+    Case(
+        "client",
+        VALID,
+        load=_client(),
+        faults="""
+          - {fault: net.latency, on: "shop->kafka", at: 20%, for: 1s, latency: 100ms}
+          - {fault: service.kill, on: front, at: 60%, for: 1s}""",
+    ),
+    Case(
+        "client_lies",
+        INVALID,
+        finds=("outcome_missing",),
+        never=("lost", "duplicate"),
+        drain="5s",
+        load=_client("lies"),
+    ),
+    Case(
+        "client_dies",
+        NOT_STARTED,
+        says=("load.command: it ended with status 1; it said: no more orders",),
+        load=_client("dies"),
+    ),
+    Case(
+        "own_files",
+        VALID,
+        system="system.json.yaml",
+        load={"upload": {"files": {"folder": "samples", "generated": False}}},
+    ),
     Case("stuck", INVALID, flaw="stuck", finds=("stalled",), never=("lost", "outcome_missing"), drain="5s"),
     Case(
         "tapped",
@@ -400,7 +440,7 @@ CASES = [
 
 CORE = {
     *("as_it_is", "wrong_query", "stuck", "named_by_order", "own_offsets", "tapped", "claims_again", "forgets"),
-    *("other_forms", "shelf", "shelf_decides", "avro", "avro_skipped"),
+    *("other_forms", "shelf", "shelf_decides", "avro", "avro_skipped", "client", "own_files"),
 }
 """The cases of `make test`; the others are further ones of the same kinds."""
 
@@ -446,8 +486,11 @@ def whole(case: Case, folder: Path) -> Ran:
         "dependencies": case.dependencies,
         "effects": {"shop": {"sql": {"query": case.query}}, **case.effects},
         "events": {"decode": case.decode},
-        **({"load": {"publish": {"encode": case.encode}}} if case.encode is not None else {}),
+        "load": {"publish": {"encode": case.encode}} if case.encode is not None else case.load,
     }
+    for name in SAMPLES:
+        (folder / "samples" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "samples" / name).write_text(f"what is in {name}")
     (folder / "system.yaml").write_text(json.dumps(system).replace("VALKEY", str(require().redis)))
     (folder / f"{case}.yaml").write_text(
         f"oneffect: 1\nname: {case}\ndrain: {case.drain}\nfaults: {case.faults}\n"
@@ -522,6 +565,14 @@ def test_what_the_load_publishes_is_on_the_topic_where_the_broker_said(
     assert len(places) >= UPLOADS
     assert places.items() <= {(one["partition"], one["offset"]): one["event_id"] for one in seen}.items()
     assert not runs[case].result().uploads()
+
+
+@named("own_files")
+def test_only_files_of_the_users_own_were_uploaded(runs: dict[Case, Future[Ran]], case: Case) -> None:
+    sent = {
+        one["file_name"] for one in runs[case].result().history if one.get("op") == "upload" and "file_name" in one
+    }
+    assert sent == {Path(name).name for name in SAMPLES}
 
 
 @named("stuck")

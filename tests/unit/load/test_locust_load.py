@@ -26,7 +26,6 @@ from harness.load.locust_load import LocustLoad, Users
 from harness.load.target import VARIABLE
 from harness.scenario import LoadShape
 from harness.system_load import UploadLoad
-from tests.standin import StandIn
 from tests.unit.load.door import Door
 
 DOOR = UploadLoad(to="front", post="/v1/files", blob="/raw")
@@ -67,7 +66,7 @@ class Bench:
         file.write_text(dedent(text))
         wanted = Users(users, 50, duration, file, options=options)
         load = LocustLoad(wanted, SHAPE, DOOR, run="r1", seed=1, recorder=self.recorder, folder=self.folder / "load")
-        load.open(StandIn(), door.url)
+        load.open(door.url)
         load.prepare()
         return load
 

@@ -6,17 +6,20 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness.clients.http import Answer
+from harness.load.front_door import FrontDoor
 from harness.load.uploads import Load
 from harness.scenario import LoadShape
 from harness.system_load import UploadLoad
 from tests.standin import StandIn
 
+HERE = Path(__file__).parent
 DOOR = UploadLoad(to="front", post="/v1/files", blob="/raw")
 BATCHES = UploadLoad(to="front", post="/v1/files", fields={"batch_id": "{batch}", "batch_size": "of {batch_size}"})
 
@@ -75,8 +78,8 @@ async def drive(*answers: Answer, uploads: int = 1, retries: int = 0) -> tuple[T
         {"uploads": uploads, "rate": "100/s", "retries": retries, "retry_after": "1ms", "rejected": "0%"}
     )
     tape, door, blobs = Tape(), Door(*answers), []
-    load = Load(shape, DOOR, run="r1", seed=1, recorder=tape)
-    load.open(door, "http://front")
+    load = Load(shape, DOOR, run="r1", seed=1, recorder=tape, folder=HERE)
+    load.open(FrontDoor(DOOR, door, "http://front"))
     load.answers.on_acknowledged = lambda storage_id, _: blobs.append(storage_id)
     load.prepare()
     await load.run()
@@ -116,8 +119,8 @@ async def test_an_unknown_upload_is_sent_again_under_its_key() -> None:
 async def test_a_share_of_the_load_is_reached_when_so_many_have_begun() -> None:
     shape = LoadShape.model_validate({"uploads": 10, "rate": "50/s", "rejected": "0%"})
     door = Door(Answer(202, {"raw": "abc"}))
-    load = Load(shape, DOOR, run="r1", seed=1, recorder=Tape())
-    load.open(door, "http://front")
+    load = Load(shape, DOOR, run="r1", seed=1, recorder=Tape(), folder=HERE)
+    load.open(FrontDoor(DOOR, door, "http://front"))
     load.prepare()
     running = asyncio.create_task(load.run())
     await load.reached("50%")
@@ -128,8 +131,8 @@ async def test_a_share_of_the_load_is_reached_when_so_many_have_begun() -> None:
 async def test_the_load_goes_on_while_there_is_to_be_more() -> None:
     shape = LoadShape.model_validate({"uploads": 3, "rate": "200/s", "rejected": "0%"})
     door = Door(Answer(202, {"raw": "abc"}))
-    load = Load(shape, DOOR, run="r1", seed=1, recorder=Tape())
-    load.open(door, "http://front")
+    load = Load(shape, DOOR, run="r1", seed=1, recorder=Tape(), folder=HERE)
+    load.open(FrontDoor(DOOR, door, "http://front"))
     load.prepare()
     await load.run(more=lambda: len(door.keys) < 7)
     assert 7 <= len(door.keys) <= 8
@@ -139,8 +142,8 @@ async def test_the_load_goes_on_while_there_is_to_be_more() -> None:
 def in_batches(uploads: int, *answers: Answer, rejected: str = "0%") -> tuple[Load, Tape, Door]:
     shape = LoadShape.model_validate({"batch": 3, "uploads": uploads, "rate": "300/s", "rejected": rejected})
     tape, door = Tape(), Door(*answers)
-    load = Load(shape, BATCHES, run="r1", seed=1, recorder=tape)
-    load.open(door, "http://front")
+    load = Load(shape, BATCHES, run="r1", seed=1, recorder=tape, folder=HERE)
+    load.open(FrontDoor(BATCHES, door, "http://front"))
     load.prepare()
     return load, tape, door
 
@@ -195,11 +198,9 @@ async def through(
     """Send uploads through a front door of another form."""
     given = {"uploads": uploads, "rate": "200/s", "rejected": "0%", "retry_after": "1ms", **shape}
     door, tape = Door(*answers), Tape()
-    described = {"to": "front", **described}
-    load = Load(
-        LoadShape.model_validate(given), UploadLoad.model_validate(described), run="r1", seed=1, recorder=tape
-    )
-    load.open(door, f"http://front{UploadLoad.model_validate(described).path}")
+    front = UploadLoad.model_validate({"to": "front", **described})
+    load = Load(LoadShape.model_validate(given), front, run="r1", seed=1, recorder=tape, folder=HERE)
+    load.open(FrontDoor(front, door, f"http://front{front.path}"))
     load.prepare()
     await load.run()
     return tape, door
@@ -279,7 +280,9 @@ def test_a_front_door_that_cannot_be_is_refused(described: dict[str, Any], said:
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize("change", [{"put": "/a"}, {"body": "raw"}, {"id_header": None}, {"post": "/a/{id}"}])
+@pytest.mark.parametrize(
+    "change", [{"put": "/a"}, {"body": "raw"}, {"id_header": None}, {"post": "/a/{id}"}, {"files": {"folder": "a"}}]
+)
 def test_only_a_form_with_the_id_in_a_header_is_for_locust(change: dict[str, Any]) -> None:
     described = {"to": "front", "post": "/a", **change}
     if "put" in change:

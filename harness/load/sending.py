@@ -1,0 +1,45 @@
+"""What a load hands to whatever sends its uploads, and what it gets back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from harness.load.documents import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One upload to send: its ids, its document, and the filled-in template as JSON, which is empty if there is none."""
+
+    id: str
+    batch: str
+    batch_size: int
+    document: Document
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How one try of an upload ended."""
+
+    phase: Literal["ok", "fail", "unknown"]
+    status: int | None = None
+    """The HTTP status, if it was sent over HTTP and answered."""
+    error: str = ""
+    raw: str | None = None
+    """The raw blob's id, if the system named it."""
+    sha256: str | None = None
+    """That of the raw bytes, if only the sender knows them."""
+
+
+class Sender(Protocol):
+    """Sends uploads, several at a time."""
+
+    async def send(self, upload: Upload) -> Sent:
+        """Try once; never raises for what the system does."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what it uses, once the load is over."""
+        ...

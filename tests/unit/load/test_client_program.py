@@ -1,0 +1,183 @@
+"""A program of the user's is the client: each line that it prints ends one upload, whatever the order."""
+
+import asyncio
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.clients.line_program import LineProgram
+from harness.errors import StackError, first_on_purpose
+from harness.load.client_program import ClientProgram
+from harness.load.documents import Document
+from harness.load.sending import Upload
+from harness.load.uploads import Load
+from harness.scenario import LoadShape
+from harness.system_load import CommandLoad
+from tests.standin import StandIn
+
+READS = "import hashlib, json, sys, time\nlines = (json.loads(line) for line in sys.stdin)\n"
+SAYS = "def say(**answer):\n    print(json.dumps(answer), flush=True)\n"
+
+
+class Tape(StandIn):
+    """A recorder that keeps how each operation began and ended."""
+
+    def __init__(self) -> None:
+        self.begun: dict[str, dict[str, Any]] = {}
+        self.ended: dict[str, dict[str, Any]] = {}
+
+    @contextmanager
+    def operation(self, op: str, actor: str, **fields: object) -> Iterator[SimpleNamespace]:
+        upload = str(fields["upload_id"])
+        assert upload not in self.begun
+        self.begun[upload] = fields
+
+        def end(phase: str):
+            return lambda **more: self.ended.update({upload: {"phase": phase, **more}})
+
+        yield SimpleNamespace(ok=end("ok"), fail=end("fail"), unknown=end("unknown"))
+
+    def phases(self) -> list[str]:
+        return [end["phase"] for _, end in sorted(self.ended.items())]
+
+
+async def drive(
+    body: str, folder: Path, uploads: int = 3, template: dict[str, Any] | None = None, longest: float = 60.0
+) -> tuple[Tape, Load]:
+    """Send uploads by a program that runs ``body``, which has ``lines`` and ``say``."""
+    described = CommandLoad(run="client", template=template or {"id": "{id}", "n": "{n}"})
+    shape = LoadShape.model_validate({"uploads": uploads, "rate": "500/s", "rejected": "0%", "retries": 3})
+    tape = Tape()
+    load = Load(shape, described, run="r1", seed=1, recorder=tape, folder=folder)
+    program = LineProgram("load.command", [sys.executable, "-c", READS + SAYS + body], folder)
+    program.longest = longest
+    load.open(ClientProgram(program, documents=described.carries == "document"))
+    load.prepare()
+    with first_on_purpose():
+        await load.run()
+    return tape, load
+
+
+def upload(name: str) -> Upload:
+    return Upload(name, "batch", 1, Document("", b"", acceptable=True), json.dumps({"id": name}).encode())
+
+
+async def test_an_answer_ends_its_upload(tmp_path: Path) -> None:
+    body = "for line in lines: say(id=line['id'], ok=[True, False, None][line['n']], error='so')"
+    tape, load = await drive(body, tmp_path)
+    assert tape.phases() == ["ok", "fail", "unknown"]
+    assert tape.ended["r1-0000002"]["error"] == "so"
+    assert load.answers.acknowledged == 1
+    assert all(begun["sha256"] is None and begun["file_name"] is None for begun in tape.begun.values())
+
+
+async def test_answers_may_come_in_any_order(tmp_path: Path) -> None:
+    body = "for line in reversed([next(lines) for _ in range(5)]): say(id=line['id'], ok=line['n'] % 2 == 0)"
+    tape, _ = await drive(body, tmp_path, uploads=5)
+    assert tape.phases() == ["ok", "fail", "ok", "fail", "ok"]
+
+
+async def test_a_document_goes_with_it_and_its_digest_is_known(tmp_path: Path) -> None:
+    body = (
+        "import base64\n"
+        "for line in lines:\n"
+        "    raw = base64.b64decode(line['file'])\n"
+        "    say(id=line['key'], ok=True, blob=hashlib.sha256(raw).hexdigest())"
+    )
+    kept: dict[str, str] = {}
+    template = {"key": "{id}", "file": "{base64}", "called": "{file_name}"}
+    tape, _ = await drive(body, tmp_path, 20, template)
+    for upload, begun in tape.begun.items():
+        kept[upload] = tape.ended[upload]["raw_file_storage_id"]
+        assert begun["sha256"] == kept[upload] == tape.ended[upload]["sha256"]
+        assert begun["file_name"]
+    assert len(set(kept.values())) > 5
+
+
+async def test_a_blob_that_only_the_program_knows_needs_its_digest(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"x").hexdigest()
+    tape, _ = await drive(f"for line in lines: say(id=line['id'], ok=True, blob='b', sha256='{digest}')", tmp_path)
+    assert {(end["raw_file_storage_id"], end["sha256"]) for end in tape.ended.values()} == {("b", digest)}
+    with pytest.raises(StackError, match="names a blob, but not the sha256 of its bytes"):
+        await drive("for line in lines: say(id=line['id'], ok=True, blob='b')", tmp_path)
+
+
+async def test_without_an_answer_nobody_knows_and_a_late_one_is_passed_over(tmp_path: Path) -> None:
+    body = (
+        "first = next(lines)\n"
+        "time.sleep(1.5)\n"
+        "say(id=first['id'], ok=True)\n"
+        "for line in lines: say(id=line['id'], ok=True)"
+    )
+    tape, load = await drive(body, tmp_path, uploads=1, longest=0.5)
+    assert tape.phases() == ["unknown"]
+    assert "gave no answer within 0.5 s" in tape.ended["r1-0000000"]["error"]
+    assert not load.answers.acknowledged
+
+    program = LineProgram("load.command", [sys.executable, "-c", READS + SAYS + body], tmp_path)
+    client = ClientProgram(program, documents=False)
+    program.longest = 0.5
+    assert (await client.send(upload("a"))).phase == "unknown"
+    program.longest = 60.0
+    assert (await client.send(upload("b"))).phase == "ok"
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise SystemExit('no such host')", "it ended with status 1; it said: no such host"),
+        ("next(lines); sys.exit(3)", "it ended with status 3"),
+        ("next(lines); print('hello', flush=True); time.sleep(60)", "its answer cannot be understood"),
+        ("say(id=next(lines)['id'], ok='yes'); time.sleep(60)", "ok: Input should be a valid boolean"),
+        ("say(id=next(lines)['id']); time.sleep(60)", "ok: Field required"),
+        ("say(id=next(lines)['id'] + 'x', ok=True); time.sleep(60)", "which it was not given"),
+        ("a = next(lines)\nfor _ in '12': say(id=a['id'], ok=True)\ntime.sleep(60)", "or has answered for before"),
+        ("say(id=next(lines)['id'], ok=True, blob='b', sha256='AB'); time.sleep(60)", "sha256: String should match"),
+        ("import os; next(lines); os.close(1); time.sleep(60)", "it closed its standard output"),
+    ],
+)
+async def test_a_program_that_fails_ends_the_run_and_says_why(tmp_path: Path, body: str, said: str) -> None:
+    with pytest.raises(StackError) as failed:
+        await drive(body, tmp_path, uploads=30)
+    assert said in str(failed.value)
+    assert str(failed.value).startswith("load.command: ")
+
+
+async def test_once_it_has_failed_nobody_waits_for_it(tmp_path: Path) -> None:
+    program = LineProgram("load.command", [sys.executable, "-c", "raise SystemExit(1)"], tmp_path)
+    client = ClientProgram(program, documents=False)
+    for name in ("a", "b"):
+        async with asyncio.timeout(30):
+            with pytest.raises(StackError):
+                await client.send(upload(name))
+    await client.close()
+
+
+async def test_one_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    client = ClientProgram(LineProgram("load.command", ["./no-such"], tmp_path), documents=False)
+    with pytest.raises(StackError, match=r"load\.command: it cannot be started"):
+        await client.send(upload("a"))
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("described", "said"),
+    [
+        ({"run": "'"}, "close every quote"),
+        ({"run": "a", "template": {"n": "{n}"}}, 'template: write "{id}" in it'),
+        ({"run": "a", "template": {"id": "{uuid}"}}, "{uuid} is not filled in here"),
+        ({"run": "a", "files": {"folder": "b"}}, "files: the template holds no document"),
+    ],
+)
+def test_one_that_cannot_be_is_refused(described: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match="alidation error") as refused:
+        CommandLoad.model_validate(described)
+    assert said in str(refused.value)
