@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.faults.base import Evidence
@@ -246,16 +247,24 @@ async def in_use(links: Sequence[Link], context: FaultContext, work: Work) -> bo
     return False
 
 
-async def standing(links: Sequence[Link], context: FaultContext) -> None:
-    """Wait until a connection is there at two looks in a row, at most ``context.patience`` seconds: one may be about to end."""
-    seen: set[tuple[str, int]] = set()
+async def met(links: Sequence[Link], context: FaultContext) -> list[Traffic]:
+    """Wait on silent links until a connection is there at two looks in a row, or one has been opened; return what to measure.
+
+    Wait at most ``context.patience`` seconds. One that was there only at the first look may have been about to end by itself;
+    one that was opened since had no answer, whether or not the service gave it up before the next look.
+    """
+    first = now = [await link.traffic() for link in links]
+    kept: list[set[int]] = [set() for _ in links]
     with suppress(TimeoutError):
         async with asyncio.timeout(context.patience):
-            while not seen & (
-                now := {(link.name, port) for link in links for port in (await link.traffic()).connections}
-            ):
-                seen = now
+            while not any(kept) and not any(map(_opened, first, now)):
                 await context.sleep(_AGAIN)
+                seen, now = now, [await link.traffic() for link in links]
+                kept = [had.connections.keys() & one.connections.keys() for had, one in zip(seen, now, strict=True)]
+    return [
+        replace(one, connections={port: one.connections[port] for port in ports}, accepted=had.accepted)
+        for had, one, ports in zip(first, now, kept, strict=True)
+    ]
 
 
 async def total_received(links: Sequence[Link]) -> int:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.faults.base import Fault, FaultContext, Injected
-from harness.faults.evidence import Ended, in_use, standing
+from harness.faults.evidence import Ended, in_use, met
 from harness.faults.net_hang import hang, silent
 from harness.faults.work import Work, never_connected
 from harness.stack import Link
@@ -34,17 +34,18 @@ class NetDown(Fault):
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """Refuse connections, once there is one to end: a refused attempt leaves no trace here.
 
-        Once the service uses the link, it is silent until a connection stands on it: one that is opened for a single request
-        would be over before it is met.
+        Once the service uses the link, it is silent until a connection stands on it or has been opened: one that is opened for
+        a single request would be over before it is met.
         """
         links = context.links(on)
         armed = await silent(links, "down")
         work = await Work.since_now(on, context)
         async with AsyncExitStack() as held:
+            before = [await link.traffic() for link in links]
             if await in_use(links, context, work):
                 await hang(links, "both", held)
-                await standing(links, context)
-            ended = await Ended.since_now(links, f"{on}: connections of the service's were ended")
+                before = await met(links, context)
+            ended = Ended(links, before, f"{on}: connections of the service's were ended")
             async with links[0].refuse():
                 await held.aclose()
                 yield Injected(armed, ended.look, after=ended.look, vain=partial(never_connected, links))

@@ -199,6 +199,30 @@ async def test_a_link_with_a_connection_a_request_is_taken_down_when_there_is_on
     assert not link.down
 
 
+async def test_a_connection_that_was_given_up_before_anybody_looked_was_ended() -> None:
+    """On a busy machine a look may take longer than the service waits for an answer."""
+
+    class Hasty(Briefly):
+        async def traffic(self) -> Traffic:
+            self.turn += 0 if self.down else 1
+            return traffic(accepted=self.turn)
+
+    async with down(Hasty(0), patience=60) as (link, injected):
+        assert (link.down, link.held) == (True, 0)
+        assert await injected.bit() is not None
+
+
+async def test_what_ended_by_itself_as_the_link_fell_silent_was_not_ended() -> None:
+    class Unused(Briefly):
+        async def traffic(self) -> Traffic:
+            ended, self.ending = {0} if self.ending or not self.held else set(), False
+            return traffic(dict.fromkeys(ended, (9, 0)) if not self.down else {}, accepted=1)
+
+    async with down(Unused(0), patience=0.2) as (link, injected):
+        assert link.down
+        assert await injected.bit() is None
+
+
 async def test_a_link_whose_connections_nobody_can_see_is_not_silenced_until_it_is_down() -> None:
     class Elsewhere(Briefly):
         async def traffic(self) -> Traffic:
