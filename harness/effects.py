@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints, model_validator
 
-from harness.model import Command, Model, Name, Pointer, Where
+from harness.model import By, Command, Model, Name, Pointer, Pointers, Where
 
 FORMS: Final = ("sql", "topic", "command", "redis", "http", "files")
 """The fields of which one says where effects are; harness/observers/forms.py reads each of them."""
@@ -31,7 +31,7 @@ class OutputTopic(Model):
 
     name: Name
     """The topic, for example ``billed``."""
-    id: Pointer | Where
+    id: By
     """Where a record names its event, or holds the key at ``by``, for example ``/event_id`` or ``{key: true}``."""
     carries: Pointer | Where | None = None
     """Where it holds the digest of the data that was applied, to compare contents; default: nowhere."""
@@ -47,7 +47,7 @@ class RedisKeys(Model):
 
     keys: Annotated[str, Field(min_length=1)]
     """The keys, with ``*`` for any text and ``{id}`` for the id, for example ``bill:{run}:{id}``."""
-    id: Pointer | None = None
+    id: Pointers | None = None
     """Where what is in a key names its event, for example ``/event_id``; default: the key does, or all that is in it."""
     carries: Pointer | None = None
     """Where it holds the digest of the data that was applied, to compare contents; default: nowhere."""
@@ -76,7 +76,7 @@ class HttpList(Model):
     """The URL, past the proxies, for example ``http://{billing}/bills``; 200 is its only good answer."""
     list: Pointer | None = None
     """Where the list is in the answer, for example ``/bills``; default: the answer is the list."""
-    id: Pointer
+    id: Pointers
     """Where an element names its event, or holds the key at ``by``, for example ``/event_id``."""
     effect: Pointer | None = None
     """Where it holds its own name, such as its number, for example ``/number``; default: the event's id."""
@@ -98,7 +98,7 @@ class Files(Model):
     """The folder, for example ``{data}/bills``; it must be there once the service is ready."""
     names: Annotated[str, StringConstraints(pattern=r"^[^/]+(/[^/]+)*$")] = "*"
     """The files, with ``*`` for any text but a slash and ``{id}`` for the id, for example ``{id}.*.pdf`` or ``*/*.json``."""
-    id: Pointer | None = None
+    id: Pointers | None = None
     """Where a file of JSON names its event, for example ``/event_id``; default: its name does."""
     carries: Pointer | None = None
     """Where it holds the digest of the data that was applied, to compare contents; default: nowhere."""
@@ -109,9 +109,6 @@ class Files(Model):
             message = "the id is in one place: write either {id} in names, once, or id:"
             raise ValueError(message)
         return self
-
-
-By = Pointer | Where | Annotated[list[Pointer], Field(min_length=1)]
 
 
 class Total(Model):
@@ -149,7 +146,8 @@ class Effects(Model):
     by: By | None = None
     """Where an event holds the business key that its effects name as ``id``, for example ``/data/order_id``.
 
-    Default: they name the event's id. Several pointers are one key together; ``id`` is then a JSON array of their values.
+    Default: they name the event's id. Several pointers are one key together; effects name it as a JSON array of their values,
+    or have several pointers at ``id``, too.
     """
     sql: Sql | None = None
     """How to read the effects in a database, past the proxies and in a read-only transaction."""
@@ -246,12 +244,3 @@ def forms(read: Effects | Total) -> dict[str, object]:
 def written(read: Effects | Total) -> str:
     """Return the fields of which one says where effects or sums are, as text for messages."""
     return ", ".join(f"{name}:" for name in FORMS if name in type(read).model_fields)
-
-
-def said(by: By) -> str:
-    """Return where a key is, as text for messages."""
-    if isinstance(by, list):
-        return ", ".join(by)
-    if isinstance(by, Where):
-        return "the record's key" if by.key else f"header {by.header}"
-    return by

@@ -49,3 +49,17 @@ class Where(Model):
             message = "write either {header: NAME} or {key: true}"
             raise ValueError(message)
         return self
+
+
+Pointers = Pointer | Annotated[list[Pointer], Field(min_length=1)]
+"""A pointer, or several whose values are one id or key together."""
+
+By = Pointers | Where
+"""Where a record holds an id or a key."""
+
+
+def said(by: By) -> str:
+    """Return where an id or a key is, as text for messages."""
+    if isinstance(by, Where):
+        return "the key" if by.key else f"the header {by.header}"
+    return by if isinstance(by, str) else ", ".join(by)

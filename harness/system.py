@@ -9,9 +9,9 @@ from pydantic import Field, StringConstraints, model_validator
 
 from harness.coding import Decode
 from harness.dependency import Dependency
-from harness.effects import Effects, said
+from harness.effects import Effects
 from harness.errors import nearest
-from harness.model import PLACEHOLDER, Model, Name, Pointer, Where
+from harness.model import PLACEHOLDER, By, Model, Name, Pointer, Where, said
 from harness.system_load import Load
 from harness.units import Duration
 
@@ -26,6 +26,10 @@ REPROCESSED = frozenset({"upload_id", "raw_file_storage_id"})
 
 REPLAYED = frozenset({"consumer", "event_id", "topic", "partition", "offset"})
 """Placeholders that identify the dead letter to ``replay``; topic, partition and offset are the original record's."""
+
+
+def _parts(where: By) -> int:
+    return len(where) if isinstance(where, list) else 1
 
 
 def _named(text: str) -> Iterator[str]:
@@ -104,12 +108,15 @@ class TypeByTopic(Model):
 class Events(Model):
     """How to read an event from a record."""
 
-    id: Pointer | Where
-    """Where the event's id is: a JSON pointer into the value, for example ``/event_id``, a header or the key."""
+    id: By
+    """Where the event's id is: a JSON pointer into the value, for example ``/event_id``, a header or the key.
+
+    Several pointers are one id together (``[/order, /line]``), which is written as a JSON array of their values.
+    """
     type: Pointer | Where | TypeByTopic
     """Where its type is, for example ``/event_type`` or ``{header: ce_type}``; or what it is on each topic."""
-    cause: Pointer | Where | None = None
-    """Where the id of its causing event is, for example ``/causation_id``; default: nowhere."""
+    cause: By | None = None
+    """Where the id of its causing event is, for example ``/causation_id``, in as many parts as ids have; default: nowhere."""
     data: Pointer | None = "/data"
     """The data that the digest covers; null for the whole value."""
     raw: Pointer | None = "/data/raw_file_storage_id"
@@ -177,8 +184,8 @@ class DeadLetters(Model):
 
     topic: Name
     """The topic of dead letters, for example ``dead-letters``."""
-    id: Pointer | Where
-    """Where the event's id is, for example ``/event_id``."""
+    id: By
+    """Where the event's id is, for example ``/event_id``, in as many parts as ids have."""
     consumer: Pointer | Where | Name
     """Where the name, or the group, of the service that set it aside is, or that service itself: ``/consumer``, ``billing``."""
     source: Pointer | SourceHeaders
@@ -319,6 +326,14 @@ class System(Model):
                     f"{field}: no dependency has the topic {topic}{nearest(topic, topics)}; known: "
                     f"{', '.join(topics) or 'none'}"
                 )
+        parts = _parts(self.events.id)
+        others = [
+            ("events.cause", self.events.cause),
+            *([("dead_letters.id", letters.id)] if letters is not None else []),
+        ]
+        for field, where in others:
+            if where is not None and _parts(where) != parts:
+                yield f"{field}: write as many pointers as events.id has, {parts}; there are {_parts(where)}"
         if isinstance(kinds := self.events.type, TypeByTopic):
             for topic in sorted(set(self.events.topics) - kinds.topics.keys()):
                 yield f"events.type.topics: the type of the events on {topic} is missing"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from harness.coding import Encode
-from harness.model import Command, Model, Name, Pointer, Where
+from harness.model import By, Command, Model, Name, Pointer, Where, said
 from harness.pointer import pick
 from harness.template import check, named
 
@@ -241,29 +241,24 @@ class PublishLoad(Model):
         """Whether events name their batch."""
         return "batch" in named([self.value, self.key, self.headers])
 
-    def check_event(self, id_at: str | Where, type_at: str | Where | None) -> None:
+    def check_event(self, id_at: By, type_at: str | Where | None) -> None:
         """Raise ValueError unless what is published is an event: it has a type (None: its topic does), and an id of its own."""
         if type_at is not None and not self._at(type_at):
-            message = f"load.publish has nothing at {_said(type_at)}, where events.type says that an event's type is"
+            message = f"load.publish has nothing at {said(type_at)}, where events.type says that an event's type is"
             raise ValueError(message)
         if not {"id", "uuid"} & named(self._at(id_at)):
             message = (
-                f"load.publish has no id of its own at {_said(id_at)}, where events.id says that it is; "
+                f"load.publish has no id of its own at {said(id_at)}, where events.id says that it is; "
                 'write "{id}" or "{uuid}" there'
             )
             raise ValueError(message)
 
-    def _at(self, where: str | Where) -> object:
-        """Return the template at the place of an event's field; None if there is none."""
-        if isinstance(where, str):
-            return pick(self.value, where)
-        return self.key if where.key else self.headers.get(where.header or "")
-
-
-def _said(where: str | Where) -> str:
-    if isinstance(where, str):
-        return where
-    return "the key" if where.key else f"the header {where.header}"
+    def _at(self, where: By) -> object:
+        """Return the template at the place of an event's field; None if there is none, or only a part."""
+        if isinstance(where, Where):
+            return self.key if where.key else self.headers.get(where.header or "")
+        parts = [pick(self.value, pointer) for pointer in ([where] if isinstance(where, str) else where)]
+        return parts if all(parts) else None
 
 
 class Load(Model):

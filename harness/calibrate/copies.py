@@ -17,9 +17,9 @@ from harness.calibrate.tape import Tape
 from harness.clients.http import Blob
 from harness.effects import Sql
 from harness.errors import StackError
+from harness.model import By
 from harness.observers.base import observe
-from harness.observers.identity import identity
-from harness.observers.located import By, named_key
+from harness.observers.located import named_key
 from harness.observers.sources import Output, Reader, Source, Take
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Copies:
 
         async def read(scratch: Scratch) -> Altered:
             planted = await asyncio.to_thread(lose, scratch, self._known(consumer))
-            gone = _spelled(described.by, planted.id)
+            gone = self._spelled(consumer, planted.id)
 
             def of_it(one: Record) -> bool:
                 same = one.get("key" if described.by is not None else "event_id") == gone
@@ -146,7 +146,11 @@ class Copies:
     def _known(self, consumer: str) -> Callable[[object], bool]:
         by = self._system.effects[consumer].by
         named = {one.get("key" if by is not None else "event_id") for one in self._effects(consumer)}
-        return lambda raw: _spelled(by, raw) in named
+        return lambda raw: self._spelled(consumer, raw) in named
+
+    def _spelled(self, consumer: str, raw: object) -> str | None:
+        by = self._system.effects[consumer].by
+        return _spelled(by if by is not None else self._system.events.id, raw)
 
     def _effects(self, consumer: str) -> list[Record]:
         return [one for one in self._tape.last("effects") if one.get("consumer") == consumer and "error" not in one]
@@ -176,10 +180,8 @@ def _copied(url: str, query: str, at: Path) -> Scratch:
     return PostgresScratch(url, query)
 
 
-def _spelled(by: By | None, raw: object) -> str | None:
-    """Return how the history spells what a row names."""
-    if by is None:
-        return identity(str(raw))
+def _spelled(by: By, raw: object) -> str | None:
+    """Return how the history spells what a row names; None if it is no such name."""
     try:
         return named_key(by, raw)
     except StackError:

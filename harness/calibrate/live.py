@@ -159,9 +159,8 @@ def under_another_id(record: Record, system: System, consumers: Sequence[str]) -
     """
     if system.events.decode is not None:
         return None  # what is read of it would be known only once it is decoded
-    places: list[str | Where] = [system.events.id]
-    for name in consumers:
-        by = system.effects[name].by
+    places: list[str | Where] = []
+    for by in (system.events.id, *(system.effects[name].by for name in consumers)):
         places += by if isinstance(by, list) else [by] if by is not None else []
     for place in dict.fromkeys(map(_hashable, places)):
         changed = _changed(record, place)

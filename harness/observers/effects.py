@@ -11,8 +11,8 @@ from heapq import merge
 
 from harness.effects import Effects as Described
 from harness.errors import StackError
+from harness.model import By
 from harness.observers.carried import Of
-from harness.observers.identity import identity
 from harness.observers.located import named_key
 from harness.observers.sources import Row, Source, Sourced
 from harness.stack import Fields
@@ -24,7 +24,8 @@ Template = Callable[[Of, str], str | None]
 class Effects:
     """Observes the effects of every service that has any; an interim pass yields the new ones.
 
-    A query returns all rows each time, and a long run has very many, so only an 8-byte digest of each is kept.
+    ``event`` is where events hold their ids. A query returns all rows each time, and a long run has very many, so only an
+    8-byte digest of each is kept.
     """
 
     what = "effects"
@@ -34,8 +35,11 @@ class Effects:
         described: Mapping[str, Described],
         sources: Mapping[str, Source],
         template: Template = lambda _of, _name: None,
+        *,
+        event: By = "",
     ) -> None:
         self._described = described
+        self._event = event
         self._sources = sources
         self._template = template
         self._seen = {consumer: _Digests() for consumer in described}
@@ -66,7 +70,7 @@ class Effects:
 
     def instead(self, sources: Mapping[str, Source]) -> Effects:
         """Return an observer that reads some services' effects elsewhere, and has seen none of them."""
-        other = Effects(self._described, {**self._sources, **sources}, self._template)
+        other = Effects(self._described, {**self._sources, **sources}, self._template, event=self._event)
         other._before = self._before
         return other
 
@@ -102,7 +106,7 @@ class Effects:
             fields |= place
         if "error" in told:
             return {**fields, "error": told["error"]}
-        event_id = identity(str(row["id"])) if by is None else None
+        event_id = named_key(self._event, row["id"]) if by is None else None
         key = named_key(by, row["id"]) if by is not None else None
         name = str(effect) if effect is not None else None
         # Nothing that an event carries decides at which offset a broker appends: such a name is its own.

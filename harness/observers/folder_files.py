@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NoReturn
 import orjson
 
 from harness.errors import StackError
+from harness.model import said
 from harness.observers.id_in_name import Pattern
-from harness.observers.located import text
+from harness.observers.located import named_at, text
 from harness.pointer import pick
 
 if TYPE_CHECKING:
@@ -66,9 +67,10 @@ class FolderFiles:
                 raise StackError(
                     f"{_plain(name)} is not JSON ({error}); write a file under a name that is not in `names`, then rename it"
                 ) from error
-        named = pick(document, described.id) if described.id is not None else self._pattern.id_in(name)
+        named = named_at(described.id, document) if described.id is not None else self._pattern.id_in(name)
         if text(named) is None:
-            raise StackError(f"{_plain(name)} has nothing at {described.id or self._pattern.text}")
+            where = said(described.id) if described.id is not None else self._pattern.text
+            raise StackError(f"{_plain(name)} has nothing at {where}")
         carries = described.carries
         return {
             "id": named if isinstance(named, list) else text(named),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import orjson
 
 from harness.errors import StackError
-from harness.observers.located import text
+from harness.model import said
+from harness.observers.located import named_at, text
 from harness.pointer import pick
 
 if TYPE_CHECKING:
@@ -69,9 +70,9 @@ class HttpList:
 
     def _row(self, element: object, number: int, exactly: object) -> Row:
         described = self._described
-        named = pick(element, described.id)
+        named = named_at(described.id, element)
         if text(named) is None:
-            raise StackError(f"element {number} has nothing at {described.id}: {str(element)[:_SHOWN]}")
+            raise StackError(f"element {number} has nothing at {said(described.id)}: {str(element)[:_SHOWN]}")
         row: dict[str, object] = {"id": named if isinstance(named, list) else text(named)}
         if self._sums:
             return row | {"total": pick(exactly, described.total)}

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import orjson
 
 from harness.errors import StackError
-from harness.model import Where
+from harness.model import By, Pointers, Where, said
 from harness.observers.identity import identity
 from harness.pointer import pick
 from harness.stack import Record
-
-By = str | Where | Sequence[str]
-"""A pointer, a place beside the value, or several pointers whose values are one key together."""
 
 
 def text(value: object) -> str | None:
@@ -33,8 +28,19 @@ def located(where: str | Where, record: Record, value: object) -> str | None:
     return identity(found) if found is not None else None
 
 
+def named_at(where: Pointers, value: object) -> object:
+    """Return what is at a pointer, or a list of what is at several; None if it, or a part of it, is not there."""
+    if isinstance(where, str):
+        return pick(value, where)
+    parts = [pick(value, pointer) for pointer in where]
+    return None if any(text(part) is None for part in parts) else parts
+
+
 def business_key(by: By, record: Record, value: object) -> str | None:
-    """Return the key that a record holds at ``by``; None if it, or a part of it, is not there."""
+    """Return the id or key that a record holds at ``by``; None if it, or a part of it, is not there.
+
+    What is at several pointers becomes a JSON array, so that no two keys have the same text.
+    """
     if isinstance(by, str | Where):
         return located(by, record, value) or None
     parts = [located(pointer, record, value) for pointer in by]
@@ -42,9 +48,9 @@ def business_key(by: By, record: Record, value: object) -> str | None:
 
 
 def named_key(by: By, named: object) -> str:
-    """Return the key that an effect names, spelled as ``business_key`` does.
+    """Return the id or key that an effect names, spelled as ``business_key`` does.
 
-    Raises StackError if the key has several parts, and ``named`` is no JSON array of as many.
+    Raises StackError if it has several parts, and ``named`` is no JSON array of as many.
     """
     if isinstance(by, str | Where):
         return identity(str(named))
@@ -56,7 +62,7 @@ def named_key(by: By, named: object) -> str:
             parts = None
     if not isinstance(parts, list) or len(parts) != len(by):
         raise StackError(
-            f"`id` is {str(named)[:80]}; `by` has {len(by)} pointers, so it must be a JSON array of {len(by)} values, "
-            "for example json_array(a, b) in SQLite or json_build_array(a, b) in Postgres"
+            f"`id` is {str(named)[:80]}; what it names is at {len(by)} pointers ({said(by)}), so it must be a JSON array of "
+            f"{len(by)} values, for example json_array(a, b) in SQLite or json_build_array(a, b) in Postgres"
         )
     return orjson.dumps([identity(text(part) or "") for part in parts]).decode()

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import orjson
 
 from harness.errors import StackError
+from harness.model import said
 from harness.observers.id_in_name import Pattern
-from harness.observers.located import text
+from harness.observers.located import named_at, text
 from harness.observers.sources import Sourced
 from harness.pointer import pick
 
@@ -92,10 +93,10 @@ class RedisKeys:
         whole = _plain(content) if isinstance(content, bytes) else None
         document = content if whole is None else _value(whole)
         pointer = self._described.id
-        found: object = named or (pick(document, pointer) if pointer is not None else whole)
+        found: object = named or (named_at(pointer, document) if pointer is not None else whole)
         if text(found) is None:
             where = "it is a hash or a stream's entry: say where" if pointer is None else "it has nothing at `id`"
-            raise StackError(f"{name}: {where} ({pointer or 'id: /FIELD'})")
+            raise StackError(f"{name}: {where} ({said(pointer) if pointer is not None else 'id: /FIELD'})")
         row: dict[str, object] = {"id": found if isinstance(found, list) else text(found)}
         if self._sums:
             return row | {"total": whole}

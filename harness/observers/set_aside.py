@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import orjson
 
 from harness.model import Where as Beside
+from harness.observers.located import business_key
 from harness.pointer import pick
 from harness.stack import Fields, Record, RunNames
 from harness.system import DeadLetters as Where
@@ -51,7 +52,9 @@ def verbatim(record: Record, where: Where, names: RunNames, events: Collection[s
         value = None
     return {
         "consumer": where.by or _at(where.consumer, record, value),
-        "event_id": _at(where.id, record, value),
+        "event_id": business_key(where.id, record, value)
+        if isinstance(where.id, list)
+        else _at(where.id, record, value),
         "kind": _at(where.kind, record, value) if where.kind is not None else UNSAID,
         **_source(record, where.source, value, names, events),
     }

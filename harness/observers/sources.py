@@ -10,8 +10,9 @@ import orjson
 
 from harness.effects import OutputTopic
 from harness.errors import StackError
+from harness.model import Where
 from harness.observers.base import seen_at
-from harness.observers.located import located
+from harness.observers.located import business_key, located
 from harness.pointer import pick
 from harness.stack import MARK, Record
 
@@ -146,12 +147,12 @@ class Output:
         try:
             value = orjson.loads(record.value) if record.value else None
         except orjson.JSONDecodeError as error:
-            if self._described.only or isinstance(self._described.id, str):
+            if self._described.only or not isinstance(self._described.id, Where):
                 return Sourced({"id": None, **named, "error": f"no effect can be read from it: not JSON ({error})"})
             value = None
         if any(pick(value, pointer) != wanted for pointer, wanted in self._described.only.items()):
             return None
-        event = located(self._described.id, record, value)
+        event = business_key(self._described.id, record, value)
         if event is None:
             return Sourced({"id": None, **named, "error": "no effect can be read from it: it has nothing at `id`"})
         carries = self._described.carries

@@ -11,13 +11,13 @@ from typing import Protocol, Self
 import orjson
 import rfc8785
 
-from harness.model import Where
+from harness.model import By
 from harness.observers.awaited import Awaited
 from harness.observers.base import seen_at
 from harness.observers.carried import Carried
 from harness.observers.identity import identity
 from harness.observers.known import Known
-from harness.observers.located import business_key, located, text
+from harness.observers.located import business_key, text
 from harness.observers.spoiled import Spoiled
 from harness.observers.totals import amount
 from harness.pointer import pick
@@ -131,7 +131,7 @@ def event_fields(record: Record, system: System, spoiled: Spoiled | None = None)
         raise UnreadableError(record.value.why)
     reason = spoiled.reason(record.value) if spoiled is not None else None
     value = _parsed(record.value) if reason is None else _claimed(record.value)
-    reads = {name: located(where, record, value) for name, where in _wheres(system).items()}
+    reads = {name: business_key(where, record, value) for name, where in _wheres(system).items()}
     if isinstance(kinds := system.events.type, TypeByTopic):
         reads["type"] = kinds.topics.get(record.topic)
     reason = reason or _malformed(value, reads)
@@ -220,9 +220,9 @@ def _claimed(value: bytes | None) -> object:
         return None
 
 
-def _wheres(system: System) -> Mapping[str, str | Where]:
+def _wheres(system: System) -> Mapping[str, By]:
     events = system.events
-    wheres = {"id": events.id, "cause": events.cause}
+    wheres: dict[str, By | None] = {"id": events.id, "cause": events.cause}
     if not isinstance(events.type, TypeByTopic):
         wheres["type"] = events.type
     return {name: where for name, where in wheres.items() if where is not None}

@@ -105,7 +105,7 @@ class Watch:
         """Connect the readers; ``blob_url`` contains ``{id}``, or is None for a system without blobs."""
         countable = {name: effects for name, effects in self._system.effects.items() if effects.countable}
         sources = {name: self._source(name, effects, reach) for name, effects in countable.items()}
-        self._effects = Effects(countable, sources, self._template)
+        self._effects = Effects(countable, sources, self._template, event=self._system.events.id)
         totals = {name: effects.total for name, effects in self._system.effects.items() if effects.total is not None}
         if totals:
             self._totals = Totals(totals, {name: self._source(name, total, reach) for name, total in totals.items()})

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from harness.effects import Effects, Files, HttpList, OutputTopic, RedisKeys, Sql, Total, forms
-from harness.model import Where
+from harness.model import said
 from harness.redaction import anonymous
 from harness.system import System, TypeByTopic, checks
 from harness.system_load import Load
@@ -97,19 +97,13 @@ def _load(system: System) -> Iterator[str]:
 
 def _read(system: System) -> Iterator[str]:
     events = system.events
-    kind = "type by topic" if isinstance(events.type, TypeByTopic) else f"type at {_where(events.type)}"
+    kind = "type by topic" if isinstance(events.type, TypeByTopic) else f"type at {said(events.type)}"
     decoded = ", decoded" if events.decode is not None else ""
-    yield f"topics {', '.join(events.topics) or 'none'}{decoded}: id at {_where(events.id)}, {kind}"
+    yield f"topics {', '.join(events.topics) or 'none'}{decoded}: id at {said(events.id)}, {kind}"
     if system.dead_letters is not None:
         yield f"dead letters on {system.dead_letters.topic}"
     if system.blobs is not None:
         yield f"blobs from {anonymous(system.blobs.get)}"
-
-
-def _where(where: str | Where) -> str:
-    if isinstance(where, str):
-        return where
-    return "the key" if where.key else f"the header {where.header}"
 
 
 def _effects(system: System) -> Iterator[str]:

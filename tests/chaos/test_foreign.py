@@ -51,6 +51,7 @@ class Case:
     decode: Mapping[str, str] | None = None
     encode: Mapping[str, str] | None = None
     load: Mapping[str, Any] = field(default_factory=dict)
+    events: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.name
@@ -89,6 +90,8 @@ def _client(flaw: str = "") -> dict[str, Any]:
     return {"upload": None, "command": {"run": words.replace("SHOP", "{shop}"), "template": CLIENTS, "to": "shop"}}
 
 
+TWO = ["/data/order", "/data/upload"]
+OF_TWO = "SELECT json_array(printf('A-%04d', number), upload) AS id, name AS effect FROM effects JOIN uploads USING (event)"
 CLIENTS = {"id": "{id}", "n": "{n}", "amount": "{number:1..9}"}
 ACCOUNT = "'acc-' || (CAST(substr(order_number, 3) AS INTEGER) % 5)"
 """An order's account, by its number."""
@@ -387,6 +390,23 @@ CASES = [
         says=("load.command: it ended with status 1; it said: no more orders",),
         load=_client("dies"),
     ),
+    Case("id_of_two_fields", VALID, faults=DUPLICATE, events={"id": TWO}, query=OF_TWO),
+    Case(
+        "id_of_two_fields_skips",
+        INVALID,
+        flaw="own_offsets_skips",
+        finds=("lost",),
+        never=("phantom", "duplicate"),
+        events={"id": TWO},
+        query=OF_TWO,
+    ),
+    Case(
+        "id_of_two_fields_named_by_one",
+        NOT_STARTED,
+        says=("effects.shop: `id` is", "so it must be a JSON array of 2 values"),
+        events={"id": TWO},
+        query="SELECT upload AS id, name AS effect FROM effects JOIN uploads USING (event) UNION SELECT 'a', 'b'",
+    ),
     Case(
         "own_files",
         VALID,
@@ -440,7 +460,7 @@ CASES = [
 
 CORE = {
     *("as_it_is", "wrong_query", "stuck", "named_by_order", "own_offsets", "tapped", "claims_again", "forgets"),
-    *("other_forms", "shelf", "shelf_decides", "avro", "avro_skipped", "client", "own_files"),
+    *("other_forms", "shelf", "shelf_decides", "avro", "avro_skipped", "client"),
 }
 """The cases of `make test`; the others are further ones of the same kinds."""
 
@@ -485,7 +505,7 @@ def whole(case: Case, folder: Path) -> Ran:
         },
         "dependencies": case.dependencies,
         "effects": {"shop": {"sql": {"query": case.query}}, **case.effects},
-        "events": {"decode": case.decode},
+        "events": {"decode": case.decode, **case.events},
         "load": {"publish": {"encode": case.encode}} if case.encode is not None else case.load,
     }
     for name in SAMPLES:

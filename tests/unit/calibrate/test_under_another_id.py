@@ -51,6 +51,18 @@ def test_only_the_id_is_another(where: Any) -> None:
     assert dict(other.headers)["trace"] == b"t"
 
 
+def test_all_parts_of_an_id_are_others() -> None:
+    described = system(["/data/order", "/data/line"])
+    other = under_another_id(RECORD, described, ["shop"])
+    assert other is not None
+    old, new = event_fields(RECORD, described), event_fields(other, described)
+    assert {name for name in old if old[name] != new[name]} == {"event_id", "digest"}
+    before, after = orjson.loads(str(old["event_id"])), orjson.loads(str(new["event_id"]))
+    assert len(after) == 2
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+
+
 @pytest.mark.parametrize("where", ["/id", {"header": "id"}, {"key": True}])
 def test_where_values_are_decoded_there_is_none(where: Any) -> None:
     described = system(where)

@@ -29,7 +29,7 @@ async def read(answer: httpx.Response | Exception, sums: bool = False, **said: A
     http._client = httpx.AsyncClient(transport=httpx.MockTransport(answers))
     rows: list[Any] = []
     try:
-        source = HttpList(http, Said(url=URL, id="/id", **said), URL, sums=sums)
+        source = HttpList(http, Said.model_validate({"url": URL, "id": "/id", **said}), URL, sums=sums)
         await source.each(rows.extend, everything=True)
     finally:
         await http.close()
@@ -47,6 +47,12 @@ async def test_each_element_is_an_effect() -> None:
         {"id": ["a", 1], "effect": None, "carries": None},
     ]
     assert await read(body("[]")) == []
+
+
+async def test_several_pointers_name_it_together() -> None:
+    assert await read(body('[{"order": "A", "line": 2}]'), id=["/order", "/line"]) == [{"id": ["A", 2]}]
+    with pytest.raises(StackError, match="element 0 has nothing at /order, /line"):
+        await read(body('[{"order": "A"}]'), id=["/order", "/line"])
 
 
 async def test_sums_are_read_digit_by_digit() -> None:

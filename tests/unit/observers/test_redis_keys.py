@@ -48,6 +48,7 @@ async def read(source: RedisKeys, everything: bool = True) -> list[Any]:
         (("set", {b"e5"}), {"keys": "b:e1"}, [("e5", "e5")]),
         (("set", {b'{"e": 1}'}), {"keys": "b:e1", "id": "/e"}, [("1", 'b:e1 {"e": 1}')]),
         (("hash", {b"e3": b"x"}), {"keys": "b:e1", "fields": True}, [("e3", "e3")]),
+        (("hash", {b"o": b"A", b"l": b"2"}), {"keys": "b:*", "id": ["/o", "/l"]}, [(["A", "2"], "b:e1")]),
         (("string", b'{"event": 7}'), {"keys": "b:*", "id": "/event"}, [("7", "b:e1")]),
         (("string", b"e9"), {"keys": "b:*"}, [("e9", "b:e1")]),
         (("hash", {b"event": b"17", b"n": b"{"}), {"keys": "b:*", "id": "/event"}, [("17", "b:e1")]),

@@ -121,7 +121,8 @@ async def test_a_key_of_several_parts_that_is_no_array_is_refused_before_there_i
     described = {"applies": ["placed"], "by": ["/n", "/k"], "sql": {"url": "sqlite:////x", "query": "SELECT"}}
     effects = Effects({"shop": Described.model_validate(described)}, {"shop": Database("", "", rows)})
     with pytest.raises(
-        StackError, match=r"effects\.shop: `id` is A-1; `by` has 2 pointers, so it must be a JSON array"
+        StackError,
+        match=r"effects\.shop: `id` is A-1; what it names is at 2 pointers \(/n, /k\), so it must be a JSON array",
     ):
         await effects.try_out()
 
