@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints, model_validator
 
+from harness.coding import Decode
 from harness.model import By, Command, Model, Name, Pointer, Pointers, Where
 
 FORMS: Final = ("sql", "topic", "command", "redis", "http", "files")
@@ -37,6 +38,8 @@ class OutputTopic(Model):
     """Where it holds the digest of the data that was applied, to compare contents; default: nowhere."""
     only: dict[Pointer, str | int | bool] = {}
     """Values that a record must have to be an effect, for example ``{/type: order.billed}``; default: every record is."""
+    decode: Decode | None = None
+    """How to decode its records' values; default: they are JSON."""
 
 
 class RedisKeys(Model):

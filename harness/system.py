@@ -192,6 +192,8 @@ class DeadLetters(Model):
     """Where the original record's ``topic``, ``partition`` and ``offset`` are, in one object, for example ``/source``."""
     kind: Pointer | Where | None = None
     """Where the reason is, ``poison``, ``conflict`` or ``malformed``, for example ``/kind``; default: it gives none."""
+    decode: Decode | None = None
+    """How to decode their values; default: they are JSON."""
 
     @property
     def by(self) -> str | None:

@@ -19,6 +19,7 @@ from harness.effects import Sql
 from harness.errors import StackError
 from harness.model import By
 from harness.observers.base import observe
+from harness.observers.decoded import decoded
 from harness.observers.located import named_key
 from harness.observers.sources import Output, Reader, Source, Take
 
@@ -167,7 +168,8 @@ class Copies:
         partitions = {described.name: self._system.topics()[described.name]}
 
         async def opened() -> Reader:
-            return _Changed(await self._at.session.live.kafka.reader(partitions), change)
+            reader = _Changed(await self._at.session.live.kafka.reader(partitions), change)
+            return decoded(reader, described.decode, self._at.plan.folder)
 
         return Output(described, opened)
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
+from harness.clients.coders import Decoder
+from harness.coding import Decode
+from harness.observers.sources import Reader as Closing
 from harness.observers.spoiled import Spoiled
-from harness.observers.topics import Reader, Undecoded
+from harness.observers.topics import Reader
+from harness.observers.unreadable import Undecoded
 from harness.stack import Record
 
 
@@ -51,3 +56,23 @@ class Decoded:
         return (
             Undecoded(value, "a fault published it as malformed, but the decoder accepts it") if spoiled else answer
         )
+
+
+def decoded(reader: Closing, described: Decode | None, folder: Path) -> Closing:
+    """Return ``reader`` with a decoder of its own; the same reader if nothing says how to decode."""
+    return reader if described is None else _OwnDecoder(reader, Decoder(described, folder))
+
+
+class _OwnDecoder:
+    """A reader and its decoder, closed together."""
+
+    def __init__(self, reader: Closing, decoder: Decoder) -> None:
+        self._reader, self._decoder = reader, decoder
+        self._decoded = Decoded(reader, decoder, Spoiled())
+
+    async def pass_to_end(self) -> Sequence[Record]:
+        return await self._decoded.pass_to_end()
+
+    async def close(self) -> None:
+        await self._reader.close()
+        await self._decoder.program.close()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from harness.clients import sql
 from harness.effects import Effects, Returned, Total, forms
 from harness.observers.command_lines import CommandLines
+from harness.observers.decoded import decoded
 from harness.observers.folder_files import FolderFiles
 from harness.observers.http_list import Http, HttpList
 from harness.observers.redis_keys import RedisKeys, Store
@@ -54,7 +54,10 @@ def _sql(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - each row of 
 
 
 def _topic(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
-    return Output(described, partial(asked.opened, described.name))
+    async def opened() -> Reader:
+        return decoded(await asked.opened(described.name), described.decode, asked.reach.folder)
+
+    return Output(described, opened)
 
 
 def _command(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import orjson
 
 from harness.model import Where as Beside
 from harness.observers.located import business_key
+from harness.observers.unreadable import Undecoded, UnreadableError
 from harness.pointer import pick
 from harness.stack import Fields, Record, RunNames
 from harness.system import DeadLetters as Where
@@ -44,12 +46,17 @@ def set_aside(record: Record, where: Where, fields: Fields, names: RunNames, eve
 def verbatim(record: Record, where: Where, names: RunNames, events: Collection[str]) -> dict[str, object]:
     """Return ``consumer``, ``event_id``, ``kind``, ``topic``, ``partition`` and ``offset`` as a dead letter gives them.
 
-    ``events`` are the topics of events. Raises ValueError if headers must name the source, and do not.
+    ``events`` are the topics of events. Raises ValueError if headers must name the source, and do not, or if the letter itself
+    must, and cannot be decoded (UnreadableError).
     """
-    try:
-        value: object = orjson.loads(record.value or b"")
-    except orjson.JSONDecodeError:
-        value = None
+    value: object = None
+    if isinstance(record.value, Undecoded):
+        # Where headers say what it is about, the value is the original record's, which may be anything.
+        if not isinstance(where.source, SourceHeaders):
+            raise UnreadableError(record.value.why)
+    else:
+        with suppress(orjson.JSONDecodeError):
+            value = orjson.loads(record.value or b"")
     return {
         "consumer": where.by or _at(where.consumer, record, value),
         "event_id": business_key(where.id, record, value)

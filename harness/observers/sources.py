@@ -13,6 +13,7 @@ from harness.errors import StackError
 from harness.model import Where
 from harness.observers.base import seen_at
 from harness.observers.located import business_key, located
+from harness.observers.unreadable import Undecoded
 from harness.pointer import pick
 from harness.stack import MARK, Record
 
@@ -111,6 +112,16 @@ class Reader(Protocol):
         ...
 
 
+def _parsed(value: bytes | None) -> tuple[object, str]:
+    """Return what a record's value holds, or None and why that is not known."""
+    if isinstance(value, Undecoded):
+        return None, value.why
+    try:
+        return orjson.loads(value) if value else None, ""
+    except orjson.JSONDecodeError as error:
+        return None, f"not JSON ({error})"
+
+
 class Output:
     """The records of a topic, each named by its place."""
 
@@ -144,12 +155,9 @@ class Output:
         mark = dict(record.headers).get(MARK) or b""
         place = {**seen_at("effect", record), "marked": mark.decode("utf-8", "replace") or None}
         named = {"effect": f"{record.topic}:{record.partition}:{record.offset}", "place": place}
-        try:
-            value = orjson.loads(record.value) if record.value else None
-        except orjson.JSONDecodeError as error:
-            if self._described.only or not isinstance(self._described.id, Where):
-                return Sourced({"id": None, **named, "error": f"no effect can be read from it: not JSON ({error})"})
-            value = None
+        value, why = _parsed(record.value)
+        if why and (self._described.only or not isinstance(self._described.id, Where)):
+            return Sourced({"id": None, **named, "error": f"no effect can be read from it: {why}"})
         if any(pick(value, pointer) != wanted for pointer, wanted in self._described.only.items()):
             return None
         event = business_key(self._described.id, record, value)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Protocol, Self
+from typing import Protocol
 
 import orjson
 import rfc8785
@@ -20,6 +20,7 @@ from harness.observers.known import Known
 from harness.observers.located import business_key, text
 from harness.observers.spoiled import Spoiled
 from harness.observers.totals import amount
+from harness.observers.unreadable import Undecoded, UnreadableError
 from harness.pointer import pick
 from harness.stack import MARK, Fields, Record
 from harness.system import Outcome, System, TypeByTopic
@@ -95,22 +96,6 @@ class Topics:
         """Return the raw blobs that events named since the last call, with repetitions."""
         taken, self._raws = self._raws, []
         return taken
-
-
-class UnreadableError(ValueError):
-    """A record that other parsers may accept as an event, but this one cannot read."""
-
-
-class Undecoded(bytes):
-    """A value of which nobody can tell whether it is an event, and ``why``."""
-
-    why: str
-
-    def __new__(cls, value: bytes, why: str) -> Self:
-        """Keep the bytes as they are."""
-        made = super().__new__(cls, value)
-        made.why = why
-        return made
 
 
 def seen(record: Record, system: System, spoiled: Spoiled) -> Fields:

@@ -17,7 +17,7 @@ from harness.history.recorder import Recorder
 from harness.observers.base import observe
 from harness.observers.blobs import Blobs
 from harness.observers.dead_letters import DeadLetters, Known
-from harness.observers.decoded import Decoded
+from harness.observers.decoded import Decoded, decoded
 from harness.observers.effects import Effects
 from harness.observers.forms import Asked, source
 from harness.observers.offsets import Offsets
@@ -27,7 +27,7 @@ from harness.observers.totals import Totals
 
 if TYPE_CHECKING:
     from harness.clients.http import HttpClient
-    from harness.clients.kafka import KafkaClient, TopicReader
+    from harness.clients.kafka import KafkaClient
     from harness.effects import Effects as Described
     from harness.effects import Total
     from harness.observers.awaited import Awaited
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from harness.observers.forms import Reach
     from harness.observers.known import Known as KnownEvents
     from harness.observers.set_aside import SetAside
-    from harness.observers.sources import Source
+    from harness.observers.sources import Reader, Source
     from harness.stack import Fields, RunNames
     from harness.system import System
 
@@ -79,7 +79,7 @@ class Watch:
         self._system = system
         self._recorder = recorder
         self._kafka = kafka
-        self._readers: list[TopicReader] = []
+        self._readers: list[Reader] = []
         self._event_topics = {name: count for name, count in system.topics().items() if name in system.events.topics}
         self._decoder: Decoder | None = None
         self._topics: Topics
@@ -124,7 +124,8 @@ class Watch:
         self._kept.append(self._topics.awaited)
         if self._system.dead_letters is not None:
             name = self._system.dead_letters.topic
-            letters = await self._kafka.reader({name: self._system.topics()[name]})
+            records = await self._kafka.reader({name: self._system.topics()[name]})
+            letters = decoded(records, self._system.dead_letters.decode, reach.folder)
             self._readers.append(letters)
             self._letters = DeadLetters(
                 letters,

@@ -93,6 +93,7 @@ def _client(flaw: str = "") -> dict[str, Any]:
 TWO = ["/data/order", "/data/upload"]
 OF_TWO = "SELECT json_array(printf('A-%04d', number), upload) AS id, name AS effect FROM effects JOIN uploads USING (event)"
 CLIENTS = {"id": "{id}", "n": "{n}", "amount": "{number:1..9}"}
+BILLED_IN_AVRO = {"printer": {"topic": {"id": "/data/order", "only": {"/type": "placed"}, "decode": AVRO}}}
 ACCOUNT = "'acc-' || (CAST(substr(order_number, 3) AS INTEGER) % 5)"
 """An order's account, by its number."""
 CASES = [
@@ -209,6 +210,26 @@ CASES = [
         faults=DUPLICATE,
         system="system.ledger.yaml",
         ledgers=LEDGERS,
+    ),
+    Case(
+        "avro_billed",
+        VALID,
+        faults=DUPLICATE,
+        system="system.ledger.yaml",
+        ledgers=LEDGERS,
+        effects=BILLED_IN_AVRO,
+    ),
+    Case(
+        "avro_billed_forgets",
+        INVALID,
+        flaw="forgets",
+        finds=("duplicate",),
+        never=("lost", "phantom", "keys_differ"),
+        says=("printer applied it 2 times",),
+        faults=DUPLICATE,
+        system="system.ledger.yaml",
+        ledgers=LEDGERS,
+        effects=BILLED_IN_AVRO,
     ),
     Case(
         "other_forms",

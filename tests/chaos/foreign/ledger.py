@@ -1,7 +1,7 @@
 """A consumer of the shop's orders that names no event: each order leaves something else behind, by what it KEEPS.
 
     rows       a row in a table, with the order's number and a number of its own
-    records    a record on a topic, with the order's number as its key
+    records    a record on a topic, in Avro, with the order's number as its key
     elements   an element of a list in Redis: the order's number
     files      a file in FOLDER, whose name has the order's number and something of its own
     balance    nothing but a sum: the order's amount is added to its account
@@ -26,6 +26,7 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError
+from order_avro import encode  # type: ignore[import-not-found]  # beside this file, where it is run
 from redis.asyncio import Redis
 
 KEEPS, FLAW = os.environ["KEEPS"], os.environ["FLAW"]
@@ -76,7 +77,7 @@ async def keep(database: sqlite3.Connection, producer: AIOKafkaProducer, event) 
         bill.write_text("paid")
         bill.rename(bill.with_suffix(".txt"))
     if KEEPS == "records":
-        await producer.send_and_wait(os.environ["BILLED"], b"{}", key=order["order"].encode())
+        await producer.send_and_wait(os.environ["BILLED"], encode(event), key=order["order"].encode())
 
 
 async def main() -> None:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.coding import Decode
+from harness.effects import OutputTopic
 from harness.errors import StackError
-from harness.observers.decoded import Decoded
+from harness.observers.dead_letters import Known, letter_fields
+from harness.observers.decoded import Decoded, decoded
+from harness.observers.sources import Output
 from harness.observers.spoiled import Spoiled
 from harness.observers.topics import seen
-from harness.stack import Record
+from harness.observers.unreadable import Undecoded, UnreadableError
+from harness.stack import Record, RunNames
+from harness.system import DeadLetters, SourceHeaders
 from tests.unit.observers.test_topics import SYSTEM
 
 
@@ -77,3 +85,65 @@ async def test_a_pass_that_fails_loses_no_record() -> None:
         await reader.pass_to_end()
     decodes.broken = False
     assert [record.value for record in await reader.pass_to_end()] == [b"{1}", b"{2}"]
+
+
+REVERSED = "import sys, base64\nfor line in sys.stdin: v = base64.b64decode(line); "
+REVERSED += "print(v[::-1].decode() if v[-1:] == b'{' else 'null', flush=True)"
+
+
+class Billed(Passes):
+    """A topic with one record that can be decoded, and one that looks like JSON as it is."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        super().__init__([b'}"e" :"di"{', b"1"])
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def output(tmp_path: Path, **described: Any) -> tuple[list[Any], Billed]:
+    (tmp_path / "decode.py").write_text(REVERSED)
+    topic = OutputTopic.model_validate({"name": "billed", "decode": {"command": "python decode.py"}, **described})
+    billed, rows = Billed(), []
+
+    async def opened() -> Any:
+        return decoded(billed, topic.decode, tmp_path)
+
+    await Output(topic, opened).each(rows.extend, everything=True)
+    return rows, billed
+
+
+async def test_the_records_of_an_output_topic_are_decoded_by_a_decoder_of_their_own(tmp_path: Path) -> None:
+    (one, other), billed = await output(tmp_path, id="/id")
+    assert (one["id"], one["effect"]) == ("e", "orders:0:0")
+    assert other["id"] is None
+    assert "no effect can be read from it: the decoder could not decode it" in other["error"]
+    assert billed.closed
+
+
+async def test_where_the_value_is_not_needed_it_need_not_be_decoded(tmp_path: Path) -> None:
+    rows, _ = await output(tmp_path, id={"key": True})
+    assert ["nothing at `id`" in row["error"] for row in rows] == [True, True]
+
+
+def test_without_a_decoder_the_reader_stays_as_it_is(tmp_path: Path) -> None:
+    billed = Billed()
+    assert decoded(billed, None, tmp_path) is billed
+
+
+def letter(source: str | SourceHeaders) -> dict[str, object]:
+    where = DeadLetters(
+        topic="letters", id="/event_id", consumer="shop", source=source, decode=Decode(function="a:b")
+    )
+    headers = (("topic", b"r1.orders"), ("partition", b"0"), ("offset", b"7"))
+    record = Record("letters", 0, 3, None, Undecoded(b'{"event_id": "e"}', "no schema"), headers)
+    return dict(letter_fields(record, where, RunNames("r1"), Known(["orders"], ["shop"])))
+
+
+def test_a_letter_that_cannot_be_decoded_is_unreadable_unless_its_headers_say_what_it_is_about() -> None:
+    with pytest.raises(UnreadableError, match="no schema"):
+        letter("/source")
+    fields = letter(SourceHeaders(topic="topic", partition="partition", offset="offset"))
+    assert (fields["source_topic"], fields["source_offset"], fields["event_id"]) == ("orders", 7, None)

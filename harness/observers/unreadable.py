@@ -1,0 +1,21 @@
+"""Records of which nobody can tell what they hold."""
+
+from __future__ import annotations
+
+from typing import Self
+
+
+class UnreadableError(ValueError):
+    """A record that other parsers may accept as an event, but this one cannot read."""
+
+
+class Undecoded(bytes):
+    """A value of which nobody can tell whether it is an event, and ``why``."""
+
+    why: str
+
+    def __new__(cls, value: bytes, why: str) -> Self:
+        """Keep the bytes as they are."""
+        made = super().__new__(cls, value)
+        made.why = why
+        return made
