@@ -244,6 +244,8 @@ def _system_file() -> str:
         "Prints",
         "Load",
         "UploadLoad",
+        "OwnFiles",
+        "CommandLoad",
         "PublishLoad",
         "Encode",
         "Events",
