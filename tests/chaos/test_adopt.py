@@ -18,7 +18,7 @@ import oneffect
 from harness.observers import watch
 from harness.stacks.native.stack import NativeStack
 from harness.system import System
-from tests.chaos.adopted.billing import billing, bills, prepare
+from tests.chaos.adopted.billing import backwards, billing, bills, prepare, read
 from tests.docs.pages import ROOT, blocks
 
 PAGE = ROOT / "docs" / "how-to" / "use-it-in-pytest.md"
@@ -114,13 +114,16 @@ class Shop:
     name: str
     database: Path
 
-    def adopted(self, effects=None, settle: str = "8s") -> oneffect.Opening:
+    def adopted(self, effects=None, settle: str = "8s", *, coded: bool = False) -> oneffect.Opening:
+        coder = f"{read.__module__}:{{}}".format
+        decoded = {"decode": {"function": coder(read.__name__)}} if coded else {}
+        encoded = {"encode": {"function": coder(backwards.__name__)}} if coded else {}
         return self.suite.session.adopt(
             kafka=self.suite.kafka,
             redis=self.suite.redis,
             group=self.name,
-            events={"id": "/id", "type": "/type", "topics": [self.name]},
-            publish={"topic": self.name, "value": {"id": "{id}", "type": "placed", "data": {"n": "{n}"}}},
+            events={"id": "/id", "type": "/type", "topics": [self.name], **decoded},
+            publish={"topic": self.name, "value": {"id": "{id}", "type": "placed", "data": {"n": "{n}"}}, **encoded},
             applies=["placed"],
             effects=effects or (lambda: bills(self.database)),
             settle=settle,
@@ -150,6 +153,18 @@ def test_a_consumer_that_is_right_is_valid_through_faults_that_bit(shop: Shop) -
         ("net.down", "code#1->redis", True),
         ("net.down", "code#1->kafka", True),
     ]
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("flaw", ["", "setnx"])
+def test_values_may_be_something_else_than_json(shop: Shop, flaw: str) -> None:
+    with shop.adopted(coded=True) as run, shop.billing(run.address("kafka"), run.address("redis"), flaw=flaw):
+        run.publish(count=20)
+        with run.fault("net.hang", on="redis", direction="downstream"):
+            run.publish(count=20)
+        verdict = run.verdict(SLOWLY)
+    assert verdict.invalid if flaw else verdict.valid, verdict.story()
+    assert ("lost" in verdict.anomalies) == bool(flaw)
 
 
 def test_one_that_takes_a_key_in_redis_for_the_deed_is_invalid(shop: Shop) -> None:
