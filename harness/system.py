@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from harness.coding import Decode
 from harness.dependency import Dependency
-from harness.effects import Effects
+from harness.effects import Effects, forms
 from harness.errors import nearest
 from harness.model import PLACEHOLDER, By, Model, Name, Pointer, Where, said
 from harness.system_load import Load
@@ -296,6 +296,7 @@ class System(Model):
             yield from self._check_service(name, service)
         yield from self._check_load()
         yield from self._check_front()
+        yield from self._check_ids()
         yield from self._check_request("reprocess", self.reprocess, REPROCESSED)
         yield from self._check_request("replay", self.replay, REPLAYED)
         if len(brokers := self.of_kind("kafka")) > 1:
@@ -328,14 +329,6 @@ class System(Model):
                     f"{field}: no dependency has the topic {topic}{nearest(topic, topics)}; known: "
                     f"{', '.join(topics) or 'none'}"
                 )
-        parts = _parts(self.events.id)
-        others = [
-            ("events.cause", self.events.cause),
-            *([("dead_letters.id", letters.id)] if letters is not None else []),
-        ]
-        for field, where in others:
-            if where is not None and _parts(where) != parts:
-                yield f"{field}: write as many pointers as events.id has, {parts}; there are {_parts(where)}"
         if isinstance(kinds := self.events.type, TypeByTopic):
             for topic in sorted(set(self.events.topics) - kinds.topics.keys()):
                 yield f"events.type.topics: the type of the events on {topic} is missing"
@@ -411,6 +404,23 @@ class System(Model):
         allowed |= FILLED_IN - {"port", "replica", "variant"} if request.command is not None else set()
         if unknown := sorted(request.placeholders() - allowed):
             yield f"{name}: {{{unknown[0]}}} is unknown; known: {', '.join(sorted(allowed))}"
+
+    def _check_ids(self) -> Iterator[str]:
+        """What names an event or a key must be in as many parts as that."""
+        event, letters = self.events.id, self.dead_letters
+        naming = [
+            ("events.cause", self.events.cause, event),
+            ("dead_letters.id", letters.id if letters else None, event),
+        ]
+        for name, effects in self.effects.items():
+            for read in effects.reads:
+                field = f"effects.{name}.{'total.' if read is effects.total else ''}"
+                for form, described in forms(read).items():
+                    if isinstance(where := getattr(described, "id", None), list):
+                        naming.append((f"{field}{form}.id", where, read.by if read.by is not None else event))
+        for field, where, of in naming:
+            if where is not None and _parts(where) != _parts(of):
+                yield f"{field}: what it names is at {said(of)}; write as many pointers here"
 
     def _check_texts(self, name: str, effects: Effects) -> Iterator[str]:
         """What is read of effects past the proxies must name what there is."""

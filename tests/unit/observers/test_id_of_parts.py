@@ -19,6 +19,7 @@ from harness.stack import Record, RunNames
 from harness.system import DeadLetters, System
 
 PARTS = ["/order", "/line"]
+BY_ITEM = {"applies": ["placed"], "by": "/order", "http": {"url": "http://a", "id": PARTS}}
 UUID = "AAAAAAAA-1111-4111-8111-111111111111"
 
 
@@ -97,14 +98,25 @@ def test_a_dead_letter_holds_its_parts() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"events": {"cause": "/cause"}}, "events.cause: write as many pointers as events.id has, 2; there are 1"),
+        (
+            {"events": {"cause": "/cause"}},
+            "events.cause: what it names is at /order, /line; write as many pointers here",
+        ),
         (
             {"dead_letters": {"topic": "letters", "id": "/id", "consumer": "shop", "source": "/source"}},
-            "dead_letters.id: write as many pointers",
+            "dead_letters.id: what it names is at /order, /line",
         ),
         ({"events": {"id": ["/order", "/item"]}}, "load.publish has no id of its own at /order, /item"),
         ({"events": {"id": ["/line", "/type"]}}, "load.publish has no id of its own at /line, /type"),
         ({"events": {"id": []}}, "at least 1 item"),
+        (
+            {"effects": {"shop": BY_ITEM}},
+            "effects.shop.http.id: what it names is at /order; write as many",
+        ),
+        (
+            {"effects": {"shop": {"applies": ["placed"], "http": {"url": "http://a", "id": ["/a", "/b", "/c"]}}}},
+            "effects.shop.http.id: what it names is at /order, /line; write as many",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(changes: dict[str, Any], said: str) -> None:
