@@ -51,7 +51,14 @@ class Where(Model):
         return self
 
 
-Pointers = Pointer | Annotated[list[Pointer], Field(min_length=1)]
+def _apart(pointers: list[str]) -> list[str]:
+    if len(set(pointers)) < len(pointers):
+        message = "the same pointer is there twice; each part of an id or a key is at another one"
+        raise ValueError(message)
+    return pointers
+
+
+Pointers = Pointer | Annotated[list[Pointer], Field(min_length=2), AfterValidator(_apart)]
 """A pointer, or several whose values are one id or key together."""
 
 By = Pointers | Where

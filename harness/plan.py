@@ -127,7 +127,9 @@ class Plan(SystemPlan):
     def front_door(self) -> UploadLoad:
         """The front door that takes uploads over HTTP; PlanRefused if there is none."""
         if self.system.load.upload is None:
-            raise PlanRefused(f"{self.system_path}: load: nothing is uploaded over HTTP, so there is no front door")
+            raise PlanRefused(
+                f"{self.system_path}: load: nothing is uploaded over HTTP, so there is no front door with a URL"
+            )
         return self.system.load.upload
 
     @property
@@ -196,7 +198,7 @@ def make_plan(  # noqa: PLR0913 - the parts of a run
         raise misfit
     if users is not None and system.load.upload is None:
         raise PlanRefused(
-            f"{system_path}: load: Locust's users upload over HTTP, and this system has no front door that takes uploads so; "
+            f"{system_path}: load: Locust's users upload over HTTP, and this system has no front door that takes them; "
             "leave --users out (`oneffect run`), or write `load: {upload: …}`"
         )
     if users is not None and system.load.upload is not None and not system.load.upload.plain:

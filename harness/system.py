@@ -398,6 +398,13 @@ class System(Model):
     def _check_request(self, name: str, request: Request | None, about: frozenset[str]) -> Iterator[str]:
         if request is None:
             return
+        if (
+            name == "reprocess"
+            and request.command is not None
+            and request.service is None
+            and self.load.front is None
+        ):
+            yield "reprocess.service: write whose environment the command gets, as load.command.to names no front door"
         if request.service is not None and request.service not in self.services:
             yield f"{name}.service: no such service; known: {', '.join(sorted(self.services))}"
         allowed = {*about, *self.dependencies, *self.services, *(f"topic:{topic}" for topic in self.topics())}

@@ -258,7 +258,7 @@ class PublishLoad(Model):
         if isinstance(where, Where):
             return self.key if where.key else self.headers.get(where.header or "")
         parts = [pick(self.value, pointer) for pointer in ([where] if isinstance(where, str) else where)]
-        return parts if all(parts) else None
+        return None if None in parts or "" in parts else parts
 
 
 class Load(Model):

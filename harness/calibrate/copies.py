@@ -169,7 +169,7 @@ class Copies:
 
         async def opened() -> Reader:
             reader = _Changed(await self._at.session.live.kafka.reader(partitions), change)
-            return decoded(reader, described.decode, self._at.plan.folder)
+            return await decoded(reader, described.decode, self._at.plan.folder)
 
         return Output(described, opened)
 

@@ -19,12 +19,14 @@ TABLES: Final = {
     """,
     # Uploads without an answer that the system published an event about: it took them all the same.
     "unanswered_kept": """
-        SELECT u.upload_id, e.raw_file_storage_id, any_value(h.sha256) AS sha256, any_value(u.acceptable) AS acceptable,
+        SELECT u.upload_id, e.raw_file_storage_id,
+               coalesce(arg_min(h.sha256, h.i) FILTER (h.phase <> 'invoke'), arg_min(h.sha256, h.i)) AS sha256,
+               any_value(u.acceptable) AS acceptable,
                min(e.i) AS i, min(e.t) AS t, NULL::BOOLEAN AS placed
         FROM uploads u JOIN events e ON e.upload_id = u.upload_id AND e.injected IS NULL
-        JOIN history h ON h.op = 'upload' AND h.phase = 'invoke' AND h.upload_id = u.upload_id
+        JOIN history h ON h.op = 'upload' AND h.upload_id = u.upload_id
         WHERE u.state = 'unknown' AND e.raw_file_storage_id IS NOT NULL
-        GROUP BY u.upload_id, e.raw_file_storage_id
+        GROUP BY u.upload_id, e.raw_file_storage_id HAVING bool_or(h.phase = 'invoke')
     """,
     "kept": """
         SELECT upload_id, raw_file_storage_id, sha256, acceptable, i, t, placed FROM acknowledged

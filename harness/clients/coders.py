@@ -37,8 +37,8 @@ class Decoder:
     that prints more lines than it is given would say of one record what is in another.
     """
 
-    def __init__(self, described: Decode, folder: Path) -> None:
-        self.program = _program("decode", described, folder)
+    def __init__(self, described: Decode, folder: Path, where: str = "") -> None:
+        self.program = _program("decode", described, folder, where)
         self._probes: list[bytes] = [b""]
         self._answers: list[bytes] = []
 
@@ -110,10 +110,11 @@ class Encoder:
         await self._decoder.program.close()
 
 
-def _program(what: str, described: Coder, folder: Path) -> LineProgram:
+def _program(what: str, described: Coder, folder: Path, where: str = "") -> LineProgram:
+    """Return the program that codes; ``where`` is the field that holds its own, for messages: ``dead_letters.``."""
     if described.command is not None:
-        return LineProgram(what, commands.with_own_python(shlex.split(described.command)), folder)
-    return LineProgram(what, [sys.executable, "-m", _FUNCTION, what, described.function or ""], folder)
+        return LineProgram(f"{where}{what}", commands.with_own_python(shlex.split(described.command)), folder)
+    return LineProgram(f"{where}{what}", [sys.executable, "-m", _FUNCTION, what, described.function or ""], folder)
 
 
 def _shown(answer: bytes) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import sys
 import tempfile
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from harness.clients import commands
@@ -15,11 +18,12 @@ from harness.errors import StackError
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import Sequence
-    from pathlib import Path
     from typing import BinaryIO
 
 _LONGEST_LINE: Final = 1 << 28
 """Bytes that an answer may have."""
+
+_WITH_HARNESS: Final = str(Path(__file__).with_name("with_harness.py"))
 
 _ENDS_WITHIN: Final = 2.0
 """Seconds that it gets to end by itself."""
@@ -56,19 +60,29 @@ class LineProgram:
         try:
             await _give(child, [line])
         except ConnectionError as error:
-            raise self.failure(await self._ending(child, "it reads no more lines")) from error
+            status = await self.status()
+            raise self.failure(
+                "it reads no more lines" if status is None else f"it ended with status {status}"
+            ) from error
 
-    async def line(self) -> bytes:
-        """Return the next line that it prints; StackError if it ends."""
+    async def line(self) -> bytes | None:
+        """Return the next line that it prints; None once it has closed its standard output."""
         assert self._child is not None  # noqa: S101 - it was given a line
         assert self._child.stdout is not None  # noqa: S101 - as _start made it
         try:
             line = await self._child.stdout.readline()
         except ValueError as error:
             raise self.failure(f"it printed a line of more than {_LONGEST_LINE // 1024 // 1024} MiB") from error
-        if not line.endswith(b"\n"):
-            raise self.failure(await self._ending(self._child, "it closed its standard output"))
-        return line.strip()
+        return line.strip() if line.endswith(b"\n") else None
+
+    async def status(self) -> int | None:
+        """Return its exit status; None if it does not end within a moment."""
+        if self._child is None:
+            return None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ENDS_WITHIN):
+                return await self._child.wait()
+        return None
 
     async def end(self) -> None:
         """End it, if it runs."""
@@ -80,13 +94,17 @@ class LineProgram:
 
     async def close(self) -> None:
         """Let it end, as it has no more lines to read, or else end it."""
+        try:
+            await self.finish()
+        finally:
+            await self.end()
+            self._output.close()
+
+    async def finish(self) -> int | None:
+        """Tell it that there are no more lines, and return its exit status as ``status`` does."""
         if self._child is not None and self._child.stdin is not None:
             self._child.stdin.close()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_ENDS_WITHIN):
-                    await self._child.wait()
-        await self.end()
-        self._output.close()
+        return await self.status()
 
     def said(self) -> str:
         """Return the end of what it printed to standard error since it was started."""
@@ -108,22 +126,18 @@ class LineProgram:
             raise self.failure(f"it gave no answer within {self.longest:g} s") from error
         return line.strip()
 
-    @staticmethod
-    async def _ending(child: Process, otherwise: str) -> str:
-        """Return how it ended, or what it did if it still runs."""
-        try:
-            async with asyncio.timeout(_ENDS_WITHIN):
-                return f"it ended with status {await child.wait()}"
-        except TimeoutError:
-            return otherwise
+    def _is_there(self, program: str) -> bool:
+        return shutil.which(program if "/" not in program else str(self._folder / program)) is not None
 
     async def _start(self) -> Process:
         # What an earlier one said has been quoted.
         self._output.close()
         self._output = _output()
+        if not self._is_there(self._words[0]):
+            raise self.failure(f"it cannot be started: there is no program {self._words[0]}")
         try:
             return await asyncio.create_subprocess_exec(
-                *self._words,
+                *(sys.executable, "-I", "-S", _WITH_HARNESS, str(os.getpid()), *self._words),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=self._output,

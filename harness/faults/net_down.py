@@ -41,10 +41,11 @@ class NetDown(Fault):
         armed = await silent(links, "down")
         work = await Work.since_now(on, context)
         async with AsyncExitStack() as held:
-            before = [await link.traffic() for link in links]
             if await in_use(links, context, work):
                 await hang(links, "both", held)
                 before = await met(links, context)
+            else:
+                before = [await link.traffic() for link in links]
             ended = Ended(links, before, f"{on}: connections of the service's were ended")
             async with links[0].refuse():
                 await held.aclose()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
-from harness.load.sending import Sent
+from harness.load.sending import Phase, Sent
 
 if TYPE_CHECKING:
     from harness.clients.line_program import LineProgram
@@ -17,8 +16,16 @@ if TYPE_CHECKING:
 _SHOWN: Final = 200
 """Characters of an answer that a message quotes."""
 
-_REMEMBERED: Final = 100_000
-"""Uploads that nobody waits for any more whose answers may still come."""
+_ENDS_WITHIN: Final = 2.0
+"""Seconds for its last lines to be read, once it has no more to read itself."""
+
+
+def _absent(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Take an empty text for none: so do encoders that write every field."""
+    return None if value == "" else value
+
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{64}$", to_lower=True)]
 
 
 class _Answer(BaseModel):
@@ -28,25 +35,28 @@ class _Answer(BaseModel):
 
     id: str
     ok: bool | None
-    error: str = ""
-    blob: str | None = None
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    error: str | None = None
+    blob: Annotated[str | None, BeforeValidator(_absent)] = None
+    sha256: Annotated[Digest | None, BeforeValidator(_absent)] = None
 
 
 class ClientProgram:
     """A program that gets one line an upload, and answers each with a line that names the upload.
 
-    ``documents``: whether its lines hold the documents, so that their raw bytes are known.
+    ``documents``: whether its lines hold the documents, so that their raw bytes are known. An upload waits for its answer
+    until the program has neither taken nor printed a line for ``program.longest`` seconds: a slow one is not silent.
     """
 
     def __init__(self, program: LineProgram, *, documents: bool) -> None:
         self._program, self._documents = program, documents
         self._giving = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[_Answer]] = {}
-        self._late: dict[str, None] = {}
-        """Uploads whose answers nobody waits for any more, the oldest first."""
+        self._silent: set[str] = set()
+        """Uploads that nobody waits for any more, for the program fell silent."""
+        self._moved = 0.0
         self._reading: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
+        self._finishing = False
 
     async def send(self, upload: Upload) -> Sent:
         """Give the program one upload, and wait for its answer.
@@ -54,56 +64,84 @@ class ClientProgram:
         StackError if the program cannot be started, ends, or answers in a form that cannot be understood.
         """
         answer = self._waiting[upload.id] = asyncio.get_running_loop().create_future()
+        self._moved = self._moved or asyncio.get_running_loop().time()
+        giving = asyncio.create_task(self._give(upload.body))
         try:
-            async with asyncio.timeout(self._program.longest):
-                async with self._giving:
-                    await self._give(upload.body)
-                said = await answer
-        except TimeoutError:
-            return Sent("unknown", error=f"the program gave no answer within {self._program.longest:g} s")
+            if not (await self._unless_silent(giving) and await self._unless_silent(answer)):
+                self._silent.add(upload.id)
+                silence = f"the program neither took nor printed a line for {self._program.longest:g} s"
+                return Sent("unknown", error=f"there is no answer, and {silence}")
+            return self._sent(answer.result())
         finally:
+            giving.cancel()
             del self._waiting[upload.id]
-            if not answer.done() or answer.cancelled():
-                self._forget(upload.id)
-            else:
+            if answer.done() and not answer.cancelled():
                 answer.exception()  # so that asyncio does not say that nobody looked
-        return self._sent(said)
 
     async def close(self) -> None:
-        """End the program: it has no more lines to read."""
+        """Let the program end, for it has no more lines to read; StackError if it fails now, or answers what was answered."""
+        self._finishing = True
+        try:
+            await self._program.finish()
+            if self._reading is not None:
+                await asyncio.wait([self._reading], timeout=_ENDS_WITHIN)
+        finally:
+            await self.end()
+        if self._failure is not None:
+            raise self._failure
+
+    async def end(self) -> None:
+        """End the program."""
         if self._reading is not None:
             self._reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._reading
+            await asyncio.wait([self._reading])
         await self._program.close()
 
+    async def _unless_silent(self, awaited: asyncio.Future[Any]) -> bool:
+        """Wait for a result, and raise what it raises; False if the program falls silent before."""
+        clock = asyncio.get_running_loop()
+        while not awaited.done():
+            left = self._moved + self._program.longest - clock.time()
+            if left <= 0:
+                return False
+            await asyncio.wait([awaited], timeout=left)
+        awaited.result()
+        return True
+
     def _sent(self, said: _Answer) -> Sent:
-        if said.ok is None:
-            return Sent("unknown", error=said.error)
-        if not said.ok:
-            return Sent("fail", error=said.error)
-        if said.blob is not None and said.sha256 is None and not self._documents:
+        phase: Phase = "unknown" if said.ok is None else "ok" if said.ok else "fail"
+        if phase == "ok" and said.blob is not None and said.sha256 is None and not self._documents:
             raise self._program.failure(
                 f"its answer for {said.id} names a blob, but not the sha256 of its bytes, which only the program knows"
             )
-        return Sent("ok", raw=said.blob, sha256=said.sha256)
+        return Sent(phase, error=said.error or "", raw=said.blob if phase == "ok" else None, sha256=said.sha256)
 
     async def _give(self, line: bytes) -> None:
-        if self._failure is not None:
-            raise self._failure
-        await self._program.give(line)
-        self._reading = self._reading or asyncio.create_task(self._read())
+        async with self._giving:
+            if self._failure is not None:
+                raise self._failure
+            await self._program.give(line)
+            self._moved = asyncio.get_running_loop().time()
+            self._reading = self._reading or asyncio.create_task(self._read())
 
     async def _read(self) -> None:
-        """Hand each answer to whoever waits for it, until the program fails, and then the failure to all."""
+        """Hand each answer to whoever waits for it, until the program ends or fails, and then the failure to all."""
         try:
-            while True:
-                self._take(await self._program.line())
+            while (line := await self._program.line()) is not None:
+                self._moved = asyncio.get_running_loop().time()
+                self._take(line)
+            self._check_end(await self._program.status())
         except Exception as failure:  # noqa: BLE001 - whatever it is, it is raised by those who wait
             self._failure = failure
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(failure)
+
+    def _check_end(self, status: int | None) -> None:
+        if not (self._finishing and status == 0):
+            raise self._program.failure(
+                "it closed its standard output" if status is None else f"it ended with status {status}"
+            )
 
     def _take(self, line: bytes) -> None:
         try:
@@ -116,18 +154,16 @@ class ClientProgram:
                 f"its answer cannot be understood ({why}): {line[:_SHOWN].decode(errors='replace')}; print one line of JSON "
                 'for each line that it reads, such as {"id": "…", "ok": true}, and all else on standard error'
             ) from None
-        answer = self._waiting.get(said.id)
+        answer, named = self._waiting.get(said.id), said.id[:_SHOWN]
         if answer is not None and not answer.done():
             answer.set_result(said)
-        elif said.id in self._late:
-            del self._late[said.id]
-        else:
+        elif said.id not in self._silent:
             raise self._program.failure(
-                f"it answered for {said.id[:_SHOWN]}, which it was not given, or has answered for before; print one "
-                "answer for each line"
+                f"it answered for {named}, which it was not given, or has answered for before; print one answer for each line"
             )
-
-    def _forget(self, upload_id: str) -> None:
-        self._late[upload_id] = None
-        if len(self._late) > _REMEMBERED:
-            del self._late[next(iter(self._late))]
+        elif said.ok:
+            # Passed over, it would hide that the system owes this upload.
+            raise self._program.failure(
+                f"it said ok for {named} only after it had been silent for {self._program.longest:g} s; answer null for what "
+                "takes so long"
+            )

@@ -36,6 +36,9 @@ class FrontDoor:
     async def close(self) -> None:
         """Do nothing: the client is the run's."""
 
+    async def end(self) -> None:
+        """Do nothing, as ``close``."""
+
     async def _answer(self, upload: Upload) -> Answer:
         door, made = self._door, upload.document
         url = self._url.replace("{id}", quote(upload.id, safe=""))

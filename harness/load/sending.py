@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 
 from harness.load.documents import Document
 
+Phase = Literal["ok", "fail", "unknown"]
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -23,14 +25,14 @@ class Upload:
 class Sent:
     """How one try of an upload ended."""
 
-    phase: Literal["ok", "fail", "unknown"]
+    phase: Phase
     status: int | None = None
     """The HTTP status, if it was sent over HTTP and answered."""
     error: str = ""
     raw: str | None = None
     """The raw blob's id, if the system named it."""
     sha256: str | None = None
-    """That of the raw bytes, if only the sender knows them."""
+    """That of the raw bytes, if the sender says it; a front door over HTTP does not."""
 
 
 class Sender(Protocol):
@@ -41,5 +43,9 @@ class Sender(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of what it uses, once the load is over."""
+        """Let go of what it uses, once every upload has ended; StackError if it finds that something was wrong."""
+        ...
+
+    async def end(self) -> None:
+        """Let go of what it uses, whatever is under way."""
         ...

@@ -65,8 +65,10 @@ class Load(Paced[Document]):
         """Send every upload at its time; StackError if a program that sends them fails."""
         try:
             await super().run(more)
-        finally:
-            await self._sender.close()
+        except BaseException:
+            await self._sender.end()
+            raise
+        await self._sender.close()
 
     def _document(self, planned: Planned) -> Document:
         return self._own.get(planned.kind) or document(planned, self._seed)
@@ -105,8 +107,10 @@ class Load(Paced[Document]):
     async def _once(self, planned: Planned, made: Document) -> bool:
         """Try once; return False if the answer leaves the upload unknown."""
         upload_id, batch = self._id(planned), self._batch(planned)
-        self.answers.begun += 1
-        digest = self._digest(made)
+        commanded = not isinstance(self._door, UploadLoad)
+        # A line that a program has not taken up yet is no work of the system's: what it has answered counts.
+        self.answers.begun += 0 if commanded else 1
+        digest = None if commanded else hashlib.sha256(made.content).hexdigest()
         batched = {"batch": batch} if self._door.batches else {}
         with self._recorder.operation(
             "upload",
@@ -119,7 +123,8 @@ class Load(Paced[Document]):
             **batched,
         ) as operation:
             sent = await self._send(planned, made)
-            digest = sent.sha256 or digest
+            if commanded:
+                digest = self._of_the_program(sent, made)
             if sent.phase == "ok":
                 operation.ok(
                     upload_id=upload_id,
@@ -131,7 +136,8 @@ class Load(Paced[Document]):
             elif sent.phase == "fail":
                 operation.fail(upload_id=upload_id, status=sent.status, error=sent.error)
             else:
-                operation.unknown(upload_id=upload_id, status=sent.status, error=sent.error)
+                more = {"sha256": digest} if commanded else {}
+                operation.unknown(upload_id=upload_id, status=sent.status, error=sent.error, **more)
         self.answers.note(
             sent.phase,
             upload_id,
@@ -142,8 +148,11 @@ class Load(Paced[Document]):
         )
         return sent.phase != "unknown"
 
-    def _digest(self, made: Document) -> str | None:
-        """The SHA-256 of what the system gets; None if only a program knows."""
-        if self._door.carries == "nothing" and not isinstance(self._door, UploadLoad):
-            return None
-        return hashlib.sha256(made.content).hexdigest()
+    def _of_the_program(self, sent: Sent, made: Document) -> str | None:
+        """The SHA-256 of what the system got, as a program says; None if nobody knows.
+
+        Without its word that is the document, but only if it says that the system took it: what it sent may be something else.
+        """
+        if sent.sha256 is None and sent.phase == "ok" and self._door.carries != "nothing":
+            return hashlib.sha256(made.content).hexdigest()
+        return sent.sha256

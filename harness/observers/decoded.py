@@ -58,9 +58,20 @@ class Decoded:
         )
 
 
-def decoded(reader: Closing, described: Decode | None, folder: Path) -> Closing:
-    """Return ``reader`` with a decoder of its own; the same reader if nothing says how to decode."""
-    return reader if described is None else _OwnDecoder(reader, Decoder(described, folder))
+async def decoded(reader: Closing, described: Decode | None, folder: Path, where: str = "") -> Closing:
+    """Return ``reader`` with a decoder of its own, which has been tried; the same reader if nothing says how to decode.
+
+    ``where`` is the field that does, for messages: ``dead_letters.``. Raises StackError if the decoder fails.
+    """
+    if described is None:
+        return reader
+    own = _OwnDecoder(reader, Decoder(described, folder, where))
+    try:
+        await own.try_out()
+    except BaseException:
+        await own.close()
+        raise
+    return own
 
 
 class _OwnDecoder:
@@ -69,6 +80,9 @@ class _OwnDecoder:
     def __init__(self, reader: Closing, decoder: Decoder) -> None:
         self._reader, self._decoder = reader, decoder
         self._decoded = Decoded(reader, decoder, Spoiled())
+
+    async def try_out(self) -> None:
+        await self._decoder.decode([])
 
     async def pass_to_end(self) -> Sequence[Record]:
         return await self._decoded.pass_to_end()

@@ -55,7 +55,7 @@ def _sql(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - each row of 
 
 def _topic(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
     async def opened() -> Reader:
-        return decoded(await asked.opened(described.name), described.decode, asked.reach.folder)
+        return await decoded(await asked.opened(described.name), described.decode, asked.reach.folder)
 
     return Output(described, opened)
 

@@ -53,7 +53,8 @@ def named_key(by: By, named: object) -> str:
     Raises StackError if it has several parts, and ``named`` is no JSON array of as many.
     """
     if isinstance(by, str | Where):
-        return identity(str(named))
+        # As ``text`` spells it in an event; a store's own types, such as decimals, spell themselves.
+        return identity(orjson.dumps(named).decode() if isinstance(named, list | dict) else str(named))
     parts = named
     if isinstance(named, str | bytes):
         try:

@@ -51,8 +51,8 @@ def verbatim(record: Record, where: Where, names: RunNames, events: Collection[s
     """
     value: object = None
     if isinstance(record.value, Undecoded):
-        # Where headers say what it is about, the value is the original record's, which may be anything.
-        if not isinstance(where.source, SourceHeaders):
+        # Where headers say all of it, the value is the original record's, which may be anything.
+        if any(isinstance(at, str) and at.startswith("/") for at in (where.source, where.consumer, where.kind)):
             raise UnreadableError(record.value.why)
     else:
         with suppress(orjson.JSONDecodeError):

@@ -156,7 +156,8 @@ class Output:
         place = {**seen_at("effect", record), "marked": mark.decode("utf-8", "replace") or None}
         named = {"effect": f"{record.topic}:{record.partition}:{record.offset}", "place": place}
         value, why = _parsed(record.value)
-        if why and (self._described.only or not isinstance(self._described.id, Where)):
+        in_value = not isinstance(self._described.id, Where) or isinstance(self._described.carries, str)
+        if why and (in_value or self._described.only):
             return Sourced({"id": None, **named, "error": f"no effect can be read from it: {why}"})
         if any(pick(value, pointer) != wanted for pointer, wanted in self._described.only.items()):
             return None

@@ -125,7 +125,7 @@ class Watch:
         if self._system.dead_letters is not None:
             name = self._system.dead_letters.topic
             records = await self._kafka.reader({name: self._system.topics()[name]})
-            letters = decoded(records, self._system.dead_letters.decode, reach.folder)
+            letters = await decoded(records, self._system.dead_letters.decode, reach.folder, "dead_letters.")
             self._readers.append(letters)
             self._letters = DeadLetters(
                 letters,

@@ -83,7 +83,7 @@ class Again:
 
     async def _reprocess(self, asking: Asking, upload: Taken) -> None:
         about = {"upload_id": upload.upload_id, **({"raw_file_storage_id": upload.raw} if upload.raw else {})}
-        if await self._asked("reprocess", asking, about, self._plan.front_door.to, about):
+        if await self._asked("reprocess", asking, about, self._plan.system.load.front or "", about):
             self._watch.asked_again("upload", upload.upload_id)
 
     async def _replays(self, count: int | None) -> list[Callable[[], Awaitable[None]]]:
@@ -135,7 +135,9 @@ class Again:
     def _services(self, op: str, request: Request) -> list[str]:
         if request.service is not None:
             return [request.service]
-        return [self._plan.front_door.to] if op == "reprocess" else list(self._plan.system.effects)
+        if op == "reprocess":
+            return [front] if (front := self._plan.system.load.front) is not None else []
+        return list(self._plan.system.effects)
 
     async def _until(self, count: int, there: Callable[[], int]) -> None:
         loop = asyncio.get_running_loop()

@@ -107,7 +107,7 @@ class LiveSystem:
         if (client := self.system.load.command) is None:
             raise StackError("the load publishes events, so there are no uploads to send")
         words = with_own_python([self.filled(word) for word in shlex.split(client.run)])
-        return ClientProgram(LineProgram("load.command", words, folder), documents=client.carries == "document")
+        return ClientProgram(LineProgram("load.command", words, folder), documents=client.carries != "nothing")
 
     def front_door(self) -> str:
         """The URL that uploads are sent to; StackError if there is no front door that takes them over HTTP."""

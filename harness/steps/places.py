@@ -29,7 +29,7 @@ class Places:
     """The addresses of one run."""
 
     front_door: str | None
-    """The URL that uploads are posted to; None if the load publishes events."""
+    """The URL that uploads are posted to; None if nothing is uploaded over HTTP."""
     addresses: Mapping[str, str]
     """host:port of each dependency and replica, past the proxies; code that a test starts has none."""
     proxies: Mapping[str, Proxy]

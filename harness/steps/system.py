@@ -28,9 +28,9 @@ class Reachable:
 
     @property
     def front_door(self) -> str:
-        """The URL that uploads are posted to, past the proxies; UsageError if the load publishes events."""
+        """The URL that uploads are sent to, past the proxies; UsageError if nothing is uploaded over HTTP."""
         if (url := self._block.places.front_door) is None:
-            raise UsageError("this system has no front door: its load publishes events")
+            raise UsageError("this system has no front door with a URL: its load is not uploaded over HTTP")
         return url
 
     @property

@@ -827,6 +827,7 @@ class RawOracle:
             if OutcomeOracle._state(phases) != "unknown":
                 continue
             invokes = [r for r in self.run.of("upload", "invoke") if r["upload_id"] == upload]
+            answers = [r for r in self.run.of("upload") if r["upload_id"] == upload and r["phase"] != "invoke"]
             for raw in {e for e in self._named_for(upload) if invokes}:
                 times = [
                     e["t"]
@@ -838,7 +839,8 @@ class RawOracle:
                 yield {
                     "upload": upload,
                     "raw": raw,
-                    "sha": next((r["sha256"] for r in invokes if r.get("sha256") is not None), None),
+                    # What the answer says of the bytes goes before what was meant to be sent.
+                    "sha": next((r["sha256"] for r in [*answers, *invokes] if r.get("sha256") is not None), None),
                     "acceptable": next((r["acceptable"] for r in invokes if r.get("acceptable") is not None), None),
                     "t": min(times),
                 }

@@ -212,6 +212,19 @@ async def test_a_connection_that_was_given_up_before_anybody_looked_was_ended() 
         assert await injected.bit() is not None
 
 
+async def test_what_passed_while_the_fault_still_waited_was_not_ended() -> None:
+    """The questions whether the service makes progress take a while, and one whole request passes meanwhile."""
+
+    class Late(Briefly):
+        async def traffic(self) -> Traffic:
+            self.turn += 1
+            return traffic(accepted=0 if self.turn < 3 else 1)
+
+    async with down(Late(0), patience=0.0) as (link, injected):
+        assert link.down
+        assert await injected.bit() is None
+
+
 async def test_what_ended_by_itself_as_the_link_fell_silent_was_not_ended() -> None:
     class Unused(Briefly):
         async def traffic(self) -> Traffic:

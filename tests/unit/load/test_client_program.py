@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.clients.line_program import LineProgram
@@ -58,7 +60,7 @@ async def drive(
     load = Load(shape, described, run="r1", seed=1, recorder=tape, folder=folder)
     program = LineProgram("load.command", [sys.executable, "-c", READS + SAYS + body], folder)
     program.longest = longest
-    load.open(ClientProgram(program, documents=described.carries == "document"))
+    load.open(ClientProgram(program, documents=described.carries != "nothing"))
     load.prepare()
     with first_on_purpose():
         await load.run()
@@ -96,7 +98,8 @@ async def test_a_document_goes_with_it_and_its_digest_is_known(tmp_path: Path) -
     tape, _ = await drive(body, tmp_path, 20, template)
     for upload, begun in tape.begun.items():
         kept[upload] = tape.ended[upload]["raw_file_storage_id"]
-        assert begun["sha256"] == kept[upload] == tape.ended[upload]["sha256"]
+        assert begun["sha256"] is None
+        assert kept[upload] == tape.ended[upload]["sha256"]
         assert begun["file_name"]
     assert len(set(kept.values())) > 5
 
@@ -109,25 +112,125 @@ async def test_a_blob_that_only_the_program_knows_needs_its_digest(tmp_path: Pat
         await drive("for line in lines: say(id=line['id'], ok=True, blob='b')", tmp_path)
 
 
-async def test_without_an_answer_nobody_knows_and_a_late_one_is_passed_over(tmp_path: Path) -> None:
-    body = (
-        "first = next(lines)\n"
-        "time.sleep(1.5)\n"
-        "say(id=first['id'], ok=True)\n"
-        "for line in lines: say(id=line['id'], ok=True)"
-    )
-    tape, load = await drive(body, tmp_path, uploads=1, longest=0.5)
-    assert tape.phases() == ["unknown"]
-    assert "gave no answer within 0.5 s" in tape.ended["r1-0000000"]["error"]
+def client(body: str, folder: Path, longest: float = 60.0) -> ClientProgram:
+    program = LineProgram("load.command", [sys.executable, "-c", READS + SAYS + body], folder)
+    program.longest = longest
+    return ClientProgram(program, documents=False)
+
+
+async def test_one_that_falls_silent_leaves_its_uploads_unknown(tmp_path: Path) -> None:
+    tape, load = await drive("next(lines); time.sleep(60)", tmp_path, uploads=3, longest=0.5)
+    assert tape.phases() == ["unknown"] * 3
+    assert "neither took nor printed a line for 0.5 s" in tape.ended["r1-0000000"]["error"]
     assert not load.answers.acknowledged
 
-    program = LineProgram("load.command", [sys.executable, "-c", READS + SAYS + body], tmp_path)
-    client = ClientProgram(program, documents=False)
-    program.longest = 0.5
-    assert (await client.send(upload("a"))).phase == "unknown"
-    program.longest = 60.0
-    assert (await client.send(upload("b"))).phase == "ok"
-    await client.close()
+
+async def test_a_slow_one_is_not_silent(tmp_path: Path) -> None:
+    """The last waits for three answers, each of which takes longer than half of what silence is."""
+    body = "for line in lines:\n    time.sleep(0.7)\n    say(id=line['id'], ok=True)"
+    tape, _ = await drive(body, tmp_path, uploads=3, longest=1.2)
+    assert tape.phases() == ["ok"] * 3
+
+
+@pytest.mark.parametrize("ok", ["None", "False"])
+async def test_an_answer_after_a_silence_is_passed_over(tmp_path: Path, ok: str) -> None:
+    one = client(
+        f"a, b = next(lines), next(lines)\nsay(id=a['id'], ok={ok}); say(id=b['id'], ok=True)", tmp_path, 0.3
+    )
+    assert (await one.send(upload("a"))).phase == "unknown"
+    one._program.longest = 60.0
+    assert (await one.send(upload("b"))).phase == "ok"
+    await one.close()
+
+
+async def test_but_not_a_yes_for_the_system_owes_that_upload(tmp_path: Path) -> None:
+    one = client("a, b = next(lines), next(lines)\nsay(id=a['id'], ok=True); time.sleep(60)", tmp_path, 0.3)
+    assert (await one.send(upload("a"))).phase == "unknown"
+    one._program.longest = 60.0
+    with pytest.raises(StackError, match=r"said ok for a only after it had been silent"):
+        await one.send(upload("b"))
+    await one.end()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            "a = next(lines)\nsay(id=a['id'], ok=True)\nlist(lines)\nsay(id=a['id'], ok=False)",
+            "has answered for before",
+        ),
+        ("say(id=next(lines)['id'], ok=True)\nlist(lines)\nprint('bye')", "its answer cannot be understood"),
+        (
+            "say(id=next(lines)['id'], ok=True)\nlist(lines)\nsys.exit('not sent: 3')",
+            "status 1; it said: not sent: 3",
+        ),
+    ],
+)
+async def test_what_goes_wrong_once_all_is_answered_counts_too(tmp_path: Path, body: str, said: str) -> None:
+    with pytest.raises(StackError) as failed:
+        await drive(body, tmp_path, uploads=1)
+    assert said in str(failed.value)
+
+
+async def test_one_that_does_not_end_by_itself_is_ended(tmp_path: Path) -> None:
+    tape, _ = await drive("say(id=next(lines)['id'], ok=True)\ntime.sleep(600)", tmp_path, uploads=1)
+    assert tape.phases() == ["ok"]
+
+
+async def test_the_bytes_are_what_the_program_says_whatever_became_of_the_upload(tmp_path: Path) -> None:
+    digest = "AB" * 32
+    template = {"id": "{id}", "file": "{text}"}
+    body = f"for line in lines: say(id=line['id'], ok=None, sha256='{digest}')"
+    tape, _ = await drive(body, tmp_path, 2, template)
+    assert {end["sha256"] for end in tape.ended.values()} == {digest.lower()}
+    tape, _ = await drive("for line in lines: say(id=line['id'], ok=None)", tmp_path, 2, template)
+    assert {end["sha256"] for end in tape.ended.values()} == {None}
+    tape, _ = await drive("for line in lines: say(id=line['id'], ok=True, blob='b')", tmp_path, 2, template)
+    assert all(len(end["sha256"]) == 64 for end in tape.ended.values())
+
+
+async def test_an_empty_text_names_no_blob(tmp_path: Path) -> None:
+    body = "for line in lines: say(id=line['id'], ok=True, blob='', sha256='', error=None)"
+    tape, _ = await drive(body, tmp_path)
+    assert {(end["raw_file_storage_id"], end["sha256"]) for end in tape.ended.values()} == {(None, None)}
+
+
+async def test_lines_that_it_has_not_answered_are_no_work_of_the_systems(tmp_path: Path) -> None:
+    shape = LoadShape.model_validate({"uploads": 3, "rate": "500/s", "rejected": "0%"})
+    load = Load(shape, CommandLoad(run="client"), run="r1", seed=1, recorder=Tape(), folder=tmp_path)
+    load.open(client("first = [next(lines) for _ in '123']; open('go').read()\n"
+                     "for line in first: say(id=line['id'], ok=True)", tmp_path))  # fmt: skip
+    os.mkfifo(tmp_path / "go")
+    load.prepare()
+    running = asyncio.create_task(load.run())
+    await load.reached("100%")
+    assert (load.answers.begun, load.answers.ended) == (0, 0)
+    await asyncio.to_thread((tmp_path / "go").write_text, "")
+    await running
+    assert (load.answers.begun, load.answers.ended) == (3, 3)
+
+
+async def test_it_does_not_outlive_the_harness(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from harness.clients.line_program import LineProgram\n"
+        "async def main():\n"
+        "    program = LineProgram('load.command', [sys.executable, '-c', 'import os, time; print(os.getpid(), flush=True); "
+        "time.sleep(600)'], Path('.'))\n"
+        "    await program.give(b'{}')\n"
+        "    print((await program.line()).decode(), flush=True)\n"
+        "    await asyncio.sleep(600)\n"
+        "asyncio.run(main())\n"
+    )
+    harness = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    assert harness.stdout is not None
+    pid = int(await harness.stdout.readline())
+    harness.kill()
+    await harness.wait()
+    async with asyncio.timeout(30):
+        while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +261,7 @@ async def test_once_it_has_failed_nobody_waits_for_it(tmp_path: Path) -> None:
         async with asyncio.timeout(30):
             with pytest.raises(StackError):
                 await client.send(upload(name))
-    await client.close()
+    await client.end()
 
 
 async def test_one_that_cannot_be_started_is_named(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ async def output(tmp_path: Path, **described: Any) -> tuple[list[Any], Billed]:
     billed, rows = Billed(), []
 
     async def opened() -> Any:
-        return decoded(billed, topic.decode, tmp_path)
+        return await decoded(billed, topic.decode, tmp_path)
 
     await Output(topic, opened).each(rows.extend, everything=True)
     return rows, billed
@@ -123,27 +123,46 @@ async def test_the_records_of_an_output_topic_are_decoded_by_a_decoder_of_their_
     assert billed.closed
 
 
+async def test_an_effect_whose_content_is_to_be_compared_must_be_decoded(tmp_path: Path) -> None:
+    rows, _ = await output(tmp_path, id={"key": True}, carries="/digest")
+    assert "the decoder could not decode it" in rows[1]["error"]
+
+
 async def test_where_the_value_is_not_needed_it_need_not_be_decoded(tmp_path: Path) -> None:
     rows, _ = await output(tmp_path, id={"key": True})
     assert ["nothing at `id`" in row["error"] for row in rows] == [True, True]
 
 
-def test_without_a_decoder_the_reader_stays_as_it_is(tmp_path: Path) -> None:
+async def test_without_a_decoder_the_reader_stays_as_it_is(tmp_path: Path) -> None:
     billed = Billed()
-    assert decoded(billed, None, tmp_path) is billed
+    assert await decoded(billed, None, tmp_path) is billed
 
 
-def letter(source: str | SourceHeaders) -> dict[str, object]:
-    where = DeadLetters(
-        topic="letters", id="/event_id", consumer="shop", source=source, decode=Decode(function="a:b")
-    )
+async def test_a_decoder_that_is_not_there_is_found_before_there_is_a_record(tmp_path: Path) -> None:
+    billed = Billed()
+    with pytest.raises(StackError, match=r"^dead_letters\.decode: it ended with status"):
+        await decoded(billed, Decode(function="nowhere:read"), tmp_path, "dead_letters.")
+    assert billed.closed
+
+
+def letter(source: str | SourceHeaders, **others: str) -> dict[str, object]:
+    said = {
+        "topic": "letters",
+        "id": "/event_id",
+        "consumer": "shop",
+        "source": source,
+        "decode": {"function": "a:b"},
+    }
+    where = DeadLetters.model_validate({**said, **others})
     headers = (("topic", b"r1.orders"), ("partition", b"0"), ("offset", b"7"))
     record = Record("letters", 0, 3, None, Undecoded(b'{"event_id": "e"}', "no schema"), headers)
     return dict(letter_fields(record, where, RunNames("r1"), Known(["orders"], ["shop"])))
 
 
 def test_a_letter_that_cannot_be_decoded_is_unreadable_unless_its_headers_say_what_it_is_about() -> None:
-    with pytest.raises(UnreadableError, match="no schema"):
-        letter("/source")
-    fields = letter(SourceHeaders(topic="topic", partition="partition", offset="offset"))
+    headers = SourceHeaders(topic="topic", partition="partition", offset="offset")
+    for source, others in (("/source", {}), (headers, {"consumer": "/consumer"}), (headers, {"kind": "/kind"})):
+        with pytest.raises(UnreadableError, match="no schema"):
+            letter(source, **others)
+    fields = letter(headers)
     assert (fields["source_topic"], fields["source_offset"], fields["event_id"]) == ("orders", 7, None)

@@ -12,7 +12,7 @@ from harness.errors import StackError
 from harness.observers.dead_letters import Known, letter_fields
 from harness.observers.effects import Effects
 from harness.observers.folder_files import FolderFiles
-from harness.observers.located import named_at
+from harness.observers.located import named_at, named_key
 from harness.observers.sources import Database, Output
 from harness.observers.topics import event_fields
 from harness.stack import Record, RunNames
@@ -108,7 +108,8 @@ def test_a_dead_letter_holds_its_parts() -> None:
         ),
         ({"events": {"id": ["/order", "/item"]}}, "load.publish has no id of its own at /order, /item"),
         ({"events": {"id": ["/line", "/type"]}}, "load.publish has no id of its own at /line, /type"),
-        ({"events": {"id": []}}, "at least 1 item"),
+        ({"events": {"id": ["/order"]}}, "at least 2 items"),
+        ({"events": {"id": ["/order", "/order"]}}, "the same pointer is there twice"),
         (
             {"effects": {"shop": BY_ITEM}},
             "effects.shop.http.id: what it names is at /order; write as many",
@@ -160,6 +161,17 @@ async def test_the_records_of_an_output_topic_and_the_files_of_a_folder_hold_its
 
 def test_a_part_that_is_missing_or_empty_is_none_of_it() -> None:
     assert named_at(PARTS, {"order": "A", "line": 0}) == ["A", 0]
-    assert named_at(["/order"], {"order": "A"}) == ["A"]
     for value in ({"order": "A"}, {"order": "A", "line": None}, {"order": "", "line": 1}, [], "A"):
         assert named_at(PARTS, value) is None
+
+
+async def test_an_id_that_is_an_array_by_itself_is_spelled_alike() -> None:
+    described = system(events={"id": "/order"})
+    value = {"order": ["A", 2], "type": "placed"}
+    fields = event_fields(Record("orders", 0, 7, None, json.dumps(value).encode()), described)
+    assert named_key("/order", ["A", 2]) == fields["event_id"] == '["A",2]'
+
+
+def test_a_part_may_be_the_same_in_every_event() -> None:
+    publish = {"publish": {"topic": "orders", "value": {"order": "{id}", "line": 0, "type": "placed"}}}
+    assert system(load=publish).load.publish is not None
