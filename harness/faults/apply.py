@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import FaultError, OneffectError
 from harness.faults.message import GivenUpError
+from harness.faults.patience import Patience
 from harness.faults.work import ENOUGH, Work
 
 if TYPE_CHECKING:
@@ -151,12 +152,9 @@ class _Application:
         """
         start, arrow, _ = self._planned.target.partition("->")
         replica = self._context.stack.services.get(start) if arrow else None
-        clock, left = asyncio.get_running_loop(), self._context.patience
-        while left > 0:
-            since = clock.time()
-            await self._context.sleep(min(left, EVERY))
-            if replica is None or not replica.ended_on_purpose:
-                left -= clock.time() - since
+        patience = Patience(self._context.patience)
+        while not patience.over(counts=replica is None or not replica.ended_on_purpose):
+            await self._context.sleep(EVERY)
 
     async def _until_vain(self, injected: Injected) -> None:
         """Wait until the fault says why it will never bite although the system has work: staying longer would not help."""

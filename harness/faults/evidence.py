@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.faults.base import Evidence
+from harness.faults.patience import Patience
 from harness.faults.work import ENOUGH, Work, never_connected
 
 if TYPE_CHECKING:
@@ -231,36 +231,34 @@ class Moved:
 async def in_use(links: Sequence[Link], context: FaultContext, work: Work) -> bool:
     """Wait until the service has a connection open, or has opened one since; whether it has.
 
-    Wait at most ``context.patience`` seconds, and not for a service that makes progress without ever having connected: it
+    Wait as long as the fault has patience, and not for a service that makes progress without ever having connected: it
     will not connect now.
     """
+    patience = Patience(context.patience)
     before = [await link.traffic() for link in links]
-    with suppress(TimeoutError):
-        async with asyncio.timeout(context.patience):
-            while True:
-                now = [await link.traffic() for link in links]
-                if any(one.connections or _opened(had, one) for had, one in zip(before, now, strict=True)):
-                    return True
-                if await never_connected(links) and (await work.passed() or 0) >= ENOUGH:
-                    return False
-                await context.sleep(_AGAIN)
+    while not patience.over():
+        now = [await link.traffic() for link in links]
+        if any(one.connections or _opened(had, one) for had, one in zip(before, now, strict=True)):
+            return True
+        if await never_connected(links) and (await work.passed() or 0) >= ENOUGH:
+            return False
+        await context.sleep(_AGAIN)
     return False
 
 
 async def met(links: Sequence[Link], context: FaultContext) -> list[Traffic]:
     """Wait on silent links until a connection is there at two looks in a row, or one has been opened; return what to measure.
 
-    Wait at most ``context.patience`` seconds. One that was there only at the first look may have been about to end by itself;
+    Wait as long as the fault has patience. One that was there only at the first look may have been about to end by itself;
     one that was opened since had no answer, whether or not the service gave it up before the next look.
     """
     first = now = [await link.traffic() for link in links]
     kept: list[set[int]] = [set() for _ in links]
-    with suppress(TimeoutError):
-        async with asyncio.timeout(context.patience):
-            while not any(kept) and not any(map(_opened, first, now)):
-                await context.sleep(_AGAIN)
-                seen, now = now, [await link.traffic() for link in links]
-                kept = [had.connections.keys() & one.connections.keys() for had, one in zip(seen, now, strict=True)]
+    patience = Patience(context.patience)
+    while not any(kept) and not any(map(_opened, first, now)) and not patience.over():
+        await context.sleep(_AGAIN)
+        seen, now = now, [await link.traffic() for link in links]
+        kept = [had.connections.keys() & one.connections.keys() for had, one in zip(seen, now, strict=True)]
     return [
         replace(one, connections={port: one.connections[port] for port in ports}, accepted=had.accepted)
         for had, one, ports in zip(first, now, kept, strict=True)

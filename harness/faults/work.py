@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from harness.faults.base import FaultContext
+from harness.faults.patience import Patience
 from harness.stack import TopicPartition
 
 if TYPE_CHECKING:
@@ -169,12 +170,12 @@ class InHand:
         to have been idle, let it ``go_on`` and try again, if it can.
         """
         hand, clock, looks, next_link = cls(context, replica), asyncio.get_running_loop(), 0, 0.0
-        begun, asked = clock.time(), None
+        begun, asked, patience = clock.time(), None, Patience(context.patience)
         async with AsyncExitStack() as held:
             try:
                 while True:
                     waited, looks = clock.time() - begun, looks + 1
-                    late, unmet = waited >= context.patience, looks > _BETTER or waited >= context.patience / 6
+                    late, unmet = patience.over(), looks > _BETTER or waited >= context.patience / 6
                     at_work, has_records = await hand._requests() or hand._uploads(), False
                     if not at_work and (unmet or not hand._links):
                         # In a task of its own: a busy broker may take seconds to answer, and a request is over by then.

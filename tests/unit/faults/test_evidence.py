@@ -218,7 +218,7 @@ async def test_what_passed_while_the_fault_still_waited_was_not_ended() -> None:
     class Late(Briefly):
         async def traffic(self) -> Traffic:
             self.turn += 1
-            return traffic(accepted=0 if self.turn < 3 else 1)
+            return traffic(accepted=0 if self.turn < 2 else 1)
 
     async with down(Late(0), patience=0.0) as (link, injected):
         assert link.down
