@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$"), Field(title="name")]
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/[^/]*)+$"), Field(title="JSON pointer")]
@@ -58,7 +58,13 @@ def _apart(pointers: list[str]) -> list[str]:
     return pointers
 
 
-Pointers = Pointer | Annotated[list[Pointer], Field(min_length=2), AfterValidator(_apart)]
+def _one(pointers: object) -> object:
+    return pointers[0] if isinstance(pointers, list) and len(pointers) == 1 else pointers
+
+
+Pointers = Annotated[
+    Pointer | Annotated[list[Pointer], Field(min_length=1), AfterValidator(_apart)], BeforeValidator(_one)
+]
 """A pointer, or several whose values are one id or key together."""
 
 By = Pointers | Where

@@ -326,7 +326,7 @@ class _LiveRun:
             armed=taps.armed if taps is not None else no_taps,
             spoil=self._watch.spoiled.note,
             begun=lambda: self._load.answers.begun,
-            under_way=lambda: self._load.answers.begun - self._load.answers.ended,
+            under_way=lambda: self._load.answers.under_way,
             on_killed=self._watch.look_soon,
             on_armed=self._turns[planned.id].armed.set,
             overlapped=lambda: self._overlapped(context),

@@ -28,6 +28,9 @@ _WITH_HARNESS: Final = str(Path(__file__).with_name("with_harness.py"))
 _ENDS_WITHIN: Final = 2.0
 """Seconds that it gets to end by itself."""
 
+_AGAIN: Final = 0.02
+"""Seconds between looks whether it has ended."""
+
 
 class LineProgram:
     """Runs from the first line that it is given on, until it is ended or fails; the next line starts it again.
@@ -75,14 +78,16 @@ class LineProgram:
             raise self.failure(f"it printed a line of more than {_LONGEST_LINE // 1024 // 1024} MiB") from error
         return line.strip() if line.endswith(b"\n") else None
 
-    async def status(self) -> int | None:
-        """Return its exit status; None if it does not end within a moment."""
+    async def status(self, within: float = _ENDS_WITHIN) -> int | None:
+        """Return its exit status; None if it does not end within so many seconds."""
         if self._child is None:
             return None
+        # Not by ``wait``: that also waits for the ends of its pipes, which a process that it left behind may hold.
         with suppress(TimeoutError):
-            async with asyncio.timeout(_ENDS_WITHIN):
-                return await self._child.wait()
-        return None
+            async with asyncio.timeout(within):
+                while self._child.returncode is None:
+                    await asyncio.sleep(_AGAIN)
+        return self._child.returncode
 
     async def end(self) -> None:
         """End it, if it runs."""
@@ -90,7 +95,10 @@ class LineProgram:
         if child is not None:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-            await child.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ENDS_WITHIN):
+                    await child.wait()
+            child._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - as in ``status``; it has no other way
 
     async def close(self) -> None:
         """Let it end, as it has no more lines to read, or else end it."""
@@ -100,11 +108,11 @@ class LineProgram:
             await self.end()
             self._output.close()
 
-    async def finish(self) -> int | None:
+    async def finish(self, within: float = _ENDS_WITHIN) -> int | None:
         """Tell it that there are no more lines, and return its exit status as ``status`` does."""
         if self._child is not None and self._child.stdin is not None:
             self._child.stdin.close()
-        return await self.status()
+        return await self.status(within)
 
     def said(self) -> str:
         """Return the end of what it printed to standard error since it was started."""
@@ -142,6 +150,8 @@ class LineProgram:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=self._output,
                 cwd=self._folder,
+                # What it prints must come at once, also if it is Python's and knows nothing of pipes.
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 limit=_LONGEST_LINE,
                 start_new_session=True,
             )

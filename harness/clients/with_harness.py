@@ -1,7 +1,8 @@
-"""Runs a command that the kernel kills once its parent is gone. A script.
+"""Runs a command that ends with its parent, however that ends. A script.
 
 ``python -I -S with_harness.py PARENT COMMAND...``: a user's program that reads lines would otherwise go on with those that are
-still in its pipe, and send them to a system that nobody watches any more. See prctl(2).
+still in its pipe, and send them to a system that nobody watches any more. It may be a script that starts others, so the whole
+process group ends, which must be its own. The kernel tells of the parent's end: see prctl(2).
 """
 
 from __future__ import annotations
@@ -9,21 +10,33 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 
 _PARENT_DEATH_SIGNAL = 1
+_BY_SIGNAL = 128
+"""What shells add to a signal's number in the exit status of a process that it killed."""
 
 
-def main(parent: int, words: list[str]) -> None:
-    """Become the command; exit if the parent is gone already."""
-    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+def main(parent: int, words: list[str]) -> int:
+    """Run the command, and return its exit status; 1 if it cannot be started, or if the parent is gone already."""
+    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
+    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
-        sys.exit("the harness is gone")
+        return 1
     try:
-        os.execvp(words[0], words)  # noqa: S606 - the command is the user's own
+        command = subprocess.Popen(words)
     except OSError as error:
-        sys.exit(f"{words[0]}: {error.strerror}")
+        sys.stderr.write(f"{words[0]}: {error.strerror}\n")
+        return 1
+    # Only the command reads and prints: whoever waits for the end of either must not wait for this process.
+    os.close(0)
+    os.close(1)
+    status = command.wait()
+    return status if status >= 0 else _BY_SIGNAL - status
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    status = main(int(sys.argv[1]), sys.argv[2:])
+    sys.stderr.flush()
+    os._exit(status)

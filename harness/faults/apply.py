@@ -24,8 +24,6 @@ EVERY = 0.05
 INJECTING = 150.0
 """Seconds that an injection may take beside its waits; the slowest stops replicas, waits for their group, and starts them."""
 
-WAITS = 2
-"""How often an injection may wait for as long as the fault has patience: for a link to be used, and then for a connection."""
 
 HEALING = 150.0
 """Seconds that a heal may take; the slowest runs a command that starts a process, and waits until it answers."""
@@ -92,7 +90,7 @@ class _Application:
                 self._record(
                     "injected", parameters=self._fault.model_dump(mode="json", by_alias=True), evidence=evidence
                 )
-                async with asyncio.timeout(INJECTING + WAITS * AT_MOST * self._context.patience):
+                async with asyncio.timeout(INJECTING + self._fault.waits_inside * AT_MOST * self._context.patience):
                     scope = self._fault.inject(self._planned.target, self._context)
                     try:
                         injected = await healing.enter_async_context(_bounded(scope))

@@ -208,6 +208,8 @@ class Fault(Model):
     """Capabilities that the stack must offer."""
     heals: ClassVar[bool]
     """Whether it lasts for a window (``for:``) and then heals."""
+    waits_inside: ClassVar[int] = 0
+    """How often ``inject`` may wait for as long as the context has patience."""
     at_message: ClassVar[bool] = False
     """Whether it acts on the message of its ``when``, so that it cannot do without one."""
     acts_at: ClassVar[Literal["request", "reply"] | None] = None

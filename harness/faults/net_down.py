@@ -25,6 +25,7 @@ class NetDown(Fault):
     target = "link"
     needs: ClassVar[tuple[type, ...]] = (Link,)
     heals = True
+    waits_inside = 2  # for the link to be used, and then for a connection
 
     def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - ``on`` says it all
         """The link: with nothing getting through, a second such fault would have nothing to bite."""

@@ -32,6 +32,7 @@ class ServiceKill(Fault):
     target = "replica"
     needs: ClassVar[tuple[type, ...]] = (Killable,)
     heals = True
+    waits_inside = 1  # for work in hand
 
     def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - ``on`` says it all
         """The process itself."""

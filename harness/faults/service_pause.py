@@ -31,6 +31,7 @@ class ServicePause(Fault):
     target = "replica"
     needs: ClassVar[tuple[type, ...]] = (Pausable,)
     heals = True
+    waits_inside = 1  # for work in hand
 
     def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - ``on`` says it all
         """The process itself."""

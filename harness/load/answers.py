@@ -42,10 +42,21 @@ class Answers:
         self.on_taken: Callable[[str, bool, str | None], None] = lambda _id, _acceptable, _raw: None
         self.begun = 0
         """Tries begun; only ``Load`` counts them while they are under way."""
+        self.queued = False
+        """Whether what was begun may still be in a queue of the client's, so that the system may not have it yet."""
         self.ended = 0
         """Tries ended, whatever the answer."""
         self.acknowledged = 0
         """Tries acknowledged."""
+
+    @property
+    def under_way(self) -> int:
+        """Tries that the system has, and has not answered, as far as anybody knows."""
+        return 0 if self.queued else self.begun - self.ended
+
+    def begin(self) -> None:
+        """Count a try that begins."""
+        self.begun += 1
 
     def note(  # noqa: PLR0913 - the facts of an answer
         self, phase: str, upload_id: str, *, batch: str | None, acceptable: bool, raw: str | None, sha256: str

@@ -7,17 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
+from harness.clients import commands
 from harness.load.sending import Phase, Sent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.clients.line_program import LineProgram
     from harness.load.sending import Upload
 
 _SHOWN: Final = 200
 """Characters of an answer that a message quotes."""
 
-_ENDS_WITHIN: Final = 2.0
-"""Seconds for its last lines to be read, once it has no more to read itself."""
+SILENT: Final = 240.0
+"""Seconds without a line after which it is silent: longer than a fault may keep a system from answering."""
+
+_ENDS_WITHIN: Final = 30.0
+"""Seconds for it to end by itself, once it has no more lines to read."""
+
+_READ_WITHIN: Final = 2.0
+"""Seconds for its last lines to be read then."""
+
+_GLANCE: Final = 0.1
+"""Seconds for what it has printed to be read before it is called silent."""
 
 
 def _absent(value: Any) -> Any:  # noqa: ANN401 - JSON
@@ -44,11 +56,13 @@ class ClientProgram:
     """A program that gets one line an upload, and answers each with a line that names the upload.
 
     ``documents``: whether its lines hold the documents, so that their raw bytes are known. An upload waits for its answer
-    until the program has neither taken nor printed a line for ``program.longest`` seconds: a slow one is not silent.
+    until no line has gone into the program or come out of it for ``silent`` seconds: a slow one is not silent.
     """
 
     def __init__(self, program: LineProgram, *, documents: bool) -> None:
         self._program, self._documents = program, documents
+        self.silent = SILENT
+        """Seconds without a line after which it is silent."""
         self._giving = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[_Answer]] = {}
         self._silent: set[str] = set()
@@ -58,18 +72,20 @@ class ClientProgram:
         self._failure: Exception | None = None
         self._finishing = False
 
-    async def send(self, upload: Upload) -> Sent:
-        """Give the program one upload, and wait for its answer.
+    async def send(self, upload: Upload, begun: Callable[[], object]) -> Sent:
+        """Give the program one upload, and wait for its answer; ``begun`` is called once the line was given.
 
         StackError if the program cannot be started, ends, or answers in a form that cannot be understood.
         """
-        answer = self._waiting[upload.id] = asyncio.get_running_loop().create_future()
-        self._moved = self._moved or asyncio.get_running_loop().time()
-        giving = asyncio.create_task(self._give(upload.body))
+        clock = asyncio.get_running_loop()
+        if not self._waiting:
+            self._moved = clock.time()  # it had nothing to do until now
+        answer = self._waiting[upload.id] = clock.create_future()
+        giving = asyncio.create_task(self._give(upload.body, begun))
         try:
             if not (await self._unless_silent(giving) and await self._unless_silent(answer)):
                 self._silent.add(upload.id)
-                silence = f"the program neither took nor printed a line for {self._program.longest:g} s"
+                silence = f"no line went into the program or came out of it for {self.silent:g} s"
                 return Sent("unknown", error=f"there is no answer, and {silence}")
             return self._sent(answer.result())
         finally:
@@ -82,9 +98,13 @@ class ClientProgram:
         """Let the program end, for it has no more lines to read; StackError if it fails now, or answers what was answered."""
         self._finishing = True
         try:
-            await self._program.finish()
+            status = await self._program.finish(_READ_WITHIN if self._silent else _ENDS_WITHIN)
             if self._reading is not None:
-                await asyncio.wait([self._reading], timeout=_ENDS_WITHIN)
+                await asyncio.wait([self._reading], timeout=_READ_WITHIN)
+                if status is None and not self._silent:
+                    self._failure = self._program.failure(
+                        f"it did not end within {_ENDS_WITHIN:g} s of its input's end; end once there is no more to read"
+                    )
         finally:
             await self.end()
         if self._failure is not None:
@@ -92,19 +112,22 @@ class ClientProgram:
 
     async def end(self) -> None:
         """End the program."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
-        await self._program.close()
+        try:
+            if self._reading is not None:
+                self._reading.cancel()
+                await asyncio.wait([self._reading])
+        finally:
+            await self._program.close()
 
     async def _unless_silent(self, awaited: asyncio.Future[Any]) -> bool:
         """Wait for a result, and raise what it raises; False if the program falls silent before."""
         clock = asyncio.get_running_loop()
         while not awaited.done():
-            left = self._moved + self._program.longest - clock.time()
-            if left <= 0:
+            left = self._moved + self.silent - clock.time()
+            # Also where the harness itself stood still: its answer may be there by now.
+            await asyncio.wait([awaited], timeout=max(left, _GLANCE))
+            if not awaited.done() and self._moved + self.silent <= clock.time():
                 return False
-            await asyncio.wait([awaited], timeout=left)
         awaited.result()
         return True
 
@@ -114,13 +137,15 @@ class ClientProgram:
             raise self._program.failure(
                 f"its answer for {said.id} names a blob, but not the sha256 of its bytes, which only the program knows"
             )
-        return Sent(phase, error=said.error or "", raw=said.blob if phase == "ok" else None, sha256=said.sha256)
+        error = (said.error or "")[: commands.TOLD]
+        return Sent(phase, error=error, raw=said.blob if phase == "ok" else None, sha256=said.sha256)
 
-    async def _give(self, line: bytes) -> None:
+    async def _give(self, line: bytes, begun: Callable[[], object]) -> None:
         async with self._giving:
             if self._failure is not None:
                 raise self._failure
             await self._program.give(line)
+            begun()
             self._moved = asyncio.get_running_loop().time()
             self._reading = self._reading or asyncio.create_task(self._read())
 
@@ -164,6 +189,6 @@ class ClientProgram:
         elif said.ok:
             # Passed over, it would hide that the system owes this upload.
             raise self._program.failure(
-                f"it said ok for {named} only after it had been silent for {self._program.longest:g} s; answer null for what "
-                "takes so long"
+                f"it said ok for {named} only after {self.silent:g} s without a line; print each answer at once (flush it), "
+                "and answer null for what takes so long"
             )

@@ -10,6 +10,8 @@ from harness.load.sending import Sent
 from harness.pointer import pick
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.clients.http import Answer, HttpClient
     from harness.load.sending import Upload
     from harness.system_load import UploadLoad
@@ -24,8 +26,9 @@ class FrontDoor:
     def __init__(self, door: UploadLoad, http: HttpClient, url: str) -> None:
         self._door, self._http, self._url = door, http, url
 
-    async def send(self, upload: Upload) -> Sent:
+    async def send(self, upload: Upload, begun: Callable[[], object]) -> Sent:
         """Send one request, and map its answer to how the upload ended."""
+        begun()
         answer = await self._answer(upload)
         phase = end_of(answer.status, self._door)
         if phase != "ok":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -38,8 +39,8 @@ class Sent:
 class Sender(Protocol):
     """Sends uploads, several at a time."""
 
-    async def send(self, upload: Upload) -> Sent:
-        """Try once; never raises for what the system does."""
+    async def send(self, upload: Upload, begun: Callable[[], object]) -> Sent:
+        """Try once, and call ``begun`` as soon as the upload is on its way; never raises for what the system does."""
         ...
 
     async def close(self) -> None:

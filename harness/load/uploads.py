@@ -44,6 +44,7 @@ class Load(Paced[Document]):
         folder: Path,
     ) -> None:
         super().__init__(shape, run=run, seed=seed)
+        self.answers.queued = not isinstance(door, UploadLoad)
         self._door, self._folder = door, folder
         self._recorder = recorder
         self._sender: Sender
@@ -102,14 +103,12 @@ class Load(Paced[Document]):
         if self._door.template:
             body = made.content if self._door.carries == "nothing" else self._json(planned, made)
         upload = Upload(self._id(planned), self._batch(planned), self._shape.batch, made, body)
-        return await self._sender.send(upload)
+        return await self._sender.send(upload, self.answers.begin)
 
     async def _once(self, planned: Planned, made: Document) -> bool:
         """Try once; return False if the answer leaves the upload unknown."""
         upload_id, batch = self._id(planned), self._batch(planned)
         commanded = not isinstance(self._door, UploadLoad)
-        # A line that a program has not taken up yet is no work of the system's: what it has answered counts.
-        self.answers.begun += 0 if commanded else 1
         digest = None if commanded else hashlib.sha256(made.content).hexdigest()
         batched = {"batch": batch} if self._door.batches else {}
         with self._recorder.operation(

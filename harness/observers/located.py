@@ -53,17 +53,25 @@ def named_key(by: By, named: object) -> str:
     Raises StackError if it has several parts, and ``named`` is no JSON array of as many.
     """
     if isinstance(by, str | Where):
-        # As ``text`` spells it in an event; a store's own types, such as decimals, spell themselves.
-        return identity(orjson.dumps(named).decode() if isinstance(named, list | dict) else str(named))
+        return _spelled(named) or str(named)
     parts = named
     if isinstance(named, str | bytes):
         try:
             parts = orjson.loads(named)
         except orjson.JSONDecodeError:
             parts = None
-    if not isinstance(parts, list) or len(parts) != len(by):
+    if not isinstance(parts, list | tuple) or len(parts) != len(by):
         raise StackError(
             f"`id` is {str(named)[:80]}; what it names is at {len(by)} pointers ({said(by)}), so it must be a JSON array of "
             f"{len(by)} values, for example json_array(a, b) in SQLite or json_build_array(a, b) in Postgres"
         )
-    return orjson.dumps([identity(text(part) or "") for part in parts]).decode()
+    return orjson.dumps([_spelled(part) for part in parts]).decode()
+
+
+def _spelled(named: object) -> str:
+    """Return what a store names as ``located`` spells it in an event; a store's own types, such as dates, spell themselves."""
+    if isinstance(named, list | tuple | dict):
+        return orjson.dumps(named, default=str).decode()
+    if named is None or isinstance(named, bool | float):
+        return text(named) or ""
+    return identity(str(named))

@@ -242,7 +242,7 @@ class Steps:
                     on_killed=self._watch.look_soon,
                     spoil=self._watch.spoiled.note,
                     begun=lambda: sum(answers.begun for answers in self._loads),
-                    under_way=lambda: sum(answers.begun - answers.ended for answers in self._loads),
+                    under_way=lambda: sum(answers.under_way for answers in self._loads),
                 )
                 for each in planned
             ]

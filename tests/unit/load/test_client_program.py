@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 import json
 import os
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +18,10 @@ import pytest
 
 from harness.clients.line_program import LineProgram
 from harness.errors import StackError, first_on_purpose
+from harness.load import client_program
 from harness.load.client_program import ClientProgram
 from harness.load.documents import Document
-from harness.load.sending import Upload
+from harness.load.sending import Sent, Upload
 from harness.load.uploads import Load
 from harness.scenario import LoadShape
 from harness.system_load import CommandLoad
@@ -51,7 +54,7 @@ class Tape(StandIn):
 
 
 async def drive(
-    body: str, folder: Path, uploads: int = 3, template: dict[str, Any] | None = None, longest: float = 60.0
+    body: str, folder: Path, uploads: int = 3, template: dict[str, Any] | None = None, silent: float = 60.0
 ) -> tuple[Tape, Load]:
     """Send uploads by a program that runs ``body``, which has ``lines`` and ``say``."""
     described = CommandLoad(run="client", template=template or {"id": "{id}", "n": "{n}"})
@@ -59,8 +62,9 @@ async def drive(
     tape = Tape()
     load = Load(shape, described, run="r1", seed=1, recorder=tape, folder=folder)
     program = LineProgram("load.command", [sys.executable, "-c", READS + SAYS + body], folder)
-    program.longest = longest
-    load.open(ClientProgram(program, documents=described.carries != "nothing"))
+    sender = ClientProgram(program, documents=described.carries != "nothing")
+    sender.silent = silent
+    load.open(sender)
     load.prepare()
     with first_on_purpose():
         await load.run()
@@ -112,23 +116,28 @@ async def test_a_blob_that_only_the_program_knows_needs_its_digest(tmp_path: Pat
         await drive("for line in lines: say(id=line['id'], ok=True, blob='b')", tmp_path)
 
 
-def client(body: str, folder: Path, longest: float = 60.0) -> ClientProgram:
+def client(body: str, folder: Path, silent: float = 60.0) -> ClientProgram:
     program = LineProgram("load.command", [sys.executable, "-c", READS + SAYS + body], folder)
-    program.longest = longest
-    return ClientProgram(program, documents=False)
+    made = ClientProgram(program, documents=False)
+    made.silent = silent
+    return made
+
+
+async def send(one: ClientProgram, name: str) -> Sent:
+    return await one.send(upload(name), lambda: None)
 
 
 async def test_one_that_falls_silent_leaves_its_uploads_unknown(tmp_path: Path) -> None:
-    tape, load = await drive("next(lines); time.sleep(60)", tmp_path, uploads=3, longest=0.5)
+    tape, load = await drive("next(lines); time.sleep(60)", tmp_path, uploads=3, silent=0.5)
     assert tape.phases() == ["unknown"] * 3
-    assert "neither took nor printed a line for 0.5 s" in tape.ended["r1-0000000"]["error"]
+    assert "no line went into the program or came out of it for 0.5 s" in tape.ended["r1-0000000"]["error"]
     assert not load.answers.acknowledged
 
 
 async def test_a_slow_one_is_not_silent(tmp_path: Path) -> None:
     """The last waits for three answers, each of which takes longer than half of what silence is."""
     body = "for line in lines:\n    time.sleep(0.7)\n    say(id=line['id'], ok=True)"
-    tape, _ = await drive(body, tmp_path, uploads=3, longest=1.2)
+    tape, _ = await drive(body, tmp_path, uploads=3, silent=1.2)
     assert tape.phases() == ["ok"] * 3
 
 
@@ -137,18 +146,18 @@ async def test_an_answer_after_a_silence_is_passed_over(tmp_path: Path, ok: str)
     one = client(
         f"a, b = next(lines), next(lines)\nsay(id=a['id'], ok={ok}); say(id=b['id'], ok=True)", tmp_path, 0.3
     )
-    assert (await one.send(upload("a"))).phase == "unknown"
-    one._program.longest = 60.0
-    assert (await one.send(upload("b"))).phase == "ok"
+    assert (await send(one, "a")).phase == "unknown"
+    one.silent = 60.0
+    assert (await send(one, "b")).phase == "ok"
     await one.close()
 
 
 async def test_but_not_a_yes_for_the_system_owes_that_upload(tmp_path: Path) -> None:
     one = client("a, b = next(lines), next(lines)\nsay(id=a['id'], ok=True); time.sleep(60)", tmp_path, 0.3)
-    assert (await one.send(upload("a"))).phase == "unknown"
-    one._program.longest = 60.0
-    with pytest.raises(StackError, match=r"said ok for a only after it had been silent"):
-        await one.send(upload("b"))
+    assert (await send(one, "a")).phase == "unknown"
+    one.silent = 60.0
+    with pytest.raises(StackError, match=r"said ok for a only after"):
+        await send(one, "b")
     await one.end()
 
 
@@ -172,9 +181,59 @@ async def test_what_goes_wrong_once_all_is_answered_counts_too(tmp_path: Path, b
     assert said in str(failed.value)
 
 
-async def test_one_that_does_not_end_by_itself_is_ended(tmp_path: Path) -> None:
-    tape, _ = await drive("say(id=next(lines)['id'], ok=True)\ntime.sleep(600)", tmp_path, uploads=1)
-    assert tape.phases() == ["ok"]
+async def test_one_that_does_not_end_by_itself_is_ended_and_said_to_be_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_program, "_ENDS_WITHIN", 1.0)
+    with pytest.raises(StackError, match=r"did not end within 1 s of its input's end"):
+        await drive("say(id=next(lines)['id'], ok=True)\ntime.sleep(600)", tmp_path, uploads=1)
+
+
+async def test_it_may_have_had_nothing_to_do_for_longer_than_silence_is(tmp_path: Path) -> None:
+    one = client("for line in lines: say(id=line['id'], ok=True)", tmp_path, silent=1.0)
+    assert (await send(one, "a")).phase == "ok"
+    await asyncio.sleep(1.5)
+    assert (await send(one, "b")).phase == "ok"
+    await one.close()
+
+
+async def test_where_the_harness_stood_still_an_answer_that_is_there_counts(tmp_path: Path) -> None:
+    one = client("for line in lines: say(id=line['id'], ok=True)", tmp_path, silent=1.0)
+    assert (await send(one, "a")).phase == "ok"
+    sending = asyncio.create_task(send(one, "b"))
+    while "b" not in one._waiting:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    time.sleep(2.0)  # noqa: ASYNC251 - as a busy machine does
+    assert (await sending).phase == "ok"
+    await one.close()
+
+
+async def test_a_process_that_it_leaves_behind_keeps_nobody_waiting(tmp_path: Path) -> None:
+    body = (
+        "import subprocess\n"
+        "left = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "print(left.pid, file=sys.stderr, flush=True)\n"
+        "for line in lines: say(id=line['id'], ok=True)"
+    )
+    one = client(body, tmp_path)
+    assert (await send(one, "a")).phase == "ok"
+    left = int(one._program.said())
+    try:
+        async with asyncio.timeout(30):
+            await one.close()
+    finally:
+        os.kill(left, signal.SIGKILL)
+
+
+async def test_what_it_says_of_an_error_is_cut(tmp_path: Path) -> None:
+    tape, _ = await drive("for line in lines: say(id=line['id'], ok=None, error='x' * 10000)", tmp_path, uploads=1)
+    assert len(tape.ended["r1-0000000"]["error"]) == 2000
+
+
+async def test_python_prints_at_once_whether_or_not_it_flushes(tmp_path: Path) -> None:
+    tape, _ = await drive("for line in lines: print(json.dumps({'id': line['id'], 'ok': True}))", tmp_path)
+    assert tape.phases() == ["ok"] * 3
 
 
 async def test_the_bytes_are_what_the_program_says_whatever_became_of_the_upload(tmp_path: Path) -> None:
@@ -195,16 +254,18 @@ async def test_an_empty_text_names_no_blob(tmp_path: Path) -> None:
     assert {(end["raw_file_storage_id"], end["sha256"]) for end in tape.ended.values()} == {(None, None)}
 
 
-async def test_lines_that_it_has_not_answered_are_no_work_of_the_systems(tmp_path: Path) -> None:
+async def test_what_is_in_its_queue_has_begun_and_is_not_under_way(tmp_path: Path) -> None:
     shape = LoadShape.model_validate({"uploads": 3, "rate": "500/s", "rejected": "0%"})
     load = Load(shape, CommandLoad(run="client"), run="r1", seed=1, recorder=Tape(), folder=tmp_path)
-    load.open(client("first = [next(lines) for _ in '123']; open('go').read()\n"
-                     "for line in first: say(id=line['id'], ok=True)", tmp_path))  # fmt: skip
+    waits = "first = [next(lines) for _ in '123']; open('go').read()\nfor line in first: say(id=line['id'], ok=True)"
+    load.open(client(waits, tmp_path))
     os.mkfifo(tmp_path / "go")
     load.prepare()
     running = asyncio.create_task(load.run())
-    await load.reached("100%")
-    assert (load.answers.begun, load.answers.ended) == (0, 0)
+    async with asyncio.timeout(30):
+        while load.answers.begun < 3:
+            await asyncio.sleep(0.01)
+    assert (load.answers.ended, load.answers.under_way) == (0, 0)
     await asyncio.to_thread((tmp_path / "go").write_text, "")
     await running
     assert (load.answers.begun, load.answers.ended) == (3, 3)
@@ -216,10 +277,9 @@ async def test_it_does_not_outlive_the_harness(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from harness.clients.line_program import LineProgram\n"
         "async def main():\n"
-        "    program = LineProgram('load.command', [sys.executable, '-c', 'import os, time; print(os.getpid(), flush=True); "
-        "time.sleep(600)'], Path('.'))\n"
+        "    program = LineProgram('load.command', ['sh', '-c', 'sleep 600 & echo $!; wait; echo'], Path('.'))\n"
         "    await program.give(b'{}')\n"
-        "    print((await program.line()).decode(), flush=True)\n"
+        "    print((await program.line() or b'').decode(), flush=True)\n"
         "    await asyncio.sleep(600)\n"
         "asyncio.run(main())\n"
     )
@@ -260,14 +320,14 @@ async def test_once_it_has_failed_nobody_waits_for_it(tmp_path: Path) -> None:
     for name in ("a", "b"):
         async with asyncio.timeout(30):
             with pytest.raises(StackError):
-                await client.send(upload(name))
+                await send(client, name)
     await client.end()
 
 
 async def test_one_that_cannot_be_started_is_named(tmp_path: Path) -> None:
     client = ClientProgram(LineProgram("load.command", ["./no-such"], tmp_path), documents=False)
     with pytest.raises(StackError, match=r"load\.command: it cannot be started"):
-        await client.send(upload("a"))
+        await send(client, "a")
     await client.close()
 
 
