@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -135,7 +136,7 @@ class Shop:
 
 @pytest.fixture
 def shop(suite: Suite, tmp_path: Path, request: pytest.FixtureRequest) -> Shop:
-    suite.topic(name := f"Orders.{request.node.name[-30:]}")
+    suite.topic(name := re.sub(r"[^\w.-]", "-", f"Orders.{request.node.name[-30:]}"))
     prepare(tmp_path / "bills.db")
     return Shop(suite, name, tmp_path / "bills.db")
 
