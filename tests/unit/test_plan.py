@@ -245,7 +245,7 @@ def publishing(folder: Path, more: str = "") -> Path:
 
 def test_users_of_locust_are_refused_where_the_load_publishes(tmp_path: Path) -> None:
     users = Users(count=1, spawn_rate=1.0, duration=1.0, file=tmp_path / "locustfile.py")
-    with pytest.raises(PlanRefused, match=r"system\.yaml: load\.publish: Locust's users upload to a front door"):
+    with pytest.raises(PlanRefused, match=r"system\.yaml: load: Locust's users upload over HTTP"):
         make_plan(publishing(tmp_path), system_path=None, variant=None, seed=1, stack="auto", users=users)
 
 

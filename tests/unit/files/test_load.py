@@ -219,7 +219,7 @@ def published(publish: str = PUBLISH) -> str:
         (
             "publish:",
             "upload: {to: shop, post: /orders}, publish:",
-            "10: load: write either upload: (a front door) or pub",
+            "10: load: write one of upload: (a front door that speaks HTTP)",
         ),
     ],
 )
@@ -300,7 +300,7 @@ def test_null_removes_what_is_extended(tmp_path: Path) -> None:
     [
         ("services: {shop: {command: null}}\n", r"more\.yaml:2: services\.shop: a service has a command"),
         ("\nservices: {shop: {replicas: 0}}\n", r"more\.yaml:3: services\.shop\.replicas: "),
-        ("load: {upload: null}\n", r"more\.yaml:2: load: write either upload: \(a front door\) or publish:"),
+        ("load: {upload: null}\n", r"more\.yaml:2: load: write one of upload: \(a front door"),
         ("\nload: []\n", r"more\.yaml:3: load: "),
     ],
 )
