@@ -67,5 +67,5 @@ def test_a_front_door_is_missing(tmp_path: Path, up: Path) -> None:
 
 def test_a_load_that_publishes_has_no_front_door(tmp_path: Path, up: Path) -> None:
     up.write_bytes(orjson.dumps({**orjson.loads(TOLD), "front_door": None, "upload": None}))
-    with pytest.raises(UsageError, match=r"load\.publish.* no front door to upload to; use `oneffect run`"):
+    with pytest.raises(UsageError, match=r"not uploaded over HTTP .* no front door; use `oneffect run`"):
         find_target({}, tmp_path)
