@@ -62,7 +62,7 @@ class Copies:
 
         async def read(scratch: Scratch) -> Altered:
             planted = await asyncio.to_thread(lose, scratch, self._known(consumer))
-            gone = self._spelled(consumer, planted.id)
+            gone = self._named(consumer, planted.id)
 
             def of_it(one: Record) -> bool:
                 same = one.get("key" if described.by is not None else "event_id") == gone
@@ -147,9 +147,9 @@ class Copies:
     def _known(self, consumer: str) -> Callable[[object], bool]:
         by = self._system.effects[consumer].by
         named = {one.get("key" if by is not None else "event_id") for one in self._effects(consumer)}
-        return lambda raw: self._spelled(consumer, raw) in named
+        return lambda raw: self._named(consumer, raw) in named
 
-    def _spelled(self, consumer: str, raw: object) -> str | None:
+    def _named(self, consumer: str, raw: object) -> str | None:
         by = self._system.effects[consumer].by
         return _spelled(by if by is not None else self._system.events.id, raw)
 

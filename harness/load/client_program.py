@@ -65,7 +65,7 @@ class ClientProgram:
         """Seconds without a line after which it is silent."""
         self._giving = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[_Answer]] = {}
-        self._silent: set[str] = set()
+        self._given_up: set[str] = set()
         """Uploads that nobody waits for any more, for the program fell silent."""
         self._moved = 0.0
         self._reading: asyncio.Task[None] | None = None
@@ -84,7 +84,7 @@ class ClientProgram:
         giving = asyncio.create_task(self._give(upload.body, begun))
         try:
             if not (await self._unless_silent(giving) and await self._unless_silent(answer)):
-                self._silent.add(upload.id)
+                self._given_up.add(upload.id)
                 silence = f"no line went into the program or came out of it for {self.silent:g} s"
                 return Sent("unknown", error=f"there is no answer, and {silence}")
             return self._sent(answer.result())
@@ -95,13 +95,13 @@ class ClientProgram:
                 answer.exception()  # so that asyncio does not say that nobody looked
 
     async def close(self) -> None:
-        """Let the program end, for it has no more lines to read; StackError if it fails now, or answers what was answered."""
+        """Let the program end, as it has no more lines to read; StackError if it fails now, or answers for an upload again."""
         self._finishing = True
         try:
-            status = await self._program.finish(_READ_WITHIN if self._silent else _ENDS_WITHIN)
+            status = await self._program.finish(_READ_WITHIN if self._given_up else _ENDS_WITHIN)
             if self._reading is not None:
                 await asyncio.wait([self._reading], timeout=_READ_WITHIN)
-                if status is None and not self._silent:
+                if status is None and not self._given_up:
                     self._failure = self._program.failure(
                         f"it did not end within {_ENDS_WITHIN:g} s of its input's end; end once there is no more to read"
                     )
@@ -182,7 +182,7 @@ class ClientProgram:
         answer, named = self._waiting.get(said.id), said.id[:_SHOWN]
         if answer is not None and not answer.done():
             answer.set_result(said)
-        elif said.id not in self._silent:
+        elif said.id not in self._given_up:
             raise self._program.failure(
                 f"it answered for {named}, which it was not given, or has answered for before; print one answer for each line"
             )

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 MOST_FILES: Final = 10_000
 MOST_BYTES: Final = 256 * 1024 * 1024
 
-_FIELD: Final = "files"
-
 
 @dataclass(frozen=True, slots=True)
 class Supply:
@@ -48,7 +46,7 @@ def supply(door: UploadLoad | CommandLoad, folder: Path) -> Supply:
     if not door.files.generated:
         if not accepted:
             raise FileError(
-                f"no file but those of `{_FIELD}.rejected` is in it; add one that is accepted, or set `generated: true`",
+                "no file but those of `files.rejected` is in it; add one that is accepted, or set `generated: true`",
                 path=str(folder / door.files.folder),
             )
         return Supply(Kinds(accepted, (), rejected), own)
@@ -89,7 +87,7 @@ def _read(described: OwnFiles, folder: Path, *, text: bool) -> dict[str, Documen
     if not documents:
         raise FileError("there is no file in it; add one, or leave `files` out", path=str(folder))
     if unmatched := [pattern for pattern in described.rejected if pattern not in matched]:
-        raise FileError(f"{_FIELD}.rejected: no file in it matches {unmatched[0]}", path=str(folder))
+        raise FileError(f"files.rejected: no file in it matches {unmatched[0]}", path=str(folder))
     return documents
 
 
@@ -97,7 +95,7 @@ def _files(folder: Path) -> Iterator[Path]:
     """Yield the regular files in a folder in a fixed order, without hidden ones; FileError if there are too many."""
 
     def refuse(error: OSError) -> None:
-        raise FileError(f"cannot be read: {error.strerror}; correct `{_FIELD}.folder`", path=str(error.filename))
+        raise FileError(f"cannot be read: {error.strerror}; correct `files.folder`", path=str(error.filename))
 
     count = 0
     for at, folders, names in os.walk(folder, onerror=refuse):

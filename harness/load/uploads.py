@@ -108,8 +108,7 @@ class Load(Paced[Document]):
     async def _once(self, planned: Planned, made: Document) -> bool:
         """Try once; return False if the answer leaves the upload unknown."""
         upload_id, batch = self._id(planned), self._batch(planned)
-        commanded = not isinstance(self._door, UploadLoad)
-        digest = None if commanded else hashlib.sha256(made.content).hexdigest()
+        digest = hashlib.sha256(made.content).hexdigest() if isinstance(self._door, UploadLoad) else None
         batched = {"batch": batch} if self._door.batches else {}
         with self._recorder.operation(
             "upload",
@@ -122,8 +121,7 @@ class Load(Paced[Document]):
             **batched,
         ) as operation:
             sent = await self._send(planned, made)
-            if commanded:
-                digest = self._of_the_program(sent, made)
+            digest = digest or self._of_the_program(sent, made)
             if sent.phase == "ok":
                 operation.ok(
                     upload_id=upload_id,
@@ -135,8 +133,7 @@ class Load(Paced[Document]):
             elif sent.phase == "fail":
                 operation.fail(upload_id=upload_id, status=sent.status, error=sent.error)
             else:
-                more = {"sha256": digest} if commanded else {}
-                operation.unknown(upload_id=upload_id, status=sent.status, error=sent.error, **more)
+                operation.unknown(upload_id=upload_id, status=sent.status, error=sent.error, sha256=digest)
         self.answers.note(
             sent.phase,
             upload_id,

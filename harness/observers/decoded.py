@@ -65,9 +65,10 @@ async def decoded(reader: Closing, described: Decode | None, folder: Path, where
     """
     if described is None:
         return reader
-    own = _OwnDecoder(reader, Decoder(described, folder, where))
+    decoder = Decoder(described, folder, where)
+    own = _OwnDecoder(reader, decoder)
     try:
-        await own.try_out()
+        await decoder.decode([])
     except BaseException:
         await own.close()
         raise
@@ -81,12 +82,11 @@ class _OwnDecoder:
         self._reader, self._decoder = reader, decoder
         self._decoded = Decoded(reader, decoder, Spoiled())
 
-    async def try_out(self) -> None:
-        await self._decoder.decode([])
-
     async def pass_to_end(self) -> Sequence[Record]:
         return await self._decoded.pass_to_end()
 
     async def close(self) -> None:
-        await self._reader.close()
-        await self._decoder.program.close()
+        try:
+            await self._reader.close()
+        finally:
+            await self._decoder.program.close()
