@@ -1034,6 +1034,12 @@ def unknown_upload_with_an_outcome(tape: Tape) -> None:
     tape.one("upload", "ok", upload_id="u4").update(phase="unknown", raw_file_storage_id=None, status=503)
 
 
+def unknown_upload_with_bytes_of_its_clients(tape: Tape) -> None:
+    """A client that is a program says what it sent, also where it heard no answer; something else was meant to be sent."""
+    unknown_upload_with_an_outcome(tape)
+    tape.one("upload", "invoke", upload_id="u4")["sha256"] = "f" * 8
+
+
 def unknown_upload_without_an_outcome(tape: Tape) -> None:
     tape.upload(260, 30, phase="unknown", took=30)
     tape.upload(265, 31, phase="none")
@@ -1345,6 +1351,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         conflict_set_aside_without_a_reason,
         conflict_won_by_the_other,
         unknown_upload_with_an_outcome,
+        unknown_upload_with_bytes_of_its_clients,
         unknown_upload_without_an_outcome,
         unknown_upload_sent_again,
         refused_upload,
