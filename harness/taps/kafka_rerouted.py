@@ -1,9 +1,9 @@
-"""Kafka's replies that name brokers, for a link whose broker has no listener of its own.
+"""Replaces the broker addresses in Kafka's replies, for a link whose broker has no listener of its own.
 
-A client goes wherever such a reply says, so each address gives way to one that leads there through the link. Where that
-changes a reply's length, the reply is read and held first: it is small. The replies to Fetch and Produce say, where a
-partition has moved, how to reach its new leader, behind records whose length has been told by then: this is hidden from the
-client, which asks for Metadata instead, as it does where a broker says nothing. What cannot be read so does not pass.
+A client connects to whatever address a reply names, so each is replaced by one that leads there through the link. If
+that changes a reply's length, the tap reads all of the reply before it passes; such replies are small. Replies to Fetch
+and Produce may name a moved partition's new leader, those to Fetch after records that have passed already. It is
+hidden: the client then asks for Metadata, as if the broker named none. A reply that cannot be parsed does not pass.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ from harness.taps.kafka_schema import (
 from harness.taps.message import Edit, Message, NotUnderstood, Routes
 
 ADDRESSED: Final = {3: ("brokers",), 10: ("coordinators", "port"), 60: ("brokers",), 79: ("node_endpoints",)}
-"""API key of Metadata, FindCoordinator, DescribeCluster and ShareAcknowledge -> the field, or the one of older versions,
-with which all addresses of its reply have been read."""
+"""API key of Metadata, FindCoordinator, DescribeCluster and ShareAcknowledge -> the field, in newer
+and in older versions, that completes all addresses of its reply."""
 
 ENDPOINTS: Final = "node_endpoints"
-"""The field of the others that names brokers."""
+"""The field that names brokers in the replies of all other APIs."""
 
 _PRODUCE, _FETCH, _API_VERSIONS, _SHARE_FETCH = 0, 1, 18, 78
 HIDDEN: Final = frozenset({_PRODUCE, _FETCH, _SHARE_FETCH})
 
 _UNSUPPORTED_VERSION = 35
 _NOBODYS: Final = 0x7F
-"""Number of a tagged field that no version has, so that clients skip it."""
+"""Number of a tagged field that no version defines, so that clients skip it."""
 
 _SIZED: Final = 4
-"""Bytes in which a length is written that must fit a place."""
+"""Bytes of the padded varint that holds the length of a hidden field."""
 
 _BEGINNING: Final = 2
-"""Fields at the beginning of a reply to a fetch: the throttle and the error, in six bytes."""
+"""Fields at the beginning of a reply to Fetch or ShareFetch: throttle time and error, six bytes."""
 
 
 class Rerouted(Replies):
-    """What the broker answers, with its addresses in place of those that lead past the link; implements ``Editing``."""
+    """Scans the broker's replies, and replaces addresses that lead past the link; implements ``Editing``."""
 
     def __init__(self, parser: KafkaParser, unanswered: Unanswered, routes: Routes) -> None:
         super().__init__(parser, unanswered)
@@ -88,7 +88,7 @@ class Rerouted(Replies):
         self.held = None
 
     def _reroute(self, message: Message, asked: Asked, kind: Schema, cursor: Cursor, begun: int) -> None:
-        """Put other addresses in the place of a reply's, and another length in that of its own."""
+        """Replace the addresses in a reply, and its length to match."""
         fields, _ = self._understand(message, asked, kind, cursor)
         if not any(name in fields for name in ADDRESSED[asked.key]):
             raise Misfit
@@ -97,7 +97,7 @@ class Rerouted(Replies):
         for (_, start, _, host), (_, _, end, port) in zip(places[::2], places[1::2], strict=True):
             if not isinstance(host, str) or not isinstance(port, int):
                 raise Misfit
-            if not host:  # there is none
+            if not host:  # no broker
                 continue
             if (to := self._routes.get((host, port))) is None:
                 raise NotUnderstood(f"a broker at {host}:{port} in a reply to {_name(asked)}: no proxy leads to it")
@@ -110,11 +110,11 @@ class Rerouted(Replies):
             self.edits.extend(edits)
 
     def _lower(self, asked: Asked, body: bytes, message: Message) -> None:
-        """Let a client choose no version that a tap does not know."""
+        """Lower the versions that a reply to ApiVersions offers to those that a tap knows."""
         begun = self._ends - len(body)
         error = Cursor(body).number(2)
         message.kind = error_name(error) if error else "ok"
-        # A broker that does not know the request's version answers in that of the first.
+        # A broker that does not know the request's version answers in version 0.
         kind = schema(_API_VERSIONS, 0 if error == _UNSUPPORTED_VERSION else asked.version, "reply")
         cursor = Cursor(body)
         if kind is None:
@@ -128,7 +128,7 @@ class Rerouted(Replies):
             raise Misfit
 
     def _hide(self, message: Message, asked: Asked, kind: Schema) -> Reading:
-        """Let a client not see which brokers a reply names."""
+        """Hide from the client which brokers a reply names."""
         if asked.key == _PRODUCE:
             begun = self._ends - self._left
             cursor = Cursor((yield from self._take(self._left if self._left <= LARGEST else -1)))
@@ -138,7 +138,7 @@ class Rerouted(Replies):
             hidden = [at for at, tag in cursor.tagged if tag == _tag(kind)]
             self.edits.extend(_renumbered(begun + at, cursor.byte(at)) for at in hidden)
             return
-        # Records pass while they are read past; nothing of them is kept.
+        # Records pass as they are skipped; none is kept.
         self.held = None
         if flexible_header(kind):
             yield from self._tags(bytearray())
@@ -151,7 +151,7 @@ class Rerouted(Replies):
             yield from self._renumber(_tag(kind))
 
     def _past(self, of: Any, first: int = 0) -> Reading:  # noqa: ANN401 - a class of kio's
-        """Read past the fields of a class from the ``first`` on, up to the endpoints or its tagged fields."""
+        """Skip the fields of a class from index ``first`` on, up to the endpoints or the tagged fields."""
         for size, inner in _steps(of, first):
             if inner is None:
                 yield from self._skip(size if size >= 0 else max((yield from self._length(None, bytearray())), 0))
@@ -161,7 +161,7 @@ class Rerouted(Replies):
                 yield from self._tags(bytearray())
 
     def _renumber(self, hidden: int) -> Reading:
-        """Give the tagged field of the endpoints a number that is nobody's."""
+        """Give the tagged field of the endpoints a number that no version defines."""
         for _ in range((yield from self._varint(bytearray()))):
             at, tag = self._ends - self._left, bytearray()
             if (yield from self._varint(tag)) == hidden:
@@ -169,11 +169,13 @@ class Rerouted(Replies):
             yield from self._skip((yield from self._varint(bytearray())))
 
     def _empty(self) -> Generator[int, bytes, None]:
-        """Make a list empty, and what was in it and behind it a tagged field that is nobody's."""
+        """Make a list empty, and turn its contents and all that follows into a tagged field that no version defines."""
         at, count = self._ends - self._left, bytearray()
-        if (yield from self._varint(count)) <= 1:
-            return
+        # Held first: the bytes of the count may come apart, and the first one is replaced, too.
         self.held = at
+        if (yield from self._varint(count)) <= 1:
+            self.held = None
+            return
         new = b"\1\1" + bytes([_NOBODYS])
         inside = len(count) + self._left - len(new) - _SIZED
         new += bytes(
@@ -202,7 +204,7 @@ def _varint(number: int) -> bytes:
 
 
 def _renumbered(at: int, first: int) -> Edit:
-    """Return the edit of a tag at an offset, whose first byte is given: it may say that more follow."""
+    """Return the edit that hides the tag at an offset; keeps the continuation bit of its ``first`` byte."""
     return at, at + 1, bytes([first | _NOBODYS])
 
 
@@ -219,7 +221,7 @@ def _tag(kind: Schema) -> int:
 
 @cache
 def _steps(of: Any, first: int = 0) -> tuple[tuple[int, Any], ...]:  # noqa: ANN401 - a class of kio's
-    """Return how to read past a flexible class: so many bytes, or parts of a class; -1 of what says itself how many."""
+    """Return the steps to skip a flexible class: a number of bytes, or of parts of a class; -1 if a length precedes."""
     steps: list[tuple[int, Any]] = []
     for field in [field for field in dataclasses.fields(of) if "tag" not in field.metadata][first:]:
         if field.name == ENDPOINTS:
