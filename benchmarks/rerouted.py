@@ -1,8 +1,8 @@
-"""What a tap that does nothing but write a link's addresses costs a consumer, beside a link that has a listener of its own.
+"""What a tap that only rewrites addresses costs a consumer, compared with a link that has a listener of its own.
 
-One broker, one topic, two links through Toxiproxy; both take turns in one run. The consumer is a process of its own and does no
-work for its events, so that nothing hides what the link costs: all that are there in as few fetches as it takes, and one after
-the other, each with its offset committed before the next.
+One broker, one topic, two links through Toxiproxy, which take turns in one run. The consumer is a process of its own
+and does no work for its events, so that nothing hides the cost of the link. It reads all events in as few fetches as
+possible, and one after the other, committing each offset before the next event.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ EVENTS, SIZE = 20_000, 1000
 """Events of the topic, and bytes of each."""
 
 COMMITTED = 300
-"""Events of a round that are committed one by one."""
+"""Events of a round whose offsets are committed one by one."""
 
 LIMIT = 5
-"""Per cent of its events a second that a tap may cost a consumer, if each link is to have one."""
+"""Per cent of a consumer's events a second that a tap may cost, if every link is to have one."""
 
 SYSTEM = {
     "oneffect": 1,

@@ -1,8 +1,7 @@
 """What taps on Redis and Kafka links cost, beside the same links through Toxiproxy alone: delay, commands, megabytes a second.
 
-One Redis and one broker, two replicas' links, those of one with taps; both take turns in one run, so that a busy machine is
-as slow for the one as for the other. The service is a process of its own, as it is in a run. What passes is recorded, as it
-is in a run.
+One Redis, one broker, and the links of two replicas, of which one has taps, take turns in one run, so that a busy
+machine slows both alike. As in a real run, the service is a process of its own, and what passes is recorded.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ def large(connection: socket.socket) -> float:
 
 
 def received(connection: socket.socket, size: int) -> None:
-    """Read so many bytes."""
+    """Read ``size`` bytes."""
     while size > 0:
         size -= len(connection.recv(min(size, 1 << 20)))
 
@@ -165,7 +164,7 @@ def service(addresses: list[str]) -> None:
 
 
 async def filled(address: str, topic: str, records: int, size: int) -> None:
-    """Make a topic of one partition, with so many records of ``size`` bytes."""
+    """Make a topic of one partition, with ``records`` records of ``size`` bytes."""
     client = KafkaClient(address, NAMES)
     await client.start()
     await client.create_topics({topic: 1})

@@ -175,9 +175,7 @@ def _stacks() -> Iterator[str]:
         for stack in STACKS:
             commands = [f"`{command}`" for need in needs for command in NEEDS.get(need, ())]
             if stack == "external":
-                cells.append(
-                    "no: taps need the harness's own proxies" if Tapping in needs else " and ".join(commands) or "yes"
-                )
+                cells.append("`taps` in the addresses file" if Tapping in needs else " and ".join(commands) or "yes")
             else:
                 reasons = [reason for need in needs if (reason := made[stack].lacks(need))]
                 cells.append(f"no: {reasons[0]}" if reasons else "yes")

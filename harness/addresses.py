@@ -13,7 +13,8 @@ from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 from harness.errors import FileError, nearest
 from harness.files import line_of, load
 from harness.model import Command, Model, Name
-from harness.system import Blobs, System
+from harness.system import System
+from harness.system_events import Blobs
 
 if TYPE_CHECKING:
     from harness.stack import RunNames, Stack
@@ -237,7 +238,7 @@ def _problems(addresses: Addresses, system: System) -> Iterator[tuple[tuple[str,
 
 
 def _past_links(addresses: Addresses, system: System) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Find the replicas whose clients know the broker already, and nothing makes them ask again."""
+    """Find the replicas that cannot be restarted, so that their clients keep the broker's own addresses."""
     brokers = system.of_kind("kafka") if addresses.taps is not None else ()
     for replica in {replica: None for replica, target in system.links() if target in brokers}:
         commands = addresses.commands.get(replica, Commands())

@@ -20,7 +20,7 @@ Answer = Literal["seen", "unseen", "not_tried"]
 
 
 class Told(Model):
-    """What came of one control."""
+    """The result of one control."""
 
     control: str
     """What was planted, for example ``duplicate``."""
@@ -55,7 +55,7 @@ def beside(system_path: Path) -> Path:
 
 
 def made(system: System, *, run: str, seed: int, told: list[Told]) -> Calibration:
-    """Make the calibration of a system, as its file has it, by this version."""
+    """Make the calibration, by this version, of a system as loaded from its file."""
     return Calibration(
         oneffect_calibration=1, oneffect=version("oneffect"), system=_whole(system), run=run, seed=seed, told=told
     )
@@ -74,15 +74,15 @@ def write(calibration: Calibration, system_path: Path) -> Path:
 
 
 def in_plan(system_path: Path) -> dict[str, Any]:
-    """Return what a plan, and so a history, holds of the system's calibration; empty if that changes nothing.
+    """Return the calibration's fields for a plan, and so for a history; empty if all was seen and nothing is stale.
 
-    What could not be seen stays unseen until that part of the system file changes. Nothing else of a calibration of
-    another system file, or by another version, holds: ``stale``. FileError if the file is not a calibration.
+    A control stays ``unseen`` until its part of the system file changes. ``stale`` says why the rest of a calibration,
+    of another system file or by another version, no longer counts. FileError if the file is not a calibration.
     """
     path = beside(system_path)
     if not path.is_file():
         return {}
-    # As its file has it: an addresses file may say that it runs elsewhere.
+    # As in its own file, without the values that an addresses file replaces.
     system = load(system_path, System)
     try:
         calibration = Calibration.model_validate_json(path.read_bytes())

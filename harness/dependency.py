@@ -112,5 +112,5 @@ class Dependency(Model):
         return self
 
     def _given(self, *fields: str) -> str | None:
-        """Return the first of the fields that says something; one that is written and empty, as in a plan, does not."""
+        """Return the first of the fields that is not empty; a plan writes empty fields, too."""
         return next((name for name in fields if getattr(self, name)), None)

@@ -12,7 +12,7 @@ from harness.coding import Decode
 from harness.model import By, Command, Model, Name, Pointer, Pointers, Where
 
 FORMS: Final = ("sql", "topic", "command", "redis", "http", "files")
-"""The fields of which one says where effects are; harness/observers/forms.py reads each of them."""
+"""The fields that say where effects are, of which a file gives one at most; see harness/observers/forms.py."""
 
 
 class Sql(Model):
@@ -195,6 +195,13 @@ class Effects(Model):
         return [read for read in (self, self.total) if read is not None and forms(read)]
 
     @property
+    def apart(self) -> bool:
+        """Whether effects are counted in another store than the total, or in one of which that is not known."""
+        if not self.countable or self.total is None:
+            return False
+        return self.sql is None or self.total.sql is None or self.sql.url != self.total.sql.url
+
+    @property
     def urls(self) -> list[str]:
         """The databases and lists that are read."""
         return [place.url for read in self.reads for place in (read.sql, read.http) if place is not None]
@@ -223,7 +230,7 @@ class Effects(Model):
 
 
 class Returned(Effects):
-    """Effects that a function of a test's returns, each a mapping with the columns of a query; no file can say so."""
+    """Effects that a test's function returns, each a mapping with the columns of a query; not for system files."""
 
     call: Callable[[], Iterable[Any]] = Field(exclude=True, repr=False)
 

@@ -52,12 +52,12 @@ class SystemPlan:
     addresses: Path | None = None
     """Addresses file of the external stack."""
     adopted: Addresses | None = None
-    """Where the broker and the stores are that a test already has."""
+    """Addresses of the broker and the stores that a test already has."""
     faults: tuple[PlannedFault, ...] = ()
 
     @property
     def folder(self) -> Path:
-        """The system file's, where its commands run."""
+        """The system file's folder, where its commands run."""
         return self.system_path.absolute().parent
 
     @property
@@ -67,7 +67,7 @@ class SystemPlan:
 
     @property
     def needs_taps(self) -> bool:
-        """Whether it cannot do without its taps: faults that may also act by the clock can."""
+        """Whether it requires its taps; faults that may also act by the clock do not."""
         return False
 
     @property
@@ -97,13 +97,13 @@ class Plan(SystemPlan):
     users: Users | None
     """Locust's users, in place of the scenario's own uploads."""
     left_out: tuple[LeftOut, ...] = ()
-    """What of the scenario the system lacks; ``scenario`` is without it."""
+    """The parts of the scenario that the system lacks; ``scenario`` is without them."""
     roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Each target that was written with a role, and the names that it stands for."""
 
     @property
     def taps(self) -> Mapping[str, str]:
-        """The links that get a tap, and the protocol of each: those that conditions name, or all that one understands."""
+        """The links that get a tap, with their protocols: those that conditions name, or all that a tap can parse."""
         spoken = {f"{replica}->{target}": protocol(self.system, target) for replica, target in self.system.links()}
         if self.scenario.taps == "all":
             return {link: name for link, name in spoken.items() if name in PROTOCOLS}
@@ -113,7 +113,7 @@ class Plan(SystemPlan):
 
     @property
     def needs_taps(self) -> bool:
-        """Whether it cannot do without its taps: faults that may also act by the clock can."""
+        """Whether it requires its taps; faults that may also act by the clock do not."""
         return self.scenario.taps == "all" or any(
             planned.when is not None and planned.at is None for planned in self.faults
         )
@@ -166,7 +166,7 @@ def plan_system(  # noqa: PLR0913 - a command's options
 
 
 def plan_adopted(system: System, at: Addresses, path: Path, *, seed: int) -> SystemPlan:
-    """Plan for a system that code describes, and no file; ``path`` stands for that file, and is this plan's alone."""
+    """Plan for a system that is described in code; ``path`` stands in for its file, and must be unique to this plan."""
     document = _document(system, None, seed, "adopted")
     return SystemPlan(
         system=system, system_path=path, variant=None, seed=seed, stack="adopted", document=document, adopted=at
@@ -186,7 +186,7 @@ def make_plan(  # noqa: PLR0913 - the parts of a run
 ) -> Plan:
     """Plan one run; FileError or PlanRefused says what is wrong, and where.
 
-    ``calibrated``: what could not be seen on the system counts, if that is known.
+    ``calibrated``: whether to include the system's calibration, if it has one.
     """
     if not 0 <= seed <= LARGEST_SEED:
         raise PlanRefused(f"the seed {seed} is out of range; allowed: 0 to {LARGEST_SEED}")
@@ -317,7 +317,7 @@ def misfits(
 ) -> Iterator[OneffectError]:
     """Yield everything that a scenario asks for and the system cannot give; ``make_plan`` raises the first.
 
-    ``elsewhere``: the system was named beside the scenario, so what it lacks is left out where that can be.
+    ``elsewhere``: the system was named beside the scenario, so what it lacks is left out where possible.
     """
     yield from _misfits(scenario, path, system, system_path, elsewhere=elsewhere)
     if not elsewhere:
@@ -330,7 +330,7 @@ def misfits(
 
 
 def _left_out(_: LeftOut) -> None:
-    """Take what is left out of a scenario for what it is: no mistake."""
+    """Ignore what is left out of a scenario: it is no mistake."""
 
 
 def _misfits(

@@ -108,7 +108,7 @@ def oneffect(request: pytest.FixtureRequest) -> Iterator[TestSession]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Say of a failed test's runs where they lie and how to repeat them."""
+    """Add to a failed test's report where its runs lie and how to repeat them."""
     report = yield
     steps = item.stash.get(_STEPS, None)
     if steps is None or call.when != "call":

@@ -36,7 +36,7 @@ PATIENCE = 60.0
 machines are busy at times."""
 
 MESSAGE_WITHIN = PATIENCE / 3
-"""Seconds that a fault which may also act by the clock waits for its message: clients that commit by a timer do so every 5."""
+"""Seconds that a fault waits for its message before it acts by the clock; timed commits come every 5 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class AtRest:
 
 
 After = Callable[[AtRest], Awaitable[None]]
-"""What is done with a run at rest before its services are stopped; its history says nothing of it."""
+"""Work on a run at rest before its services are stopped; the run's history does not record it."""
 
 
 async def execute(plan: Plan, stacks: Stacks, *, progress: Progress, after: After | None = None) -> Case:
@@ -114,7 +114,7 @@ class _Turn:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     position: float = 0.0
     armed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the fault is armed, or has ended without."""
+    """Set once the fault is armed, or has ended without being armed."""
 
 
 class _LiveRun:
@@ -152,7 +152,7 @@ class _LiveRun:
         self._again = Again(plan, self._live, self._watch, self._recorder, self._http, patience=PATIENCE)
 
     async def play(self, after: After | None) -> None:
-        """Start services, load under faults, drain, read everything; then do ``after``, if there is anything to do."""
+        """Start services, load under faults, drain, read everything; then call ``after``, if given."""
         async with AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self._http.close)
             cleanup.push_async_callback(self._watch.close)
@@ -222,14 +222,14 @@ class _LiveRun:
         await self._apply(planned, unmet=unmet)
 
     async def _due(self, planned: PlannedFault) -> None:
-        """Wait for a fault's moment and its turn; of one without a moment, for the first acknowledged operation."""
+        """Wait for a fault's moment and its turn; without a moment, only for the first acknowledged operation."""
         if planned.at is not None:
             await self._load.reached(planned.at)
         await self._answered()
         await self._in_turn(planned)
 
     async def _at_messages(self, planned: PlannedFault) -> str:
-        """Apply a fault at the message of its condition, or at each of them until the load is over; say why if none came."""
+        """Apply a fault at its message, or at each one until the load is over; return why if none came, else ``""``."""
         when, taps = planned.when, self._session.taps
         if when is None or taps is None:
             raise FaultError(f"{planned.fault.name} on {planned.target} has no message to act at")
@@ -243,7 +243,7 @@ class _LiveRun:
             await self._due(planned)
             await self._begun(when.after)
             trigger.early = False
-            # One that has acted need not wait for what may still come once the load is over.
+            # A fault that has acted does not wait for further messages once the load is over.
             while (
                 held := await self._met(
                     trigger, 0.0 if applied else SEVERAL * self._plan.system.settle, within, when.follows
@@ -251,8 +251,8 @@ class _LiveRun:
             ) is not None:
                 try:
                     if not (held.waiting and await self._following.leads(planned, held)):
-                        # The service has given up meanwhile: what would happen now, would not happen at this message. Or
-                        # another fault is to follow its event, and it has none.
+                        # The service has given up on this message meanwhile, or another fault must follow its event and
+                        # it has none.
                         trigger.again()
                         continue
                     trigger.shut = planned.fault.heals
@@ -275,15 +275,15 @@ class _LiveRun:
         return f"{trigger.counted} messages matched, and it acts at {when.said}" + (f": {why}" if why else "")
 
     async def _begun(self, uploads: int) -> None:
-        """Wait until so many uploads have begun, or the load is over."""
+        """Wait until this many uploads have begun, or the load is over."""
         while self._load.answers.begun < uploads and not self._over:
             await asyncio.sleep(0.02)
 
     async def _met(self, trigger: Trigger, longest: float, within: float | None, follows: int | None) -> Held | None:
         """Wait for the trigger's next message.
 
-        None if none comes ``within`` so many seconds, if the load is over and none came for ``longest`` seconds more, or if
-        the row that it follows will bring none.
+        None if none comes ``within`` this many seconds, or for ``longest`` seconds after the load is over, or if the
+        row that it follows will bring none.
         """
         clock, met = asyncio.get_running_loop(), asyncio.create_task(trigger.met())
         begun = clock.time()
@@ -307,7 +307,7 @@ class _LiveRun:
         self._to_come.discard(planned.id)
 
     async def _apply(self, planned: PlannedFault, held: Held | None = None, *, unmet: str = "") -> bool:
-        """Apply a fault; False if the message at which it was to act had been given up by then, so that its turn is to come."""
+        """Apply a fault; False if the service had given up on its message by then, so that it must wait for another."""
         from harness.faults.apply import apply
         from harness.faults.base import FaultContext, no_taps
 

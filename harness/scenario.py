@@ -56,7 +56,7 @@ class When(Model):
     nth: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
     """Which of the matching messages."""
     every: Annotated[int | None, Field(ge=1, le=1_000_000_000)] = None
-    """In place of ``nth``: each so many-th, until the load ends. One that comes while the fault is still in place passes."""
+    """In place of ``nth``: every Nth match, until the load ends. One that comes while the fault is still in place passes."""
     per_key: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     """Which of the messages with the same command and key counts; left out, all do. With ``2``, only each key's second message
     does, for example the one that settles what the first has claimed."""
@@ -119,10 +119,10 @@ class FaultLine(Model):
     """In place of ``at``: the message at which it acts, for example ``{reply: "SET *", on: "billing#1->redis", nth: 3}``.
 
     With ``at`` too, messages count from that moment on. If none comes within twenty seconds, or the stack has no taps, the
-    fault acts by the clock, and the report says so: one row then fits services of which nobody knows what they send.
+    fault acts by the clock, and the report says so: one row then fits services whose messages are not known in advance.
 
-    If ``when`` names the link by what the fault is on (``on: billing``, and ``billing->redis`` here), each replica is met at a
-    message of its own.
+    If ``when`` names the link by the fault's own target (``on: billing``, and ``billing->redis`` here), the fault acts on each
+    replica at one of that replica's own messages.
     """
     lasts: Annotated[Duration | None, Field(alias="for")] = None
     """How long the fault lasts, at least.
@@ -240,7 +240,7 @@ class Scenario(Model):
     tags: list[str] = []
     """With ``[gate]``, `oneffect gate` runs the scenario. ``standard`` marks those of oneffect's own that fit every system."""
     needs: list[str] = []
-    """Without what a system must have, the scenario would not show what it is named for: so the system is refused.
+    """What a system must have for the scenario to show what its name promises; a system that lacks it is refused.
 
     Names, roles or links, for example ``["consumers->redis"]`` or ``[dead_letters]``.
     """

@@ -194,7 +194,7 @@ class Link(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Twice:
-    """What came of a request that a dependency got twice."""
+    """The result of a request that a dependency got twice."""
 
     reply: str
     """The kind of the second reply: ``OK``, ``nil``, ``503``."""
@@ -203,11 +203,11 @@ class Twice:
 
 
 class Held(Protocol):
-    """A message that a tap holds: nothing moves on its connection until one of the last five says what becomes of it."""
+    """A message that a tap holds: nothing moves on its connection until one of the last five methods is called."""
 
     @property
     def link(self) -> str:
-        """The link that it is on."""
+        """The link on which it is held."""
         ...
 
     @property
@@ -217,7 +217,7 @@ class Held(Protocol):
 
     @property
     def what(self) -> str:
-        """It in words, without values: ``the reply to SET claim:7``."""
+        """The message in words, without values: ``the reply to SET claim:7``."""
         ...
 
     @property
@@ -227,7 +227,7 @@ class Held(Protocol):
 
     @property
     def commits(self) -> Sequence[tuple[str, int, int]]:
-        """Topic, partition and offset of what its request commits; the offset is the next to read."""
+        """The positions that its request commits: topic, partition and the next offset to read."""
         ...
 
     @property
@@ -236,15 +236,15 @@ class Held(Protocol):
         ...
 
     def release(self) -> None:
-        """Let it pass. Only the first of these calls counts."""
+        """Let it pass. Only the first call of these five methods counts."""
         ...
 
     def lose(self, *, close: bool) -> None:
-        """Let it vanish, and with it all that follows on its connection; end the connection, or leave it silent."""
+        """Drop it, and all that follows on its connection; close the connection, or leave it silent."""
         ...
 
     async def cut(self, after: int) -> int | None:
-        """Let so many bytes of it pass, then break off its connection; at its end if it has fewer.
+        """Let ``after`` bytes of it pass, or all if it has fewer, then break its connection.
 
         Returns how many bytes had passed by then; None if the connection ended before.
         """
@@ -253,14 +253,14 @@ class Held(Protocol):
     async def duplicate(self) -> Twice | None:
         """Let it pass, send it once more, and keep the second reply from the service.
 
-        Returns what came of it; None if the second was not answered. FaultError if this message cannot be sent twice.
+        Returns the result; None if the second was not answered. FaultError if this message cannot be sent twice.
         """
         ...
 
     def refuse(self, error: str) -> None:
-        """Put an error of the protocol in the place of the reply.
+        """Replace the reply by an error of the protocol.
 
-        LookupError if the protocol has no such error, FaultError if no reply to this message can say it.
+        LookupError if the protocol has no such error, FaultError if a reply to this message cannot carry it.
         """
         ...
 
@@ -272,7 +272,7 @@ class Detour:
     listen: str
     upstream: str
     routes: Mapping[str, str] | None = None
-    """What a broker advertises (host:port) -> what leads there through the link; None if it has a listener for the link."""
+    """Broker's advertised address -> address that leads there through the link; None if it listens for the link."""
 
 
 @runtime_checkable
@@ -284,7 +284,7 @@ class Tapping(Protocol):
         ...
 
     async def lead(self, link: str, to: str | None) -> None:
-        """Let a link's proxy lead to ``to`` (host:port), or again past its tap; its connections end."""
+        """Point a link's proxy at ``to`` (host:port), or past its tap again if None; its connections end."""
         ...
 
 
@@ -300,7 +300,7 @@ class Rerouting(Protocol):
 
 @runtime_checkable
 class Adopting(Protocol):
-    """A stack around code that somebody else starts, and only once the run has begun."""
+    """A stack around code that a test starts, after the run has begun."""
 
     async def unused(self) -> Collection[str]:
         """Return the links on which the code has never connected."""
@@ -340,7 +340,7 @@ class Broker(Protocol):
     """The harness's client of the broker, which bypasses the proxies; topics have the system file's names."""
 
     async def committed(self, service: str) -> Mapping[TopicPartition, int]:
-        """Return the committed offsets of a service's group: the next it would read; a partition without is absent."""
+        """Return the committed offsets of a service's group, the next to read; partitions without one are absent."""
         ...
 
     async def assigned(self, service: str) -> Mapping[TopicPartition, str] | None:
@@ -361,6 +361,15 @@ class Broker(Protocol):
 
     async def publish(self, record: Record, *, headers: Sequence[tuple[str, bytes]] = ()) -> Record:
         """Publish ``record``, ignoring its offset, and return it with the new one."""
+        ...
+
+    async def records(
+        self, begins: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
+        """Count the visible records of each partition in ``begins`` from there to before its end.
+
+        Offsets alone do not tell: the markers of transactions, and what was aborted, take some too.
+        """
         ...
 
     async def tail(self, topic: str, count: int) -> Sequence[Record]:

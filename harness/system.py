@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from harness.coding import Decode
 from harness.dependency import Dependency
 from harness.effects import Effects, forms
 from harness.errors import nearest
-from harness.model import PLACEHOLDER, By, Model, Name, Pointer, Where, said
+from harness.model import PLACEHOLDER, By, Model, Name, said
+from harness.system_events import Blobs, DeadLetters, Events, Outcome, TypeByTopic
 from harness.system_load import Load
 from harness.units import Duration
 
@@ -40,7 +40,7 @@ def _named(text: str) -> Iterator[str]:
 
 
 class SeveralError(ValueError):
-    """Several mistakes of one file, each a message that begins with its field; all of them stand."""
+    """Several mistakes in one file, each a message that begins with its field."""
 
     def __init__(self, messages: Sequence[str]) -> None:
         super().__init__(messages[0])
@@ -96,109 +96,6 @@ class Service(Model):
     def placeholders(self) -> set[str]:
         """Placeholders in the command and the environment; half an address names the same part as the whole."""
         return {name for text in (self.command or "", *self.env.values()) for name in _named(text)}
-
-
-class TypeByTopic(Model):
-    """The type of the events on each topic, where records do not say it."""
-
-    topics: dict[Name, Annotated[str, Field(min_length=1)]]
-    """A type for each topic of ``events``, for example ``{orders: order.placed, refunds: order.refunded}``."""
-
-
-class Events(Model):
-    """How to read an event from a record."""
-
-    id: By
-    """Where the event's id is: a JSON pointer into the value, for example ``/event_id``, a header or the key.
-
-    Several pointers are one id together (``[/order, /line]``), which is written as a JSON array of their values.
-    """
-    type: Pointer | Where | TypeByTopic
-    """Where its type is, for example ``/event_type`` or ``{header: ce_type}``; or what it is on each topic."""
-    cause: By | None = None
-    """Where the id of its causing event is, for example ``/causation_id``, in as many parts as ids have; default: nowhere."""
-    data: Pointer | None = "/data"
-    """The data that the digest covers; null for the whole value."""
-    raw: Pointer | None = "/data/raw_file_storage_id"
-    """Where the id of its raw blob is; null if events name none."""
-    topics: list[Name]
-    """The topics that hold events, for example ``[orders]``; dead letters are not events."""
-    decode: Decode | None = None
-    """How to decode their records' values; default: they are JSON."""
-
-
-class Outcome(Model):
-    """Exactly one of ``then`` for each ``of`` (``upload``, ``batch`` or an event type), joined by the value at ``by``.
-
-    ``by`` may be several pointers, whose values together are the key. ``then`` may differ between uploads that should
-    pass validation and those that should not: ``{accepted: [...], rejected: [...]}``.
-    """
-
-    of: str
-    """``upload``, ``batch``, or an event type, for example ``order.placed``."""
-    by: Pointer | Annotated[list[Pointer], Field(min_length=1)]
-    """Where the outcome, and an ``of`` that is an event, hold the joining key, for example ``/data/order_id``."""
-    then: list[str] | dict[Literal["accepted", "rejected"], list[str]]
-    """Event types of which exactly one must follow, for example ``[order.billed, order.refused]``."""
-
-    @model_validator(mode="after")
-    def _countable(self) -> Outcome:
-        if self.of in {"upload", "batch"} and not isinstance(self.by, str):
-            message = f"by: the id of {'an upload' if self.of == 'upload' else 'a batch'} is at one pointer"
-            raise ValueError(message)
-        if self.of != "upload" and not isinstance(self.then, list):
-            message = "then: only uploads differ as accepted and rejected; write a list"
-            raise ValueError(message)
-        return self
-
-    def types(self) -> list[str]:
-        """Every event type that is an outcome."""
-        if isinstance(self.then, list):
-            return self.then
-        return [name for names in self.then.values() for name in names]
-
-
-class Blobs(Model):
-    """How to read a raw blob past the proxies: ``http://{content_service}/v1/content/{id}``."""
-
-    get: str
-    """The URL of a blob, with ``{id}`` for its id."""
-
-
-class SourceHeaders(Model):
-    """The headers in which a dead letter names the record that it is about; numbers are text, or big-endian as in Java.
-
-    Of several with one name, the last that names a topic of ``events`` counts.
-    """
-
-    topic: str
-    """The header with its topic, for example ``kafka_dlt-original-topic`` or ``__connect.errors.topic``."""
-    partition: str
-    """The header with its partition, for example ``kafka_dlt-original-partition`` or ``__connect.errors.partition``."""
-    offset: str
-    """The header with its offset, for example ``kafka_dlt-original-offset`` or ``__connect.errors.offset``."""
-
-
-class DeadLetters(Model):
-    """How to read a dead letter, whose value is JSON, or the original record's with headers that say where it came from."""
-
-    topic: Name
-    """The topic of dead letters, for example ``dead-letters``."""
-    id: By
-    """Where the event's id is, for example ``/event_id``, in as many parts as ids have."""
-    consumer: Pointer | Where | Name
-    """Where the name, or the group, of the service that set it aside is, or that service itself: ``/consumer``, ``billing``."""
-    source: Pointer | SourceHeaders
-    """Where the original record's ``topic``, ``partition`` and ``offset`` are, in one object, for example ``/source``."""
-    kind: Pointer | Where | None = None
-    """Where the reason is, ``poison``, ``conflict`` or ``malformed``, for example ``/kind``; default: it gives none."""
-    decode: Decode | None = None
-    """How to decode their values; default: they are JSON."""
-
-    @property
-    def by(self) -> str | None:
-        """The service that every letter is of, if ``consumer`` names one."""
-        return self.consumer if isinstance(self.consumer, str) and not self.consumer.startswith("/") else None
 
 
 class Request(Model):
@@ -320,7 +217,7 @@ class System(Model):
             yield from self._check_texts(name, effects)
 
     def _check_topics(self, topics: Sequence[str], services: Sequence[str]) -> Iterator[str]:
-        """What is read must be on a broker, and be set aside by a service."""
+        """Topics that are read must be on a broker, and dead letters must come from a service."""
         letters = self.dead_letters
         of_letters = [("dead_letters.topic", letters.topic)] if letters is not None else []
         for field, topic in [*(("events.topics", topic) for topic in self.events.topics), *of_letters]:
@@ -354,7 +251,7 @@ class System(Model):
             yield f"services.{name}: {{database}} needs a dependency of kind postgres beside it"
 
     def _check_load(self) -> Iterator[str]:
-        """What is published must be an event that is read; only uploads can be reprocessed, and have outcomes of their own."""
+        """Published records must be events that are read; only uploads can be reprocessed, or have upload outcomes."""
         if (door := self.load.upload) is not None and not door.identified:
             yield from self._check_nameless()
         if (publish := self.load.publish) is None:
@@ -377,7 +274,7 @@ class System(Model):
             yield "reprocess: the load publishes events, so there is no upload to process again; leave it out"
 
     def _check_front(self) -> Iterator[str]:
-        """What takes uploads, and what a program is given, must be in the system."""
+        """The front door, and what a client program's arguments name, must be in the system."""
         services = sorted(self.services)
         how = "upload" if self.load.upload is not None else "command"
         if (door := self.load.front) is not None and door not in self.services:
@@ -388,7 +285,7 @@ class System(Model):
                 yield f"load.command.run: {{{unknown}}} is unknown; known: {', '.join(sorted(known))}"
 
     def _check_nameless(self) -> Iterator[str]:
-        """Without an id in its request, nobody can tell which outcome or blob belongs to which upload."""
+        """Without an id in its request, an upload cannot be joined with an outcome, nor be reprocessed."""
         where = "the request names no upload: write {id} in the path, in a field or in the template, or an id_header"
         if any(rule.of == "upload" for rule in self.outcomes):
             yield f"outcomes: of: upload: {where}"
@@ -404,7 +301,7 @@ class System(Model):
             and request.service is None
             and self.load.front is None
         ):
-            yield "reprocess.service: write whose environment the command gets, as load.command.to names no front door"
+            yield "reprocess.service: name the service whose environment the command gets; load.command.to names no front door"
         if request.service is not None and request.service not in self.services:
             yield f"{name}.service: no such service; known: {', '.join(sorted(self.services))}"
         allowed = {*about, *self.dependencies, *self.services, *(f"topic:{topic}" for topic in self.topics())}
@@ -413,7 +310,7 @@ class System(Model):
             yield f"{name}: {{{unknown[0]}}} is unknown; known: {', '.join(sorted(allowed))}"
 
     def _check_ids(self) -> Iterator[str]:
-        """What names an event or a key must be in as many parts as that."""
+        """A reference to an event's id or a key must have as many parts as the id or key itself."""
         event, letters = self.events.id, self.dead_letters
         naming = [
             ("events.cause", self.events.cause, event),
@@ -427,10 +324,10 @@ class System(Model):
                         naming.append((f"{field}{form}.id", where, read.by if read.by is not None else event))
         for field, where, of in naming:
             if where is not None and _parts(where) != _parts(of):
-                yield f"{field}: what it names is at {said(of)}; write as many pointers here"
+                yield f"{field}: it must have as many pointers as what it refers to, which is at {said(of)}"
 
     def _check_texts(self, name: str, effects: Effects) -> Iterator[str]:
-        """What is read of effects past the proxies must name what there is."""
+        """The texts that say where effects are must name parts of the system."""
         allowed = {*self.dependencies, *self.services, *(f"topic:{topic}" for topic in self.topics())}
         allowed |= FILLED_IN - {"replica", "variant"}
         for field, text in effects.texts():
@@ -483,7 +380,12 @@ def checks(system: System) -> dict[str, Any]:
         "consumers": system.consumers(),
         "keyed": {name: said(effects.by) for name, effects in system.effects.items() if effects.by is not None},
         "totals": {
-            name: {"types": effects.applies, "by": said(effects.total.by), "adds": effects.total.adds}
+            name: {
+                "types": effects.applies,
+                "by": said(effects.total.by),
+                "adds": effects.total.adds,
+                "apart": effects.apart,
+            }
             for name, effects in system.effects.items()
             if effects.total is not None
         },

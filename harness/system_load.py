@@ -14,15 +14,15 @@ from harness.pointer import pick
 from harness.template import check, named
 
 PUBLISHED: Final = ("id", "uuid", "n", "batch", "batch_size")
-"""What a template of ``publish`` may name, beside what the seed draws; ``{uuid}`` belongs to ``{id}``."""
+"""Placeholders of a template of ``publish``, besides those drawn from the seed; ``{uuid}`` is derived from ``{id}``."""
 
 UPLOADED: Final = ("id", "n", "batch", "batch_size", "text", "base64", "file_name")
-"""What a template of ``upload`` or ``command`` may name; the last three are the document's."""
+"""Placeholders of a template of ``upload`` or ``command``; the last three are the document's."""
 
 Path = Annotated[str, StringConstraints(pattern=r"^/"), Field(title="path")]
 
 Carries = Literal["document", "text", "nothing"]
-"""What of a document an operation carries: all of it, what is valid UTF-8, or nothing, as the template makes it up."""
+"""What an operation carries of a document: all of it, its text in UTF-8, or nothing if the template has no document."""
 
 
 class OwnFiles(Model):
@@ -124,7 +124,7 @@ class UploadLoad(Model):
 
     @property
     def carries(self) -> Carries:
-        """What of a document the request holds."""
+        """What the request holds of a document."""
         return "document" if self.body != "json" else _carries(self.template)
 
     @property
@@ -182,7 +182,7 @@ class CommandLoad(Model):
 
     @property
     def carries(self) -> Carries:
-        """What of a document a line holds."""
+        """What a line holds of a document."""
         return _carries(self.template)
 
 
@@ -242,7 +242,7 @@ class PublishLoad(Model):
         return "batch" in named([self.value, self.key, self.headers])
 
     def check_event(self, id_at: By, type_at: str | Where | None) -> None:
-        """Raise ValueError unless what is published is an event: it has a type (None: its topic does), and an id of its own."""
+        """Raise ValueError unless each published record has a type (``type_at`` None: its topic's) and its own id."""
         if type_at is not None and not self._at(type_at):
             message = f"load.publish has nothing at {said(type_at)}, where events.type says that an event's type is"
             raise ValueError(message)

@@ -1,4 +1,4 @@
-"""One calibration: a run without faults, which must be sound, and then each control on what it left."""
+"""One calibration: a run without faults, which must be sound, and then one control after the other."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ SOUND: Final = "none"
 """The folder of the run without anything planted."""
 
 STANDS: Final = ("stalled", "lost")
-"""What a consumer that is held back must be found as."""
+"""Anomalies of which a consumer that is held back must show one."""
 
 
 class Calibrating:
-    """Call it with a run at rest; afterwards ``told`` has what came of each control, in order."""
+    """Call it with a run at rest; afterwards ``told`` has the result of each control, in order."""
 
     def __init__(self) -> None:
         self.told: list[Told] = []
@@ -112,7 +112,7 @@ class Calibrating:
             self._tell("dead_letter", consumer, *_lettered(with_letter, without, consumer, after, published))
 
     async def _judged(self, tape: Tape, name: str) -> Sequence[Finding]:
-        """Judge what is on a tape; NotPlantedError if not everything could be read, which says nothing of the system file."""
+        """Judge a tape; NotPlantedError if a read failed, as the result would say nothing about the system file."""
         # In a thread: judging takes a while, and the system's connections must be kept up meanwhile.
         findings = await asyncio.to_thread(judged, tape, self._folder / name)
         if name != SOUND and shows(findings, ("read_failed",), {}):
@@ -121,7 +121,7 @@ class Calibrating:
 
     def _tell(self, control: str, of: str, found: Answer, said: str) -> None:
         if found == "seen" and blind(self._sound, control, of):
-            found, said = "unseen", f"{said}; but without anything planted nobody could tell two of them apart"
+            found, said = "unseen", f"{said}; but even with nothing planted, two effects could not be told apart"
         said = str(self._at.session.redaction.text(said))  # a store's message may hold anything
         self.told.append(
             Told(control=control, of=of, answer=found, said=said, part=part(self._at.plan.system, control, of))
@@ -137,7 +137,7 @@ def _held(findings: Sequence[Finding], consumer: str, fact: Fact | None) -> tupl
         return "seen", f"{how}: {', '.join(found)}"
     if shows(findings, ("undecided",), about):
         return "not_tried", f"{how}, and nothing was decided about it"
-    # On a machine or by a system that is never still, nothing is shown of anybody, and no such run is valid.
+    # If the machine or the system is never still, nothing can be shown about any consumer, and the run is not valid.
     unshown = overall(findings) is not Verdict.VALID and not shows(findings, STANDS, {})
     return "not_tried" if unshown else "unseen", f"{how}, and nothing shows that it did not apply it"
 
@@ -174,7 +174,7 @@ def _lettered(
     places = [one for one in published if one.topic in reads]
     how = f"bytes that are not JSON published on {', '.join(one.topic for one in places)}"
     if not places:
-        return "not_tried", "its group does not tell what it reads"
+        return "not_tried", "its group's offsets do not show which topics it reads"
     about: dict[str, list[object]] = {
         "consumer": [consumer],
         "topic": [one.topic for one in places],

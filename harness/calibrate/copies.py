@@ -1,4 +1,4 @@
-"""Controls that leave the system alone: what its observers read is a copy in which something was planted."""
+"""Controls that leave the system alone: its observers read a copy in which something was planted."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Altered:
 
 
 class Copies:
-    """Plants in copies of what a run at rest has left; ``tape`` is its history, with the final read."""
+    """Plants controls in copies of the data of a run at rest; ``tape`` is its history, with the final read."""
 
     def __init__(self, at: AtRest, tape: Tape) -> None:
         self._at, self._tape = at, tape
         self._system = at.plan.system
 
     async def lost(self, consumer: str) -> Altered:
-        """One effect is not there, and never was; NotPlantedError if it cannot be taken away."""
+        """Remove one effect, and every earlier sight of it; NotPlantedError if it cannot be removed."""
         described = self._system.effects[consumer]
         if described.topic is not None:
             chosen = self._on_topic(consumer)
@@ -74,7 +74,7 @@ class Copies:
         return await self._scratched(consumer, described.sql, read)
 
     async def duplicate(self, consumer: str) -> Altered:
-        """One effect is there twice; NotPlantedError if the store takes no second one."""
+        """Add a second copy of one effect; NotPlantedError if the store refuses it."""
         described = self._system.effects[consumer]
         if described.topic is not None:
             chosen = self._on_topic(consumer)
@@ -90,7 +90,7 @@ class Copies:
         return await self._scratched(consumer, described.sql, read)
 
     async def total(self, consumer: str) -> Altered:
-        """A total is higher than its events make it; NotPlantedError if no number raises it."""
+        """Raise one total above what its events add up to; NotPlantedError if changing no single number does that."""
         total = self._system.effects[consumer].total
         assert total is not None  # noqa: S101 - asked for only where there is one
         events = [
@@ -109,7 +109,7 @@ class Copies:
         return await self._scratched(consumer, total.sql, read)
 
     async def raw_different(self) -> Altered:
-        """A byte of one raw blob is flipped on its way; NotPlantedError if no blob was read."""
+        """Flip a bit of one raw blob as it is read; NotPlantedError if no blob with content was read."""
         tape = self._tape.without(lambda _: False)
         damaged = _Damaged(self._at.http.blob)
         await self._at.watch.read_blobs_through(tape, damaged)
@@ -124,7 +124,7 @@ class Copies:
         effects: Mapping[str, Source] | None = None,
         totals: Mapping[str, Source] | None = None,
     ) -> Tape:
-        """Read for the verdict anew, into a copy of the tape; the topics, which are as they were, after the effects."""
+        """Repeat the final read into a copy of the tape; the topics, which are unchanged, come after the effects."""
         tape = tape.without(lambda _: False)
         await self._at.watch.read_instead(tape, effects=effects, totals=totals)
         await observe(_Unchanged(), tape, final=True)
@@ -133,9 +133,9 @@ class Copies:
     async def _scratched(
         self, consumer: str, sql: Sql | None, read: Callable[[Scratch], Awaitable[Altered]]
     ) -> Altered:
-        """Do something with a scratch copy of the database that a query reads, and throw the copy away."""
+        """Call ``read`` with a scratch copy of the database that a query reads, and discard the copy."""
         if sql is None:
-            raise NotPlantedError("what it reads cannot be copied here, only a SQLite database and a topic can")
+            raise NotPlantedError("only SQLite and Postgres databases and topics can be copied")
         url = self._at.session.live.filled(sql.url, consumer)
         with TemporaryDirectory(prefix="oneffect-") as folder:
             scratch = await asyncio.to_thread(_copied, url, sql.query, Path(folder) / "copy")
@@ -183,7 +183,7 @@ def _copied(url: str, query: str, at: Path) -> Scratch:
 
 
 def _spelled(by: By, raw: object) -> str | None:
-    """Return how the history spells what a row names; None if it is no such name."""
+    """Return a row's id as the history spells it; None if it is not a valid id or key."""
     try:
         return named_key(by, raw)
     except StackError:
@@ -207,12 +207,12 @@ def _again(records: Sequence[Published], chosen: Record) -> list[Published]:
 
 
 class _Rows:
-    """The rows of a query, of a scratch copy."""
+    """A source that reads the query's rows from a scratch copy."""
 
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
 
-    async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - a query has no beginning
+    async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - a query always returns everything
         """Pass every row to ``take``."""
         take(await asyncio.to_thread(self._scratch.rows))
 
@@ -221,7 +221,7 @@ class _Rows:
 
 
 class _Changed:
-    """A reader of a topic on which something is otherwise."""
+    """A topic's reader whose records are altered by ``change``."""
 
     def __init__(self, reader: Reader, change: Callable[[Sequence[Published]], Sequence[Published]]) -> None:
         self._reader, self._change = reader, change
@@ -241,7 +241,7 @@ class _Damaged:
     def __init__(self, blob: Callable[..., Awaitable[Blob]]) -> None:
         self._blob = blob
         self.url: str | None = None
-        """The damaged blob's."""
+        """The damaged blob's URL, once it was read."""
 
     async def blob(self, url: str) -> Blob:
         """Read a blob; never raises for what the server does."""
@@ -256,7 +256,7 @@ class _Damaged:
 
 
 class _Unchanged:
-    """Reads topics at rest: what is on them was read before."""
+    """Stands for the topics at rest, of which every record was read before."""
 
     what = "topics"
 

@@ -1,4 +1,4 @@
-"""What a history with something planted in it comes out as."""
+"""Judges histories in which something was planted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.history.reader import History
 from harness.verdict import Finding, Verdict
 
 BLIND: Final[Mapping[str, str]] = {"multiplicity_unseen": "duplicate", "total_cancels": "total"}
-"""Anomalies of a sound run that say that a control's planting would not be seen -> that control."""
+"""Anomaly of a run with nothing planted -> the control that could not be seen in such a run."""
 
 
 def judged(tape: Tape, folder: Path) -> list[Finding]:
@@ -28,7 +28,7 @@ def names(findings: Sequence[Finding]) -> list[str]:
 
 
 def shows(findings: Sequence[Finding], wanted: Collection[str], about: Mapping[str, Collection[object]]) -> list[str]:
-    """Return the wanted anomalies that are found of what was planted, with one of the values in each column."""
+    """Return the wanted anomalies with a row that has one of the given values in each column of ``about``."""
     return sorted(
         {
             name
@@ -41,14 +41,14 @@ def shows(findings: Sequence[Finding], wanted: Collection[str], about: Mapping[s
 
 
 def fit(findings: Sequence[Finding]) -> bool:
-    """Whether a run without anything planted proves that its controls mean something: valid, or only known to be blind."""
+    """Whether controls on a run mean something: with nothing planted it is valid, or only known to be blind."""
     if any(finding.error for finding in findings):
         return False
     return overall(findings) is Verdict.VALID or (bool(names(findings)) and set(names(findings)) <= BLIND.keys())
 
 
 def blind(findings: Sequence[Finding], control: str, consumer: str) -> bool:
-    """Whether the run without anything planted says already that this control's planting would not be seen."""
+    """Whether the run with nothing planted already shows that this control could not be seen."""
     saying = [name for name, blinded in BLIND.items() if blinded == control]
     return bool(shows(findings, saying, {"consumer": [consumer]}))
 
@@ -56,7 +56,7 @@ def blind(findings: Sequence[Finding], control: str, consumer: str) -> bool:
 def answer(
     findings: Sequence[Finding], wanted: Collection[str], about: Mapping[str, Collection[object]], how: str
 ) -> tuple[Answer, str]:
-    """Return whether what was planted is seen, if only as something else that is wrong, and words for it."""
+    """Return whether the planted control is seen, even if only as another anomaly, and a description."""
     if found := shows(findings, wanted, about):
         return "seen", f"{how}: {', '.join(found)}"
     others = ", ".join(names(findings))

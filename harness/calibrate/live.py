@@ -32,7 +32,7 @@ _SPOILED: Final = b"\xffoneffect calibrate"
 """0xFF begins no UTF-8 text, so this is never JSON."""
 
 _TAIL: Final = 500
-"""Records of a topic among which an event is looked for."""
+"""Number of a topic's last records among which an event is searched for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,14 @@ class Fact:
     """An event of the run, and the same fact under another id, which was published."""
 
     consumers: Sequence[str]
-    """Those that must apply it."""
+    """The consumers that must apply it."""
     old: Mapping[str, Any]
     new: Mapping[str, Any]
-    """Their fields as the history has them."""
+    """The fields of both events, as in the history."""
 
 
 class Live:
-    """Disturbs a system at rest, and lets it come to rest again; what is read meanwhile goes on ``tape``."""
+    """Disturbs a system at rest, and lets it come to rest again; all reads meanwhile are recorded on ``tape``."""
 
     def __init__(self, at: AtRest, tape: Tape) -> None:
         self._at, self._tape = at, tape
@@ -88,7 +88,7 @@ class Live:
         return self._tape.without(lambda _: False)
 
     async def at_rest(self) -> None:
-        """Wait until the system has come to rest, at most for the scenario's ``drain``, and read everything."""
+        """Wait until the system has come to rest, with a deadline after the scenario's ``drain``; read everything."""
         async with observed(self._live, self._at.watch, self._tape):
             await self._rest.come(_clock() + self._at.plan.scenario.drain)
         await self._rest.read_once()
@@ -110,7 +110,7 @@ class Live:
         return sorted(name for name in self._live.stack.services if name.partition("#")[0] in self._system.effects)
 
     async def _chosen(self) -> list[tuple[list[str], Mapping[str, Any], Record]]:
-        """Return events of the run, so that each consumer must apply one, with the record of the same fact to publish."""
+        """Return events, one for each consumer if possible, each with a record of its fact under another id."""
         left = {name for name, effects in self._system.effects.items() if effects.countable}
         reads: dict[str, set[str]] = {}
         for one in self._tape.records:
@@ -153,12 +153,12 @@ class Live:
 
 
 def under_another_id(record: Record, system: System, consumers: Sequence[str]) -> Record | None:
-    """Return a record with another event id, and another key where consumers go by one; None if that cannot be.
+    """Return a record with another event id, and another business key where a consumer uses one; None if impossible.
 
-    All else stays as it is.
+    Everything else stays the same.
     """
     if system.events.decode is not None:
-        return None  # what is read of it would be known only once it is decoded
+        return None  # its fields would be known only after decoding
     places: list[str | Where] = []
     for by in (system.events.id, *(system.effects[name].by for name in consumers)):
         places += by if isinstance(by, list) else [by] if by is not None else []

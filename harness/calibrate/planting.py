@@ -1,4 +1,4 @@
-"""Plants an effect that is lost, doubled, or added twice to a total, in a scratch copy: found by trying, for any query."""
+"""Plants a lost effect, a doubled effect or a wrong total in a scratch copy, by trial and error, for any query."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Planted:
 
 
 class NotPlantedError(Exception):
-    """Nothing that the query reads could be changed so; the message says why, which is not that it cannot be seen."""
+    """The control could not be planted in what the query reads; the message says why. This does not mean "unseen"."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A row of a table without which one effect is not there."""
+    """A row of a table whose deletion removes one effect."""
 
     table: str
     row: Row
@@ -53,13 +53,12 @@ def lose(scratch: Scratch, known: Known) -> Planted:
 
 
 def double(scratch: Scratch, known: Known) -> Planted:
-    """Copy the row of one effect, as a second effect of its event would stand there.
+    """Copy the row of one effect, as if its event had been applied twice.
 
-    What must be unique gets a value of its own, unless it is what names the event. NotPlantedError if the store takes no
-    such row.
+    Unique columns get a new value, unless they name the event. NotPlantedError if the store takes no such row.
     """
     all_found = list(_effects(scratch, known))
-    # Of several tables in a join, the effects' own is the one that names the effect.
+    # Of the tables in a join, the effects' own is the one with the effect's name.
     found = [one for one in all_found if any(_text(value) == _text(one.effect) for value in one.row.values())]
     refused, hidden = "", None
     for one in found or all_found:
@@ -81,7 +80,7 @@ def double(scratch: Scratch, known: Known) -> Planted:
         if beside_the_id:
             refused = refused or f"{one.table}: the store takes a second row only under another {beside_the_id}"
         elif not stands:
-            # By itself the copy would be no effect either: what it has of its own is what joins it with its event.
+            # Even alone the copy would be no effect: its new values no longer join it with its event.
             refused = refused or f"{one.table}: the store takes a second row only apart from its event"
         else:
             hidden = hidden or (one, copy)
@@ -91,7 +90,7 @@ def double(scratch: Scratch, known: Known) -> Planted:
 
 
 def raise_total(scratch: Scratch, known: Known, amount: Decimal) -> Planted:
-    """Add an event's amount, or what comes near to it, to one total once more; NotPlantedError if nothing does that."""
+    """Add an event's amount, as a whole number, to one total again; NotPlantedError if no single number does that."""
     before = _totals(scratch)
     for table in scratch.tables():
         for row in scratch.held(table, TRIED):
@@ -118,7 +117,7 @@ def _insert(scratch: Scratch, found: _Found, copy: Row) -> Planted:
 
 
 def _effects(scratch: Scratch, known: Known) -> Iterator[_Found]:
-    """Yield rows without which exactly one effect of the run is gone, the first of each table."""
+    """Yield the first row of each table whose deletion removes exactly one effect of the run."""
     before = _named(scratch)
     for table in scratch.tables():
         for row in scratch.held(table, TRIED):
@@ -135,9 +134,9 @@ def _effects(scratch: Scratch, known: Known) -> Iterator[_Found]:
 
 
 def _copied(scratch: Scratch, found: _Found) -> tuple[Row, str]:
-    """Return a copy of the row with values of its own where it must be unique.
+    """Return a copy of the row with new values where it must be unique.
 
-    Also return the column, if any, that was changed although the event's id beside it must be unique only together with it.
+    Also return the column, if any, that had to change because it is unique only together with the event's id.
     """
     copy, given, beside = dict(found.row), scratch.given(found.table), ""
     for columns in scratch.unique(found.table):
@@ -152,7 +151,7 @@ def _copied(scratch: Scratch, found: _Found) -> tuple[Row, str]:
             beside = others[-1]
         copy[others[-1]] = _fresh(copy[others[-1]], scratch.most(found.table, others[-1]))
     for column, value in found.row.items():
-        # A second effect has a name of its own, also where the store does not demand it.
+        # A second effect has its own name, even where the store does not require that.
         if _text(value) == _text(found.effect) and copy.get(column) == value and not _names(value, found.id):
             copy[column] = _fresh(value, scratch.most(found.table, column))
     return copy, beside
@@ -176,7 +175,7 @@ def _fresh(value: object, most: object) -> object:
 
 
 def _names(value: object, named: object) -> bool:
-    """Whether a value of a row is what names the event, or a part of its key."""
+    """Whether a value of a row names the event, or a part of its key."""
     parts: list[object] = [named]
     if isinstance(named, str | bytes):
         try:

@@ -1,4 +1,4 @@
-"""A scratch copy of what a query reads on Postgres: temporary tables of one connection, which hide the real ones from it."""
+"""A scratch copy of the Postgres tables that a query reads: temporary tables, which shadow the real ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PostgresScratch:
     def __init__(self, url: str, query: str) -> None:
         self._query = query.encode()
         self._places: dict[int, str] = {}
-        """Rows that were handed out, and where each is in its table: not every type of value can be compared."""
+        """``id()`` of each returned row -> its ctid, as not every type of value can be compared."""
         self._kept: list[Row] = []
         self._scope = connected(url)
         self._connection = self._scope.__enter__()
@@ -41,7 +41,7 @@ class PostgresScratch:
             raise
 
     def rows(self) -> list[Row]:
-        """Return the rows of the system's own query, of the copies."""
+        """Run the system's own query on the copies."""
         return list(self._connection.cursor(row_factory=dict_row).execute(self._query))
 
     def tables(self) -> Sequence[str]:
@@ -59,11 +59,11 @@ class PostgresScratch:
             place = str(row.pop("oneffect_place"))
             rows.append(row)
             self._places[id(row)] = place
-        self._kept += rows  # so that no other row takes the identity of one
+        self._kept += rows  # so that no other row gets the same id()
         return rows
 
     def unique(self, table: str) -> Sequence[Sequence[str]]:
-        """Return the columns of each unique constraint or index; an expression is no column."""
+        """Return the columns of each unique constraint or index, without expressions."""
         found = self._connection.execute(
             "SELECT array_agg(a.attname::text) FROM pg_index i JOIN pg_attribute a "
             "ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) "
@@ -73,11 +73,11 @@ class PostgresScratch:
         return [columns for (columns,) in found]
 
     def given(self, table: str) -> Sequence[str]:  # noqa: ARG002 - the copy has no sequences
-        """Return nothing: a copy numbers no column, for the real sequence would be moved on."""
+        """Return nothing: the copies number no columns, as that would advance the real sequences."""
         return []
 
     def most(self, table: str, column: str) -> object:
-        """Return the greatest value of a column; of a type without an order, nothing."""
+        """Return the greatest value of a column; None for a type without an order."""
         wanted = sql.SQL("SELECT max({}) FROM {}").format(sql.Identifier(column), _temporary(table))
         try:
             with self.trial():
@@ -87,7 +87,7 @@ class PostgresScratch:
         return row[0] if row is not None else None
 
     def insert(self, table: str, row: Row) -> None:
-        """Insert a row; RefusedError if the store does not take it."""
+        """Insert a row; RefusedError if the store refuses it."""
         names = sql.SQL(", ").join(map(sql.Identifier, row))
         values = sql.SQL(", ").join([sql.Placeholder()] * len(row))
         self._change(
@@ -95,18 +95,18 @@ class PostgresScratch:
         )
 
     def delete(self, table: str, row: Row) -> None:
-        """Delete a row that was handed out; RefusedError if the store does not let it go."""
+        """Delete a row from ``held``; RefusedError if the store refuses that."""
         self._change(
             sql.SQL("DELETE FROM {} WHERE ctid = %s::tid").format(_temporary(table)), [self._places[id(row)]]
         )
 
     def update(self, table: str, row: Row, column: str, value: object) -> None:
-        """Change a value of a row that was handed out; RefusedError if the store does not take it."""
+        """Change a value of a row from ``held``; RefusedError if the store refuses it."""
         statement = sql.SQL("UPDATE {} SET {} = %s WHERE ctid = %s::tid")
         self._change(statement.format(_temporary(table), sql.Identifier(column)), [value, self._places[id(row)]])
 
     def trial(self) -> AbstractContextManager[None]:
-        """Undo at the end what was changed within."""
+        """Return a scope whose changes are undone at its end."""
         return undone(lambda statement: self._connection.execute(statement.encode()))
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class PostgresScratch:
         read = sorted(set(_relations(orjson.loads(plan[0]) if plan is not None else [])))
         for schema, table in read:
             original = sql.Identifier(schema, table)
-            # Without defaults and identities: both would move the real sequences on.
+            # Without defaults and identities: both would advance the real sequences.
             like = sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {} INCLUDING CONSTRAINTS INCLUDING INDEXES)")
             self._connection.execute(like.format(sql.Identifier(table), original))
             self._connection.execute(sql.SQL("INSERT INTO {} SELECT * FROM {}").format(_temporary(table), original))

@@ -1,4 +1,4 @@
-"""A scratch copy of a service's database, in which rows are copied, changed and deleted; the database itself is only read."""
+"""A scratch copy of a service's database, in which rows are changed; the database itself is only read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RefusedError(Exception):
 
 @contextmanager
 def undone(execute: Callable[[str], object]) -> Iterator[None]:
-    """Undo at the end what was changed within, on the connection whose ``execute`` is given; trials do not nest."""
+    """Undo the scope's changes at its end, on the connection whose ``execute`` is given; trials do not nest."""
     execute("SAVEPOINT trial")
     try:
         yield
@@ -30,10 +30,10 @@ def undone(execute: Callable[[str], object]) -> Iterator[None]:
 
 
 class Scratch(Protocol):
-    """A copy of what a query reads, and the query's rows of it as it stands."""
+    """A copy of the data that a query reads, on which the query can be run."""
 
     def rows(self) -> list[Row]:
-        """Return the rows of the system's own query, of the copy."""
+        """Run the system's own query on the copy."""
         ...
 
     def tables(self) -> Sequence[str]:
@@ -57,19 +57,19 @@ class Scratch(Protocol):
         ...
 
     def insert(self, table: str, row: Row) -> None:
-        """Insert a row; RefusedError if the store does not take it."""
+        """Insert a row; RefusedError if the store refuses it."""
         ...
 
     def delete(self, table: str, row: Row) -> None:
-        """Delete a row; RefusedError if the store does not let it go."""
+        """Delete a row; RefusedError if the store refuses that."""
         ...
 
     def update(self, table: str, row: Row, column: str, value: object) -> None:
-        """Change a value of a row; RefusedError if the store does not take it."""
+        """Change a value of a row; RefusedError if the store refuses it."""
         ...
 
     def trial(self) -> AbstractContextManager[None]:
-        """Return a scope at whose end everything that was changed within is as before."""
+        """Return a scope whose changes are undone at its end."""
         ...
 
     def close(self) -> None:
@@ -93,11 +93,11 @@ class SqliteScratch:
         self._connection.row_factory = sqlite3.Row
 
     def rows(self) -> list[Row]:
-        """Return the rows of the system's own query, of the copy."""
+        """Run the system's own query on the copy."""
         return self._all(self._query)
 
     def tables(self) -> Sequence[str]:
-        """Return the tables that the query reads, also by way of a view."""
+        """Return the tables that the query reads, also through a view."""
         read: set[str] = set()
 
         def note(action: int, table: str | None, *_: object) -> int:
@@ -107,7 +107,7 @@ class SqliteScratch:
 
         self._connection.set_authorizer(note)
         try:
-            # A comment makes it another statement, which SQLite compiles anew: only compiling asks what is read.
+            # The comment makes it a new statement: SQLite asks the authorizer only when it compiles one.
             self._all(f"-- what it reads\n{self._query}")
         finally:
             self._connection.set_authorizer(None)
@@ -123,7 +123,7 @@ class SqliteScratch:
         return self._all(f"{chosen} LIMIT {count}")  # WITHOUT ROWID
 
     def unique(self, table: str) -> Sequence[Sequence[str]]:
-        """Return the columns of each unique constraint; an expression is no column."""
+        """Return the columns of each unique constraint, without expressions."""
         found = [self._key(table)]
         for index in self._all(f"PRAGMA index_list({_quoted(table)})"):
             if index["unique"]:
@@ -142,22 +142,22 @@ class SqliteScratch:
         return self._all(f"SELECT max({_quoted(column)}) AS most FROM {_quoted(table)}")[0]["most"]
 
     def insert(self, table: str, row: Row) -> None:
-        """Insert a row; RefusedError if the store does not take it."""
+        """Insert a row; RefusedError if the store refuses it."""
         names = ", ".join(map(_quoted, row))
         self._change(
             f"INSERT INTO {_quoted(table)} ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values())
         )
 
     def delete(self, table: str, row: Row) -> None:
-        """Delete a row; RefusedError if the store does not let it go."""
+        """Delete a row; RefusedError if the store refuses that."""
         self._change(f"DELETE FROM {_quoted(table)} WHERE {_same(row)}", list(row.values()))
 
     def update(self, table: str, row: Row, column: str, value: object) -> None:
-        """Change a value of a row; RefusedError if the store does not take it."""
+        """Change a value of a row; RefusedError if the store refuses it."""
         self._change(f"UPDATE {_quoted(table)} SET {_quoted(column)} = ? WHERE {_same(row)}", [value, *row.values()])
 
     def trial(self) -> AbstractContextManager[None]:
-        """Undo at the end what was changed within."""
+        """Return a scope whose changes are undone at its end."""
         return undone(self._connection.execute)
 
     def close(self) -> None:

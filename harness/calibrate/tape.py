@@ -1,4 +1,4 @@
-"""A history in hand: the records of a run so far, and what is read of the altered system after them."""
+"""A history in memory: the records of a run so far, followed by reads of the altered system."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SAID: Final = frozenset({"error", "evidence"})
 
 
 class Tape:
-    """Records to go on from, and a recorder that appends to them in memory.
+    """Existing records, and a recorder that appends to them in memory.
 
     ``now`` gives ns since the run's start; ``hide`` removes secrets from errors and evidence.
     """
@@ -32,7 +32,7 @@ class Tape:
 
     @classmethod
     def of(cls, path: Path, now: Callable[[], int], hide: Callable[[object], Any]) -> Self:
-        """Go on from a history that is whole so far."""
+        """Continue a history whose last line is complete."""
         header, *records = (orjson.loads(line) for line in path.read_bytes().splitlines())
         return cls(header, records, now, hide)
 
@@ -53,7 +53,7 @@ class Tape:
         return RecordedOperation(self, op, actor, fields)
 
     def without(self, gone: Callable[[Record], bool]) -> Tape:
-        """Return a copy that lacks some records; what is read further goes to the copy alone."""
+        """Return a copy without the records that ``gone`` picks; later records go to the copy alone."""
         return Tape(self._header, [one for one in self.records if not gone(one)], self._now, self._hide)
 
     def last(self, what: str) -> list[Record]:

@@ -158,7 +158,7 @@ SELECT topic, partition, "offset", i AS i_record, t AS t_record, left(error, 200
 RECORD_LOST: Final = """
 SELECT m.topic, m.partition, m."offset", m.event_id, m.i AS i_publish, m.t AS t_ok, seconds(m.t) AS ok_s,
        concat_ws(':', m.topic, m.partition, m."offset") AS place,
-       CASE WHEN e.event_id IS NULL THEN 'is not there' ELSE 'another record, ' || e.event_id || ', is there' END AS what
+       CASE WHEN e.event_id IS NULL THEN 'it is not there' ELSE 'another record, ' || e.event_id || ', is there' END AS what
 FROM missing_records m LEFT JOIN history e
   ON e.op = 'event' AND e.topic = m.topic AND e.partition = m.partition AND e."offset" = m."offset"
 WHERE m.t < (SELECT began FROM finals WHERE what = 'topics') ORDER BY m.i
@@ -200,8 +200,9 @@ FROM history WHERE op = 'wire' AND phase = 'plain' GROUP BY link ORDER BY link
 
 NOT_COVERED: Final = """
 WITH wanted AS (
-    SELECT c.* EXCLUDE (consumer), a.consumer FROM covers c JOIN (SELECT DISTINCT consumer FROM applies) a
-    ON c.consumer IS NULL OR c.consumer = a.consumer
+    SELECT c.* EXCLUDE (consumer), a.consumer FROM covers c CROSS JOIN (SELECT DISTINCT consumer FROM applies) a
+    WHERE c.consumer IS NULL
+    UNION ALL SELECT * EXCLUDE (consumer), consumer FROM covers WHERE consumer IS NOT NULL
 ), tried AS (
     SELECT w.*,
            CASE WHEN w.cut IS NOT NULL THEN (
@@ -292,8 +293,8 @@ class Evidence(Queries):
             "record_lost",
             Verdict.UNKNOWN,
             RECORD_LOST,
-            "event {event_id}: the broker acknowledged it at {place} by {ok_s} s, and {what}: the broker lost it, not the "
-            "system, so what should have come of it is not judged",
+            "event {event_id}: the broker acknowledged it at {place} by {ok_s} s, but {what}: the broker lost it, not the "
+            "system, so the event's effects and outcomes are not judged",
         ),
         Anomaly(
             "published_twice",
@@ -319,7 +320,7 @@ class Evidence(Queries):
             "tap_failed",
             Verdict.UNKNOWN,
             TAP_FAILED,
-            "the tap on {link} failed at {at_s} s and ended a connection, which no fault did: {why}",
+            "the tap on {link} itself failed at {at_s} s and closed a connection, which no fault asked for: {why}",
         ),
         Anomaly(
             "link_unused",
@@ -333,20 +334,20 @@ class Evidence(Queries):
             "tap_plain",
             None,
             TAP_PLAIN,
-            "the tap on {link} understood nothing more from {at_s} s on, and passed everything unchanged: {why}",
+            "the tap on {link} could not parse the traffic from {at_s} s on, and passed it on unchanged: {why}",
         ),
         Anomaly(
             "cannot_be_seen",
             Verdict.UNKNOWN,
             CANNOT_BE_SEEN,
-            "{what}: {control} was planted by `oneffect calibrate` and could not be seen ({said}), so that none was found says "
+            "{what}: `oneffect calibrate` planted {control} and it could not be seen ({said}), so its absence here proves "
             "nothing; correct the system file, and calibrate again",
         ),
         Anomaly(
             "calibration_stale",
             None,
             CALIBRATION_STALE,
-            "{file} proves nothing more: {why}; calibrate again (`oneffect calibrate`)",
+            "{file} is out of date: {why}; calibrate again (`oneffect calibrate`)",
         ),
         Anomaly(
             "history_incomplete",

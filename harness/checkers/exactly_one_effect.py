@@ -17,13 +17,13 @@ WITH gone AS (
                WHERE o.consumer = missing.consumer AND o.topic = missing.place.topic
                  AND o.partition = missing.place.partition AND o.committed > missing.place."offset") AS t_passed
     FROM missing, moments
-    WHERE done = positions AND NOT excused AND effects_settled AND (letters_settled OR NOT dead_letters)
+    WHERE done = positions AND NOT excused AND effects_settled AND (letters_settled OR NOT dead_letters) AND veil IS NULL
 )
 SELECT consumer, event_id, place.topic, place.partition, place."offset", i AS i_event, t AS t_event,
        place.i AS i_offset, effects_read AS i_read, seconds(t) AS seen_s, seconds(t_passed) AS passed_s,
        seconds(effects_began) AS read_s,
-       CASE WHEN silent > 0 THEN 'commits no offset, nothing moved any more for ' || seconds(quiet) || ' s, and it'
-            ELSE format('passed its offset ({}:{}:{}) by {} s and', place.topic, place.partition, place."offset",
+       CASE WHEN silent > 0 THEN 'commits no offset; nothing had moved for ' || seconds(quiet) || ' s, and'
+            ELSE format('passed its offset ({}:{}:{}) by {} s, but', place.topic, place.partition, place."offset",
                         seconds(t_passed)) END AS deed
 FROM gone ORDER BY i
 """
@@ -84,7 +84,8 @@ WHERE injected IS NULL GROUP BY event_id HAVING count(DISTINCT digest) > 1 ORDER
 CONFLICT_UNREPORTED: Final = """
 SELECT consumer, event_id, facts AS n, i AS i_event, i_other, t AS t_event
 FROM conflicts, moments
-WHERE foreign_facts > 0 AND done = positions AND NOT reported AND dead_letters AND letters_settled ORDER BY i
+WHERE foreign_facts > 0 AND done = positions AND NOT reported AND dead_letters AND letters_settled AND NOT doubted
+  AND NOT EXISTS (SELECT 1 FROM illegible WHERE op = 'dead_letter') ORDER BY i
 """
 
 EFFECT_AND_DEAD_LETTER: Final = """
@@ -102,7 +103,9 @@ GROUP BY consumer, event_id, kind ORDER BY i_letter
 
 NEITHER: Final = """
 SELECT consumer, event_id, topic, partition, "offset", i AS i_event, t AS t_event, i_offset
-FROM unlettered, moments WHERE dead_letters AND letters_settled ORDER BY i
+FROM unlettered, moments
+WHERE dead_letters AND letters_settled AND NOT doubted AND NOT EXISTS (SELECT 1 FROM illegible WHERE op = 'dead_letter')
+ORDER BY i
 """
 
 PREMATURE: Final = """
@@ -117,6 +120,8 @@ WITH applied AS (
     WHERE NOT d.malformed
       AND NOT EXISTS (SELECT 1 FROM event_letters l WHERE l.consumer = d.consumer AND l.event_id = d.event_id)
       AND d.event_id NOT IN (SELECT event_id FROM conflicting)
+      -- A transaction that is still open on a topic of effects hides those behind it, which are committed already.
+      AND d.consumer NOT IN (SELECT consumer FROM history WHERE op = 'effect' AND topic IS NOT NULL)
 ), looks AS (
     SELECT l.consumer, l.event_id, l.first_read, r.read AS i_offset, r.ended, count(o.i) AS known, count(*) AS positions,
            count(*) FILTER (d."offset" < o.visible_end OR d."offset" < o.committed) AS visible,
@@ -182,13 +187,19 @@ MULTIPLICITY_UNSEEN: Final = """
 WITH shared AS (
     SELECT consumer, template, count(DISTINCT event_id) AS events FROM found WHERE template IS NOT NULL GROUP BY ALL
 ), told AS (
-    SELECT f.consumer, f.i, f.template,
+    SELECT f.consumer, f.i, f.template, (SELECT min(event_type) FROM events e WHERE e.event_id = f.event_id) AS event_type,
            CASE WHEN coalesce(f.effect, f.event_id) = f.event_id OR f.effect = f.key THEN true
                 WHEN f.template IS NOT NULL THEN s.events > 1 OR regexp_full_match(f.template, '\\{[^{}]*\\}') END AS computed
     FROM found f LEFT JOIN shared s USING (consumer, template)
+), kinds AS (
+    SELECT consumer, event_type, count(*) AS n, min(i) AS i_effect, arg_min(template, i) AS template,
+           count(computed) AS known, coalesce(bool_and(computed), false) AS computed
+    FROM told GROUP BY consumer, event_type
 )
-SELECT consumer, count(*) AS n, min(i) AS i_effect, coalesce(arg_min(template, i), 'the event''s id') AS named
-FROM told GROUP BY consumer HAVING bool_and(computed) ORDER BY consumer
+-- One or two names may equal a value of their events by chance; they count only if all of the consumer's do.
+SELECT consumer, sum(n) AS n, min(i_effect) AS i_effect, coalesce(arg_min(template, i_effect), 'the event''s id') AS named
+FROM (SELECT *, bool_and(computed OR known = 0) OVER (PARTITION BY consumer) AS whole FROM kinds)
+WHERE computed AND (known >= 3 OR whole) GROUP BY consumer ORDER BY consumer
 """
 
 KEY_SHARED: Final = """
@@ -213,11 +224,11 @@ FROM strangers s JOIN joined_by j USING (consumer) ORDER BY s.consumer
 """
 
 UNDECIDED: Final = """
-SELECT consumer, event_id, i AS i_event, 'its offset is passed and it has no effect, but effects and dead letters were '
-       || 'not read long enough after the offsets' AS why
+SELECT consumer, event_id, i AS i_event, 'its offset is passed and it has no effect, but '
+       || coalesce(veil, 'effects and dead letters were not read long enough after the offsets') AS why
 FROM missing, moments
 WHERE done = positions AND NOT excused AND effects_read IS NOT NULL
-  AND NOT (effects_settled AND (letters_settled OR NOT dead_letters))
+  AND (veil IS NOT NULL OR NOT (effects_settled AND (letters_settled OR NOT dead_letters)))
 UNION ALL
 SELECT consumer, event_id, i, 'it has no effect, and its consumer commits no offset; ' || doubt
 FROM missing, moments WHERE done < positions AND passed + silent = positions AND NOT excused AND effects_read IS NOT NULL
@@ -236,21 +247,29 @@ SELECT consumer, event_id, min(i), 'it has several effects by its key, but ' || 
 FROM found, moments WHERE sharing = 1 AND NOT (topics_after_effects AND legible)
 GROUP BY consumer, event_id, topics_after_effects, doubt HAVING count(*) > 1
 UNION ALL
-SELECT consumer, event_id, i, 'its id was used twice, but the dead letters were not read, or not long enough after the '
-       || 'offsets'
+SELECT consumer, event_id, i, 'its id was used twice, but ' || CASE
+           WHEN NOT (dead_letters AND letters_settled)
+           THEN 'the dead letters were not read, or not long enough after the offsets'
+           WHEN doubted THEN 'the broker lost records of its partition' ELSE 'not all dead letters could be read' END
 FROM conflicts, moments
-WHERE foreign_facts > 0 AND done = positions AND NOT reported AND NOT (dead_letters AND letters_settled)
+WHERE foreign_facts > 0 AND done = positions AND NOT reported
+  AND (NOT (dead_letters AND letters_settled) OR doubted OR EXISTS (SELECT 1 FROM illegible WHERE op = 'dead_letter'))
 UNION ALL
 SELECT consumer, event_id, i, 'it has a dead letter, but the topics were not read after the dead letters'
 FROM lettered, moments WHERE published AND NOT conflict AND NOT applied AND NOT asked AND NOT topics_after_letters
 UNION ALL
+SELECT consumer, event_id, i, 'it has a dead letter and no effect, and whether its replay was granted is unknown'
+FROM lettered WHERE published AND NOT conflict AND NOT applied AND asked AND NOT taken
+UNION ALL
 SELECT consumer, event_id, i, 'it is malformed and passed, but '
-       || CASE WHEN dead_letters THEN 'the dead letters were not read, or not long enough after the offsets'
-               ELSE 'the system file names no dead letters' END
-FROM unlettered, moments WHERE NOT (dead_letters AND letters_settled)
+       || CASE WHEN NOT dead_letters THEN 'the system file names no dead letters'
+               WHEN NOT letters_settled THEN 'the dead letters were not read, or not long enough after the offsets'
+               WHEN doubted THEN 'the broker lost records of its partition' ELSE 'not all dead letters could be read' END
+FROM unlettered, moments
+WHERE NOT (dead_letters AND letters_settled) OR doubted OR EXISTS (SELECT 1 FROM illegible WHERE op = 'dead_letter')
 UNION ALL
 SELECT consumer, event_id, i,
-       CASE WHEN drained THEN 'it is not passed, although the run took the system to be at rest'
+       CASE WHEN drained THEN 'its offset was not passed, although the run considered the system at rest'
             WHEN NOT well THEN 'it is not passed, but not everything was healed and healthy at the end'
             ELSE 'it is not passed, but ' || consumer || ' still moved at ' || seconds(moved) || ' s: it may be slow' END
 FROM due JOIN stuck USING (consumer), moments WHERE standing = 'waiting' AND (drained OR NOT well OR NOT is_stuck)
@@ -290,7 +309,7 @@ GROUP BY consumer ORDER BY consumer
 LETTER_DOUBLED: Final = """
 SELECT consumer, any_value(event_id) AS event_id, source_topic AS topic, source_partition AS partition,
        source_offset AS "offset", count(*) AS n, list(i ORDER BY i) AS i_letters
-FROM letters ANTI JOIN injections USING (topic, partition, "offset") WHERE source_topic IS NOT NULL
+FROM letters WHERE source_topic IS NOT NULL
 GROUP BY consumer, source_topic, source_partition, source_offset HAVING count(*) > 1 ORDER BY ALL
 """
 
@@ -313,7 +332,7 @@ class ExactlyOneEffect(Queries):
             "lost",
             Verdict.INVALID,
             LOST,
-            "event {event_id}: {consumer} {deed} had no effect of it at {read_s} s",
+            "event {event_id}: {consumer} {deed} its effect was not there at {read_s} s",
         ),
         Anomaly(
             "duplicate",
@@ -419,8 +438,8 @@ class ExactlyOneEffect(Queries):
             "keys_differ",
             Verdict.UNKNOWN,
             KEYS_DIFFER,
-            "{consumer}: none of its {n} effects names the key of an event: an effect names {key}, an event at {located} has "
-            "{other}; correct `by`, or what gives `id`",
+            "{consumer}: none of its {n} effects names an event's key: an effect names {key}, for example, and an event has "
+            "{other} at {located}; correct `by`, or where the effects' `id` comes from",
         ),
         Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "event {event_id}: {consumer}: {why}"),
         Anomaly(

@@ -59,11 +59,11 @@ TABLES: Final = {
     """,
     # One row per (outcome rule, join value, event type, event id) of the odd keys.
     "answers": """
-        SELECT rule, of, accepted, key, event_type, event_id, min(i) AS i, min(t) AS t
+        SELECT rule, of, accepted, key, event_type, event_id, min(causation_id) AS cause, min(i) AS i, min(t) AS t
         FROM (
-            SELECT r.rule, r.of, e.joins[r.rule] AS key, r.accepted, e.event_type, e.event_id, e.i, e.t
+            SELECT r.rule, r.of, e.joins[r.rule] AS key, r.accepted, e.event_type, e.event_id, e.causation_id, e.i, e.t
             FROM events e JOIN rules r USING (event_type) WHERE e.injected IS NULL
-        ) SEMI JOIN odd_keys USING (rule, key) GROUP BY ALL
+        ) SEMI JOIN odd_keys USING (rule, key) GROUP BY rule, of, accepted, key, event_type, event_id
     """,
     "several": "SELECT rule, of, key, count(DISTINCT event_id) AS n FROM answers GROUP BY rule, of, key",
     # One row per (outcome rule about an event type, join value): how many facts call for an outcome. ``late``: only the
@@ -74,6 +74,29 @@ TABLES: Final = {
                coalesce(max(e.t) >= any_value(topics_began), false) AS late
         FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of CROSS JOIN moments
         WHERE e.injected IS NULL AND e.joins[r.rule] IS NOT NULL GROUP BY ALL
+    """,
+    # Events that share a join value. Where each outcome of that value names one of them as its cause, equal numbers are not
+    # enough: ``n`` counts the outcomes of each.
+    "sharers": """
+        SELECT r.rule, e.joins[r.rule] AS key, e.event_id, min(e.event_type) AS event_type, min(e.i) AS i, min(e.t) AS t
+        FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of
+        JOIN causes c ON c.rule = r.rule AND c.key = e.joins[r.rule]
+        WHERE e.injected IS NULL AND c.n > 1 GROUP BY r.rule, e.joins[r.rule], e.event_id
+    """,
+    "by_cause": """
+        WITH given AS (
+            SELECT rule, key, event_id, min(cause) AS cause, min(i) AS i, min(t) AS t FROM answers GROUP BY rule, key, event_id
+        ), attributed AS (
+            SELECT g.rule, g.key FROM given g
+            LEFT JOIN sharers s ON s.rule = g.rule AND s.key = g.key AND s.event_id = g.cause
+            GROUP BY g.rule, g.key HAVING count(s.event_id) = count(*)
+        )
+        SELECT s.rule, s.key, s.event_id, s.event_type, s.i, s.t, c.late, count(a.event_id) AS n,
+               list(a.event_id ORDER BY a.i) FILTER (a.i IS NOT NULL) AS event_ids,
+               list(a.i ORDER BY a.i) FILTER (a.i IS NOT NULL) AS i_events, min(a.t) AS t_first, max(a.t) AS t_last
+        FROM sharers s JOIN causes c USING (rule, key) JOIN several v USING (rule, key) SEMI JOIN attributed USING (rule, key)
+        LEFT JOIN given a ON a.rule = s.rule AND a.key = s.key AND a.cause = s.event_id
+        WHERE c.n = v.n GROUP BY ALL
     """,
     # Each upload or batch with fewer outcomes than it must have: one, and one more for each time that it was certainly
     # reprocessed.
@@ -89,15 +112,23 @@ TABLES: Final = {
         SELECT c.rule, c.key, c.event_id, c.event_type, c.n AS expected, coalesce(s.n, k.records, 0) AS n, c.i, c.t, c.late
         FROM causes c LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key)
         WHERE coalesce(s.n, k.records, 0) < c.n
+        UNION ALL
+        SELECT rule, key, event_id, event_type, 1, 0, i, t, late FROM by_cause WHERE n = 0
+    """,
+    # Events that call for an outcome, and hold nothing by which one could be found.
+    "keyless": """
+        SELECT r.rule, e.event_id, min(e.event_type) AS event_type, min(e.i) AS i, min(e.t) AS t
+        FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of
+        WHERE e.injected IS NULL AND e.joins[r.rule] IS NULL GROUP BY r.rule, e.event_id
     """,
 }
 
 OUTCOME_MISSING: Final = """
 SELECT of, key, upload_id, rule, n, expected, i AS i_upload, t AS t_upload, ended AS t_ok, topics_read AS i_read,
        seconds(ended) AS ok_s, seconds(quiet) AS quiet_s,
-       CASE WHEN expected > 1 THEN format('done again {} times, and {} outcomes came where {} should be', expected - 1, n,
+       CASE WHEN expected > 1 THEN format('reprocessed {} times, but it has {} outcomes instead of {}', expected - 1, n,
                                           expected)
-            ELSE 'and no outcome of it came' END AS what
+            ELSE 'but it has no outcome' END AS what
 FROM unanswered, moments WHERE well AND still AND legible AND NOT late ORDER BY i
 """
 
@@ -152,7 +183,21 @@ SELECT key, rule, coalesce(any_value(d.event_id), arg_min(a.event_id, a.i)) AS e
        any_value(d.event_type) AS event_type, coalesce(any_value(d.event_type), 'none that was seen') AS cause, d.n, d.expected,
        any_value(i_cause) AS i_event, list(a.event_id ORDER BY a.i) AS event_ids,
        list(a.i ORDER BY a.i) AS i_events, min(a.t) AS t_first, max(a.t) AS t_last
-FROM doubled d JOIN answers a USING (rule, key) GROUP BY key, rule, d.n, d.expected ORDER BY t_last
+FROM doubled d JOIN answers a USING (rule, key) GROUP BY key, rule, d.n, d.expected
+UNION ALL
+SELECT key, rule, event_id, event_type, event_type || ' ' || event_id, n, 1, i, event_ids, i_events, t_first, t_last
+FROM by_cause WHERE n > 1 ORDER BY t_last
+"""
+
+OUTCOME_KEY_MISSING: Final = (
+    "SELECT rule, event_id, event_type, i AS i_event, t AS t_event FROM keyless ORDER BY i, rule"
+)
+
+OUTCOME_UNEXERCISED: Final = """
+SELECT rule, any_value(of) AS of, string_agg(DISTINCT event_type, ', ' ORDER BY event_type) AS types FROM rules r
+WHERE NOT EXISTS (SELECT 1 FROM asked a WHERE a.of = r.of) AND NOT EXISTS (SELECT 1 FROM causes c WHERE c.rule = r.rule)
+  AND NOT EXISTS (SELECT 1 FROM keyless k WHERE k.rule = r.rule)
+GROUP BY rule ORDER BY rule
 """
 
 UNDECIDED: Final = """
@@ -184,7 +229,7 @@ class Outcomes(Queries):
             "outcome_missing",
             Verdict.INVALID,
             OUTCOME_MISSING,
-            "{of} {key}: acknowledged at {ok_s} s, {what}; nothing moved any more for {quiet_s} s",
+            "{of} {key}: acknowledged at {ok_s} s, {what}; nothing had moved for {quiet_s} s",
         ),
         Anomaly(
             "outcome_doubled",
@@ -221,6 +266,18 @@ class Outcomes(Queries):
             Verdict.INVALID,
             FOLLOWUP_DOUBLED,
             "{key}: {n} follow-ups, expected {expected} ({event_ids}); cause: {cause}",
+        ),
+        Anomaly(
+            "outcome_key_missing",
+            Verdict.UNKNOWN,
+            OUTCOME_KEY_MISSING,
+            "{event_type} {event_id}: it holds nothing at the outcome rule's `by`, so its outcome cannot be found",
+        ),
+        Anomaly(
+            "outcome_unexercised",
+            Verdict.UNKNOWN,
+            OUTCOME_UNEXERCISED,
+            "no {of} was seen, so whether each has its outcome ({types}) was not judged",
         ),
         Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "{why}"),
     )

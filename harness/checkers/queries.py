@@ -122,7 +122,7 @@ class Queries:
                 worst = max(worst, anomaly.verdict)
         judged = int(history.sql(self.judged)[0]["n"])
         for name in self.tables:
-            history.drop(name)  # leaves the memory to the next checker
+            history.drop(name)  # frees the memory for the next checker
         return Finding(self.name, worst, anomalies, warnings, judged)
 
 

@@ -74,9 +74,16 @@ TABLES: Final = {
     "last_looks": """
         SELECT raw_file_storage_id, arg_max(phase, i) FILTER (final) AS phase,
                bool_or(sha256 IS NOT NULL) FILTER (final) AS hashed,
-               max(i) FILTER (final) AS i, max(t) FILTER (final) AS t,
-               bool_or(phase IN ('present', 'different')) AS ever_found
+               max(i) FILTER (final) AS i, max(t) FILTER (final) AS t, arg_max(sha256, i) FILTER (final) AS sha256,
+               bool_or(phase IN ('present', 'different')) AS ever_found,
+               min(t) FILTER (phase IN ('present', 'different')) AS found
         FROM looks GROUP BY raw_file_storage_id
+    """,
+    # Blobs that an event names, and no upload of which the run knows.
+    "strays": """
+        SELECT n.*, l.phase, l.hashed, l.sha256, l.ever_found, l.found, l.i AS i_blob, l.t AS t_blob
+        FROM named n LEFT JOIN last_looks l USING (raw_file_storage_id)
+        WHERE NOT EXISTS (SELECT 1 FROM doubted k WHERE k.raw_file_storage_id = n.raw_file_storage_id)
     """,
     "gone": """
         SELECT k.upload_id, k.raw_file_storage_id, bool_or(k.acceptable) AS acceptable, min(k.i) AS i_ok, min(k.t) AS t_ok,
@@ -126,14 +133,26 @@ GROUP BY b.raw_file_storage_id ORDER BY i_blob
 """
 
 RAW_DANGLING: Final = """
-SELECT n.raw_file_storage_id, n.event_id, n.upload_id, n.i AS i_event, n.t AS t_event, l.i AS i_blob,
-       seconds(n.t) AS seen_s
-FROM named n JOIN last_looks l USING (raw_file_storage_id)
-WHERE l.phase = 'missing' AND NOT l.ever_found
-  AND NOT EXISTS (SELECT 1 FROM doubted k WHERE k.raw_file_storage_id = n.raw_file_storage_id)
-ORDER BY i_event
+SELECT raw_file_storage_id, event_id, upload_id, i AS i_event, t AS t_event, i_blob, seconds(t) AS seen_s
+FROM strays WHERE phase = 'missing' AND NOT ever_found ORDER BY i_event
 """
 
+RAW_VANISHED: Final = """
+SELECT raw_file_storage_id, event_id, upload_id, i AS i_event, t AS t_event, i_blob, t_blob, seconds(found) AS found_s,
+       seconds(t_blob) AS read_s
+FROM strays WHERE phase = 'missing' AND ever_found ORDER BY i_event
+"""
+
+RAW_CHANGED: Final = """
+SELECT s.raw_file_storage_id, s.event_id, s.upload_id, s.i AS i_event, count(DISTINCT b.sha256) AS n, min(b.i) AS i_blob,
+       min(b.t) AS t_blob
+FROM strays s JOIN looks b USING (raw_file_storage_id) GROUP BY ALL HAVING count(DISTINCT b.sha256) > 1 ORDER BY i_event
+"""
+
+RAW_UNEXERCISED: Final = """
+SELECT count(*) AS n FROM uploads
+HAVING NOT EXISTS (FROM kept) AND NOT EXISTS (SELECT 1 FROM events WHERE raw_file_storage_id IS NOT NULL AND injected IS NULL)
+"""
 RAW_UNREAD: Final = """
 SELECT DISTINCT ON (k.upload_id, k.raw_file_storage_id)
        k.upload_id, k.raw_file_storage_id, k.i AS i_ok, NULL AS i_event, 'upload ' || k.upload_id AS what,
@@ -144,10 +163,17 @@ SELECT DISTINCT ON (k.upload_id, k.raw_file_storage_id)
 FROM unsure k LEFT JOIN last_looks l USING (raw_file_storage_id)
 WHERE l.phase IS NULL OR l.phase = 'unreachable' OR k.sha256 IS NULL OR (l.phase <> 'missing' AND NOT l.hashed)
 UNION ALL
-SELECT n.upload_id, n.raw_file_storage_id, NULL, n.i, 'event ' || n.event_id, 'the blob it names was never read'
-FROM named n LEFT JOIN last_looks l USING (raw_file_storage_id)
-WHERE (l.phase IS NULL OR l.phase = 'unreachable') AND NOT coalesce(l.ever_found, false)
-  AND NOT EXISTS (SELECT 1 FROM doubted k WHERE k.raw_file_storage_id = n.raw_file_storage_id)
+SELECT upload_id, raw_file_storage_id, NULL, i, 'event ' || event_id,
+       CASE WHEN phase = 'unreachable' THEN 'the blob it names could not be read at the end'
+            WHEN phase IS NULL THEN 'the blob it names was not read at the end'
+            WHEN NOT hashed THEN 'of the blob it names there is no hash'
+            ELSE 'the blob it names holds the bytes of no upload' END
+FROM strays, moments
+WHERE phase IS NULL OR phase = 'unreachable' OR (phase <> 'missing' AND (NOT hashed OR (
+    -- Of an upload without an answer, only its bytes can tell that the blob is its own.
+    load_whole AND EXISTS (SELECT 1 FROM history WHERE op = 'upload')
+    AND sha256 NOT IN (SELECT sha256 FROM history WHERE op = 'upload' AND sha256 IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM history WHERE op = 'upload' AND phase = 'invoke' AND sha256 IS NULL))))
 ORDER BY ALL
 """
 
@@ -202,7 +228,25 @@ class RawRetained(Queries):
             RAW_DANGLING,
             "event {event_id}, seen at {seen_s} s, names the raw blob {raw_file_storage_id}, which no read found",
         ),
+        Anomaly(
+            "raw_vanished",
+            Verdict.INVALID,
+            RAW_VANISHED,
+            "event {event_id} names the raw blob {raw_file_storage_id}, which was there at {found_s} s and gone at {read_s} s",
+        ),
+        Anomaly(
+            "raw_changed",
+            Verdict.INVALID,
+            RAW_CHANGED,
+            "event {event_id} names the raw blob {raw_file_storage_id}, which held {n} different contents during the run",
+        ),
         Anomaly("raw_unread", Verdict.UNKNOWN, RAW_UNREAD, "{what}: {why}"),
+        Anomaly(
+            "raw_unexercised",
+            Verdict.UNKNOWN,
+            RAW_UNEXERCISED,
+            "no raw blob was judged: of {n} uploads no answer names one, nor does any event",
+        ),
     )
 
     def applies(self, header: Fields) -> bool:

@@ -19,12 +19,23 @@ TABLES: Final = {
         WHERE key IS NOT NULL AND read = (SELECT effects_read FROM moments)
         GROUP BY consumer HAVING count(sharing) = 0
     """,
-    # Ids of events that the load put on a topic, as far as anybody knows.
+    # What could not be read may hold what seems to be missing: consumers with effects of which nothing is known, and whether
+    # there are such dead letters. What a fault published is neither.
+    "illegible": """
+        SELECT op, consumer FROM history ANTI JOIN injections USING (topic, partition, "offset")
+        WHERE op IN ('effect', 'dead_letter') AND error IS NOT NULL GROUP BY op, consumer
+    """,
+    # Partitions on which the broker lost what it had acknowledged: a group that passed the lost record may be past the place
+    # of another one, which took its offset. ``partition`` null: nobody knows which.
+    "refilled": """
+        SELECT DISTINCT topic, partition FROM missing_records WHERE t < (SELECT began FROM finals WHERE what = 'topics')
+    """,
+    # Ids of events that the load published, or may have published.
     "put": """
         SELECT DISTINCT event_id FROM history
         WHERE op = 'publish' AND phase = 'invoke' AND injected IS NULL AND event_id IS NOT NULL
     """,
-    # A ``silent`` consumer has committed no offset anywhere, so nobody sees when it passes a record. A consumer reads
+    # A ``silent`` consumer has committed no offset anywhere, so it is not seen to pass a record. A consumer reads
     # the topics that its group was assigned or committed on; if none is known, every topic with events that it applies.
     "silent": """
         SELECT DISTINCT consumer FROM applies
@@ -103,7 +114,7 @@ TABLES: Final = {
             SELECT consumer, event_id, min(e.i) AS i, min(e.t) AS t, bool_or(e.read = effects_read) AS at_end
             FROM effects e SEMI JOIN event_letters USING (consumer, event_id), moments GROUP BY consumer, event_id
         ), published AS (SELECT DISTINCT event_id FROM events SEMI JOIN event_letters USING (event_id))
-        SELECT l.consumer, l.event_id, l.kind, l.i, l.t, l.asked, a.i AS i_effect, a.t AS t_effect,
+        SELECT l.consumer, l.event_id, l.kind, l.i, l.t, l.asked, l.taken, a.i AS i_effect, a.t AS t_effect,
                coalesce(a.at_end, false) AS applied, p.event_id IS NOT NULL AS published,
                l.event_id IN (SELECT event_id FROM conflicting) AS conflict
         FROM event_letters l LEFT JOIN applied a USING (consumer, event_id) LEFT JOIN published p USING (event_id)
@@ -112,7 +123,7 @@ TABLES: Final = {
     # Every record that a consumer reads and must deal with: an event of a type it applies, or a malformed record,
     # unless it claims a type the consumer does not apply. ``standing``: passed, waiting, late (visible only after the
     # offsets were read), silent (the consumer commits no offset) or unread (there is no final read of offsets).
-    # ``done``: the consumer has had its time with the record.
+    # ``done``: the consumer passed the record, or is silent and had time for it.
     "standings": """
         WITH concerns AS (
             SELECT a.consumer, e.event_id, e.digest, e.topic, e.partition, e."offset", e.i, e.t, e.injected,
@@ -151,9 +162,12 @@ TABLES: Final = {
         UNION
         SELECT a.consumer, e.event_id FROM events e SEMI JOIN conflicting USING (event_id) JOIN applies a USING (event_type)
     """,
-    # All records of the suspects, and every record that is malformed, or neither passed nor silent.
+    # All records of the suspects, and every record that is malformed, or neither passed nor silent. ``doubted``: its offset
+    # says nothing.
     "due": """
-        SELECT s.* FROM standings s LEFT JOIN suspects x ON x.consumer = s.consumer AND x.event_id = s.event_id
+        SELECT s.*, EXISTS (SELECT 1 FROM refilled f WHERE f.topic = s.topic
+                            AND coalesce(f.partition, s.partition) = s.partition) AS doubted
+        FROM standings s LEFT JOIN suspects x ON x.consumer = s.consumer AND x.event_id = s.event_id
         WHERE x.event_id IS NOT NULL OR s.malformed OR s.standing NOT IN ('passed', 'silent')
     """,
     # Effects of the final read whose id, or id and digest, no event on the topics has.
@@ -192,12 +206,12 @@ TABLES: Final = {
                                    OR d.consumer IN (SELECT consumer FROM strangers))
     """,
     # Each (consumer, event id) without an effect in the final read. A fact (event id and digest) may have a dead letter
-    # instead; a letter that names no source stands for all facts of its id.
+    # instead; a letter that names no source stands for all facts of its id. ``veil``: why it may be there all the same.
     "missing": """
         WITH unapplied AS (
             SELECT consumer, event_id, count(*) AS positions, count(*) FILTER (standing = 'passed') AS passed,
                    count(*) FILTER (standing = 'silent') AS silent, count(*) FILTER (done) AS done,
-                   count(DISTINCT digest) AS facts, min(i) AS i, min(t) AS t,
+                   count(DISTINCT digest) AS facts, bool_or(doubted) AS doubted, min(i) AS i, min(t) AS t,
                    arg_min({topic: topic, partition: partition, "offset": "offset", i: i_offset}, i) AS place
             FROM due d
             WHERE NOT malformed
@@ -210,19 +224,24 @@ TABLES: Final = {
             FROM event_letters WHERE NOT taken GROUP BY consumer, event_id
         )
         SELECT u.*,
-               coalesce(a.letters > 0 AND (u.facts = 1 OR a.sourced < a.letters OR a.facts >= u.facts), false) AS excused
-        FROM unapplied u LEFT JOIN answered a USING (consumer, event_id)
+               coalesce(a.letters > 0 AND (u.facts = 1 OR a.sourced < a.letters OR a.facts >= u.facts), false) AS excused,
+               CASE WHEN u.consumer IN (SELECT consumer FROM illegible WHERE op = 'effect') THEN 'not all effects could be read'
+                    WHEN m.dead_letters AND EXISTS (SELECT 1 FROM illegible WHERE op = 'dead_letter')
+                    THEN 'not all dead letters could be read'
+                    WHEN u.doubted THEN 'the broker lost records of its partition' END AS veil
+        FROM unapplied u LEFT JOIN answered a USING (consumer, event_id) CROSS JOIN moments m
     """,
     # Event ids that several facts share, for each consumer that must apply two or more of them. Only the harness
     # published a ``foreign`` fact.
     "conflicts": """
         WITH facts AS (
             SELECT consumer, event_id, digest, bool_and(injected IS NOT NULL) AS foreign_fact, min(i) AS i, min(t) AS t,
-                   count(*) AS positions, count(*) FILTER (done) AS done
+                   count(*) AS positions, count(*) FILTER (done) AS done, bool_or(doubted) AS doubted
             FROM due SEMI JOIN conflicting USING (event_id) WHERE NOT malformed GROUP BY consumer, event_id, digest
         )
         SELECT consumer, event_id, count(*) AS facts, count(*) FILTER (foreign_fact) AS foreign_facts,
-               sum(positions) AS positions, sum(done) AS done, min(i) AS i, max(i) AS i_other, min(t) AS t,
+               sum(positions) AS positions, sum(done) AS done, bool_or(doubted) AS doubted, min(i) AS i, max(i) AS i_other,
+               min(t) AS t,
                EXISTS (SELECT 1 FROM event_letters l
                        WHERE l.consumer = facts.consumer AND l.event_id = facts.event_id
                          -- Of a system whose letters give no reason, any may be about the conflict.

@@ -20,8 +20,8 @@ TABLES: Final = {
                coalesce(m.topics_began >= t.ended, false) AS topics_after
         FROM moments m LEFT JOIN finals t ON t.what = 'totals' LEFT JOIN first f ON true
     """,
-    # Each event that a consumer must add up, once. ``must``: it has had its time with it (its offset is passed, or nothing
-    # moves any more); ``maybe``: nobody knows whether a replay of its dead letter was granted.
+    # Each event that a consumer must add up, once. ``must``: it should be in the sum by now (its offset is passed, or
+    # nothing moves any more); ``maybe``: it is unknown whether a replay of its dead letter was granted.
     "additions": """
         WITH places AS (SELECT DISTINCT consumer, topic FROM offsets),
         committing AS (SELECT DISTINCT consumer FROM offsets WHERE committed IS NOT NULL),
@@ -47,12 +47,12 @@ TABLES: Final = {
             WHERE p.topic IS NOT NULL OR t.consumer NOT IN (SELECT consumer FROM places)
         )
         SELECT consumer, event_id, min(key) AS key, min(amount)::DECIMAL(38, 12) AS amount, count(DISTINCT digest) AS facts,
-               min(i) AS i, min(t) AS t, coalesce(bool_or(done), false) AS must,
+               min(i) AS i, min(t) AS t, coalesce(bool_and(done), false) AS must,
                EXISTS (SELECT 1 FROM replays r WHERE r.consumer = records.consumer AND r.event_id = records.event_id
                                                  AND r.state = 'unknown') AS maybe
         FROM records GROUP BY consumer, event_id
     """,
-    # Consumers of whose sums nothing can be said: an event cannot be added to any, or no event's key is that of a sum.
+    # Consumers whose sums cannot be judged: an event lacks a key or an amount, or has several facts, or no key fits.
     "blind": """
         SELECT consumer FROM additions WHERE key IS NULL OR amount IS NULL OR facts > 1
         UNION
@@ -85,18 +85,25 @@ TABLES: Final = {
         WHERE opening IS NOT NULL AND closing IS NOT NULL AND k.consumer NOT IN (SELECT consumer FROM blind)
     """,
     # ``within``: some of the events that may or may not count make up the difference. Up to ten, every choice is tried.
+    # ``counted``: only all of them together do.
     "differences": """
-        SELECT *, CASE
-            WHEN len(open) > 10 THEN difference BETWEEN list_sum(list_transform(open, lambda x: least(x, 0)))
-                                                         AND list_sum(list_transform(open, lambda x: greatest(x, 0)))
-            ELSE list_contains(list_transform(range(1 << len(open)::INTEGER), lambda chosen: coalesce(list_sum(
-                     list_transform(open, lambda x, n: CASE WHEN (chosen >> (n - 1)) & 1 = 1 THEN x ELSE 0 END)), 0)),
-                     difference) END AS within
-        FROM sums
+        WITH tried AS (
+            SELECT *, CASE WHEN len(open) <= 10 THEN
+                list_filter(range(1 << len(open)::INTEGER), lambda chosen: coalesce(list_sum(
+                    list_transform(open, lambda x, n: CASE WHEN (chosen >> (n - 1)) & 1 = 1 THEN x ELSE 0 END)), 0)
+                    = difference) END AS fits
+            FROM sums
+        )
+        SELECT * EXCLUDE (fits), CASE
+            WHEN fits IS NULL THEN difference BETWEEN list_sum(list_transform(open, lambda x: least(x, 0)))
+                                                  AND list_sum(list_transform(open, lambda x: greatest(x, 0)))
+            ELSE len(fits) > 0 END AS within,
+            coalesce(len(fits) = 1 AND fits[1] = (1 << len(open)::INTEGER) - 1, false) AS counted
+        FROM tried
     """,
     "wrong": "SELECT d.* FROM differences d, added_at, moments WHERE NOT within AND settled AND topics_after AND legible",
-    # The fewest events of which each was applied twice or never, that explain a wrong sum. Two are looked for among up to
-    # 300 events, three among up to 40.
+    # The smallest sets of events that explain a wrong sum if each was applied twice or never. Pairs are searched among
+    # up to 300 events, triples among up to 40.
     "explained": """
         WITH counted AS (SELECT w.*, row_number() OVER () AS n FROM wrong w),
         signed AS (
@@ -129,7 +136,7 @@ SELECT w.consumer, w.key, plain(opened) AS opened, plain(due) AS due, events AS 
                 'event ' || array_to_string(list_transform(event_ids, lambda x, n: x || ' ' || hows[n]), ', event ')
                 || CASE WHEN ways = 1 THEN ' explains it' ELSE format(' would explain it, and so would {} others', ways - 1) END
             WHEN open <> [] THEN 'no choice of the ' || len(open) || ' events that may or may not count explains it'
-            ELSE 'no event applied twice or never explains it, nor do two or three' END AS why
+            ELSE 'no combination of up to three events, each applied twice or never, was found that explains it' END AS why
 FROM wrong w JOIN explained USING (consumer, key) ORDER BY w.consumer, w.key
 """
 
@@ -155,6 +162,10 @@ UNION ALL
 SELECT consumer, key, first, i_total, waiting || ' events of the total of ' || key || ' are not passed, the first: ' || first
 FROM differences WHERE within AND waiting > 0
 UNION ALL
+SELECT consumer, key, NULL, i_total, 'nobody knows whether ' || len(open) || ' replays were granted, and the total of ' || key
+       || CASE WHEN len(open) > 10 THEN ' does not tell' ELSE ' does not show that each of them was applied' END
+FROM differences WHERE within AND waiting = 0 AND NOT counted
+UNION ALL
 SELECT DISTINCT consumer, NULL, NULL, NULL, CASE WHEN opening IS NULL THEN 'its totals were not read before the load'
                                                  ELSE 'its totals were not read at the end' END
 FROM totalled, added_at WHERE opening IS NULL OR closing IS NULL
@@ -167,8 +178,9 @@ ORDER BY ALL
 
 CANCELS: Final = """
 SELECT consumer, count(DISTINCT key) AS n, min(key) AS key FROM (
-    -- Where effects are counted as well, a lost one and a doubled one show there.
-    SELECT consumer, key FROM additions WHERE amount IS NOT NULL AND consumer NOT IN (SELECT consumer FROM applies)
+    -- Where effects are counted in the same store, a lost one and a doubled one show there.
+    SELECT consumer, key FROM additions WHERE amount IS NOT NULL AND (
+        consumer NOT IN (SELECT consumer FROM applies) OR consumer IN (SELECT consumer FROM totalled WHERE apart))
     GROUP BY consumer, key, amount HAVING count(*) > 1 OR amount = 0
 ) GROUP BY consumer ORDER BY consumer
 """
@@ -193,8 +205,8 @@ class Totals(Queries):
             "total_cancels",
             Verdict.UNKNOWN,
             CANCELS,
-            "{consumer}: events add nothing, or equal amounts, to {n} of its totals, such as {key}: one lost, and another "
-            "applied twice, would not show; let each add another amount, or count effects too",
+            "{consumer}: events add nothing, or equal amounts, to {n} of its totals, such as {key}: if one were lost and "
+            "another applied twice, it would not show; give each event a different amount, or count effects in the same store",
         ),
     )
 

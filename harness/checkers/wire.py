@@ -1,6 +1,6 @@
 """Hazards that taps saw on the wire: each is a fact about messages, and none says that an effect is wrong.
 
-So they only warn. What decides about each is said in docs/decisions/0029-what-the-wire-proves.md.
+So they only warn. docs/decisions/0029-what-the-wire-proves.md says what decides about each.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import Final
 from harness.verdict import Anomaly
 
 _EXECUTED: Final = "phase IN ('answered', 'lost_reply', 'refused_reply')"
-"""The dependency has answered, whatever the service heard of it."""
+"""The dependency has answered, whether or not the service got the answer."""
 
 TABLES: Final = {
     # Every command about a key in a store in which some claim is taken with SET NX, and what it did. ``did``: granted,
-    # denied, released, nothing, or wrote, which includes all of which nobody knows. ``heard``: whether its answer came
-    # back. ``db``: the database, which tells keys of one name apart; '?' where a SELECT went wrong.
+    # denied, released, nothing, looked, or wrote, which includes every unknown result. ``heard``: whether its answer
+    # came back. ``db``: the database, which tells keys of one name apart; '?' after a command that leaves it unknown.
     "wire_claims": f"""
         WITH stores AS (
             SELECT DISTINCT split_part(link, '->', 2) AS store FROM history
@@ -53,13 +53,13 @@ TABLES: Final = {
                                'MSET', 'MSETNX'))
           AND split_part(link, '->', 2) IN (SELECT store FROM wire_claims)
     """,
-    # Stores of which some tap understood nothing any more: whatever passed there since is not known.
+    # Stores whose traffic a tap could no longer parse: whatever passed there since is not known.
     "wire_unseen": """
         SELECT split_part(link, '->', 2) AS store, min(t) AS t FROM history
         WHERE op = 'wire' AND phase IN ('plain', 'failed') GROUP BY ALL
     """,
-    # For each event that a consumer must apply, the first commit past it that the broker took, and who sent it. What is
-    # committed in a transaction counts only once that ends, so it is no such commit.
+    # For each event that a consumer must apply, the first commit past it that the broker took, and who sent it. A
+    # commit within a transaction counts only once that ends, so it is left out.
     "wire_passed": f"""
         WITH sent AS (
             SELECT i, t_begin, split_part(link, '->', 1) AS replica, key AS consumer, unnest(places::JSON[]) AS place
@@ -81,8 +81,8 @@ TABLES: Final = {
         ASOF JOIN rising c
           ON c.consumer = e.consumer AND c.topic = e.topic AND c.partition = e.partition AND e."offset" < c.committed
     """,  # noqa: S608 - of this module's own making
-    # Events at which a batch of records begins that a service sent. What is sent in a transaction is published by its
-    # end, so links with transactions are left out.
+    # The first event of each batch of records that a service sent. A transaction's records are published by its end, so
+    # links with transactions are left out.
     "wire_published": f"""
         WITH sent AS (
             SELECT i, t_begin, split_part(link, '->', 1) AS replica, unnest(places::JSON[]) AS place
@@ -104,7 +104,7 @@ TABLES: Final = {
         SELECT r.read, max(p.began) AS absent, max_by(p.read, p.began) AS i_read
         FROM reads r JOIN passes p ON p.ended <= r.began WHERE r.what = 'effects' GROUP BY r.read
     """,
-    # What a service sent, and the one event that it applies and a rule of the system file says this follows from.
+    # Each event that a service sent, with the one event it applies from which the sent one follows by a rule.
     "wire_told": """
         SELECT p.i, p.t_begin, p.replica, p.service AS consumer, p.event_id AS follow_up, any_value(e.event_id) AS event_id
         FROM wire_published p
@@ -183,36 +183,36 @@ SELECT {1}, w.replica, w.i AS i_wire, w.i_read, min(e.i) AS i_effect, w.t_begin 
        seconds(w.t_begin) AS sent_s, seconds(w.absent) AS absent_s, seconds(min(e.t)) AS effect_s
 FROM early w JOIN effects e USING (consumer, event_id) GROUP BY ALL ORDER BY i_wire, event_id
 """
-"""What was sent although the effect came later: a pass over the effects that began afterwards did not find it."""
+"""Messages sent before the effect came: a pass over the effects that began afterwards did not find it."""
 
 HAZARDS: Final = (
     Anomaly(
         "claim_released_by_another",
         None,
         RELEASED,
-        "{replica} released {key} with {command} at {at_s} s, which {holder} had claimed at {claimed_s} s; release a claim "
-        "only while it holds a token of your own",
+        "{replica} released {key} with {command} at {at_s} s, although {holder} had claimed it at {claimed_s} s; release a "
+        "claim only while it still holds your own token",
     ),
     Anomaly(
         "claim_asked_again",
         None,
         ASKED_AGAIN,
-        "{replica} was granted {key} at {lost_s} s and never heard of it, asked again, and was denied its own claim at "
-        "{denied_s} s; send SET NX once, or look whose claim it is",
+        "{replica} was granted {key} at {lost_s} s but the answer was lost; it asked again, and was denied its own claim at "
+        "{denied_s} s; send SET NX only once, or check whose claim it is",
     ),
     Anomaly(
         "offset_sent_before_effect",
         None,
         _LATE.format("wire_passed", 'w.consumer, w.event_id, w.topic, w.partition, w."offset"'),
-        "event {event_id}: {replica} committed its offset ({topic}:{partition}:{offset}), sent at {sent_s} s; at {absent_s} s "
-        "{consumer} had no effect of it yet (first seen at {effect_s} s)",
+        "event {event_id}: {replica} sent the commit of its offset ({topic}:{partition}:{offset}) at {sent_s} s, but "
+        "{consumer}'s effect was still missing at {absent_s} s (first seen at {effect_s} s)",
     ),
     Anomaly(
         "published_before_effect",
         None,
         _LATE.format("wire_told", "w.consumer, w.event_id, w.follow_up"),
-        "event {event_id}: {replica} published its follow-up {follow_up}, sent at {sent_s} s; at {absent_s} s {consumer} had "
-        "no effect of it yet (first seen at {effect_s} s)",
+        "event {event_id}: {replica} sent its follow-up {follow_up} at {sent_s} s, but {consumer}'s effect was still missing "
+        "at {absent_s} s (first seen at {effect_s} s)",
     ),
 )
 """The anomalies, as warnings of *exactly one effect*."""

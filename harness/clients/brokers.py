@@ -1,4 +1,4 @@
-"""What the brokers of a cluster advertise to who asks at one address."""
+"""Reads the addresses that a cluster's brokers advertise, from one of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _REQUEST_MS = 15_000
 
 _APPEARS_WITHIN = 10.0
-"""Seconds for a topic that the broker creates when it is asked for."""
+"""Seconds to wait for a topic that the broker creates on request."""
 
 
 async def brokers(address: str) -> Mapping[int, str]:

@@ -1,4 +1,4 @@
-"""Gives lines to a function of the user's, for ``harness.clients.coders``: ``decode MODULE:FUNCTION``, or ``encode``."""
+"""Calls a user's function on each line, for ``harness.clients.coders``: ``decode MODULE:FUNCTION``, or ``encode``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def decoded(function: Callable[[bytes], object], line: bytes) -> bytes:
     """Return the JSON of a value; ``null``, with the reason on standard error, if it cannot be decoded or written as JSON.
 
-    What says nothing about the value ends the program: a module or a file that is missing, memory that is used up.
+    Errors that say nothing about the value end the program: a missing module or file, memory that is used up.
     """
     try:
         return orjson.dumps(function(base64.b64decode(line)), default=_text, option=orjson.OPT_NON_STR_KEYS)
@@ -38,7 +38,7 @@ def encoded(function: Callable[[Any], bytes], line: bytes) -> bytes:
 
 
 def _text(value: object) -> str:
-    """Write bytes in base64, and a decimal number as text. For anything else a text might not always be the same."""
+    """Write bytes in base64, and a decimal number as text. Refuse other types: their text might vary."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, Decimal):
@@ -55,7 +55,7 @@ def serve(answer: Callable[[Any, bytes], bytes], function: object, lines: Binary
 
 
 if __name__ == "__main__":
-    # What the function prints is no answer.
+    # Keep what the function prints out of the answers.
     to = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     module, _, name = sys.argv[2].partition(":")

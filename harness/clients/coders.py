@@ -33,8 +33,8 @@ _FUNCTION: Final = "harness.clients.code_function"
 class Decoder:
     """Turns record values into JSON.
 
-    Behind each batch come an empty value and one that was decoded before, whose answers must stay what they were: a program
-    that prints more lines than it is given would say of one record what is in another.
+    After each batch it sends an empty value and one decoded before, whose answers must not change: a program that
+    prints extra lines would otherwise give one record the value of another.
     """
 
     def __init__(self, described: Decode, folder: Path, where: str = "") -> None:
@@ -52,7 +52,7 @@ class Decoder:
             nothing, *more = self._answers
             known = next((pair for pair in zip(values, answers, strict=True) if pair[1] != nothing), None)
             if not more and known is not None:
-                # Between two empty ones: whatever is late by a line stands where another answer belongs.
+                # Between two empty ones: if answers are late by a line, each takes the place of a different one.
                 self._probes, self._answers = [b"", known[0], b""], [nothing, known[1], nothing]
                 await self._asked([])
         except BaseException:
@@ -81,16 +81,16 @@ class Decoder:
 
 
 class Encoder:
-    """Turns JSON into record values, and decodes each again, so that a program which answers out of step can be found out."""
+    """Turns JSON into record values, and decodes each again to detect a program that answers out of step."""
 
     def __init__(self, described: Encode, decoder: Decoder, folder: Path) -> None:
         self.program = _program("encode", described, folder)
         self._decoder = decoder
 
     async def encode(self, text: bytes) -> tuple[bytes, bytes]:
-        """Return the value that a JSON text becomes, and the JSON text that this is decoded to.
+        """Return the value that a JSON text encodes to, and the JSON text that this value decodes to.
 
-        Raises StackError if a program fails, or what it answers is no base64 or cannot be decoded.
+        Raises StackError if a program fails, or if its answer is not base64 or cannot be decoded.
         """
         try:
             (answer,) = await self.program.ask([text])
@@ -111,7 +111,7 @@ class Encoder:
 
 
 def _program(what: str, described: Coder, folder: Path, where: str = "") -> LineProgram:
-    """Return the program that codes; ``where`` is the field that holds its own, for messages: ``dead_letters.``."""
+    """Return the program; ``where`` begins its field's name in messages: ``dead_letters.``."""
     if described.command is not None:
         return LineProgram(f"{where}{what}", commands.with_own_python(shlex.split(described.command)), folder)
     return LineProgram(f"{where}{what}", [sys.executable, "-m", _FUNCTION, what, described.function or ""], folder)

@@ -44,7 +44,7 @@ async def run(
 ) -> Ended:
     """Run a command to its end. ``env`` None means the harness's own environment.
 
-    What it prints is its output; with a file for ``results``, only its standard error is, and the file gets the rest.
+    Its output is all that it prints; with a file for ``results``, which gets standard output, only standard error.
 
     Raises OSError or ValueError if the command cannot be started. Processes that it leaves in the background live on.
     """

@@ -81,7 +81,7 @@ class HttpClient:
         return Blob("present", len(content), hashlib.sha256(content).hexdigest())
 
     async def whole(self, url: str) -> bytes:
-        """GET the one answer that holds everything; raises StackError if it does not come, or is only a part."""
+        """GET an answer that must be complete; raises StackError if it does not come, or is one page of several."""
         try:
             response = await self._client.get(url)
         except httpx.HTTPError as error:

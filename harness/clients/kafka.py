@@ -166,6 +166,27 @@ class KafkaClient:
         )
         return Record(record.topic, sent.partition, sent.offset, record.key, record.value, record.headers)
 
+    async def records(self, begins: Mapping[Named, int], ends: Mapping[Named, int]) -> Mapping[Named, int]:
+        """Count the visible records of each partition in ``begins`` from there to before its end."""
+        counts = dict.fromkeys(begins, 0)
+        behind = {at: begin for at, begin in begins.items() if begin < ends.get(at, 0)}
+        if not behind:
+            return counts
+        consumer = await self._consumer(None)
+        try:
+            broker_names = {at: TopicPartition(self._names.topic(at[0]), at[1]) for at in behind}
+            consumer.assign(list(broker_names.values()))
+            for at, begin in behind.items():
+                consumer.seek(broker_names[at], begin)
+            async with answering(), asyncio.timeout(_PATIENCE):
+                async for record in TopicReader(consumer, self._names).until(
+                    {broker_names[at]: ends[at] for at in behind}
+                ):
+                    counts[record.topic, record.partition] += 1
+        finally:
+            await _ended(consumer)
+        return counts
+
     async def tail(self, topic: str, count: int) -> Sequence[Record]:
         """Return the last ``count`` visible records of a topic over all its partitions, newest last."""
         (described,) = await self._admin.describe_topics([self._names.topic(topic)])
@@ -218,13 +239,33 @@ class KafkaClient:
             consumer.seek(tp, begin)
         return TopicReader(consumer, self._names)
 
-    async def _consumer(self, group: str | None) -> AIOKafkaConsumer:
+    async def require_settled(self, topics: Mapping[str, int]) -> None:
+        """Raise StackError while a transaction is open on a topic: it hides what was committed after its first record."""
+        partitions = [
+            TopicPartition(self._names.topic(name), p) for name, count in topics.items() for p in range(count)
+        ]
+        consumer = await self._consumer(None, isolation="read_uncommitted")
+        try:
+            async with answering(), asyncio.timeout(_PATIENCE):
+                ends = await consumer.end_offsets(partitions)
+        finally:
+            await _ended(consumer)
+        visible = await self.ends(topics)
+        for tp, end in ends.items():
+            place = self._names.plain(tp.topic) or tp.topic, tp.partition
+            if visible[place] < end:
+                raise StackError(
+                    f"a transaction is open on {place[0]}:{place[1]} from offset {visible[place]} on, which hides what was "
+                    "committed after it; let `settle` be longer than the producers' transaction.timeout.ms"
+                )
+
+    async def _consumer(self, group: str | None, isolation: str = "read_committed") -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._address,
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            isolation_level="read_committed",
+            isolation_level=isolation,
             request_timeout_ms=_REQUEST_MS,
             fetch_max_wait_ms=50,
         )

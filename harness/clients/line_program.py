@@ -1,4 +1,4 @@
-"""A program of the user's that answers each line that it is given with a line."""
+"""A user's program that answers each line of input with one line of output."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _LONGEST_LINE: Final = 1 << 28
 _WITH_HARNESS: Final = str(Path(__file__).with_name("with_harness.py"))
 
 _ENDS_WITHIN: Final = 2.0
-"""Seconds that it gets to end by itself."""
+"""Seconds in which the program may end by itself."""
 
 _AGAIN: Final = 0.02
-"""Seconds between looks whether it has ended."""
+"""Seconds between checks whether it has ended."""
 
 
 class LineProgram:
-    """Runs from the first line that it is given on, until it is ended or fails; the next line starts it again.
+    """Starts the program at the first line, and again at the next line after it was ended or failed.
 
     ``what`` begins each message. It runs in ``folder``, with the harness's environment.
     """
@@ -49,7 +49,7 @@ class LineProgram:
         """Return the answer to each line, in order; StackError if it cannot be started, ends, or does not answer in time."""
         child = self._child = self._child or await self._start()
         assert child.stdout is not None  # noqa: S101 - as _start made it
-        # Beside the reading: a program that waits for its answers to be read takes no more lines.
+        # Write while reading: a program that waits for its answers to be read takes no more lines.
         giving = asyncio.create_task(_give(child, lines))
         try:
             return [await self._answer(child, child.stdout) for _ in lines]
@@ -58,7 +58,7 @@ class LineProgram:
             await asyncio.gather(giving, return_exceptions=True)
 
     async def give(self, line: bytes) -> None:
-        """Give it one line, for an answer at any time; StackError if it cannot be started or takes no more lines."""
+        """Send one line, without waiting for an answer; StackError if it cannot be started or takes no more lines."""
         child = self._child = self._child or await self._start()
         try:
             await _give(child, [line])
@@ -79,10 +79,10 @@ class LineProgram:
         return line.strip() if line.endswith(b"\n") else None
 
     async def status(self, within: float = _ENDS_WITHIN) -> int | None:
-        """Return its exit status; None if it does not end within so many seconds."""
+        """Return its exit status; None if it does not end after ``within`` seconds."""
         if self._child is None:
             return None
-        # Not by ``wait``: that also waits for the ends of its pipes, which a process that it left behind may hold.
+        # Not ``wait``, which also waits until its pipes are closed: a process that it left behind may hold them.
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
                 while self._child.returncode is None:
@@ -101,7 +101,7 @@ class LineProgram:
             child._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - as in ``status``; it has no other way
 
     async def close(self) -> None:
-        """Let it end, as it has no more lines to read, or else end it."""
+        """Close its standard input, and end it if it does not end by itself."""
         try:
             await self.finish()
         finally:
@@ -109,7 +109,7 @@ class LineProgram:
             self._output.close()
 
     async def finish(self, within: float = _ENDS_WITHIN) -> int | None:
-        """Tell it that there are no more lines, and return its exit status as ``status`` does."""
+        """Close its standard input, and return its exit status as ``status`` does."""
         if self._child is not None and self._child.stdin is not None:
             self._child.stdin.close()
         return await self.status(within)
@@ -138,7 +138,7 @@ class LineProgram:
         return shutil.which(program if "/" not in program else str(self._folder / program)) is not None
 
     async def _start(self) -> Process:
-        # What an earlier one said has been quoted.
+        # Messages have already quoted what an earlier process printed.
         self._output.close()
         self._output = _output()
         if not self._is_there(self._words[0]):
@@ -150,7 +150,7 @@ class LineProgram:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=self._output,
                 cwd=self._folder,
-                # What it prints must come at once, also if it is Python's and knows nothing of pipes.
+                # Python buffers what it prints to a pipe, but each line must arrive at once.
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 limit=_LONGEST_LINE,
                 start_new_session=True,
@@ -160,7 +160,7 @@ class LineProgram:
 
 
 def _output() -> BinaryIO:
-    # To its end, wherever the harness reads: they share one position.
+    # Append mode: program and harness share one file position, which the harness moves to read.
     return cast("BinaryIO", tempfile.TemporaryFile("a+b"))
 
 

@@ -31,10 +31,10 @@ LOGIN = "write its password as requirepass under its config, or under logins in 
 """What to do about a Redis that asks for a password."""
 
 _NOT_LET_IN = ("28000", "28P01", "3D000")
-"""Postgres's codes for a user or database that it does not have, or does not let in; while it starts it sends others."""
+"""SQLSTATEs for a user or database that is unknown or refused; a server that is starting sends others."""
 
 _LONGEST_ANSWER = 1 << 20
-"""Bytes within which the answer to a ping must show."""
+"""Bytes within which the answer to a ping must appear."""
 
 _SUCCESS = 2
 """The first digit of an HTTP status."""
@@ -149,7 +149,7 @@ class Prober:
         received = 0
         while received <= size:
             async with dial(self._address, connected) as (reader, writer):
-                # What speaks first does so once a connection.
+                # A server that speaks first does so once per connection.
                 while received <= size:
                     writer.write(asked)
                     received += await _until_there(reader, answer)
@@ -181,7 +181,7 @@ def prober_of(system: System, target: str, address: str) -> Prober:
 
 
 async def _until_there(reader: asyncio.StreamReader, answer: bytes) -> int:
-    """Read until the answer is there, and return how many bytes came; EOFError or ConnectionError if it will not be."""
+    """Read until the answer has come, and return how many bytes came; EOFError or ConnectionError if it does not."""
     received = b""
     while answer not in received:
         if not (data := await reader.read(1 << 16)):

@@ -72,7 +72,7 @@ class Producer:
         try:
             yield cls(producer, names)
         finally:
-            # An idempotent producer never gives a record up; the load does, having called it unknown.
+            # An idempotent producer never gives up a record; the load does, after recording it as unknown.
             with suppress(TimeoutError, KafkaError):
                 await asyncio.wait_for(producer.stop(), ANSWERS_WITHIN)
 

@@ -97,9 +97,9 @@ class RedisClient:
         return RedisClient(self._address, self._login, database)
 
     async def contents(self, glob: bytes) -> Contents:
-        """Return key -> (type, content) of every key that matches and is there from the beginning to the end.
+        """Return key -> (type, content) of every matching key that exists throughout the scan.
 
-        SCAN promises no more, and may give a key twice. Its cursor means nothing to a server that was started since.
+        SCAN promises no more, and may return a key twice. Its cursor means nothing to a server that restarted since.
         """
         server = await self.info("server")
         if server.get("redis_mode") == "cluster":
@@ -116,7 +116,7 @@ class RedisClient:
             kinds = [kind.decode() for kind in await self._all([("TYPE", key) for key in batch])]
             reads = [(key, kind) for key, kind in zip(batch, kinds, strict=True) if kind in _WHOLE]
             contents = await self._all([_WHOLE[kind](key) for key, kind in reads])
-            # Of one that was deleted meanwhile, nothing is there.
+            # Leave out a key that was deleted meanwhile.
             found |= {
                 key: (kind, None) for key, kind in zip(batch, kinds, strict=True) if kind not in {*_WHOLE, "none"}
             }

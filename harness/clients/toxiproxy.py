@@ -42,7 +42,7 @@ class ToxiproxyClient:
         await self._ask("PATCH", f"/proxies/{_path(proxy)}", {"enabled": enabled})
 
     async def lead(self, proxy: str, upstream: str) -> None:
-        """Let a proxy lead to ``upstream`` (host:port); its connections end."""
+        """Point a proxy at ``upstream`` (host:port); its connections end."""
         await self._ask("PATCH", f"/proxies/{_path(proxy)}", {"upstream": upstream})
 
     async def add(self, proxy: str, toxic: Mapping[str, object]) -> None:

@@ -1,8 +1,8 @@
-"""Runs a command that ends with its parent, however that ends. A script.
+"""Runs a command that ends when its parent does, for whatever reason. A script.
 
-``python -I -S with_harness.py PARENT COMMAND...``: a user's program that reads lines would otherwise go on with those that are
-still in its pipe, and send them to a system that nobody watches any more. It may be a script that starts others, so the whole
-process group ends, which must be its own. The kernel tells of the parent's end: see prctl(2).
+``python -I -S with_harness.py PARENT COMMAND...``: otherwise a user's program would go on with the lines left in its
+pipe, and send them to a system that is no longer observed. It may start other programs, so the whole process group is
+killed, which must be its own. The kernel signals the parent's end: see prctl(2).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(parent: int, words: list[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"{words[0]}: {error.strerror}\n")
         return 1
-    # Only the command reads and prints: whoever waits for the end of either must not wait for this process.
+    # Only the command reads and prints: nobody who waits for end of file must wait for this process.
     os.close(0)
     os.close(1)
     status = command.wait()

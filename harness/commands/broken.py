@@ -1,4 +1,4 @@
-"""The broken run that is to be shrunk: what it was a run of, and which anomaly must come again."""
+"""The broken run to shrink: what it was a run of, and which anomalies must occur again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Broken:
     system: Path
     addresses: Path | None
     recorded: Any
-    """The system as it was then, as the plan has it."""
+    """The system as the plan recorded it then."""
     anomalies: frozenset[str]
     """Those that made it invalid: a candidate that has none of them shows another bug, or none."""
 
@@ -117,7 +117,7 @@ def broken_run(directory: Path) -> Broken:
         raise UsageError(f"{directory}: has no schedule of faults to shrink; name the directory of a run")
     if plan.get("users"):
         raise UsageError(
-            f"{directory}: had the load of Locust's users, which is not made smaller; run it with the scenario's own "
+            f"{directory}: its load was Locust's users, which shrink cannot reduce; run it with the scenario's own "
             f"load: oneffect run {header.get('scenario_path')}"
         )
     verdict = read(directory)
@@ -145,7 +145,7 @@ def broken_run(directory: Path) -> Broken:
 
 
 def invalidating() -> set[str]:
-    """Name the anomalies that make a run invalid; others stand beside them."""
+    """Name the anomalies that make a run invalid; others only accompany them."""
     from harness.checkers.judge import checkers
     from harness.verdict import Verdict
 

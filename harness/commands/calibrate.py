@@ -53,11 +53,11 @@ def calibrate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     addresses: Addresses = None,
     out: Out = None,
 ) -> None:
-    """Find out whether failure can be seen on a system: plant it, and look.
+    """Plant failures in a system, and check that each of them is seen.
 
-    It runs a load without faults, which must be valid. In copies of what the services keep it then deletes an effect, copies
-    one, raises a total, and flips a bit of a blob; on the running system it pauses the consumers, publishes a fact under a
-    second id, and a record that is malformed. Each must be found.
+    It runs a load without faults, which must be valid. In copies of the services' data it then deletes an effect, copies
+    one, raises a total, and flips a bit of a blob. On the running system it pauses the consumers, publishes a fact under a
+    second id, and publishes a malformed record. Each of these must be found.
 
     The answers are kept beside the system file, in system.calibration.json. What was planted and not found makes every run of
     that system unknown (cannot_be_seen), until the part of the system file that it depends on changes.
@@ -103,7 +103,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     if not calibrating.fit or case.directory is None:
         printer.print(
             shown(
-                f"{system} is {case.verdict} with nothing planted, so nothing was; see to that first, then calibrate"
+                f"{system} is {case.verdict} even with nothing planted, so calibration stopped; fix that first, then calibrate"
             )
         )
         raise typer.Exit(EXIT[case.verdict] or UNSEEN)
@@ -135,7 +135,7 @@ async def _calibrated(plan: Plan, calibrating: Calibrating, out: Path, board: Bo
 
 
 def _parts(told: Sequence[Told], system_path: Path) -> list[Told]:
-    """Return the answers with the digests of the file's own parts: an addresses file may say where else they are read."""
+    """Return the answers with digests of the system file's own parts, whatever an addresses file changes in them."""
     from harness.calibration import part
     from harness.files import load
     from harness.system import System

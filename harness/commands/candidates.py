@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The smallest candidate with its last runs, and whether the search came to its end."""
+    """The smallest candidate with its last runs, and whether the search was completed."""
 
     smallest: Candidate
     ran: Sequence[Ran]
@@ -38,7 +38,7 @@ class OverBudget(Exception):
 class Candidates:
     """Judges candidates in up to ``runs`` runs each; runs that were kept are not made again.
 
-    After ``budget`` seconds from the first question on, a further run raises OverBudget. None for no bound.
+    ``breaks`` and ``offers`` raise OverBudget once ``budget`` seconds have passed since the first call of ``breaks``.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a search
@@ -57,7 +57,7 @@ class Candidates:
         self._deadline: float | None = None
 
     async def whole(self, candidate: Candidate) -> list[Ran]:
-        """Run the whole schedule, which sets the measure for its parts; return its runs."""
+        """Run the whole schedule, whose runs set how often its parts must break; return its runs."""
         ran = [await self._ran(candidate, number) for number in range(self._runs)]
         broke = self._broke(ran)
         self._least = needed(broke)
@@ -83,10 +83,10 @@ class Candidates:
         return bool(answer)
 
     async def offers(self, candidate: Candidate) -> list[Candidate]:
-        """Offer candidates with a message for the moment of a fault that struck a replica at work.
+        """Return candidates in which a fault that struck a replica at work acts at a message instead of a time.
 
-        What the replica waited for is seen in a run of the candidate with a tap on each link that one understands; on a stack
-        without taps there are no offers.
+        A run of the candidate with a tap on every link that taps can parse shows what the replica waited for; on a
+        stack without taps there are no such candidates.
         """
         from harness.history.reader import History
         from harness.shrink.in_hand import STRIKES, in_hand
@@ -117,9 +117,9 @@ class Candidates:
         return None
 
     async def last(self, candidate: Candidate) -> list[Ran]:
-        """Run the smallest as often as it may be run, with seeds of its own; return these runs.
+        """Run the smallest candidate ``runs`` times more, with new seeds; return these runs.
 
-        A candidate was chosen because it broke: how often it does, only runs say that chose nothing.
+        It was chosen because it broke, so only runs after the choice show how often it breaks.
         """
         return [await self._ran(candidate, number) for number in range(self._runs, 2 * self._runs)]
 
@@ -131,7 +131,7 @@ class Candidates:
         if deadline is not None and time.monotonic() >= deadline:
             raise OverBudget
         plan = self._broken.plan(candidate, entry.number, seed)
-        # Asked here, since what a run raises costs the warm stack.
+        # Checked here, since an error in a run costs the warm stack.
         self._stacks.admit(plan)
         case = await self._made(plan)
         ran = Ran(seed, case.verdict, tuple(sorted(case.anomalies)), str(case.directory))
@@ -140,7 +140,7 @@ class Candidates:
         return ran
 
     async def _made(self, plan: Plan) -> Case:
-        """Make a run, and once more on a new stack if it could not be made: a search of an hour need not end there."""
+        """Make a run; if that fails, try once more on a new stack, so that one failure does not end a long search."""
         try:
             return await self._once(plan)
         except PlanRefused:

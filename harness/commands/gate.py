@@ -230,7 +230,7 @@ def _tried(cases: Sequence[Case]) -> Iterator[str]:
     ]
     rows = added(tables)
     if tables and not rows:
-        yield "no run had `taps: all`, so how far deliveries had come when something died is not known"
+        yield "no run had `taps: all`, so it is not known how far deliveries had got when a replica died"
     for row in rows:
         missing = ", ".join(untried(row))
         yield f"tried at {sentence(row)}" + (f"; never tried: {missing}" if missing else "")

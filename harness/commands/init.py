@@ -1,4 +1,4 @@
-"""``oneffect init``: writes a system to begin with: one that runs as it stands, or what a compose file says of one's own."""
+"""``oneffect init``: writes a system to start from: one that runs as it is, or a draft from a compose file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRITES: Final = {
     "billing.py": "its consumer",
     "delivered-again.yaml": "a scenario: records are delivered again",
 }
-"""What is written, and what it is."""
+"""File name -> what the file is."""
 
 
 def init(
@@ -32,25 +32,25 @@ def init(
     ] = None,
     compose: Annotated[
         Path | None,
-        typer.Option("--from-compose", metavar="FILE", help="Write a system file of what this compose file says."),
+        typer.Option("--from-compose", metavar="FILE", help="Write a system file from this compose file."),
     ] = None,
     external: Annotated[
         Path | None,
         typer.Option(
             "--from-external",
             metavar="SYSTEM",
-            help="Write an addresses file for this system, which runs already; with --from-compose as that publishes it.",
+            help="Write an addresses file for this running system; with --from-compose, fill in the ports it publishes.",
         ),
     ] = None,
 ) -> None:
     """Write a small system that runs as it stands: a system file, two services in Python, and a scenario.
 
-    Run it, see it come out valid, delete the line of billing.py that says so, and see it come out invalid. Then put your
+    Run it: the verdict is valid. Delete the line of billing.py marked as the dedupe line, and it is invalid. Then put your
     own services in place of these. Nothing is overwritten.
 
-    If your services are in a compose file, --from-compose makes system.yaml of it: what it says of brokers, stores and
-    services, addresses replaced by placeholders. What it cannot say is a TODO with an example; `oneffect validate` lists
-    each by line. --from-external makes addresses.yaml the same way.
+    If your services are in a compose file, --from-compose turns it into a system.yaml: its brokers, stores and services,
+    with addresses replaced by placeholders. Whatever a compose file cannot say becomes a TODO with an example; `oneffect
+    validate` lists each by line. --from-external makes addresses.yaml the same way.
 
     For example:
 
@@ -76,7 +76,7 @@ def init(
 
 
 def _system(compose: Path) -> tuple[str, str, str]:
-    """Return a system file's text, what it is, and further words for its validation."""
+    """Return a system file's text, what it is, and further arguments for its validation."""
     from harness.compose.draft import draft
     from harness.compose.file import read
     from harness.compose.written import written
@@ -85,7 +85,7 @@ def _system(compose: Path) -> tuple[str, str, str]:
 
 
 def _addresses(path: Path, compose: Path | None) -> tuple[str, str, str]:
-    """Return an addresses file's text, what it is, and further words for its validation."""
+    """Return an addresses file's text, what it is, and further arguments for its validation."""
     from harness.compose.draft import draft
     from harness.compose.external import published, written
     from harness.compose.file import read
@@ -124,7 +124,7 @@ def _write(directory: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def _refuse_what_is_there(directory: Path, names: list[str]) -> None:
-    """Raise FileError for the first file that is there already: nothing is written then."""
+    """Raise FileError for the first file that already exists, before anything is written."""
     try:
         there = [name for name in names if (directory / name).is_symlink() or (directory / name).exists()]
     except OSError as error:

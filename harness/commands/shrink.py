@@ -41,10 +41,10 @@ def shrink(
 ) -> None:
     """Find the smallest part of an invalid run's schedule that still breaks the system.
 
-    Leaves faults out, shortens windows, makes the load smaller and targets narrower, and puts messages in place of moments,
-    as long as one of the run's own anomalies comes again. A candidate counts as breaking if it breaks in at least half as
-    many runs as the whole schedule, which is run N times first; the smallest is run N times more, and the share said. The
-    verdicts are kept in RUN_DIR/shrink.json: after Ctrl-C, or once the budget is over, the same command goes on from there.
+    It leaves faults out, shortens windows, reduces the load, narrows targets and replaces moments by messages, as long as
+    one of the run's own anomalies still occurs. First it runs the whole schedule N times; a candidate counts as breaking
+    if it breaks in at least half as many runs. At the end it runs the smallest N times more, and reports in how many it
+    broke. Verdicts are kept in RUN_DIR/shrink.json: after Ctrl-C, or once the budget is spent, the same command resumes.
 
     Exit status: 0 the smallest scenario is written, 2 a wrong argument or file, or a run that is not invalid, 3 it did not
     break again, 4 the stack could not start, 130 interrupted.
@@ -65,12 +65,12 @@ def shrink(
     from harness.shrink.candidate import Candidate
     from harness.shrink.judged import Judged
 
-    # ``latest`` may be another one by the time that a search goes on.
+    # Resolved now: ``latest`` may be another run when the search resumes.
     broken = broken_run(shown(run_directory(run_dir, Path.cwd()).resolve()))
     if any(line.when is not None and line.when.follows is not None for line in broken.scenario.faults):
         raise UsageError(
-            "in this schedule one row follows another (`follows`), and neither can be left out alone; try the first one's "
-            "row by itself: oneffect run"
+            "a row of this schedule follows another (`follows`), so neither can be left out alone; try the row that is "
+            "followed by itself: oneffect run"
         )
     seconds = _seconds(budget)
     out = _file(out or broken.directory / SMALLEST)
@@ -156,7 +156,7 @@ def _tell_nothing(broken: Broken, ran: Sequence[Ran], runs: int) -> None:
     )
     _tell_others(broken, ran)
     printer.print(
-        "  A break that comes once in many runs is not met by a few, and nothing smaller can be told from luck. Try more: "
+        "  A few runs rarely show a break this rare, and a smaller schedule could not be told from luck. Try more runs: "
         f"{_again(broken, max(10, 3 * runs))}"
     )
     printer.print(f"  The runs are in {broken.folder}; no scenario was written.")
@@ -185,7 +185,7 @@ def _tell(broken: Broken, judged: Judged, found: Found, out: Path, runs: int) ->
 
     whole, smallest = Candidate.of(broken.scenario), found.smallest
     broke = [ran for ran in found.ran if ran.broke(broken.anomalies)]
-    # It was chosen because it broke, so that there is such a run even if it does not break in its last runs.
+    # It was chosen because it broke, so there is such a run even if none of its last runs broke.
     shows = [*broke, *(ran for ran in judged.entry(smallest).ran if ran.broke(broken.anomalies))]
     find = sorted(broken.anomalies.intersection(*(ran.anomalies for ran in shows)))
     share = f"{len(broke)} of {len(found.ran)} runs"

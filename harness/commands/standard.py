@@ -131,7 +131,7 @@ class Standard:
         if not self.sound:
             return (
                 f"{self.system} is {self.cases[0].verdict} without any fault, so nothing was broken; "
-                f"see to that first, then run the others ({', '.join(unmade) or 'none'})"
+                f"fix that first, then run the others ({', '.join(unmade) or 'none'})"
             )
         count = sum(case.verdict == "valid" for case in self.cases)
         unfit = f", {len(self.unfit)} do not fit" if self.unfit else ""

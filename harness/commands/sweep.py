@@ -62,13 +62,13 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter for each option
 ) -> None:
     """Break a service off at every message that one event causes, and map the verdicts.
 
-    First a run without faults shows which messages an event causes on the service's tapped links. Then each of them gets
-    four runs: the service's first replica is killed before and after the message, its request is lost, its reply is lost.
-    A cell whose message never came is `unknown`. With `--only`, other messages get none.
+    First a run without faults shows which messages an event causes on the service's tapped links. Then there are four runs
+    for each message: the first replica is killed before it and after it, its request is lost, its reply is lost. A cell
+    whose message never came is `unknown`. `--only` limits the runs to the messages that match.
 
-    With `--depth 2`, the run of each first fault shows what its event caused from then on, and each of these messages gets a
-    second fault, in a run with both. Left out are pairs that are equal up to the event, that support no effect, or whose
-    messages do not tell of which event they are. A pair counts only if both faults acted, at one event.
+    With `--depth 2`, the run of each first fault shows which messages its event caused afterwards, and each of these is
+    tried with a second fault, in a run with both. Left out are pairs that equal another pair except for the event, that
+    can have no effect, or whose messages do not identify their event. A pair counts only if both faults acted at one event.
 
     The map (map.html, map.json) and the scenario of each cell are kept in a folder of .oneffect/sweeps.
 
@@ -88,7 +88,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter for each option
     from harness.reports.terminal import console
 
     if pairs is not None and depth == 1:
-        raise UsageError("--pairs bounds the second faults, and there are none; add --depth 2")
+        raise UsageError("--pairs limits second faults, and only --depth 2 has them; add --depth 2")
     sweeping = _Sweep(scenario_file(scenario, Path.cwd(), system), service, variant, drawn(seed), stack, only or "*")
     sweeping.depth, sweeping.most = depth, pairs
     sweeping.prepare(system)
@@ -174,7 +174,7 @@ class _Sweep:
 
     @staticmethod
     def _event(case: Case) -> Event | None:
-        """Return the event that an invalid run's faults met: of a valid one nobody asks."""
+        """Return the event that an invalid run's faults acted on; None for any other run."""
         from harness.history.reader import History
         from harness.sweep.pairs import event_of
 
@@ -250,7 +250,7 @@ class _Sweep:
 
         if watched.verdict != "valid":
             raise UsageError(
-                f"the run without faults is {watched.verdict}, so no other can be judged by it; "
+                f"the run without faults is {watched.verdict}, so runs with faults would prove nothing; "
                 f"see: oneffect show {watched.directory}"
             )
         with History(watched.directory / "history.jsonl") as history:

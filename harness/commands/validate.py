@@ -1,4 +1,4 @@
-"""``oneffect validate``: says all that is wrong with files, and what there is to see in those that are right."""
+"""``oneffect validate``: reports everything that is wrong with files, and what a run sees with those that are right."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def validate(
 ) -> None:
     """Say everything that is wrong with files: file, line, field, and the nearest name. Nothing is started.
 
-    Of a system file without a mistake it says which links there will be, what is counted as an effect, what is checked, and
-    what cannot be seen as the file stands.
+    For a system file without mistakes, it also lists the links that there will be, what counts as an effect, what is
+    checked, and what the file as it stands leaves unseen.
 
     Exit status: 0 nothing is wrong, 2 something is.
 
@@ -59,7 +59,7 @@ def validate(
 
 
 def _examined(path: Path, given: Path | None) -> tuple[Sequence[str], Sequence[OneffectError]]:
-    """Return what there is to say of a file that is right, and what is wrong with one that is not."""
+    """Return the report on a file that is right, and the errors of one that is wrong."""
     from harness.addresses import Addresses, problems
     from harness.checkers.judge import checkers
     from harness.errors import OneffectError
@@ -93,7 +93,7 @@ def _examined(path: Path, given: Path | None) -> tuple[Sequence[str], Sequence[O
 
 
 def _nearest(fields: Collection[str], models: Sequence[type[BaseModel]]) -> type[BaseModel]:
-    """Return the model that most of a file's fields are of, and that fewest needed ones lack."""
+    """Return the model that knows most of a file's fields and misses the fewest required ones."""
 
     def score(model: type[BaseModel]) -> int:
         known = {info.alias or name for name, info in model.model_fields.items()}

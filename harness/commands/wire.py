@@ -64,8 +64,8 @@ def wire(
         cells = [["" if row[name] is None else row[name] for name in columns] for row in rows]
         printer.print(terminal.table("", [name.replace("_", " ") for name in columns], cells))
     else:
-        printer.print("nothing of it passed a tap")
+        printer.print("no matching message passed a tap")
     for row in troubles:
-        what = "on not understood" if row["phase"] == "plain" else "a connection ended by the tap's own mistake"
+        what = "on not parsed" if row["phase"] == "plain" else "the tap itself failed and closed a connection"
         when = "from" if row["phase"] == "plain" else "at"
         printer.print(f"{row['link']}: {when} {row['t'] / 1e9:.3f} s {what}: {row['error']}")

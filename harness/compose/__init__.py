@@ -1,1 +1,1 @@
-"""Reads a compose file, and drafts the system file of what it describes."""
+"""Reads a compose file, and drafts a system file from it."""

@@ -1,4 +1,4 @@
-"""Puts placeholders where an address of another container stands in a text."""
+"""Replaces other containers' addresses in a text with placeholders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.compose.file import Compose, Container
 from harness.compose.images import TOXIPROXY, last
 
 _POSTGRES: Final = r"(jdbc:)?([a-z][a-z0-9+]*://)(?:[^\s/'\"@]*@)?\{{({})\}}(?:/[\w.\ue000\ue001-]*)?"
-"""A URL of a Postgres, whose login and database are the harness's."""
+"""A Postgres URL, whose login and database the harness replaces with its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Hosts:
         return text
 
     def databases(self, text: str) -> str:
-        """Return a text whose URLs of a Postgres have the login and the database that oneffect makes."""
+        """Return the text with oneffect's own login and database in its Postgres URLs."""
         if not self.postgres:
             return text
         servers = "|".join(map(re.escape, sorted(self.postgres)))
@@ -55,7 +55,7 @@ class Hosts:
 
 
 def _pattern(hosts: Iterable[str]) -> re.Pattern[str]:
-    """Match ``host:port``, and a host alone where a URL has it; a login before an @ is none."""
+    """Match ``host:port``, and a host alone within a URL; a login before an @ is not a host."""
     either = "|".join(map(re.escape, sorted(hosts, key=len, reverse=True))) or r"(?!)"
     return re.compile(
         rf"(?<![\w.-])(?P<host>{either}):(?P<port>\d{{1,5}})(?![\w.@-])"
@@ -68,7 +68,7 @@ def _host(match: re.Match[str]) -> str:
 
 
 def behind(compose: Compose, containers: Iterable[Container]) -> dict[tuple[str, str], str]:
-    """Return where each proxy of a Toxiproxy leads that the file configures."""
+    """Return the upstream of each Toxiproxy proxy that the file configures."""
     found: dict[tuple[str, str], str] = {}
     for container in containers:
         if last(container.image) != TOXIPROXY:
@@ -82,7 +82,7 @@ def behind(compose: Compose, containers: Iterable[Container]) -> dict[tuple[str,
 
 
 def published(containers: Iterable[Container]) -> dict[tuple[str, str], str]:
-    """Return where each address leads that is published on the machine, as containers on its own network name it."""
+    """Return where each published address leads, named as containers on the machine's own network name it."""
     return {
         (host, address.rpartition(":")[2]): f"{container.name}:{port}"
         for container in containers

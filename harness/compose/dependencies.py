@@ -18,11 +18,11 @@ _OWN: Final = re.compile(
     r"port|bind|dir|daemonize|logfile|loglevel|pidfile|unixsocket.*|include|loadmodule|protected-mode|supervised|tls-.*"
     r"|cluster-.*|replicaof|slaveof|listen_addresses|data_directory|.*_file|ssl.*|shared_preload_libraries|log_.*"
 )
-"""Settings that are the harness's, or make no sense in its server."""
+"""Settings that the harness makes itself, or that make no sense in its server."""
 
 
 def described(name: str, container: Container) -> dict[str, Any]:
-    """Return a store's fields; its kind if its name does not say it, and the settings that its command gives it."""
+    """Return a store's fields: its kind if the name does not say it, and the settings from its command."""
     of = kind(container.image) or ""
     settings = dict(_settings(container))
     for variable in ("REDIS_PASSWORD", "VALKEY_PASSWORD") if of == "redis" else ():
@@ -38,7 +38,7 @@ def described(name: str, container: Container) -> dict[str, Any]:
 
 
 def notes(container: Container) -> Iterator[str]:
-    """Yield what of a broker or store does not go into the system file."""
+    """Yield a note on each part of a broker or store that the system file leaves out."""
     if last(container.image) in EXTENDED:
         yield f"{container.image} has extensions that oneffect's Postgres lacks"
     if any("docker-entrypoint-initdb.d" in mount for mount in container.mounts):
@@ -52,7 +52,7 @@ def notes(container: Container) -> Iterator[str]:
 
 
 def partitions(topics: Mapping[str, int | None], brokers: Iterable[Container]) -> dict[str, Any]:
-    """Return the number of partitions of each topic, or that it is to be written."""
+    """Return the number of partitions of each topic, or a TODO."""
     default = next(
         (
             one.env[key]

@@ -68,7 +68,7 @@ def draft(compose: Compose) -> Draft:
 
 
 def _left_out(one: Container) -> str:
-    """Say why a container is no part of the system; nothing if it is one."""
+    """Say why a container is no part of the system; empty if it is one."""
     if one.profiles:
         return f"profile {said(one.profiles[0])}"
     if topics.makes(one):
@@ -95,7 +95,7 @@ def _topics(compose: Compose) -> dict[str, int | None]:
 def _services(
     compose: Compose, inside: Sequence[Container], called: Mapping[str, str], out: Mapping[str, str]
 ) -> tuple[dict[str, dict[str, Any]], set[str]]:
-    """Return the services by name, and the names of those that are one by their names alone."""
+    """Return the services by name, and the names shared by containers that are not replicas of one service."""
     stores = {one.name: kind(one.image) for one in inside if kind(one.image) and one.built is None}
     hosts = {host: called[one.name] for one in inside for host in one.hosts}
     reader = Reader(
@@ -124,7 +124,7 @@ def _services(
 
 
 def _one(each: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether what has one name but for a number is one service, and its replicas."""
+    """Whether containers whose names differ only by a number are replicas of one service."""
     replicas = each[0].get("replicas", 1)
     return len(each) == 1 or (
         all(one == each[0] for one in each) and isinstance(replicas, int) and replicas * len(each) <= MOST
@@ -137,7 +137,7 @@ def _joined(service: Mapping[str, Any], replicas: Any) -> dict[str, Any]:  # noq
 
 
 def _starts(services: Mapping[str, dict[str, Any]]) -> None:
-    """A stack starts every service as a command, or every one as an image."""
+    """Ask for missing commands: a stack starts every service from a command, or every one from an image."""
     if all("image" in one for one in services.values()):
         return
     for one in services.values():
@@ -181,7 +181,7 @@ def _asked(
     called: Mapping[str, str],
     stores: Sequence[Container],
 ) -> dict[str, Any]:
-    """Return what no compose file says, each as something to be written."""
+    """Return the fields that no compose file has, each as a TODO."""
     known = [name for _, name in topics.named(found)]
     topic = known[0] if known else "orders"
     linked = [name for name, one in services.items() if any(f"{{{broker}}}" in text for text in one["env"].values())]

@@ -1,4 +1,4 @@
-"""The draft of an addresses file: what a stack that runs already must be asked for, and what a compose file says of it."""
+"""The draft of an addresses file for a stack that already runs, with the addresses that a compose file publishes."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class Compose:
         ]
 
     def config(self, name: str) -> str:
-        """Return the content of one of the file's configs; empty if it is not to be had."""
+        """Return the content of one of the file's configs; empty if it is not available."""
         configs = self.document.value.get("configs")
         given = configs.get(name) if isinstance(configs, Mapping) else None
         if not isinstance(given, Mapping):
@@ -91,7 +91,7 @@ class Compose:
         return str(given.get("content") or "") or self.beside(str(given.get("file") or ""))
 
     def beside(self, name: str) -> str:
-        """Return the text of a file that is named relative to the compose file; empty if it is not to be had."""
+        """Return the text of a file that is named relative to the compose file; empty if it is not available."""
         try:
             return (self.path.parent / name).read_text(encoding="utf-8")[:1_000_000] if name else ""
         except (OSError, ValueError):
@@ -121,7 +121,7 @@ class Compose:
     def _extended(
         self, document: Document, path: Path, name: str, under: tuple[tuple[Path, str], ...]
     ) -> dict[str, Any]:
-        """Return a service with what it extends below it, its environment and lists as one form each."""
+        """Return a service merged over the one that it extends, with its environment as a mapping."""
         here = ("services", name)
         service: Mapping[str, Any] = self._services(document, path)[name]  # type: ignore[assignment]
         own = dict(self._filled(document, here, service))
@@ -251,7 +251,7 @@ def read(path: Path) -> Compose:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a file is there; a path that cannot be one is none."""
+    """Whether a file exists; False for an impossible path."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -285,7 +285,7 @@ def _aliases(name: str, service: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _awaited(given: object) -> Iterator[str]:
-    """Yield the services that one waits for until they have ended."""
+    """Yield the services that a service waits for until they have ended."""
     for name, how in given.items() if isinstance(given, Mapping) else ():
         if isinstance(how, Mapping) and how.get("condition") == "service_completed_successfully":
             yield name

@@ -35,7 +35,7 @@ def last(image: str) -> str:
 
 
 def kind(image: str) -> str | None:
-    """Return the kind of dependency that an image is; None if it is none that oneffect starts itself."""
+    """Return the kind of dependency that an image is; None if oneffect starts no such server itself."""
     name = last(image)
     return next((kind for kind, names in _KINDS.items() if name in names), None)
 

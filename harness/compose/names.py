@@ -11,7 +11,7 @@ from harness.compose.images import kind
 from harness.system import FILLED_IN
 
 _RESERVED: Final = FILLED_IN | {"topic"}
-"""Names that are placeholders of something else."""
+"""Names that are already placeholders for something else."""
 
 _LONGEST: Final = 60
 _NUMBERED: Final = re.compile(r"(.+?)[-_](\d{1,2})")

@@ -33,7 +33,7 @@ MOST: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Makes services of containers: where their hosts lead, the names of topics, the dependency that is the broker."""
+    """Turns containers into services, given where hosts lead, the topics' names and the broker's name."""
 
     hosts: Hosts
     topics: Mapping[str, str]
@@ -100,7 +100,7 @@ class Reader:
         made = self.hosts.databases(self.hosts.filled(text))
         # A service that names itself has no link to itself.
         made = made.replace(f"{{{self.hosts.names[container.name]}}}", "127.0.0.1:{port}")
-        # Also in containers all parts are on this machine's loopback.
+        # In containers too, all parts are on this machine's loopback.
         made = re.sub(r"(?<![\w.])0\.0\.0\.0(?![\w.])", "127.0.0.1", made)
         for mount in container.mounts:
             source, _, target = mount.rpartition(":") if mount.count(":") == 1 else mount.partition(":")
@@ -110,7 +110,7 @@ class Reader:
         return made
 
     def _apart(self, container: Container) -> Iterator[tuple[str, str]]:
-        """Yield variables for addresses that the compose file gives as a host and, elsewhere, a port."""
+        """Yield the variables of addresses whose host and port the compose file gives separately."""
         for key, text in container.env.items():
             if (text not in self.hosts.names and text not in self.hosts.out) or text in container.hosts:
                 continue
@@ -132,7 +132,7 @@ class Reader:
                     yield beside, todo(what, f'{beside}: "{{{name}:port}}"')
 
     def _named(self, key: str, text: str, linked: set[str]) -> str:
-        """Put the login and the database of oneffect's Postgres in place of those that a service names by themselves."""
+        """Replace a Postgres login or database that stands in a variable of its own with oneffect's."""
         if not linked & self.hosts.postgres:
             return text
         if _USER.search(key):
@@ -190,7 +190,7 @@ class Reader:
 
     @staticmethod
     def _ready(container: Container) -> str:
-        # Of a URL with a variable in it, only a part would be read: perhaps a page that answers before the service is ready.
+        # A URL would be cut at a variable, and that page might answer before the service is ready.
         known = "" if UNKNOWN.search(container.health) or "$" in container.health else container.health
         for host, _, path in (match.groups() for match in _URL.finditer(known)):
             if host in {"localhost", "127.0.0.1", "0.0.0.0", *container.hosts}:  # noqa: S104 - compared, not bound
@@ -202,12 +202,12 @@ class Reader:
 
 
 def _own(text: str, port: str) -> str:
-    """Put the service's own port in the place of its number; another service may publish the same one."""
+    """Replace the service's own port in local addresses; another service may publish the same number."""
     return re.sub(rf"\b(?:localhost|127\.0\.0\.1):{port}(?!\d)", "127.0.0.1:{port}", text) if port else text
 
 
 def _known(text: str) -> str:
-    """Return a text whose variables are all known, or that it is to be written."""
+    """Return the text if all its variables are known, else a TODO."""
     if not (names := UNKNOWN.findall(text)):
         return text
     secret = any(map(is_secret, names))

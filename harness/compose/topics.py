@@ -53,9 +53,9 @@ def makes(container: Container) -> bool:
 
 
 def used(key: str, value: str, known: Collection[str] = ()) -> list[str]:
-    """Return the topics that a variable names; none if it does not look like one that does.
+    """Return the topics that a variable names; none if it does not seem to name any.
 
-    Its name says so, or its value is a topic that is ``known`` to be made and its name says nothing else.
+    It does if its name says so, or if its value is a list of ``known`` topics and its name says nothing else.
     """
     names = [name.strip() for name in value.split(",")]
     if not _NAMES_TOPICS.search(key):

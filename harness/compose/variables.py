@@ -15,23 +15,23 @@ from harness.redaction import is_secret
 
 OPEN: Final = "\ue000"
 SHUT: Final = "\ue001"
-"""Around the name of a variable whose value is not known, in a text that it is part of."""
+"""Marks around the name of a variable of unknown value within a text."""
 
 UNKNOWN: Final = re.compile(f"{OPEN}([^{SHUT}]*){SHUT}")
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w.-]*)\s*=\s*(.*?)\s*", re.DOTALL)
 _DEEPEST: Final = 20
-"""How often a default may stand in a default."""
+"""Deepest nesting of defaults within defaults."""
 
 
 def unknown(name: str) -> str:
-    """Stand for the value of a variable that is not known."""
+    """Return the mark for a variable of unknown value."""
     return f"{OPEN}{name}{SHUT}"
 
 
 def said(text: str) -> str:
-    """Write a text again as the compose file has it."""
+    """Return a text as the compose file writes it."""
     return UNKNOWN.sub(r"${\1}", text)
 
 
@@ -42,7 +42,7 @@ class Variables:
     values: Mapping[str, str] = field(default_factory=dict)
 
     def filled(self, text: str, depth: int = 0) -> str:
-        """Return a text with its variables filled in; ValueError if one is not written as compose files write it."""
+        """Return a text with its variables filled in; raises ValueError if the syntax is wrong."""
         if depth > _DEEPEST:
             message = f"a default stands in a default more than {_DEEPEST} times"
             raise ValueError(message)
@@ -87,7 +87,7 @@ def holds_a_secret(name: str, value: str) -> bool:
 
 
 def _closed(text: str, at: int) -> int:
-    """Return where the brace is that closes the one before ``at``."""
+    """Return the index of the brace that closes the one before ``at``."""
     depth = 1
     for place in range(at, len(text)):
         depth += {"}": -1, "{": 1}.get(text[place], 0)

@@ -1,4 +1,4 @@
-"""Writes a draft as a system file that a person goes on with."""
+"""Writes a draft as a system file for a person to complete."""
 
 from __future__ import annotations
 

@@ -34,9 +34,9 @@ async def apply(context: FaultContext, begun: Callable[[], object] = lambda: Non
 
     A fault that heals stays for its ``for:``, and for up to ``context.patience`` seconds longer until it has bitten, the system
     has done enough work to tell, and the faults scheduled within its window have had their time. ``begun`` is called when
-    its turn comes. Returns False, and has done nothing, if the message at which it acts had been given up by then.
+    its turn comes. Returns False, having done nothing, if the service had given up the message at which the fault acts.
 
-    The history gets injected (from then on the fault may act), armed, bit and healed, or failed. Raises FaultError if the
+    Records injected (from then on the fault may act), armed, bit and healed, or failed. Raises FaultError if the
     fault could not be injected or healed; a fault that never bit is left to the checkers.
     """
     return await _Application(context, begun).run()
@@ -60,7 +60,7 @@ class _Application:
             return await self._run()
         except asyncio.CancelledError:
             if self._begun and self._fault.heals:
-                # Leaving the scope has healed it all the same.
+                # Leaving the scope has healed it nevertheless.
                 self._record("healed", evidence={"early": True})
             raise
         except Exception as error:
@@ -69,19 +69,19 @@ class _Application:
             raise FaultError(f"{what} could not be injected or healed: {error or type(error).__name__}") from error
 
     async def _run(self) -> bool:
-        # The healing is recorded before whoever waits for its turn may begin.
+        # Record the heal before a fault that waits for its turn may begin.
         async with AsyncExitStack() as turns:
             for name in sorted(self._fault.takes(self._planned.target, self._context)):
                 await turns.enter_async_context(self._context.stack.turn(name))
             held = self._context.held
             if held is not None and not held.waiting:
-                # What would happen now, would not happen at this message.
+                # The service has given the message up, so the fault would act at another moment.
                 return False
             async with AsyncExitStack() as healing:
                 self._begun = True
                 if held is None:
                     self._work = await self._since_now() if self._fault.heals else None
-                # Only now: on a busy machine the questions to the broker take longer than the distance to the next fault.
+                # Only now: on a busy machine the queries to the broker take longer than the time to the next fault.
                 self._has_begun()
                 evidence = {"message": f"{held.what} on {held.link}"} if held is not None else None
                 if self._context.unmet:
@@ -97,7 +97,7 @@ class _Application:
                     except GivenUpError:
                         return False
                 if held is not None:
-                    # Counted from here on: questions to the broker would have held the message up, and its client waits.
+                    # Count only from here on: queries to the broker would have delayed the message.
                     held.release()
                     self._work = await self._since_now() if self._fault.heals else None
                 if self._fault.heals and (self._planned.lasts is not None or self._context.let_go is not None):
@@ -149,7 +149,7 @@ class _Application:
     async def _out_of_patience(self) -> None:
         """Wait until ``context.patience`` is used up, counting only the time in which the link's replica runs.
 
-        While another fault has stopped that replica, nothing can meet this fault.
+        While another fault has stopped that replica, this fault cannot bite.
         """
         start, arrow, _ = self._planned.target.partition("->")
         replica = self._context.stack.services.get(start) if arrow else None
@@ -181,7 +181,7 @@ class _Application:
             return None, self._work.begun()
 
     async def _until_bit(self, injected: Injected) -> None:
-        """Look until a fault that does not heal has bitten, for ``context.deadline`` seconds, or so long once it is let go."""
+        """Look until a fault that does not heal has bitten, at most ``context.deadline`` seconds after it is let go."""
         async with asyncio.TaskGroup() as looks:
             looking = looks.create_task(self._until_seen(injected))
             try:
@@ -209,7 +209,7 @@ class _Application:
         if evidence is None or (evidence.level == "bit" and "armed" not in self._found):
             return False
         if evidence.level == "bit" and self._context.held is None and await self._most() == 0:
-            # An idle connection may end by itself, and a polling client moves bytes. A message that is held is work.
+            # No work, no bite: idle connections end by themselves, and polling moves bytes. A held message is work.
             return False
         self._note_evidence(evidence)
         return True

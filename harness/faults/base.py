@@ -29,7 +29,7 @@ Target = Literal["link", "replica", "service", "topic", "redis", "cut"]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Proof of a fault. Armed: the harness itself observed it; bit: the system's own traffic met it."""
+    """Proof of a fault. Armed: the harness itself observed it; bit: it affected the system's own traffic."""
 
     level: Literal["armed", "bit"]
     what: str
@@ -56,7 +56,7 @@ async def no_reason() -> str:
 
 
 def no_taps(trigger: Trigger) -> AbstractContextManager[Trigger]:  # noqa: ARG001 - there is none to tell
-    """Raise FaultError, where no link has a tap."""
+    """Raise FaultError: no link has a tap."""
     raise FaultError("no link has a tap here, so no message can be waited for")
 
 
@@ -102,11 +102,11 @@ class FaultContext:
     patience: float = 0.0
     """Seconds that a fault stays in place beyond its ``for:`` if it has not bitten."""
     held: Held | None = None
-    """The message at which it acts, held until it is injected; None for one that acts by the clock."""
+    """The message at which it acts, held until the injection; None for a fault that acts by the clock."""
     unmet: str = ""
-    """Why a fault that was to act at a message acts by the clock; empty for any other."""
+    """Why it acts by the clock although it was planned to act at a message; empty otherwise."""
     armed: Callable[[Trigger], AbstractContextManager[Trigger]] = no_taps
-    """Lets every tap ask a trigger while the scope lasts."""
+    """Gives every tap a trigger while the scope lasts."""
     deadline: float = 20.0
     """Seconds within which a fault that does not heal must bite."""
     on_killed: Callable[[], object] = lambda: None
@@ -114,7 +114,7 @@ class FaultContext:
     on_armed: Callable[[], object] = lambda: None
     """Called once the fault is armed."""
     let_go: Callable[[], Awaitable[object]] | None = None
-    """In place of the fault's ``for:``: awaited once it is injected, and returns when whoever holds it in place lets go."""
+    """Replaces the fault's ``for:``: awaited after the injection; returns when the caller lets the fault go."""
     overlapped: Callable[[], Coroutine[object, object, object]] = nothing
     """Returns once the faults scheduled within this fault's window have had their time in it."""
 
@@ -160,7 +160,7 @@ class FaultContext:
         return taken
 
     def appended(self, topic: str, partition: int, offset: int) -> None:
-        """Record where a record is that the fault had the broker append, by another way than ``publish``."""
+        """Record the place of a record that the fault made the broker append by other means than ``publish``."""
         name = self.planned.fault.name
         about = {"topic": topic, "partition": partition, "malformed": None}
         with self.recorder.operation(
@@ -211,13 +211,13 @@ class Fault(Model):
     waits_inside: ClassVar[int] = 0
     """How often ``inject`` may wait for as long as the context has patience."""
     at_message: ClassVar[bool] = False
-    """Whether it acts on the message of its ``when``, so that it cannot do without one."""
+    """Whether it acts on the message of its ``when``, and therefore needs one."""
     acts_at: ClassVar[Literal["request", "reply"] | None] = None
-    """At which of the two it acts, whichever the ``when`` names; None: at that one."""
+    """The side at which it acts, whichever the ``when`` names; None for the side that the ``when`` names."""
 
     @property
     def awaits(self) -> When | None:
-        """Another message that it waits for, as the scenario says it."""
+        """A further message that it waits for, as the scenario writes it."""
         return None
 
     def check(self, on: str, system: System) -> None:
@@ -227,7 +227,7 @@ class Fault(Model):
         """Raise PlanRefused if its ``when`` cannot name a ``side``."""
 
     def check_commands(self, spoken: str, commands: Collection[str]) -> None:
-        """Raise PlanRefused if it cannot act on a message of any of these commands of a protocol, which its ``when`` names."""
+        """Raise PlanRefused if it can act on none of the protocol's commands that its ``when`` names."""
 
     def takes(self, on: str, context: FaultContext) -> list[str]:  # noqa: ARG002 - most need none
         """Replicas, dependencies and links that the fault needs for itself: two faults on one of them take turns."""
@@ -251,16 +251,16 @@ class PlannedFault:
     seed: int
     system: System
     when: Condition | None = None
-    """The message at which it acts, in place of ``at``, or from then on."""
+    """The message at which it acts; with ``at``, counted from then on."""
     until: Condition | None = None
-    """The other message that it waits for, if it does."""
+    """The further message that it waits for, if any."""
     row: int | None = None
     """The number of its row, from 1; None where there are no rows."""
     among: tuple[str, ...] = ()
-    """The targets of which it acts on one, the one that its message is of; ``target`` then is what stands for them."""
+    """Targets of which it acts on one: the target of its message. ``target`` is then the pattern for all of them."""
 
     def met_on(self, link: str) -> PlannedFault:
-        """Return it as it acts at a message on ``link``."""
+        """Return the fault with the target that a message on ``link`` decides."""
         if not self.among:
             return self
         return replace(self, target=link if self.fault.target == "link" else link.partition("->")[0], among=())

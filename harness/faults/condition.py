@@ -30,13 +30,13 @@ class Condition:
     every: int | None = None
     per_key: int | None = None
     after: int = 0
-    """Uploads that begin before it counts."""
+    """Uploads that must begin before the count starts."""
     follows: int | None = None
     """The row whose event the messages must be about."""
 
     @property
     def said(self) -> str:
-        """It in words."""
+        """The condition in words."""
         count = f"each {self.every}." if self.every is not None else f"number {self.nth}"
         turn = f", each number {self.per_key} with its key" if self.per_key is not None else ""
         after = f", after {self.after} uploads" if self.after else ""
@@ -95,9 +95,9 @@ def condition(fault: Fault, target: str, line: FaultLine, system: System) -> Con
 
 
 def own_link(link: str, on: str, target: str, system: System) -> str:
-    """Return ``link`` as it is meant for one target of ``on``: its own, if it is written as a link of what the fault is on.
+    """Return ``link``, or the own link of one target of ``on`` if ``link`` starts with ``on``.
 
-    SystemLacks if the link is written with a role and this target has none.
+    Raises SystemLacks if ``link`` has a role and this target has no such link.
     """
     start, arrow, end = link.partition("->")
     if not arrow or start != on or start in {target, "*"}:
@@ -113,7 +113,7 @@ def own_link(link: str, on: str, target: str, system: System) -> str:
 
 
 def awaited(fault: Fault, target: str, system: System) -> Condition | None:
-    """Resolve the other message that a fault waits for; PlanRefused if it cannot be."""
+    """Resolve the further message that a fault waits for; raises PlanRefused if that fails."""
     when = fault.awaits
     if when is None:
         return None

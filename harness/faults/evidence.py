@@ -229,10 +229,10 @@ class Moved:
 
 
 async def in_use(links: Sequence[Link], context: FaultContext, work: Work) -> bool:
-    """Wait until the service has a connection open, or has opened one since; whether it has.
+    """Wait until the service has a connection open, or has opened one since; return whether it has.
 
-    Wait as long as the fault has patience, and not for a service that makes progress without ever having connected: it
-    will not connect now.
+    Give up when the fault's patience is over, or if the service makes progress without ever having connected: it will
+    not connect now.
     """
     patience = Patience(context.patience)
     before = [await link.traffic() for link in links]
@@ -247,10 +247,10 @@ async def in_use(links: Sequence[Link], context: FaultContext, work: Work) -> bo
 
 
 async def met(links: Sequence[Link], context: FaultContext) -> list[Traffic]:
-    """Wait on silent links until a connection is there at two looks in a row, or one has been opened; return what to measure.
+    """Wait on silent links until two looks in a row see one connection, or one has been opened; return their traffic.
 
-    Wait as long as the fault has patience. One that was there only at the first look may have been about to end by itself;
-    one that was opened since had no answer, whether or not the service gave it up before the next look.
+    Give up when the fault's patience is over. A connection seen only once may have been about to end by itself; one
+    opened since got no answer, whether or not the service gave it up before the next look.
     """
     first = now = [await link.traffic() for link in links]
     kept: list[set[int]] = [set() for _ in links]

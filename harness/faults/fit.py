@@ -23,7 +23,7 @@ class Fit:
     """A scenario as it is run on one system."""
 
     scenario: Scenario
-    """Without what is left out."""
+    """The scenario without what is left out."""
     faults: tuple[PlannedFault, ...]
     left_out: tuple[LeftOut, ...]
     roles: Mapping[str, Sequence[str]]
@@ -33,11 +33,11 @@ class Fit:
 def fit(  # noqa: PLR0913 - the two files, and what decides between them
     scenario: Scenario, path: Path, system: System, system_path: Path, seed: int, *, elsewhere: bool
 ) -> Fit:
-    """Plan the scenario's rows; FileError or PlanRefused says what is wrong with one, SystemLacks that too little is left.
+    """Plan the scenario's rows. Raises FileError or PlanRefused if one is wrong, SystemLacks if too little is left.
 
-    ``elsewhere``: the system was named beside the scenario, which may be written for another. Then a role that the system
-    has nothing in leaves its row out, and variants that it does not have are not expected. In a scenario's own system
-    either is a mistake.
+    ``elsewhere``: the system was given separately, and the scenario may be written for another. Then a row whose role
+    matches nothing in the system is left out, and so are variants that it lacks. In a scenario's own system either is a
+    mistake.
     """
     _has_what_it_needs(scenario, path, system, system_path)
     left_out: list[LeftOut] = []
@@ -47,7 +47,7 @@ def fit(  # noqa: PLR0913 - the two files, and what decides between them
         rows = "requests" if scenario.again and not again else "faults"
         gone = [one.said for one in left_out if not one.on or rows == "faults"]
         raise SystemLacks(
-            f"{path}: of the {rows} of {scenario.name} none is left on {system_path}: {'; '.join(dict.fromkeys(gone))}"
+            f"{path}: none of the {rows} of {scenario.name} fits {system_path}: {'; '.join(dict.fromkeys(gone))}"
         )
     faults = [kept for line, some in zip(scenario.faults, planned, strict=True) for kept in _kept(line, some, system)]
     known = system.variants.find if system.variants is not None else {}
@@ -61,7 +61,7 @@ def fit(  # noqa: PLR0913 - the two files, and what decides between them
 
 
 def _kept(line: FaultLine, planned: Sequence[PlannedFault], system: System) -> list[FaultLine]:
-    """Return the row as it was planned: as written, or a row for each target that is left of it."""
+    """Return the row as written if all its targets are left, else a row for each target that is left."""
     targets = [fault.target for fault in planned]
     if not targets or targets == resolve(planned[0].fault.target, line.on or "", system):
         return [line] if targets else []
@@ -69,7 +69,7 @@ def _kept(line: FaultLine, planned: Sequence[PlannedFault], system: System) -> l
 
 
 def _on(line: FaultLine, target: str, system: System) -> FaultLine:
-    """Return the row for one of its targets, at whose own messages it acts."""
+    """Return the row for one of its targets, acting at that target's own messages."""
     when = line.when
     if when is not None and when.on is not None and line.on is not None:
         when = when.model_copy(update={"on": own_link(when.on, line.on, target, system)})
@@ -96,7 +96,7 @@ def _has_what_it_needs(scenario: Scenario, path: Path, system: System, system_pa
 
 
 def refused(scenario: Scenario, path: Path, system: System, system_path: Path) -> Iterator[FileError]:
-    """Yield an error for each row of ``again`` that the system cannot be asked."""
+    """Yield an error for each row of ``again`` that the system cannot perform."""
     for row, line in enumerate(scenario.again):
         if (reason := _unasked(line, system, system_path)) is not None:
             where = line_of(path, ("again", row))
@@ -106,7 +106,7 @@ def refused(scenario: Scenario, path: Path, system: System, system_path: Path) -
 def _again(
     scenario: Scenario, path: Path, system: System, system_path: Path, left_out: list[LeftOut] | None
 ) -> list[AgainLine]:
-    """Return the rows of ``again`` that the system can be asked; FileError for one that it cannot, if none may be left out."""
+    """Return the rows of ``again`` that the system can perform; FileError for another if none may be left out."""
     if left_out is None:
         for error in refused(scenario, path, system, system_path):
             raise error
@@ -117,7 +117,7 @@ def _again(
 
 
 def _unasked(line: AgainLine, system: System, system_path: Path) -> str | None:
-    """Say why the system cannot be asked for what a row of ``again`` wants; None if it can."""
+    """Say why the system cannot perform a row of ``again``; None if it can."""
     if (system.reprocess if line.op == "reprocess" else system.replay) is None:
         return f"the system does not say how; write `{line.op}: {{post: …}}` or `{{command: …}}` in {system_path}"
     if line.op == "replay" and system.dead_letters is None:

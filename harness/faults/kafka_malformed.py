@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from random import Random
 
-    from harness.system import Events, System
+    from harness.system import System
+    from harness.system_events import Events
 
 Kind = Literal["bytes", "types", "no_raw"]
 KINDS: tuple[Kind, ...] = ("bytes", "types", "no_raw")

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class GivenUpError(Exception):
-    """The service has ended the connection of a message at the last moment, so that the fault has done nothing."""
+    """The service closed a held message's connection at the last moment, so the fault has done nothing."""
 
 
 def in_hand_at(message: Held) -> str:
-    """Say what a replica has in hand while a message is held; GivenUpError if it has given that up."""
+    """Describe the work in progress while a message is held; raises GivenUpError if the service has given it up."""
     if not message.waiting:
         raise GivenUpError
     return f"{message.what} was held on {message.link}"
@@ -31,7 +31,7 @@ def held_of(context: FaultContext) -> Held:
 
 
 def acted(held: Held, what: str) -> Injected:
-    """Return the evidence of a deed on a message: it met the system, for the message is the system's own."""
+    """Return the evidence that a fault acted on a message: that is a bite, since the message is the system's own."""
     before = {"message": held.what, "link": held.link}
 
     async def armed() -> Evidence | None:

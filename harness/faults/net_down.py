@@ -35,8 +35,8 @@ class NetDown(Fault):
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
         """Refuse connections, once there is one to end: a refused attempt leaves no trace here.
 
-        Once the service uses the link, it is silent until a connection stands on it or has been opened: one that is opened for
-        a single request would be over before it is met.
+        Once the service uses the link, silence it until a connection is or has been open: one for a single request
+        would otherwise be over before the harness sees it.
         """
         links = context.links(on)
         armed = await silent(links, "down")

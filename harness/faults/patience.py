@@ -1,4 +1,4 @@
-"""How long a fault waits for the work that it is to meet."""
+"""How long a fault waits for work that it can hit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ AT_MOST: Final = 3
 
 
 class Patience:
-    """Time in which the harness could look: on a busy machine a look takes seconds and says no more than a quick one.
+    """A time limit that counts looks: on a busy machine a look takes seconds and tells no more than a quick one.
 
-    It is over once looks have taken ``seconds`` in all, each of them counted as ``LOOK`` at most, or after ``AT_MOST`` times as
-    many seconds. Begins to count when it is made.
+    It is over once the looks have taken ``seconds`` in all, each counted as ``LOOK`` at most, or after ``AT_MOST``
+    times as many seconds. It starts when it is made.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -25,7 +25,7 @@ class Patience:
         self._end = self._last + AT_MOST * seconds
 
     def over(self, *, counts: bool = True) -> bool:
-        """Whether it is over, asked once a look; the time since the last one does not count unless it ``counts``."""
+        """Whether it is over; call once per look. The time since the last call counts only if ``counts`` is true."""
         now = self._time()
         passed, self._last = now - self._last, now
         if counts:

@@ -36,7 +36,7 @@ class LeftOut:
 
     @property
     def said(self) -> str:
-        """It in words."""
+        """What is left out, and why, in words."""
         return f"{self.what}{f' on {self.on}' if self.on else ''} ({self.why})"
 
     def document(self) -> dict[str, str]:
@@ -61,7 +61,7 @@ def plan_rows(  # noqa: PLR0913 - the two files, and which rows
 
     FileError says which row of the file at ``path`` is wrong, and why.
 
-    With ``leave``, what names a role that the system has nothing in is left out, and told to ``leave``.
+    With ``leave``, a target whose role matches nothing in the system is left out and passed to ``leave``.
     """
     number = 0
     for row, line in enumerate(scenario.faults):
@@ -88,7 +88,7 @@ def plan_line(  # noqa: PLR0913 - a row and where it stands
 ) -> list[PlannedFault]:
     """Plan one row's faults, numbered from ``after`` + 1; PlanRefused says what is wrong. ``leave`` as in ``plan_rows``.
 
-    A row that follows another becomes one fault, whatever it is on: it acts where its message is.
+    A row that follows another becomes a single fault, however many targets it has: it acts where its message is.
     """
     fault = _fault(line)
     if line.on is None:
@@ -140,7 +140,7 @@ def _following(  # noqa: PLR0913, PLR0917 - the parts of a planned fault
 ) -> PlannedFault:
     if fault.target not in {"link", "replica"}:
         raise PlanRefused(
-            f"follows: it acts where its event's message is, and {fault.name} is on a {fault.target}; leave `follows` out"
+            f"follows: only a fault on a link or a replica can follow, and {fault.name} is on a {fault.target}; leave it out"
         )
     conditions = [when for _, when in fitting if when is not None]
     links = tuple(dict.fromkeys(link for when in conditions for link in when.links))
@@ -149,7 +149,7 @@ def _following(  # noqa: PLR0913, PLR0917 - the parts of a planned fault
         link for link in links if (link if fault.target == "link" else link.partition("->")[0]) not in targets
     }:
         raise PlanRefused(
-            f"follows: it acts where the message is, and {min(strange)} is not of {line.on}; name the same in both"
+            f"follows: `when` names {min(strange)}, which does not belong to {line.on}; let `on` and `when` name the same"
         )
     if fault.awaits is not None and fault.awaits.on is None and len(targets) > 1:
         raise PlanRefused(
@@ -176,8 +176,8 @@ def overlaps(
 ) -> list[tuple[PlannedFault, float]]:
     """Return the faults whose windows begin within this fault's window, with the seconds that both share.
 
-    Both as scheduled; ``duration`` is the load's planned duration in seconds. A fault that waits for a message has no moment,
-    and so no place in the schedule.
+    Windows are as scheduled; ``duration`` is the load's planned duration in seconds. A fault that waits for a message
+    has no scheduled time, and so overlaps none.
     """
     if planned.at is None:
         return []
@@ -217,7 +217,7 @@ def _reason(kind: type[Fault], problem: Any) -> str:  # noqa: ANN401 - pydantic'
 
 
 def _check(fault: Fault, target: str, on: str, system: System) -> None:
-    """Raise PlanRefused if the fault cannot break a target, SystemLacks if a role and no name stands for it."""
+    """Raise PlanRefused if the fault cannot break a target, or SystemLacks if a role stands for the target."""
     try:
         fault.check(target, system)
     except PlanRefused as refused:

@@ -40,7 +40,7 @@ class ServiceKill(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """Kill it once it has work in hand, or when the patience is over."""
+        """Kill the replica once it has work in progress, or when the patience is over."""
         replica = mortal(context, on)
         pid, status = replica.pid, 0
 
@@ -48,9 +48,9 @@ class ServiceKill(Fault):
             nonlocal status
             status = await replica.kill()
 
-        # Only while a replica stands still is it certain what it has in hand, and a kill cannot be undone: so pause it first.
-        # On an external stack a pause is a command of the user's and takes its time; there the kill comes at once. A message
-        # that is held is in hand by itself.
+        # A kill cannot be undone, and only a paused replica's work in progress is certain: so pause it first. On an
+        # external stack, where a pause is a slow command of the user's, the kill comes at once. A held message is work
+        # in progress by itself.
         message, held, hand = context.held, None, None
         if message is None and pid is not None and isinstance(replica, Pausable):
             held = freezing(context, on)
@@ -85,9 +85,9 @@ class ServiceKill(Fault):
 
 
 async def _at(message: Held, on: str, kill: Step) -> str:
-    """Kill it while a message is held, and return what it waited for; GivenUpError, and nothing is done, if it does no more.
+    """Kill the replica while a message is held, and return what it waited for; GivenUpError if it waits no more.
 
-    On a link of its own the message dies with it: a request is not executed, and a reply has nobody to go to.
+    A message on the replica's own link dies with it: a request is not executed, and a reply has no receiver.
     """
     in_hand = in_hand_at(message)
     await kill()

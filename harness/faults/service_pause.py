@@ -39,7 +39,7 @@ class ServicePause(Fault):
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """Pause it once it has work in hand, or when the patience is over."""
+        """Pause the replica once it has work in progress, or when the patience is over."""
         replica = freezing(context, on)
         links = [link for link in context.stack.links.values() if link.service == on]
         hand: InHand | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TapCut(Fault):
-    """Breaks off the connection behind so many bytes of one message, whole as it may otherwise be."""
+    """Resets the connection after the first ``after`` bytes of one message."""
 
     name = "tap.cut"
     summary: ClassVar[str] = (

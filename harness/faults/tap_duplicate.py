@@ -29,13 +29,13 @@ class TapDuplicate(Fault):
     at_message: ClassVar[bool] = True
 
     def check(self, on: str, system: System) -> None:
-        """A request must mean something by itself."""
+        """Refuse a protocol in which no request can be sent twice."""
         spoken = protocol(system, on.partition("->")[2])
         if spoken in TABLE and (why := parser_type(spoken).single):
             raise PlanRefused(f"tap.duplicate: {on} speaks {spoken}, where no request can be sent twice: {why}")
 
     def check_side(self, side: Literal["request", "reply"]) -> None:
-        """It is sent again right behind itself, before its reply has come."""
+        """Refuse a reply: the request is sent again before its reply has come."""
         if side == "reply":
             raise PlanRefused("tap.duplicate: it acts on a request; write `when: {request: …}`")
 

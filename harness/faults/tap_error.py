@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.system import System
 
 _MANY: Final = 12
-"""Errors of a protocol beyond which a message does not list them."""
+"""Most errors of a protocol that a message lists."""
 
 
 class TapError(Fault):
@@ -50,7 +50,7 @@ class TapError(Fault):
             )
 
     def check_commands(self, spoken: str, commands: Collection[str]) -> None:
-        """There must be one that a tap can answer."""
+        """A tap must be able to answer one of them."""
         if not any(parser_type(spoken).refusable(command) for command in commands):
             raise PlanRefused(f"tap.error: a tap cannot answer {' or '.join(commands)} with an error")
 

@@ -49,7 +49,7 @@ class TapHold(Fault):
         return self.until
 
     def check(self, on: str, system: System) -> None:  # noqa: ARG002 - the scenario's words suffice
-        """It ends at one message."""
+        """Refuse an ``until`` that does not name one message."""
         if self.until is not None and self.until.every is not None:
             raise PlanRefused("until: a message is held until one other is there; write `nth` in place of `every`")
         if self.until is not None and self.until.after:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TapLoseRequest(Fault):
-    """Loses one request, and its connection once what was asked before is answered."""
+    """Loses one request, and its connection once all earlier requests are answered."""
 
     name = "tap.lose_request"
     summary: ClassVar[str] = "A request never reaches the dependency, and the service gets no reply."

@@ -23,7 +23,7 @@ _LACKING: Final = {
     "dead_letters": "topic of dead letters",
     **{kind: f"dependency of kind {kind}" for kind in KINDS},
 }
-"""What a system without anything in a role has none of."""
+"""Role -> what a system lacks if nothing in it has that role."""
 
 _NUMBERED: Final = {
     "consumers": "no consumer has a",
@@ -37,8 +37,8 @@ def resolve(target: Target, pattern: str, system: System) -> list[str]:
 
     Links are ``essay_lifecycle#1->redis``, ``essay_lifecycle->redis`` (all replicas), ``*->kafka``. Replicas are
     ``essay_lifecycle#1``, ``essay_lifecycle`` (all) or ``*``. Services, topics and stores go by their names. In place of
-    a name there may be a role (``harness.faults.roles``): ``consumers->redis``, ``front#1``, ``consumed``. SystemLacks if
-    the system has nothing in it.
+    a name there may be a role (``harness.faults.roles``): ``consumers->redis``, ``front#1``, ``consumed``. Raises
+    SystemLacks if nothing in the system has that role.
     """
     if target == "link":
         return _links(pattern, system)
@@ -101,7 +101,7 @@ def _links(pattern: str, system: System) -> list[str]:
 
 
 def _dependencies(pattern: str, system: System) -> list[str] | None:
-    """Return the dependencies that a name or a role stands for; None if it is that of something else."""
+    """Return the dependencies that a name or a role stands for; None if it stands for something else."""
     if pattern in system.dependencies:
         return [pattern]
     if not is_role(pattern, ("dependencies", *KINDS), system):

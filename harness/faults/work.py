@@ -46,7 +46,7 @@ class Hit:
 
     @classmethod
     def by(cls, target: str, context: FaultContext) -> Hit:
-        """A link hits its service, a replica its own service, any other target the services that use it; a topic hits none."""
+        """Return what a target hits: its service if that consumes or is the front door, else the services using it."""
         system = context.system
         start = target.partition("->")[0].partition("#")[0]
         known = {start} & system.services.keys()
@@ -72,7 +72,7 @@ class Work:
     ends: Mapping[TopicPartition, int] = field(default_factory=dict)
     begun_before: int = 0
     seen: dict[str, set[TopicPartition]] = field(default_factory=dict)
-    """Partitions that each service's group was assigned at any look: it has none while its members are dead, or join."""
+    """Partitions that each service's group was ever seen to have: it has none while its members are dead, or join."""
 
     @classmethod
     async def since_now(cls, target: str, context: FaultContext) -> Work:
@@ -88,7 +88,7 @@ class Work:
         return work
 
     async def given(self) -> int | None:
-        """Count the records that the consumers hit had yet to pass at the beginning, and those that arrived since.
+        """Return the most records that any one consumer hit had yet to pass at the beginning or has received since.
 
         None if no consumer is hit whose partitions are visible.
         """
@@ -96,7 +96,12 @@ class Work:
             return None
         ends = await self.context.broker.ends(self.context.topics)
         every = [await self._reads(name) for name in self.committed]
-        return max((_owed(reads, self.ends, ends) for reads in every if reads is not None), default=None)
+        return max([await self._owed(reads, ends) for reads in every if reads is not None], default=None)
+
+    async def _owed(self, reads: Mapping[TopicPartition, int | None], now: Mapping[TopicPartition, int]) -> int:
+        """Count the records between what a group had passed at the beginning and ``now``."""
+        begins = {at: offset if offset is not None else self.ends.get(at, 0) for at, offset in reads.items()}
+        return sum((await self.context.broker.records(begins, now)).values())
 
     async def passed(self) -> int | None:
         """Count the records that the consumers hit have passed since; None where they cannot be counted."""
@@ -110,7 +115,7 @@ class Work:
         )
 
     async def _reads(self, service: str) -> Mapping[TopicPartition, int | None] | None:
-        """Map each partition to its committed offset at the beginning, None if there was none; None if none is visible."""
+        """Map each partition to its committed offset at the beginning, if any; None if no partition is visible."""
         assigned = await self.context.broker.assigned(service)
         seen = self.seen.setdefault(service, set(self.committed[service]))
         seen.update(assigned or ())
@@ -130,20 +135,8 @@ class Work:
         return max((count for count in await self.counts() if count is not None), default=None)
 
 
-def _owed(
-    reads: Mapping[TopicPartition, int | None],
-    before: Mapping[TopicPartition, int],
-    now: Mapping[TopicPartition, int],
-) -> int:
-    total = 0
-    for at, committed in reads.items():
-        first = committed if committed is not None else before.get(at, 0)
-        total += max(0, now.get(at, 0) - first)
-    return total
-
-
 class InHand:
-    """The work that a replica had in hand when it was stopped.
+    """The work that a replica had in progress when it was stopped.
 
     ``what`` describes a request under way on one of its links, an upload, or records delivered to every member of its group:
     records that existed before the stop, and that the group had not passed once the replica stood still. ``gone`` finds,
@@ -163,7 +156,7 @@ class InHand:
     async def at(cls, replica: str, context: FaultContext, stop: Step, go_on: Step | None = None) -> InHand:
         """Stop the replica (``stop``) once it has work in hand, after ``context.patience`` at the latest.
 
-        Wait for a request under way first, since it proves that a record was begun. If requests are too short to be met,
+        Wait for a request under way first, since it proves that a record was begun. If requests are too short to see,
         hold back the answers on one link after another until a request waits for its answer.
 
         Records can be passed between looking and stopping. So count them again after the stop; if the replica turns out
@@ -231,12 +224,14 @@ class InHand:
         return await self._look() != ""
 
     async def _kept_records(self) -> str:
-        """Whether, after the stop, every member still has records to pass that existed before it; says so, or is empty."""
+        """Say that every member still has records to pass that existed before the stop; empty if not."""
         return await self._look() if self._owners else ""
 
     async def _look(self) -> str:
         committed = await self._context.broker.committed(self._service)
-        self._owed = {at for at in self._owners if at in committed and committed[at] < self._ends.get(at, 0)}
+        begins = {at: committed[at] for at in self._owners if at in committed}
+        left = await self._context.broker.records(begins, self._ends)
+        self._owed = {at for at, count in left.items() if count}
         members, at_work = set(self._owners.values()), {self._owners[at] for at in self._owed}
         # Kafka does not tell which member is which replica; if every member has records, this replica has some.
         if not members or members != at_work or len(members) < len(self._context.replicas_of(self._service)):

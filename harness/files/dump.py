@@ -13,16 +13,16 @@ from harness.files.document import RESOLVERS
 _UNBROKEN = 10_000
 
 _OTHERS = frozenset({"yes", "no", "on", "off", "y", "n"})
-"""Texts to the harness, and to other readers of YAML no texts."""
+"""Text to the harness, but not to other readers of YAML."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what the harness would read as something else than text, and so not ``on``."""
+    """Quotes text that the harness would read as something else; it leaves ``on`` plain."""
 
     yaml_implicit_resolvers: ClassVar = RESOLVERS  # type: ignore[misc]  # a class variable there too
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
-        """Write what occurs twice, twice."""
+        """Write repeated values in full, without aliases."""
         return True
 
 
@@ -49,7 +49,7 @@ def _line(mapping: Mapping[str, Any]) -> str:
 
 
 def inline(value: object) -> str:
-    """Return a value as one line, which is right at any depth of a file."""
+    """Return a value on one line that is valid at any depth of a file."""
     dumped: str = yaml.dump(
         [value],
         Dumper=_Dumper,
@@ -63,5 +63,5 @@ def inline(value: object) -> str:
 
 
 def _ends_a_line(text: str) -> bool:
-    """Whether a text goes on a second line, unless it is between double quotes: there the end of a line is an escape."""
+    """Whether a text has a line break, which only double quotes can keep on one line, as an escape."""
     return text.splitlines() not in ([text], [])

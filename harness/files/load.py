@@ -41,7 +41,7 @@ def wrong(path: Path, model: type[M]) -> tuple[M | None, list[FileError]]:
         return None, [error]
     loaded, found = _validated(document, model)
     if any(mistake.unknown for mistake in found):
-        # Whether the fields fit together is looked at once each by itself is right: leave out those that are none.
+        # Checks across fields run only once each field is right by itself: leave out the unknown ones.
         _, more = _validated(without(document, [mistake.field for mistake in found if mistake.unknown]), model)
         known = {mistake.field for mistake in found}
         found += [mistake for mistake in more if mistake.field not in known and not mistake.missing]
@@ -53,7 +53,7 @@ def _document(path: Path, model: type[BaseModel]) -> Document:
 
 
 def _validated(document: Document, model: type[M]) -> tuple[M | None, list[Mistake]]:
-    """Return the model, or None and what is wrong: also each value that is yet to be written (``TODO: …``)."""
+    """Return the model, or None and every mistake, including each value still to be written (``TODO: …``)."""
     left = dict(todos(document.value))
     found = [Mistake(field, said) for field, said in left.items()]
     document = without(document, list(left)) if left else document
@@ -67,9 +67,9 @@ def _validated(document: Document, model: type[M]) -> tuple[M | None, list[Mista
 
 
 def _beside(mistake: Mistake, left: Mapping[Field, str]) -> bool:
-    """Whether a mistake does not come of values that are yet to be written.
+    """Whether a mistake is independent of the values still to be written.
 
-    Whether values fit together is looked at once all are there.
+    Checks across several values wait until all are written.
     """
     return not mistake.joint and mistake.field not in {*left, *(field[:-1] for field in left)}
 

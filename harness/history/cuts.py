@@ -1,8 +1,8 @@
-"""Which deliveries the deaths of a run cut off, how far each had come, and how it came again.
+"""Which deliveries the deaths of a run cut off, how far each had come, and where the event was handled next.
 
-Only what taps saw counts: a delivery is at work at a replica from the first message there whose key names the event, its
-upload or its raw blob, until the replica's group is told the offset behind it. Whether its effect was there when the replica
-died is what a look at the effects says that began after the death, and ended before any replica dealt with the event again.
+Only messages that taps saw count: a replica handles a delivery from its first message whose key names the event, its
+upload or its raw blob, until it commits an offset past the event. The effect was there at the death if an earlier read
+saw it, or the first read that began after the death and ended before any replica handled the event again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from harness.history.reader import History
 
 Stage = Literal["unclaimed", "claimed", "applied", "unseen"]
-"""How far a delivery had come: no store had granted a claim; claimed, without its effect; applied, its offset not passed.
+"""How far a delivery had come: unclaimed; claimed, but without its effect; applied, but its offset not committed.
 
-``unseen``: nobody knows whether the effect, or the claim, was there.
+``unseen``: it is unknown whether the effect, or the claim, was there.
 """
 
 COLUMNS: Final = (
@@ -39,9 +39,9 @@ class Cut:
     """When the replica died, in ns."""
     stage: Stage
     again: Literal["same", "other"] | None
-    """Where the event was dealt with next: at the same replica, at another of its service, or nowhere."""
+    """Where the event was handled next: at the same replica, at another of its service, or nowhere (None)."""
     redis: Literal["kept", "away", "emptied"] | None
-    """How the service found Redis then: as it was, without an answer, or emptied since; None if nobody knows, or nowhere."""
+    """How that replica found Redis: unchanged, not answering, or emptied since; None if unknown or if ``again`` is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class _Message:
     """Whether it went to a Redis."""
     answered: bool
     claim: Literal["granted", "refused", "unclear"] | None
-    """What became of it, if it may have been a claim; ``unclear``: nobody knows whether it was executed."""
+    """Its result, if it may have been a claim; ``unclear``: it is unknown whether it was executed."""
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class _Life:
     began: int
     died: int
     passed: list[tuple[str, int, int]] = field(default_factory=list)
-    """Topic, partition and offset of what the replica told its group that it had passed."""
+    """Topic, partition and offset of each commit by the replica."""
 
 
 _LIVES: Final = """
@@ -101,13 +101,13 @@ FROM history WHERE op = 'fault' GROUP BY fault, target HAVING began IS NOT NULL
 """
 
 _CLAIMS: Final = frozenset({"SET", "SETNX", "EVAL", "EVALSHA", "FCALL"})
-"""Commands that can claim, and whose reply tells a refusal: a script's does not, but only the first for an event counts."""
+"""Commands that can claim. A script's reply does not show a refusal, but only the first claim of an event counts."""
 
 
 def cuts(history: History) -> list[Cut]:
     """Return every delivery at a consumer that the death of a replica cut off, in the order of the deaths.
 
-    Left out: a delivery of an event that was applied before, one whose event another replica dealt with meanwhile, and
+    Left out: a delivery of an event that was applied before, one whose event another replica handled meanwhile, and
     whatever no tap saw.
     """
     lives = list(_lives(history.sql(_LIVES)))
@@ -176,10 +176,10 @@ def _claim(row: Mapping[str, Any]) -> Literal["granted", "refused", "unclear"] |
 @dataclass(frozen=True, slots=True)
 class _Context:
     sights: Mapping[tuple[str, str], int]
-    """When the look began that first saw an effect of an event at a consumer."""
+    """(consumer, event id) -> when the read began that first saw the effect."""
     looks: Sequence[tuple[int, int]]
     upset: Sequence[tuple[str, int, bool]]
-    """What a fault was on, when it began, and whether it emptied a store."""
+    """Each fault's target, when it began, and whether it emptied a store."""
 
 
 def _cut(
@@ -225,15 +225,15 @@ def _stage(died: int, until: int | None, sight: int | None, looks: Sequence[tupl
 
 
 def _told_apart(earlier: Sequence[_Message], first: int, looks: Sequence[tuple[int, int]]) -> bool:
-    """Whether a look between an earlier delivery and this one tells that the earlier one did not apply the event."""
+    """Whether the effect must be this delivery's: there was no earlier one, or a read of the effects came between."""
     last = max((one.t for one in earlier), default=None)
     return last is None or any(began > last and ended < first for began, ended in looks)
 
 
 def _claimed(mine: Sequence[_Message], earlier: Sequence[_Message]) -> Stage:
-    """Return whether Redis had granted a claim, of a delivery without its effect.
+    """Return the stage of a delivery without its effect: whether Redis had granted it a claim.
 
-    ``unseen`` if an earlier delivery may have left its claim behind, or nobody knows whether a command was executed.
+    ``unseen`` if an earlier delivery may have left its claim behind, or it is unknown whether a command was executed.
     """
     if any(one.claim in {"granted", "unclear"} for one in earlier):
         return "unseen"
@@ -255,13 +255,13 @@ def _redis(
 
 
 def _behind(place: tuple[str, int, int], passed: Iterable[tuple[str, int, int]]) -> bool:
-    """Whether one of the offsets told to the group is behind a place."""
+    """Whether one of the committed offsets is past a place."""
     topic, partition, offset = place
     return any(topic == of and partition == number and next_ > offset for of, number, next_ in passed)
 
 
 def _lives(rows: Iterable[Mapping[str, Any]]) -> Iterator[_Life]:
-    """Yield each stretch of a process that a death ended; the first began before the run."""
+    """Yield each lifetime of a process that a death ended; the first began before the run."""
     began: dict[str, int] = {}
     gone: set[str] = set()
     for row in rows:

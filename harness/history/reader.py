@@ -130,7 +130,7 @@ class History:
             self.view(name, query)
 
     def _lines(self, columns: Mapping[str, str] = COLUMNS) -> str:
-        """Return SQL for the file's rows: ``i`` is null if a line is not a record, a value if it does not fit."""
+        """Return SQL for the file's rows: ``i`` is null if a line is no record, other values if of a wrong type."""
         typed = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in columns.items())
         return (
             f"read_json({_quoted(self.path)}, format = 'newline_delimited', ignore_errors = true, "

@@ -55,13 +55,13 @@ PHASES: Final = {
 ``health`` is the harness's own look past the proxies; ``when`` is start or end. ``load`` is about the processes of a
 load that has its own: a worker began or ended its part of the history, joined a master, made requests (``busy``), was
 lost, or its users' code raised an exception. ``wire`` is a request that a tap saw on a link, and what became of it:
-answered, refused by the tap in the dependency's place, answered and its reply replaced, lost on the way there or back,
-broken off by the tap in its midst or in that of its reply, left unanswered when its connection ended, or sent where no
-reply follows. ``repeated`` is a request that the tap itself sent once more, and whose reply it kept. ``plain`` says that a
-tap no longer understands what passes, ``failed`` that a mistake of its own ended a connection. Of Kafka, ``command`` is
-the API, and ``key`` the group that a request names, else its transactional id, else its first topic; ``kind`` is ``ok`` or
-the first error in the reply, of a Fetch only one of the whole. An API or version that the tap does not know has no key,
-and its reply no kind. ``link`` says, before the final reads, on which links code that a test starts has never connected.
+answered, refused by the tap in the dependency's place, answered and its reply replaced, lost on the way there or
+back, cut off by the tap within the request or its reply, left unanswered when its connection ended, or sent where no
+reply follows. ``repeated`` is a request that the tap itself sent again, and whose reply it kept. ``plain``: a tap can
+no longer parse the traffic; ``failed``: an error of the tap ended a connection. For Kafka, ``command`` is the API,
+and ``key`` the group that a request names, else its transactional id, else its first topic; ``kind`` is ``ok`` or the
+first error in the reply (for a Fetch, only an error of the whole reply). A request of an unknown API or version has
+no key, and its reply no kind. ``link``, before the final reads, names a link that a test's code never used.
 """
 
 COLUMNS: Final = {

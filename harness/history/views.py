@@ -8,9 +8,9 @@ rules          (rule, of, event_type, accepted): outcome rules; ``accepted`` nul
 settings       one row: settle_ns, dead_letters, blobs, batch_size
 again          (op, wanted): the least number of uploads to reprocess, or dead letters to replay, in the plan
 planned        (fault, name, target): the plan's faults
-covers         (number, consumer, cut, again, redis, lost, least): what the plan wants tried; consumer null: by each
-blind_spots    (control, what, said): what the system's calibration planted, and did not see
-stale          (file, why): a calibration that is of another system file, or by another version
+covers         (number, consumer, cut, again, redis, lost, least): what the plan wants tried; consumer null: by all
+blind_spots    (control, what, said): controls that the system's calibration planted and that were not seen
+stale          (file, why): a calibration of another system file, or by another version
 reads          (read, what, final, began, ended, phase): passes of observers; phase null: never ended
 finals         the last final pass of each kind, if it was ok
 absent         (worker, i, t, error, began): processes of the load whose part of the history is missing or not whole
@@ -22,15 +22,15 @@ uploads        one row per upload id, and one per event that the load published,
 acknowledged   one row per ok answer to an upload: upload_id, sha256, acceptable, raw_file_storage_id, placed
 injections     (topic, partition, offset, injected): where the broker put what faults published
 unplaced       (topic, partition, injected): records that a fault published, and the broker never said where
-events         records that are events; malformed: those that are not; unreadable: those that nobody could read
+events         records that are events; malformed: those that are not; unreadable: those that could not be read
 joined_by      (consumer, located): consumers whose effects name a business key, and where events hold it
 known_keys     (consumer, key, event_id, events): keys that events hold, and how many events share each
 effects        effects, with the ``read`` that saw each; ``sharing``: how many events share its ``key``. If that is one,
-               ``event_id`` is that event's, otherwise "with key" and the key. No effects are what faults published
-totalled       (consumer, event_type, located, adds): what is added up in place, and where events hold the sum's key and
-               the number
+               ``event_id`` is that event's, otherwise "with key" and the key. Records published by faults are left out
+totalled       (consumer, event_type, located, adds, apart): what is added up in place, and where events hold the sum's key
+               and the number; ``apart``: in another store than the effects that are counted
 totals         sums that consumers update in place, with the ``read`` that saw each; ``key`` says which
-letters        dead letters, each place once
+letters        dead letters, each place once; those published by faults are left out
 replays        (consumer, event_id, i, t, state): requests to replay a dead letter
 blobs          reads of blobs, with ``final``
 offsets        offsets, with the ``read`` that saw each
@@ -76,7 +76,7 @@ TABLES: Final = {
         SELECT topic, partition, "offset", min(injected) AS injected FROM history
         WHERE op = 'publish' AND phase = 'ok' AND injected IS NOT NULL AND "offset" IS NOT NULL GROUP BY ALL
     """,
-    # A place may hold another record, if the broker lost what it had; of one that nobody could read, no id is known.
+    # If the broker lost a record, its place may hold another one; the id of an unreadable record is not known.
     "missing_records": """
         SELECT p.topic, p.partition, p."offset", p.event_id, p.i, p.t FROM history p
         WHERE p.op = 'publish' AND p.phase = 'ok' AND p.injected IS NULL AND p.event_id IS NOT NULL AND NOT EXISTS (
@@ -155,7 +155,7 @@ VIEWS: Final = {
     "totals": "SELECT i, t, read, consumer, key, total FROM history WHERE op = 'total'",
     "letters": """
         SELECT topic, partition, "offset", consumer, event_id, kind, source_topic, source_partition, source_offset, i, t
-        FROM history WHERE op = 'dead_letter' AND error IS NULL
+        FROM history ANTI JOIN injections USING (topic, partition, "offset") WHERE op = 'dead_letter' AND error IS NULL
         QUALIFY row_number() OVER (PARTITION BY topic, partition, "offset" ORDER BY i) = 1
     """,
     "replays": """
@@ -181,7 +181,7 @@ VIEWS: Final = {
 CONSTANTS: Final = {
     "applies": "consumer VARCHAR, event_type VARCHAR",
     "joined_by": "consumer VARCHAR, located VARCHAR",
-    "totalled": "consumer VARCHAR, event_type VARCHAR, located VARCHAR, adds VARCHAR",
+    "totalled": "consumer VARCHAR, event_type VARCHAR, located VARCHAR, adds VARCHAR, apart BOOLEAN",
     "rules": "rule VARCHAR, of VARCHAR, event_type VARCHAR, accepted BOOLEAN",
     "again": "op VARCHAR, wanted BIGINT",
     "planned": "fault VARCHAR, name VARCHAR, target VARCHAR",
@@ -204,7 +204,7 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
         ],
         "joined_by": list(checks.get("keyed", {}).items()),
         "totalled": [
-            (name, kind, total["by"], total["adds"])
+            (name, kind, total["by"], total["adds"], bool(total.get("apart")))
             for name, total in checks.get("totals", {}).items()
             for kind in dict.fromkeys(total["types"])
         ],
@@ -240,7 +240,7 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
 
 
 def _count(row: Mapping[str, Any]) -> int:
-    """Return how many a line of ``again`` asks for; at least one if it asks for all."""
+    """Return how many requests a line of ``again`` needs: its number, or one if it asks for all."""
     requested = row["reprocess"] if row.get("reprocess") is not None else row["replay"]
     return requested if isinstance(requested, int) else 1
 

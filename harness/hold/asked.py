@@ -1,4 +1,4 @@
-"""Plans a fault that somebody asks for while a system is up."""
+"""Plans a fault that is requested while a system is up."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def plan_asked(  # noqa: PLR0913 - what a row of a scenario says, and where
     seed: int,
     after: int,
 ) -> list[PlannedFault]:
-    """Plan it as a scenario's row is planned, numbered from ``after`` + 1; PlanRefused says what is wrong."""
+    """Plan the fault like a row of a scenario, numbered from ``after`` + 1; PlanRefused says what is wrong."""
     if taken := [name for name in _OWN if name in parameters]:
         raise PlanRefused(f"{taken[0]} is not a parameter of a fault; see: oneffect inject --help")
     row = {**parameters, "fault": fault, "on": on, "at": "0%", **({"for": lasts} if lasts is not None else {})}

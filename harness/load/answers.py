@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from harness.system_load import UploadLoad
 
 REFUSED = frozenset({400, 413, 415, 422})
-"""HTTP statuses that mean no; any other, except the system's own for yes, leaves the upload unknown."""
+"""HTTP statuses that refuse an upload; any other, except those that accept it, leaves the upload unknown."""
 
 
 def end_of(status: int | None, door: UploadLoad) -> Literal["ok", "fail", "unknown"]:
@@ -23,8 +23,8 @@ def end_of(status: int | None, door: UploadLoad) -> Literal["ok", "fail", "unkno
 class Answers:
     """Reports what must have an outcome; holds only incomplete batches, as a long load has very many.
 
-    ``on_asked`` gets "upload" or "batch" and the id: of a batch once each of its uploads was acknowledged, or its outcome
-    seen, if one is acceptable. ``on_acknowledged`` gets each raw blob's id and the SHA-256 that the client computed.
+    ``on_asked`` gets "upload" or "batch" and the id: a batch's once each of its uploads was acknowledged or its outcome
+    seen, provided that one is acceptable. ``on_acknowledged`` gets each raw blob's id and the client's SHA-256 of it.
     ``on_taken`` gets each acknowledged upload's id, whether it is acceptable, and its raw blob's id if the front door
     gives one.
     """
@@ -43,7 +43,7 @@ class Answers:
         self.begun = 0
         """Tries begun; only ``Load`` counts them while they are under way."""
         self.queued = False
-        """Whether what was begun may still be in a queue of the client's, so that the system may not have it yet."""
+        """Whether begun tries may still be in a queue of the client, so that the system may not have them yet."""
         self.ended = 0
         """Tries ended, whatever the answer."""
         self.acknowledged = 0
@@ -51,7 +51,7 @@ class Answers:
 
     @property
     def under_way(self) -> int:
-        """Tries that the system has, and has not answered, as far as anybody knows."""
+        """Tries known to be with the system and unanswered."""
         return 0 if self.queued else self.begun - self.ended
 
     def begin(self) -> None:

@@ -17,10 +17,10 @@ from harness.model import PLACEHOLDER
 from harness.system import REPLAYED, REPROCESSED, Request
 
 NO: Final = REFUSED | {404, 409}
-"""HTTP statuses that mean no: what the system does not know, or cannot do again now, it did not do."""
+"""HTTP statuses that refuse a request, including 404 (unknown to the system) and 409 (cannot be redone now)."""
 
 NO_STATUS: Final = 2
-"""The exit status that means no; any other than 0 leaves the operation unknown."""
+"""The exit status that refuses a request; 0 grants it, and any other leaves it unknown."""
 
 
 ABOUT: Final = REPROCESSED | REPLAYED

@@ -1,4 +1,4 @@
-"""Sends uploads by a program of the user's that is the system's client."""
+"""Sends uploads through the user's own client program."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _SHOWN: Final = 200
 """Characters of an answer that a message quotes."""
 
 SILENT: Final = 240.0
-"""Seconds without a line after which it is silent: longer than a fault may keep a system from answering."""
+"""Seconds without a line after which a program is silent: longer than a fault may keep a system from answering."""
 
 _ENDS_WITHIN: Final = 30.0
-"""Seconds for it to end by itself, once it has no more lines to read."""
+"""Seconds that a program may take to exit after the end of its input."""
 
 _READ_WITHIN: Final = 2.0
-"""Seconds for its last lines to be read then."""
+"""Seconds to read its last lines then, and for a silent program to exit."""
 
 _GLANCE: Final = 0.1
-"""Seconds for what it has printed to be read before it is called silent."""
+"""Seconds to read pending output before a program is declared silent."""
 
 
 def _absent(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Take an empty text for none: so do encoders that write every field."""
+    """Treat an empty text as absent: some encoders write every field."""
     return None if value == "" else value
 
 
@@ -53,7 +53,7 @@ class _Answer(BaseModel):
 
 
 class ClientProgram:
-    """A program that gets one line an upload, and answers each with a line that names the upload.
+    """A program that gets one line per upload, and answers each with a line that names the upload.
 
     ``documents``: whether its lines hold the documents, so that their raw bytes are known. An upload waits for its answer
     until no line has gone into the program or come out of it for ``silent`` seconds: a slow one is not silent.
@@ -62,11 +62,11 @@ class ClientProgram:
     def __init__(self, program: LineProgram, *, documents: bool) -> None:
         self._program, self._documents = program, documents
         self.silent = SILENT
-        """Seconds without a line after which it is silent."""
+        """Seconds without a line after which the program is silent."""
         self._giving = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[_Answer]] = {}
         self._given_up: set[str] = set()
-        """Uploads that nobody waits for any more, for the program fell silent."""
+        """Uploads that were given up because the program fell silent."""
         self._moved = 0.0
         self._reading: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
@@ -79,7 +79,7 @@ class ClientProgram:
         """
         clock = asyncio.get_running_loop()
         if not self._waiting:
-            self._moved = clock.time()  # it had nothing to do until now
+            self._moved = clock.time()  # the program was idle until now
         answer = self._waiting[upload.id] = clock.create_future()
         giving = asyncio.create_task(self._give(upload.body, begun))
         try:
@@ -92,10 +92,10 @@ class ClientProgram:
             giving.cancel()
             del self._waiting[upload.id]
             if answer.done() and not answer.cancelled():
-                answer.exception()  # so that asyncio does not say that nobody looked
+                answer.exception()  # retrieved, so that asyncio does not warn
 
     async def close(self) -> None:
-        """Let the program end, as it has no more lines to read; StackError if it fails now, or answers for an upload again."""
+        """Close the program's input and let it exit; StackError if it fails now, or answers for an upload twice."""
         self._finishing = True
         try:
             status = await self._program.finish(_READ_WITHIN if self._given_up else _ENDS_WITHIN)
@@ -124,7 +124,7 @@ class ClientProgram:
         clock = asyncio.get_running_loop()
         while not awaited.done():
             left = self._moved + self.silent - clock.time()
-            # Also where the harness itself stood still: its answer may be there by now.
+            # Wait even past the deadline: the harness itself may have stalled while the answer arrived.
             await asyncio.wait([awaited], timeout=max(left, _GLANCE))
             if not awaited.done() and self._moved + self.silent <= clock.time():
                 return False
@@ -150,7 +150,7 @@ class ClientProgram:
             self._reading = self._reading or asyncio.create_task(self._read())
 
     async def _read(self) -> None:
-        """Hand each answer to whoever waits for it, until the program ends or fails, and then the failure to all."""
+        """Hand each answer to its waiter until the program ends or fails, then the failure to all waiters."""
         try:
             while (line := await self._program.line()) is not None:
                 self._moved = asyncio.get_running_loop().time()
@@ -187,7 +187,7 @@ class ClientProgram:
                 f"it answered for {named}, which it was not given, or has answered for before; print one answer for each line"
             )
         elif said.ok:
-            # Passed over, it would hide that the system owes this upload.
+            # Ignoring it would hide that this upload must have an outcome.
             raise self._program.failure(
                 f"it said ok for {named} only after {self.silent:g} s without a line; print each answer at once (flush it), "
                 "and answer null for what takes so long"

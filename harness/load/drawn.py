@@ -10,7 +10,7 @@ from itertools import chain, islice, zip_longest
 from typing import Final
 
 _SPARE: Final = 1000
-"""Uploads of each kind to keep beyond those wanted, so that enough of them have their outcome."""
+"""Uploads of each kind to keep as a reserve, so that enough of them have their outcome."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,7 +24,7 @@ class Taken:
 
 
 class Drawn:
-    """Holds acknowledged uploads: of each kind the first ``wanted`` and some spare, as a long load has very many."""
+    """Holds acknowledged uploads: of each kind the first ``2 * wanted`` and a reserve, as a long load has very many."""
 
     def __init__(self, run: str, seed: int, wanted: int) -> None:
         self._run, self._seed, self._most = run, seed, 2 * wanted + _SPARE

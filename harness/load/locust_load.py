@@ -92,7 +92,7 @@ class LocustLoad:
         self._started = asyncio.Event()
         self._at = 0.0
         self._busy = False
-        """Whether a request was answered, as an operation or a master says."""
+        """Whether any request was answered, according to an operation or a master."""
         self._parts: dict[Path, Part] = {}
         self._begun: dict[str, Path] = {}
         """Worker -> its part."""
@@ -145,7 +145,7 @@ class LocustLoad:
         return seconds if isinstance(moment, float) else 100 * seconds / self._users.duration
 
     async def reached(self, moment: float | str) -> None:
-        """Wait until so many seconds, or a share ("25%") of its duration, after the load's start."""
+        """Wait until ``moment``: seconds after the load's start, or a share of its duration ("25%")."""
         await self._started.wait()
         seconds = moment if isinstance(moment, float) else float(moment.rstrip("%")) / 100 * self._users.duration
         await asyncio.sleep(seconds)

@@ -109,7 +109,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _regular(path: Path) -> bool:
-    """Whether it is a file that ends, and no pipe or device."""
+    """Whether it is a regular file, not a pipe or a device."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A load that begins each operation when it is due, and tells how far it is."""
+"""A load that begins each operation when it is due, and reports its progress."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ M = TypeVar("M")
 
 
 class Paced(ABC, Generic[M]):
-    """One run's load: ``run`` begins everything, ``answers`` holds the answers, ``reached`` waits for a moment of it.
+    """One run's load: ``run`` begins everything, ``answers`` holds the answers, ``reached`` waits for a moment.
 
     A subclass says what an operation is: ``_made`` prepares what it sends, ``_operate`` sends it. Ids of operations and
     batches begin with the run's id, so that no two runs share a key.
@@ -86,7 +86,7 @@ class Paced(ABC, Generic[M]):
         return 100 * self._begun / self._shape.uploads
 
     async def reached(self, moment: float | str) -> None:
-        """Wait until so many seconds after the load's start, or until a share ("25%") of the operations has begun."""
+        """Wait until ``moment``: seconds after the load's start, or the share of operations begun ("25%")."""
         await self._started.wait()
         if isinstance(moment, float):
             await asyncio.sleep(moment)

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 _SAME: Final = ("malformed", "event_id", "event_type", "causation_id", "joins", "keys")
-"""What an event must be decoded to as it was meant: by this it is known and joined."""
+"""Fields that must survive encoding and decoding, as they identify and join an event."""
 
 
 class Producer(Protocol):
-    """Appends records to a topic; one whose partition is -1 goes where its key belongs."""
+    """Appends records to a topic; a record with partition -1 goes to the partition of its key."""
 
     async def append(self, record: Record) -> Appended:
         """Append one record, once; never raises for what the broker does."""
@@ -41,19 +41,19 @@ class Encodes(Protocol):
     """Turns JSON into record values."""
 
     async def encode(self, text: bytes) -> tuple[bytes, bytes]:
-        """Return the value that a JSON text becomes, and the JSON text that this is decoded to."""
+        """Return the encoded value of a JSON text, and the JSON text to which that value is decoded."""
         ...
 
     async def close(self) -> None:
-        """Let go of what it uses."""
+        """Release its resources."""
         ...
 
 
 class Publishing(Paced[Record]):
     """One run's published events; ``connect`` opens a producer for as long as the load lasts.
 
-    An event is published once: the producer repeats a request itself, under the same sequence number, so that the broker
-    keeps one record; a second attempt beside it would be a second record. ``read`` reads an event as observers do.
+    Each event is published once. The idempotent producer retries a request under the same sequence number, so the
+    broker keeps one record; a retry by the load would add a second. ``read`` reads an event as observers do.
     """
 
     what = "published events"
@@ -78,7 +78,7 @@ class Publishing(Paced[Record]):
         self._producer: Producer
 
     def prepare(self) -> None:
-        """Nothing takes long to make."""
+        """Do nothing: events are quick to make."""
 
     async def run(self, more: Callable[[], bool] = lambda: False) -> None:
         """Publish every event at its time; StackError if the broker does not answer, or a value cannot be encoded."""
@@ -93,7 +93,7 @@ class Publishing(Paced[Record]):
         return self.record(planned)
 
     async def _encoded(self, made: Record) -> Record:
-        """Return a record as it is sent; StackError if what is sent would be another event."""
+        """Return a record with its value encoded; StackError if that decodes to another event."""
         if self._encoder is None:
             return made
         async with self._encoding:

@@ -23,8 +23,8 @@ class Planned:
 def schedule(shape: LoadShape, seed: int, kinds: Kinds = GENERATED) -> Iterator[Planned]:
     """Yield uploads in order of time, endlessly; an open loop, so a slow system does not slow its own load.
 
-    The first uploads cover every kind once, so that even a short load has them all. Of ``kinds``, some must be accepted; if
-    none must be rejected, none is chosen to be.
+    The first uploads cover every kind once, so that even a short load has them all. ``kinds`` must
+    include accepted kinds; if it includes no rejected ones, no upload is of a rejected kind.
     """
     random = Random(f"{seed}:load")
     first = [*kinds.accepted, *kinds.large, *(kinds.rejected if shape.rejected else ())]

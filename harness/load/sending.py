@@ -1,4 +1,4 @@
-"""What a load hands to whatever sends its uploads, and what it gets back."""
+"""What a load passes to the sender of its uploads, and the result that it gets back."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Sent:
     raw: str | None = None
     """The raw blob's id, if the system named it."""
     sha256: str | None = None
-    """That of the raw bytes, if the sender says it; a front door over HTTP does not."""
+    """The SHA-256 of the raw bytes, if the sender reports it; a front door over HTTP does not."""
 
 
 class Sender(Protocol):
@@ -44,9 +44,9 @@ class Sender(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of what it uses, once every upload has ended; StackError if it finds that something was wrong."""
+        """Release its resources, once every upload has ended; StackError if the sender then reports a failure."""
         ...
 
     async def end(self) -> None:
-        """Let go of what it uses, whatever is under way."""
+        """Release its resources, whatever is under way."""
         ...

@@ -44,7 +44,7 @@ class Target(BaseModel):
 
 
 def machine() -> str:
-    """Identify this machine, or this container: it shares the boot id, but not the process ids."""
+    """Identify this machine or container; a container shares its machine's boot id, but not its process ids."""
     names = [Clock.now().boot]
     with suppress(OSError):
         names.append(str(Path("/proc/self/ns/pid").readlink()))
@@ -52,7 +52,7 @@ def machine() -> str:
 
 
 def find_target(environ: Mapping[str, str], here: Path) -> Target:
-    """Return the target that ``environ`` names, else of the system up at or above ``here``; UsageError or FileError if none."""
+    """Return ``environ``'s target, else that of the system up at or above ``here``; UsageError or FileError if none."""
     if named := environ.get(VARIABLE):
         return _read(Path(named), "name another file in ONEFFECT_LOAD")
     if (announcement := announced_at(here)) is not None:
@@ -61,7 +61,7 @@ def find_target(environ: Mapping[str, str], here: Path) -> Target:
 
 
 def _publishes(content: bytes) -> bool:
-    """Whether the target of a system without a front door was read."""
+    """Whether a target file is that of a system without an HTTP front door."""
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Load(Paced[Document]):
-    """One run's uploads: ``open`` says what sends them. ``folder`` is the system file's, where the user's own files are."""
+    """One run's uploads: ``open`` sets the sender. The user's files are relative to ``folder``, the system file's."""
 
     what = "uploads"
 
@@ -52,7 +52,7 @@ class Load(Paced[Document]):
         self._own: Mapping[str, Document] = {}
 
     def open(self, sender: Sender) -> None:
-        """Set what sends the uploads, which may have no address before the services run."""
+        """Set the sender, whose address may be unknown before the services run."""
         self._sender = sender
 
     def prepare(self) -> None:
@@ -145,9 +145,10 @@ class Load(Paced[Document]):
         return sent.phase != "unknown"
 
     def _of_the_program(self, sent: Sent, made: Document) -> str | None:
-        """The SHA-256 of what the system got, as a program says; None if nobody knows.
+        """The SHA-256 of what the system got from a program; None if unknown.
 
-        Without its word that is the document, but only if it says that the system took it: what it sent may be something else.
+        If the program reports none, it is the document's, but only for an acknowledged upload, as the program may have
+        sent other bytes.
         """
         if sent.sha256 is None and sent.phase == "ok" and self._door.carries != "nothing":
             return hashlib.sha256(made.content).hexdigest()

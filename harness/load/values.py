@@ -21,12 +21,12 @@ class Values:
 
     @classmethod
     def of(cls, seed: int, index: int, operation: str, batch: str, batch_size: int) -> Values:
-        """The values of operation number ``index``, from 0; its ``{uuid}`` is made of its id."""
+        """The values of operation number ``index``, from 0; its ``{uuid}`` is derived from its id."""
         own: dict[str, str | int] = {"id": operation, "n": index, "batch": batch, "batch_size": batch_size}
         return cls(seed, index, own | {"uuid": str(uuid5(NAMESPACE_OID, operation))})
 
     def having(self, more: Mapping[str, str]) -> Values:
-        """The same with further values of its own."""
+        """A copy with further ``own`` values."""
         return Values(self.seed, self.index, {**self.own, **more})
 
     def __call__(self, name: str, argument: str | None) -> str | int:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from harness.observers.disk_map import DiskMap
 
 if TYPE_CHECKING:
-    from harness.system import Outcome
+    from harness.system_events import Outcome
 
 _ID: Final = 8
 """Bytes kept of the digest of an outcome's id."""
 
 _MOST: Final = 8
-"""Outcomes of one key that are told apart: no rule asks for more."""
+"""Most distinct outcomes of one key that are counted or required."""
 
 
 class Awaited:
@@ -44,7 +44,7 @@ class Awaited:
                 self._ask(number, key)
 
     def saw(self, event_type: str, joins: Mapping[str, str], event_id: str) -> None:
-        """Note an event of this type; ``joins`` maps the number of each rule it belongs to, to its key there."""
+        """Note an event of this type; ``joins`` maps the number of each rule that it matches to its joining key."""
         for number, key in ((int(number), key) for number, key in joins.items()):
             if event_type == self._outcomes[number].of:
                 self._ask(number, key)

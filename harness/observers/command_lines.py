@@ -1,4 +1,4 @@
-"""Effects, or sums, that a program of the user's prints: one JSON object a line."""
+"""Reads effects or sums from the output of the user's program: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHOWN: Final = 80
 
 
 class CommandLines:
-    """The lines that a command prints, all of them each time; what it printed counts only if it ends with status 0."""
+    """Runs a command and reads every line that it prints; the output counts only if the exit status is 0."""
 
     def __init__(
         self, command: str, filled: Callable[[str], str], environment: Mapping[str, str], folder: Path
@@ -38,7 +38,7 @@ class CommandLines:
         self._environment, self._folder = environment, folder
         self.longest = commands.LONGEST
 
-    async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - a program has no beginning
+    async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - a program always prints everything
         """Run the command and pass its lines to ``take``."""
         with tempfile.TemporaryFile() as results:
             try:
@@ -58,7 +58,7 @@ class CommandLines:
             await asyncio.to_thread(_give, results, ended, take)
 
     async def close(self) -> None:
-        """Do nothing: each call runs a process of its own."""
+        """Do nothing: each call runs its own process."""
 
 
 def _give(results: BinaryIO, ended: commands.Ended, take: Take) -> None:
@@ -82,7 +82,7 @@ def _row(line: bytes, number: int, ended: commands.Ended) -> Row:
 
 
 def row(value: Mapping[str, object], raw: bytes, where: str) -> Row:
-    """Return the row that a JSON object is. ``raw`` is the same as text: a total is read from there, digit by digit.
+    """Convert a JSON object to a row. ``raw`` is the same object as text, from which a total is read exactly.
 
     Raises StackError, with ``where``, if it has no ``id``.
     """

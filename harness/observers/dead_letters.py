@@ -13,12 +13,12 @@ from harness.observers.identity import identity
 from harness.observers.set_aside import SetAside, set_aside, verbatim
 from harness.observers.topics import Reader
 from harness.stack import Fields, Record, RunNames
-from harness.system import DeadLetters as Where
+from harness.system_events import DeadLetters as Where
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The topics of events, and the services: what a letter's headers must name."""
+    """The event topics and the services, which a dead letter's headers refer to."""
 
     events: Collection[str] = ()
     services: Collection[str] = ()
@@ -68,8 +68,8 @@ def _seen(record: Record, where: Where, names: RunNames, known: Known) -> Fields
 def letter_fields(record: Record, where: Where, names: RunNames, known: Known) -> Fields:
     """Return the fields of one dead letter; those that it does not carry are None.
 
-    A service writes the broker's topic names, and its group's; the history uses the system file's. Raises ValueError if
-    headers must name the source or the consumer, and do not.
+    A service writes the broker's topic names and its group's name; the history has the system file's names. Raises
+    ValueError if headers should name the source or the consumer but do not.
     """
     said = verbatim(record, where, names, known.events)
     consumer = said["consumer"]

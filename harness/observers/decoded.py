@@ -24,21 +24,21 @@ class Decodes(Protocol):
         ...
 
     def said(self) -> str:
-        """Return the end of what it printed beside its answers."""
+        """Return the tail of its standard error."""
         ...
 
 
 class Decoded:
-    """Reads what another reader does, decoded. What a fault spoiled stays as it is."""
+    """Decodes the records of another reader. Values that a fault spoiled keep their bytes."""
 
     def __init__(self, reader: Reader, decoder: Decodes, spoiled: Spoiled) -> None:
         self._reader, self._decoder, self._spoiled = reader, decoder, spoiled
         self._left: list[Record] = []
 
     async def pass_to_end(self) -> Sequence[Record]:
-        """Return the records that became visible since the last pass, and those whose decoding failed then.
+        """Return the records that became visible since the last pass, and those left from a pass whose decoding failed.
 
-        Raises StackError if that fails.
+        Raises StackError if decoding fails.
         """
         self._left += await self._reader.pass_to_end()
         values = list(dict.fromkeys(record.value for record in self._left if record.value is not None))
@@ -59,9 +59,9 @@ class Decoded:
 
 
 async def decoded(reader: Closing, described: Decode | None, folder: Path, where: str = "") -> Closing:
-    """Return ``reader`` with a decoder of its own, which has been tried; the same reader if nothing says how to decode.
+    """Return ``reader`` with its own decoder, which has been tried; ``reader`` itself if ``described`` is None.
 
-    ``where`` is the field that does, for messages: ``dead_letters.``. Raises StackError if the decoder fails.
+    ``where`` is the field's prefix in messages, such as ``dead_letters.``. Raises StackError if the decoder fails.
     """
     if described is None:
         return reader

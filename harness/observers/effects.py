@@ -69,7 +69,7 @@ class Effects:
             self._before[consumer] = _Digests(look.new)
 
     def instead(self, sources: Mapping[str, Source]) -> Effects:
-        """Return an observer that reads some services' effects elsewhere, and has seen none of them."""
+        """Return an observer that reads the given services' effects from ``sources``, and has seen no effects yet."""
         other = Effects(self._described, {**self._sources, **sources}, self._template, event=self._event)
         other._before = self._before
         return other
@@ -109,7 +109,7 @@ class Effects:
         event_id = named_key(self._event, row["id"]) if by is None else None
         key = named_key(by, row["id"]) if by is not None else None
         name = str(effect) if effect is not None else None
-        # Nothing that an event carries decides at which offset a broker appends: such a name is its own.
+        # No value of an event determines the offset that a broker assigns, so such a name has no template.
         own = place is not None or "own" in told
         named = self._template(event_id if key is None else (consumer, key), name) if name and not own else None
         return {

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class FolderFiles:
-    """The files of a folder that have a name of the pattern, all of them each time."""
+    """Reads every file in a folder whose name matches the pattern."""
 
     def __init__(self, described: Described, folder: Path) -> None:
         self._described, self._folder, self._pattern = described, folder, Pattern(described.names)
 
     async def each(self, take: Take, *, everything: bool) -> None:
-        """Pass the files to ``take``; ``everything`` reads them twice, for a folder is not read at one moment."""
+        """Pass the files to ``take``; ``everything`` reads twice and compares, as reading a folder is not atomic."""
         rows = await asyncio.to_thread(self._rows)
         if everything and rows != await asyncio.to_thread(self._rows):
             raise StackError(f"files: {self._folder.name} changed while it was read")
@@ -44,7 +44,7 @@ class FolderFiles:
             raise StackError(f"files: {error}") from error
 
     def _names(self) -> Iterator[str]:
-        """Yield the paths below the folder. A folder that cannot be read is an error: globs pass over it."""
+        """Yield matching paths relative to the folder. An unreadable folder is an error here; a glob would skip it."""
         deep = self._pattern.text.count("/")
         for at, folders, files in os.walk(self._folder, onerror=_raised, followlinks=True):
             below = Path(at).relative_to(self._folder).parts
@@ -54,7 +54,7 @@ class FolderFiles:
                 yield from (name for name in names if self._pattern.fits(name) and not self._hidden(name))
 
     def _hidden(self, name: str) -> bool:
-        """Whether a part of a name begins with a dot where the pattern does not: what is being written often does."""
+        """Whether a part of a name begins with a dot where the pattern has none, as with many unfinished files."""
         parts = zip(name.split("/"), self._pattern.text.split("/"), strict=True)
         return any(part.startswith(".") and not meant.startswith(".") for part, meant in parts)
 
@@ -74,14 +74,14 @@ class FolderFiles:
         carries = described.carries
         return {
             "id": named if isinstance(named, list) else text(named),
-            # If there is nothing but the id in its name, the id is its name.
+            # If the name varies only by the id, the id is the effect's name.
             "effect": _plain(name) if self._pattern.open or not self._pattern.names_id else named,
             "carries": text(pick(document, carries)) if carries is not None else None,
         }
 
 
 def _plain(name: str) -> str:
-    """Return a name as text; bytes that are none stay apart from one another."""
+    """Return a name as text; bytes that are not UTF-8 become distinct escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""Every form in which a system file says where effects or sums are, and what reads it."""
+"""The forms in which a system file locates effects or sums, and the reader of each."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Reach:
     environment: Callable[[str], Mapping[str, str]] = lambda _service: {}
     """The environment of a service's commands."""
     folder: Path = Path()
-    """The system file's, where commands run."""
+    """The system file's folder, where commands run."""
     store: Callable[[str, int], Store] | None = None
     """``store(dependency, database)`` opens a database of a Redis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be read: one form of one service, for its effects or for its total."""
+    """What to read: the effects or the total of one service."""
 
     service: str
     read: Effects | Total
@@ -43,6 +43,8 @@ class Asked:
     http: Http
     opened: Callable[[str], Awaitable[Reader]]
     """Opens a topic, to read it from its first record."""
+    settled: Callable[[str], Awaitable[None]]
+    """Raises StackError while a transaction is open on a topic."""
 
     def filled(self, text: str) -> str:
         """Fill in placeholders."""
@@ -57,7 +59,7 @@ def _topic(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
     async def opened() -> Reader:
         return await decoded(await asked.opened(described.name), described.decode, asked.reach.folder)
 
-    return Output(described, opened)
+    return Output(described, opened, lambda: asked.settled(described.name))
 
 
 def _command(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
@@ -66,7 +68,7 @@ def _command(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
 
 
 def _redis(asked: Asked, described: Any) -> Source:  # noqa: ANN401 - the same
-    assert asked.reach.store is not None  # noqa: S101 - a system file that names one has one
+    assert asked.reach.store is not None  # noqa: S101 - a run's reach always has one
     store = asked.reach.store(described.on or asked.stores[0], described.database)
     return RedisKeys(store, described, asked.filled, sums=isinstance(asked.read, Total))
 
@@ -87,11 +89,11 @@ FORMS: Final[Mapping[str, Callable[[Asked, Any], Source]]] = {
     "http": _http,
     "files": _files,
 }
-"""Field of ``Effects`` or ``Total`` -> what reads it."""
+"""Field of ``Effects`` or ``Total`` -> function that makes its reader."""
 
 
 def source(asked: Asked) -> Source:
-    """Return what reads the effects, or the sums, where the system file says that they are."""
+    """Return the reader of the effects or sums that ``asked`` describes."""
     if isinstance(asked.read, Returned):
         return Function(asked.read.call)
     ((name, described),) = forms(asked.read).items()

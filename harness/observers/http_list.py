@@ -1,4 +1,4 @@
-"""Effects, or sums, that a service answers with: a list in JSON."""
+"""Reads effects or sums from a JSON list with which a service answers."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Http(Protocol):
 
 
 class HttpList:
-    """The elements of a list, all of them each time."""
+    """Requests the whole list each time and reads its elements."""
 
     def __init__(self, http: Http, described: Described, url: str, *, sums: bool = False) -> None:
         self._http, self._described, self._url, self._sums = http, described, url, sums
 
-    async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - an answer has no beginning
+    async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - an answer always has everything
         """Ask, and pass the elements to ``take``."""
         try:
             take(self._rows(await self._http.whole(self._url)))
@@ -43,12 +43,12 @@ class HttpList:
             raise StackError(f"http: {error}") from error
 
     async def close(self) -> None:
-        """Do nothing: the client is not its own."""
+        """Do nothing: the client belongs to the caller."""
 
     def _rows(self, body: bytes) -> list[Row]:
         try:
             answer: object = orjson.loads(body)
-            # Sums digit by digit; everything else as events are read.
+            # Sums are parsed as exact decimals, everything else as in events.
             exactly: object = json.loads(body, parse_float=Decimal) if self._sums else answer
         except (ValueError, RecursionError) as error:
             raise StackError(f"the answer is not JSON ({error})") from error

@@ -1,4 +1,4 @@
-"""An id that is part of a name: a key of Redis, or a file's."""
+"""Finds an id within a name: a Redis key or a file name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.observers.identity import UUID_TEXT, identity
 ID: Final = "{id}"
 
 _SIDES: Final = (("(?s:.*?)", "(?s:.+)"), ("(?s:.*)", "(?s:.+?)"))
-"""What stands for ``*``, and for the id: first the longest id that there can be, then the shortest."""
+"""Patterns for ``*`` and for the id: first with the longest possible id, then with the shortest."""
 
 
 class Pattern:
@@ -25,20 +25,20 @@ class Pattern:
         self._pieces = [piece for piece in pieces if piece]
 
     def glob(self, special: str, escape: str) -> str:
-        """Return it as a glob, in which ``escape`` (with ``{}`` for the character) hides each of ``special``."""
+        """Return the pattern as a glob; ``escape``, with ``{}`` for the character, escapes each of ``special``."""
         return "".join(
             "*" if piece in {"*", ID} else "".join(escape.format(c) if c in special else c for c in piece)
             for piece in self._pieces
         )
 
     def fits(self, name: str) -> bool:
-        """Whether a name is one of those that are meant."""
+        """Whether a name matches the pattern."""
         return self._either(None)[0].fullmatch(name) is not None
 
     def id_in(self, name: str) -> str | None:
         """Return the id that a name holds, a UUID in canonical form; None if the name does not fit.
 
-        Raises StackError if it can be read in two ways.
+        Raises StackError if the id is ambiguous.
         """
         for inner in (f"(?i:{UUID_TEXT})", None):
             found = {match["id"] for one in self._either(inner) if (match := one.fullmatch(name)) is not None}

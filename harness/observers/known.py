@@ -1,4 +1,4 @@
-"""The events seen so far, found by what a message on a link says of them."""
+"""The events seen so far, found by the names or offsets in a message on a link."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Known:
         self._at: dict[Place, str] = {}
 
     def note(self, fields: Fields) -> None:
-        """Take in what the topics' observer saw of a record."""
+        """Add a record, with the fields that the topics' observer recorded."""
         names = [str(fields[name]) for name in _NAMED if fields.get(name)]
         if not fields.get("event_id") or "malformed" in fields:
             return
@@ -39,9 +39,9 @@ class Known:
         self._at[place] = identity
 
     def event(self, key: str, commits: Sequence[Place]) -> Event | None:
-        """Return the event that a message is about: its key names it, or it commits the offset right behind it.
+        """Return the event that a message's key names, or whose next offset the message commits.
 
-        None if it names none, or none that was seen so far.
+        None if the message refers to no event seen so far.
         """
         named = [self._of[part] for part in parts(key) if part in self._of]
         last = [self._at.get((topic, partition, next_ - 1)) for topic, partition, next_ in commits]

@@ -1,4 +1,4 @@
-"""Values of a record where a system file says that they are, and the business keys that join effects with events."""
+"""Reads a record's values at the places that a system file gives, and the keys that join effects with events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def located(where: str | Where, record: Record, value: object) -> str | None:
 
 
 def named_at(where: Pointers, value: object) -> object:
-    """Return what is at a pointer, or a list of what is at several; None if it, or a part of it, is not there."""
+    """Return the value at a pointer, or a list of the values at several; None if any is missing."""
     if isinstance(where, str):
         return pick(value, where)
     parts = [pick(value, pointer) for pointer in where]
@@ -37,9 +37,9 @@ def named_at(where: Pointers, value: object) -> object:
 
 
 def business_key(by: By, record: Record, value: object) -> str | None:
-    """Return the id or key that a record holds at ``by``; None if it, or a part of it, is not there.
+    """Return the id or key that a record holds at ``by``; None if any part of it is missing.
 
-    What is at several pointers becomes a JSON array, so that no two keys have the same text.
+    The values at several pointers become a JSON array, so that no two keys have the same text.
     """
     if isinstance(by, str | Where):
         return located(by, record, value) or None
@@ -50,8 +50,10 @@ def business_key(by: By, record: Record, value: object) -> str | None:
 def named_key(by: By, named: object) -> str:
     """Return the id or key that an effect names, spelled as ``business_key`` does.
 
-    Raises StackError if it has several parts, and ``named`` is no JSON array of as many.
+    Raises StackError if ``named`` is null, or if ``by`` has several pointers and it is not a JSON array of as many values.
     """
+    if named is None:
+        raise StackError("`id` is null in a row; leave out rows that are of no event (WHERE … IS NOT NULL)")
     if isinstance(by, str | Where):
         return _spelled(named) or str(named)
     parts = named
@@ -69,7 +71,7 @@ def named_key(by: By, named: object) -> str:
 
 
 def _spelled(named: object) -> str:
-    """Return what a store names as ``located`` spells it in an event; a store's own types, such as dates, spell themselves."""
+    """Return a store's value as ``located`` spells it in an event; other types, such as dates, become ``str``."""
     if isinstance(named, list | tuple | dict):
         return orjson.dumps(named, default=str).decode()
     if named is None or isinstance(named, bool | float):

@@ -1,4 +1,4 @@
-"""Effects, or sums, that are in Redis: keys, or what is in them."""
+"""Reads effects or sums from Redis: keys, or the elements in them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.observers.sources import Row, Take
 
 _SPECIAL: Final = "\\*?[]^"
-"""What a glob of Redis means something else by."""
+"""Characters with a special meaning in a Redis glob."""
 
 
 class Store(Protocol):
@@ -38,7 +38,7 @@ class Store(Protocol):
 
 
 class RedisKeys:
-    """The keys that match a pattern, all of them each time, as effects or, if ``sums``, as sums."""
+    """Reads all keys that match a pattern each time, as effects or, if ``sums``, as sums."""
 
     def __init__(
         self, store: Store, described: Described, filled: Callable[[str], str], *, sums: bool = False
@@ -47,7 +47,7 @@ class RedisKeys:
         self._pattern = Pattern(filled(described.keys))
 
     async def each(self, take: Take, *, everything: bool) -> None:
-        """Pass what is in the keys to ``take``; ``everything`` reads it twice, for keys are not read at one moment."""
+        """Pass the keys' contents to ``take``; ``everything`` reads twice and compares, as the reads are not atomic."""
         rows = await self._rows()
         if everything and rows != await self._rows():
             raise StackError(f"redis: {self._pattern.text} changed while it was read")
@@ -85,11 +85,11 @@ class RedisKeys:
             if kind == "list":
                 row = Sourced(row, own=True)
             elif not self._pattern.open and (name == row["id"] or (named is not None and not name)):
-                row["effect"] = row["id"]  # nothing else is in its name
+                row["effect"] = row["id"]  # the name varies only by the id
             yield row
 
     def _row(self, name: str, named: str | None, content: bytes | Mapping[str, object]) -> dict[str, object]:
-        """Return what is called ``name`` as a row; its id is ``named``, at the pointer, or the whole content."""
+        """Return one effect or sum as a row; its id is ``named``, the value at the pointer, or the whole content."""
         whole = _plain(content) if isinstance(content, bytes) else None
         document = content if whole is None else _value(whole)
         pointer = self._described.id
@@ -113,7 +113,7 @@ def _members(content: Iterable[bytes]) -> Iterator[Part]:
 
 
 def _elements(content: Iterable[bytes]) -> Iterator[Part]:
-    """An element's place changes when another is put before it; how many before it equal it does not."""
+    """Name each element by its hash and its number among equal ones: a position changes when others are put before."""
     equal: Counter[bytes] = Counter()
     for element in sorted(content):
         equal[element] += 1
@@ -125,7 +125,7 @@ def _entries(content: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> Iterator
 
 
 Part = tuple[str, bytes | Mapping[str, object]]
-"""What something in a key is called there (nothing, if it is all that is in it), and what it is."""
+"""The name of an element within its key (empty for a key with a single value), and its content."""
 
 _PARTS: Final[Mapping[str, Callable[[Any], Iterable[Part]]]] = {
     "string": lambda content: [("", content)],
@@ -135,11 +135,11 @@ _PARTS: Final[Mapping[str, Callable[[Any], Iterable[Part]]]] = {
     "list": _elements,
     "stream": _entries,
 }
-"""Type of a key -> what is in it, each an effect."""
+"""Type of a key -> function that returns its parts, each an effect."""
 
 
 def _plain(raw: bytes) -> str:
-    """Return bytes as text; those that are none stay apart from one another."""
+    """Return bytes as text; those that are not UTF-8 become distinct escapes."""
     return raw.decode("utf-8", "backslashreplace")
 
 
@@ -148,7 +148,7 @@ def _object(fields: Mapping[bytes, bytes]) -> dict[str, object]:
 
 
 def _value(raw: str) -> object:
-    """Return an object or a list in JSON as what it is, and anything else as text."""
+    """Parse a JSON object or list; return anything else as text."""
     if raw.lstrip()[:1] in {"{", "["}:
         try:
             return orjson.loads(raw)

@@ -1,4 +1,4 @@
-"""The record that a dead letter is about, as the system itself names it: replaying it takes exactly those names."""
+"""The record that a dead letter is about, as the system itself names it; a replay needs exactly those names."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from harness.observers.located import business_key
 from harness.observers.unreadable import Undecoded, UnreadableError
 from harness.pointer import pick
 from harness.stack import Fields, Record, RunNames
-from harness.system import DeadLetters as Where
-from harness.system import SourceHeaders
+from harness.system_events import DeadLetters as Where
+from harness.system_events import SourceHeaders
 
 _FIELDS = ("consumer", "event_id", "source_topic", "source_partition", "source_offset")
 
@@ -46,12 +46,12 @@ def set_aside(record: Record, where: Where, fields: Fields, names: RunNames, eve
 def verbatim(record: Record, where: Where, names: RunNames, events: Collection[str]) -> dict[str, object]:
     """Return ``consumer``, ``event_id``, ``kind``, ``topic``, ``partition`` and ``offset`` as a dead letter gives them.
 
-    ``events`` are the topics of events. Raises ValueError if headers must name the source, and do not, or if the letter itself
-    must, and cannot be decoded (UnreadableError).
+    ``events`` are the topics of events. Raises ValueError if headers should name the source but do not, and
+    UnreadableError, a ValueError, if a field is in the letter's value and that cannot be decoded.
     """
     value: object = None
     if isinstance(record.value, Undecoded):
-        # Where headers say all of it, the value is the original record's, which may be anything.
+        # If headers hold all of this, the value is the original record's and may be anything.
         if any(isinstance(at, str) and at.startswith("/") for at in (where.source, where.consumer, where.kind)):
             raise UnreadableError(record.value.why)
     else:
@@ -93,12 +93,12 @@ def _source(
         {"topic": topic.decode("utf-8", "replace"), "partition": _number(partition), "offset": _number(offset)}
         for topic, partition, offset in zip(topics, partitions, offsets, strict=True)
     ]
-    # A retry topic adds its own place, a letter that was published again keeps its old one.
+    # Retry topics add their own place, and a republished letter keeps its old one: the last on an event topic counts.
     return next((place for place in reversed(places) if names.plain(str(place["topic"])) in events), places[-1])
 
 
 def _number(raw: bytes) -> int:
-    """Return a number that is text, or big-endian in 4 or 8 bytes. None so large that its bytes are digits exists."""
+    """Parse decimal text, or a big-endian integer of 4 or 8 bytes, which for a real place never look like digits."""
     if raw.isdigit():
         return int(raw)
     if len(raw) in {4, 8}:

@@ -1,4 +1,4 @@
-"""Where the effects of one service are read: its database, or a topic that it writes."""
+"""Reads the effects of one service: from its database, a test's function, or a topic that it writes."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from harness.pointer import pick
 from harness.stack import MARK, Record
 
 Row = Mapping[str, object]
-"""``id``, ``effect`` and ``carries`` of an effect, or ``id`` and ``total`` of a sum; whatever else it has is passed over."""
+"""``id``, ``effect`` and ``carries`` of an effect, or ``id`` and ``total`` of a sum; other keys are ignored."""
 
 
 class Sourced(dict[str, object]):
-    """A row of which the harness itself says more, which a query's own columns must never do.
+    """A row with further fields that only the harness sets; a query's own columns must not set them.
 
-    ``place`` and ``error``, if a record is one, and ``own`` if nothing that its event carries decides what it is called.
+    ``place`` and ``error`` are those of a topic's record; ``own``: no value of the event determines the effect's name.
     """
 
 
 Take = Callable[[Sequence[Row]], None]
 
 RETURNS_WITHIN = 60.0
-"""Seconds that a function of a test's may take, as a command may."""
+"""Seconds that a test's function may take; a command may take as long."""
 
 Each = Callable[[str, str, Take], Awaitable[None]]
-"""``each(url, query, take)`` passes the rows of a query to ``take``, some at a time."""
+"""``each(url, query, take)`` passes the rows of a query to ``take`` in batches."""
 
 
 class Source(Protocol):
     """Reads the effects of one service."""
 
     async def each(self, take: Take, *, everything: bool) -> None:
-        """Pass every effect to ``take``, some at a time; unless ``everything``, those of earlier calls may be left out.
+        """Pass every effect to ``take`` in batches; unless ``everything``, effects of earlier calls may be left out.
 
-        Raises StackError if it cannot be read.
+        Raises StackError if reading fails.
         """
         ...
 
@@ -53,27 +53,27 @@ class Source(Protocol):
 
 
 class Database:
-    """The rows of a query, all of them each time."""
+    """Reads all rows of a query each time."""
 
     def __init__(self, url: str, query: str, each: Each) -> None:
         self._url, self._query, self._each = url, query, each
 
-    async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - a query has no beginning
+    async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - a query always returns everything
         """Pass every row to ``take``."""
         await self._each(self._url, self._query, take)
 
     async def close(self) -> None:
-        """Do nothing: each call has a connection of its own."""
+        """Do nothing: each call opens and closes its own connection."""
 
 
 class Function:
-    """What a function returns, all of it each time; it is called in a thread."""
+    """Calls a function in a thread and reads everything that it returns, each time."""
 
     def __init__(self, call: Callable[[], Iterable[Any]]) -> None:
         self._call, self._name = call, getattr(call, "__name__", repr(call))
 
-    async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - it has no beginning
-        """Pass every row to ``take``; StackError if the function takes too long, which goes on in its thread."""
+    async def each(self, take: Take, *, everything: bool) -> None:  # noqa: ARG002 - it always returns everything
+        """Pass every row to ``take``; StackError if the function takes too long, although its thread goes on."""
         try:
             async with asyncio.timeout(RETURNS_WITHIN):
                 rows = await asyncio.to_thread(self._rows)
@@ -113,7 +113,7 @@ class Reader(Protocol):
 
 
 def _parsed(value: bytes | None) -> tuple[object, str]:
-    """Return what a record's value holds, or None and why that is not known."""
+    """Return a record's parsed value, or None and why it cannot be parsed."""
     if isinstance(value, Undecoded):
         return None, value.why
     try:
@@ -123,15 +123,25 @@ def _parsed(value: bytes | None) -> tuple[object, str]:
 
 
 class Output:
-    """The records of a topic, each named by its place."""
+    """Reads the records of a topic as effects, each named by its place."""
 
-    def __init__(self, described: OutputTopic, opened: Callable[[], Awaitable[Reader]]) -> None:
-        self._described, self._opened = described, opened
+    def __init__(
+        self,
+        described: OutputTopic,
+        opened: Callable[[], Awaitable[Reader]],
+        settled: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._described, self._opened, self._settled = described, opened, settled
         self._following: Reader | None = None
 
     async def each(self, take: Take, *, everything: bool) -> None:
-        """Pass the records to ``take``; ``everything`` reads the topic from its first record again."""
+        """Pass the records to ``take``; ``everything`` reads the topic from its first record again.
+
+        That raises StackError while a transaction hides some of them.
+        """
         if everything:
+            if self._settled is not None:
+                await self._settled()
             reader = await self._opened()
             try:
                 take(self._rows(await reader.pass_to_end()))
@@ -151,7 +161,7 @@ class Output:
         return [row for record in records if (row := self._row(record)) is not None]
 
     def _row(self, record: Record) -> Row | None:
-        """Return a record as an effect; None if ``only`` says that it is none."""
+        """Return a record as an effect; None if ``only`` excludes it."""
         mark = dict(record.headers).get(MARK) or b""
         place = {**seen_at("effect", record), "marked": mark.decode("utf-8", "replace") or None}
         named = {"effect": f"{record.topic}:{record.partition}:{record.offset}", "place": place}

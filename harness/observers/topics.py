@@ -23,7 +23,8 @@ from harness.observers.totals import amount
 from harness.observers.unreadable import Undecoded, UnreadableError
 from harness.pointer import pick
 from harness.stack import MARK, Fields, Record
-from harness.system import Outcome, System, TypeByTopic
+from harness.system import System
+from harness.system_events import Outcome, TypeByTopic
 
 
 class Reader(Protocol):
@@ -56,10 +57,10 @@ class Topics:
         self.malformed: list[tuple[str, str | None]] = []
         """Topic of each malformed record, and the event type that it claims, if readable."""
         self.on_outcome: Callable[[str], object] = lambda _upload_id: None
-        """Called with the id of each upload of which an outcome was seen."""
+        """Called with the id of each upload whose outcome was seen."""
         self._raws: list[str] = []
         self.known: Known | None = None
-        """Takes in every event, where somebody must find one by what names it."""
+        """Receives every event if the run must look events up by name; None otherwise."""
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:  # noqa: ARG002 - each record is yielded once
         """Yield the records that became visible since the last pass, and those that a cut-short pass did not reach."""

@@ -18,7 +18,7 @@ DIGITS: Final = (24, 12)
 """The most digits before and after the decimal point: what checkers can add up exactly."""
 
 _LEAST: Final = -1000
-"""The least exponent that is written out at all."""
+"""Decimal exponent at or below which a number is refused before its digits are written out."""
 
 
 class Totals:
@@ -34,7 +34,7 @@ class Totals:
         """Consumer -> number of changes seen so far."""
 
     def instead(self, sources: Mapping[str, Source]) -> Totals:
-        """Return an observer that reads some services' sums elsewhere."""
+        """Return an observer that reads the given services' sums from ``sources``."""
         return Totals(self._described, {**self._sources, **sources})
 
     async def try_out(self) -> None:

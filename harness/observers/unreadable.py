@@ -1,4 +1,4 @@
-"""Records of which nobody can tell what they hold."""
+"""Records whose content cannot be determined."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class UnreadableError(ValueError):
 
 
 class Undecoded(bytes):
-    """A value of which nobody can tell whether it is an event, and ``why``."""
+    """A value that may or may not be an event; ``why`` gives the reason for the doubt."""
 
     why: str
 

@@ -51,7 +51,7 @@ _SPARED = 3
 """After a round, reading pauses for this many times as long as the round took, at most for the system's ``settle``."""
 
 COMES_TO_REST = 30.0
-"""Seconds that a system which already runs gets to finish its earlier work."""
+"""Seconds that an already running system may take to finish its earlier work."""
 
 _LATELY = 30.0
 """Seconds over which rates of progress are averaged."""
@@ -143,6 +143,7 @@ class Watch:
             stores=self._system.of_kind("redis"),
             http=self._http,
             opened=lambda topic: self._kafka.reader({topic: topics[topic]}),
+            settled=lambda topic: self._kafka.require_settled({topic: topics[topic]}),
         )
         return source(asked)
 
@@ -164,7 +165,7 @@ class Watch:
             await self._effects.leave_aside()
             behind = await self._behind()
             if not behind and await self._kafka.ends(self._system.topics()) == ends:
-                # Only now: until then the client must show what groups have not passed.
+                # Only now: `_behind` needs the records that groups have not passed, which the client then hides.
                 self._kafka.leave_aside(ends)
                 return
             await asyncio.sleep(BETWEEN_PASSES)
@@ -183,12 +184,12 @@ class Watch:
     async def _behind(self) -> list[str]:
         """Return the partitions, each with its consumer, that hold a record which the group has not passed.
 
-        Offsets alone do not tell: a transaction's marker takes one, and no group passes it.
+        Offsets alone do not show this: a transaction marker takes an offset that no group passes.
         """
         behind = []
         for group in self._offsets.latest or ():
             topic, partition = group.place
-            # Consumers that already run have begun behind what they never committed; later ones may begin before it.
+            # A running consumer without a commit began after these records; one that starts later may read them.
             committed = group.committed if group.committed is not None or not self._names.begins_later else 0
             if committed is None or committed >= group.end:
                 continue
@@ -198,7 +199,7 @@ class Watch:
         return behind
 
     def record_to(self, recorder: Recorder) -> None:
-        """Record what is read from now on elsewhere."""
+        """Record all further reads in ``recorder``."""
         self._recorder = recorder
 
     async def read_instead(
@@ -208,13 +209,13 @@ class Watch:
         effects: Mapping[str, Source] | None = None,
         totals: Mapping[str, Source] | None = None,
     ) -> None:
-        """Read effects and totals for the verdict, those of some services elsewhere, and record that in ``recorder``."""
+        """Make a final read of effects and totals into ``recorder``, from other sources for the given services."""
         await observe(self._effects.instead(effects or {}), recorder, final=True)
         if self._totals is not None:
             await observe(self._totals.instead(totals or {}), recorder, final=True)
 
     async def read_blobs_through(self, recorder: Recorder, http: Get) -> None:
-        """Read the blobs for the verdict by another client, and record that in ``recorder``."""
+        """Make a final read of the blobs into ``recorder``, through another client."""
         if self._blobs is not None:
             await observe(self._blobs.through(http), recorder, final=True)
 
@@ -285,7 +286,7 @@ class Watch:
 
     @contextmanager
     def without_pauses(self) -> Iterator[None]:
-        """Have rounds follow one another at once while the scope lasts: a system at rest needs nothing spared."""
+        """Make rounds back to back while the scope lasts: a system at rest needs no pauses."""
         self._brisk.set()
         try:
             yield
@@ -293,7 +294,7 @@ class Watch:
             self._brisk.clear()
 
     def look_soon(self) -> None:
-        """Have the effects looked at: something died, and only until its work is done again can anyone see what it had done."""
+        """Have the effects read soon: something died, and what it had done shows only until its work is redone."""
         self._died.set()
 
     async def keep_looking_after_deaths(self) -> None:
@@ -304,11 +305,11 @@ class Watch:
             await self._look_at_effects()
 
     def know(self, known: KnownEvents) -> None:
-        """Tell of every event from now on."""
+        """Pass every event to ``known`` from now on."""
         self._topics.known = known
 
     async def look_at_topics(self) -> bool:
-        """Read the topics up to their ends; whether that succeeded."""
+        """Read the topics up to their ends; return whether that succeeded."""
         async with self._reading:
             return await observe(self._topics, self._recorder)
 
@@ -350,7 +351,7 @@ class Watch:
         return self._letters.set_aside if self._letters is not None else ()
 
     def on_outcome(self, tell: Callable[[str], object]) -> None:
-        """Have ``tell`` called with the id of each upload of which an outcome is seen."""
+        """Have ``tell`` called with the id of each upload whose outcome is seen."""
         self._topics.on_outcome = tell
 
     def has_outcome(self, upload_id: str) -> bool:
@@ -358,7 +359,7 @@ class Watch:
         return self._topics.awaited.answered("upload", upload_id)
 
     async def try_out(self) -> None:
-        """Run every query, and the decoder, once: what fails does so before the load. Raises StackError with the reason.
+        """Run every query and the decoder once, so that failures show before the load. StackError gives the reason.
 
         Tables get a while to appear, although a service should not be ready without them.
         """
@@ -378,7 +379,7 @@ class Watch:
                 await asyncio.sleep(BETWEEN_PASSES)
             else:
                 break
-        # What there is before the load is what the run's events are added to.
+        # The run's events are added to the totals as they are before the load.
         if self._totals is not None and not await observe(self._totals, self._recorder):
             raise StackError("the totals could be read once, but not again before the load; run again")
 
@@ -436,7 +437,7 @@ class Watch:
         return self._progress[-1][1][3] if self._progress else 0
 
     def quiet_for(self) -> float:
-        """Return the seconds for which nothing moved, up to the last round: nothing is known since."""
+        """Return for how many seconds nothing had moved at the last round; later movement is not known yet."""
         return self._progress[-1][0] - self._moved if self._progress else 0.0
 
     def unfinished(self) -> Fields:

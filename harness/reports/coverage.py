@@ -1,4 +1,4 @@
-"""What a run has tried: where its deaths cut deliveries off, how these came again, and which answers were lost."""
+"""What a run has tried: where deaths cut deliveries off, how these came again, and which replies were lost."""
 
 from __future__ import annotations
 

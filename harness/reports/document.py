@@ -1,4 +1,4 @@
-"""verdict.json: all there is to say about a judged run; the other reports are made from it."""
+"""verdict.json: everything about a judged run; the other reports are made from it."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def again(header: Mapping[str, Any]) -> str:
 
 
 def _up_again(header: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
-    """Return the command for a system that was up without a scenario; only the history has what was done to it."""
+    """Return the command for a system that was up without a scenario; only the history records what was done to it."""
     words = ["oneffect", "up", "--system", str(header["system_path"])]
     given = header.get("addresses_path")
     words += ["--addresses", str(given)] if given else ["--stack", str(plan["stack"])]

@@ -10,7 +10,8 @@ from typing import Final
 from harness.effects import Effects, Files, HttpList, OutputTopic, RedisKeys, Sql, Total, forms
 from harness.model import said
 from harness.redaction import anonymous
-from harness.system import System, TypeByTopic, checks
+from harness.system import System, checks
+from harness.system_events import TypeByTopic
 from harness.system_load import Load
 from harness.verdict import Checker
 

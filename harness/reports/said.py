@@ -56,7 +56,7 @@ def bitten(faults: Sequence[Mapping[str, Any]]) -> str:
 
 
 def left_out(document: Mapping[str, Any]) -> Sequence[str]:
-    """Say, a sentence each, what of the scenario was left out since the system lacks it: the verdict is not about that."""
+    """Say, a sentence each, what was left out because the system lacks it: the verdict does not cover it."""
     return [
         f"{' on '.join(filter(None, [one['what'], one['on']]))}: {one['why']}"
         for one in document.get("left_out") or ()

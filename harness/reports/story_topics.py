@@ -20,7 +20,7 @@ _RECORDS: Final = """
     ) p ON p.topic = e.topic AND p.partition = e.partition AND p."offset" = e."offset"
     WHERE e.op = 'event'
 """
-"""Each record, and the fault that recorded publishing there; a header may be forwarded."""
+"""Each record, and the fault that recorded publishing it; its header is no proof, as services may forward it."""
 
 _CAUSES: Final = f"""
     WITH asked AS {Asked.ROWS}, records AS ({_RECORDS}), causes AS (

@@ -52,7 +52,7 @@ def commands(history: History, asked: Asked) -> Numbered:
 
 
 def commits(history: History, asked: Asked) -> Numbered:
-    """Yield the first commit of each group past each of the event's records that the broker took, by whom it was sent."""
+    """Yield, for each group and record of the event, the first accepted commit past it, and who sent it."""
     query = f"""
         WITH commits AS (
             SELECT t_begin, link, key AS consumer, phase, kind, unnest(places::JSON[]) AS place FROM history
@@ -74,7 +74,7 @@ def commits(history: History, asked: Asked) -> Numbered:
 
 
 def published(history: History, asked: Asked) -> Numbered:
-    """Yield who sent the event's record, where it is the first of its batch: that one's place is in the broker's answer."""
+    """Yield who sent the event's record, if it is the first of its batch: the broker's reply places no other."""
     query = f"""
         WITH batches AS (
             SELECT t_begin, link, phase, kind, unnest(places::JSON[]) AS place FROM history

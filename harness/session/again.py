@@ -30,8 +30,8 @@ _LOOK: Final = 0.1
 class Again:
     """Carries out the scenario's ``again:``, recording each request as an operation. Call ``open`` first.
 
-    It waits for uploads with an outcome, or dead letters, until ``patience`` seconds bring no more: only an upload whose
-    outcome was seen can be asked for another one.
+    It waits for uploads with an outcome, or dead letters, until ``patience`` seconds bring no more: a further
+    outcome can be asked only of an upload whose outcome was seen.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a run
@@ -60,7 +60,7 @@ class Again:
                 self._live.environment(service)
 
     async def ask(self, row: int) -> int:
-        """Carry out a row of ``again:``, from 0; return the number of requests once each has its answer."""
+        """Carry out one row of ``again:``, counted from 0; return the number of requests once all are answered."""
         line = self._plan.scenario.again[row]
         works = await (self._reprocesses(line.reprocess) if line.reprocess is not None else self._replays(line.count))
         async with asyncio.TaskGroup() as tasks:

@@ -1,4 +1,4 @@
-"""Faults that follow another: they act at messages of the event at which that one acted, and at no others."""
+"""Faults that follow another fault: they act only at messages of the event at which the first one acted."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class Following:
-    """Hands the event that a row's fault has met to the faults that follow the row.
+    """Passes the event at which a row's fault acted to the faults that follow that row.
 
-    ``look`` reads the topics once: an event may be at work before anyone has seen its record. ``committed`` asks the broker
-    for the offsets of a service's group. ``longest``: seconds that the event's message may take once the row's faults are
-    over.
+    ``look`` reads the topics once: a service may handle an event before its record was observed. ``committed`` asks the
+    broker for the offsets of a service's group. ``longest``: seconds to wait for a message of the event once the
+    row's faults are over.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Following:
             self._ids[one.row].add(one.id)
         self._events: dict[int, Event] = {}
         self._led: dict[int, str] = {}
-        """Row -> the fault whose event it is."""
+        """Row -> id of the fault that acted at its event."""
         self._waiting: defaultdict[int, list[Trigger]] = defaultdict(list)
         self._since: dict[int, float] = {}
 
@@ -53,9 +53,9 @@ class Following:
             trigger.event = self._events.get(row)
 
     async def leads(self, planned: PlannedFault, held: Held) -> bool:
-        """Note the event of a message at which a fault is about to act; False if another row wants one and it has none.
+        """Note the event at which a fault is about to act; False if another row needs it but it is unknown or given up.
 
-        What follows is armed when this returns, before the fault acts: the event may be dealt with again at once.
+        Following faults are armed when this returns, before the fault acts: the event may be delivered again at once.
         """
         row = planned.row
         if row is None or row not in self._followed or row in self._events:
@@ -73,9 +73,9 @@ class Following:
         return True
 
     async def _newly_passed(self, held: Held) -> Sequence[Place]:
-        """Return the offsets that a message commits, without those that were committed already: their events are over.
+        """Return the offsets that a message commits, without those that were committed before: their events are over.
 
-        A client sends a commit again whose answer it has given up. Of a reply it cannot be told: all are committed by then.
+        A client repeats a commit whose answer it gave up on. A reply keeps all: by then they are committed.
         """
         if not held.commits or held.side == "reply":
             return held.commits
@@ -86,7 +86,7 @@ class Following:
         return [place for place in held.commits if place[2] > before.get(place[:2], -1)]
 
     def forget(self, planned: PlannedFault) -> None:
-        """Take back what ``leads`` noted: the fault did not act after all, for its message had been given up."""
+        """Undo ``leads``: the fault did not act after all, because the service had given up on its message."""
         row = planned.row
         if row is not None and self._led.get(row) == planned.id:
             del self._events[row], self._led[row]
@@ -94,7 +94,7 @@ class Following:
                 trigger.event = None
 
     def vain(self, row: int | None, to_come: Collection[str]) -> str:
-        """Say why no message will come for what follows a row; empty while one may. ``to_come``: faults not yet over."""
+        """Return why no message will come for a row's followers; empty while one may. ``to_come``: faults not over."""
         if row is None or not self._ids[row].isdisjoint(to_come):
             return ""
         if row not in self._events:

@@ -93,7 +93,7 @@ class LiveSystem:
         )
 
     def sender(self, http: HttpClient, folder: Path) -> Sender:
-        """Return what sends uploads: ``http``, or a program of the user's, which runs in ``folder``.
+        """Return the sender of uploads: ``http``, or the user's program, which runs in ``folder``.
 
         Raises StackError if the load publishes events.
         """

@@ -1,4 +1,4 @@
-"""Whether a system is healthy and has come to rest, and the full read of it then, by which it is judged."""
+"""Checks whether a system is healthy and at rest, and makes the full read by which it is judged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SEVERAL: Final = 3
 """Multiple of the system's ``settle`` without progress after which the system is stuck, not slow."""
 
 _AT_MOST: Final = 60.0
-"""Seconds past its deadline that a system gets which seems to be done, or still moves: machines are busy at times."""
+"""Seconds past the deadline for a system that seems to be done or still moves: machines are busy at times."""
 
 
 class Rest:
@@ -43,7 +43,7 @@ class Rest:
         return phase == "drained"
 
     async def read(self, deadline: float) -> None:
-        """Read everything, with no observer beside it; again until ``deadline``, if the system only seemed to be at rest."""
+        """Read everything while no observer runs; until ``deadline``, repeat if the system was not really at rest."""
         while not await self.read_once() and asyncio.get_running_loop().time() < deadline:
             async with observed(self._live, self._watch, self._recorder):
                 await self.come(deadline)
@@ -80,7 +80,7 @@ class Rest:
         return "deadline"
 
     async def _rounds(self, count: int, deadline: float) -> bool:
-        """Wait for ``count`` rounds of the observers; False if it is time to give up before.
+        """Wait for ``count`` rounds of the observers; False if it is time to give up first.
 
         The first may have begun before the call, and offsets count only once the topics were read after them.
         """
@@ -91,10 +91,10 @@ class Rest:
         return self._watch.rounds >= target
 
     def _until(self, deadline: float) -> float:
-        """Return when to give up: later if the system still moves, or is done and only being sure of it takes longer."""
+        """Return when to give up: later if the system still moves, or seems done and this is only being confirmed."""
         stuck = SEVERAL * self._live.system.settle
         if self._watch.quiet_for() < stuck:
-            # Long enough to see it stop, too: one that is given up before is neither stuck nor slow.
+            # Long enough to see it stop, too: if given up earlier, it would be neither stuck nor slow.
             return deadline + stuck + _AT_MOST
         return deadline + _AT_MOST if self._watch.idle() else deadline
 
@@ -138,7 +138,7 @@ async def open_watch(live: LiveSystem, watch: Watch, folder: Path) -> None:
 
 @asynccontextmanager
 async def observed(live: LiveSystem, watch: Watch, recorder: Recorder) -> AsyncIterator[None]:
-    """Let every observer look beside the body; an error of theirs ends the body and is raised here."""
+    """Run every observer while the body runs; an observer's error ends the body and is raised here."""
     from harness.observers.claims import listen
 
     looks = [watch.keep_looking(), watch.keep_looking_after_deaths(), watch.keep_reading_blobs()]

@@ -26,13 +26,11 @@ def rerouted(stack: Stack) -> Collection[str]:
 async def tapped(
     plan: SystemPlan, stack: Stack, recorder: Recorder, names: RunNames | None = None
 ) -> AsyncIterator[Taps]:
-    """Lead each of the plan's tapped links through a tap while the scope lasts; the stack stays warm and leads past them again.
+    """Lead each of the plan's tapped links through a tap while the scope lasts; then lead them past the taps again.
 
-    So are the links to brokers that have no listeners for them, without a record of what passes unless the plan wants it.
-
-    With the run's names, topics and groups are recorded and matched as the system file calls them.
-
-    Raises PlanRefused if the stack cannot, StackError if a tap cannot listen.
+    Links to brokers that have no listeners for them get a tap too, which records nothing unless the plan asks for it.
+    With the run's names, topics and groups are recorded and matched by their names in the system file.
+    Raises PlanRefused if the stack has no taps, StackError if a tap cannot listen.
     """
     from harness.taps.thread import Taps
 

@@ -18,15 +18,15 @@ PATIENCE: Final = 120.0
 """Seconds that a cancelled run may take to heal its faults and to stop its services and its stack."""
 
 TURN: Final = 0.2
-"""Seconds that a wait for a run lasts at a time.
+"""Longest single wait for a run, in seconds.
 
-A signal that comes as the wait begins, or that the kernel gives to another thread, wakes nobody: its handler has its turn
-when the wait is over.
+A signal that comes as the wait begins, or that the kernel gives to another thread, does not interrupt the wait: its
+handler runs only when the wait is over.
 """
 
 
 def outcome(future: Future[T]) -> T:
-    """Wait for a future of another thread, in turns, and return its result or raise what it holds."""
+    """Wait for another thread's future, TURN seconds at a time, and return its result or raise its exception."""
     while not wait([future], timeout=TURN).done:
         pass
     return future.result()
@@ -62,14 +62,14 @@ class LoopThread:
         return result
 
     def start(self, work: Callable[[Stacks], Coroutine[Any, Any, T]]) -> Future[T]:
-        """Start ``work`` on the stacks and return its end, which ``end`` brings about early."""
+        """Start ``work`` on the stacks and return a future of its result; ``end`` ends it early."""
         self._require_idle()
         self._over = over = Future[Any]()
         self._loop.call_soon_threadsafe(self._begin, work(self._stacks), over)
         return over
 
     def beside(self, step: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a step beside the work that was started; cancelling the future cancels the step."""
+        """Run a step concurrently with the started work; cancelling the future cancels the step."""
         return asyncio.run_coroutine_threadsafe(step, self._loop)
 
     def tell(self, what: Callable[[], object]) -> None:

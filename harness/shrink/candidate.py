@@ -36,7 +36,7 @@ class Candidate:
         return (*self.faults, *self.again)
 
     def only(self, rows: Sequence[Row]) -> Candidate:
-        """Return it with these of its rows alone."""
+        """Return a copy with only these rows."""
         faults = tuple(row for row in rows if isinstance(row, FaultLine))
         return replace(self, faults=faults, again=tuple(row for row in rows if isinstance(row, AgainLine)))
 

@@ -1,4 +1,4 @@
-"""The messages that a replica waited for when a fault struck it: what a tap can act at in place of the clock."""
+"""The messages that a replica waited for when a fault struck it: a tap can act at them in place of the clock."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from harness.history.reader import History
 
 STRIKES: Final[Mapping[str, str]] = {"service.kill": "killed", "service.pause": "paused"}
-"""Fault that meets a replica at work -> the phase of the replica that it brings about."""
+"""Fault that strikes a replica at work -> the phase of the replica that it causes."""
 
 _MOST: Final = 2
-"""Messages in hand that are tried: most services wait for one."""
+"""Pending messages to try: most services wait for one at a time."""
 
-# A pause is tried until the replica has work in hand, so that the last one counts.
+# A pause is repeated until the replica has pending work, so the last one counts.
 _STRUCK: Final = """
 SELECT max(t) AS t FROM history WHERE op = 'service' AND phase = $phase AND actor = $actor AND name = $replica
 """
@@ -34,10 +34,10 @@ FROM requests r, begun WHERE $t BETWEEN r.t_begin AND r.t ORDER BY r.t_begin, r.
 
 
 def in_hand(history: History, row: FaultLine) -> Iterator[When]:
-    """Yield conditions that may do what the row's moment did, likeliest first; none if it struck nothing that waited.
+    """Yield conditions that may replace the row's moment, likeliest first; none if no message was pending.
 
-    For each message that the replica waited for: the first such reply and request of the load, then the very one. The keys
-    of a message are those of one event, and so are left open.
+    For each pending message: the first such reply and request of the load, then the pending ones themselves. Patterns
+    leave the key open, as it belongs to one event.
     """
     planned = next(filter(lambda fault: _is(fault, row), history.header["plan"]["faults"]), None)
     if planned is None:
@@ -54,6 +54,6 @@ def in_hand(history: History, row: FaultLine) -> Iterator[When]:
 
 
 def _is(fault: Mapping[str, Any], row: FaultLine) -> bool:
-    """Whether a planned fault is of this row, which is on one replica."""
+    """Whether a planned fault belongs to this row, which is on one replica."""
     target = fault["target"]
     return (fault["fault"], fault["at"]) == (row.fault, row.at) and row.on in {target, target.partition("#")[0]}

@@ -1,4 +1,4 @@
-"""shrink.json: every candidate judged so far with its runs, so that a search goes on where it was."""
+"""shrink.json: every candidate judged so far with its runs, so that a search resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Entry:
 class Judged:
     """The candidates judged so far, kept in a file that is written after each run.
 
-    ``of`` says what was judged: entries of another are not taken over, as they say nothing about this one. FileError for
-    a file that cannot be read or written.
+    ``of`` is the digest of the whole plan; a file with another digest is ignored. FileError for a file that cannot be
+    read or written.
     """
 
     def __init__(self, path: Path, of: str) -> None:
@@ -40,7 +40,7 @@ class Judged:
         self.entries: dict[str, Entry] = {}
         """By the candidate's identity."""
         self.stale = False
-        """Whether there was a file about something else."""
+        """Whether there was a file about another plan, or in another format."""
         if path.exists():
             self._read()
 

@@ -1,4 +1,4 @@
-"""The reduction: rows out, windows shorter, load smaller, targets narrower, messages for moments, as long as it breaks."""
+"""The reduction: fewer rows, shorter windows, smaller load, narrower targets, messages for moments, while it breaks."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ Breaks = Callable[[Candidate], Awaitable[bool]]
 """Tells whether a candidate still breaks the system; asked once about each."""
 
 Offers = Callable[[Candidate], Awaitable[Sequence[Candidate]]]
-"""Offers candidates in which one moment of the clock is a message instead, likeliest first."""
+"""Offers candidates in which a message replaces one moment of the clock, likeliest first."""
 
 SHORTEST: Final = 0.1
-"""Seconds below which a window is not made shorter: to inject and to heal takes as long."""
+"""Shortest window in seconds: injecting and healing take about as long."""
 
 FEWEST: Final = ENOUGH_ACKNOWLEDGED + ENOUGH_ACKNOWLEDGED // 2
-"""Uploads below which a load is not made smaller.
+"""Uploads in the smallest load.
 
-A run with too few acknowledged uploads is unknown, so that it could never show that a repair works; some may stay
-without an answer.
+A run with too few acknowledged uploads is unknown, so it could never show that a repair works. The margin is for
+uploads that stay unanswered.
 """
 
 
 class Reduction:
-    """Makes a candidate that breaks smaller, and asks an oracle of each step; knows nothing of runs.
+    """Reduces a candidate that breaks, and asks an oracle about each step; knows nothing of runs.
 
-    ``smallest`` is the smallest so far that breaks, also when the oracle raises.
+    ``smallest`` is the smallest candidate so far that breaks, also after the oracle has raised.
     """
 
     def __init__(self, whole: Candidate, system: System, breaks: Breaks, offers: Offers | None = None) -> None:
@@ -46,11 +46,11 @@ class Reduction:
         self._known = {whole.identity: True}
 
     async def reduce(self) -> Candidate:
-        """Return a part of the whole that breaks, and does not with any single row left out.
+        """Return a part of the whole that breaks, but not with any single row left out.
 
-        It also breaks no more with a window halved, or with the load halved, or on fewer targets, as far as these were
-        asked of what came before. A row may be needed by a large load only, or because it made it likely that another met
-        its moment: so the rows are tried again in the end.
+        Nor does it break with a window or the load halved, or on fewer targets, as far as earlier candidates showed.
+        A row may be needed only with a large load, or only because it made another row's moment likely: so the rows
+        are tried again in the end.
         """
         await self._rows()
         while True:
@@ -117,7 +117,7 @@ class Reduction:
             return
         base = self.smallest
         offers = await self._offers(base)
-        # First alone: beside rows that it could do without, almost any message in place of a moment breaks too.
+        # First alone: next to other rows, which may suffice to break, almost any message seems to break too.
         alone = [offer.only([row for row in offer.rows if row not in base.rows]) for offer in offers]
         for offer in (*alone, *offers):
             if await self._breaks(offer):
@@ -125,7 +125,7 @@ class Reduction:
 
 
 def narrower(row: FaultLine, system: System) -> Sequence[str]:
-    """Return what a row's ``on`` can be narrowed to in one step: one service of several, or one replica; none for one target.
+    """Return the next narrower targets of a row: each of several services, else each replica; none for a single target.
 
     PlanRefused if the system does not have the row's target.
     """
@@ -137,13 +137,13 @@ def narrower(row: FaultLine, system: System) -> Sequence[str]:
 
 
 def with_row(candidate: Candidate, place: int, row: FaultLine) -> Candidate:
-    """Put ``row`` in place of the fault there."""
+    """Return a copy in which ``row`` replaces the fault at ``place``."""
     faults = (*candidate.faults[:place], row, *candidate.faults[place + 1 :])
     return replace(candidate, faults=faults)
 
 
 def _with_load(candidate: Candidate, uploads: int) -> Candidate:
-    """Let the load have so many uploads, in whole batches; moments in seconds move along with the load's length."""
+    """Return a copy with this many uploads, in whole batches; moments in seconds scale with the load's length."""
     load = LoadShape.model_validate({**candidate.load.model_dump(), "uploads": uploads})
     share = load.uploads / candidate.load.uploads
     faults = tuple(_moved(row, share) for row in candidate.faults)

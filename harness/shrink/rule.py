@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _SEEDS = 1_000_000
-"""Derived seeds are below it, as those that a command draws."""
+"""Derived seeds are below this, like those that a command draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +20,17 @@ class Ran:
     directory: str
 
     def broke(self, wanted: frozenset[str]) -> bool:
-        """Whether it is invalid with one of these anomalies. With none but others it shows another bug."""
+        """Whether it is invalid with one of these anomalies. Other anomalies alone show another bug."""
         return self.verdict == "invalid" and not wanted.isdisjoint(self.anomalies)
 
 
 def needed(broke: int) -> int:
-    """Return in how many of n runs a candidate must break, if the whole schedule broke in ``broke`` of n: half as many.
+    """Return in how many of n runs a candidate must break if the whole schedule broke in ``broke``: half, rounded up.
 
-    So a break that comes in one run of three is enough where the whole schedule breaks no oftener, and a flaky break is
-    not thrown away. Where it breaks in three of three, a candidate that breaks in two of three is as good, and one lucky
-    ``valid`` keeps no fault that is not needed; but one that breaks in one of three has lost something that matters.
-    The measure stays the whole schedule, not the last candidate: a long search does not end at a break that hardly ever
-    comes.
+    If the whole schedule breaks in one run of three, one of three is enough, so that a flaky break is not thrown away.
+    If it breaks in three of three, two are enough, so that one lucky ``valid`` does not keep a needless fault; but a
+    candidate that breaks in one of three has lost something that matters. The measure stays the whole schedule, not
+    the last candidate, so that a long search does not end at a break that hardly ever occurs.
     """
     return max(1, (broke + 1) // 2)
 
@@ -51,8 +50,8 @@ def seed_of(seed: int, number: int) -> int:
     """Return the seed of a candidate's run, from 0: the broken run's own first, then others derived from it.
 
     The first gives each candidate the draw with which the whole schedule broke, the cheapest to find a break with. The
-    others show that it is the schedule that breaks, and not that one draw. All candidates have the same ones: two that
-    differ, differ in the schedule. (A fault's own draws also depend on its place among the faults, which a candidate
+    others show that the schedule breaks, not just that draw. All candidates have the same seeds and differ only in
+    their schedules. (A fault's own draws also depend on its place among the faults, which a candidate
     with fewer faults changes.)
     """
     if number == 0:

@@ -55,6 +55,6 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     said = {("for" if name == "lasts" else name): value for name, value in row.items() if value is not None}
     if "when" in said:
         when = {name: value for name, value in said["when"].items() if value is not None}
-        # The default stands beside what was written in its place.
+        # A plan records the default of ``nth`` even where ``every`` was written.
         said["when"] = {name: value for name, value in when.items() if name != "nth" or "every" not in when}
     return said

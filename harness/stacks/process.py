@@ -184,7 +184,7 @@ class Process:
         await asyncio.sleep(0.005)
 
     def _end(self) -> None:
-        """Note that the harness ends it, before anyone can see it exit; a process that exited by itself stays so."""
+        """Mark the exit as intended, before anyone can see it; does nothing if the process has exited by itself."""
         if self.pid is not None:
             self.ended_on_purpose = True
 

@@ -22,10 +22,10 @@ CREATE TABLE IF NOT EXISTS bills (number INTEGER PRIMARY KEY, event_id TEXT);
 
 
 class Ready(BaseHTTPRequestHandler):
-    """Answers whoever asks whether the consumer is ready."""
+    """Answers requests for readiness."""
 
     def do_GET(self) -> None:
-        """Say that it is."""
+        """Say that the consumer is ready."""
         self.send_response(200)
         self.end_headers()
 
@@ -41,7 +41,7 @@ def bill(database: sqlite3.Connection, event: dict[str, Any]) -> None:
 
 
 async def consume(database: sqlite3.Connection) -> None:
-    """Bill each order, and commit its offset only then: a consumer that dies in between is given it again."""
+    """Bill each order, and commit its offset only then: a consumer that dies in between gets it again."""
     consumer = AIOKafkaConsumer(
         os.environ["ORDERS"],
         bootstrap_servers=os.environ["KAFKA"],
@@ -54,7 +54,7 @@ async def consume(database: sqlite3.Connection) -> None:
     async with consumer:
         async for record in consumer:
             bill(database, json.loads(record.value))
-            with suppress(CommitFailedError):  # another replica has the partition now, and is given the record again
+            with suppress(CommitFailedError):  # another replica has the partition now, and gets the record again
                 await consumer.commit(_after(record))
 
 

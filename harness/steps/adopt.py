@@ -23,7 +23,7 @@ NAME: Final = "adopted"
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What a test hands over; ``described`` are fields of a system file, and those of its one service's ``effects``."""
+    """What a test hands over: ``described`` has fields of a system file, ``effect_fields`` of its ``effects``."""
 
     parts: Mapping[str, object]
     """Each dependency's container or address, by its name, which is its kind."""
@@ -43,7 +43,7 @@ class Adoption:
         return list(dict.fromkeys(topic for topic in found if isinstance(topic, str)))
 
     def addresses(self) -> Addresses:
-        """Return where everything is, and what it is called there; UsageError for what has no address."""
+        """Return each part's address, and its names there; UsageError for a part without an address."""
         at = {name: address_of(name, part) for name, part in self.parts.items()}
         topics = {named(topic): topic for topic in self.topics()}
         if len(topics) < len(self.topics()):
@@ -104,7 +104,7 @@ def _renamed(value: object) -> object:
 
 
 def address_of(name: str, part: object) -> str:
-    """Return the host:port of a container of testcontainers', or of a text that is one; UsageError for anything else."""
+    """Return the host:port of a testcontainers container, or ``part`` if it is text; UsageError for anything else."""
     if isinstance(part, str):
         return part
     if callable(bootstrap := getattr(part, "get_bootstrap_server", None)):
@@ -122,11 +122,11 @@ def address_of(name: str, part: object) -> str:
 
 
 _PORTS: Final = {"kafka": 9092, "redis": 6379, "postgres": 5432}
-"""Within a container that does not say its own."""
+"""Ports inside containers that do not give their own."""
 
 
 def _password(name: str, part: object) -> str | None:
-    """Return what a container of Redis wants for a login; a plain address has none."""
+    """Return the password of a Redis container; None if it has none, and for a plain address."""
     found = getattr(part, "password", None) if name == "redis" and not isinstance(part, str) else None
     return found if isinstance(found, str) and found else None
 
@@ -142,12 +142,12 @@ async def partitions(address: str, topics: Sequence[str]) -> Mapping[str, int]:
 
 
 _WORDS: Final[Mapping[int | str, str]] = {"call": "effects"}
-"""What the call's own words are for the models'."""
+"""Field of a model -> the parameter of the call that sets it."""
 
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Say what is wrong with the call in its own words."""
+    """Turn a validation error into a UsageError that names the call's parameters."""
     try:
         yield
     except ValidationError as error:

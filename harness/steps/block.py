@@ -1,4 +1,4 @@
-"""One run in steps on a loop of its own, for a caller in another thread: what the blocking and the awaited API share."""
+"""One run in steps on its own event loop, for a caller in another thread; the blocking and async APIs share it."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ T = TypeVar("T")
 
 
 class Block:
-    """One run of a plan. ``begin`` first, ``end`` last, whatever happened between; each future is for the caller to wait on."""
+    """One run of a plan. Call ``begin`` first and ``end`` last, whatever happens between; callers wait on futures."""
 
     def __init__(self, plan: StepsPlan, loop: LoopThread, progress: Progress) -> None:
         self.plan, self._loop, self._progress = plan, loop, progress
         self.steps: Steps | None = None
         """The steps, once it has begun."""
         self.judged: Judged | None = None
-        """What it came to, once it was asked for."""
+        """The verdict, once it was asked for."""
         self._over: Future[None] = Future()
-        # Until it has begun, what is under way on the loop is somebody else's.
+        # Before ``begin``, any work on the loop belongs to another run.
         self._over.set_result(None)
         self._keeps = False
 
@@ -86,7 +86,7 @@ class Block:
         return self.step(lambda steps: steps.inject(fault, on, parameters))
 
     def leave(self, fault: HeldFault, *, early: bool) -> Future[None]:
-        """Let go of a fault; a run that is over has healed it."""
+        """Release a fault; if the run is over, the fault is healed already."""
         if self.steps is None or self._over.done():
             done: Future[None] = Future()
             done.set_result(None)
@@ -98,7 +98,7 @@ class Block:
         return self.step(partial(_drain, seconds=_seconds(within)))
 
     def read(self, within: str) -> Future[None]:
-        """Drain, read everything and end the run; ``judge`` it then."""
+        """Drain, read everything and end the run; call ``judge`` afterwards."""
         seconds = _seconds(within)
         if self.judged is None:
             self._loop.tell(partial(self._running().over, seconds))
@@ -115,7 +115,7 @@ class Block:
         return self.judged
 
     def end(self, error: BaseException | None) -> None:
-        """End the run, and with it everything under way; UsageError if it ends well and nobody asked for a verdict. Blocks."""
+        """End the run and everything under way; UsageError if there was neither an error nor a verdict. Blocks."""
         was_read = self._over.done() and self._over.exception() is None
         # A failed assertion says nothing about the stack; after anything else it may be broken.
         self._keeps = error is None or isinstance(error, AssertionError)
@@ -129,7 +129,7 @@ class Block:
             )
 
     def raise_cause(self) -> None:
-        """Raise what ended the run early, if anything did but its caller."""
+        """Raise the error that ended the run early, unless its caller ended it."""
         cause = self._over.exception() if self._over.done() else None
         if cause is not None and not isinstance(cause, asyncio.CancelledError):
             with first_on_purpose():

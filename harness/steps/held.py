@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from harness.redaction import Redaction
 
 ARMED_WITHIN: Final = 60.0
-"""Seconds after which the block begins although nobody has seen the fault armed: it will not count as bitten."""
+"""Seconds after which the block begins even if the fault was not seen to be armed; it will not count as bitten."""
 
 PATIENCE: Final = 60.0
-"""Seconds for which a fault that is let go stays in place if it has not bitten: machines are busy at times."""
+"""Seconds that a released fault stays in place if it has not bitten: machines are busy at times."""
 
 BITES_WITHIN: Final = 30.0
 """Seconds within which a fault that does not heal must have bitten once its block is left."""
 
 
 class FaultRecorder:
-    """Records what faults do, until the history is complete: whatever heals later was in place when all was read."""
+    """Records what faults do until the history is complete: a fault that heals later was in place in the final read."""
 
     def __init__(self, inner: Recorder) -> None:
         self._inner = inner
@@ -47,9 +47,9 @@ class FaultRecorder:
 
 
 class HeldFault:
-    """A fault on each target that its pattern names: ``enter`` injects it, ``leave`` lets go of it, ``heal`` ends it at once.
+    """A fault on each target of its pattern: ``enter`` injects it, ``leave`` releases it, ``heal`` ends it at once.
 
-    Each context is that of one target; what it says of time and of evidence is replaced here.
+    Each context is that of one target; its timing and callbacks are replaced here.
     """
 
     def __init__(self, contexts: Sequence[FaultContext], redaction: Redaction) -> None:
@@ -77,12 +77,12 @@ class HeldFault:
             raise
 
     async def leave(self) -> None:
-        """Let go: it heals once it has bitten, or its patience is over. FaultError if it could not be injected or healed."""
+        """Release it: it heals once it has bitten or its patience is over. FaultError if injecting or healing fails."""
         self._let_go.set()
         try:
             await asyncio.gather(*self._works)
         finally:
-            # Of several targets, one may have failed; or nobody waits for it any more.
+            # One of several targets may have failed, or the caller may have stopped waiting.
             await self.heal()
 
     async def heal(self) -> None:
@@ -119,7 +119,7 @@ class _Each:
             self.begun.set()
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep; before the fault is injected, that is waiting for the system to have the work that only the block gives."""
+        """Sleep; a sleep before the injection waits for work that only the block can give, so let the block begin."""
         if not self._injected:
             self.begun.set()
         await asyncio.sleep(seconds)

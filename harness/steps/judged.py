@@ -1,4 +1,4 @@
-"""What a judged run came to."""
+"""The result of a judged run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from harness.history.reader import History
 
 EFFECT: Final = ("exactly one effect", "outcomes")
-"""The checkers of: each event had exactly one effect, and each upload, batch or event its outcome."""
+"""The checkers that each event had exactly one effect, and each upload, batch or event its outcome."""
 
 RETAINED: Final = ("raw retained",)
-"""The checker of: every acknowledged upload's raw blob is still there, unchanged."""
+"""The checker that every acknowledged upload's raw blob is still there, unchanged."""
 
 _SOUND: Final = "evidence"
-"""The checker of the run itself: what is no sound evidence shows nothing."""
+"""The checker of the run itself: unsound evidence shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)

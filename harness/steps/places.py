@@ -37,7 +37,7 @@ class Places:
 
     @classmethod
     def of(cls, live: LiveSystem) -> Self:
-        """Return those of a system that is up."""
+        """Return the addresses of a system that is up."""
         stack = live.stack
         services = () if isinstance(stack, Adopting) else stack.services
         return cls(

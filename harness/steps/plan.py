@@ -1,4 +1,4 @@
-"""The plan of a run in steps: a system, a seed, and nothing of what will be done to it."""
+"""The plan of a run in steps: a system and a seed; the steps themselves are not planned."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class StepsPlan(SystemPlan):
 
     runs: ClassVar[bool] = True
     name: str
-    """Of the test or program, for the run's directory and its reports."""
+    """The name of the test or program, for the run's directory and its reports."""
     again: str
-    """The line that repeats it."""
+    """The line that repeats the run."""
 
     def target(self, fault: str, on: str) -> str:
-        """Return what a step's fault is on; where the test's own code has one link to each dependency, that is its link."""
+        """Return the target of a step's fault; for code that a test starts, a dependency may stand for its link."""
         if self.adopted is None:
             return on
         if on in self.system.dependencies and fault_type(fault).target == "link":

@@ -1,4 +1,4 @@
-"""Systems that stay warm between runs, for code outside of the command."""
+"""Systems that stay warm between runs, for use from Python."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LONGEST: Final = 80
 
 
 class Silent:
-    """Says nothing of a run's progress."""
+    """Reports no progress of a run."""
 
     def step(self, text: str) -> None:
         """Say nothing."""
@@ -45,7 +45,7 @@ class Defaults:
     """What a system is opened with unless its own call says otherwise."""
 
     here: Path
-    """The folder in which, and above which, files are looked for."""
+    """The folder from which files are looked for, upward."""
     seed: int
     stack: str = "auto"
     variant: str | None = None
@@ -234,12 +234,12 @@ class Opening:
 
 
 def _found(path: str | os.PathLike[str], here: Path) -> Path:
-    """Return the file in ``here`` or the nearest folder above that has it; where it would be in ``here`` if none has."""
+    """Return the file in ``here`` or the nearest folder above that has it; its path in ``here`` if none has it."""
     return next((at / path for at in (here, *here.parents) if (at / path).exists()), here / path)
 
 
 def _plain(name: str) -> str:
-    """Return a name for a directory."""
+    """Return a name that is safe in a directory's name."""
     return re.sub(r"[^\w.-]+", "_", name)[:_LONGEST].strip("_") or "steps"
 
 

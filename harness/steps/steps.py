@@ -1,4 +1,4 @@
-"""One run in steps, in the event loop: uploads and faults as they are asked for, then the drain and the reads of any run."""
+"""One run in steps, in the event loop: uploads and faults on request, then the same drain and reads as any run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.steps.plan import StepsPlan
 
 CONNECTED_WITHIN = 30.0
-"""Seconds that a fault on a link waits for code that a test starts to connect there, once there is work for it."""
+"""Seconds that a fault on a link waits for the test's code to connect there, once a load has begun."""
 
 OVER = "this run is over; open the system again for another: with oneffect.system(…)"
 
@@ -43,7 +43,7 @@ async def play(
 ) -> None:
     """Open the plan's system on its warm stack, hand out its steps, and wait until they are over; then read everything.
 
-    If anything ends the run early, the next one gets a new stack, unless ``keeps`` says that this one is as it was.
+    If anything ends the run early, the next one gets a new stack, unless ``keeps`` says that this one is intact.
     """
     try:
         stack = await stacks.of(plan, progress)
@@ -60,7 +60,7 @@ async def play(
 
 
 class _Own(TypedDict):
-    """What is a load's own: the beginning of its ids, and its seed."""
+    """A load's own parameters: the prefix of its ids, and its seed."""
 
     run: str
     seed: int
@@ -111,20 +111,20 @@ class Steps:
                     self._recorder.record("run", "healed", "run")
                     await self._rest.come(deadline)
             if self._in_place:
-                # A system that is still broken does not come to rest; what is read now is no more than evidence of that.
+                # A system that is still broken does not come to rest; this read is only evidence of that.
                 await self._rest.read_once()
             else:
                 await self._rest.read(deadline)
             self._of_faults.complete = True
 
     async def _note_unused(self) -> None:
-        """Record the links on which code that a test starts has never connected: it went past them."""
+        """Record the links on which the test's code has never connected: it bypassed them."""
         if isinstance(self._live.stack, Adopting):
             for link in await self._live.stack.unused():
                 self._recorder.record("link", "unused", "run", link=link)
 
     async def _note_left_on(self) -> None:
-        """Record as a fault, which nothing healed, whatever another client of Toxiproxy has left on a proxy."""
+        """Record toxics that another client of Toxiproxy has left on a proxy, as faults that were never healed."""
         for number, link in enumerate(self._live.stack.links.values(), 1):
             try:
                 left = ", ".join(sorted(await link.toxics()))
@@ -137,7 +137,7 @@ class Steps:
                 self._recorder.record("fault", "failed", "run", **about, error=why)
 
     def over(self, drain: float) -> None:
-        """Let ``play`` drain for so many seconds at most, and read everything."""
+        """Let ``play`` drain, with a deadline ``drain`` seconds from now, and read everything."""
         if not self._asked.done():
             self._asked.set_result(drain)
 
@@ -186,7 +186,7 @@ class Steps:
             return load.answers.acknowledged
 
     def _next(self, what: str) -> _Own:
-        """Return what the next load begins its ids with, and its seed."""
+        """Return the id prefix and the seed of the next load."""
         number = len(self._loads) + 1
         seed = int.from_bytes(hashlib.sha256(f"{self._plan.seed}:{what}:{number}".encode()).digest()[:6])
         return {"run": f"{self._live.names.run}-{number}", "seed": seed}
@@ -199,7 +199,7 @@ class Steps:
         self._progress.step(f"load: {scale}")
 
     async def drain(self, seconds: float) -> bool:
-        """Wait until the system is at rest, so many seconds, and about a minute more while it moves; return whether it is."""
+        """Wait ``seconds`` for the system to be at rest, about a minute more while it moves; return whether it is."""
         with self._step():
             if self._in_place:
                 raise UsageError(
@@ -214,7 +214,7 @@ class Steps:
                 raise PlanRefused(
                     "when: a fault that a block holds in place acts at once; write a scenario for this one"
                 )
-            # Any time will do: the block says how long it lasts.
+            # Any duration will do: the block decides how long the fault lasts.
             lasts = "1s" if fault_type(name).heals else None
             fault_on = self._plan.target(name, on)
             planned = plan_asked(
@@ -229,7 +229,7 @@ class Steps:
             )
             self._planned += len(planned)
             if isinstance(self._live.stack, Adopting) and any(answers.begun for answers in self._loads):
-                # A fault on a link that the code has yet to open would only keep it from being opened.
+                # A fault on a link before the code has connected would only keep it from connecting.
                 await self._live.stack.used({each.target for each in planned}, CONNECTED_WITHIN)
             contexts = [
                 FaultContext(
@@ -261,7 +261,7 @@ class Steps:
             return fault
 
     async def leave(self, fault: HeldFault, *, early: bool) -> None:
-        """Let go of a fault and wait until it has healed; ``early``: without waiting for it to bite."""
+        """Release a fault and wait until it has healed; ``early``: without waiting for it to bite."""
         if fault not in self._in_place:
             return  # the run is over, and has healed it
         try:
@@ -275,7 +275,7 @@ class Steps:
         self._in_place.clear()
 
     async def _break_off(self) -> None:
-        """Cancel the steps under way, and wait for their end: nobody waits for them any more."""
+        """Cancel the steps under way, for whose results nobody waits any more, and wait until they have ended."""
         works = list(self._under_way)
         for work in works:
             work.cancel()
@@ -283,7 +283,7 @@ class Steps:
 
     @contextmanager
     def _step(self) -> Iterator[None]:
-        """One step: while it is under way it ends with the run, and what it raises tells no secrets."""
+        """The scope of one step: the end of the run cancels it, and secrets are removed from its errors."""
         if self._asked.done():
             raise UsageError(OVER)
         task = asyncio.current_task()

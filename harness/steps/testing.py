@@ -1,4 +1,4 @@
-"""The session that one pytest test has, and what is said of its runs when it fails."""
+"""The session of one pytest test, and the report of its runs if it fails."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Kept:
 
 
 class TestSession(Session):
-    """A session whose systems have what a test's marker says, else what pytest's options say."""
+    """A session with the options of the test's markers, else of pytest's command line."""
 
     __test__ = False
 
@@ -63,7 +63,7 @@ class TestSession(Session):
         )
 
     def told(self) -> Iterator[str]:
-        """Yield what a failed test's report says of its runs: what was done, where each lies, and how to repeat it."""
+        """Yield the lines of a failed test's report: its progress, each run's directory, and how to repeat each."""
         yield from self.progress.lines
         for block in self.blocks:
             if block.steps is not None:
@@ -80,7 +80,7 @@ class TestSession(Session):
 
 
 def _marked(item: pytest.Item) -> dict[str, Any]:
-    """Return what the item's markers choose, the nearest first; UsageError for a word that they do not have."""
+    """Return the options in the item's markers, where the nearest marker wins; UsageError for an unknown option."""
     chosen: dict[str, Any] = {}
     for marker in item.iter_markers(MARKER):
         if marker.args or (unknown := sorted(marker.kwargs.keys() - set(_MARKED))):

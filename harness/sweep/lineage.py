@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.history.reader import History
 
 NTH: Final = 2
-"""At which event a fault acts: the first one meets a service that has only just started."""
+"""Number of the event at which a fault acts: the first one meets a service that has only just started."""
 
 LEAST: Final = 2
 """Events that a message must have belonged to: what happens only once is not what every event causes."""
@@ -24,7 +24,7 @@ _DOWN: Final = "500ms"
 TELLING: Final = frozenset(
     ["COMMIT", "INSERT", "UPDATE", "MERGE", "Produce", "OffsetCommit", "TxnOffsetCommit", "AddOffsetsToTxn", "EndTxn"]
 )
-"""Commands of Postgres and Kafka that an event causes though their key, a table or a topic, names none."""
+"""Postgres and Kafka commands that an event causes although their key (a table or a topic) names no event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Step:
         return f"{self.target}: {self.command} {self.key}{again}"
 
     def fault(self, action: Action, replica: str) -> dict[str, Any]:
-        """Return the row of a schedule that does it at this message of a replica."""
+        """Return the row of a schedule that performs ``action`` at this message of a replica."""
         link = f"{replica}->{self.target}"
         when = {action.side: f"{self.command} {self.key}", "nth": NTH}
         if self.turn is not None:
@@ -121,7 +121,7 @@ def steps(history: History, service: str) -> list[Step]:
 
 
 def any_of(names: Iterable[str]) -> re.Pattern[str]:
-    """Return what matches any of the names, the longest first, and each only whole: 17 does not name 7."""
+    """Return a pattern for any of the names, the longest first, and each only as a whole: 17 does not name 7."""
     every = "|".join(map(re.escape, sorted(names, key=len, reverse=True))) or r"(?!)"
     return re.compile(rf"(?<![^\W_])(?:{every})(?![^\W_])")
 

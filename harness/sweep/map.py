@@ -21,20 +21,20 @@ WORDS: Final = tuple(verdict.word for verdict in Verdict)
 
 @dataclass
 class Cell:
-    """One action at one message: its scenario, and the runs that were made of it, the last of which counts."""
+    """One action at one message: its scenario, and its runs, of which the last counts."""
 
     step: Step
     action: Action
     path: Path
     cases: list[Case] = field(default_factory=list)
     first: tuple[Step, Action] | None = None
-    """Of a pair: the fault before it, whose event this one meets again."""
+    """In a pair: the first fault, whose event this fault meets again."""
     event: Event | None = None
     """The event that the last run's faults met, if it is known."""
 
     @property
     def met(self) -> bool:
-        """Whether the message came, and the fault acted at it; of a pair, both."""
+        """Whether the message came, and the fault acted at it; in a pair, both faults."""
         return bool(self.cases) and sum(self.cases[-1].bitten.values()) >= (1 if self.first is None else BOTH)
 
     @property
@@ -61,14 +61,14 @@ class Cell:
 
     @property
     def _found(self) -> str:
-        """The anomalies, those at the event that was met first: a death ends whatever else its process had in hand."""
+        """The anomalies, first those at the event that was met: a death also ends the process's other work."""
         elsewhere = self.elsewhere
         own = [name for name in self.cases[-1].anomalies if name not in elsewhere]
         return ", ".join([*own, *([f"at other events {' and '.join(elsewhere)}"] if elsewhere else [])])
 
     @property
     def elsewhere(self) -> list[str]:
-        """Anomalies that certainly are not at the event that was met: all of them are told, of other events."""
+        """Anomalies that are certainly not at the event that was met: all of them are listed, with other events."""
         case = self.cases[-1] if self.cases else None
         if self.event is None or case is None or case.document is None:
             return []

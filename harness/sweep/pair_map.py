@@ -21,7 +21,7 @@ class PairMap:
 
     @property
     def verdict(self) -> str:
-        """The worst of all cells; without any ``valid`` if none is worth a run, ``unknown`` if messages name no event."""
+        """The worst of all cells; without cells, ``unknown`` if messages name no event, else ``valid``."""
         none = "unknown" if self.found.left_out[UNNAMED] else "valid"
         return max((cell.verdict for cell in self.cells), key=WORDS.index, default=none)
 

@@ -1,4 +1,4 @@
-"""Two faults for one event: the second at what the event was seen to cause once the first had acted."""
+"""Two faults for one event: the second acts at a message that the event was seen to cause after the first."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ COMMITS: Final = frozenset({"OffsetCommit", "TxnOffsetCommit"})
 """Commands whose offsets tell which events they pass."""
 
 ENDS: Final = COMMITS - {"TxnOffsetCommit"}
-"""Of these, what is committed once it is answered; a transaction's offsets are so only at its EndTxn."""
+"""Of these, commands that commit once they are answered; a transaction's offsets are committed only at its EndTxn."""
 
 READS: Final = frozenset({"GET", "HEAD", "MGET", "EXISTS", "TTL", "PTTL"})
-"""Commands of HTTP and Redis that change nothing: whether one was executed, nobody can tell afterwards."""
+"""HTTP and Redis commands that change nothing, so that executing one leaves no trace."""
 
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """A message of an event behind the first fault."""
+    """A message that an event caused after the first fault."""
 
     step: Step
     kind: str
-    """Of its reply."""
+    """The kind of its reply."""
     passes: bool
-    """Whether it commits the offset behind the event."""
+    """Whether it commits the offset after the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class First:
     valid: bool
     """Whether its run was valid, and it acted."""
     named: bool = True
-    """Whether the message at which it acted is of an event that is known."""
+    """Whether the message at which it acted belongs to a known event."""
     after: tuple[Met, ...] = ()
 
 
@@ -92,9 +92,9 @@ class Pairs:
 def pairs(firsts: Sequence[First], lineage: Sequence[Step]) -> Pairs:
     """Return the pairs of all first faults, pruned.
 
-    ``lineage`` is what an event causes without faults. Left out is a pair whose first fault alone is not valid; one whose first
-    or second message names no event, for nobody could tell that both met the same; one that is the same as another whichever
-    event it meets; and one whose second fault comes when nothing more is to come of the event.
+    ``lineage`` is what an event causes without faults. A pair is left out if its first fault alone is not valid; if
+    either message names no event, as the faults might meet different events; if it equals another pair except for the
+    event; or if nothing more follows from the event when the second fault acts.
     """
     made = Pairs()
     nameless = sum(_nameless(step) for step in lineage)
@@ -114,7 +114,7 @@ def pairs(firsts: Sequence[First], lineage: Sequence[Step]) -> Pairs:
         if not first.after:
             made.left_out[NOTHING] += (len(lineage) - nameless) * len(ACTIONS)
             continue
-        # Killed before or after a read, what is left is the same; so is what a lost read leaves of either half.
+        # A read leaves no trace: a kill before or after it is the same, and so is the loss of its request or its reply.
         twin = (first.step, first.action.kills, first.after)
         if first.step.command in READS and twin in seen:
             made.left_out[EQUAL] += everywhere
@@ -133,16 +133,16 @@ def pairs(firsts: Sequence[First], lineage: Sequence[Step]) -> Pairs:
 
 
 def _left_out(after: Sequence[Met], place: int, action: Action, *, last: bool) -> str:
-    """Say why a second fault is left out; empty if it is to be tried. ``last``: nothing comes behind a commit of offsets."""
+    """Return why a second fault is left out, or an empty text. ``last``: nothing follows a commit of offsets."""
     met = after[place]
     executed = action.side == "reply"
     if executed and last and met.passes and met.step.command in ENDS and place == len(after) - 1:
         return NOTHING  # the group has passed the event, and nothing more comes of it
     if executed and met.step.command in READS:
-        return EQUAL  # as before it
+        return EQUAL  # the same as before the read
     around = [after[at] for at in (place - 1, place + 1) if 0 <= at < len(after)]
     if len(around) == 2 and all(_alike(met, other) for other in around):  # noqa: PLR2004 - before and behind
-        return EQUAL  # in the midst of asking again and again
+        return EQUAL  # in the middle of a repeated message
     return ""
 
 
@@ -163,12 +163,12 @@ def _untouched(first: First, lineage: Sequence[Step]) -> bool:
 
 
 def _message(step: Step) -> tuple[str, str, str, int | None]:
-    """Return what a message is, whichever of several equal ones."""
+    """Return a message's identity, without its number of events."""
     return (step.target, step.command, step.key, step.turn)
 
 
 def _nameless(step: Step) -> bool:
-    """Whether nothing tells of which event a message is. Of a commit of offsets, the offsets do."""
+    """Whether nothing tells to which event a message belongs. A commit's offsets do."""
     return step.turn is None and step.command not in COMMITS
 
 
@@ -190,14 +190,14 @@ SELECT command, places FROM history
 WHERE op = 'wire' AND command = 'OffsetCommit' AND key = $key AND t < $injected
   AND ((phase = 'answered' AND kind = 'ok') OR phase = 'unanswered')
 """
-"""Commits that passed something, or may have: one whose answer was given up is sent again."""
+"""Commits that passed something, or may have: a client repeats one whose answer it gave up on."""
 
 
 def after(history: History, service: str) -> tuple[Met, ...] | None:
-    """Return what the event of the only fault of a run caused once it had acted, in order.
+    """Return what an event caused, in order, after a run's only fault had acted at it.
 
-    None if its message is of no known event. Only messages that name the event, or are the first to pass it, are told: the
-    others may be any event's.
+    None if the fault's message belongs to no known event. Only messages that name the event, or are the first to pass
+    it, are included: the others may belong to any event.
     """
     met = _met(history)
     if met is None:
@@ -205,7 +205,7 @@ def after(history: History, service: str) -> tuple[Met, ...] | None:
     struck, event = met
     names, run = any_of(event.names), str(history.header["run"])
     turns: Counter[tuple[str, str, str]] = Counter()
-    # Each commit passes all before it, so behind the first nothing tells that the event was dealt with again.
+    # Each commit passes all before it, so a second one does not show that the event was handled again.
     passed = struck["phase"] == "lost_reply" and struck["command"] in ENDS and passes(_commits(struck), event.places)
     found: list[Met] = []
     for row in history.sql(PASSED, service=service):
@@ -224,7 +224,7 @@ def after(history: History, service: str) -> tuple[Met, ...] | None:
 
 
 def event_of(history: History) -> Event | None:
-    """Return the event that the first fault of a run met; None if its message is of none that is known."""
+    """Return the event that the first fault of a run met; None if its message belongs to no known event."""
     met = _met(history)
     return met[1] if met is not None else None
 
@@ -248,7 +248,7 @@ def _newly_passed(history: History, struck: Mapping[str, Any]) -> list[Place]:
 
 
 def _commits(row: Any) -> list[tuple[str, int, int]]:  # noqa: ANN401 - a row of the history
-    """Return the offsets that a message commits; of other messages, places are where records are."""
+    """Return the offsets that a message commits; in other messages, places are positions of records."""
     if row["command"] not in COMMITS:
         return []
     return [(str(topic), int(partition), int(offset)) for topic, partition, offset in row["places"] or ()]

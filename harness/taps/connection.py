@@ -1,4 +1,4 @@
-"""One connection through a tap: two directions that are read, understood, held where a trigger says so, and passed on."""
+"""One connection through a tap: reads and parses both directions, holds messages for triggers, passes the bytes on."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ CHUNK: Final = 1 << 16
 """Bytes that are read at a time."""
 
 MOST_UNANSWERED: Final = 1 << 16
-"""Requests ahead of their replies that are remembered; a client that is further ahead makes the tap a plain pipe."""
+"""Unanswered requests that a connection tracks; a client that sends more makes the tap a plain pipe."""
 
 LONGEST_HELD: Final = 300.0
-"""Seconds after which a held message passes though nobody released it: longer than any fault takes to be injected."""
+"""Seconds after which a held message passes even if no fault released it; no injection takes that long."""
 
 MOST_KEPT: Final = 1 << 20
-"""Bytes of a request beyond which it is not sent twice."""
+"""Largest request, in bytes, that a tap can send twice."""
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -42,7 +42,7 @@ class _Over(Exception):
 
 
 class _Flow:
-    """One direction. ``kept`` are bytes that were read and not passed on; ``base`` is the offset of the first."""
+    """One direction. ``kept`` holds the bytes read and not yet passed on; ``base`` is the offset of the first."""
 
     def __init__(
         self, side: Side, scanner: Scanner, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -51,11 +51,11 @@ class _Flow:
         self.kept = b""
         self.base = 0
         self.drops = False
-        """Whether bytes go nowhere instead of on."""
+        """Whether bytes are dropped instead of passed on."""
         self.copy: bytearray | None = None
-        """What passes from now on, if it is kept."""
+        """Copy of a request that is to be sent twice, as far as it has passed; else None."""
         self.cut: Cut | None = None
-        """Where it will break off."""
+        """Where a fault cuts the connection, if one does."""
         self.ended = False
         self._editing = scanner if isinstance(scanner, Editing) else None
 
@@ -64,7 +64,7 @@ class _Flow:
         return self.base + len(self.kept)
 
     def forward(self, upto: int) -> None:
-        """Pass on, or drop, what stands before an offset, as far as it need not wait."""
+        """Pass on or drop the bytes before an offset, up to the first that must wait for an edit."""
         if self._editing is not None and self._editing.held is not None:
             upto = min(upto, self._editing.held)
         count = upto - self.base
@@ -95,16 +95,16 @@ class Connection:
         self._down = _Flow("reply", self._parser.replies, server[0], client[1])
         self._pending: deque[Exchange] = deque()
         self._moving = asyncio.Lock()
-        """Held by the direction that moves: while one holds a message, the other stands still too."""
+        """Lets one direction move at a time: while one holds a message, the other stands still too."""
         self._streaming = False
         self._twice: Exchange | None = None
         """The exchange whose request is to be sent twice, until the second one is answered."""
         self._midst = False
-        """Whether a reply has begun and not ended."""
+        """Whether a reply has begun and not yet ended."""
         self._ending = False
-        """Whether a request was lost whose turn in the replies has not come: nothing behind it goes anywhere."""
+        """Whether a request was lost while earlier replies are still due: requests after it are dropped."""
         self._dead = False
-        """Whether nothing moves any more, since a message was lost for good."""
+        """Whether a message was lost for good, so that nothing moves any more."""
 
     async def serve(self) -> None:
         """Pass bytes until both ends have ended, or one of them breaks off."""
@@ -112,7 +112,7 @@ class Connection:
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_EXCEPTION)
             errors = [pump.exception() for pump in pumps if pump.done() and not pump.cancelled()]
-            # What the tap ends itself ends with what was passed before; what broke off is broken off on the other side.
+            # If the tap ends the connection, passed bytes still arrive; if one end broke off, the other is reset.
             broken = any(error is not None and not isinstance(error, _Over) for error in errors)
             for error in errors:
                 if error is not None and not isinstance(error, _Over | OSError):
@@ -121,7 +121,7 @@ class Connection:
             broken = True
             raise
         finally:
-            # First what cannot be interrupted: this task may be cancelled at any time.
+            # First everything that does not await: this task may be cancelled at any await.
             for pump in pumps:
                 pump.cancel()
             for cut in filter(None, (self._up.cut, self._down.cut)):
@@ -159,7 +159,7 @@ class Connection:
     def _finished(self, flow: _Flow) -> list[Message]:
         try:
             return flow.scanner.finish()
-        except Exception as error:  # noqa: BLE001 - whatever a parser meets, the bytes go on
+        except Exception as error:  # noqa: BLE001 - whatever a parser raises, the bytes go on
             self._tap.give_up(error)
             return []
 
@@ -168,7 +168,7 @@ class Connection:
         if not self._tap.plain:
             try:
                 messages = flow.scanner.feed(data)
-            except Exception as error:  # noqa: BLE001 - whatever a parser meets, the bytes go on
+            except Exception as error:  # noqa: BLE001 - whatever a parser raises, the bytes go on
                 self._tap.give_up(error)
             else:
                 for message in messages:
@@ -180,15 +180,15 @@ class Connection:
             await self._cut(flow, flow.cut)
             return
         if self._tap.plain and self._twice is not None:
-            raise Severed  # nobody can tell the second reply from the next
-        # What a trigger may want to hold waits until its command and key are known, and nothing else does.
+            raise Severed  # the second reply can no longer be told from the next
+        # With triggers, a message waits until its command and key are known: a trigger may want to hold it.
         head = flow.scanner.head if self._tap.triggers and not self._tap.plain else None
         flow.forward(flow.end if head is None else head)
 
     async def _meet(self, flow: _Flow, message: Message) -> None:
-        """Deal with the beginning of a message, with its end, or with both."""
+        """Handle a message's beginning, its end, or both."""
         if flow.cut is not None and flow.cut.message is not message:
-            return  # it stands behind the place where the connection breaks off
+            return  # it comes after the cut
         if not message.met:
             message.met = True
             await (self._request(message) if flow is self._up else self._reply(message))
@@ -211,7 +211,7 @@ class Connection:
             if exchange.fate.again:
                 self._twice, self._up.copy = exchange, bytearray()
             if exchange.own:
-                # At once, and not when its turn in the replies comes: those behind it may be in the same bytes.
+                # Now, not when its reply would be due: later replies may be in the same bytes.
                 self._parser.took(message)
         if exchange.own or self._up.cut is not None or (message.answered and not self._streaming):
             self._pending.append(exchange)
@@ -230,7 +230,7 @@ class Connection:
             self._send_again(self._twice, message)
 
     def _send_again(self, exchange: Exchange, message: Message) -> None:
-        """Send a request that has passed once more, unless not all of it was kept."""
+        """Send a request that has just passed a second time, unless it was too large to copy."""
         self._up.forward(message.end or 0)
         sent, self._up.copy = bytes(self._up.copy or b""), None
         if len(sent) != message.size or len(sent) > MOST_KEPT:
@@ -283,7 +283,7 @@ class Connection:
             self._settle()
 
     def _answered_again(self, second: Exchange, first: Exchange, message: Message) -> None:
-        """Say what came of the second of two equal requests."""
+        """Report the outcome of the second of two equal requests."""
         self._twice, second.request.places = None, message.places
         try:
             appended = self._parser.appended(second.sent, first.reply or first.request, second.request)
@@ -301,7 +301,7 @@ class Connection:
         self._parser.repeatable(request)
 
     def _settle(self) -> None:
-        """Give the replies that are the tap's own, once it is their turn."""
+        """Send the tap's own replies whose turn has come, or end the connection of a lost request."""
         while self._pending and self._pending[0].own and not self._midst and self._down.scanner.head is None:
             exchange = self._pending[0]
             fate = exchange.fate
@@ -318,7 +318,7 @@ class Connection:
             self._down.writer.write(reply)
 
     async def _cut(self, flow: _Flow, cut: Cut) -> None:
-        """Pass on what stands before the cut; once that is all, break off."""
+        """Pass on the bytes before the cut; after the last of them, reset the connection."""
         flow.forward(min(cut.at, flow.end))
         if flow.base < cut.at:
             return
@@ -332,7 +332,7 @@ class Connection:
         raise Severed
 
     def _die(self, fate: Fate) -> None:
-        """Let nothing move any more; end the connection if the fate says so."""
+        """Stop both directions; end the connection if the fate says so."""
         self._dead = True
         self._up.drops = self._down.drops = True
         if fate.closes:
@@ -358,11 +358,11 @@ class Connection:
         return helds
 
     def _waits(self) -> bool:
-        # The kernel knows first: this thread may not have had its turn, and reads nothing while it holds a request.
+        # Ask the kernel: this thread may not have run yet, and reads nothing while it holds a request.
         return not (self._up.ended or _hung_up(self._down.writer))
 
     async def _stand(self, helds: list[Held]) -> Fate:
-        """Wait until every fault that holds the message lets it go; the worst of what they say becomes of it."""
+        """Wait until every fault that holds the message has decided its fate; return the most severe."""
         fates = []
         for held in helds:
             try:
@@ -386,7 +386,7 @@ def _cut(message: Message, exchange: Exchange, fate: Fate) -> Cut | None:
 
 
 def _edited(going: bytes, base: int, edits: deque[Edit]) -> bytes:
-    """Return bytes, the first of which has the offset ``base``, with what stands in the place of some; each edit is over."""
+    """Return bytes that begin at offset ``base`` with the edits in them applied; removes those edits."""
     if not edits:
         return going
     parts, at = [], base
@@ -398,7 +398,7 @@ def _edited(going: bytes, base: int, edits: deque[Edit]) -> bytes:
 
 
 def _hung_up(writer: asyncio.StreamWriter) -> bool:
-    """Whether the other end has ended the connection, whatever is still to be read from it."""
+    """Whether the other end has closed the connection, even if its last bytes are still unread."""
     own = writer.get_extra_info("socket")
     if own is None or own.fileno() < 0:
         return True
@@ -408,7 +408,7 @@ def _hung_up(writer: asyncio.StreamWriter) -> bool:
 
 
 def _close(writer: asyncio.StreamWriter, *, broken: bool) -> None:
-    """Close one end; one whose other end broke off is reset, as it would be without a tap."""
+    """Close one end; if the connection is ``broken``, reset it, as would happen without a tap."""
     if broken:
         own = writer.get_extra_info("socket")
         if own is not None:

@@ -1,4 +1,4 @@
-"""Breaks a connection off in the middle of a message, once so many of its bytes have reached the other end."""
+"""Resets a connection in the middle of a message, once a given number of its bytes has reached the other end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Severed(ConnectionResetError):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where a message is cut: behind ``after`` of its bytes, or at its end if it has fewer."""
+    """Where a message is cut: after its first ``after`` bytes, or at its end if it has fewer."""
 
     message: Message
     exchange: Exchange
@@ -35,13 +35,13 @@ class Cut:
 
     @property
     def at(self) -> int:
-        """The offset, as far as is known: the end of a message that is still under way may come earlier."""
+        """The offset of the cut; a message whose end is not known yet may end earlier."""
         wanted = self.message.start + self.after
         return wanted if self.message.end is None else min(wanted, self.message.end)
 
 
 async def handed_over(writer: asyncio.StreamWriter) -> int:
-    """Wait until the other end has taken what was written, for a reset discards the rest; return how many bytes it has not."""
+    """Wait until the other end has acknowledged all bytes: a reset discards the rest. Return how many are left."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_TAKING):
             while _waiting(writer):

@@ -19,13 +19,13 @@ class Event:
     def has(self, key: str, commits: Sequence[Place] = ()) -> bool:
         """Whether a message is the event's: its key names it, or it commits an offset behind one of its records.
 
-        Everything else names no event, and so is not this one's either: a ping, a batch of records, a COMMIT of tables.
+        Messages that name no event belong to none: a ping, a batch of records, a COMMIT of tables.
         """
         return any(part in self.names for part in parts(key)) or passes(commits, self.places)
 
 
 def passes(commits: Sequence[Place], places: frozenset[Place]) -> bool:
-    """Whether a commit of offsets is behind one of the places: an offset that is committed is the next one to read."""
+    """Whether a commit of offsets passes one of the places; a committed offset is the next one to read."""
     return any(
         topic == of and partition == number and offset < next_
         for of, number, next_ in commits
@@ -34,9 +34,9 @@ def passes(commits: Sequence[Place], places: frozenset[Place]) -> bool:
 
 
 def parts(key: str) -> Iterator[str]:
-    """Yield all that may be a name in a key, each whole: in ``claim:17`` there is 17, but no 7.
+    """Yield each substring of a key that may be a whole name: ``claim:17`` contains 17, but not 7.
 
-    A key has few places at which a name can begin or end, however many names there are.
+    The cost depends only on the few places in a key at which a name can begin or end, not on the number of names.
     """
     edges = [n for n in range(len(key) + 1) if n in {0, len(key)} or not (key[n - 1].isalnum() and key[n].isalnum())]
     return (key[begin:end] for begin, end in combinations(edges, 2))

@@ -10,21 +10,21 @@ from harness.taps.message import Message
 
 @dataclass(slots=True)
 class Exchange:
-    """``begun``: when the request came, in ns since the run's start."""
+    """A request and its reply; ``begun`` is when the request came, in ns since the run's start."""
 
     request: Message
     begun: int
     fate: Fate = PASSES
-    """Of the request."""
+    """What becomes of the request."""
     reply_fate: Fate = PASSES
     reply: Message | None = None
-    """Once it has passed."""
+    """The reply, once it has passed."""
     repeats: Exchange | None = None
-    """The exchange whose request the tap sent once more; nobody waits for this one's reply."""
+    """The exchange whose request the tap sent once more; the tap swallows the reply to this one."""
     sent: bytes = b""
-    """Of such a second request: what was sent."""
+    """The bytes of such a second request."""
 
     @property
     def own(self) -> bool:
-        """Whether its turn in the order of replies is the tap's."""
+        """Whether the tap, not the dependency, takes its turn in the order of replies."""
         return self.fate.own

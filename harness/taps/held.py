@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What becomes of a held message: it passes, once or twice, is cut or lost, or a reply of the tap's own stands for it."""
+    """What becomes of a held message: it passes, once or twice, is cut or lost, or the tap replies in its place."""
 
     lost: bool = False
     closes: bool = False
-    """Of a lost one: whether its connection ends then; else it stays open, and nothing moves on it any more."""
+    """For a lost message: whether its connection ends; otherwise it stays open, and nothing moves on it any more."""
     reply: Answer | None = None
     cut: int | None = None
     """Bytes of it that pass before the connection breaks off."""
     again: bool = False
     """Whether the request is sent once more."""
     acted: Future[Any] = field(default_factory=Future, compare=False)
-    """Of one that is cut: how many bytes had passed when the connection broke off; of one that is sent again: what came of
-    it (``Twice``); None if that never happened."""
+    """The result: for a cut, how many bytes had passed when the connection broke off; for a request sent again, a
+    ``Twice``; None if neither happened."""
 
     @property
     def own(self) -> bool:
-        """Whether the dependency never sees the request, so that its turn in the order of replies is the tap's."""
+        """Whether the dependency never sees the request, so that the tap takes its turn in the order of replies."""
         return self.lost or self.reply is not None
 
     def over(self, came: int | Twice | None = None) -> None:
-        """Note what came of it, or that nothing was done after all."""
+        """Set the result; None if nothing was done after all."""
         with suppress(InvalidStateError):
             self.acted.set_result(came)
 
@@ -47,7 +47,7 @@ PASSES = Fate()
 
 
 class Held:
-    """Implements ``harness.stack.Held``; used from the run's thread while the tap's waits for ``fate``."""
+    """Implements ``harness.stack.Held``; the run's thread uses it while the tap's thread waits for ``fate``."""
 
     def __init__(  # noqa: PLR0913 - what can be done with it
         self,
@@ -91,7 +91,7 @@ class Held:
         self._settle(Fate(reply=self._refusal(error)))
 
     def _settle(self, fate: Fate) -> bool:
-        # The first word counts; a tap that closes has cancelled the wait.
+        # The first call counts; a tap that closes has cancelled the wait.
         with suppress(InvalidStateError):
             self.fate.set_result(fate)
             return True

@@ -1,7 +1,7 @@
 """HTTP/1.1, parsed by h11; bodies stream past and are not kept.
 
-h11 follows a connection as one of its two ends. A tap is neither, so each message gets a parser of its own, which is given
-what the one before it left over.
+h11 acts as one end of a connection. A tap is neither end, so each message gets its own parser, which starts with the
+bytes that the previous one left over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood, Pl
 from harness.taps.spans import Spans
 
 _LONGEST_HEAD = 64 * 1024
-"""Bytes of a message's head."""
+"""Longest head of a message, in bytes."""
 
 _MOST_UNANSWERED = 1024
 """Requests ahead of their responses; a client that pipelines more is not followed."""
@@ -50,7 +50,7 @@ class HttpParser:
             self._asked.remove(request)
 
     def repeatable(self, request: Message) -> None:
-        """Any is."""
+        """Accept any request."""
 
     def again(self, request: Message) -> Message:
         second = Message(request.start, request.command, request.key)
@@ -102,7 +102,7 @@ class _Scanner(Spans):
                 raise NotUnderstood(f"not HTTP/1.1: {error}") from error
 
     def _events(self, connection: h11.Connection, behind: int) -> bytes:
-        """Read what is there, up to the offset ``behind``; return what belongs to the next message."""
+        """Read the bytes, which end at offset ``behind``; return those of the next message."""
         while True:
             event = connection.next_event()
             if event is h11.NEED_DATA or isinstance(event, h11.ConnectionClosed):
@@ -127,7 +127,7 @@ class _Scanner(Spans):
 
 
 class Requests(_Scanner):
-    """What the service asks."""
+    """Scans the service's requests."""
 
     def _parser(self) -> h11.Connection:
         return h11.Connection(h11.SERVER, max_incomplete_event_size=_LONGEST_HEAD)
@@ -138,13 +138,13 @@ class Requests(_Scanner):
         if len(self._asked) >= _MOST_UNANSWERED:
             raise NotUnderstood(f"{_MOST_UNANSWERED} requests are ahead of their responses")
         message.command = event.method.decode()
-        # A query may hold what nobody should keep.
+        # The query may hold secrets.
         message.key = event.target.partition(b"?")[0][:LONGEST_KEY].decode(errors="replace")
         self._asked.append(message)
 
 
 class Replies(_Scanner):
-    """What the dependency answers."""
+    """Scans the dependency's responses."""
 
     def _parser(self) -> h11.Connection:
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
@@ -155,7 +155,7 @@ class Replies(_Scanner):
 
     def _learn(self, event: object, message: Message) -> None:
         if isinstance(event, h11.InformationalResponse):
-            # Behind a 101 is another protocol, which h11 refuses: the tap is a plain pipe then.
+            # After a 101 comes another protocol, which h11 refuses: the tap then becomes a plain pipe.
             message.unasked = message.interim = True
             message.kind = str(event.status_code)
         elif isinstance(event, h11.Response):

@@ -1,7 +1,7 @@
-"""Kafka: the header of each request and what it is about; see https://kafka.apache.org/protocol.
+"""Kafka: parses each request's header and what it is about; see https://kafka.apache.org/protocol.
 
-A broker answers a connection's requests in their order, and each reply names its request's number. Records stream past: of a
-Produce only what stands around them is read, of a Fetch's reply only the error at its beginning.
+A broker answers a connection's requests in order, and each reply has its request's correlation id. No records are kept:
+of a Produce only the fields around them are read, of a reply to Fetch only the error at its beginning.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood, Pl
 from harness.taps.names import Names
 
 MOST_PLACES: Final = 64
-"""Places of a request or reply that are kept."""
+"""Places kept of one request or reply."""
 
 _PRODUCE, _FETCH, _METADATA, _SASL_HANDSHAKE, _API_VERSIONS, _SHARE_FETCH = 0, 1, 3, 17, 18, 78
 _COMMITS: Final = frozenset({8, 28})
 """OffsetCommit and TxnOffsetCommit."""
 
 _PRODUCE_FLEXIBLE, _PRODUCE_BY_ID = 9, 13
-"""Versions from which lengths are compact, and topics have ids for names."""
+"""Versions of Produce from which lengths are compact, and from which topics go by id."""
 
 _FETCH_WITH_ERROR = 7
-"""The version from which a reply to Fetch has an error of its own."""
+"""The version from which a reply to Fetch has a top-level error."""
 
 _BEGINNING = 16
-"""Bytes of a reply in which the error at its beginning stands."""
+"""Bytes at a reply's beginning that contain its top-level error."""
 
 _HIGHEST_KEY = 10_000
-"""Of an API; what claims a higher one is not Kafka's."""
+"""Highest plausible API key; bytes that claim a higher one are not Kafka's."""
 
 _ABOUT: Final = (
     "group_id",
@@ -61,7 +61,7 @@ _ABOUT: Final = (
     "topics",
     "v3_and_below_topics",
 )
-"""The fields that say what a request is about, the first that it has; of a list, its first element."""
+"""Fields that say what a request is about: the first that is not empty counts, and of a list its first element."""
 
 _NAMED: Final = ("group_id", "transactional_id", "name", "topic", "topic_id")
 """The fields that name an element of such a list."""
@@ -129,13 +129,13 @@ class KafkaParser:
 
 
 class Requests(Frames):
-    """What the service asks."""
+    """Scans the service's requests."""
 
     def __init__(self, parser: KafkaParser, unanswered: Unanswered) -> None:
         super().__init__()
         self._parser, self._unanswered = parser, unanswered
         self._raw = False
-        """Whether what follows is not framed as requests are."""
+        """Whether SASL tokens follow, which are not framed as requests."""
 
     def _frame(self, message: Message) -> Reading:
         if self._raw:
@@ -163,7 +163,7 @@ class Requests(Frames):
             else:
                 yield from self._small(message, asked, kind)
         except Misfit:
-            # What it says of its own lengths is wrong: that is for the broker to refuse.
+            # A length in the request is wrong: leave it to the broker to refuse it.
             if not self._told:
                 self._known(message)
 
@@ -183,7 +183,7 @@ class Requests(Frames):
         self._known(message)
 
     def _produce(self, message: Message, asked: Asked) -> Reading:
-        """Read what stands around the records; the topics behind the first come too late for the message's key."""
+        """Read the fields around the records; the key is the first topic, since the others come after its records."""
         asked.comes = True
         flexible = asked.version >= _PRODUCE_FLEXIBLE
         out = bytearray()
@@ -207,7 +207,7 @@ class Requests(Frames):
             self._known(message)
 
     def _partitions(self, out: bytearray, *, flexible: bool) -> Reading:
-        """Read a topic's partitions as if they had no records."""
+        """Read a topic's partitions, leaving out their records."""
         for _ in range((yield from self._length(None if flexible else 4, out))):
             yield from self._take_into(out, 4)
             size = yield from self._length(None if flexible else 4, bytearray())
@@ -219,14 +219,14 @@ class Requests(Frames):
             yield from self._tags(out)
 
     def _known(self, message: Message) -> None:
-        """Let the message be met, and its reply be waited for."""
+        """Report the message, and expect its reply if it gets one."""
         if message.answered:
             self._unanswered.add(message)
         self._tell()
 
 
 class Replies(Frames):
-    """What the broker answers."""
+    """Scans the broker's replies."""
 
     def __init__(self, parser: KafkaParser, unanswered: Unanswered) -> None:
         super().__init__()
@@ -246,7 +246,7 @@ class Replies(Frames):
         yield from self._body(message, asked, schema(asked.key, asked.version, "reply"))
 
     def _body(self, message: Message, asked: Asked, kind: Schema | None) -> Reading:
-        """Read what stands behind the number; of a version that kio does not know, nothing."""
+        """Read what follows the correlation id; nothing of a version that kio does not know."""
         if kind is None:
             return
         if asked.key in {_API_VERSIONS, _FETCH, _SHARE_FETCH}:
@@ -258,7 +258,7 @@ class Replies(Frames):
     def _understand(
         self, message: Message, asked: Asked, kind: Schema, cursor: Cursor
     ) -> tuple[dict[str, Any], bool]:
-        """Return a reply's fields, as far as they fit, and whether all did."""
+        """Return a reply's fields, up to the first that cannot be parsed, and whether all could."""
         if flexible_header(kind):
             try:
                 cursor.tags()
@@ -271,7 +271,7 @@ class Replies(Frames):
         return fields, whole
 
     def _read(self, message: Message, key: int, fields: dict[str, Any]) -> None:
-        """Note what a reply tells beside its error."""
+        """Note what a reply says besides its error."""
         names = self._parser.names
         if key == _PRODUCE:
             message.places = _places(fields, "partition_responses", "index", "base_offset", names)
@@ -282,11 +282,11 @@ class Replies(Frames):
 
 
 def _early_kind(asked: Asked, beginning: bytes, *, flexible: bool) -> str:
-    """Say what the error at the beginning of a reply is; nothing where the version has none there."""
+    """Return the kind of a reply by the error at its beginning; empty if the version has none there."""
     cursor = Cursor(beginning)
     try:
         if asked.key == _API_VERSIONS:
-            # A broker that does not know the request's version answers in that of the first, which begins alike.
+            # A broker that does not know the request's version answers in version 0, which begins alike.
             return _kind(cursor.number(2))
         if asked.key == _FETCH and asked.version < _FETCH_WITH_ERROR:
             return ""
@@ -303,7 +303,7 @@ def _kind(error: int) -> str:
 
 
 def _key(fields: dict[str, Any], names: Names) -> str:
-    """Say what a request is about: its group, else its transactional id, else its first topic."""
+    """Return what a request is about: its group, else its transactional id, else its first topic."""
     for about in _ABOUT:
         if not (value := fields.get(about)):
             continue

@@ -1,4 +1,4 @@
-"""A Produce that is sent twice: where the records of the second one are."""
+"""Finds the records that the second of two equal Produce requests appended."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _HEADER: Final = 14
 """Bytes of a request before its tagged fields and its body: length, API, version, number, and the client's length."""
 
 _LENGTH_AT, _FIRST = 8, 12
-"""Where a batch of records has its length, and what stands before what that counts."""
+"""Offsets in a record batch: of its length, and of the bytes that this counts."""
 
 _LAST_AT: Final = 23
-"""Where a batch has the offset of its last record, counted from its first."""
+"""Offset in a record batch of its last record's offset, which counts from its first record."""
 
 
 def appended(sent: bytes, asked: Asked, first: Sequence[Place], second: Sequence[Place], names: Names) -> list[Place]:
-    """Return the place of each record that the second of two equal requests appended, by the offsets that both were told.
+    """Return the place of each record that the second of two equal requests appended, by the offsets in both replies.
 
-    A broker that knows the first one's records by their producer's numbers tells their offset again, and appends nothing.
+    A broker that recognizes the first one's records by sequence number repeats their offset, and appends nothing.
     """
     had, counts = set(first), records(sent, asked, names)
     return [

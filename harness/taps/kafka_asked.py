@@ -1,4 +1,4 @@
-"""Kafka requests whose replies are still to come, and what must be known of each to answer it."""
+"""Kafka requests that await a reply, and what a tap must know of each to answer it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Final
 from harness.taps.message import Message
 
 LARGEST: Final = 1 << 20
-"""Bytes that are kept of all requests of a connection that have no reply yet."""
+"""Bytes kept of all of a connection's unanswered requests together."""
 
 
 @dataclass(slots=True)
 class Asked:
-    """A request, as its reply must answer it. ``number`` is its correlation id."""
+    """What a reply needs to know of its request. ``number`` is the correlation id."""
 
     key: int
     version: int
     number: int
     body: bytes | None = None
-    """All of it behind the header, without records; None as long as that has not passed, or if it is too much to keep."""
+    """All that follows the header, without records; None until that has passed, or if it is too large to keep."""
     comes: bool = False
     """Whether the body will be known once the request has passed."""
     waits: bool = False
@@ -35,34 +35,34 @@ class Unanswered:
         self._kept = 0
 
     def add(self, message: Message) -> None:
-        """Note a request that a reply will come to."""
+        """Add a request that gets a reply."""
         asked = _of(message)
         asked.waits = True
         self._kept += len(asked.body or b"")
         self._messages.append(message)
 
     def again(self, message: Message) -> Message:
-        """Note that a request is sent once more, right behind itself, and return what stands for the second one."""
+        """Note that a request is sent again, right after itself, and return the message of the second one."""
         second = Message(message.start, message.command, message.key, memo=replace(_of(message)))
         self._kept += len(_of(second).body or b"")
         self._messages.insert(next((at for at, one in enumerate(self._messages, 1) if one is message), 0), second)
         return second
 
     def keep(self, asked: Asked, body: bytes) -> None:
-        """Remember what a request says, unless too much is remembered already."""
+        """Keep a request's body, unless too much is kept already."""
         if self._kept + len(body) <= LARGEST:
             asked.body = body
             if asked.waits:
                 self._kept += len(body)
 
     def next(self) -> Asked | None:
-        """Return the request whose reply is due, which then waits no more; None if none does."""
+        """Remove and return the request whose reply is due; None if there is none."""
         if not self._messages:
             return None
         return self._over(self._messages.popleft())
 
     def drop(self, message: Message) -> None:
-        """Forget a request that no reply will come to."""
+        """Forget a request that gets no reply."""
         if message in self._messages:
             self._messages.remove(message)
             self._over(message)

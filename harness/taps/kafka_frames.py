@@ -1,4 +1,4 @@
-"""Kafka's framing: each message is its length in four bytes, and so many bytes more."""
+"""Kafka's framing: each message is a four-byte length, followed by that many bytes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from harness.taps.message import Message, NotUnderstood
 from harness.taps.spans import Spans
 
 LONGEST: Final = 1 << 30
-"""Bytes of a frame beyond which a length is no length: no broker takes a tenth of that unless told to."""
+"""Largest plausible frame, in bytes: by default brokers accept less than a tenth of it."""
 
 _LENGTH: Final = 4
 _TLS: Final = b"\x16\x03"
-"""How a TLS connection begins; as the length of a frame, 369 MB."""
+"""The first bytes of a TLS connection; as a frame's length, they would mean 369 MB."""
 
 Reading = Generator[int, bytes, None]
-"""Reads one frame: yields how many bytes it wants next, or, negative, how many it skips."""
+"""Reads one frame: yields how many bytes it wants next, or how many to skip as a negative number."""
 
 
 class Frames(Spans):
     """Implements ``harness.taps.message.Scanner``; ``_frame`` reads a frame.
 
-    Kept are the bytes that ``_frame`` has asked for and not got yet.
+    It keeps only the bytes that ``_frame`` has asked for and not yet received.
     """
 
     def __init__(self) -> None:
@@ -34,9 +34,9 @@ class Frames(Spans):
         self._wanted = 0
         self._kept = bytearray()
         self._left = 0
-        """Bytes of the frame that ``_frame`` has not got."""
+        """Bytes of the frame that ``_frame`` has not asked for yet."""
         self._ends = 0
-        """Offset behind the frame: what comes next stands ``_left`` bytes before it."""
+        """Offset of the frame's end; the next byte is ``_left`` bytes before it."""
 
     def _scan(self, data: bytes) -> None:
         at, length = 0, len(data)
@@ -49,7 +49,7 @@ class Frames(Spans):
                 self._go_on(self._at + at)
 
     def _give(self, data: bytes, at: int) -> int:
-        """Skip or keep what is wanted, as far as it is there; return what stands behind it."""
+        """Skip or keep the wanted bytes, as far as they are there; return the index after them."""
         taken = min(abs(self._wanted), len(data) - at)
         if self._wanted > 0:
             self._kept += data[at : at + taken]
@@ -59,7 +59,7 @@ class Frames(Spans):
         return at + taken
 
     def _go_on(self, offset: int) -> None:
-        """Give what was wanted, which ends before an offset, to the reading until it wants more than there is."""
+        """Give the reading the wanted bytes, which end at ``offset``, until it wants more than there is."""
         try:
             while not self._wanted and self._reading is not None:
                 given = bytes(self._kept)
@@ -84,7 +84,7 @@ class Frames(Spans):
     def _frame(self, message: Message) -> Reading: ...
 
     def _take(self, size: int) -> Generator[int, bytes, bytes]:
-        """Read so many bytes; Misfit if the frame has not as many."""
+        """Read ``size`` bytes; raises Misfit if the frame has fewer left."""
         if not 0 <= size <= self._left:
             raise Misfit
         self._left -= size
@@ -98,13 +98,13 @@ class Frames(Spans):
             yield -size
 
     def _take_into(self, out: bytearray, size: int) -> Reading:
-        """Read so many bytes and keep them; Misfit if that is more than a tap keeps."""
+        """Read ``size`` bytes into ``out``; raises Misfit if that is more than a tap keeps."""
         if len(out) + size > LARGEST:
             raise Misfit
         out += yield from self._take(size)
 
     def _length(self, size: int | None, out: bytearray) -> Generator[int, bytes, int]:
-        """Read a length in ``size`` bytes, or a compact one; -1 for what is null."""
+        """Read a length of ``size`` bytes, or a compact one if that is None; -1 means null."""
         if size is None:
             return (yield from self._varint(out)) - 1
         yield from self._take_into(out, size)
@@ -115,7 +115,7 @@ class Frames(Spans):
         for shift in range(0, 35, 7):
             yield from self._take_into(out, 1)
             found |= (out[-1] & 0x7F) << shift
-            if out[-1] < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+            if out[-1] < 0x80:  # noqa: PLR2004 - the continuation bit
                 return found
         raise Misfit
 

@@ -1,4 +1,4 @@
-"""A reply of Kafka's that says an error: of each topic and partition that its request names, or of the request."""
+"""Makes a Kafka reply that reports an error, for each topic and partition of its request or for the request."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ _MIRRORED: Final[Mapping[str, Mapping[str, str]]] = {
     "ShareFetch": {"responses": "topics", "partitions": "partitions"},
     "ShareAcknowledge": {"responses": "topics", "partitions": "partitions"},
 }
-"""A list in an API's reply -> the list in its request that it answers one by one."""
+"""API -> a list in its reply -> the list in its request that it answers one by one."""
 
 _NOT_AT_THE_TOP: Final = frozenset({"Fetch", "Metadata", "AddPartitionsToTxn", "ShareFetch", "ShareAcknowledge"})
-"""APIs whose replies say errors of the whole and of each part, and where one of the whole would hide those of the parts."""
+"""APIs whose replies have a top-level error and errors of parts, and where the former would hide the latter."""
 
 _SAME: Final = frozenset({"name", "topic", "topic_id", "index", "partition", "group_id", "key", "transactional_id"})
-"""Fields that name a part in a reply as in its request."""
+"""Fields that name a part, under the same name in reply and request."""
 
 _OTHER: Final = {"partition_index": ("partition_index", "partition")}
 """A field that names a part in a reply -> what a request may call it."""
@@ -63,21 +63,21 @@ _EMPTY: Final[Mapping[type, object]] = {
     str: "",
     bytes: b"",
 }
-"""What stands in a field of this type; in one of numbers, -1."""
+"""Empty value by field type; for numbers it is -1."""
 
 _ONE: Final = ""
-"""What stands for a part that is no more than its name."""
+"""Key for a part that is a bare name or number, and not a dict."""
 
 
 def answerable(api: str) -> bool:
-    """Whether replies of an API can say an error that a tap makes up."""
+    """Whether an API's replies can carry an error that a tap makes up."""
     key = next(key for key, name in NAMES.items() if name == api)
     versions = (schema(key, version, "reply") for version in range(32))
     return api in _MIRRORED or any(kind is not None and _has_error(kind) for kind in versions)
 
 
 def refusal(request: Message, asked: Asked, code: int) -> Answer:
-    """Return what gives the reply once the request has passed; FaultError if none can say this error."""
+    """Return a function that makes the reply; raises FaultError if no reply can carry this error."""
     kind = schema(asked.key, asked.version, "reply")
     if kind is None:
         raise FaultError(
@@ -94,7 +94,7 @@ def refusal(request: Message, asked: Asked, code: int) -> Answer:
     def later() -> bytes | None:
         if request.end is None:
             return None
-        # What cannot be told after all gets no reply, and the service's own time-out ends its wait.
+        # A malformed request, or one too large to keep, gets no reply; the service's own time-out ends its wait.
         return _reply(request.command, asked, kind, code) if asked.body is not None else b""
 
     return later
@@ -120,7 +120,7 @@ def _has_error(kind: Any) -> bool:  # noqa: ANN401 - a class of kio's
 
 
 class _Making:
-    """Makes one reply; counts in ``said`` how often it says the error."""
+    """Makes one reply; ``said`` counts how often the error is in it."""
 
     def __init__(self, api: str, error: ErrorCode) -> None:
         self._api, self._error = api, error
@@ -128,7 +128,7 @@ class _Making:
         self.said = 0
 
     def whole(self, kind: Any, asked: Mapping[str, Any]) -> Any:  # noqa: ANN401 - classes of kio's
-        """Make it with an error of the whole where it has one, else of each part."""
+        """Make the reply, with the error of each part where the API reports it so, else with a top-level error."""
         if not _has_error(kind):
             return self._entity(kind, asked)
         if self._api in _NOT_AT_THE_TOP:
@@ -158,14 +158,14 @@ class _Making:
 
 
 def _named(field: str, asked: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a name or a number
-    """Return what the request calls a part, if the field is its name."""
+    """Return a part's name in the request, if the field holds that name."""
     if field not in _SAME and field not in _OTHER:
         return None
     return next((asked[name] for name in (*_OTHER.get(field, (field,)), _ONE) if name in asked), None)
 
 
 def _nothing(field: dataclasses.Field[Any]) -> Any:  # noqa: ANN401 - of the field's type
-    """Return what stands in a field of a reply that has nothing to say."""
+    """Return the empty value of a field of a reply."""
     kind: Any = _without_none(field.type)
     nullable = kind is not field.type
     if get_origin(kind) is tuple:

@@ -1,7 +1,7 @@
-"""What Kafka's messages hold: read as far as their bounds allow, by the definitions that kio has of every API and version.
+"""Reads Kafka's messages within their bounds, by kio's definitions of every API and version.
 
-kio's own reader allocates what an array's length claims, and ends the process where that is not to be had: so bytes that
-may be anything are read here. Records and other opaque bytes are skipped.
+kio's own reader allocates whatever an array's length claims, which ends the process if memory runs out: so untrusted
+bytes are read here. Records and other opaque bytes are skipped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ERRORS: Final[Mapping[str, int]] = {code.name.upper(): int(code) for code in Err
 """Name of an error as Kafka spells it -> its code."""
 
 MOST: Final = 20_000
-"""Elements of arrays that are read of one message; a message with more is read so far."""
+"""Array elements read of one message; reading stops at the array that exceeds it."""
 
 NOTED: Final = frozenset({"host", "port", "max_version"})
 """Fields whose places a cursor notes."""
@@ -44,10 +44,10 @@ _NUMBERS: Final = {
     "timedelta_i64": 8,
     "datetime_i64": 8,
 }
-"""Bytes of what is read as a number."""
+"""Sizes, in bytes, of the types that are read as integers."""
 
 SIZES: Final = {**_NUMBERS, "bool": 1, "float64": 8, "uint16": 2, "uuid": 16, "error_code": 2}
-"""Bytes of every kind of field that has always as many."""
+"""Sizes, in bytes, of all fixed-size types."""
 
 Read = Callable[["Cursor"], object]
 
@@ -57,7 +57,7 @@ class Misfit(Exception):
 
 
 class Cursor:
-    """A place in a message's bytes. ``error`` is the first error code in it that is not 0."""
+    """A position in a message's bytes. ``error`` is the first nonzero error code read."""
 
     __slots__ = ("_data", "_room", "at", "error", "noted", "tagged")
 
@@ -67,10 +67,10 @@ class Cursor:
         self.noted: list[tuple[str, int, int, object]] = []
         """The fields named in ``NOTED``: name, where they begin and end, value."""
         self.tagged: list[tuple[int, int]] = []
-        """Where each tag of the tagged fields that were read last stands, and its number."""
+        """Offset and number of each tag among the tagged fields read last."""
 
     def take(self, size: int) -> bytes:
-        """Return the next bytes; Misfit if there are not as many."""
+        """Return the next ``size`` bytes; raises Misfit if there are fewer."""
         end = self.at + size
         if size < 0 or end > len(self._data):
             raise Misfit
@@ -82,7 +82,7 @@ class Cursor:
         return self.take(len(self._data) - self.at)
 
     def byte(self, at: int) -> int:
-        """Return one of the bytes, wherever it stands."""
+        """Return the byte at an offset, without moving."""
         return self._data[at]
 
     def number(self, size: int) -> int:
@@ -95,16 +95,16 @@ class Cursor:
         for shift in range(0, 35, 7):
             (byte,) = self.take(1)
             found |= (byte & 0x7F) << shift
-            if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+            if byte < 0x80:  # noqa: PLR2004 - the continuation bit
                 return found
         raise Misfit
 
     def length(self, size: int | None) -> int:
-        """Return a length in ``size`` bytes, or a compact one if that is None; -1 for what is null."""
+        """Return a length of ``size`` bytes, or a compact one if that is None; -1 means null."""
         return self.number(size) if size is not None else self.varint() - 1
 
     def count(self, size: int | None) -> int:
-        """Return an array's length, which its bytes have room for; -1 for what is null."""
+        """Return an array's length, or -1 for null; raises Misfit if the bytes left cannot hold as many elements."""
         found = self.length(size)
         self._room -= max(found, 0)
         if self._room < 0 or found > len(self._data) - self.at:
@@ -151,7 +151,7 @@ def flexible_header(of: Schema) -> bool:
 
 
 def read(of: Schema, cursor: Cursor) -> tuple[dict[str, Any], bool]:
-    """Return a message's fields by name (numbers, texts, lists, dicts), up to the first that does not fit; whether all did."""
+    """Return a message's fields by name, up to the first that cannot be parsed, and whether all could."""
     found: dict[str, Any] = {}
     try:
         _fill(of, cursor, found)
@@ -170,7 +170,7 @@ def _fill(of: Any, cursor: Cursor, found: dict[str, Any]) -> None:  # noqa: ANN4
 
 @cache
 def _fields(of: Any) -> tuple[tuple[tuple[str, Read], ...], bool]:  # noqa: ANN401 - a class of kio's
-    """Return how to read each field of a class that is not tagged, in order, and whether tagged ones follow."""
+    """Return a reader for each untagged field of a class, in order, and whether tagged fields follow."""
     flexible = bool(of.__flexible__)
     plain = [field for field in dataclasses.fields(of) if "tag" not in field.metadata]
     reads = ((field.name, _field(field, flexible=flexible)) for field in plain)

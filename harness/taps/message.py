@@ -23,13 +23,13 @@ Place = tuple[str, int, int]
 """Topic, partition and offset."""
 
 Routes = Mapping[tuple[str, int], tuple[str, int]]
-"""What a broker advertises (host, port) -> what leads there through the link."""
+"""Address that a broker advertises (host, port) -> the one that leads there through the link."""
 
 Edit = tuple[int, int, bytes]
-"""Where bytes begin and end, and what stands in their place; offsets as a message's."""
+"""Start and end of the bytes to replace, and their replacement; offsets as a message's."""
 
 Answer = Callable[[], bytes | None]
-"""Gives a reply of the tap's own; None while that needs more of its request than has passed."""
+"""Returns a reply of the tap's own; None while too little of the request has passed to make it."""
 
 
 class NotUnderstood(OneffectError):
@@ -40,39 +40,39 @@ class NotUnderstood(OneffectError):
 class Message:
     """One message of one direction. Offsets count the bytes of that direction from the connection's start.
 
-    Values are never kept: only the command, its options, the key, and of a reply its kind.
+    Values are never kept: only the command, its options, the key, and a reply's kind.
     """
 
     start: int
     """Offset of the first byte."""
     command: str = ""
-    """``SET``, ``POST``; of a reply empty: its request has it."""
+    """``SET``, ``POST``; empty for a reply, whose request has it."""
     key: str = ""
     """What the command is about: a key, a path; empty if it has none."""
     kind: str = ""
-    """Of a reply: ``OK``, ``nil``, ``error READONLY``, ``503``."""
+    """For a reply: ``OK``, ``nil``, ``error READONLY``, ``503``."""
     end: int | None = None
-    """Offset behind the last byte, once it has passed."""
+    """Offset after the last byte, once it is known."""
     met: bool = False
     """Whether the connection has dealt with its beginning."""
     answered: bool = True
-    """Of a request: whether it gets a reply of its own."""
+    """For a request: whether it gets a reply of its own."""
     streams: bool = False
-    """Of a request: whether everything behind its reply comes unasked (SUBSCRIBE, MONITOR)."""
+    """For a request: whether everything after its reply comes unasked (SUBSCRIBE, MONITOR)."""
     unasked: bool = False
-    """Of a reply: whether it answers no request (a push, an interim response)."""
+    """For a reply: whether it answers no request (a push, an interim response)."""
     options: str = ""
-    """Of a request: the options that decide what it does (``NX EX``), once it has ended."""
+    """For a request: the options that decide what it does (``NX EX``), once it has ended."""
     counts: bool = False
-    """Of a request: whether the number in its reply says how many keys it changed; known once it has ended."""
+    """For a request: whether the number in its reply says how many keys it changed; known once it has ended."""
     number: int | None = None
-    """Of a reply: the number that it is. Kept in the history only if its request ``counts``."""
+    """For an integer reply: its value. The history keeps it only if the request ``counts``."""
     places: Sequence[Place] | None = None
-    """What a request commits, or where a reply says that records are."""
+    """The offsets that a request commits, or the places of records that a reply names."""
     interim: bool = False
-    """Of an unasked reply: whether it belongs to the request whose reply is due (100 Continue)."""
+    """For an unasked reply: whether it belongs to the request whose reply is due (100 Continue)."""
     memo: Any = field(default=None, repr=False, compare=False)
-    """Of a request: what its parser must know to answer it."""
+    """For a request: what its parser must know to answer it."""
 
     @property
     def size(self) -> int:
@@ -81,17 +81,17 @@ class Message:
 
 
 class Scanner(Protocol):
-    """Finds the messages of one direction; keeps no more of the bytes than a line and a key."""
+    """Finds the messages of one direction; keeps only a bounded part of the bytes."""
 
     @property
     def head(self) -> int | None:
-        """Offset at which the message begins whose command and key are not known yet; None if there is none."""
+        """Offset of the message whose command and key are not known yet; None if there is none."""
         ...
 
     def feed(self, data: bytes) -> list[Message]:
         """Return, in order, the messages whose command and key are now known, or whose end has come.
 
-        A message that is whole in ``data`` comes once, with its end; any other twice. Raises NotUnderstood.
+        A message that is whole in ``data`` is returned once, any other twice: known, then ended. Raises NotUnderstood.
         """
         ...
 
@@ -108,7 +108,7 @@ class Parser(Protocol):
     errors: ClassVar[Mapping[str, str]]
     """Name -> text of the errors that a tap can give."""
     commands: ClassVar[Collection[str]]
-    """Every command that there is; empty where nobody can know them all."""
+    """All commands of the protocol; empty if they cannot all be known."""
     requests: Scanner
     replies: Scanner
 
@@ -121,25 +121,25 @@ class Parser(Protocol):
         ...
 
     def again(self, request: Message) -> Message:
-        """Note that a request is sent once more, right behind itself; return what stands for the second one."""
+        """Note that a request is sent again, right after itself; return the message of the second one."""
         ...
 
     def appended(self, sent: bytes, first: Message, second: Message) -> Sequence[Place]:
-        """Return where the records are that the second of two equal requests appended, by the replies to both.
+        """Return the places of the records that the second of two equal requests appended, judged by both replies.
 
-        FaultError if that cannot be told.
+        Raises FaultError if the places cannot be known.
         """
         ...
 
     @classmethod
     def refusable(cls, command: str) -> bool:
-        """Whether a tap can answer a command with an error, as far as is known before one comes."""
+        """Whether a tap can answer a command with an error, as far as the command alone tells."""
         ...
 
     def refusal(self, request: Message, error: str) -> Answer:
-        """Return what gives the reply to a request that says so.
+        """Return a function that makes the reply with this error.
 
-        LookupError for an error that the protocol does not have, FaultError if no reply to this request can say it.
+        Raises LookupError if the protocol has no such error, FaultError if no reply to this request can carry it.
         """
         ...
 
@@ -149,23 +149,23 @@ class Naming(Protocol):
     """A parser whose messages name the run's topics and groups."""
 
     names: Names
-    """What they are called; the connections of one link share it."""
+    """The system file's names for them; the connections of one link share this."""
 
 
 @runtime_checkable
 class Rerouting(Protocol):
-    """A parser that can put other addresses in the place of those that a dependency's replies name."""
+    """A parser that can replace the addresses in a dependency's replies."""
 
     def reroute(self, routes: Routes) -> None:
-        """Do so from now on: nothing has passed yet. What it cannot read then raises NotUnderstood, and must not pass."""
+        """Replace addresses; call it before anything has passed. Bytes that raise NotUnderstood must not pass then."""
         ...
 
 
 @runtime_checkable
 class Editing(Protocol):
-    """A scanner that puts other bytes in the place of some."""
+    """A scanner that replaces some of the bytes."""
 
     held: int | None
-    """Offset from which bytes must wait, for what stands in their place is not known yet; None if none must."""
+    """Offset from which bytes must wait until their replacement is known; None if none must."""
     edits: deque[Edit]
-    """In order; who passes the bytes on takes them out."""
+    """Replacements in order; whoever passes the bytes on applies and removes them."""

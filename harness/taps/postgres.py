@@ -2,7 +2,7 @@
 
 A request is what the server answers with one ReadyForQuery: a simple query, or all messages of an extended one up to its Sync.
 Its command is the statement's first word, its key the table; a COMMIT's key lists the tables that its transaction wrote to.
-Of a statement only these words are kept, for it may hold values.
+Nothing else of a statement is kept, since it may hold values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood, Pl
 from harness.taps.spans import Spans
 
 _TEXT = 4096
-"""Bytes of a statement that are read; a table named behind them is not known."""
+"""Bytes of a statement that are read; a table named after them stays unknown."""
 
 _LONGEST = 2**30
 """Bytes of one of the protocol's messages, as the server itself allows."""
@@ -26,12 +26,12 @@ _LONGEST_START = 10_000
 """Bytes of a startup packet, as the server itself allows."""
 
 _MOST_STATEMENTS = 4096
-"""Prepared statements of a connection that are remembered; the oldest is forgotten, and its command then is ``?``."""
+"""Prepared statements remembered per connection; the oldest is forgotten, and its command is then ``?``."""
 
 _MOST_TABLES = 16
 
 _NO_TLS: Final = {80877103: "SSLRequest", 80877104: "GSSENCRequest"}
-"""Codes in the place of a version; the server answers with one byte."""
+"""Codes sent in place of a protocol version; the server answers with one byte."""
 
 _CANCEL = 80877102
 _VERSION = 3
@@ -47,7 +47,7 @@ _UNASKED = frozenset(b"NAS")
 """Notices, notifications and settings, which may come at any time."""
 
 _EMPTY_HANDED = frozenset(b"123tTn")
-"""What comes before a statement's own answer: parsed, bound, described."""
+"""Replies that precede a statement's own: parsed, bound, closed, described, no data."""
 
 _READS = frozenset({"SELECT", "WITH", "TRUNCATE"})
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "COPY"})
@@ -112,7 +112,7 @@ class PostgresParser:
         return True
 
     def refusal(self, request: Message, error: str) -> Answer:  # noqa: ARG002 - it answers any
-        """The server knows nothing of it: a transaction that is open there is ended by the client's ROLLBACK."""
+        """Return the error; the server does not see it, so the client's ROLLBACK ends any open transaction there."""
         fields = f"SERROR\0VERROR\0C{error}\0M{ERRORS[error]}\0\0".encode()
         status = b"I" if self.replies.status == b"I" else b"E"
         reply = b"E" + (len(fields) + _LENGTH).to_bytes(_LENGTH) + fields + b"Z" + _TYPED.to_bytes(_LENGTH) + status
@@ -120,7 +120,7 @@ class PostgresParser:
 
 
 class _Frames(Spans):
-    """Reads the protocol's own messages, here called frames: a type, a length, a body of which the beginning may be wanted."""
+    """Reads the protocol's own messages, here called frames: a type, a length and a body."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,11 +177,11 @@ class _Frames(Spans):
 
     @abstractmethod
     def _read(self, kind: int, body: bytes) -> None:
-        """Take a frame of which all that is wanted has come."""
+        """Handle a frame once the wanted part of its body has arrived."""
 
 
 class Requests(_Frames):
-    """What the service asks."""
+    """Scans the service's requests."""
 
     def __init__(self, one_byte: Callable[[], None]) -> None:
         super().__init__()
@@ -270,7 +270,7 @@ class Requests(_Frames):
 
 
 class Replies(_Frames):
-    """What the server answers."""
+    """Scans the server's replies."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ _CONNECTING = 10.0
 """Seconds that the dependency may take to accept."""
 
 _MOST_FAILURES = 100
-"""Different failures of one tap that are recorded: a client may come again and again."""
+"""Distinct failures recorded per tap, since a client may retry for ever."""
 
 
 def _pair(address: str) -> tuple[str, int]:
@@ -34,8 +34,8 @@ def _pair(address: str) -> tuple[str, int]:
 class Tap:
     """A proxy on one link, from ``listen`` to ``upstream`` (host:port); lives in the taps' own loop.
 
-    With ``routes`` (host:port that a dependency may advertise -> host:port that leads there through the link) clients
-    get these addresses for the others, and what cannot be read ends its connection: it might lead a client past the
+    With ``routes`` (host:port that a dependency may advertise -> host:port that leads there through the link) replies
+    get the latter addresses, and bytes that cannot be parsed end their connection: they might lead a client past the
     link. A ``quiet`` tap does not record what passes.
     """
 
@@ -63,7 +63,7 @@ class Tap:
         self.triggers: tuple[Trigger, ...] = ()
         """Replaced as a whole, from the run's thread."""
         self.plain = False
-        """Whether it has given up understanding, and only passes bytes on."""
+        """Whether it has given up parsing, and only passes bytes on."""
         self.now = recorder.now
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -95,7 +95,7 @@ class Tap:
         await asyncio.gather(*connections, return_exceptions=True)
 
     def give_up(self, reason: Exception) -> None:
-        """Become a plain pipe, and say so once; raise the reason where clients could then go past the link."""
+        """Become a plain pipe, and record it once; with ``routes``, raise the reason: clients could leave the link."""
         if self._routes is not None:
             raise reason
         if not self.plain:
@@ -105,7 +105,7 @@ class Tap:
             )
 
     def failed(self, error: BaseException) -> None:
-        """Record, once for each, that a mistake of the tap's own, or what it cannot read and must, ended a connection."""
+        """Record, once per error, that the tap's own failure or unreadable bytes ended a connection."""
         said = f"{type(error).__name__}: {error}"
         if said not in self._failures and len(self._failures) < _MOST_FAILURES:
             self._failures.add(said)
@@ -148,6 +148,6 @@ class Tap:
         except (OSError, TimeoutError, asyncio.CancelledError):
             # The service's proxy has accepted already, as it would have without a tap.
             writer.transport.abort()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the system met something that no fault did
+        except Exception as error:  # noqa: BLE001 - whatever it is, no fault did it to the system
             self.failed(error)
             writer.transport.abort()

@@ -1,7 +1,7 @@
 """Redis: RESP2 and RESP3, pipelines, MULTI, scripts and pushes; see https://redis.io/docs/latest/develop/reference/protocol-spec/.
 
-An own scanner, because hiredis builds the values and does not say where a reply begins and ends. It keeps lengths and the
-first words, and skips everything else.
+hiredis is no help: it builds the values and does not say where a reply begins and ends. This scanner keeps lengths and
+the first words, and skips everything else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LONGEST_LINE = 64 * 1024
 """Bytes of an inline command, as Redis itself allows."""
 
 _LONGEST_HEAD = 64 * 1024
-"""Bytes of a request behind which its key is no longer waited for: a long script stands before it."""
+"""Bytes of a request after which its key is no longer awaited, as when a long script precedes it."""
 
 _KEPT = 64
 """Bytes of a reply's line that are kept: its type, its length or its first word."""
@@ -25,7 +25,7 @@ _KEPT = 64
 _DIGITS = 20
 _MOST_WORDS = 2**31
 _LONGEST_WORD = 2**40
-"""Far beyond what any server takes; a length beyond it is no length."""
+"""Longest plausible argument or reply, in bytes; a larger number is not a length."""
 
 _KEY_AT: Final = {
     "EVAL": 3,
@@ -50,10 +50,10 @@ _KEY_AT: Final = {
     "ZDIFF": 2,
     "ZINTERCARD": 2,
 }
-"""Which word is the first key, where it is not the one behind the command."""
+"""Command -> index of its first key among the command's words, where that is not 1."""
 
 _COUNTED = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"})
-"""Commands whose second argument counts their keys; without any, what follows is a value."""
+"""Commands whose second argument is the number of keys; after a 0, the next argument is a value."""
 
 _KEYLESS: Final = frozenset(
     """
@@ -63,7 +63,7 @@ _KEYLESS: Final = frozenset(
     TIME UNWATCH WAIT WAITAOF XREAD XREADGROUP
     """.split()  # noqa: SIM905 - fifty words read best as a text
 )
-"""Commands without a key: what follows them may be a value, or a password."""
+"""Commands without a key: their arguments may be values or passwords."""
 
 _OPTIONS: Final = frozenset(
     {b"NX", b"XX", b"GET", b"EX", b"PX", b"EXAT", b"PXAT", b"KEEPTTL", b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE"}
@@ -71,20 +71,20 @@ _OPTIONS: Final = frozenset(
 """Options of SET, which follow its value."""
 
 _FIRST_OPTION = 3
-"""Which word of a SET is the first that may be an option."""
+"""Index of the first word of a SET that may be an option."""
 
 _LONGEST_OPTION = 7
 _MOST_OPTIONS = 16
 
 _COUNTING: Final = {"DEL": 2, "UNLINK": 2, "SETNX": 3}
-"""Commands whose reply is the number of keys that they changed, and how many words they have with one key."""
+"""Command whose reply is the number of keys that it changed -> its number of words with one key."""
 
 _LOOKED_AT: Final = {"HELLO": 1, "CLIENT": 2, "SELECT": 1}
-"""Keyless commands that say how the connection goes on, and the last argument that says so."""
+"""Keyless command that changes the connection's state -> index of the last argument that matters."""
 
 _SUBSCRIBES = frozenset({"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"})
 _TRANSACTION: Final = "within MULTI"
-"""The memo of a request of a transaction."""
+"""The memo of a request within a transaction."""
 
 _ENDS: Final = frozenset({"EXEC", "DISCARD", "RESET"})
 """Commands that end a transaction."""
@@ -92,7 +92,7 @@ _ENDS: Final = frozenset({"EXEC", "DISCARD", "RESET"})
 _REPLICATES = frozenset({"PSYNC", "SYNC"})
 
 _STATUSES = frozenset({"OK", "QUEUED", "PONG", "RESET", "BACKGROUND"})
-"""Simple strings that the protocol has; any other may be a value."""
+"""Simple strings that Redis itself defines; any other may be a value."""
 
 _KINDS: Final = {
     b"*": "array",
@@ -110,7 +110,7 @@ _KINDS: Final = {
     b"_": "nil",
 }
 _ELEMENTS: Final = {b"*": 1, b"~": 1, b">": 1, b"%": 2, b"|": 2}
-"""Elements for each of the count of an aggregate."""
+"""Type of an aggregate -> elements per unit of its count."""
 
 ERRORS: Final = {
     "LOADING": "LOADING Redis is loading the dataset in memory",
@@ -241,7 +241,7 @@ class Requests(Spans):
         return _LOOKED_AT.get(command, 0) if command in _KEYLESS else _KEY_AT.get(command, 1)
 
     def _optional(self) -> bool:
-        """Whether the argument that begins may be an option of a SET."""
+        """Whether the argument that begins now may be an option of a SET."""
         place = self._count - self._left
         if place < _FIRST_OPTION or self._length > _LONGEST_OPTION or len(self._options) == _MOST_OPTIONS:
             return False
@@ -259,14 +259,14 @@ class Requests(Spans):
         place = _KEY_AT.get(command, 1)
         counted = command in _COUNTED and words[2:3] == [b"0"]
         if command == "SELECT" and words[1:] and words[1].isdigit():
-            message.key = words[1].decode()  # a database, which tells two keys of one name apart
+            message.key = words[1].decode()  # the database, since equal keys in two databases differ
         elif command not in _KEYLESS and not counted and len(words) > place:
             message.key = words[place].decode(errors="replace")
         self._expect(message, [word.upper() for word in words[1:3]])
         self._tell()
 
     def _expect(self, message: Message, arguments: list[bytes]) -> None:
-        """Say what kind of reply follows, if any."""
+        """Set what kind of reply follows, if any."""
         command = message.command
         if command in _REPLICATES:
             raise NotUnderstood(f"{command} begins a replication, which is no exchange of requests and replies")
@@ -301,7 +301,7 @@ class Requests(Spans):
 
 
 class Replies(Spans):
-    """Replies of any depth; only their beginning and end are of interest, so elements are counted and not kept."""
+    """Replies of any depth; only their beginning and end matter, so elements are counted and not kept."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the scanners of all protocols do alike: a message begins, is told once it is known, and ends."""
+"""What all protocols' scanners share: a message begins, is reported once its command and key are known, and ends."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Spans(ABC):
         return self._message
 
     def _tell(self) -> None:
-        """Let the message be met."""
+        """Report the message: its command and key are known."""
         if self._message is not None and not self._told:
             self._told = True
             self._found.append(self._message)
 
     def _end(self, end: int) -> None:
-        """Let the message end before an offset; one that was not told yet is met now."""
+        """End the message at an offset, and report that, unless this ``feed`` reports the message already."""
         message, self._message = self._message, None
         if message is not None:
             message.end = end

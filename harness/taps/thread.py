@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SWITCH: Final = 0.0005
-"""Seconds for which one thread keeps the interpreter from another while taps are open; Python's own 5 ms would be seen
-on a link."""
+"""Seconds that a thread may keep the interpreter from another while taps are open; Python's default, 5 ms, would show
+as latency on a link."""
 
 
 class Taps:
-    """Opened by name of their link, and closed together. Called from the run's loop; the taps never wait for it."""
+    """Opens taps by link, and closes them together. Called from the run's loop; the taps never wait for it."""
 
     def __init__(self, recorder: Recorder, run: RunNames | None = None) -> None:
         self._recorder, self._run = recorder, run
@@ -57,7 +57,7 @@ class Taps:
 
     @contextmanager
     def armed(self, trigger: Trigger) -> Iterator[Trigger]:
-        """Let every tap ask a trigger while the scope lasts."""
+        """Give every tap a trigger while the scope lasts."""
         for tap in self._taps.values():
             tap.triggers = (*tap.triggers, trigger)
         try:

@@ -1,4 +1,4 @@
-"""Matches messages for one fault, and hands the ones that it is for to the run."""
+"""Matches messages for one fault, and hands the run those that the fault acts on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 MOST_KEYS: Final = 1 << 16
-"""Keys that a trigger remembers; the one that was used least recently is forgotten, and counts from one again."""
+"""Keys that a trigger remembers; the least recently used one is forgotten, and counts from one again."""
 
 
 class Pattern:
-    """``SET claim:*``: a command, then what it is about; ``*`` stands for anything, and no second word for any."""
+    """``SET claim:*``: a command and a key; ``*`` stands for anything, and a missing key for any key."""
 
     def __init__(self, text: str) -> None:
         command, _, key = text.strip().partition(" ")
@@ -26,11 +26,11 @@ class Pattern:
         self._key = _glob(key.strip() or "*")
 
     def named(self, commands: Collection[str]) -> list[str]:
-        """Return which of the commands are meant, sorted."""
+        """Return the commands that match, sorted."""
         return sorted(command for command in commands if self._command.fullmatch(command))
 
     def matches(self, command: str, key: str) -> bool:
-        """Whether a message with this command and key is meant."""
+        """Whether a message with this command and key matches."""
         return bool(self._command.fullmatch(command) and self._key.fullmatch(key))
 
 
@@ -41,9 +41,9 @@ def _glob(text: str, flags: int = 0) -> re.Pattern[str]:
 class Trigger:
     """Counts matching messages from now on. Made in the run's thread; a tap calls ``meets`` and ``give`` in its own.
 
-    It is for the ``nth``, and after ``again`` for the next one too; or for each ``every``-th. Those that match while it
-    is ``shut`` are counted and pass. With ``per_key``, only a message that is the so many-th with its command and key matches.
-    One that ``follows`` matches nothing until it has its ``event``, and only that event's messages from then on.
+    It holds the ``nth`` match, and after ``again`` the next one too; or each ``every``-th, but not while ``shut``.
+    With ``per_key``, a message matches only as number ``per_key`` with its command and key. A trigger that ``follows``
+    matches nothing until its ``event`` is set, and then only that event's messages.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a condition
@@ -59,13 +59,13 @@ class Trigger:
     ) -> None:
         self._follows = follows
         self.event: Event | None = None
-        """Of one that follows: set once another fault has met it."""
+        """For a trigger that follows: the event, once another fault has acted on it."""
         self._side, self._links = side, frozenset(links)
         self._patterns = [Pattern(text) for text in patterns]
         self._nth, self._every, self._per_key = nth, every, per_key
         self._seen: dict[tuple[str, str], int] = {}
         self.early = False
-        """While set, nothing is counted but what came before with a key: the condition does not hold yet."""
+        """While set, only messages per key are counted, and nothing matches: the condition does not hold yet."""
         self._loop = asyncio.get_running_loop()
         self._given: asyncio.Queue[Held] = asyncio.Queue()
         self.counted = 0
@@ -75,7 +75,7 @@ class Trigger:
         self._closed = False
 
     def meets(self, link: str, side: Side, command: str, key: str, commits: Sequence[Place] = ()) -> bool:
-        """Count a message, and say whether it is one to hold; ``commits``: the offsets that it commits."""
+        """Count a message, and return whether to hold it; ``commits`` are the offsets that it commits."""
         if side != self._side or link not in self._links or self._closed:
             return False
         if not any(pattern.matches(command, key) for pattern in self._patterns) or not self._followed(key, commits):
@@ -123,7 +123,7 @@ class Trigger:
         self._wanted = True
 
     def close(self) -> None:
-        """Match nothing more, and release what nobody took."""
+        """Match nothing more, and release the held messages that no fault has taken."""
         self._closed = True
         while not self._given.empty():
             self._given.get_nowait().release()

@@ -152,7 +152,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         try:
             async with asyncio.timeout(self._grace_seconds):
                 await self._consumer.suspects.let_go()
-        except Exception as error:  # noqa: BLE001 - the next holder is then careful for nothing, no more
+        except Exception as error:  # noqa: BLE001 - at worst, the next holder is careful for nothing
             _log.warning("holding notes not removed", error=repr(error))
 
     def _begin(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:

@@ -28,7 +28,7 @@ METADATA = sa.MetaData()
 
 _MIGRATION = sa.Table("migration", METADATA, sa.Column("name", sa.String, primary_key=True))
 _AT_ONCE = 1_000
-"""Maximum number of rows deleted in one transaction, so that nobody waits long behind it."""
+"""Maximum number of rows deleted in one transaction, so that no other transaction waits long for it."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Database:
             return work(connection)
 
     def _in_time(self, asked: float) -> None:
-        """Refuse work that waited too long, as a connection pool does: behind hanging links it would hang as long."""
+        """Refuse work that waited too long, as a connection pool does; behind a hanging link it would hang as long."""
         if time.monotonic() - asked > self._store.queue_seconds:
             raise TimeoutError(f"waited more than {self._store.queue_seconds} s to begin")
 

@@ -75,7 +75,7 @@ class Postgres:
 
 
 def _on_checkout(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """Replace a connection that ended while idle, without the round trip of a ping: an idle one has nothing to say.
+    """Replace a connection that ended while idle, without the round trip of a ping: a sound idle one is silent.
 
     If the end has not arrived yet, the user of the connection gets an error, and retries.
     """
@@ -93,7 +93,7 @@ def _on_checkout(_connection: object, record: ConnectionPoolEntry, _proxy: objec
 
 
 class _Connection(psycopg.Connection[Any]):
-    """A connection whose waits end: the server's own bounds do not help if its word does not arrive."""
+    """A connection whose waits time out: the server's own time-outs do not help if its answer does not arrive."""
 
     longest: float
     """Longest wait, in seconds."""

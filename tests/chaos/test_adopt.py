@@ -178,6 +178,7 @@ def test_one_that_takes_a_key_in_redis_for_the_deed_is_invalid(shop: Shop) -> No
     assert verdict.anomalies["lost"] >= 1
 
 
+@pytest.mark.wide
 def test_one_that_goes_past_the_proxies_shows_nothing(shop: Shop) -> None:
     direct = shop.suite.kafka.get_bootstrap_server(), f"{shop.suite.redis._host}:{shop.suite.redis._port}"
     with shop.adopted() as run, shop.billing(*direct):
@@ -188,6 +189,7 @@ def test_one_that_goes_past_the_proxies_shows_nothing(shop: Shop) -> None:
     assert "no connection on this link: the code under test never connected on code#1->redis" in verdict.story()
 
 
+@pytest.mark.wide
 def test_it_may_run_in_another_process_and_only_its_links_can_be_broken(shop: Shop) -> None:
     with shop.adopted() as run:
         words = [run.address("kafka"), run.address("redis"), shop.name, shop.name, str(shop.database)]

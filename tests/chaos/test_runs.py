@@ -54,7 +54,7 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.wide), signal.SIGINT],
+    [signal.SIGKILL, *(pytest.param(one, marks=pytest.mark.wide) for one in (signal.SIGTERM, signal.SIGINT))],
     ids=lambda number: number.name,
 )
 def test_nothing_is_left_and_the_history_can_be_judged(

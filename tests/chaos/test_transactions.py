@@ -18,6 +18,7 @@ from aiokafka.errors import ProducerFenced
 
 from harness.clients.http import HttpClient
 from harness.clients.kafka import KafkaClient
+from harness.errors import StackError
 from harness.history.recorder import HistoryRecorder
 from harness.observers.forms import Reach
 from harness.observers.watch import Watch
@@ -87,12 +88,15 @@ async def orders(rig: Any) -> AsyncIterator[Orders]:
     await place(first, "fenced", 1)
     await place(plain, "behind-an-open-one", 1)
     meanwhile = await kafka.ends(SYSTEM.topics())
+    with pytest.raises(StackError, match="a transaction is open on orders:1 from offset"):
+        await kafka.require_settled(SYSTEM.topics())
     second = await door(address, "door-transactions")
     with pytest.raises(ProducerFenced):
         await first.commit_transaction()
     async with second.transaction():
         for partition in (0, 1):
             await place(second, f"last-{partition}", partition)
+    await kafka.require_settled(SYSTEM.topics())
     for producer in (plain, first, second):
         await producer.stop()
     yield Orders(kafka, meanwhile["orders", 1])
@@ -170,3 +174,10 @@ async def test_the_last_records_of_a_topic_are_those_that_can_be_read(orders: Or
     for count in (len(EVENTS), 50):
         found = await orders.kafka.tail("orders", count)
         assert {json.loads(one.value or b"")["id"] for one in found} == EVENTS
+
+
+async def test_offsets_without_a_record_are_not_counted_as_work(orders: Orders) -> None:
+    ends = await orders.kafka.ends(SYSTEM.topics())
+    found = await orders.kafka.records(dict.fromkeys(ends, 0), ends)
+    assert sum(found.values()) == len(EVENTS) < sum(ends.values())
+    assert await orders.kafka.records({at: end - 1 for at, end in ends.items()}, ends) == dict.fromkeys(ends, 0)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.histories.builder import MS, REJECTED, Tape, final, good_run, sha
+from tests.histories.builder import MS, REJECTED, Tape, final, good_run, kind_of, sha
 
 FOLDER = Path(__file__).parent
 
@@ -130,7 +130,9 @@ def effect_vanished(tape: Tape) -> None:
 
 
 def conflated(tape: Tape) -> None:
-    tape.drop(tape.injected(conflict(tape)))
+    tape.drop(tape.injected(event := conflict(tape)))
+    event["joins"] = {"1": "order-44"}
+    tape.event(topics(tape), 44, "shipped", 0, 44)
 
 
 def conflict_unreported(tape: Tape) -> None:
@@ -440,6 +442,29 @@ def total_unclear_replay(tape: Tape) -> None:
     tape.add(460, "replay", "unknown", of=tape.add(450, "replay", "invoke", **about), **about)
 
 
+def total_replay_without_an_answer(tape: Tape) -> None:
+    """The purse set placed-4 aside; nobody knows whether its replay was granted, and it was applied."""
+    total_unclear_replay(tape)
+    moved_by(tape, "acc-0", "16.25")
+
+
+def total_undecided_for_a_copy(tape: Tape) -> None:
+    """Of placed-4 a copy was passed, but not the original: another replica may be at work on it."""
+    with_totals(tape)
+    moved_by(tape, "acc-0", "-16.25")
+    tape.event(topics(tape), 4, "placed", 1, 11, injected="kafka.duplicate")
+    ends(tape, 1, 12)
+    for row in tape.find("offset", consumer="purse", partition=0):
+        row["committed"] = 2
+    tape.add(10_000, "run", "drained")
+
+
+def total_cancels_apart(tape: Tape) -> None:
+    """Effects are counted as well, but in another store: what is committed here may be lost there."""
+    total_counted_beside(tape)
+    tape.checks["totals"]["desk"]["apart"] = True
+
+
 def id_differs(tape: Tape) -> None:
     for effect in effects_of(tape, "placed-4"):
         effect["event_id"] = "PLACED-4"
@@ -629,6 +654,33 @@ def followup_doubled(tape: Tape) -> None:
     tape.event(topics(tape), 4, "shipped", 0, 40, event_id="shipped-4-again")
 
 
+def sharing_a_key(tape: Tape, *causes: str) -> None:
+    """The orders of u4 and u6 have one number; each ``shipped`` of it names its cause."""
+    for n, cause in zip((4, 6), causes, strict=True):
+        tape.one("event", event_id=f"placed-{n}")["joins"]["1"] = "order-4"
+        tape.one("event", event_id=f"shipped-{n}").update(joins={"1": "order-4"}, causation_id=cause)
+
+
+def followup_missing_by_cause(tape: Tape) -> None:
+    """Two orders with one number, and two follow-ups, both of the first."""
+    sharing_a_key(tape, "placed-4", "placed-4")
+
+
+def followups_of_one_number(tape: Tape) -> None:
+    sharing_a_key(tape, "placed-4", "placed-6")
+
+
+def outcome_key_missing(tape: Tape) -> None:
+    """An order without a number, and nothing that could be its follow-up."""
+    del tape.one("event", event_id="placed-4")["joins"]["1"]
+    tape.drop(tape.find("event", event_id="shipped-4"))
+
+
+def outcome_unexercised(tape: Tape) -> None:
+    """The system file names a type that nobody publishes."""
+    tape.checks["outcomes"].append({"of": "plaecd", "then": ["billed"], "accepted": None, "rejected": None})
+
+
 def outcome_undecided(tape: Tape) -> None:
     followup_missing(tape)
     tape.one("health", when="end", name="shop#1").update(phase="bad", error="TimeoutError: no answer in 10 s")
@@ -704,6 +756,46 @@ def raw_dangling(tape: Tape) -> None:
     tape.one("event", event_id="placed-4")["raw_file_storage_id"] = "b99"
     for read in ("event", "final"):
         tape.blob(tape.find("blob", why=read)[0]["read"], 99, "missing", why=read)
+
+
+def of_an_event_alone(tape: Tape, *phases: str, **last: Any) -> None:
+    """An event names a blob that no answer names; what each read finds of it."""
+    tape.one("event", event_id="placed-4")["raw_file_storage_id"] = "b99"
+    for read, phase in zip(("event", "final"), phases, strict=True):
+        found = {"sha256": sha(4)} if phase == "present" else {}
+        changed = last if read == "final" else {}
+        tape.blob(tape.find("blob", why=read)[0]["read"], 99, phase, why=read, **found | changed)
+
+
+def raw_vanished(tape: Tape) -> None:
+    of_an_event_alone(tape, "present", "missing")
+
+
+def raw_changed(tape: Tape) -> None:
+    of_an_event_alone(tape, "present", "present", sha256=sha(5))
+
+
+def raw_unread_of_no_upload(tape: Tape) -> None:
+    """The bytes may be those of an upload without an answer, cut short: nothing says whose they are."""
+    of_an_event_alone(tape, "unreachable", "present", sha256="0" * 8 + "ff")
+
+
+def raw_named_by_an_event_alone(tape: Tape) -> None:
+    of_an_event_alone(tape, "present", "present")
+
+
+def raw_unexercised(tape: Tape) -> None:
+    """Events are published, and none names a blob."""
+    tape.drop(tape.find("blob"))
+    for event in tape.find("event"):
+        event.pop("raw_file_storage_id", None)
+    uploads = tape.find("upload", "ok")
+    tape.drop(tape.find("upload"))
+    tape.checks["outcomes"] = []
+    for upload in uploads:
+        put = {"topic": "orders", "event_id": f"{kind_of(int(upload['upload_id'][1:]))}-{upload['upload_id'][1:]}"}
+        event = tape.one("event", event_id=put["event_id"])
+        tape.put(upload["t"] / MS - 5, {**put, "partition": event["partition"], "offset": event["offset"]})
 
 
 def raw_unread(tape: Tape) -> None:
@@ -1121,6 +1213,65 @@ def replayed(tape: Tape) -> None:
     tape.letter(final(tape, "dead_letters"), 0, "shop", "poison", event)
 
 
+def undecided_replay(tape: Tape) -> None:
+    """Nobody knows whether the replay of a dead letter was granted, and the event has no effect."""
+    lost_after_a_replay(tape)
+    tape.one("replay", "ok").update(phase="unknown")
+
+
+def letter_copied_by_a_fault(tape: Tape) -> None:
+    """A fault publishes a dead letter again after its replay: the system said nothing more."""
+    replayed(tape)
+    copy = tape.letter(final(tape, "dead_letters"), 1, "shop", "poison", tape.one("event", event_id="placed-4"))
+    tape.publish(13_000, "kafka.duplicate", copy, offset=1)
+
+
+def undecided_unreadable_effect(tape: Tape) -> None:
+    """An effect of the consumer cannot be read; it may be the one that is missing."""
+    for effect in effects_of(tape, "placed-4", "desk"):
+        for name in ("event_id", "effect", "digest"):
+            del effect[name]
+        effect.update(topic="billed", partition=0, offset=4, error="not JSON")
+
+
+def undecided_unreadable_letter(tape: Tape) -> None:
+    """A malformed record was passed, and a dead letter that cannot be read may be of it."""
+    letters(tape, "malformed", malformed(tape), "shop", "desk")
+    tape.find("dead_letter", consumer="desk")[0].update(error="not JSON")
+
+
+def undecided_refilled(tape: Tape) -> None:
+    """The broker lost a record that the group had passed, and gave its place to another one, which was never delivered."""
+    event = tape.one("event", event_id="placed-4")
+    place = {name: event[name] for name in ("topic", "partition", "offset")}
+    tape.put(40, {**place, "event_id": "placed-90"})
+    everywhere(tape, "placed-4")
+
+
+def hidden_by_an_open_transaction(tape: Tape) -> None:
+    """The effects are records of a topic; a transaction that was open hid one which was committed with its offset."""
+    for effect in tape.find("effect", consumer="desk"):
+        n = int(effect["event_id"].removeprefix("placed-"))
+        effect.update(effect=f"billed:0:{n}", topic="billed", partition=0, offset=n)
+    tape.drop(effects_of(tape, "placed-4", "desk")[:1])
+
+
+def multiplicity_unseen_by_type(tape: Tape) -> None:
+    """The rows of one type have a key that the event carries; those of the other have numbers of their own."""
+    for effect in tape.find("effect", consumer="shop"):
+        number = effect["event_id"].rpartition("-")[2]
+        own = effect["event_id"].startswith("refused")
+        effect.update(effect=f"order-{number}", template=f"row-{number}" if own else "order-{/data/number}")
+
+
+def one_name_that_equals_a_value(tape: Tape) -> None:
+    """Rows have numbers; that of the only refused order is by chance the number of its pages."""
+    for effect in tape.find("effect", consumer="shop"):
+        number = effect["event_id"].rpartition("-")[2]
+        chance = effect["event_id"].startswith("refused")
+        effect.update(effect=number, template="{/data/pages}" if chance else number)
+
+
 def effects_with_names_of_their_own(tape: Tape) -> None:
     """Names that begin with what the event carries, and go on with something that it does not."""
     for effect in tape.find("effect", consumer="desk"):
@@ -1253,6 +1404,21 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "total_undecided.illegible": total_undecided_illegible,
     "total_cancels": total_cancels,
     "total_cancels.nothing": total_cancels_of_nothing,
+    "total_cancels.apart": total_cancels_apart,
+    "total_undecided.replay": total_unclear_replay,
+    "total_undecided.copy": total_undecided_for_a_copy,
+    "undecided.replay": undecided_replay,
+    "undecided.unreadable_effect": undecided_unreadable_effect,
+    "undecided.unreadable_letter": undecided_unreadable_letter,
+    "undecided.refilled": undecided_refilled,
+    "multiplicity_unseen.type": multiplicity_unseen_by_type,
+    "outcome_key_missing": outcome_key_missing,
+    "outcome_unexercised": outcome_unexercised,
+    "followup_missing.cause": followup_missing_by_cause,
+    "raw_vanished": raw_vanished,
+    "raw_changed": raw_changed,
+    "raw_unexercised": raw_unexercised,
+    "raw_unread.of_no_upload": raw_unread_of_no_upload,
     "key_shared": key_shared,
     "key_missing": key_missing,
     "keys_differ": keys_differ,
@@ -1385,8 +1551,13 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         put_without_an_answer,
         effects_by_a_business_key,
         totals_that_are_right,
-        total_unclear_replay,
+        total_replay_without_an_answer,
         total_counted_beside,
+        letter_copied_by_a_fault,
+        hidden_by_an_open_transaction,
+        one_name_that_equals_a_value,
+        followups_of_one_number,
+        raw_named_by_an_event_alone,
         effects_on_a_topic_that_a_fault_wrote_to,
     )
 }

@@ -5,7 +5,7 @@ import pytest
 
 from harness.observers.dead_letters import Known, letter_fields
 from harness.stack import Record, RunNames
-from harness.system import DeadLetters
+from harness.system_events import DeadLetters
 
 
 def test_a_plain_service_has_a_plain_database() -> None:

@@ -1,4 +1,4 @@
-"""The code under test, which somebody else starts: of it the harness sees its connections and nothing else."""
+"""The code under test, which the test suite starts; the harness sees only its connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from harness.stack import Link, State
 
 CODE: Final = "code"
-"""What the code under test is called in the system, its links and its reports."""
+"""Name of the code under test in the system, its links and its reports."""
 
 _AGAIN: Final = 0.05
 """Seconds between looks at its connections."""
@@ -33,7 +33,7 @@ class Code:
         return "ready" if (await self._broker.traffic()).connections else "absent"
 
     async def ready(self, timeout: float) -> None:
-        """Wait until it is connected; raises StackError if it is not, at once if it never was."""
+        """Wait until it is connected; raises StackError after ``timeout`` seconds, or at once if it never connected."""
         deadline = asyncio.get_running_loop().time() + timeout
         while not (seen := await self._broker.traffic()).connections:
             if not seen.accepted or asyncio.get_running_loop().time() > deadline:

@@ -1,4 +1,4 @@
-"""Implements ``harness.stack.Stack`` before a broker and stores that somebody else started: only the proxies are its own."""
+"""Implements ``harness.stack.Stack`` for a broker and stores that already run; it starts only the proxies."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class AdoptedNames(FixedNames):
 
     @property
     def begins_later(self) -> bool:
-        """True: whatever the group has not passed, it may read as soon as it starts."""
+        """True: once the code starts, it may read whatever its group has not passed."""
         return True
 
 
 class AdoptedStack(NativeStack):
-    """One Toxiproxy with a proxy for each link of the code under test; ``given`` says where the rest is.
+    """One Toxiproxy with a proxy for each link of the code under test; ``given`` has the other addresses.
 
-    Nothing is known of the code but its connections, and nothing but its links can be broken.
+    The harness sees only the code's connections, and can break only its links.
     """
 
     name = "adopted"
@@ -59,7 +59,7 @@ class AdoptedStack(NativeStack):
 
     @staticmethod
     def _check(system: System) -> None:
-        """Accept every system: none of it is started here."""
+        """Accept every system: this stack starts no part of it."""
 
     def _require(self) -> Parts:
         part = find_toxiproxy(cache_folder())
@@ -82,26 +82,26 @@ class AdoptedStack(NativeStack):
             self.links[link.name] = link
 
     async def start(self) -> None:
-        """Start the proxies; StackError if a broker or store does not answer, or the broker is several."""
+        """Start the proxies; raises StackError if a broker or store does not answer, or if there is a cluster."""
         await super().start()
         try:
             for name in self._system.dependencies:
                 prober = prober_of(self._system, name, self.direct(name))
                 handle = ExternalHandle(name, Commands(), prober.probe, _no_command)
                 await self._there(handle)
-                self.dependencies[name] = handle  # type: ignore[assignment]  # nobody starts or ends it here
+                self.dependencies[name] = handle  # type: ignore[assignment]  # this stack neither starts nor ends it
             await self._know_broker()
         except BaseException:
             await self.stop()
             raise
 
     async def _know_broker(self) -> None:
-        """Ask what the broker advertises, which clients would follow past their link."""
+        """Read the address that the broker advertises, which clients would follow past their link."""
         (broker,) = self._system.of_kind("kafka")
         self._brokers = await brokers(self.direct(broker))
         if len(self._brokers) != 1:
             raise StackError(
-                f"a link leads to one broker, and {self.direct(broker)} is of a cluster: "
+                f"a link leads to one broker, but {self.direct(broker)} belongs to a cluster: "
                 f"{', '.join(self._brokers.values())}; give the test a cluster of one"
             )
 
@@ -115,7 +115,7 @@ class AdoptedStack(NativeStack):
 
     @property
     def rerouted(self) -> Collection[str]:
-        """The links to the broker: it has no listeners for them."""
+        """The links to the broker, which has no listeners for them."""
         brokers_ = self._system.of_kind("kafka")
         return [name for name, link in self.links.items() if link.dependency in brokers_]
 
@@ -136,7 +136,7 @@ class AdoptedStack(NativeStack):
         for link in self.links.values():
             link.begin()
         code = Code(self.links[next(iter(self.rerouted))])
-        self.services[code.name] = code  # type: ignore[assignment]  # nobody starts or ends it here
+        self.services[code.name] = code  # type: ignore[assignment]  # this stack neither starts nor ends it
 
     async def unused(self) -> Collection[str]:
         """Return the links on which the code under test has never connected."""
@@ -150,7 +150,7 @@ class AdoptedStack(NativeStack):
                 while not set(links).isdisjoint(await self.unused()):
                     await asyncio.sleep(_AGAIN)
 
-    def lacks(self, need: type, on: str | None = None) -> str | None:  # noqa: ARG002 - the same of everything
+    def lacks(self, need: type, on: str | None = None) -> str | None:  # noqa: ARG002 - the same for every target
         """Return why it cannot offer a capability: it breaks links and nothing else."""
         if need in {Link, ServiceHandle, Tapping}:
             return None

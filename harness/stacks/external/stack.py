@@ -127,7 +127,7 @@ class ExternalStack:
             raise
 
     async def _know(self, broker: str) -> None:
-        """Ask what the brokers advertise that clients would follow past their links."""
+        """Read the addresses that the brokers advertise, which clients would follow past their links."""
         if broker not in self._brokers:
             self._brokers[broker] = found = await brokers(self.direct(broker))
             if len(found) != 1:
@@ -174,7 +174,7 @@ class ExternalStack:
             ) from error
 
     async def _lead_back(self, client: ToxiproxyClient, link: ExternalLink, leads: str) -> None:
-        """Let a proxy lead past the tap of a harness that was killed, and note where it leads."""
+        """Restore the upstream of a proxy that a killed harness left on its tap, and remember that upstream."""
         key = f"{link.api} {link.proxy}"
         self._upstreams[link.name] = self._led.before().get(key, leads)
         if self._upstreams[link.name] != leads:
@@ -183,12 +183,12 @@ class ExternalStack:
 
     @property
     def rerouted(self) -> Collection[str]:
-        """The links to brokers, if there is a place for their taps."""
+        """The links to brokers, if the addresses file has ``taps``."""
         targets = set(self._system.of_kind("kafka")) if self._given.taps is not None else set()
         return [name for name, link in self.links.items() if link.dependency in targets]
 
     def detour(self, link: str) -> Detour:
-        """Return where a link's tap belongs: on this machine, before the address that the harness itself uses."""
+        """Return where a link's tap listens, and its upstream: the address that the harness itself uses."""
         if link not in self._detours:
             of = self.links[link]
             known = self._brokers.get(of.dependency)
@@ -198,7 +198,7 @@ class ExternalStack:
         return self._detours[link]
 
     async def lead(self, link: str, to: str | None) -> None:
-        """Let a link's proxy lead to ``to`` (host:port), or to where it led before; its connections end."""
+        """Point a link's proxy at ``to`` (host:port), or at its original upstream; its connections end."""
         of = self.links[link]
         client, key = ToxiproxyClient(of.api), f"{of.api} {of.proxy}"
         if to is not None:
@@ -236,7 +236,7 @@ class ExternalStack:
     async def start_services(self, names: RunNames, folder: Path, variant: str | None) -> None:  # noqa: ARG002 - they run
         """Wait until every service answers; the plan has refused any variant.
 
-        Those with links that need a tap are started again first: what they know of the brokers leads past it.
+        Services with links that need a tap restart first: the broker addresses that they know lead past it.
         """
         anew = sorted({self.links[link].service for link in self.rerouted})
         try:

@@ -37,7 +37,7 @@ class NativeLink(ProxiedLink):
         self._accepted = 0
 
     async def lead(self, to: str) -> None:
-        """Let the proxy lead to ``to`` (host:port); its connections end."""
+        """Point the proxy at ``to`` (host:port); its connections end."""
         await self._toxiproxy.lead(self.proxy, to)
 
     async def traffic(self) -> Traffic:

@@ -25,7 +25,7 @@ class Ports:
     def take(self) -> int:
         """Reserve a port that nobody listens on and no other stack holds; raises StackError if there is none."""
         for port in self._range:
-            # Reserved first: to look at another stack's port is to take it for a moment, in which its server may want it.
+            # Reserve first: probing a port binds it for a moment, in which another stack's server may need it.
             if port in self._held or (held := _hold(port)) is None:
                 continue
             if _free(port):
@@ -55,7 +55,7 @@ def _hold(port: int) -> socket.socket | None:
 
 def _free(port: int) -> bool:
     with socket.socket() as trial:
-        # As servers set it: a connection lingering from an earlier server is no obstacle.
+        # As servers do: an earlier server's connections in TIME_WAIT must not block the port.
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind(("127.0.0.1", port))

@@ -25,7 +25,7 @@ PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 
 
 def words_of(command: str, filled: Callable[[str], str], python: str) -> list[str]:
-    """Return a command's words with their placeholders filled in; ``python`` stands for a first word of that name."""
+    """Return a command's words with their placeholders filled in; ``python`` replaces a first word of that name."""
     words = [filled(word) for word in shlex.split(command)]
     return [python, *words[1:]] if words[:1] in (["python"], ["python3"]) else words
 
@@ -110,7 +110,7 @@ class NativeService(Process):
 
 
 class Printed:
-    """Looks for a text in what was added to a log; each byte is read once, however often it is asked."""
+    """Searches what a log has gained for a text; reads each byte once, however often ``look`` is called."""
 
     def __init__(self, log: Path, text: bytes) -> None:
         self._log, self._text = log, text
@@ -118,7 +118,7 @@ class Printed:
         self._found = False
 
     def forget(self) -> None:
-        """Look only at what is added from now on."""
+        """Ignore what the log holds so far."""
         self._at, self._kept = self._log.stat().st_size if self._log.exists() else 0, b""
         self._found = False
 
@@ -130,6 +130,6 @@ class Printed:
                 self._at += len(added)
                 self._kept += added
                 self._found = self._text in self._kept
-                # A part of it may stand at the end of what is there now.
+                # The log may end in the middle of the text.
                 self._kept = self._kept[-len(self._text) :]
         return self._found

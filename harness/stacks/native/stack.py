@@ -265,13 +265,13 @@ class NativeStack:
         return addresses.get(name) or addresses[f"{name}#1"]
 
     def detour(self, link: str) -> Detour:
-        """Return where a link's tap belongs; the port is the stack's own, and the same in each run."""
+        """Return where a link's tap listens, and its upstream; the port is the same in every run."""
         if link not in self._detours:
             self._detours[link] = Detour(self._address(), self._upstreams[link])
         return self._detours[link]
 
     async def lead(self, link: str, to: str | None) -> None:
-        """Let a link's proxy lead to ``to`` (host:port), or again past its tap; its connections end."""
+        """Point a link's proxy at ``to`` (host:port), or at its original upstream; its connections end."""
         await self.links[link].lead(to or self._upstreams[link])
 
     def turn(self, name: str) -> AbstractAsyncContextManager[object]:
@@ -280,7 +280,7 @@ class NativeStack:
         locks = self._turns.setdefault(asyncio.get_running_loop(), defaultdict(asyncio.Lock))
         return locks[name]
 
-    def lacks(self, need: type, on: str | None = None) -> str | None:  # noqa: ARG002 - it can do all to each
+    def lacks(self, need: type, on: str | None = None) -> str | None:  # noqa: ARG002 - the same for every target
         """Return why this stack cannot offer a capability, or None."""
         if need in _OFFERS:
             return None

@@ -65,7 +65,7 @@ class Toxiproxy(Process):
         return self._accepted.pop(proxy, [])
 
     async def lead(self, proxy: str, upstream: str) -> None:
-        """Let a proxy lead to ``upstream`` (host:port), also after a restart; its connections end."""
+        """Point a proxy at ``upstream`` (host:port), also after a restart; its connections end."""
         self._proxies[proxy] = replace(self._proxies[proxy], upstream=upstream)
         self._configure()
         await self._api.lead(proxy, upstream)

@@ -436,6 +436,18 @@ def change_outcomes(tape: Tape, random: Random) -> None:
         tape.seen(event["read"], "event", new | again)
 
 
+def causes(tape: Tape, random: Random) -> None:
+    """Orders share a number; what follows names its cause, a wrong one, or none."""
+    for event in tape.find("event", event_type="placed") + tape.find("event", event_type="shipped"):
+        n = event["event_id"].split("-")[1]
+        event["joins"] = {**(event.get("joins") or {}), "1": f"order-{int(n) // 2 if n.isdigit() else n}"}
+        if event["event_type"] == "shipped":
+            other = f"placed-{int(n) ^ 1}" if n.isdigit() else "placed-0"
+            event["causation_id"] = random.choice([f"placed-{n}"] * 4 + [other, None])
+        elif random.random() < 0.05:
+            event["joins"] = None
+
+
 def change_blob(tape: Tape, random: Random) -> None:
     """A read finds nothing, other bytes, or nobody."""
     if (blob := some(tape, random, "blob")) is None:
@@ -481,7 +493,9 @@ def named_by_an_event(tape: Tape, random: Random) -> None:
     for read in tape.find("read", "invoke", what="blobs"):
         if random.random() < 0.7:
             why = "final" if read["final"] else "event"
-            tape.blob(read, 90, random.choice(["missing", "missing", "missing", "present", "unreachable"]), why=why)
+            phase = random.choice(["missing", "missing", "present", "present", "unreachable"])
+            found = {"sha256": random.choice([sha(0), sha(0), sha(1), "other", None])} if phase == "present" else {}
+            tape.blob(read, 90, phase, why=why, **found)
 
 
 def change_faults(tape: Tape, random: Random) -> None:
@@ -551,8 +565,10 @@ def respell(tape: Tape, random: Random) -> None:
 
 def cannot_be_read(tape: Tape, random: Random) -> None:
     """Nobody can tell what a record or a dead letter says."""
-    if record := some(tape, random, random.choice(["event", "event", "dead_letter"])):
+    if record := some(tape, random, random.choice(["event", "event", "dead_letter", "effect"])):
         record["error"] = "JSONEncodeError: Recursion limit reached"
+        if record["op"] == "effect":
+            record.update(topic="billed", partition=0, offset=random.randint(0, 99))
 
 
 def headers(tape: Tape, random: Random) -> None:
@@ -687,6 +703,8 @@ PLANTS: tuple[Plant, ...] = (
     load_of_its_own,
     acknowledged_late,
     change_outcomes,
+    causes,
+    causes,
     change_blob,
     change_blob,
     overwrite,

@@ -256,10 +256,10 @@ class Run:
 
     @cached_property
     def letters(self) -> list[Record]:
-        """Dead letters, each once."""
+        """Dead letters of the system, each once."""
         seen: dict[tuple[Any, ...], Record] = {}
         for letter in self.of("dead_letter"):
-            if letter.get("error") is None:
+            if letter.get("error") is None and place(letter) not in self.injections:
                 seen.setdefault(place(letter), letter)
         return list(seen.values())
 
@@ -467,6 +467,27 @@ class EffectOracle:
             if types and (not read & set(types) or elsewhere & set(types)):
                 yield "unexercised", (consumer,)
 
+    def _veiled(self, consumer: str, event_id: str) -> bool:
+        """Something that could not be read may hold what is missing, or the broker lost records of its partition."""
+        mute = [r for r in self.run.of("effect") if r.get("error") is not None and r["consumer"] == consumer]
+        unread = any("topic" not in r or place(r) not in self.run.injections for r in mute)
+        letters = self.run.checks["dead_letters"] and self._letters_unread
+        return unread or letters or any(self._refilled(event) for event in self.pairs[consumer, event_id])
+
+    @cached_property
+    def _letters_unread(self) -> bool:
+        mute = [r for r in self.run.of("dead_letter") if r.get("error") is not None]
+        return any(place(r) not in self.run.injections for r in mute)
+
+    def _refilled(self, record: Record) -> bool:
+        """The broker lost what it had acknowledged on this partition."""
+        topics = self.run.final("topics")
+        return any(
+            one["topic"] == record["topic"] and one.get("partition", record["partition"]) == record["partition"]
+            for one in self.run.missing
+            if topics is not None and one["t"] < topics["began"]
+        )
+
     def _lost(self) -> Iterator[Hit]:
         letters_known = self.run.settled("dead_letters") or not self.run.checks["dead_letters"]
         for consumer, event_id in self.pairs:
@@ -476,7 +497,7 @@ class EffectOracle:
                 continue
             standings = {self.standing(consumer, event) for event in self.pairs[consumer, event_id]}
             if self.passed(consumer, event_id):
-                argued = self.run.settled("effects") and letters_known
+                argued = self.run.settled("effects") and letters_known and not self._veiled(consumer, event_id)
                 yield "lost" if argued else "undecided", (consumer, event_id)
             elif standings <= {"passed", "silent"}:
                 yield "undecided", (consumer, event_id)
@@ -500,9 +521,17 @@ class EffectOracle:
                 yield "undecided", (consumer, event_id)
         for consumer in {e["consumer"] for e in self.final}:
             own = [e for e in self.final if e["consumer"] == consumer]
-            computed = [self._computed(e, own) for e in own]
-            if False not in computed and True in computed:
+            kinds: dict[str | None, list[bool | None]] = defaultdict(list)
+            for effect in own:
+                kinds[self._kind(effect["event_id"])].append(self._computed(effect, own))
+            known = {kind: [one for one in told if one is not None] for kind, told in kinds.items()}
+            alike = [told for told in known.values() if told and all(told)]
+            whole = all(all(told) for told in known.values())
+            if any(whole or len(told) >= 3 for told in alike):
                 yield "multiplicity_unseen", (consumer,)
+
+    def _kind(self, event_id: str) -> str | None:
+        return min((e["event_type"] for e in self.run.events if e["event_id"] == event_id), default=None)
 
     @staticmethod
     def _computed(effect: Record, own: Sequence[Record]) -> bool | None:
@@ -553,13 +582,18 @@ class EffectOracle:
                 continue
             if any(letter["kind"] in {"conflict", "unsaid"} for letter in self.about(consumer, event_id)):
                 continue
-            yield "conflict_unreported" if self.letters_settled else "undecided", (consumer, event_id)
+            known = self.letters_settled and not self._letters_unread
+            known = known and not any(self._refilled(event) for event in events)
+            yield "conflict_unreported" if known else "undecided", (consumer, event_id)
 
     def _event_dead_letters(self) -> Iterator[Hit]:
         for letter in self.letters:
             consumer, event_id = letter["consumer"], letter["event_id"]
             conflict = len(self.run.digests(event_id)) > 1
             if letter["asked"]:
+                unsure = not letter["taken"] and not conflict and self.run.digests(event_id)
+                if unsure and not self.applied(consumer, event_id):
+                    yield "undecided", (consumer, event_id)
                 continue
             if self.applied(consumer, event_id):
                 if letter["kind"] == "poison" or not conflict:
@@ -583,7 +617,7 @@ class EffectOracle:
                 )
                 for letter in self.run.letters
             )
-            if not answered and self.letters_settled:
+            if not answered and self.letters_settled and not self._letters_unread and not self._refilled(record):
                 yield "neither", (consumer, *place(record))
             elif not answered:
                 yield "undecided", (consumer, record["event_id"])
@@ -603,7 +637,7 @@ class EffectOracle:
     def _letters_doubled(self) -> Iterator[Hit]:
         times: dict[tuple[Any, ...], int] = defaultdict(int)
         for letter in self.run.letters:
-            if letter.get("source_topic") is not None and place(letter) not in self.run.injections:
+            if letter.get("source_topic") is not None:
                 times[letter.get("consumer"), *source(letter)] += 1
         yield from (("dead_letter_doubled", key) for key, n in times.items() if n > 1)
 
@@ -622,9 +656,15 @@ class EffectOracle:
         yield from (("stalled", (*where, offset)) for where, offset in heads.items())
 
     def _premature(self) -> Iterator[Hit]:
-        """Passed in R1; R1 ended before the ok pass R2 of effects began; first seen in a pass begun after R2 ended."""
+        """Passed in R1; R1 ended before the ok pass R2 of effects began; first seen in a pass begun after R2 ended.
+
+        On a topic, effects that are committed already may be hidden by a transaction that is still open.
+        """
         reads = self.run.reads
+        on_topics = {r["consumer"] for r in self.run.of("effect") if r.get("topic") is not None}
         for (consumer, event_id), events in self.pairs.items():
+            if consumer in on_topics:
+                continue
             sights = [
                 e["read"]
                 for e in self.run.effects
@@ -712,6 +752,31 @@ class OutcomeOracle:
                 yield from self._batches(n, rule, answers)
             else:
                 yield from self._followups(n, self._ids(n, [rule["of"]]), answers)
+                yield from self._by_cause(n, self._ids(n, [rule["of"]]), answers)
+            of = [e for e in self.run.events if e["event_type"] == rule["of"] and e.get("injected") is None]
+            keyless = {e["event_id"] for e in of if (e.get("joins") or {}).get(n) is None}
+            yield from (("outcome_key_missing", (n, event_id)) for event_id in keyless)
+            asked = {"upload": self.state, "batch": self.batches}.get(rule["of"], ())
+            if not asked and not of and rule["then"]:
+                yield "outcome_unexercised", (n,)
+
+    def _by_cause(self, n: str, causes: Mapping[str, set[str]], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
+        """Of events that share a key, each has its own outcome, if each outcome there names one of them as its cause."""
+        for key, asked in causes.items():
+            answered = answers.get(key, set())
+            if len(asked) < 2 or len(answered) != len(asked):
+                continue
+            own = [e for k, e in self._own(n, self.run.checks["outcomes"][int(n)]["then"]) if k == key]
+            of: dict[str, list[str]] = defaultdict(list)
+            for e in own:
+                if e.get("causation_id") is not None:
+                    of[e["event_id"]].append(e["causation_id"])
+            by = [min(of[event_id]) if event_id in of else None for event_id in answered]
+            if not set(by) <= asked:
+                continue
+            if set(by) != asked:
+                yield "followup_missing" if self.decided and not self._cause_late(n, key) else "undecided", (key, n)
+                yield "followup_doubled", (key, n)
 
     def _own(self, n: str, types: Sequence[str]) -> Iterator[tuple[str, Record]]:
         for event in self.run.events:
@@ -870,18 +935,35 @@ class RawOracle:
                 yield "raw_late", (raw,)
         for raw in self.named:
             yield from self._named(raw)
+        if not self.kept and not self.named:
+            yield "raw_unexercised", ()
 
     def _named(self, raw: str) -> Iterator[Hit]:
-        phases = {blob["phase"] for blob in self.run.blobs if blob["raw_file_storage_id"] == raw}
-        if any(upload["raw"] == raw for upload in self.kept) or phases & {"present", "different"}:
+        if any(upload["raw"] == raw for upload in self.kept):
             return
+        looks = [blob for blob in self.run.blobs if blob["raw_file_storage_id"] == raw]
+        if len({blob["sha256"] for blob in looks if blob.get("sha256") is not None}) > 1:
+            yield "raw_changed", (raw,)
         last = self.last[raw]["phase"] if raw in self.last else None
         if last == "missing":
-            yield "raw_dangling", (raw,)
-        else:
+            found = {blob["phase"] for blob in looks} & {"present", "different"}
+            yield "raw_vanished" if found else "raw_dangling", (raw,)
+        elif last in {None, "unreachable"} or not self._some_uploads(self._last_sha(looks)):
             naming = [e for e in self.run.events if e.get("raw_file_storage_id") == raw and e.get("injected") is None]
             uploads = [e["upload_id"] for e in naming if e.get("upload_id") is not None]
             yield "raw_unread", (uploads[0] if uploads else None, raw)
+
+    def _last_sha(self, looks: Sequence[Record]) -> str | None:
+        finals = [read["read"] for read in self.run.reads if read["what"] == "blobs" and read["final"]]
+        shas = [b["sha256"] for b in looks if b.get("read") == finals[-1] and b.get("sha256") is not None]
+        return shas[-1] if shas else None
+
+    def _some_uploads(self, sha: str | None) -> bool:
+        """These may be the bytes of some upload: one has them, one has none that are known, or there is none at all."""
+        uploads = self.run.of("upload")
+        shas = {r["sha256"] for r in uploads if r.get("sha256") is not None}
+        mute = any(r.get("sha256") is None for r in uploads if r["phase"] == "invoke")
+        return sha is not None and (not uploads or mute or sha in shas or bool(self.run.absent()))
 
     def _upload(self, upload: Mapping[str, Any]) -> Iterator[Hit]:
         key = (upload["upload"], upload["raw"])
@@ -939,7 +1021,7 @@ class TotalOracle:
             if self._key(consumer, records) != key:
                 continue
             worth = Fraction(records[0]["amounts"][consumer])
-            must = any(self._done(consumer, record) for record in records)
+            must = all(self._done(consumer, record) for record in records)
             unsure = "unknown" in self.run.replayed(consumer, event_id, -1)
             if must and not unsure:
                 certain += worth
@@ -950,11 +1032,13 @@ class TotalOracle:
         not_must = [
             (min(r["i"] for r in records), event_id)
             for event_id, records in events.items()
-            if self._key(consumer, records) == key and not any(self._done(consumer, r) for r in records)
+            if self._key(consumer, records) == key and not all(self._done(consumer, r) for r in records)
         ]
         if self._within(grown - certain, free):
             if waiting:
                 yield "total_undecided", (consumer, key, min(not_must)[1])
+            elif not self._only_all(grown - certain, free):
+                yield "total_undecided", (consumer, key, None)
         elif self._settled() and self.run.topics_after("totals") and self.run.legible:
             yield "total_wrong", (consumer, key)
         else:
@@ -968,15 +1052,22 @@ class TotalOracle:
         choices = (some for n in range(len(free) + 1) for some in combinations(free, n))
         return any(sum(some, Fraction()) == wanted for some in choices)
 
+    @staticmethod
+    def _only_all(wanted: Fraction, free: Sequence[Fraction]) -> bool:
+        """No choice but all of them makes up the difference; of more than ten, nobody tries."""
+        choices = [some for n in range(len(free) + 1) for some in combinations(free, n)] if len(free) <= 10 else []
+        fit = [some for some in choices if sum(some, Fraction()) == wanted]
+        return len(fit) == 1 and len(fit[0]) == len(free)
+
     def _settled(self) -> bool:
         return self.run.settled("totals")
 
     def _alike(self, consumer: str, events: Mapping[str, list[Record]]) -> Iterator[Hit]:
         """Not seen: that an event which adds nothing is lost, or one of two that add the same to one sum, the other doubled.
 
-        Unless effects are counted as well.
+        Unless effects are counted as well, in the same store.
         """
-        if consumer in self.run.checks["consumers"]:
+        if consumer in self.run.checks["consumers"] and not self.run.checks["totals"][consumer].get("apart"):
             return
         seen: set[tuple[Any, Fraction]] = set()
         for records in events.values():

@@ -138,7 +138,7 @@ def test_a_row_that_follows_another_cannot_be_left_alone(project: Path, made: Ma
     broken_run(project, "setnx_only")
     said = say("shrink")
     assert said.exit_code == 2
-    assert "one row follows another" in said.stderr
+    assert "a row of this schedule follows another" in said.stderr
     assert not made.plans
 
 

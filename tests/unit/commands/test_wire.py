@@ -62,7 +62,7 @@ def test_what_passed_by_command(recorded, say) -> None:
 
 def test_a_tap_that_gave_up_is_named(recorded, say) -> None:
     recorded(*RECORDS)
-    assert f"{TWO}: from 3.000 s on not understood: NotUnderstood: b'x' begins" in say("wire").stdout
+    assert f"{TWO}: from 3.000 s on not parsed: NotUnderstood: b'x' begins" in say("wire").stdout
 
 
 def test_an_event_in_order_with_its_blob(recorded, say) -> None:
@@ -97,4 +97,4 @@ def test_a_run_without_taps_says_how_to_have_some(recorded, say) -> None:
 
 def test_what_passed_nowhere(recorded, say) -> None:
     recorded(*RECORDS[1:3], RECORDS[5])
-    assert "nothing of it passed a tap" in say("wire", "--event", EVENT).stdout
+    assert "no matching message passed a tap" in say("wire", "--event", EVENT).stdout

@@ -227,7 +227,10 @@ def test_a_fault_that_follows_none_stays_on_its_target(system) -> None:
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ({**KILL, "when": {**AGAIN, "on": "essay_lifecycle->redis"}}, "essay_lifecycle#2->redis is not of"),
+        (
+            {**KILL, "when": {**AGAIN, "on": "essay_lifecycle->redis"}},
+            "essay_lifecycle#2->redis, which does not belong to",
+        ),
         (
             {"fault": "redis.restart", "on": "redis", "for": "1s", "when": {**AGAIN, "on": "essay_lifecycle->redis"}},
             "redis.restart is on a redis",
@@ -235,7 +238,7 @@ def test_a_fault_that_follows_none_stays_on_its_target(system) -> None:
         ({**HOLD, "for": "1s", "until": AGAIN}, "leave `follows` out"),
         (
             {**SLOW, "on": "essay_lifecycle->content_service", "when": {**AGAIN, "on": "essay_lifecycle->redis"}},
-            "it acts where the message is, and essay_lifecycle#1->redis is not of essay_lifecycle->content_service",
+            "`when` names essay_lifecycle#1->redis, which does not belong to essay_lifecycle->content_service",
         ),
         (
             {**HOLD, "on": "essay_lifecycle->redis", "for": "1s", "when": AGAIN, "until": {"request": "DEL *"}},

@@ -8,7 +8,8 @@ import pytest
 from harness.coding import Decode
 from harness.errors import PlanRefused
 from harness.faults.kafka_malformed import KafkaMalformed, spoiled
-from harness.system import Events, System
+from harness.system import System
+from harness.system_events import Events
 
 EVENT = {"event_id": "e1", "event_type": "t", "data": {"raw_file_storage_id": "b1", "name": "n"}}
 SAMPLE = orjson.dumps(EVENT)

@@ -56,6 +56,7 @@ class Broker(StandIn):
     def __init__(self, passed=(10, 10), end=10) -> None:
         self.members: dict[tuple[str, int], str] | None = {("orders", 0): "one", ("orders", 1): "two"}
         self.passed, self.end = passed, end
+        self.markers: set[int] = set()
 
     async def committed(self, service):
         return {("orders", n): offset for n, offset in enumerate(self.passed)}
@@ -65,6 +66,13 @@ class Broker(StandIn):
 
     async def ends(self, topics):
         return {("orders", n): self.end for n in (0, 1)}
+
+    async def records(self, begins, ends):
+        """Those offsets that hold a record: the markers of transactions do not."""
+        return {
+            at: sum(offset not in self.markers for offset in range(begin, ends.get(at, 0)))
+            for at, begin in begins.items()
+        }
 
 
 class Unheard:
@@ -341,3 +349,15 @@ async def test_the_wait_is_bounded_by_time_where_each_look_takes_long() -> None:
 async def test_a_link_that_was_never_used_is_told_only_where_it_is_counted(looks: list[Traffic], never: bool) -> None:
     links = [Link(f"desk#{n}", "redis", seen) for n, seen in enumerate(looks, 1)]
     assert bool(await never_connected(links)) == never
+
+
+async def test_a_marker_of_a_transaction_is_no_record() -> None:
+    """A group that passed every record stands before the marker behind the last one."""
+    broker = Broker((9, 9), 10)
+    broker.markers = {9}
+    assert not (await in_hand("desk#1", context(broker=broker))).what
+    work = await Work.since_now("desk#1", context(broker=broker))
+    assert await work.given() == 0
+    broker.end = 13
+    broker.markers |= {11}
+    assert await work.given() == 4

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.observers.awaited import Awaited
-from harness.system import Outcome
+from harness.system_events import Outcome
 
 RULES = [
     Outcome(of="upload", by="/upload", then={"accepted": ["stored"], "rejected": ["refused"]}),

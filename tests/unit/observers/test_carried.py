@@ -48,3 +48,18 @@ def test_a_sample_of_each_type_is_kept() -> None:
     assert carried.template(f"a{SAMPLE - 1}", "x") == "x"
     assert carried.template(f"a{SAMPLE}", "x") is None
     assert carried.template("b0", "x") == "x"
+
+
+def test_of_two_equal_values_the_one_that_differs_more_between_events_names() -> None:
+    """By chance an order of 17 pieces has the number 17."""
+    carried = Carried()
+    for n in range(1, 40):
+        carried.note(f"e{n}", "placed", RECORD, {"data": {"order": n, "pieces": 17 if n == 17 else n % 3}})
+    assert {carried.template(f"e{n}", f"order-{n}") for n in range(1, 40)} == {"order-{/data/order}"}
+
+
+def test_letters_beside_a_number_are_no_part_of_it() -> None:
+    carried = Carried()
+    carried.note("e1", "placed", RECORD, {"n": 17, "word": "cat"})
+    assert carried.template("e1", "order17b") == "order{/n}b"
+    assert carried.template("e1", "2017-cats-3cat") == "2017-cats-3{/word}"

@@ -18,7 +18,7 @@ from harness.observers.spoiled import Spoiled
 from harness.observers.topics import seen
 from harness.observers.unreadable import Undecoded, UnreadableError
 from harness.stack import Record, RunNames
-from harness.system import DeadLetters, SourceHeaders
+from harness.system_events import DeadLetters, SourceHeaders
 from tests.unit.observers.test_topics import SYSTEM
 
 

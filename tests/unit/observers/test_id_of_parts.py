@@ -19,7 +19,8 @@ from harness.observers.located import named_at, named_key
 from harness.observers.sources import Database, Output
 from harness.observers.topics import event_fields
 from harness.stack import Record, RunNames
-from harness.system import DeadLetters, System
+from harness.system import System
+from harness.system_events import DeadLetters
 
 PARTS = ["/order", "/line"]
 BY_ITEM = {"applies": ["placed"], "by": "/order", "http": {"url": "http://a", "id": PARTS}}
@@ -104,11 +105,11 @@ def test_a_dead_letter_holds_its_parts() -> None:
     [
         (
             {"events": {"cause": "/cause"}},
-            "events.cause: what it names is at /order, /line; write as many pointers here",
+            "events.cause: it must have as many pointers as what it refers to, which is at /order, /line",
         ),
         (
             {"dead_letters": {"topic": "letters", "id": "/id", "consumer": "shop", "source": "/source"}},
-            "dead_letters.id: what it names is at /order, /line",
+            "dead_letters.id: it must have as many pointers as what it refers to, which is at /order, /line",
         ),
         ({"events": {"id": ["/order", "/item"]}}, "load.publish has no id of its own at /order, /item"),
         ({"events": {"id": ["/line", "/type"]}}, "load.publish has no id of its own at /line, /type"),
@@ -116,11 +117,11 @@ def test_a_dead_letter_holds_its_parts() -> None:
         ({"events": {"id": ["/order", "/order"]}}, "the same pointer is there twice"),
         (
             {"effects": {"shop": BY_ITEM}},
-            "effects.shop.http.id: what it names is at /order; write as many",
+            "effects.shop.http.id: it must have as many pointers as what it refers to, which is at /order",
         ),
         (
             {"effects": {"shop": {"applies": ["placed"], "http": {"url": "http://a", "id": ["/a", "/b", "/c"]}}}},
-            "effects.shop.http.id: what it names is at /order, /line; write as many",
+            "effects.shop.http.id: it must have as many pointers as what it refers to, which is at /order, /line",
         ),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from harness.observers.dead_letters import Known, letter_fields
 from harness.observers.set_aside import SetAside, set_aside
 from harness.stack import Record, RunNames
-from harness.system import DeadLetters
+from harness.system_events import DeadLetters
 
 WHERE = DeadLetters(topic="letters", id="/event_id", consumer="/consumer", source="/source", kind="/kind")
 

@@ -201,3 +201,24 @@ async def test_a_function_that_never_returns_is_a_read_that_failed(monkeypatch: 
             await Function(blocked).each(lambda _: None, everything=True)
     finally:
         let_go.set()
+
+
+async def test_what_a_transaction_may_hide_fails_the_whole_read() -> None:
+    made = Described.model_validate({"applies": ["placed"], "topic": {"name": "billed", "id": "/event"}})
+    assert made.topic is not None
+
+    async def open_one() -> None:
+        raise StackError("a transaction is open on billed:0")
+
+    output = Output(made.topic, Topic(record(0, b'{"event": "e1"}')).reader, open_one)
+    rows: list[Any] = []
+    await output.each(rows.extend, everything=False)
+    assert len(rows) == 1
+    with pytest.raises(StackError, match="a transaction is open"):
+        await output.each(rows.extend, everything=True)
+
+
+@pytest.mark.parametrize("by", ["/event_id", ["/order", "/line"]])
+def test_a_row_without_an_id_is_no_effect_of_an_event_called_none(by: Any) -> None:
+    with pytest.raises(StackError, match="`id` is null in a row"):
+        named_key(by, None)

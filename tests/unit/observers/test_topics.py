@@ -9,7 +9,8 @@ import pytest
 from harness.observers.spoiled import Spoiled
 from harness.observers.topics import Topics, digest, event_fields
 from harness.stack import Record
-from harness.system import Outcome, System, TypeByTopic
+from harness.system import System
+from harness.system_events import Outcome, TypeByTopic
 
 SYSTEM = System.model_validate(
     {
