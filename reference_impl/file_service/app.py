@@ -39,7 +39,7 @@ def build_app(desk: UploadDesk, needed: Check) -> Starlette:
         needed,
         [
             Route("/v1/files", upload, methods=["POST"]),
-            Route("/v1/files/{upload_id}/reprocess", reprocess, methods=["POST"]),
+            Route("/v1/files/{upload_id:path}/reprocess", reprocess, methods=["POST"]),
         ],
     )
 

@@ -112,7 +112,8 @@ def _checked_key(key: str | None) -> str:
 
 def _checked_batch(sent: Sent, upload_id: str) -> tuple[str, int]:
     if sent.batch_id is None and sent.batch_size is None:
-        return upload_id, 1
+        # A client's own batch_id holds no space, so nobody else's batch can have this name.
+        return f"upload {upload_id}", 1
     if sent.batch_id is None or sent.batch_size is None:
         raise Refused(400, "bad_batch", "send both batch_id and batch_size, or neither")
     if not _KEY.fullmatch(sent.batch_id):

@@ -92,6 +92,9 @@ _FAILURES: dict[type[Exception], ValidationFailure] = {
 """What an error says about a file; any other error means that it is damaged."""
 
 
+_LONGEST_DETAIL = 500
+
+
 @dataclass(frozen=True)
 class Extractor:
     """Extracts text from .txt, .docx and .pdf, within limits; an ``IsolatedExtractor`` bounds time and memory."""
@@ -115,7 +118,7 @@ class Extractor:
             failure = next((failure for kind, failure in _FAILURES.items() if isinstance(error, kind)), None)
             if failure is None:
                 return Extraction(failure=ValidationFailure.DAMAGED, detail=type(error).__name__)
-            return Extraction(failure=failure, detail=str(error))
+            return Extraction(failure=failure, detail=str(error)[:_LONGEST_DETAIL])  # it may quote the file
         if not text.strip():
             return Extraction(failure=ValidationFailure.NO_TEXT, detail="nothing but space")
         return Extraction(text)

@@ -52,7 +52,7 @@ class Worker:
             await asyncio.gather(*busy, return_exceptions=True)
 
     async def _claim(self, most: int) -> list[Upload]:
-        if most == 0:
+        if most <= 0:
             return []
         return await self.backoff.persist(lambda: self._claim_once(most), "claim uploads")
 

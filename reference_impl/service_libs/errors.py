@@ -44,8 +44,8 @@ _SQLITE_HANDLERS_OWN = frozenset(
         sqlite3.SQLITE_RANGE,
     }
 )
-_POSTGRES_DEPENDENCYS = ("08", "25006", "25P03", "40", "53", "55", "57", "58")
-"""SQLSTATE prefixes: connection, standby, idle too long, serialization, resources, locks, operator, system."""
+_POSTGRES_DEPENDENCYS = ("08", "25006", "25P03", "25P04", "40", "53", "55", "57", "58")
+"""SQLSTATE prefixes: connection, standby, idle or open too long, serialization, resources, locks, operator, system."""
 
 
 def is_dependency_error(error: BaseException) -> bool:

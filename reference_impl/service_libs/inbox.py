@@ -72,9 +72,12 @@ class Inbox:
     def close(self, transaction: sa.Connection, message: Message, closed_as: str = APPLIED) -> Closing:
         """Insert the message's row, as the first step of its transaction, and return what was there before."""
         closed = {"closed_as": closed_as, "applied_at": self.clock.now() if closed_as == APPLIED else None}
-        if insert_if_absent(transaction, INBOX, **message.key, **closed):
-            return Closing.NEW
-        closing = self.look(transaction, message)
+        closing = Closing.NEW
+        while closing is Closing.NEW:
+            if insert_if_absent(transaction, INBOX, **message.key, **closed):
+                return Closing.NEW
+            # On Postgres a replay may delete the row between these two statements: then this message has to insert its own.
+            closing = self.look(transaction, message)
         if closing is Closing.CONFLICT and insert_if_absent(transaction, QUARANTINE, **message.key):
             reason = "a different payload was delivered earlier under this event id"
             self._report(transaction, message, DeadLetterKind.CONFLICT, reason, 0)

@@ -83,7 +83,7 @@ def read(delivery: Delivery, consumer: str, accepts: Mapping[str, type[EventData
         return None
     try:
         digest = event_ids.digest(document["data"])
-    except rfc8785.CanonicalizationError as error:
+    except (rfc8785.CanonicalizationError, RecursionError) as error:
         raise Malformed(f"data has no canonical form: {error}") from None
     message = Message(consumer, str(event.event_id), digest, delivery, None if unknown else event)
     if unknown:

@@ -139,10 +139,13 @@ class Suspects:
         left: dict[Partition, str] = {}
         for topic, number in sorted(partitions):
             key = {"consumer_group": self._group, "topic": topic, "partition": number}
-            if not insert_if_absent(transaction, HOLDING, **key, holder=self._me):
-                same = sa.and_(*(HOLDING.c[name] == value for name, value in key.items()))
-                left[topic, number] = transaction.execute(sa.select(HOLDING.c.holder).where(same)).scalar_one()
-                transaction.execute(sa.update(HOLDING).where(same).values(holder=self._me))
+            same = sa.and_(*(HOLDING.c[name] == value for name, value in key.items()))
+            while not insert_if_absent(transaction, HOLDING, **key, holder=self._me):
+                holder = transaction.execute(sa.select(HOLDING.c.holder).where(same)).scalar_one_or_none()
+                if holder is not None:  # on Postgres it may have let go between these two statements
+                    left[topic, number] = holder
+                    transaction.execute(sa.update(HOLDING).where(same).values(holder=self._me))
+                    break
         others = set(left.values()) - {self._me}
         transaction.execute(sa.update(SUSPECT).where(SUSPECT.c.holder.in_(others)).values(ended=True))
         return {partition for partition, holder in left.items() if holder in others}

@@ -352,3 +352,15 @@ def test_unpacking_stops_at_the_limit(extractor):
 @pytest.mark.parametrize(("name", "found"), [("A.TXT", ".txt"), ("a.tar.docx", ".docx"), ("a", ""), (".txt", "")])
 def test_the_extension_is_the_last_one(name, found):
     assert extension(name) == found
+
+
+def test_what_a_parser_quotes_of_a_file_is_cut_short(extractor, monkeypatch):
+    """The child's answer is one line of bounded length: a longer one would be taken for its end, again and again."""
+
+    def quotes(content):
+        raise NotImplementedError("A" * 1_000_000)
+
+    monkeypatch.setattr(type(extractor), "_pdf", staticmethod(quotes))
+    found = extractor.extract(b"%PDF-", "a.pdf", NEWEST)
+    assert found.failure is ValidationFailure.UNSUPPORTED
+    assert len(found.detail) <= 500

@@ -295,7 +295,7 @@ async def test_a_form_by_its_standards_is_taken(*, post_form, content, rows, con
     answer = await post_form(content_type, body)
     assert (answer.status_code, answer.text) == (202, answer.text)
     assert list(content.blobs.values()) == [b"hej"]
-    batch = ("b", 2) if b"batch_id" in body.partition(b"--b--")[0] else ("u1", 1)
+    batch = ("b", 2) if b"batch_id" in body.partition(b"--b--")[0] else ("upload u1", 1)
     assert await rows("SELECT file_name, batch_id, batch_size FROM upload") == [("a.txt", *batch)]
 
 
@@ -402,8 +402,18 @@ async def test_a_recorded_upload_needs_no_content_service_to_be_answered_again(p
 
 async def test_without_a_batch_an_upload_is_one_of_its_own(post, rows):
     await post()
-    assert await rows("SELECT batch_id, batch_size, extractor_version FROM upload") == [("u1", 1, 2)]
-    assert await rows("SELECT * FROM upload_batch") == [("u1", 1, 1)]
+    assert await rows("SELECT batch_id, batch_size, extractor_version FROM upload") == [("upload u1", 1, 2)]
+    assert await rows("SELECT * FROM upload_batch") == [("upload u1", 1, 1)]
+
+
+async def test_a_batch_that_a_client_named_as_another_upload_refuses_it_not(post):
+    await post(key="u1", batch_id="u2", batch_size="1")
+    assert (await post(key="u2")).status_code == 202
+
+
+async def test_a_key_with_a_slash_can_be_reprocessed(post, http):
+    await post(key="a/b")
+    assert (await http.post("/v1/files/a%2Fb/reprocess")).status_code in {202, 409}
 
 
 @pytest.mark.parametrize("size", [1, 2, 1000])

@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from reference_impl.common_core.events import UPLOAD_OUTCOMES, EssayContentProvisionedV1
+from reference_impl.service_libs import inbox as inboxes
 from reference_impl.service_libs import ledger
+from reference_impl.service_libs.database import insert_if_absent
 from reference_impl.service_libs.errors import ContentUnavailable
 from reference_impl.service_libs.idempotency import idempotent_consumer
 from reference_impl.service_libs.inbox import Closing
@@ -356,3 +358,20 @@ async def test_a_field_that_a_newer_producer_adds_is_passed_over(consume, delive
     await consume(replace(delivered(), value=json.dumps(newer).encode()))
     assert len(await rows(EFFECTS)) == 1
     assert await letters() == []
+
+
+async def test_a_row_that_a_replay_deletes_at_the_same_moment_is_inserted_anew(consume, delivered, rows, monkeypatch):
+    """On Postgres each statement sees what was committed before it: the first may see the row, and the second none."""
+    refused = []
+
+    def there_at_first(transaction, table, **values):
+        if table is inboxes.INBOX and not refused:
+            refused.append(values)
+            return False
+        return insert_if_absent(transaction, table, **values)
+
+    monkeypatch.setattr("reference_impl.service_libs.inbox.insert_if_absent", there_at_first)
+    await consume(delivered())
+    assert refused
+    assert len(await rows(EFFECTS)) == 1
+    assert len(await rows("SELECT * FROM inbox")) == 1

@@ -52,3 +52,12 @@ def test_an_older_message_without_the_field_is_malformed_and_says_which(delivere
 def test_a_malformed_record_is_known_by_where_it_lies_and_by_its_bytes():
     message = malformed(Delivery("essays", 2, 7, None, b"junk"), "c")
     assert (message.event_id, message.digest) == ("essays:2:7", hashlib.sha256(b"junk").hexdigest())
+
+
+def test_data_that_is_nested_too_deeply_for_a_digest_is_malformed(delivered):
+    """JSON may be nested deeper than the canonical form can be made of: nothing about it changes by trying again."""
+    delivery = delivered()
+    deep = delivery.value.replace(b'"data":{', b'"data":{"x":' + b"[" * 990 + b"]" * 990 + b",")
+    assert deep != delivery.value
+    with pytest.raises(Malformed, match="no canonical form"):
+        read(Delivery("essays", 2, 7, b"k", deep), "c", ACCEPTED)
