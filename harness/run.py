@@ -319,7 +319,7 @@ class _LiveRun:
             self._live.kafka,
             Random(planned.seed),
             redis=self._live.redis,
-            deadline=self._plan.scenario.drain,
+            deadline=max(self._plan.scenario.drain, PATIENCE),
             patience=PATIENCE,
             held=held,
             unmet=unmet,
@@ -346,9 +346,12 @@ class _LiveRun:
     async def _in_turn(self, planned: PlannedFault) -> None:
         """Wait for earlier faults to begin, and then for the load to advance by the planned distance.
 
-        So faults keep their order and distance when one has to wait. Moments in seconds and in per cent of the load are
-        independent of each other.
+        So faults keep their order and distance when one has to wait. If one is scheduled within another's window, it also
+        waits until that one is armed: on a busy machine injecting a fault can take longer than the time between them. Moments
+        in seconds and in per cent of the load are independent of each other.
         """
+        from harness.faults.plan import during
+
         if planned.at is None:
             return
         at = _moment(planned.at)
@@ -357,6 +360,8 @@ class _LiveRun:
                 continue
             turn = self._turns[other.id]
             await turn.begun.wait()
+            if during(planned, other, self._load.duration):
+                await turn.armed.wait()
             while not self._over and self._load.position(planned.at) < turn.position + at - _moment(other.at):
                 await asyncio.sleep(0.02)
 

@@ -61,6 +61,8 @@ class KafkaClient:
             linger_ms=0,
         )
         self._reader: AIOKafkaConsumer | None = None
+        self._counter: AIOKafkaConsumer | None = None
+        self._counting = asyncio.Lock()
         self._begin: Mapping[Named, int] = {}
 
     async def start(self) -> None:
@@ -79,6 +81,9 @@ class KafkaClient:
         if self._reader is not None:
             await self._reader.stop()
             self._reader = None
+        if self._counter is not None:
+            await _ended(self._counter)
+            self._counter = None
         await self._producer.stop()
         await self._admin.close()
 
@@ -166,25 +171,24 @@ class KafkaClient:
         )
         return Record(record.topic, sent.partition, sent.offset, record.key, record.value, record.headers)
 
-    async def records(self, begins: Mapping[Named, int], ends: Mapping[Named, int]) -> Mapping[Named, int]:
-        """Count the visible records of each partition in ``begins`` from there to before its end."""
+    async def records(self, begins: Mapping[Named, int], ends: Mapping[Named, int], most: int) -> Mapping[Named, int]:
+        """Count the visible records of each partition in ``begins`` from there to before its end; ``most`` suffice."""
         counts = dict.fromkeys(begins, 0)
         behind = {at: begin for at, begin in begins.items() if begin < ends.get(at, 0)}
         if not behind:
             return counts
-        consumer = await self._consumer(None)
-        try:
-            broker_names = {at: TopicPartition(self._names.topic(at[0]), at[1]) for at in behind}
-            consumer.assign(list(broker_names.values()))
+        named = {at: TopicPartition(self._names.topic(at[0]), at[1]) for at in behind}
+        # One consumer for all counts: starting one takes seconds on a busy machine, and what is counted is over by then.
+        async with answering(), asyncio.timeout(_PATIENCE), self._counting:
+            counter = self._counter = self._counter or await self._consumer(None)
+            counter.assign(list(named.values()))
             for at, begin in behind.items():
-                consumer.seek(broker_names[at], begin)
-            async with answering(), asyncio.timeout(_PATIENCE):
-                async for record in TopicReader(consumer, self._names).until(
-                    {broker_names[at]: ends[at] for at in behind}
-                ):
-                    counts[record.topic, record.partition] += 1
-        finally:
-            await _ended(consumer)
+                counter.seek(named[at], begin)
+            async for record in TopicReader(counter, self._names).until({named[at]: ends[at] for at in behind}):
+                counts[record.topic, record.partition] += record.offset < ends[record.topic, record.partition]
+                if all(counts[at] >= most for at in behind):
+                    break
+            counter.unsubscribe()
         return counts
 
     async def tail(self, topic: str, count: int) -> Sequence[Record]:
@@ -244,12 +248,12 @@ class KafkaClient:
         partitions = [
             TopicPartition(self._names.topic(name), p) for name, count in topics.items() for p in range(count)
         ]
-        consumer = await self._consumer(None, isolation="read_uncommitted")
-        try:
-            async with answering(), asyncio.timeout(_PATIENCE):
+        async with answering(), asyncio.timeout(_PATIENCE):
+            consumer = await self._consumer(None, isolation="read_uncommitted")
+            try:
                 ends = await consumer.end_offsets(partitions)
-        finally:
-            await _ended(consumer)
+            finally:
+                await _ended(consumer)
         visible = await self.ends(topics)
         for tp, end in ends.items():
             place = self._names.plain(tp.topic) or tp.topic, tp.partition

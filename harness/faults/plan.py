@@ -191,6 +191,14 @@ def overlaps(
     return [(other, min(end, start + lasts) - start) for other, lasts, start in starts if begin < start < end]
 
 
+def during(planned: PlannedFault, other: PlannedFault, duration: float) -> bool:
+    """Whether a fault is scheduled within another's window; the same terms as ``overlaps``."""
+    if planned.at is None or other.at is None:
+        return False
+    begin = _seconds(other.at, duration)
+    return begin < _seconds(planned.at, duration) < begin + (other.lasts or 0.0)
+
+
 def _seconds(moment: float | str, duration: float) -> float:
     return moment if isinstance(moment, float) else float(moment.rstrip("%")) / 100 * duration
 

@@ -73,6 +73,9 @@ class Trigger:
         self.shut = False
         self._wanted = True
         self._closed = False
+        self._last: tuple[str, str] | None = None
+        self._again: set[tuple[str, str]] = set()
+        """Command and key of messages that were held for nothing: the next such message has their turn."""
 
     def meets(self, link: str, side: Side, command: str, key: str, commits: Sequence[Place] = ()) -> bool:
         """Count a message, and return whether to hold it; ``commits`` are the offsets that it commits."""
@@ -80,7 +83,7 @@ class Trigger:
             return False
         if not any(pattern.matches(command, key) for pattern in self._patterns) or not self._followed(key, commits):
             return False
-        due = self._per_key is None or self._turn(command, key) == self._per_key
+        due = self._per_key is None or self._turn(command, key) == self._per_key or (command, key) in self._again
         if self.early or not due:
             return False
         self.counted += 1
@@ -88,6 +91,8 @@ class Trigger:
             return self.counted % self._every == 0 and not self.shut
         if self._wanted and self.counted >= self._nth:
             self._wanted = False
+            self._last = command, key
+            self._again.discard(self._last)
             return True
         return False
 
@@ -119,8 +124,10 @@ class Trigger:
         return await self._given.get()
 
     def again(self) -> None:
-        """Hold the next match too."""
+        """Hold the next match too, such as the same request when its service sends it again."""
         self._wanted = True
+        if self._last is not None:
+            self._again.add(self._last)
 
     def close(self) -> None:
         """Match nothing more, and release the held messages that no fault has taken."""

@@ -578,7 +578,7 @@ def test_what_cannot_bite_holds_up_neither_the_load_nor_the_schedule(
     runs: dict[Case, Future[Ran]], case: Case
 ) -> None:
     ran = runs[case].result()
-    assert len(ran.uploads()) < 3 * UPLOADS
+    assert len(ran.uploads()) < 5 * UPLOADS
     begun = [one["name"] for one in ran.history if (one.get("op"), one.get("phase")) == ("fault", "injected")]
     assert begun == ["net.down", "kafka.redeliver"]
     assert ran.found()["fault_never_bit"]["count"] == 1, ran.said

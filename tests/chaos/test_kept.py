@@ -27,7 +27,7 @@ UPLOADS = 20
 def test_what_a_run_kept_can_be_opened(tmp_path: Path) -> None:
     scenario = tmp_path / "one.yaml"
     system = ROOT / "reference_impl" / "system.postgres.yaml"
-    load = f"{{uploads: {UPLOADS}, rate: 20/s}}"
+    load = f"{{uploads: {UPLOADS}, rate: 20/s, retries: 20}}"
     scenario.write_text(f"oneffect: 1\nname: one\nsystem: {system}\nload: {load}\nexpect: valid\n")
     words = [ONEFFECT, "run", str(scenario), "--keep", "--out", str(tmp_path / "runs"), "--seed", "1"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)

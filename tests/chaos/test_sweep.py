@@ -15,7 +15,7 @@ ONEFFECT = str(Path(sys.executable).with_name("oneffect"))
 def test_the_message_at_which_a_claim_loses_is_found(tmp_path: Path) -> None:
     words = ["sweep", str(ROOT / "scenarios" / "crash-at-claim.yaml"), "--service", "essay_lifecycle", "--seed", "1"]
     command = [ONEFFECT, *words, "--variant", "setnx_only", "--only", "SET *"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=1800)
     assert done.returncode == 1, done.stdout + done.stderr
     (path,) = (tmp_path / ".oneffect" / "sweeps").glob("*/map.json")
     claims = json.loads(path.read_text())["messages"][0]["cells"]
@@ -45,7 +45,7 @@ faults:
 def test_a_reply_that_is_lost_while_the_event_comes_again_doubles_its_effect(tmp_path: Path) -> None:
     (tmp_path / "pair.yaml").write_text(PAIR)
     words = ["run", "pair.yaml", "--variant", "setnx_only", "--seed", "1"]
-    done = subprocess.run([ONEFFECT, *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([ONEFFECT, *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=1800)
     assert done.returncode == 1, done.stdout + done.stderr
     directory = tmp_path / ".oneffect" / "runs" / "latest"
     document = json.loads((directory / "verdict.json").read_text())

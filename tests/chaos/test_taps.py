@@ -198,9 +198,10 @@ async def test_a_replica_dies_on_the_right_side_of_a_message_every_time(rig, sid
                 context = FaultContext(planned, notes, rig.stack, rig.kafka, Random(1), held=held)
                 async with kill.inject("worker#1", context):
                     held.release()
-                    await asyncio.sleep(0.05)
+                    await rig.until(partial(lost, notes, f"lost_{side}", REDIS))
                     last = [record for record in notes.wire() if record["link"] == REDIS][-1]
                     right.append((last["phase"], last["command"], await sets(rig) - executed))
+            notes.records.clear()
     assert right == [(f"lost_{side}", "SET", 0)] * TIMES
 
 
@@ -256,8 +257,8 @@ async def test_a_commit_whose_answer_was_lost_was_executed_and_nothing_comes_aga
     assert {one: has[one] for one in passed} == {one: had[one] for one in passed}
 
 
-async def lost(notes: Notes, phase: str) -> bool:
-    return phase in {record["phase"] for record in notes.wire()}
+async def lost(notes: Notes, phase: str, link: str = "") -> bool:
+    return phase in {record["phase"] for record in notes.wire() if link in record["link"]}
 
 
 async def again(rig: Any, records: list[tuple[int, int]], had: Counter[tuple[int, int]]) -> bool:

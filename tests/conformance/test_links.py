@@ -155,17 +155,17 @@ async def test_a_process_can_be_killed_paused_and_started_again(stack, name) -> 
     assert isinstance(handle, Killable)
     assert isinstance(handle, Stoppable)
     assert isinstance(handle, Pausable)
-    await handle.ready(20)
+    await handle.ready(120)
     assert await handle.state() == "ready"
     await handle.pause()
     assert await handle.state() == "paused"
     await handle.resume()
-    await handle.ready(20)
+    await handle.ready(120)
     assert await handle.kill() == -9
     assert await handle.state() == "exited"
     assert handle.pid is None
     await handle.start()
-    await handle.ready(20)
+    await handle.ready(120)
     assert await handle.state() == "ready"
 
 

@@ -142,7 +142,7 @@ class Load:
     """Goes on as the test says."""
 
     def __init__(self) -> None:
-        self.at = 0.0
+        self.at, self.duration = 0.0, 20.0
 
     def position(self, moment: float | str) -> float:
         return self.at
@@ -153,6 +153,7 @@ class Moment(StandIn):
 
     def __init__(self, name: str, at: float | str) -> None:
         self.id, self.at = name, at
+        self.lasts: float | None = None
 
 
 async def test_a_fault_that_waits_for_its_turn_keeps_those_after_it_at_their_distance() -> None:
@@ -173,6 +174,26 @@ async def test_a_fault_that_waits_for_its_turn_keeps_those_after_it_at_their_dis
     await asyncio.sleep(0.1)
     assert not waiting.done(), "it follows ten per cent after the first"
     live_run._load.at = 70.0
+    await asyncio.wait_for(waiting, 20)
+
+
+async def test_a_fault_within_the_window_of_another_waits_until_that_is_armed() -> None:
+    """Else what is to meet a store that does not answer would come before the store has fallen silent."""
+    from harness.run import _LiveRun, _Turn
+
+    window, within = Moment("f1", "20%"), Moment("f2", "30%")
+    window.lasts = 4.0
+    live_run: Any = SimpleNamespace(
+        _plan=SimpleNamespace(faults=[window, within]),
+        _turns={"f1": _Turn(), "f2": _Turn()},
+        _load=Load(),
+        _over=True,
+    )
+    waiting = asyncio.create_task(_LiveRun._in_turn(live_run, within))
+    _LiveRun._begins(live_run, window)
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    live_run._turns["f1"].armed.set()
     await asyncio.wait_for(waiting, 20)
 
 

@@ -67,7 +67,7 @@ class Broker(StandIn):
     async def ends(self, topics):
         return {("orders", n): self.end for n in (0, 1)}
 
-    async def records(self, begins, ends):
+    async def records(self, begins, ends, most):
         """Those offsets that hold a record: the markers of transactions do not."""
         return {
             at: sum(offset not in self.markers for offset in range(begin, ends.get(at, 0)))

@@ -67,6 +67,14 @@ async def test_only_each_keys_so_many_th_message_counts_from_the_first_one_on() 
     assert [trigger.meets("a->redis", "request", "EVAL", key) for key in ("early", "b", "b")] == [False, False, True]
 
 
+async def test_a_message_held_for_nothing_gives_its_turn_to_the_next_like_it() -> None:
+    """A service that gave it up meanwhile sends it again: by then it is that key's second."""
+    trigger = Trigger(side="reply", patterns=["SET *"], links=["a->redis"], per_key=1)
+    assert [trigger.meets("a->redis", "reply", "SET", key) for key in ("a", "a", "b")] == [True, False, False]
+    trigger.again()
+    assert [trigger.meets("a->redis", "reply", "SET", key) for key in ("b", "a", "a")] == [False, True, False]
+
+
 async def test_the_key_that_was_used_least_recently_is_forgotten(monkeypatch) -> None:
     monkeypatch.setattr("harness.taps.trigger.MOST_KEYS", 2)
     trigger = Trigger(side="request", patterns=["EVAL *"], links=["a->redis"], per_key=2)
