@@ -196,10 +196,13 @@ class Effects(Model):
 
     @property
     def apart(self) -> bool:
-        """Whether effects are counted in another store than the total, or in one of which that is not known."""
+        """Whether effects are counted in another store than the total is kept in, as far as the file says."""
         if not self.countable or self.total is None:
             return False
-        return self.sql is None or self.total.sql is None or self.sql.url != self.total.sql.url
+        own, total = forms(self), forms(self.total)
+        if own.keys() != total.keys():
+            return bool(own)
+        return any(_store(own[name]) != _store(total[name]) for name in own)
 
     @property
     def urls(self) -> list[str]:
@@ -238,6 +241,13 @@ class Returned(Effects):
     def countable(self) -> bool:
         """True: each event has an effect of its own."""
         return True
+
+
+def _store(described: object) -> tuple[object, ...]:
+    """Return what tells a store from others of its kind; two programs, or two lists of services, count as one store."""
+    if isinstance(described, Sql):
+        return (described.url,)
+    return (described.on, described.database) if isinstance(described, RedisKeys) else ()
 
 
 def _moved(read: Effects | Total, url: str) -> dict[str, object]:

@@ -117,7 +117,7 @@ WITH applied AS (
     FROM due d JOIN applied a USING (consumer, event_id)
     JOIN ceilings c ON c.read = a.first_read AND c.consumer = d.consumer AND c.topic = d.topic
                    AND c.partition = d.partition AND c.committed > d."offset"
-    WHERE NOT d.malformed
+    WHERE NOT d.malformed AND NOT d.doubted
       AND NOT EXISTS (SELECT 1 FROM event_letters l WHERE l.consumer = d.consumer AND l.event_id = d.event_id)
       AND d.event_id NOT IN (SELECT event_id FROM conflicting)
       -- A transaction that is still open on a topic of effects hides those behind it, which are committed already.
@@ -128,7 +128,7 @@ WITH applied AS (
            count(*) FILTER (d."offset" < o.committed) AS passed
     FROM late l
     JOIN reads r ON r.what = 'offsets' AND r.phase = 'ok' AND r.ended < l.horizon
-    JOIN due d ON d.consumer = l.consumer AND d.event_id = l.event_id AND NOT d.malformed
+    JOIN due d ON d.consumer = l.consumer AND d.event_id = l.event_id AND NOT d.malformed AND NOT d.doubted
     LEFT JOIN offsets o
       ON o.read = r.read AND o.consumer = d.consumer AND o.topic = d.topic AND o.partition = d.partition
     GROUP BY ALL

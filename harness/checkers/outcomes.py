@@ -75,28 +75,22 @@ TABLES: Final = {
         FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of CROSS JOIN moments
         WHERE e.injected IS NULL AND e.joins[r.rule] IS NOT NULL GROUP BY ALL
     """,
-    # Events that share a join value. Where each outcome of that value names one of them as its cause, equal numbers are not
-    # enough: ``n`` counts the outcomes of each.
-    "sharers": """
-        SELECT r.rule, e.joins[r.rule] AS key, e.event_id, min(e.event_type) AS event_type, min(e.i) AS i, min(e.t) AS t
-        FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of
-        JOIN causes c ON c.rule = r.rule AND c.key = e.joins[r.rule]
-        WHERE e.injected IS NULL AND c.n > 1 GROUP BY r.rule, e.joins[r.rule], e.event_id
-    """,
-    "by_cause": """
-        WITH given AS (
-            SELECT rule, key, event_id, min(cause) AS cause, min(i) AS i, min(t) AS t FROM answers GROUP BY rule, key, event_id
-        ), attributed AS (
-            SELECT g.rule, g.key FROM given g
-            LEFT JOIN sharers s ON s.rule = g.rule AND s.key = g.key AND s.event_id = g.cause
-            GROUP BY g.rule, g.key HAVING count(s.event_id) = count(*)
+    # Of events that share a join value and have as many outcomes together, those that several outcomes name as their cause.
+    # Each event may have its own all the same: a service may publish them all while it handles one.
+    "favoured": """
+        WITH sharers AS (
+            SELECT r.rule, e.joins[r.rule] AS key, e.event_id, min(e.event_type) AS event_type, min(e.i) AS i, min(e.t) AS t
+            FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of
+            JOIN causes c ON c.rule = r.rule AND c.key = e.joins[r.rule]
+            WHERE e.injected IS NULL AND c.n > 1 GROUP BY r.rule, e.joins[r.rule], e.event_id
+        ), given AS (
+            SELECT rule, key, event_id, min(cause) AS cause, min(i) AS i FROM answers GROUP BY rule, key, event_id
         )
-        SELECT s.rule, s.key, s.event_id, s.event_type, s.i, s.t, c.late, count(a.event_id) AS n,
-               list(a.event_id ORDER BY a.i) FILTER (a.i IS NOT NULL) AS event_ids,
-               list(a.i ORDER BY a.i) FILTER (a.i IS NOT NULL) AS i_events, min(a.t) AS t_first, max(a.t) AS t_last
-        FROM sharers s JOIN causes c USING (rule, key) JOIN several v USING (rule, key) SEMI JOIN attributed USING (rule, key)
-        LEFT JOIN given a ON a.rule = s.rule AND a.key = s.key AND a.cause = s.event_id
-        WHERE c.n = v.n GROUP BY ALL
+        SELECT s.rule, s.key, s.event_id, s.event_type, s.i, s.t, c.n AS events, count(*) AS n,
+               list(g.event_id ORDER BY g.i) AS event_ids
+        FROM sharers s JOIN causes c USING (rule, key) JOIN several v USING (rule, key)
+        JOIN given g ON g.rule = s.rule AND g.key = s.key AND g.cause = s.event_id
+        WHERE c.n = v.n GROUP BY ALL HAVING count(*) > 1
     """,
     # Each upload or batch with fewer outcomes than it must have: one, and one more for each time that it was certainly
     # reprocessed.
@@ -112,14 +106,21 @@ TABLES: Final = {
         SELECT c.rule, c.key, c.event_id, c.event_type, c.n AS expected, coalesce(s.n, k.records, 0) AS n, c.i, c.t, c.late
         FROM causes c LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key)
         WHERE coalesce(s.n, k.records, 0) < c.n
-        UNION ALL
-        SELECT rule, key, event_id, event_type, 1, 0, i, t, late FROM by_cause WHERE n = 0
     """,
-    # Events that call for an outcome, and hold nothing by which one could be found.
+    # Events that a rule is about and that hold nothing at its `by`. ``asks``: such an event calls for an outcome, which
+    # cannot be found; the others are outcomes of nobody knows what.
     "keyless": """
-        SELECT r.rule, e.event_id, min(e.event_type) AS event_type, min(e.i) AS i, min(e.t) AS t
-        FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of
-        WHERE e.injected IS NULL AND e.joins[r.rule] IS NULL GROUP BY r.rule, e.event_id
+        SELECT r.rule, e.event_id, e.event_type = r.of AS asks, min(e.event_type) AS event_type, min(e.i) AS i, min(e.t) AS t
+        FROM events e JOIN rules r ON e.event_type IN (r.of, r.event_type)
+        WHERE e.injected IS NULL AND e.joins[r.rule] IS NULL GROUP BY ALL
+    """,
+    # Rules of which nothing was judged, and how many events held nothing at `by`.
+    "idle": """
+        SELECT rule, any_value(of) AS of, string_agg(DISTINCT event_type, ', ' ORDER BY event_type) AS types,
+               (SELECT count(*) FROM keyless k WHERE k.rule = r.rule AND k.asks) AS keyless
+        FROM rules r
+        WHERE NOT EXISTS (SELECT 1 FROM asked a WHERE a.of = r.of) AND NOT EXISTS (SELECT 1 FROM causes c WHERE c.rule = r.rule)
+        GROUP BY rule
     """,
 }
 
@@ -183,21 +184,31 @@ SELECT key, rule, coalesce(any_value(d.event_id), arg_min(a.event_id, a.i)) AS e
        any_value(d.event_type) AS event_type, coalesce(any_value(d.event_type), 'none that was seen') AS cause, d.n, d.expected,
        any_value(i_cause) AS i_event, list(a.event_id ORDER BY a.i) AS event_ids,
        list(a.i ORDER BY a.i) AS i_events, min(a.t) AS t_first, max(a.t) AS t_last
-FROM doubled d JOIN answers a USING (rule, key) GROUP BY key, rule, d.n, d.expected
-UNION ALL
-SELECT key, rule, event_id, event_type, event_type || ' ' || event_id, n, 1, i, event_ids, i_events, t_first, t_last
-FROM by_cause WHERE n > 1 ORDER BY t_last
+FROM doubled d JOIN answers a USING (rule, key) GROUP BY key, rule, d.n, d.expected ORDER BY t_last
 """
 
-OUTCOME_KEY_MISSING: Final = (
-    "SELECT rule, event_id, event_type, i AS i_event, t AS t_event FROM keyless ORDER BY i, rule"
-)
+OUTCOME_KEY_MISSING: Final = """
+SELECT rule, event_id, event_type, i AS i_event, t AS t_event FROM keyless WHERE NOT asks ORDER BY i, rule
+"""
+
+OUTCOME_NOT_ASKED: Final = """
+SELECT rule, event_id, event_type, i AS i_event, t AS t_event FROM keyless
+WHERE asks AND rule NOT IN (SELECT rule FROM idle) ORDER BY i, rule
+"""
 
 OUTCOME_UNEXERCISED: Final = """
-SELECT rule, any_value(of) AS of, string_agg(DISTINCT event_type, ', ' ORDER BY event_type) AS types FROM rules r
-WHERE NOT EXISTS (SELECT 1 FROM asked a WHERE a.of = r.of) AND NOT EXISTS (SELECT 1 FROM causes c WHERE c.rule = r.rule)
-  AND NOT EXISTS (SELECT 1 FROM keyless k WHERE k.rule = r.rule)
-GROUP BY rule ORDER BY rule
+SELECT rule, of, types, CASE WHEN keyless > 0 THEN 'none of its ' || keyless || ' events holds anything at `by`'
+                             ELSE 'none was seen, and no other rule judged anything' END AS why
+FROM idle WHERE keyless > 0 OR NOT EXISTS (SELECT 1 FROM rules WHERE rule NOT IN (SELECT rule FROM idle)) ORDER BY rule
+"""
+
+OUTCOME_UNSEEN: Final = """
+SELECT rule, of, types FROM idle
+WHERE keyless = 0 AND EXISTS (SELECT 1 FROM rules WHERE rule NOT IN (SELECT rule FROM idle)) ORDER BY rule
+"""
+
+FOLLOWUP_UNCLEAR: Final = """
+SELECT key, rule, event_id, event_type, events, n, event_ids, i AS i_event, t AS t_event FROM favoured ORDER BY i
 """
 
 UNDECIDED: Final = """
@@ -268,15 +279,34 @@ class Outcomes(Queries):
             "{key}: {n} follow-ups, expected {expected} ({event_ids}); cause: {cause}",
         ),
         Anomaly(
+            "followup_unclear",
+            Verdict.UNKNOWN,
+            FOLLOWUP_UNCLEAR,
+            "{key}: {events} events and as many follow-ups, but {n} of these ({event_ids}) name {event_type} {event_id} as "
+            "their cause, so another may have none; write a `by` that differs for each event",
+        ),
+        Anomaly(
             "outcome_key_missing",
             Verdict.UNKNOWN,
             OUTCOME_KEY_MISSING,
-            "{event_type} {event_id}: it holds nothing at the outcome rule's `by`, so its outcome cannot be found",
+            "{event_type} {event_id} is an outcome, but holds nothing at the rule's `by`, so of what is unknown",
         ),
         Anomaly(
             "outcome_unexercised",
             Verdict.UNKNOWN,
             OUTCOME_UNEXERCISED,
+            "whether each {of} has its outcome ({types}) was not judged: {why}",
+        ),
+        Anomaly(
+            "outcome_not_asked",
+            None,
+            OUTCOME_NOT_ASKED,
+            "{event_type} {event_id} holds nothing at the rule's `by`, so whether it has an outcome was not judged",
+        ),
+        Anomaly(
+            "outcome_unseen",
+            None,
+            OUTCOME_UNSEEN,
             "no {of} was seen, so whether each has its outcome ({types}) was not judged",
         ),
         Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "{why}"),

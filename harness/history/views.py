@@ -128,7 +128,7 @@ VIEWS: Final = {
     """,
     "unreadable": """
         SELECT i, t, topic, partition, "offset", error FROM history
-        WHERE error IS NOT NULL AND (op IN ('event', 'dead_letter') OR (op = 'effect' AND NOT EXISTS (
+        WHERE error IS NOT NULL AND (op = 'event' OR (op IN ('effect', 'dead_letter') AND NOT EXISTS (
             SELECT 1 FROM injections p
             WHERE p.topic = history.topic AND p.partition = history.partition AND p."offset" = history."offset")))
         QUALIFY row_number() OVER (PARTITION BY topic, partition, "offset" ORDER BY i) = 1
@@ -155,7 +155,9 @@ VIEWS: Final = {
     "totals": "SELECT i, t, read, consumer, key, total FROM history WHERE op = 'total'",
     "letters": """
         SELECT topic, partition, "offset", consumer, event_id, kind, source_topic, source_partition, source_offset, i, t
-        FROM history ANTI JOIN injections USING (topic, partition, "offset") WHERE op = 'dead_letter' AND error IS NULL
+        FROM history h ANTI JOIN injections USING (topic, partition, "offset")
+        WHERE op = 'dead_letter' AND error IS NULL AND NOT EXISTS (
+            SELECT 1 FROM unplaced u WHERE u.topic = h.topic AND u.partition = h.partition AND u.injected = h.marked)
         QUALIFY row_number() OVER (PARTITION BY topic, partition, "offset" ORDER BY i) = 1
     """,
     "replays": """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -28,6 +28,8 @@ class Carried:
         self._count: Counter[str] = Counter()
         self._distinct: dict[str, dict[str, set[str]]] = {}
         """For each event type, the different values seen at each location."""
+        self._used: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """For each event type, how many names held a value of each location that was nowhere else in the event."""
 
     def note(
         self, event_id: str, event_type: str, record: Record, value: object, keys: Mapping[str, str] | None = None
@@ -51,13 +53,21 @@ class Carried:
         if of not in self._carried:
             return None
         event_type, places = self._carried[of]
-        distinct = self._distinct[event_type]
-        # Of several locations, the one that differs most between events: equal by chance, an amount does not name an order.
-        by_value = {text: max(where, key=lambda at: (len(distinct[at]), at)) for text, where in places.items()}
-        if (whole := by_value.get(identity(name))) is not None:
-            return f"{{{whole}}}"
-        pattern = "|".join(_word(text) for text in sorted(by_value, key=len, reverse=True))
-        return re.sub(pattern, lambda match: f"{{{by_value[match[0]]}}}", name) if by_value else name
+        distinct, used = self._distinct[event_type], self._used[event_type]
+
+        def likeliest(text: str) -> str:
+            """Of several locations, the one that other names come from, or else that differs most between events."""
+            return max(places[text], key=lambda where: (used[where], len(distinct[where]), where))
+
+        def replaced(text: str) -> str:
+            if len(places[text]) == 1:
+                used[places[text][0]] += 1
+            return f"{{{likeliest(text)}}}"
+
+        if (whole := identity(name)) in places:
+            return replaced(whole)
+        pattern = "|".join(_word(text) for text in sorted(places, key=len, reverse=True))
+        return re.sub(pattern, lambda match: replaced(match[0]), name) if places else name
 
 
 def _word(text: str) -> str:

@@ -12,7 +12,7 @@ from harness.observers.base import seen_at
 from harness.observers.identity import identity
 from harness.observers.set_aside import SetAside, set_aside, verbatim
 from harness.observers.topics import Reader
-from harness.stack import Fields, Record, RunNames
+from harness.stack import MARK, Fields, Record, RunNames
 from harness.system_events import DeadLetters as Where
 
 
@@ -79,6 +79,7 @@ def letter_fields(record: Record, where: Where, names: RunNames, known: Known) -
         raise ValueError(f"{consumer} is neither a service nor a service's group; write its name: `consumer: NAME`")
     return {
         **seen_at("dead_letter", record),
+        "marked": (dict(record.headers).get(MARK) or b"").decode("utf-8", "replace") or None,
         "digest": hashlib.sha256(record.value or b"").hexdigest(),
         "source_topic": _plain(names, said["topic"]),
         "source_partition": said["partition"],

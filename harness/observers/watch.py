@@ -162,6 +162,8 @@ class Watch:
             await asyncio.sleep(self._system.settle)
             async for _ in self._offsets.read(final=False):
                 pass
+            if await self._transactions_open():
+                continue
             await self._effects.leave_aside()
             behind = await self._behind()
             if not behind and await self._kafka.ends(self._system.topics()) == ends:
@@ -180,6 +182,17 @@ class Watch:
             f"the running system is busy{backlog}: its work could not be told apart from the run's; "
             "run once it is at rest"
         )
+
+    async def _transactions_open(self) -> bool:
+        """Whether a transaction is open on a topic of effects, which could not be read whole."""
+        topics = [effects.topic.name for effects in self._system.effects.values() if effects.topic is not None]
+        if not topics:
+            return False
+        try:
+            await self._kafka.require_settled({name: self._system.topics()[name] for name in topics})
+        except StackError:
+            return True
+        return False
 
     async def _behind(self) -> list[str]:
         """Return the partitions, each with its consumer, that hold a record which the group has not passed.

@@ -131,8 +131,7 @@ def effect_vanished(tape: Tape) -> None:
 
 def conflated(tape: Tape) -> None:
     tape.drop(tape.injected(event := conflict(tape)))
-    event["joins"] = {"1": "order-44"}
-    tape.event(topics(tape), 44, "shipped", 0, 44)
+    event["joins"] = {"0": "u4", "1": "order-4"}
 
 
 def conflict_unreported(tape: Tape) -> None:
@@ -661,7 +660,7 @@ def sharing_a_key(tape: Tape, *causes: str) -> None:
         tape.one("event", event_id=f"shipped-{n}").update(joins={"1": "order-4"}, causation_id=cause)
 
 
-def followup_missing_by_cause(tape: Tape) -> None:
+def followup_unclear(tape: Tape) -> None:
     """Two orders with one number, and two follow-ups, both of the first."""
     sharing_a_key(tape, "placed-4", "placed-4")
 
@@ -671,13 +670,30 @@ def followups_of_one_number(tape: Tape) -> None:
 
 
 def outcome_key_missing(tape: Tape) -> None:
+    """A second follow-up without a number: it may be of any order."""
+    tape.event(topics(tape), 4, "shipped", 0, 40, event_id="shipped-4-again", joins={})
+
+
+def outcome_unexercised_without_keys(tape: Tape) -> None:
+    """The rule's pointer leads nowhere."""
+    tape.drop(tape.find("event", event_type="shipped"))
+    for event in tape.find("event", event_type="placed"):
+        del event["joins"]["1"]
+
+
+def outcome_not_asked(tape: Tape) -> None:
     """An order without a number, and nothing that could be its follow-up."""
     del tape.one("event", event_id="placed-4")["joins"]["1"]
     tape.drop(tape.find("event", event_id="shipped-4"))
 
 
 def outcome_unexercised(tape: Tape) -> None:
-    """The system file names a type that nobody publishes."""
+    """The only rule is of a type that nobody publishes."""
+    tape.checks["outcomes"] = [{"of": "plaecd", "then": ["billed"], "accepted": None, "rejected": None}]
+
+
+def outcome_unseen(tape: Tape) -> None:
+    """One of the rules is of a type that nobody publishes."""
     tape.checks["outcomes"].append({"of": "plaecd", "then": ["billed"], "accepted": None, "rejected": None})
 
 
@@ -706,9 +722,9 @@ def followup_doubled_with_a_forwarded_header(tape: Tape) -> None:
 
 def undecided_last_seen(tape: Tape) -> None:
     """A cause that was seen only when the topics were read for the last time."""
-    tape.event(
-        final(tape, "topics"), 50, "placed", 0, 11, joins={"1": "order-50"}, upload_id=None, raw_file_storage_id=None
-    )
+    tape.upload(250, 50, phase="unknown")
+    joins = {"0": "u50", "1": "order-50"}
+    tape.event(final(tape, "topics"), 50, "placed", 0, 11, joins=joins, upload_id=None, raw_file_storage_id=None)
     ends(tape, 0, 12)
     for read in tape.find("read", "invoke", what="effects"):
         for consumer in ("shop", "desk"):
@@ -1248,6 +1264,22 @@ def undecided_refilled(tape: Tape) -> None:
     everywhere(tape, "placed-4")
 
 
+def read_again_after_a_loss(tape: Tape) -> None:
+    """The broker lost a record that the group had passed; the group then read and applied what took its place."""
+    event = tape.one("event", event_id="placed-4")
+    tape.put(40, {**{name: event[name] for name in ("topic", "partition", "offset")}, "event_id": "placed-90"})
+    for consumer in ("shop", "desk"):
+        tape.drop(effects_of(tape, "placed-4", consumer)[:1])
+
+
+def letter_copied_without_an_answer(tape: Tape) -> None:
+    """As before, and the broker never said where the copy is: its header does."""
+    replayed(tape)
+    copy = tape.letter(final(tape, "dead_letters"), 1, "shop", "poison", tape.one("event", event_id="placed-4"))
+    copy["marked"] = "kafka.duplicate"
+    tape.publish(13_000, "kafka.duplicate", copy, offset=None)
+
+
 def hidden_by_an_open_transaction(tape: Tape) -> None:
     """The effects are records of a topic; a transaction that was open hid one which was committed with its offset."""
     for effect in tape.find("effect", consumer="desk"):
@@ -1411,10 +1443,14 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.unreadable_effect": undecided_unreadable_effect,
     "undecided.unreadable_letter": undecided_unreadable_letter,
     "undecided.refilled": undecided_refilled,
+    "record_lost.read_again": read_again_after_a_loss,
     "multiplicity_unseen.type": multiplicity_unseen_by_type,
     "outcome_key_missing": outcome_key_missing,
     "outcome_unexercised": outcome_unexercised,
-    "followup_missing.cause": followup_missing_by_cause,
+    "outcome_unexercised.keyless": outcome_unexercised_without_keys,
+    "outcome_not_asked": outcome_not_asked,
+    "outcome_unseen": outcome_unseen,
+    "followup_unclear": followup_unclear,
     "raw_vanished": raw_vanished,
     "raw_changed": raw_changed,
     "raw_unexercised": raw_unexercised,
@@ -1554,6 +1590,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         total_replay_without_an_answer,
         total_counted_beside,
         letter_copied_by_a_fault,
+        letter_copied_without_an_answer,
         hidden_by_an_open_transaction,
         one_name_that_equals_a_value,
         followups_of_one_number,

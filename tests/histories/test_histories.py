@@ -35,8 +35,6 @@ ALONG = {
     "undecided.unreadable_effect": {"record_unreadable"},
     "undecided.unreadable_letter": {"record_unreadable"},
     "undecided.refilled": {"record_lost"},
-    # Where one event has two follow-ups and another none, both are told.
-    "followup_missing.cause": {"followup_doubled"},
     # That no offset is seen is told beside what came of it.
     "lost.silent": {"offsets_unseen"},
 }

@@ -35,7 +35,7 @@ class Run:
         self.unreadable = {
             place(r)
             for r in (*self.of("event"), *self.of("dead_letter"), *self.of("effect"))
-            if r.get("error") is not None and not (r["op"] == "effect" and place(r) in published)
+            if r.get("error") is not None and not (r["op"] != "event" and place(r) in published)
         }
         self._published = [r for r in self.of("publish") if r.get("injected") is not None]
         self.injections = {place(r) for r in self._published if r["phase"] == "ok" and r.get("offset") is not None}
@@ -259,7 +259,7 @@ class Run:
         """Dead letters of the system, each once."""
         seen: dict[tuple[Any, ...], Record] = {}
         for letter in self.of("dead_letter"):
-            if letter.get("error") is None and place(letter) not in self.injections:
+            if letter.get("error") is None and self._with_publisher(letter)["injected"] is None:
                 seen.setdefault(place(letter), letter)
         return list(seen.values())
 
@@ -672,10 +672,11 @@ class EffectOracle:
                 and (self.read is None or e["read"] <= self.read["read"])
             ]
             first = self.run.read_by.get(min(sights)) if sights else None
-            if first is None or self.about(consumer, event_id) or len(self.run.digests(event_id)) > 1:
+            sound = [event for event in events if not self._refilled(event)]
+            if not sound or first is None or self.about(consumer, event_id) or len(self.run.digests(event_id)) > 1:
                 continue
             found = any(
-                self._all_visible_passed(consumer, events, r1)
+                self._all_visible_passed(consumer, sound, r1)
                 for r2 in reads
                 if r2["what"] == "effects" and r2["phase"] == "ok" and r2["ended"] <= first["began"]
                 for r1 in reads
@@ -752,31 +753,43 @@ class OutcomeOracle:
                 yield from self._batches(n, rule, answers)
             else:
                 yield from self._followups(n, self._ids(n, [rule["of"]]), answers)
-                yield from self._by_cause(n, self._ids(n, [rule["of"]]), answers)
-            of = [e for e in self.run.events if e["event_type"] == rule["of"] and e.get("injected") is None]
-            keyless = {e["event_id"] for e in of if (e.get("joins") or {}).get(n) is None}
-            yield from (("outcome_key_missing", (n, event_id)) for event_id in keyless)
-            asked = {"upload": self.state, "batch": self.batches}.get(rule["of"], ())
-            if not asked and not of and rule["then"]:
-                yield "outcome_unexercised", (n,)
+                yield from self._favoured(n, self._ids(n, [rule["of"]]), answers)
+        yield from self._idle()
 
-    def _by_cause(self, n: str, causes: Mapping[str, set[str]], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
-        """Of events that share a key, each has its own outcome, if each outcome there names one of them as its cause."""
+    def _idle(self) -> Iterator[Hit]:
+        """Rules that judged nothing, and events that hold nothing at a rule's ``by``."""
+        idle: dict[str, list[str]] = {}
+        for number, rule in enumerate(self.run.checks["outcomes"]):
+            n, own = str(number), [e for e in self.run.events if e.get("injected") is None]
+            keyless = [e for e in own if (e.get("joins") or {}).get(n) is None]
+            of = {e["event_id"] for e in keyless if e["event_type"] == rule["of"]}
+            if not rule["then"]:
+                continue
+            then = {
+                e["event_id"] for e in keyless if e["event_type"] in rule["then"] and e["event_type"] != rule["of"]
+            }
+            yield from (("outcome_key_missing", (n, event_id)) for event_id in then)
+            asked = {"upload": self.state, "batch": self.batches}.get(rule["of"]) or self._ids(n, [rule["of"]])
+            if asked:
+                yield from (("outcome_not_asked", (n, event_id)) for event_id in of)
+            else:
+                idle[n] = sorted(of)
+        some = len(idle) < sum(bool(rule["then"]) for rule in self.run.checks["outcomes"])
+        for n, of_type in idle.items():
+            yield "outcome_unexercised" if of_type or not some else "outcome_unseen", (n,)
+
+    def _favoured(self, n: str, causes: Mapping[str, set[str]], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
+        """Events share a key and have as many outcomes; one of them is the cause of several."""
         for key, asked in causes.items():
             answered = answers.get(key, set())
             if len(asked) < 2 or len(answered) != len(asked):
                 continue
-            own = [e for k, e in self._own(n, self.run.checks["outcomes"][int(n)]["then"]) if k == key]
             of: dict[str, list[str]] = defaultdict(list)
-            for e in own:
-                if e.get("causation_id") is not None:
+            for k, e in self._own(n, self.run.checks["outcomes"][int(n)]["then"]):
+                if k == key and e.get("causation_id") is not None:
                     of[e["event_id"]].append(e["causation_id"])
-            by = [min(of[event_id]) if event_id in of else None for event_id in answered]
-            if not set(by) <= asked:
-                continue
-            if set(by) != asked:
-                yield "followup_missing" if self.decided and not self._cause_late(n, key) else "undecided", (key, n)
-                yield "followup_doubled", (key, n)
+            causing = [min(of[event_id]) for event_id in answered if event_id in of]
+            yield from (("followup_unclear", (key, n, one)) for one in asked if causing.count(one) > 1)
 
     def _own(self, n: str, types: Sequence[str]) -> Iterator[tuple[str, Record]]:
         for event in self.run.events:

@@ -58,6 +58,17 @@ def test_of_two_equal_values_the_one_that_differs_more_between_events_names() ->
     assert {carried.template(f"e{n}", f"order-{n}") for n in range(1, 40)} == {"order-{/data/order}"}
 
 
+def test_of_two_equal_values_the_one_that_other_names_hold_names() -> None:
+    """By chance an order's amount, which differs more than the pieces by which it is named, equals these."""
+    carried = Carried()
+    for n in range(1, 40):
+        carried.note(
+            f"e{n}", "placed", RECORD, {"order": 1000 + n, "pieces": n % 9, "amount": 5 if n == 5 else 100 + n}
+        )
+    names = {carried.template(f"e{n}", f"{1000 + n}-{n % 9}") for n in (1, 2, 3, 5)}
+    assert names == {"{/order}-{/pieces}"}
+
+
 def test_letters_beside_a_number_are_no_part_of_it() -> None:
     carried = Carried()
     carried.note("e1", "placed", RECORD, {"n": 17, "word": "cat"})
