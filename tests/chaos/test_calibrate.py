@@ -66,7 +66,7 @@ def test_what_a_query_hides_cannot_be_seen_and_no_run_is_valid(tmp_path: Path) -
     (tmp_path / "none.yaml").write_text("oneffect: 1\nname: none\nload: {uploads: 30, rate: 20/s, rejected: 0%}\n")
     status, said = oneffect(tmp_path, "run", "none.yaml")
     assert status == 3, said
-    assert "cannot_be_seen  billing: duplicate was planted" in said
+    assert "cannot_be_seen  billing: `oneffect calibrate` planted duplicate" in said
     (latest,) = (tmp_path / "runs" / "latest").resolve().parent.glob("*-none-*")
     again = subprocess.run([ONEFFECT, "check", str(latest)], capture_output=True, text=True, check=False)
     assert again.returncode == 3, again.stdout
