@@ -364,12 +364,11 @@ class Broker(Protocol):
         ...
 
     async def records(
-        self, begins: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], most: int
+        self, begins: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
     ) -> Mapping[TopicPartition, int]:
         """Count the visible records of each partition in ``begins`` from there to before its end.
 
-        Offsets alone do not tell: the markers of transactions, and what was aborted, take some too. Reading may stop once
-        ``most`` were found on each partition.
+        Offsets alone do not tell: the markers of transactions, and what was aborted, take some too.
         """
         ...
 

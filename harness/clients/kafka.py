@@ -171,8 +171,8 @@ class KafkaClient:
         )
         return Record(record.topic, sent.partition, sent.offset, record.key, record.value, record.headers)
 
-    async def records(self, begins: Mapping[Named, int], ends: Mapping[Named, int], most: int) -> Mapping[Named, int]:
-        """Count the visible records of each partition in ``begins`` from there to before its end; ``most`` suffice."""
+    async def records(self, begins: Mapping[Named, int], ends: Mapping[Named, int]) -> Mapping[Named, int]:
+        """Count the visible records of each partition in ``begins`` from there to before its end."""
         counts = dict.fromkeys(begins, 0)
         behind = {at: begin for at, begin in begins.items() if begin < ends.get(at, 0)}
         if not behind:
@@ -186,8 +186,6 @@ class KafkaClient:
                 counter.seek(named[at], begin)
             async for record in TopicReader(counter, self._names).until({named[at]: ends[at] for at in behind}):
                 counts[record.topic, record.partition] += record.offset < ends[record.topic, record.partition]
-                if all(counts[at] >= most for at in behind):
-                    break
             counter.unsubscribe()
         return counts
 

@@ -178,6 +178,6 @@ async def test_the_last_records_of_a_topic_are_those_that_can_be_read(orders: Or
 
 async def test_offsets_without_a_record_are_not_counted_as_work(orders: Orders) -> None:
     ends = await orders.kafka.ends(SYSTEM.topics())
-    found = await orders.kafka.records(dict.fromkeys(ends, 0), ends, 50)
+    found = await orders.kafka.records(dict.fromkeys(ends, 0), ends)
     assert sum(found.values()) == len(EVENTS) < sum(ends.values())
-    assert await orders.kafka.records({at: end - 1 for at, end in ends.items()}, ends, 50) == dict.fromkeys(ends, 0)
+    assert await orders.kafka.records({at: end - 1 for at, end in ends.items()}, ends) == dict.fromkeys(ends, 0)

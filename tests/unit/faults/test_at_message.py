@@ -252,7 +252,7 @@ async def test_a_message_is_work_though_nothing_else_was_asked_of_the_system(sys
         async def ends(self, topics):
             return {}
 
-        async def records(self, begins, ends, most):
+        async def records(self, begins, ends):
             return {at: max(0, ends.get(at, 0) - begin) for at, begin in begins.items()}
 
         async def assigned(self, service):

@@ -115,7 +115,7 @@ class Broker(StandIn):
     async def ends(self, topics):
         return {}
 
-    async def records(self, begins, ends, most):
+    async def records(self, begins, ends):
         return {at: max(0, ends.get(at, 0) - begin) for at, begin in begins.items()}
 
 
