@@ -67,6 +67,8 @@ FROM all_faults WHERE heals AND injected IS NOT NULL AND healed IS NULL ORDER BY
 
 TOO_FEW: Final = """
 SELECT n, acknowledged AS needed, last.i AS i_last,
+       CASE WHEN n = 0 AND last.i IS NOT NULL THEN 'Correct what `load` sends, or how it knows a yes (`ok`)'
+            ELSE 'Raise the load' END AS advice,
        CASE WHEN last.i IS NULL THEN ''
             ELSE '; the last of the others ended: ' || concat_ws(' ', phase, status, left(error, 200)) END AS others
 FROM (SELECT count(*) AS n FROM load_oks), limits
@@ -260,7 +262,7 @@ class Evidence(Queries):
             "too_few_operations",
             Verdict.UNKNOWN,
             TOO_FEW,
-            "{n} operations were acknowledged, {needed} are needed{others}. Raise the load",
+            "{n} operations were acknowledged, {needed} are needed{others}. {advice}",
         ),
         Anomaly(
             "window_too_quiet",

@@ -107,10 +107,24 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter for each option
     ]
     console().print(f"seed {seed}")
     for plan in plans:
+        if system is None:
+            tell_system(plan, here)
         tell_roles(plan)
     with Board(console(stderr=True), time.monotonic) as board:
         cases = until_interrupted(_all(plans, folder, board, keep=keep), folder)
     raise typer.Exit(EXIT[max((case.verdict for case in cases), key=list(EXIT).index)])
+
+
+def tell_system(plan: Plan, here: Path) -> None:
+    """Print on which system a scenario runs, if a system file lies nearer to ``here``: a reader would take it for that one."""
+    from harness.plan import nearest_system
+    from harness.reports.terminal import console
+    from harness.reports.untrusted import shown
+
+    near = nearest_system(here)
+    if near is not None and near.resolve() != plan.system_path.resolve():
+        named = f"{plan.label}: runs on {plan.system_path}, not on {near}; if you mean that one, add --system {near}"
+        console().print(shown(named), style="yellow")
 
 
 def tell_roles(plan: Plan) -> None:

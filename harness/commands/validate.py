@@ -77,7 +77,11 @@ def _examined(path: Path, given: Path | None) -> tuple[Sequence[str], Sequence[O
         found: list[OneffectError] = list(errors)
         if isinstance(read, System):
             check_files(read, path)
-            return [f"{path}: a system file, nothing wrong", *outlook(read, checkers())], []
+            return [
+                f"{path}: a system file, nothing wrong",
+                *outlook(read, checkers()),
+                f"next: oneffect run --all --system {path}",
+            ], []
         if isinstance(read, Scenario):
             system_path = given or find_system(read, path)
             found += misfits(read, path, load(system_path, System), system_path, elsewhere=given is not None)

@@ -25,7 +25,8 @@ def uploads(history: History, asked: Asked) -> Numbered:
     """  # noqa: S608 - of this module's own making
     for row in history.sql(query, **asked.parameters):
         if row["phase"] == "invoke":
-            text = f"upload {row['upload_id']} sent: {row['file_name']}, {row['size']} bytes"
+            named = f"{row['file_name']}, " if row["file_name"] else ""
+            text = f"upload {row['upload_id']} sent: {named}{row['size']} bytes"
             text, brief, word = f"{text}, sha256 {short(row['sha256'])}", "uploaded", "sent"
         else:
             answer, word = _ANSWERS[row["phase"]]
