@@ -185,6 +185,12 @@ SELECT worker, min(i), min(t), min(error) FROM history WHERE op = 'load' AND pha
 ORDER BY worker, i_load
 """
 
+UNHEALTHY_END: Final = """
+SELECT name, min(i) AS i_health, min(t) AS t_health, seconds(min(t)) AS at_s,
+       coalesce(left(arg_min(error, i), 300), 'it did not answer') AS why
+FROM history WHERE op = 'health' AND "when" = 'end' AND phase = 'bad' GROUP BY name ORDER BY name
+"""
+
 TAP_FAILED: Final = """
 SELECT link, min(i) AS i_wire, min(t) AS t_wire, seconds(min(t)) AS at_s, arg_min(left(error, 200), i) AS why
 FROM history WHERE op = 'wire' AND phase = 'failed' GROUP BY link ORDER BY link
@@ -271,6 +277,7 @@ class Evidence(Queries):
             "{name} on {target}: {n} {what} from {injected_s} s to {healed_s} s, {needed} are needed{but}. Raise the load",
         ),
         Anomaly("unhealthy_start", Verdict.UNKNOWN, UNHEALTHY_START, "{why}"),
+        Anomaly("unhealthy_end", None, UNHEALTHY_END, "{name} was not healthy at the end, at {at_s} s: {why}"),
         Anomaly("read_failed", Verdict.UNKNOWN, READ_FAILED, "the final read of {what} {why}"),
         Anomaly(
             "asked_too_little",

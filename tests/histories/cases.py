@@ -843,6 +843,11 @@ def too_few_operations(tape: Tape) -> None:
         tape.one("upload", "ok", upload_id=f"u{n}").update(phase="unknown", raw_file_storage_id=None)
 
 
+def unhealthy_end(tape: Tape) -> None:
+    """A replica ended by itself; what it left, another one did."""
+    tape.one("health", when="end", name="shop#1").update(phase="bad", error="shop#1 ended with status 3")
+
+
 def window_too_quiet(tape: Tape) -> None:
     tape.one("fault", "healed")["t"] = 75 * MS
 
@@ -1514,6 +1519,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "window_too_quiet": window_too_quiet,
     "window_too_quiet.given": window_too_quiet_for_its_consumer,
     "unhealthy_start": unhealthy_start,
+    "unhealthy_end": unhealthy_end,
     "read_failed": read_failed,
     "not_at_rest": not_at_rest,
     "history_incomplete": history_incomplete,

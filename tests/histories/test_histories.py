@@ -35,6 +35,8 @@ ALONG = {
     "undecided.unreadable_effect": {"record_unreadable"},
     "undecided.unreadable_letter": {"record_unreadable"},
     "undecided.refilled": {"record_lost"},
+    # A service that is not healthy at the end is named beside what that leaves undecided.
+    "undecided.outcomes": {"unhealthy_end"},
     # That no offset is seen is told beside what came of it.
     "lost.silent": {"offsets_unseen"},
 }

@@ -1228,6 +1228,8 @@ class EvidenceOracle:
     def _start(self) -> Iterator[Hit]:
         looks = [record for record in self.run.of("health") if record.get("when") == "start"]
         yield from (("unhealthy_start", (look["name"],)) for look in looks if look["phase"] == "bad")
+        ends = [record for record in self.run.of("health", "bad") if record.get("when") == "end"]
+        yield from (("unhealthy_end", (look["name"],)) for look in ends)
         injected = [fault["injected"] for fault in self.run.faults.values() if "injected" in fault]
         argued = [r["t"] for r in self.load if r["phase"] == "ok" and not r.get("placed")]
         if not looks or (injected and not any(t < min(injected) for t in argued)):

@@ -92,6 +92,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "too_few_operations": (),
     "window_too_quiet": ("fault",),
     "unhealthy_start": ("name",),
+    "unhealthy_end": ("name",),
     "read_failed": ("what",),
     "history_incomplete": (),
     "load_incomplete": ("worker",),
