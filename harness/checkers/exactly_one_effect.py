@@ -85,7 +85,7 @@ CONFLICT_UNREPORTED: Final = """
 SELECT consumer, event_id, facts AS n, i AS i_event, i_other, t AS t_event
 FROM conflicts, moments
 WHERE foreign_facts > 0 AND done = positions AND NOT reported AND dead_letters AND letters_settled AND NOT doubted
-  AND NOT EXISTS (SELECT 1 FROM illegible WHERE op = 'dead_letter') ORDER BY i
+  AND letters_legible ORDER BY i
 """
 
 EFFECT_AND_DEAD_LETTER: Final = """
@@ -104,7 +104,7 @@ GROUP BY consumer, event_id, kind ORDER BY i_letter
 NEITHER: Final = """
 SELECT consumer, event_id, topic, partition, "offset", i AS i_event, t AS t_event, i_offset
 FROM unlettered, moments
-WHERE dead_letters AND letters_settled AND NOT doubted AND NOT EXISTS (SELECT 1 FROM illegible WHERE op = 'dead_letter')
+WHERE dead_letters AND letters_settled AND NOT doubted AND letters_legible
 ORDER BY i
 """
 
@@ -253,7 +253,7 @@ SELECT consumer, event_id, i, 'its id was used twice, but ' || CASE
            WHEN doubted THEN 'the broker lost records of its partition' ELSE 'not all dead letters could be read' END
 FROM conflicts, moments
 WHERE foreign_facts > 0 AND done = positions AND NOT reported
-  AND (NOT (dead_letters AND letters_settled) OR doubted OR EXISTS (SELECT 1 FROM illegible WHERE op = 'dead_letter'))
+  AND (NOT (dead_letters AND letters_settled) OR doubted OR NOT letters_legible)
 UNION ALL
 SELECT consumer, event_id, i, 'it has a dead letter, but the topics were not read after the dead letters'
 FROM lettered, moments WHERE published AND NOT conflict AND NOT applied AND NOT asked AND NOT topics_after_letters
@@ -266,7 +266,7 @@ SELECT consumer, event_id, i, 'it is malformed and passed, but '
                WHEN NOT letters_settled THEN 'the dead letters were not read, or not long enough after the offsets'
                WHEN doubted THEN 'the broker lost records of its partition' ELSE 'not all dead letters could be read' END
 FROM unlettered, moments
-WHERE NOT (dead_letters AND letters_settled) OR doubted OR EXISTS (SELECT 1 FROM illegible WHERE op = 'dead_letter')
+WHERE NOT (dead_letters AND letters_settled) OR doubted OR NOT letters_legible
 UNION ALL
 SELECT consumer, event_id, i,
        CASE WHEN drained THEN 'its offset was not passed, although the run considered the system at rest'

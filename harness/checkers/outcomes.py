@@ -108,19 +108,22 @@ TABLES: Final = {
         WHERE coalesce(s.n, k.records, 0) < c.n
     """,
     # Events that a rule is about and that hold nothing at its `by`. ``asks``: such an event calls for an outcome, which
-    # cannot be found; the others are outcomes of nobody knows what.
+    # cannot be found; the others are outcomes, of what is unknown.
     "keyless": """
         SELECT r.rule, e.event_id, e.event_type = r.of AS asks, min(e.event_type) AS event_type, min(e.i) AS i, min(e.t) AS t
         FROM events e JOIN rules r ON e.event_type IN (r.of, r.event_type)
         WHERE e.injected IS NULL AND e.joins[r.rule] IS NULL GROUP BY ALL
     """,
-    # Rules of which nothing was judged, and how many events held nothing at `by`.
+    # Rules that judged nothing, and how many events held nothing at `by`. ``decides``: the rule's pointer may be wrong, or no
+    # other rule judged anything either.
     "idle": """
-        SELECT rule, any_value(of) AS of, string_agg(DISTINCT event_type, ', ' ORDER BY event_type) AS types,
-               (SELECT count(*) FROM keyless k WHERE k.rule = r.rule AND k.asks) AS keyless
-        FROM rules r
-        WHERE NOT EXISTS (SELECT 1 FROM asked a WHERE a.of = r.of) AND NOT EXISTS (SELECT 1 FROM causes c WHERE c.rule = r.rule)
-        GROUP BY rule
+        SELECT *, keyless > 0 OR count(*) OVER () = (SELECT count(DISTINCT rule) FROM rules) AS decides FROM (
+            SELECT rule, any_value(of) AS of, string_agg(DISTINCT event_type, ', ' ORDER BY event_type) AS types,
+                   (SELECT count(*) FROM keyless k WHERE k.rule = r.rule AND k.asks) AS keyless
+            FROM rules r
+            WHERE NOT EXISTS (SELECT 1 FROM asked a WHERE a.of = r.of)
+              AND NOT EXISTS (SELECT 1 FROM causes c WHERE c.rule = r.rule)
+            GROUP BY rule)
     """,
 }
 
@@ -199,13 +202,10 @@ WHERE asks AND rule NOT IN (SELECT rule FROM idle) ORDER BY i, rule
 OUTCOME_UNEXERCISED: Final = """
 SELECT rule, of, types, CASE WHEN keyless > 0 THEN 'none of its ' || keyless || ' events holds anything at `by`'
                              ELSE 'none was seen, and no other rule judged anything' END AS why
-FROM idle WHERE keyless > 0 OR NOT EXISTS (SELECT 1 FROM rules WHERE rule NOT IN (SELECT rule FROM idle)) ORDER BY rule
+FROM idle WHERE decides ORDER BY rule
 """
 
-OUTCOME_UNSEEN: Final = """
-SELECT rule, of, types FROM idle
-WHERE keyless = 0 AND EXISTS (SELECT 1 FROM rules WHERE rule NOT IN (SELECT rule FROM idle)) ORDER BY rule
-"""
+OUTCOME_UNSEEN: Final = "SELECT rule, of, types FROM idle WHERE NOT decides ORDER BY rule"
 
 FOLLOWUP_UNCLEAR: Final = """
 SELECT key, rule, event_id, event_type, events, n, event_ids, i AS i_event, t AS t_event FROM favoured ORDER BY i
@@ -289,7 +289,7 @@ class Outcomes(Queries):
             "outcome_key_missing",
             Verdict.UNKNOWN,
             OUTCOME_KEY_MISSING,
-            "{event_type} {event_id} is an outcome, but holds nothing at the rule's `by`, so of what is unknown",
+            "{event_type} {event_id} is an outcome, but holds nothing at the rule's `by`, so what it belongs to is unknown",
         ),
         Anomaly(
             "outcome_unexercised",

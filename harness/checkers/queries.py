@@ -45,6 +45,8 @@ WITH known AS (
            NOT EXISTS (SELECT 1 FROM missing_records) AND NOT EXISTS (SELECT 1 FROM unreadable) AND NOT EXISTS (
                SELECT 1 FROM malformed m ANTI JOIN injections USING (topic, partition, "offset")
                WHERE NOT starts_with(m.malformed, 'spoiled by ')) AS legible,
+           NOT EXISTS (SELECT 1 FROM history ANTI JOIN injections USING (topic, partition, "offset")
+                       WHERE op = 'dead_letter' AND error IS NOT NULL) AS letters_legible,
            greatest((SELECT max(healed) FROM faults), (SELECT max(t) FROM history WHERE op = 'service'),
                     (SELECT max(t) FROM history
                      WHERE (op IN ('upload', 'reprocess', 'replay') OR (op = 'publish' AND injected IS NULL))
@@ -59,7 +61,7 @@ SELECT s.settle_ns, s.dead_letters,
        coalesce(l.began >= o.ended + s.settle_ns, false) AS letters_settled,
        coalesce(t.began >= e.ended, false) AS topics_after_effects,
        coalesce(t.began >= l.ended, false) AS topics_after_letters,
-       k.well, k.drained, k.load_whole, k.legible, k.mended,
+       k.well, k.drained, k.load_whole, k.legible, k.letters_legible, k.mended,
        3 * s.settle_ns AS patience,
        CASE WHEN e.began < t.began THEN e.began WHEN e.began >= t.began THEN t.began END
        - greatest(k.moved, k.mended) AS quiet,
@@ -84,6 +86,7 @@ LEFT JOIN finals t ON t.what = 'topics'
 ``load_whole``: the history has everything that the load did, so whatever is not in it was never sent.
 ``legible``: every record is an event, or malformed by a fault, and every acknowledged event of the load is there; otherwise
 an event without a record may be unreadable, or lost by the broker.
+``letters_legible``: every dead letter that no fault published could be read.
 ``patience``: after this long without movement (``SEVERAL`` in harness.session.rest), missing work is stuck, not slow.
 ``mended``: when the last fault healed, a service last changed state, or the load got its last acknowledgement.
 ``still``: nothing moved since for ``patience``, so whatever is missing stays missing; ``quiet``: for how long, ns.

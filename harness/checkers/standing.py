@@ -19,11 +19,10 @@ TABLES: Final = {
         WHERE key IS NOT NULL AND read = (SELECT effects_read FROM moments)
         GROUP BY consumer HAVING count(sharing) = 0
     """,
-    # What could not be read may hold what seems to be missing: consumers with effects of which nothing is known, and whether
-    # there are such dead letters. What a fault published is neither.
+    # Consumers with effects that could not be read, which may be those that seem to be missing.
     "illegible": """
-        SELECT op, consumer FROM history ANTI JOIN injections USING (topic, partition, "offset")
-        WHERE op IN ('effect', 'dead_letter') AND error IS NOT NULL GROUP BY op, consumer
+        SELECT DISTINCT consumer FROM history ANTI JOIN injections USING (topic, partition, "offset")
+        WHERE op = 'effect' AND error IS NOT NULL
     """,
     # Partitions on which the broker lost what it had acknowledged: a group that passed the lost record may be past the place
     # of another one, which took its offset. ``partition`` null: nobody knows which.
@@ -225,9 +224,8 @@ TABLES: Final = {
         )
         SELECT u.*,
                coalesce(a.letters > 0 AND (u.facts = 1 OR a.sourced < a.letters OR a.facts >= u.facts), false) AS excused,
-               CASE WHEN u.consumer IN (SELECT consumer FROM illegible WHERE op = 'effect') THEN 'not all effects could be read'
-                    WHEN m.dead_letters AND EXISTS (SELECT 1 FROM illegible WHERE op = 'dead_letter')
-                    THEN 'not all dead letters could be read'
+               CASE WHEN u.consumer IN (FROM illegible) THEN 'not all effects could be read'
+                    WHEN m.dead_letters AND NOT m.letters_legible THEN 'not all dead letters could be read'
                     WHEN u.doubted THEN 'the broker lost records of its partition' END AS veil
         FROM unapplied u LEFT JOIN answered a USING (consumer, event_id) CROSS JOIN moments m
     """,

@@ -102,8 +102,8 @@ class Work:
         """Count the records between what a group had passed at the beginning and ``now``; if they are many, the offsets."""
         begins = {at: offset if offset is not None else self.ends.get(at, 0) for at, offset in reads.items()}
         offsets = sum(max(0, now.get(at, 0) - begin) for at, begin in begins.items())
-        # Markers of transactions are at most every other offset, and the last one of each partition. Where there are more
-        # offsets, at least so many records as a window needs are among them, and reading each would delay the fault.
+        # Each committed transaction adds one marker to its records. So with more offsets than this, there are as many records
+        # as a window needs, and reading them would delay the fault. Aborted records are not told apart here.
         if offsets > 2 * ENOUGH + len(begins):
             return offsets
         return sum((await self.context.broker.records(begins, now)).values())

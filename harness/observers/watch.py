@@ -157,12 +157,13 @@ class Watch:
         """
         deadline = asyncio.get_running_loop().time() + COMES_TO_REST + self._system.settle
         behind: list[str] = []
+        hidden = ""
         while asyncio.get_running_loop().time() < deadline:
             ends = await self._kafka.ends(self._system.topics())
             await asyncio.sleep(self._system.settle)
             async for _ in self._offsets.read(final=False):
                 pass
-            if await self._transactions_open():
+            if hidden := await self._hidden():
                 continue
             await self._effects.leave_aside()
             behind = await self._behind()
@@ -178,21 +179,22 @@ class Watch:
                 "passed them"
             )
         backlog = f", and has not passed {', '.join(behind)}" if behind else ""
+        backlog += f" ({hidden})" if hidden else ""
         raise StackError(
             f"the running system is busy{backlog}: its work could not be told apart from the run's; "
             "run once it is at rest"
         )
 
-    async def _transactions_open(self) -> bool:
-        """Whether a transaction is open on a topic of effects, which could not be read whole."""
+    async def _hidden(self) -> str:
+        """Say why a topic of effects cannot be read whole now, as a transaction is open on it; empty if all can."""
         topics = [effects.topic.name for effects in self._system.effects.values() if effects.topic is not None]
         if not topics:
-            return False
+            return ""
         try:
             await self._kafka.require_settled({name: self._system.topics()[name] for name in topics})
-        except StackError:
-            return True
-        return False
+        except StackError as error:
+            return str(error)
+        return ""
 
     async def _behind(self) -> list[str]:
         """Return the partitions, each with its consumer, that hold a record which the group has not passed.

@@ -75,7 +75,7 @@ class Trigger:
         self._closed = False
         self._last: tuple[str, str] | None = None
         self._again: set[tuple[str, str]] = set()
-        """Command and key of messages that were held for nothing: the next such message has their turn."""
+        """Command and key of messages that were given up while they were held: the next such message takes their turn."""
 
     def meets(self, link: str, side: Side, command: str, key: str, commits: Sequence[Place] = ()) -> bool:
         """Count a message, and return whether to hold it; ``commits`` are the offsets that it commits."""

@@ -27,7 +27,10 @@ def postgres(sqlstate, kind=DBAPIError):
     [
         *(sqlite(code) for code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_SNAPSHOT, sqlite3.SQLITE_LOCKED)),
         *(sqlite(code) for code in (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)),
-        *(postgres(state) for state in ("08006", "40001", "40P01", "53300", "55P03", "57P01", "57014", "25P03")),
+        *(
+            postgres(state)
+            for state in ("08006", "40001", "40P01", "53300", "55P03", "57P01", "57014", "25P03", "25P04")
+        ),
         InterfaceError("q", {}, Exception("connection is closed")),
         OperationalError("COMMIT", {}, Exception("no answer")),
         PoolTimeoutError(),

@@ -11,6 +11,7 @@ import pytest
 
 from reference_impl.common_core.events import UPLOAD_OUTCOMES
 from reference_impl.service_libs import ledger
+from reference_impl.service_libs.database import insert_if_absent
 from reference_impl.service_libs.idempotency import idempotent_consumer
 from reference_impl.service_libs.suspects import Suspects
 
@@ -262,3 +263,19 @@ async def test_what_waits_for_a_suspect_waits_for_the_next_one_too(process, even
     one.suspects._no_suspect.set()
     await one.end()
     assert one.prepared == [INNOCENT]
+
+
+async def test_a_holder_that_lets_go_at_the_same_moment_is_no_holder(process, rows, monkeypatch):
+    """On Postgres each statement sees what was committed before it: the first may see the row, and the second none."""
+    refused = []
+
+    def there_at_first(transaction, table, **values):
+        if not refused:
+            refused.append(values)
+            return False
+        return insert_if_absent(transaction, table, **values)
+
+    monkeypatch.setattr("reference_impl.service_libs.suspects.insert_if_absent", there_at_first)
+    await process(P0)
+    assert refused
+    assert len(await rows("SELECT * FROM holding")) == 1

@@ -143,3 +143,13 @@ def test_nobody_is_told_to_wait_for_no_time(left: int, advice: str, tmp_path: Pa
         findings = judge(opened)
     (row,) = (row for finding in findings for row in finding.anomalies.get("not_at_rest", ()))
     assert str(row["advice"]).endswith(advice)
+
+
+@pytest.mark.parametrize(("phase", "advice"), [("fail", "Correct what `load` sends"), ("ok", "Raise the load")])
+def test_a_load_that_was_refused_altogether_is_not_to_be_raised(phase: str, advice: str, tmp_path: Path) -> None:
+    tape = Tape()
+    for n in range(3):
+        tape.upload(10 * n, n, phase=phase)
+    with History(tape.write(tmp_path / "history.jsonl")) as opened:
+        (row,) = (row for finding in judge(opened) for row in finding.anomalies.get("too_few_operations", ()))
+    assert str(row["advice"]).startswith(advice)

@@ -180,3 +180,17 @@ def test_a_stack_that_removes_nothing_keeps_nothing(project: Path, lab, say) -> 
     said = say("run", "control", "--keep")
     assert (said.exit_code, lab.started) == (2, 0)
     assert "its data stay where they are" in said.stderr
+
+
+def test_a_system_file_at_hand_that_a_scenario_does_not_run_on_is_named(project: Path, lab, say) -> None:
+    """A reader would take the verdict for that of their own system."""
+    other = project / "other"
+    other.mkdir()
+    (other / "system.yaml").write_text((project / "system.yaml").read_text())
+    scenario = (project / "scenarios" / "control.yaml").read_text()
+    (other / "mine.yaml").write_text(scenario.replace("../system.yaml", "system.yaml"))
+    said = " ".join(say("run", "other/mine.yaml").stdout.split())
+    assert "not on " in said
+    assert "add --system " in said
+    assert "not on " not in say("run", "control").stdout
+    assert "not on " not in say("run", "other/mine.yaml", "--system", "other/system.yaml").stdout

@@ -3,6 +3,7 @@
 import pytest
 
 from harness.addresses import Names
+from harness.effects import Effects
 from harness.errors import StackError
 from harness.observers import watch
 from harness.observers.forms import Reach
@@ -126,3 +127,40 @@ async def test_of_those_who_start_later_what_none_of_them_has_passed_is_judged_b
     running = Broker([9], [])
     await opened(running, FIXED)
     assert running.began == [9]
+
+
+async def test_it_waits_until_no_transaction_hides_effects_on_a_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = SYSTEM.model_copy(
+        update={
+            "effects": {
+                "ledger": Effects.model_validate({"applies": ["paid"], "topic": {"name": "orders", "id": "/id"}})
+            }
+        }
+    )
+
+    class Transacted(Broker):
+        opened = 2
+
+        async def require_settled(self, topics):
+            assert topics == {"orders": 1}
+            self.opened -= 1
+            if self.opened >= 0:
+                raise StackError("a transaction is open on orders:0")
+
+        async def pass_to_end(self):
+            return []
+
+        async def close(self):
+            pass
+
+    async def open_on(broker: Broker) -> None:
+        watching = Watch(system, StandIn(), kafka=broker, http=StandIn(), names=FIXED)
+        await watching.open(Reach(lambda text, _service: text), None)
+
+    broker = Transacted([7], [7])
+    await open_on(broker)
+    assert (broker.began, broker.opened) == ([7], -2)
+    monkeypatch.setattr(watch, "COMES_TO_REST", 0.1)
+    broker.opened = 10**6
+    with pytest.raises(StackError, match=r"is busy \(a transaction is open on orders:0\)"):
+        await open_on(broker)
