@@ -162,7 +162,7 @@ async def readiness(address: str, path: str, timeout: float) -> Probe:
     begun = time.monotonic()
     try:
         reply = await exchange(address, "GET", path, timeout=timeout)
-        error = "" if reply.status // 100 == _SUCCESS else f"the answer to GET {path} was {reply.status}"
+        error = "" if reply.status // 100 == _SUCCESS else f"the answer was {reply.status}"
     except TimeoutError:
         error = f"no answer within {timeout:g} s"
     except (OSError, EOFError, ValueError) as problem:

@@ -16,6 +16,12 @@ from harness.errors import FileError, PlanRefused, UsageError
 
 Rows = Sequence[Mapping[str, Any]]
 
+_ONLY_AS_JSON: Final = frozenset({"faults", "from"})
+"""Columns that make a table too wide to read."""
+
+_OF_ANY_SYSTEM: Final = frozenset({"system", "variants"})
+"""Columns that say little where a system is given."""
+
 
 class What(StrEnum):
     """What can be listed."""
@@ -32,8 +38,8 @@ def listing(
     """List scenarios, faults, checkers or variants.
 
     Scenarios are those of the nearest scenarios/ folder upward, of the folder of --system, and oneffect's own, of which the
-    standard ones fit any system; with --system also whether each fits it. Variants come from the systems that the nearest
-    scenarios name.
+    standard ones are for any system; with --system also whether each fits it. Their faults are listed with --json. Variants
+    come from the systems that the nearest scenarios name.
 
     For example:
 
@@ -50,7 +56,8 @@ def listing(
     if as_json:
         printer.print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
         return
-    columns = list(rows[0]) if rows else []
+    hidden = _ONLY_AS_JSON | (_OF_ANY_SYSTEM if what is What.SCENARIOS and system is not None else frozenset())
+    columns = [column for column in (rows[0] if rows else ()) if column not in hidden]
     printer.print(table("", columns, [[_cell(row[column]) for column in columns] for row in rows]))
 
 
@@ -71,13 +78,13 @@ def _scenarios(system: Path | None) -> Rows:
     rows = []
     for name, path in scenario_files(Path.cwd(), system).items():
         scenario = load(path, Scenario)
-        own = path.parent.resolve() == own_scenarios().resolve()
+        own, standard = path.parent.resolve() == own_scenarios().resolve(), TAG in scenario.tags
         rows.append(
             {
                 "scenario": name,
                 "from": "oneffect" if own else str(shown(path.parent.absolute())),
-                "system": "any" if TAG in scenario.tags else scenario.system,
-                **({"fits": _fits(shown(path), system)} if system is not None else {}),
+                **({"fits": _fits(shown(path), system, scenario.system, standard=standard)} if system is not None else {}),
+                "system": "any" if standard else scenario.system,
                 "faults": sorted({line.fault for line in scenario.faults}),
                 "expects": scenario.expect.verdict,
                 "variants": {name: expected.verdict for name, expected in scenario.variants.items()},
@@ -87,14 +94,19 @@ def _scenarios(system: Path | None) -> Rows:
     return rows
 
 
-def _fits(path: Path, system: Path) -> str:
+def _fits(path: Path, system: Path, made_for: str, *, standard: bool) -> str:
     """Say whether a scenario fits a system: ``yes``, ``without …``, or ``no: …``."""
+    from harness.commands.places import shown
     from harness.plan import make_plan
 
     try:
         plan = make_plan(path, system_path=system, variant=None, seed=0, stack="auto")
     except (FileError, PlanRefused) as refused:
-        return f"no: {str(refused).removeprefix(f'{path}: ')}"
+        # What a scenario made for another system asks of this one is nothing to be mended here.
+        if not standard and made_for:
+            return f"no: it was written for {made_for}"
+        words = str(refused).removeprefix(f"{path}: ").removeprefix(f"{path.stem} does not fit {shown(system)}: ")
+        return f"no: {words}"
     without = ", ".join(f"{one.what} {one.on}".strip() for one in plan.left_out)
     return f"without {without}" if without else "yes"
 

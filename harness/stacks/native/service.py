@@ -97,6 +97,7 @@ class NativeService(Process):
         service = place.system.services[place.service]
         self._path = service.path
         self._printed = Printed(log, service.ready.prints.encode()) if isinstance(service.ready, Prints) else None
+        self._last = f"it has not printed {service.ready.prints!r}" if isinstance(service.ready, Prints) else ""
 
     async def _begin(self) -> None:
         if self._printed is not None:
@@ -106,7 +107,12 @@ class NativeService(Process):
     async def _answering(self, timeout: float) -> bool:
         if self._printed is not None:
             return await asyncio.to_thread(self._printed.look)
-        return (await readiness(self._address, self._path, timeout)).answered
+        probe = await readiness(self._address, self._path, timeout)
+        self._last = f"GET http://{self._address}{self._path}: {probe.error}"
+        return probe.answered
+
+    def _why(self) -> str:
+        return f"; {self._last}{super()._why()}"
 
 
 class Printed:

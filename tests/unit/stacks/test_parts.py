@@ -69,7 +69,7 @@ def test_a_jar_with_another_sum_is_refused(monkeypatch, tmp_path) -> None:
 
 
 def test_a_build_that_calls_itself_otherwise_is_refused(monkeypatch, tmp_path) -> None:
-    def build(_go, staging, _modules):
+    def build(_go, staging, _modules, _report):
         script(staging / "bin" / "server", "echo toxiproxy-server version git")
 
     monkeypatch.setattr(install, "_build", build)
@@ -81,7 +81,7 @@ def test_a_build_that_calls_itself_otherwise_is_refused(monkeypatch, tmp_path) -
 def test_an_installation_is_done_once(monkeypatch, tmp_path) -> None:
     builds = []
 
-    def build(_go, staging, _modules):
+    def build(_go, staging, _modules, _report):
         builds.append(staging)
         script(staging / "bin" / "server", f"echo toxiproxy-server version {parts.TOXIPROXY}")
 
@@ -95,4 +95,22 @@ def test_an_installation_is_done_once(monkeypatch, tmp_path) -> None:
 def test_a_build_that_fails_is_said_with_its_reason(tmp_path) -> None:
     go = script(tmp_path / "go", "echo no route to anywhere >&2; exit 1")
     with pytest.raises(StackError, match=r"(?s)toxiproxy.*oneffect setup.*no route"):
-        install._build(go, tmp_path, tmp_path / "modules")
+        install._build(go, tmp_path, tmp_path / "modules", lambda part, text: None)
+
+
+def test_a_build_says_how_far_it_is(tmp_path) -> None:
+    said = "go: downloading example.org/a v1.2.3\\nerrors\\nexample.org/a/b-c.v2\\n"
+    told = []
+    install._build(script(tmp_path / "go", f"printf '{said}' >&2"), tmp_path, tmp_path / "modules", lambda *one: told.append(one))
+    assert told == [
+        ("toxiproxy", "downloading example.org/a v1.2.3"),
+        ("toxiproxy", "1 packages compiled"),
+        ("toxiproxy", "2 packages compiled"),
+    ]
+
+
+def test_a_build_that_takes_too_long_is_ended(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(install, "_BUILD_TIMEOUT", 0.2)
+    go = script(tmp_path / "go", "exec sleep 60")
+    with pytest.raises(StackError, match=r"no build within 0\.2 s"):
+        install._build(go, tmp_path, tmp_path / "modules", lambda part, text: None)
