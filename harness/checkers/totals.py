@@ -102,16 +102,29 @@ TABLES: Final = {
         FROM tried
     """,
     "wrong": "SELECT d.* FROM differences d, added_at, moments WHERE NOT within AND settled AND topics_after AND legible",
-    # The smallest sets of events that explain a wrong sum if each was applied twice or never. Pairs are searched among
-    # up to 300 events, triples among up to 40.
+    # What explains a wrong sum: all events of which the consumer's effects show several or none, or else the smallest sets
+    # of events that do if each was applied twice or never. Pairs are searched among up to 300 events, triples among up to 40.
     "explained": """
         WITH counted AS (SELECT w.*, row_number() OVER () AS n FROM wrong w),
+        shown AS (
+            SELECT consumer, event_id, count(*) AS times FROM effects
+            WHERE read = (SELECT effects_read FROM moments) GROUP BY ALL
+        ), by_effects AS (
+            SELECT w.n, w.difference, a.event_id, a.i, coalesce(s.times, 0) AS times, a.amount
+            FROM counted w JOIN additions a USING (consumer, key) LEFT JOIN shown s USING (consumer, event_id)
+            WHERE a.must AND w.consumer IN (SELECT consumer FROM shown) AND coalesce(s.times, 0) <> 1
+        ),
         signed AS (
             SELECT w.n, w.difference, a.event_id, a.i, how, sign * a.amount AS adds, w.events
             FROM counted w JOIN additions a USING (consumer, key)
             CROSS JOIN (VALUES ('applied twice', 1), ('never applied', -1)) s(how, sign)
             WHERE a.amount <> 0 AND a.must
         ), found AS (
+            SELECT n, 0 AS size, list(event_id ORDER BY i) AS event_ids, list(
+                CASE times WHEN 0 THEN 'never applied' WHEN 2 THEN 'applied twice' ELSE format('applied {} times', times) END
+                ORDER BY i) AS hows, list(i ORDER BY i) AS places
+            FROM by_effects GROUP BY n, difference HAVING sum((times - 1) * amount) = difference
+            UNION ALL
             SELECT n, 1 AS size, [a.event_id] AS event_ids, [a.how] AS hows, [a.i] AS places FROM signed a
             WHERE adds = difference
             UNION ALL
@@ -122,8 +135,8 @@ TABLES: Final = {
             FROM signed a JOIN signed b USING (n) JOIN signed c USING (n)
             WHERE a.i < b.i AND b.i < c.i AND a.events <= 40 AND a.adds + b.adds + c.adds = a.difference
         ), fewest AS (SELECT * FROM found QUALIFY size = min(size) OVER (PARTITION BY n))
-        SELECT w.consumer, w.key, count(f.size) AS ways, arg_min(f.event_ids, f.places) AS event_ids,
-               arg_min(f.hows, f.places) AS hows, arg_min(f.places, f.places) AS places
+        SELECT w.consumer, w.key, count(f.size) AS ways, coalesce(min(f.size) = 0, false) AS by_effects,
+               arg_min(f.event_ids, f.places) AS event_ids, arg_min(f.hows, f.places) AS hows, arg_min(f.places, f.places) AS places
         FROM counted w LEFT JOIN fewest f USING (n) GROUP BY w.consumer, w.key
     """,
 }
@@ -133,8 +146,10 @@ SELECT w.consumer, w.key, plain(opened) AS opened, plain(due) AS due, events AS 
        coalesce(plain(closed), 'not there') AS closed, i_total, t_total, event_ids[1] AS event_id, event_ids,
        places AS i_events, plain(abs(difference)) AS off, CASE WHEN difference > 0 THEN 'much' ELSE 'little' END AS too,
        CASE WHEN ways > 0 THEN
-                'event ' || array_to_string(list_transform(event_ids, lambda x, n: x || ' ' || hows[n]), ', event ')
-                || CASE WHEN ways = 1 THEN ' explains it' ELSE format(' would explain it, and so would {} others', ways - 1) END
+                'event ' || array_to_string(list_transform(event_ids[:5], lambda x, n: x || ' ' || hows[n]), ', event ')
+                || CASE WHEN len(event_ids) > 5 THEN format(' and {} more', len(event_ids) - 5) ELSE '' END
+                || CASE WHEN by_effects THEN ', as its effects show'
+                        WHEN ways = 1 THEN ' explains it' ELSE format(' would explain it, and so would {} others', ways - 1) END
             WHEN open <> [] THEN 'no choice of the ' || len(open) || ' events that may or may not count explains it'
             ELSE 'no combination of up to three events, each applied twice or never, was found that explains it' END AS why
 FROM wrong w JOIN explained USING (consumer, key) ORDER BY w.consumer, w.key

@@ -83,7 +83,11 @@ def _scenarios(system: Path | None) -> Rows:
             {
                 "scenario": name,
                 "from": "oneffect" if own else str(shown(path.parent.absolute())),
-                **({"fits": _fits(shown(path), system, scenario.system, standard=standard)} if system is not None else {}),
+                **(
+                    {"fits": _fits(shown(path), system, scenario.system, standard=standard)}
+                    if system is not None
+                    else {}
+                ),
                 "system": "any" if standard else scenario.system,
                 "faults": sorted({line.fault for line in scenario.faults}),
                 "expects": scenario.expect.verdict,
@@ -94,7 +98,7 @@ def _scenarios(system: Path | None) -> Rows:
     return rows
 
 
-def _fits(path: Path, system: Path, made_for: str, *, standard: bool) -> str:
+def _fits(path: Path, system: Path, made_for: str | None, *, standard: bool) -> str:
     """Say whether a scenario fits a system: ``yes``, ``without …``, or ``no: …``."""
     from harness.commands.places import shown
     from harness.plan import make_plan

@@ -101,7 +101,9 @@ def test_a_build_that_fails_is_said_with_its_reason(tmp_path) -> None:
 def test_a_build_says_how_far_it_is(tmp_path) -> None:
     said = "go: downloading example.org/a v1.2.3\\nerrors\\nexample.org/a/b-c.v2\\n"
     told = []
-    install._build(script(tmp_path / "go", f"printf '{said}' >&2"), tmp_path, tmp_path / "modules", lambda *one: told.append(one))
+    install._build(
+        script(tmp_path / "go", f"printf '{said}' >&2"), tmp_path, tmp_path / "modules", lambda *one: told.append(one)
+    )
     assert told == [
         ("toxiproxy", "downloading example.org/a v1.2.3"),
         ("toxiproxy", "1 packages compiled"),

@@ -43,7 +43,9 @@ async def test_it_is_ready_once_it_has_printed_its_text_and_again_after_a_restar
     one, go = worker(tmp_path), tmp_path / "go"
     await one.start()
     try:
-        with pytest.raises(StackError, match=r"worker#1 was not ready within 0\.2 s; it has not printed 'worker started'; "):
+        with pytest.raises(
+            StackError, match=r"worker#1 was not ready within 0\.2 s; it has not printed 'worker started'; "
+        ):
             await one.ready(0.2)
         go.touch()
         await one.ready(60)
@@ -96,7 +98,9 @@ async def test_one_that_answers_otherwise_is_not_ready_and_what_it_was_asked_is_
     one = worker(tmp_path, "/healthz", address)
     await one.start()
     try:
-        with pytest.raises(StackError, match=rf"not ready within 0\.2 s; GET http://{address}/healthz: the answer was 404; "):
+        with pytest.raises(
+            StackError, match=rf"not ready within 0\.2 s; GET http://{address}/healthz: the answer was 404; "
+        ):
             await one.ready(0.2)
     finally:
         await one.kill()
