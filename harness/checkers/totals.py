@@ -136,7 +136,8 @@ TABLES: Final = {
             WHERE a.i < b.i AND b.i < c.i AND a.events <= 40 AND a.adds + b.adds + c.adds = a.difference
         ), fewest AS (SELECT * FROM found QUALIFY size = min(size) OVER (PARTITION BY n))
         SELECT w.consumer, w.key, count(f.size) AS ways, coalesce(min(f.size) = 0, false) AS by_effects,
-               arg_min(f.event_ids, f.places) AS event_ids, arg_min(f.hows, f.places) AS hows, arg_min(f.places, f.places) AS places
+               arg_min(f.event_ids, f.places) AS event_ids, arg_min(f.hows, f.places) AS hows,
+               arg_min(f.places, f.places) AS places
         FROM counted w LEFT JOIN fewest f USING (n) GROUP BY w.consumer, w.key
     """,
 }

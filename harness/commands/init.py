@@ -22,6 +22,13 @@ WRITES: Final = {
 }
 """File name -> what the file is."""
 
+PUBLISHED: Final = {
+    "system.yaml": "the system, each field with a comment; oneffect publishes its events",
+    "billing.py": "its consumer",
+    "delivered-again.yaml": "a scenario: records are delivered again",
+}
+"""The same for a consumer without a front door."""
+
 
 def init(
     directory: Annotated[
@@ -30,6 +37,10 @@ def init(
             metavar="DIR", help="The folder to write to; it is made if need be. Default, with an option: this one."
         ),
     ] = None,
+    *,
+    no_front_door: Annotated[
+        bool, typer.Option("--no-front-door", help="Write a consumer alone, whose events oneffect publishes.")
+    ] = False,
     compose: Annotated[
         Path | None,
         typer.Option("--from-compose", metavar="FILE", help="Write a system file from this compose file."),
@@ -46,7 +57,8 @@ def init(
     """Write a small system that runs as it stands: a system file, two services in Python, and a scenario.
 
     Run it: the verdict is valid. Delete the line of billing.py marked as the dedupe line, and it is invalid. Then put your
-    own services in place of these. Nothing is overwritten.
+    own services in place of these. With --no-front-door the consumer stands alone, and oneffect publishes the events that it
+    reads. Nothing is overwritten.
 
     If your services are in a compose file, --from-compose turns it into a system.yaml: its brokers, stores and services,
     with addresses replaced by placeholders. Whatever a compose file cannot say becomes a TODO with an example; `oneffect
@@ -56,10 +68,14 @@ def init(
 
       oneffect init first
 
+      oneffect init first --no-front-door
+
       oneffect init --from-compose docker-compose.yml
 
       oneffect init --from-external system.yaml
     """
+    if no_front_door and (compose is not None or external is not None):
+        raise UsageError("--no-front-door writes a system of its own; leave out --from-compose and --from-external")
     if external is not None:
         _begun(directory or Path(), "addresses.yaml", *_addresses(external, compose))
     elif compose is not None:
@@ -69,8 +85,12 @@ def init(
             "name the folder to write to, for example `oneffect init first`, or give --from-compose FILE"
         )
     else:
-        _write(directory, {name: (files("harness.starter") / name).read_bytes() for name in WRITES})
-        for name, what in WRITES.items():
+        writes = PUBLISHED if no_front_door else WRITES
+        sources = {name: "published.yaml" if no_front_door and name == "system.yaml" else name for name in writes}
+        _write(
+            directory, {name: (files("harness.starter") / source).read_bytes() for name, source in sources.items()}
+        )
+        for name, what in writes.items():
             typer.echo(f"{directory / name}  {what}")
         typer.echo(f"run it: oneffect run {shlex.quote(str(directory / 'delivered-again.yaml'))}")
 

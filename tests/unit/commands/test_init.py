@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.commands.init import WRITES
+from harness.commands.init import PUBLISHED, WRITES
 from harness.files import load
 from harness.plan import make_plan
 from harness.system import System
@@ -32,6 +32,22 @@ def test_what_it_writes_can_be_planned(first: Path) -> None:
     plan = make_plan(first / "delivered-again.yaml", system_path=None, variant=None, seed=1, stack="auto")
     assert plan.system == system
     assert [fault.target for fault in plan.faults] == ["orders", "billing"]
+
+
+def test_a_consumer_without_a_front_door_can_be_planned(oneffect, tmp_path: Path) -> None:
+    said = oneffect("init", "alone", "--no-front-door")
+    assert said.exit_code == 0, said.output
+    first = tmp_path / "alone"
+    assert {path.name for path in first.iterdir()} == PUBLISHED.keys()
+    plan = make_plan(first / "delivered-again.yaml", system_path=None, variant=None, seed=1, stack="auto")
+    assert set(plan.system.services) == {"billing"}
+    assert [fault.target for fault in plan.faults] == ["orders", "billing"]
+
+
+def test_a_draft_has_the_front_door_that_its_compose_file_has(oneffect) -> None:
+    said = oneffect("init", "--no-front-door", "--from-compose", "compose.yaml")
+    assert said.exit_code == 2
+    assert "leave out --from-compose" in said.stderr
 
 
 def test_exactly_one_line_is_the_one_to_delete(first: Path) -> None:
