@@ -38,6 +38,21 @@ TABLES: Final = {
     """,
 }
 
+# Each operation counts once, when it was first tried.
+FELL_BEHIND: Final = """
+WITH firsts AS (
+    SELECT min(i) AS i, min(t) AS t FROM history
+    WHERE (op = 'upload' OR (op = 'publish' AND injected IS NULL)) AND phase = 'invoke' AND placed IS NOT TRUE
+    GROUP BY coalesce(upload_id, event_id, i::VARCHAR)
+), pace AS (
+    SELECT count(*) AS n, min(i) AS i_first, max(i) AS i_last, min(t) AS t_first, max(t) AS t_last,
+           (count(*) - 1) / nullif((max(t) - min(t)) / 1e9, 0) AS begun
+    FROM firsts
+)
+SELECT pace.* EXCLUDE (begun), printf('%.1f', begun) AS begun, printf('%.1f', rate) AS rate
+FROM pace, settings, limits WHERE n >= acknowledged AND begun < rate / 2
+"""
+
 NEVER_BIT: Final = """
 WITH told AS (
     SELECT fault, any_value(evidence->>'$.vain') FILTER (phase = 'healed') AS vain, any_value(error) AS error,
@@ -277,6 +292,13 @@ class Evidence(Queries):
             "{name} on {target}: {n} {what} from {injected_s} s to {healed_s} s, {needed} are needed{but}. Raise the load",
         ),
         Anomaly("unhealthy_start", Verdict.UNKNOWN, UNHEALTHY_START, "{why}"),
+        Anomaly(
+            "load_fell_behind",
+            None,
+            FELL_BEHIND,
+            "the load should have begun {rate} operations a second and began {begun}: this machine, or what answers, bears no "
+            "more, and the run says nothing about a higher rate",
+        ),
         Anomaly("unhealthy_end", None, UNHEALTHY_END, "{name} was not healthy at the end, at {at_s} s: {why}"),
         Anomaly("read_failed", Verdict.UNKNOWN, READ_FAILED, "the final read of {what} {why}"),
         Anomaly(

@@ -190,7 +190,7 @@ CONSTANTS: Final = {
     "covers": "number BIGINT, consumer VARCHAR, cut VARCHAR, again VARCHAR, redis VARCHAR, lost VARCHAR, least BIGINT",
     "blind_spots": "control VARCHAR, what VARCHAR, said VARCHAR",
     "stale": "file VARCHAR, why VARCHAR",
-    "settings": "settle_ns BIGINT, dead_letters BOOLEAN, blobs BOOLEAN, batch_size BIGINT",
+    "settings": "settle_ns BIGINT, dead_letters BOOLEAN, blobs BOOLEAN, batch_size BIGINT, rate DOUBLE",
 }
 """Tables that are filled from the plan, and their columns."""
 
@@ -200,6 +200,7 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
     plan = header.get("plan") or {}
     checks = plan.get("checks") or {}
     calibration = plan.get("calibration") or {}
+    load = (plan.get("scenario") or {}).get("load") or {}
     return {
         "applies": [
             (name, kind) for name, kinds in checks.get("consumers", {}).items() for kind in dict.fromkeys(kinds)
@@ -235,7 +236,9 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
                 checks.get("settle_ns", 0),
                 bool(checks.get("dead_letters")),
                 bool(checks.get("blobs")),
-                ((plan.get("scenario") or {}).get("load") or {}).get("batch", 1),
+                load.get("batch", 1),
+                # Locust's users begin work at a rate of their own.
+                load.get("rate") if not plan.get("users") else None,
             )
         ],
     }

@@ -848,6 +848,21 @@ def unhealthy_end(tape: Tape) -> None:
     tape.one("health", when="end", name="shop#1").update(phase="bad", error="shop#1 ended with status 3")
 
 
+def load_fell_behind(tape: Tape) -> None:
+    """Fewer than half of the operations that were due each second were begun."""
+    tape.header["plan"]["scenario"] = {"load": {"rate": 250.0}}
+
+
+def load_of_locust(tape: Tape) -> None:
+    """Its users begin work when they have their answers, whatever the scenario's rate."""
+    load_fell_behind(tape)
+    tape.header["plan"]["users"] = {"count": 20}
+
+
+def load_at_its_rate(tape: Tape) -> None:
+    tape.header["plan"]["scenario"] = {"load": {"rate": 100.0}}
+
+
 def window_too_quiet(tape: Tape) -> None:
     tape.one("fault", "healed")["t"] = 75 * MS
 
@@ -1520,6 +1535,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "window_too_quiet.given": window_too_quiet_for_its_consumer,
     "unhealthy_start": unhealthy_start,
     "unhealthy_end": unhealthy_end,
+    "load_fell_behind": load_fell_behind,
     "read_failed": read_failed,
     "not_at_rest": not_at_rest,
     "history_incomplete": history_incomplete,
@@ -1580,6 +1596,8 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         anothers_topic,
         replayed,
         effects_with_names_of_their_own,
+        load_of_locust,
+        load_at_its_rate,
         covered,
         covered_behind_the_effect,
         covered_lost,

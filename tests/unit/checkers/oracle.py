@@ -1230,6 +1230,16 @@ class EvidenceOracle:
         yield from (("unhealthy_start", (look["name"],)) for look in looks if look["phase"] == "bad")
         ends = [record for record in self.run.of("health", "bad") if record.get("when") == "end"]
         yield from (("unhealthy_end", (look["name"],)) for look in ends)
+        plan = self.run.plan
+        firsts: dict[Any, int] = {}
+        for record in self.load:
+            if record["phase"] == "invoke" and not record.get("placed"):
+                firsts.setdefault(record.get("upload_id") or record.get("event_id") or record["i"], record["t"])
+        rate = (plan.get("scenario") or {}).get("load", {}).get("rate")
+        if rate and not plan.get("users") and len(firsts) >= 20:
+            lasted = max(firsts.values()) - min(firsts.values())
+            if lasted and (len(firsts) - 1) / lasted * 1e9 < rate / 2:
+                yield "load_fell_behind", ()
         injected = [fault["injected"] for fault in self.run.faults.values() if "injected" in fault]
         argued = [r["t"] for r in self.load if r["phase"] == "ok" and not r.get("placed")]
         if not looks or (injected and not any(t < min(injected) for t in argued)):

@@ -93,6 +93,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "window_too_quiet": ("fault",),
     "unhealthy_start": ("name",),
     "unhealthy_end": ("name",),
+    "load_fell_behind": (),
     "read_failed": ("what",),
     "history_incomplete": (),
     "load_incomplete": ("worker",),
