@@ -76,6 +76,9 @@ def _said(moment: Moment, story: Story) -> str:
 def _deeds(moments: Sequence[Moment]) -> Sequence[Moment]:
     """Return a consumer's part: from its first deed to its last, and how it ended."""
     begin = next((n for n, moment in enumerate(moments) if _deed(moment)), 0)
+    if moments and moments[begin].brief == "effect":
+        # An effect is older than its first sighting: who died just before may have died just after it.
+        begin = max((n for n, moment in enumerate(moments[:begin]) if moment.brief == "killed"), default=begin)
     part = [moment for moment in moments[begin:] if moment.kind != "blob"]
     # A command to the store may be seen before the event, and shows that the event was there.
     part = [moment for n, moment in enumerate(part) if moment.brief != "published" or n == 0]

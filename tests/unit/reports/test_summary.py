@@ -77,6 +77,18 @@ def test_two_effects_seen_at_once_are_two(tmp_path: Path) -> None:
     assert told.endswith("effect 0.431 s, second effect 0.431 s")
 
 
+def test_who_died_just_before_an_effect_was_first_seen_may_have_died_just_after_it(tmp_path: Path) -> None:
+    def killed(tape: Tape) -> None:
+        for ms in (405, 415):
+            tape.add(ms, "service", "killed", name="shop#2", pid=7, exit_status=-9)
+        tape.effect(final(tape, "effects"), "shop", "placed", 4, effect="another")
+        tape.one("event", event_id="placed-4")["t"] = 600_000_000
+        tape.find("effect", event_id="placed-4", consumer="shop")[0]["t"] = 418_000_000
+
+    told = of_shop(good_run(killed), tmp_path)
+    assert "shop  killed 0.415 s, effect 0.418 s" in told
+
+
 def follow_up(history: History, anomaly: str) -> str:
     (row,) = next(one.anomalies[anomaly] for one in judge(history) if anomaly in one.anomalies)
     # What the checker says of the cause.
