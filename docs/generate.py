@@ -352,7 +352,7 @@ def _cell(text: str) -> str:
 
 
 def _field(name: str, info: Any) -> str:  # noqa: ANN401 - pydantic's FieldInfo
-    return f"`{info.alias or name}`" + ("" if info.is_required() else f" (`{info.default!r}`)")
+    return f"`{info.alias or name}`" + ("" if info.is_required() else " (optional)")
 
 
 def main() -> None:
