@@ -23,7 +23,7 @@ from tests.unit.checkers import oracle
 from tests.unit.checkers.generated import BY_HAND, BY_NAME, Recipe, make, recipes
 from tests.unit.checkers.sheaf import Recorded, Sheaf
 
-HISTORIES = 800
+HISTORIES = 500
 """How many are generated, each different; tests/long generates more."""
 
 TOGETHER = 100
