@@ -296,8 +296,8 @@ class Evidence(Queries):
             "load_fell_behind",
             None,
             FELL_BEHIND,
-            "the load should have begun {rate} operations a second and began {begun}: this machine, or what answers, bears no "
-            "more, and the run says nothing about a higher rate",
+            "the load was to begin {rate} operations a second, but began only {begun}: this machine, or a program that encodes "
+            "what is published, could not keep up, so the run says nothing about a higher rate",
         ),
         Anomaly("unhealthy_end", None, UNHEALTHY_END, "{name} was not healthy at the end, at {at_s} s: {why}"),
         Anomaly("read_failed", Verdict.UNKNOWN, READ_FAILED, "the final read of {what} {why}"),

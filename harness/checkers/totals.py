@@ -104,21 +104,26 @@ TABLES: Final = {
     "wrong": "SELECT d.* FROM differences d, added_at, moments WHERE NOT within AND settled AND topics_after AND legible",
     # What explains a wrong sum: all events of which the consumer's effects show several or none, or else the smallest sets
     # of events that do if each was applied twice or never. Pairs are searched among up to 300 events, triples among up to 40.
+    # Effects say nothing where one of them belongs to no event that the consumer adds up, or is gone, nor where it is open
+    # which events count.
     "explained": """
         WITH counted AS (SELECT w.*, row_number() OVER () AS n FROM wrong w),
         shown AS (
-            SELECT consumer, event_id, count(*) AS times FROM effects
-            WHERE read = (SELECT effects_read FROM moments) GROUP BY ALL
+            SELECT consumer, event_id, count(*) FILTER (read = effects_read) AS times FROM effects, moments GROUP BY ALL
+        ), telling AS (
+            SELECT consumer FROM shown LEFT JOIN additions a USING (consumer, event_id)
+            GROUP BY consumer HAVING bool_and(a.i IS NOT NULL AND times > 0)
         ), by_effects AS (
             SELECT w.n, w.difference, a.event_id, a.i, coalesce(s.times, 0) AS times, a.amount
-            FROM counted w JOIN additions a USING (consumer, key) LEFT JOIN shown s USING (consumer, event_id)
-            WHERE a.must AND w.consumer IN (SELECT consumer FROM shown) AND coalesce(s.times, 0) <> 1
+            FROM counted w JOIN telling USING (consumer) JOIN additions a USING (consumer, key)
+            LEFT JOIN shown s USING (consumer, event_id)
+            WHERE w.open = [] AND a.must AND NOT a.maybe AND a.amount <> 0 AND coalesce(s.times, 0) <> 1
         ),
         signed AS (
             SELECT w.n, w.difference, a.event_id, a.i, how, sign * a.amount AS adds, w.events
             FROM counted w JOIN additions a USING (consumer, key)
             CROSS JOIN (VALUES ('applied twice', 1), ('never applied', -1)) s(how, sign)
-            WHERE a.amount <> 0 AND a.must
+            WHERE a.amount <> 0 AND a.must AND NOT a.maybe
         ), found AS (
             SELECT n, 0 AS size, list(event_id ORDER BY i) AS event_ids, list(
                 CASE times WHEN 0 THEN 'never applied' WHEN 2 THEN 'applied twice' ELSE format('applied {} times', times) END
@@ -144,16 +149,17 @@ TABLES: Final = {
 
 TOTAL_WRONG: Final = """
 SELECT w.consumer, w.key, plain(opened) AS opened, plain(due) AS due, events AS n,
-       coalesce(plain(closed), 'not there') AS closed, i_total, t_total, event_ids[1] AS event_id, event_ids,
-       places AS i_events, plain(abs(difference)) AS off, CASE WHEN difference > 0 THEN 'much' ELSE 'little' END AS too,
+       coalesce(plain(closed), 'not there') AS closed, i_total, t_total, event_ids[1] AS event_id,
+       event_ids[:10] AS event_ids, places[:10] AS i_events, plain(abs(difference)) AS off,
+       CASE WHEN difference > 0 THEN 'much' ELSE 'little' END AS too,
        CASE WHEN ways > 0 THEN
-                'event ' || array_to_string(list_transform(event_ids[:5], lambda x, n: x || ' ' || hows[n]), ', event ')
-                || CASE WHEN len(event_ids) > 5 THEN format(' and {} more', len(event_ids) - 5) ELSE '' END
+                'event ' || array_to_string(list_transform(e.event_ids[:5], lambda x, n: x || ' ' || hows[n]), ', event ')
+                || CASE WHEN len(e.event_ids) > 5 THEN format(' and {} more', len(e.event_ids) - 5) ELSE '' END
                 || CASE WHEN by_effects THEN ', as its effects show'
                         WHEN ways = 1 THEN ' explains it' ELSE format(' would explain it, and so would {} others', ways - 1) END
             WHEN open <> [] THEN 'no choice of the ' || len(open) || ' events that may or may not count explains it'
             ELSE 'no combination of up to three events, each applied twice or never, was found that explains it' END AS why
-FROM wrong w JOIN explained USING (consumer, key) ORDER BY w.consumer, w.key
+FROM wrong w JOIN explained e USING (consumer, key) ORDER BY w.consumer, w.key
 """
 
 UNDECIDED: Final = """

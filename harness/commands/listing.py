@@ -74,7 +74,10 @@ def _scenarios(system: Path | None) -> Rows:
     from harness.commands.standard import TAG
     from harness.files import load
     from harness.scenario import Scenario
+    from harness.system import System
 
+    if system is not None:
+        load(system, System)  # what is wrong with it is no scenario's fault
     rows = []
     for name, path in scenario_files(Path.cwd(), system).items():
         scenario = load(path, Scenario)
@@ -100,17 +103,16 @@ def _scenarios(system: Path | None) -> Rows:
 
 def _fits(path: Path, system: Path, made_for: str | None, *, standard: bool) -> str:
     """Say whether a scenario fits a system: ``yes``, ``without …``, or ``no: …``."""
-    from harness.commands.places import shown
     from harness.plan import make_plan
 
     try:
         plan = make_plan(path, system_path=system, variant=None, seed=0, stack="auto")
     except (FileError, PlanRefused) as refused:
         # What a scenario made for another system asks of this one is nothing to be mended here.
-        if not standard and made_for:
+        if not standard and made_for and (path.parent / made_for).resolve() != system.resolve():
             return f"no: it was written for {made_for}"
-        words = str(refused).removeprefix(f"{path}: ").removeprefix(f"{path.stem} does not fit {shown(system)}: ")
-        return f"no: {words}"
+        reason = str(refused).removeprefix(f"{path}: ")
+        return f"no: {reason.partition(f' does not fit {system}: ')[2] or reason}"
     without = ", ".join(f"{one.what} {one.on}".strip() for one in plan.left_out)
     return f"without {without}" if without else "yes"
 

@@ -48,7 +48,7 @@ class _Reporter:
         with self._lock:
             line = self._lines.setdefault(part, self._lines.get(part) or self._board.line(part))
             now = time.monotonic()
-            count = text[:1].isdigit() or text.startswith("downloading")
+            count = text.startswith("downloading ") or text.endswith((" jars", " package", " packages"))
             if count and now - self._said.get(part, -BETWEEN_LINES) < BETWEEN_LINES:
                 line.passing(text)
                 return

@@ -64,7 +64,7 @@ def _alone(cache: Path, report: Report) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            report("setup", "another setup is installing the same; waiting for it")
+            report("setup", "another setup is installing the same parts; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         for leftover in cache.glob(f"{_STAGING}*"):
             # From a setup that was killed: a live one would hold the lock.
@@ -197,7 +197,7 @@ def _compiling(lines: Iterable[str], report: Report) -> str:
             report("toxiproxy", line.strip().removeprefix("go: "))
         elif _PACKAGE.fullmatch(line):
             packages += 1
-            report("toxiproxy", f"{packages} packages compiled")
+            report("toxiproxy", f"compiled {packages} package{'s' if packages > 1 else ''}")
         else:
             said += line
     return said.strip()

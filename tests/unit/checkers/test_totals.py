@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.checkers.judge import judge
 from harness.history.reader import History
-from tests.histories.builder import Tape, good_run
+from tests.histories.builder import Tape, final, good_run
 from tests.histories.cases import moved_by, with_totals
 
 
@@ -23,10 +24,11 @@ def of_effects(tape: Tape, times: dict[int, int]) -> None:
                 tape.effect(read, "purse", "placed", n, effect=f"purse-{n}-{row}")
 
 
-def told(times: dict[int, int], off: str, folder: Path) -> str:
+def told(times: dict[int, int], off: str, folder: Path, also: Callable[[Tape], object] = lambda _: None) -> str:
     def change(tape: Tape) -> None:
         of_effects(tape, times)
         moved_by(tape, "acc-0", off)
+        also(tape)
 
     with History(good_run(change).write(folder / "history.jsonl")) as history:
         (row,) = (row for finding in judge(history) for row in finding.anomalies.get("total_wrong", ()))
@@ -45,3 +47,39 @@ def told(times: dict[int, int], off: str, folder: Path) -> str:
 )
 def test_a_wrong_sum_is_explained_by_the_effects_if_they_do(times, off: str, why: str, tmp_path: Path) -> None:
     assert told(times, off, tmp_path) == why
+
+
+def gone(tape: Tape) -> None:
+    """Two effects that were there before are gone at the end."""
+    read = final(tape, "effects")
+    for event_id in ("placed-0", "placed-4"):
+        tape.drop(tape.find("effect", consumer="purse", event_id=event_id, read=read))
+
+
+def of_nobody(tape: Tape) -> None:
+    """One effect names no event that the purse adds up."""
+    tape.effect(final(tape, "effects"), "purse", "placed", 99, effect="purse-99")
+
+
+def perhaps_replayed(tape: Tape) -> None:
+    """It is unknown whether the dead letter of placed-8 was replayed."""
+    place = {"source_topic": "orders", "source_partition": 0, "source_offset": 4}
+    about = {"consumer": "purse", "event_id": "placed-8", **place}
+    tape.add(460, "replay", "unknown", of=tape.add(450, "replay", "invoke", **about), **about)
+
+
+@pytest.mark.parametrize(
+    ("times", "off", "also"),
+    [({}, "-17.5", gone), ({0: 2, 4: 3}, "33.75", of_nobody), ({8: 0}, "-512.5", perhaps_replayed)],
+    ids=["effects that are gone", "an effect of nobody's event", "an event that may or may not count"],
+)
+def test_effects_that_do_not_tell_explain_nothing(times, off: str, also, tmp_path: Path) -> None:
+    assert "as its effects show" not in told(times, off, tmp_path, also)
+
+
+def test_an_event_that_adds_nothing_explains_nothing(tmp_path: Path) -> None:
+    def nothing(tape: Tape) -> None:
+        tape.one("event", event_id="placed-0")["amounts"] = {"purse": "0"}
+        moved_by(tape, "acc-0", "-1.25")
+
+    assert told({0: 2, 4: 3}, "32.50", tmp_path, nothing) == "event placed-4 applied 3 times, as its effects show"

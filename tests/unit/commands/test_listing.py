@@ -119,3 +119,19 @@ def test_help_with_an_example(say, command: str) -> None:
 
 def test_the_version(say) -> None:
     assert say("--version").stdout.startswith("oneffect ")
+
+
+def test_what_is_wrong_with_a_scenario_of_this_very_system_is_said(project: Path, say) -> None:
+    path = project / "scenarios" / "control.yaml"
+    path.write_text(
+        path.read_text().replace("name: control", "name: control\nfaults: [{fault: net.dwon, on: redis, at: 1s}]")
+    )
+    rows = {
+        row["scenario"]: row
+        for row in json.loads(say("list", "scenarios", "--system", "system.yaml", "--json").stdout)
+    }
+    assert "net.down" in rows["control"]["fits"]
+    (project / "system.yaml").write_text("oneffect: 1\nnaem: shop\n")
+    broken = say("list", "scenarios", "--system", "system.yaml")
+    assert broken.exit_code == 2
+    assert "system.yaml:1: " in broken.stderr

@@ -106,8 +106,8 @@ def test_a_build_says_how_far_it_is(tmp_path) -> None:
     )
     assert told == [
         ("toxiproxy", "downloading example.org/a v1.2.3"),
-        ("toxiproxy", "1 packages compiled"),
-        ("toxiproxy", "2 packages compiled"),
+        ("toxiproxy", "compiled 1 package"),
+        ("toxiproxy", "compiled 2 packages"),
     ]
 
 
