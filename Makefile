@@ -87,10 +87,11 @@ pulled:
 	  docker image inspect $$one >/dev/null 2>&1 || docker pull --quiet $$one || \
 	  { echo "the image $$one is not here and cannot be pulled" >&2; exit 1; }; done
 
-busy: setup  ## run the gate's scenarios and the stack's tests while every core is busy (TIMES= processes a core)
+busy: setup  ## run the gate's scenarios and the stack's tests while every core is busy (TIMES= processes a core, STACKS=)
 	@$(BIN)/python -m benchmarks.burner $$$$ --times $(or $(TIMES),3) & trap "kill $$! 2>/dev/null" EXIT; failed=0; \
 	  $(BIN)/oneffect gate || failed=1; \
-	  $(BIN)/pytest -m "not long" tests/chaos tests/conformance tests/pipeline || failed=1; exit $$failed
+	  $(BIN)/pytest -m "not long" -n $(or $(STACKS),2) --dist loadfile --no-loadscope-reorder \
+	    tests/chaos tests/conformance tests/pipeline || failed=1; exit $$failed
 
 long: setup  ## run the tests that take minutes each, which `make test` leaves out
 	@$(BIN)/pytest -m long -n $(or $(STACKS),2) tests
