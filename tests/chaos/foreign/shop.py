@@ -13,7 +13,7 @@ offset last. Each FLAW is one thing that is done in another way, wrong or only u
     never_json          values have five bytes before their JSON, as schema registries put them
     named_by_order      an effect is named by the order's number, and another one of it takes its place
     uppercase           ids are in upper case on the topic, and in lower case in the table
-    slow                the consumer takes half a second for each event
+    slow                the consumer takes a second for each event
     stuck               the consumer stops for ever at the tenth event
     claims_again        an order is claimed with SET NX, which the client sends again if no answer comes; what was not
                         granted is passed over
@@ -199,7 +199,7 @@ class Shop:
         """One effect of each event."""
         self.handled += 1
         if FLAW == "slow":
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
         if FLAW == "stuck" and self.handled == TENTH:
             await asyncio.Event().wait()
         skipped = FLAW == "own_offsets_skips" and self.handled % TENTH == 0
