@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from harness.reports.progress import Board, Line
 
 BETWEEN_LINES: Final = 5.0
-"""Seconds between two lines with counts of one part, where there is no terminal to update them on."""
+"""Seconds between two passing lines of one part, where there is no terminal to update them on."""
 
 
 def setup() -> None:
@@ -43,13 +43,12 @@ class _Reporter:
         self._said: dict[str, float] = {}
         self._lock = Lock()
 
-    def __call__(self, part: str, text: str) -> None:
-        """Show a part's progress."""
+    def __call__(self, part: str, text: str, *, passing: bool = False) -> None:
+        """Show a part's progress; if ``passing``, not more often than every BETWEEN_LINES."""
         with self._lock:
             line = self._lines.setdefault(part, self._lines.get(part) or self._board.line(part))
             now = time.monotonic()
-            count = text.startswith("downloading ") or text.endswith((" jars", " package", " packages"))
-            if count and now - self._said.get(part, -BETWEEN_LINES) < BETWEEN_LINES:
+            if passing and now - self._said.get(part, -BETWEEN_LINES) < BETWEEN_LINES:
                 line.passing(text)
                 return
             self._said[part] = now

@@ -479,3 +479,11 @@ def service_environment(monkeypatch, tmp_path):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return environment
+
+
+@pytest.fixture
+def waits():
+    """Set: a variant's handler goes on; else it waits in its preparation."""
+    gate = asyncio.Event()
+    gate.set()
+    return gate

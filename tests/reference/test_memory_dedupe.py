@@ -6,24 +6,14 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from dishka import make_async_container
 
 from reference_impl.common_core.events import UPLOAD_OUTCOMES
 from reference_impl.service_libs import ledger
 from reference_impl.service_libs.errors import ContentUnavailable
 from reference_impl.service_libs.idempotency import idempotent_consumer
-from reference_impl.variants.__main__ import providers
 from reference_impl.variants.memory_dedupe import MemoryGuard
 
 EFFECTS = "SELECT * FROM effect_ledger"
-
-
-@pytest.fixture
-def waits():
-    """Set: the handler goes on; else it waits in its preparation."""
-    gate = asyncio.Event()
-    gate.set()
-    return gate
 
 
 @pytest.fixture
@@ -98,16 +88,3 @@ async def test_neither_the_inbox_nor_redis_is_asked(process, delivered, rows, re
     await process()(delivered())
     assert redis.commands == 0
     assert await rows("SELECT * FROM inbox") == []
-
-
-async def test_it_swaps_the_guard_and_touches_nothing_else(service_environment):
-    from reference_impl.essay_lifecycle import di
-    from reference_impl.service_libs.idempotency import IdempotencyGuard, InboxGuard
-
-    own, variant = di.providers(), providers("memory_dedupe", "essay_lifecycle")
-    assert [type(each) for each in variant[:-1]] == [type(each) for each in own]
-    assert len(variant) == len(own) + 1
-    for chosen, guard in ((own, InboxGuard), (variant, MemoryGuard)):
-        container = make_async_container(*chosen)
-        assert type(await container.get(IdempotencyGuard)) is guard
-        await container.close()

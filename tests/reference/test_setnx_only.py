@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from dishka import make_async_container
 
 from reference_impl.common_core.events import UPLOAD_OUTCOMES
 from reference_impl.service_libs import ledger
@@ -16,14 +15,6 @@ from reference_impl.variants.__main__ import providers
 from reference_impl.variants.setnx_only import SetnxGuard
 
 EFFECTS = "SELECT * FROM effect_ledger"
-
-
-@pytest.fixture
-def waits():
-    """Set: the handler goes on; else it waits in its preparation."""
-    gate = asyncio.Event()
-    gate.set()
-    return gate
 
 
 @pytest.fixture
@@ -90,19 +81,6 @@ async def test_an_error_takes_the_claim_back(consume, delivered, rows, waits, mo
 async def test_the_claim_lives_a_day(consume, delivered, redis):
     await consume(delivered())
     assert list(redis.ttl.values()) == [86_400]
-
-
-async def test_it_swaps_the_guard_and_touches_nothing_else(service_environment):
-    from reference_impl.essay_lifecycle import di
-    from reference_impl.service_libs.idempotency import IdempotencyGuard, InboxGuard
-
-    own, variant = di.providers(), providers("setnx_only", "essay_lifecycle")
-    assert [type(each) for each in variant[:-1]] == [type(each) for each in own]
-    assert len(variant) == len(own) + 1
-    for chosen, guard in ((own, InboxGuard), (variant, SetnxGuard)):
-        container = make_async_container(*chosen)
-        assert type(await container.get(IdempotencyGuard)) is guard
-        await container.close()
 
 
 def test_services_without_a_guard_stay_as_they_are():

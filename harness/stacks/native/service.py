@@ -97,24 +97,24 @@ class NativeService(Process):
         service = place.system.services[place.service]
         self._path = service.path
         self._printed = Printed(log, service.ready.prints.encode()) if isinstance(service.ready, Prints) else None
-        self._prints = service.ready.prints if isinstance(service.ready, Prints) else ""
-        self._last = ""
+        self._unready = f"; it has not printed {service.ready.prints!r}" if isinstance(service.ready, Prints) else ""
 
     async def _begin(self) -> None:
         if self._printed is not None:
             self._printed.forget()
-        self._last = f"; it has not printed {self._prints!r}" if self._prints else ""
+        else:
+            self._unready = ""
         await super()._begin()
 
     async def _answering(self, timeout: float) -> bool:
         if self._printed is not None:
             return await asyncio.to_thread(self._printed.look)
         probe = await readiness(self._address, self._path, timeout)
-        self._last = f"; GET http://{self._address}{self._path}: {probe.error}" if probe.error else ""
+        self._unready = f"; GET http://{self._address}{self._path}: {probe.error}" if probe.error else ""
         return probe.answered
 
     def _why(self) -> str:
-        return f"{self._last}{super()._why()}"
+        return f"{self._unready}{super()._why()}"
 
 
 class Printed:

@@ -53,7 +53,7 @@ def test_half_an_installation_is_not_taken_for_one(monkeypatch, tmp_path) -> Non
     """A download that breaks off leaves nothing that has the final name, and nothing else."""
     monkeypatch.setattr(install, "_download", lambda staging, report: (staging / "jars").mkdir() or 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        install._kafka(tmp_path, lambda part, text: None)
+        install._kafka(tmp_path, lambda *_, **__: None)
     assert parts.find_kafka(tmp_path).path is None
     assert not list(tmp_path.iterdir())
 
@@ -65,7 +65,7 @@ def test_a_jar_with_another_sum_is_refused(monkeypatch, tmp_path) -> None:
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"bad")
     with pytest.raises(StackError, match=r"thing-1\.0\.jar.*SHA-256"):
-        install._download(tmp_path, lambda part, text: None)
+        install._download(tmp_path, lambda *_, **__: None)
 
 
 def test_a_build_that_calls_itself_otherwise_is_refused(monkeypatch, tmp_path) -> None:
@@ -74,7 +74,7 @@ def test_a_build_that_calls_itself_otherwise_is_refused(monkeypatch, tmp_path) -
 
     monkeypatch.setattr(install, "_build", build)
     with pytest.raises(StackError, match="'git', not 2"):
-        install._toxiproxy(tmp_path, lambda part, text: None)
+        install._toxiproxy(tmp_path, lambda *_, **__: None)
     assert parts.find_toxiproxy(tmp_path).path is None
 
 
@@ -87,7 +87,7 @@ def test_an_installation_is_done_once(monkeypatch, tmp_path) -> None:
 
     monkeypatch.setattr(install, "_build", build)
     for _ in range(2):
-        install._toxiproxy(tmp_path, lambda part, text: None)
+        install._toxiproxy(tmp_path, lambda *_, **__: None)
     assert len(builds) == 1
     assert parts.find_toxiproxy(tmp_path).path is not None
 
@@ -95,14 +95,17 @@ def test_an_installation_is_done_once(monkeypatch, tmp_path) -> None:
 def test_a_build_that_fails_is_said_with_its_reason(tmp_path) -> None:
     go = script(tmp_path / "go", "echo no route to anywhere >&2; exit 1")
     with pytest.raises(StackError, match=r"(?s)toxiproxy.*oneffect setup.*no route"):
-        install._build(go, tmp_path, tmp_path / "modules", lambda part, text: None)
+        install._build(go, tmp_path, tmp_path / "modules", lambda *_, **__: None)
 
 
 def test_a_build_says_how_far_it_is(tmp_path) -> None:
     said = "go: downloading example.org/a v1.2.3\\nerrors\\nexample.org/a/b-c.v2\\n"
     told = []
     install._build(
-        script(tmp_path / "go", f"printf '{said}' >&2"), tmp_path, tmp_path / "modules", lambda *one: told.append(one)
+        script(tmp_path / "go", f"printf '{said}' >&2"),
+        tmp_path,
+        tmp_path / "modules",
+        lambda *one, **_: told.append(one),
     )
     assert told == [
         ("toxiproxy", "downloading example.org/a v1.2.3"),
@@ -115,4 +118,4 @@ def test_a_build_that_takes_too_long_is_ended(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(install, "_BUILD_TIMEOUT", 0.2)
     go = script(tmp_path / "go", "exec sleep 60")
     with pytest.raises(StackError, match=r"no build within 0\.2 s"):
-        install._build(go, tmp_path, tmp_path / "modules", lambda part, text: None)
+        install._build(go, tmp_path, tmp_path / "modules", lambda *_, **__: None)
