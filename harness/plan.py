@@ -104,12 +104,12 @@ class Plan(SystemPlan):
     @property
     def taps(self) -> Mapping[str, str]:
         """The links that get a tap, with their protocols: those that conditions name, or all that a tap can parse."""
-        spoken = {f"{replica}->{target}": protocol(self.system, target) for replica, target in self.system.links()}
+        known = understood(self.system)
         if self.scenario.taps == "all":
-            return {link: name for link, name in spoken.items() if name in PROTOCOLS}
+            return known
         conditions = [one for planned in self.faults for one in (planned.when, planned.until) if one is not None]
         named = {link for condition in conditions for link in condition.links}
-        return {link: spoken[link] for link in sorted(named)}
+        return {link: known[link] for link in sorted(named)}
 
     @property
     def needs_taps(self) -> bool:
@@ -144,6 +144,12 @@ class Plan(SystemPlan):
             "system_given": self.system_given,
             "scenario_path": os.path.relpath(self.scenario_path),
         }
+
+
+def understood(system: System) -> Mapping[str, str]:
+    """Return the protocol of each link whose protocol a tap understands."""
+    spoken = {f"{replica}->{target}": protocol(system, target) for replica, target in system.links()}
+    return {link: name for link, name in spoken.items() if name in PROTOCOLS}
 
 
 def plan_system(  # noqa: PLR0913 - a command's options

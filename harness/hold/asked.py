@@ -32,10 +32,14 @@ def plan_asked(  # noqa: PLR0913 - what a row of a scenario says, and where
     seed: int,
     after: int,
 ) -> list[PlannedFault]:
-    """Plan the fault like a row of a scenario, numbered from ``after`` + 1; PlanRefused says what is wrong."""
+    """Plan the fault like a row of a scenario, numbered from ``after`` + 1; PlanRefused says what is wrong.
+
+    It acts at once, or at the message of its ``when``.
+    """
     if taken := [name for name in _OWN if name in parameters]:
         raise PlanRefused(f"{taken[0]} is not a parameter of a fault; see: oneffect inject --help")
-    row = {**parameters, "fault": fault, "on": on, "at": "0%", **({"for": lasts} if lasts is not None else {})}
+    at = {} if parameters.get("when") is not None else {"at": "0%"}
+    row = {**parameters, "fault": fault, "on": on, **at, **({"for": lasts} if lasts is not None else {})}
     try:
         line = FaultLine.model_validate(row)
     except ValidationError as error:

@@ -89,6 +89,10 @@ class Injections:
 
     def _plan(self, asked: dict[str, Any]) -> list[PlannedFault]:
         """Plan a requested fault, numbered on from earlier ones; PlanRefused as for a scenario's row."""
+        if "when" in (asked.get("parameters") or {}):
+            raise PlanRefused(
+                "when: a fault that is injected from a terminal acts at once; write a scenario, or a block in Python"
+            )
         planned = plan_asked(
             asked.get("fault"),
             asked.get("on"),

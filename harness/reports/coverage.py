@@ -43,7 +43,8 @@ def coverage(history: History) -> list[Row]:
 
     With taps on some links only, what came again elsewhere would go unseen.
     """
-    if ((history.header.get("plan") or {}).get("scenario") or {}).get("taps") != "all":
+    plan = history.header.get("plan") or {}
+    if "all" not in (plan.get("taps"), (plan.get("scenario") or {}).get("taps")):
         return []
     of: defaultdict[tuple[str, str], list[Cut]] = defaultdict(list)
     for cut in cuts(history):

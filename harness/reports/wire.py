@@ -41,7 +41,8 @@ def links(history: History, pattern: str | None = None) -> list[str]:
     tapped = [str(row["link"]) for row in rows]
     if not tapped:
         raise UsageError(
-            f"{history.path}: no link had a tap in this run; write `taps: all` in the scenario, or a fault with `when:`"
+            f"{history.path}: no link had a tap in this run; write `taps: all` in the scenario, or a "
+            'fault with `when:`; in Python, open the system with taps="all"'
         )
     if pattern is None:
         return tapped

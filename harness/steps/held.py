@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.faults.base import FaultContext
+    from harness.faults.condition import Condition
     from harness.history.recorder import Recorder, Scope
     from harness.redaction import Redaction
+    from harness.stack import Held
+    from harness.taps.trigger import Trigger
 
 ARMED_WITHIN: Final = 60.0
 """Seconds after which the block begins even if the fault was not seen to be armed; it will not count as bitten."""
@@ -49,12 +52,13 @@ class FaultRecorder:
 class HeldFault:
     """A fault on each target of its pattern: ``enter`` injects it, ``leave`` releases it, ``heal`` ends it at once.
 
-    Each context is that of one target; its timing and callbacks are replaced here.
+    Each context is that of one target; its timing and callbacks are replaced here. A fault with a ``when`` acts at its
+    message; once it is released, it waits ``still`` seconds more for it.
     """
 
-    def __init__(self, contexts: Sequence[FaultContext], redaction: Redaction) -> None:
+    def __init__(self, contexts: Sequence[FaultContext], redaction: Redaction, *, still: float) -> None:
         self._let_go = asyncio.Event()
-        self._each = [_Each(context, redaction, self._let_go) for context in contexts]
+        self._each = [_Each(context, redaction, self._let_go, still) for context in contexts]
         self._works: list[asyncio.Task[None]] = []
 
     @property
@@ -96,8 +100,8 @@ class HeldFault:
 class _Each:
     """The fault on one target."""
 
-    def __init__(self, context: FaultContext, redaction: Redaction, let_go: asyncio.Event) -> None:
-        self._redaction, self._let_go = redaction, let_go
+    def __init__(self, context: FaultContext, redaction: Redaction, let_go: asyncio.Event, still: float) -> None:
+        self._redaction, self._let_go, self._still = redaction, let_go, still
         self._injected = False
         self.begun = asyncio.Event()
         """Set once the block may begin."""
@@ -114,9 +118,56 @@ class _Each:
     async def apply(self) -> None:
         try:
             with self._redaction.messages():
-                await apply(self._context)
+                if self._context.planned.when is None:
+                    await apply(self._context)
+                else:
+                    await self._at_messages(self._context.planned.when)
         finally:
             self.begun.set()
+
+    async def _at_messages(self, when: Condition) -> None:
+        """Act at the message, or at each one until the block is left; record it as failed if none came."""
+        trigger, acted, recorded = when.trigger(), False, False
+        try:
+            with self._context.armed(trigger):
+                self.begun.set()
+                while (
+                    not (acted and self._let_go.is_set())
+                    and (held := await self._met(trigger, 0.0 if acted else self._still)) is not None
+                ):
+                    try:
+                        recorded = True
+                        if held.waiting and await apply(self._at(held)):
+                            acted = True
+                        else:
+                            # The service has given up on this message meanwhile.
+                            recorded = acted
+                            trigger.again()
+                    finally:
+                        held.release()
+                    if acted and when.every is None:
+                        break
+        finally:
+            if not recorded:
+                self._context.record(
+                    "failed", error=f"{trigger.counted} messages matched, and it acts at {when.said}"
+                )
+
+    def _at(self, held: Held) -> FaultContext:
+        """Return the context of the fault at a message; one that does not heal does not wait for the block's end."""
+        let_go = self._context.let_go if self._context.planned.fault.heals else None
+        return replace(self._context, planned=self._context.planned.met_on(held.link), held=held, let_go=let_go)
+
+    async def _met(self, trigger: Trigger, still: float) -> Held | None:
+        """Wait for the next message; None if none has come ``still`` seconds after the block was left."""
+        met, left = asyncio.create_task(trigger.met()), asyncio.create_task(self._let_go.wait())
+        try:
+            await asyncio.wait([met, left], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([met], timeout=still)
+            return met.result() if met.done() else None
+        finally:
+            met.cancel()
+            left.cancel()
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep; a sleep before the injection waits for work that only the block can give, so let the block begin."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from harness.session.stacks import Progress
+    from harness.steps.plan import Tapped
 
 _LONGEST: Final = 80
 """Characters of a name in a directory's name."""
@@ -65,7 +66,7 @@ class Session:
         self.blocks: list[Block] = []
         """The runs so far, in order."""
 
-    def system(
+    def system(  # noqa: PLR0913 - what a system is brought up with
         self,
         path: str | os.PathLike[str] | None = None,
         *,
@@ -73,11 +74,13 @@ class Session:
         seed: int | None = None,
         stack: str | None = None,
         addresses: str | os.PathLike[str] | None = None,
+        taps: Tapped = None,
     ) -> Opening:
         """Return a system to open for one run: ``with session.system("system.yaml") as shop``, or ``async with``.
 
         ``path``: its system file, by default the nearest system.yaml upward. ``variant``: a deliberate flaw of it. ``seed``:
         from which documents and faults are drawn. ``stack``: ``native``, ``docker`` or, with ``addresses``, ``external``.
+        ``taps``: ``"all"`` puts a tap on every link whose protocol it understands, for faults with a ``when``.
         """
         given = self._defaults
         chosen = given.seed if seed is None else seed
@@ -90,7 +93,8 @@ class Session:
             stack=stack or ("auto" if addresses is not None else given.stack),
             addresses=_found(addresses, given.here) if addresses is not None else None,
             name=_plain(given.name),
-            again=given.again or f"oneffect.system({', '.join([*words, f'seed={chosen}'])})",
+            again=given.again or _call("system", *words, seed=chosen, taps=taps),
+            taps=taps,
         )
 
         def made() -> Block:
@@ -115,6 +119,7 @@ class Session:
         dead_letters: Mapping[str, object] | None = None,
         settle: str = "3s",
         seed: int | None = None,
+        taps: Tapped = None,
     ) -> Opening:
         """Return code that a test starts itself, to open for one run: ``with session.adopt(kafka=container, …) as shop``.
 
@@ -123,8 +128,8 @@ class Session:
         it commits no offsets. ``applies``: the event types that must have exactly one effect each. ``effects``: a function
         that returns all effects as mappings with ``id`` (the event's), ``effect`` (its own name, such as a row's number) and,
         if it is to be compared, ``carries``; it is called often, in another thread, and must read what is committed by
-        then. ``events``, ``publish``, ``by``, ``outcomes``, ``dead_letters``, ``settle``: as in a system file. The topics
-        must exist. UsageError for what no such run can have.
+        then. ``events``, ``publish``, ``by``, ``outcomes``, ``dead_letters``, ``settle``: as in a system file; ``taps``
+        as in ``system``. The topics must exist. UsageError for what no such run can have.
         """
         given = self._defaults
         chosen = given.seed if seed is None else seed
@@ -154,7 +159,8 @@ class Session:
                 given.here / f"{NAME}-{token_hex(4)}",
                 seed=chosen,
                 name=_plain(given.name),
-                again=given.again or f"oneffect.adopt(…, seed={chosen})",
+                again=given.again or _call("adopt", "…", seed=chosen, taps=taps),
+                taps=taps,
             )
             self.blocks.append(block := Block(plan, self._loop, self._progress))
             return block
@@ -238,6 +244,12 @@ def _found(path: str | os.PathLike[str], here: Path) -> Path:
     return next((at / path for at in (here, *here.parents) if (at / path).exists()), here / path)
 
 
+def _call(name: str, *words: str, seed: int, taps: Tapped) -> str:
+    """Return a call of ``oneffect`` as it is written."""
+    tapped = [f'taps="{taps}"'] if taps is not None else []
+    return f"oneffect.{name}({', '.join([*words, f'seed={seed}', *tapped])})"
+
+
 def _plain(name: str) -> str:
     """Return a name that is safe in a directory's name."""
     return re.sub(r"[^\w.-]+", "_", name)[:_LONGEST].strip("_") or "steps"
@@ -267,6 +279,7 @@ def system(  # noqa: PLR0913 - the options of a session and of a system
     seed: int | None = None,
     stack: str = "auto",
     addresses: str | os.PathLike[str] | None = None,
+    taps: Tapped = None,
     out: str | os.PathLike[str] | None = None,
 ) -> Opening:
     """Return a system to open for one run, on a stack of its own that ends with it: ``with oneffect.system() as shop``.
@@ -275,7 +288,7 @@ def system(  # noqa: PLR0913 - the options of a session and of a system
     """
     own = session(out=out, seed=seed, stack=stack)
     try:
-        opening = own.system(path, variant=variant, addresses=addresses)
+        opening = own.system(path, variant=variant, addresses=addresses, taps=taps)
     except BaseException:
         own.close()
         raise
@@ -298,6 +311,7 @@ def adopt(  # noqa: PLR0913 - what a test hands over
     dead_letters: Mapping[str, object] | None = None,
     settle: str = "3s",
     seed: int | None = None,
+    taps: Tapped = None,
     out: str | os.PathLike[str] | None = None,
 ) -> Opening:
     """Return code that a test starts itself, with the broker and stores that its suite has, to open for one run.
@@ -319,6 +333,7 @@ def adopt(  # noqa: PLR0913 - what a test hands over
             outcomes=outcomes,
             dead_letters=dead_letters,
             settle=settle,
+            taps=taps,
         )
     except BaseException:
         own.close()

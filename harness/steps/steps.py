@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, TypedDict
 
 from harness.errors import OneffectError, PlanRefused, UsageError
 from harness.faults import fault_type
-from harness.faults.base import FaultContext
+from harness.faults.base import FaultContext, no_taps
 from harness.hold.asked import plan_asked
-from harness.session.rest import Rest, observed, open_watch
+from harness.session.rest import SEVERAL, Rest, observed, open_watch
 from harness.session.session import opened
 from harness.stack import Adopting
 from harness.steps.held import FaultRecorder, HeldFault
 from harness.steps.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from harness.faults.base import PlannedFault
     from harness.load.answers import Answers
     from harness.scenario import LoadShape
     from harness.session.session import Session
@@ -210,10 +211,6 @@ class Steps:
     async def inject(self, name: str, on: str, parameters: Mapping[str, object]) -> HeldFault:
         """Inject a fault that stays until its ``leave``; PlanRefused if it cannot be, FaultError if that fails."""
         with self._step():
-            if "when" in parameters:
-                raise PlanRefused(
-                    "when: a fault that a block holds in place acts at once; write a scenario for this one"
-                )
             # Any duration will do: the block decides how long the fault lasts.
             lasts = "1s" if fault_type(name).heals else None
             fault_on = self._plan.target(name, on)
@@ -227,10 +224,12 @@ class Steps:
                 seed=self._plan.seed,
                 after=self._planned,
             )
+            self._check_messages(planned)
             self._planned += len(planned)
             if isinstance(self._live.stack, Adopting) and any(answers.begun for answers in self._loads):
                 # A fault on a link before the code has connected would only keep it from connecting.
                 await self._live.stack.used({each.target for each in planned}, CONNECTED_WITHIN)
+            taps = self._session.taps
             contexts = [
                 FaultContext(
                     each,
@@ -240,13 +239,14 @@ class Steps:
                     Random(each.seed),
                     redis=self._live.redis,
                     on_killed=self._watch.look_soon,
+                    armed=taps.armed if taps is not None else no_taps,
                     spoil=self._watch.spoiled.note,
                     begun=lambda: sum(answers.begun for answers in self._loads),
                     under_way=lambda: sum(answers.under_way for answers in self._loads),
                 )
                 for each in planned
             ]
-            fault = HeldFault(contexts, self._session.redaction)
+            fault = HeldFault(contexts, self._session.redaction, still=SEVERAL * self._plan.system.settle)
             if shared := sorted(fault.takes & {taken for other in self._in_place for taken in other.takes}):
                 raise PlanRefused(
                     f"{name} on {on}: another fault is on {shared[0]}, and the two take turns; leave its block first"
@@ -259,6 +259,21 @@ class Steps:
                 self._in_place.remove(fault)
                 raise
             return fault
+
+    def _check_messages(self, planned: Sequence[PlannedFault]) -> None:
+        """Raise PlanRefused for a message that no block can wait for, or that no tap will see."""
+        for condition in {one for each in planned for one in (each.when, each.until) if one is not None}:
+            if condition.follows is not None:
+                raise PlanRefused("when.follows: a block has no rows to follow; write a scenario for this one")
+            if condition.after:
+                raise PlanRefused("when.after: begin the block after these uploads, and leave it out")
+            if unseen := sorted(set(condition.links) - self._plan.taps.keys()):
+                raise PlanRefused(f'when: no tap is on {unseen[0]}; open the system with taps="all"')
+        for each in planned:
+            if each.when is not None and each.when.every is not None and each.fault.heals:
+                raise PlanRefused(
+                    f"when.every: {each.fault.name} stays until its block is left, so it acts once; write nth in its place"
+                )
 
     async def leave(self, fault: HeldFault, *, early: bool) -> None:
         """Release a fault and wait until it has healed; ``early``: without waiting for it to bite."""

@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 import oneffect
 from harness.observers import watch
+from harness.stacks.adopted.code import CODE
 from harness.stacks.native.stack import NativeStack
 from harness.system import System
 from tests.chaos.adopted.billing import backwards, billing, bills, prepare, read
@@ -115,7 +116,7 @@ class Shop:
     name: str
     database: Path
 
-    def adopted(self, effects=None, settle: str = "8s", *, coded: bool = False) -> oneffect.Opening:
+    def adopted(self, effects=None, settle: str = "8s", *, coded: bool = False, taps=None) -> oneffect.Opening:
         coder = f"{read.__module__}:{{}}".format
         decoded = {"decode": {"function": coder(read.__name__)}} if coded else {}
         encoded = {"encode": {"function": coder(backwards.__name__)}} if coded else {}
@@ -128,6 +129,7 @@ class Shop:
             applies=["placed"],
             effects=effects or (lambda: bills(self.database)),
             settle=settle,
+            taps=taps,
         )
 
     def billing(self, kafka: str, redis: str, flaw: str = ""):
@@ -176,6 +178,23 @@ def test_one_that_takes_a_key_in_redis_for_the_deed_is_invalid(shop: Shop) -> No
         verdict = run.verdict(SLOWLY)
     assert verdict.invalid, verdict.story()
     assert verdict.anomalies["lost"] >= 1
+
+
+@pytest.mark.parametrize("flaw", ["", "setnx"])
+def test_a_fault_acts_at_one_message_of_the_code(shop: Shop, flaw: str) -> None:
+    with (
+        shop.adopted(taps="all") as run,
+        shop.billing(run.address("kafka"), run.address("redis"), flaw=flaw),
+    ):
+        run.publish(count=20)
+        with run.fault("tap.lose_reply", on="redis", when={"request": "SET *"}):
+            run.publish(count=5)
+        with run.fault("tap.lose_reply", on="kafka", when={"request": f"OffsetCommit {CODE}"}):
+            run.publish(count=5)
+        verdict = run.verdict(SLOWLY)
+    assert verdict.invalid if flaw else verdict.valid, verdict.story()
+    assert verdict.anomalies.get("lost", 0) == (1 if flaw else 0)
+    assert [bool(one["bit"]) for one in verdict.document["faults"]] == [True, True]
 
 
 @pytest.mark.wide

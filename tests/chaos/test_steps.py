@@ -30,6 +30,12 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[oneffect.Sessi
         "variants": {"command": command, "find": {"forwards_headers": [], "ships_twice": ["followup_doubled"]}},
     }
     (folder / "system.yaml").write_text(json.dumps(system))
+    claiming = {
+        **system,
+        "extends": os.path.relpath(FOREIGN / "system.yaml", folder),
+        "variants": {"command": command, "find": {"claims_again": ["lost"]}},
+    }
+    (folder / "claiming.yaml").write_text(json.dumps(claiming))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         made = oneffect.session(out=folder / "runs", seed=41)
@@ -73,6 +79,62 @@ def test_what_is_wrong_is_invalid_with_its_story(session: oneffect.Session) -> N
     assert verdict.anomalies["followup_doubled"] >= 1
     assert "second follow-up" in verdict.story()
     assert f"story: oneffect show {verdict.directory} --event" in verdict.story()
+
+
+def test_faults_act_at_their_messages_and_what_is_right_is_valid(session: oneffect.Session) -> None:
+    with session.system("system.yaml", variant="forwards_headers", taps="all") as shop:
+        shop.upload(count=20, retries=20)
+        with shop.fault("tap.lose_reply", on="shop->kafka", when={"request": "OffsetCommit", "nth": 2}):
+            shop.upload(count=20, retries=20)
+        with shop.fault("service.kill", on="shop#1", when={"request": "OffsetCommit", "on": "shop#1->kafka"}):
+            shop.upload(count=2)
+        with pytest.raises(oneffect.PlanRefused, match="no tap understands"), shop.fault("tap.cut", on="shop->none"):
+            raise AssertionError
+        verdict = shop.verdict(SLOWLY)
+    assert verdict.valid, verdict.story()
+    bites = {one["name"]: one["bit"]["what"] for one in verdict.document["faults"]}
+    assert "OffsetCommit" in bites["tap.lose_reply"]
+    assert "OffsetCommit" in bites["service.kill"]
+    (row,) = verdict.document["coverage"]
+    assert row["lost"] == {"OffsetCommit": 1}
+    assert row["cut"]
+
+
+def test_a_kill_between_claim_and_effect_shows_what_a_claim_loses(session: oneffect.Session) -> None:
+    with session.system("claiming.yaml", variant="claims_again", taps="all") as shop:
+        shop.upload(count=20, retries=20)
+        with shop.fault("service.kill", on="shop#1", when={"reply": "SET *", "on": "shop#1->redis"}):
+            shop.upload(count=2)
+        verdict = shop.verdict(SLOWLY)
+    assert verdict.invalid, verdict.story()
+    assert verdict.anomalies["lost"] == 1
+    assert "SET NX" in verdict.story()
+
+
+def test_a_message_that_never_comes_makes_the_verdict_unknown(session: oneffect.Session) -> None:
+    with session.system("system.yaml", variant="forwards_headers", taps="all") as shop:
+        shop.upload(count=20, retries=20)
+        with shop.fault("tap.lose_reply", on="shop->kafka", when={"request": "OffsetCommit none"}):
+            shop.upload(count=2, retries=20)
+        verdict = shop.verdict(SLOWLY)
+    assert verdict.unknown, verdict.story()
+    assert "0 messages matched, and it acts at number 1 of reply 'OffsetCommit none'" in verdict.story()
+
+
+def test_a_message_that_nobody_sees_is_refused(session: oneffect.Session) -> None:
+    when = {"request": "OffsetCommit", "on": "shop#1->kafka"}
+    with session.system("system.yaml", variant="forwards_headers") as shop:
+        for more, said in (
+            ({}, 'no tap is on shop#1->kafka; open the system with taps="all"'),
+            ({"after": 3}, "begin the block after these uploads"),
+            ({"follows": 1}, "a block has no rows to follow"),
+        ):
+            with (
+                pytest.raises(oneffect.PlanRefused, match=said),
+                shop.fault("service.kill", on="shop", when={**when, **more}),
+            ):
+                raise AssertionError
+        shop.verdict(SLOWLY)
 
 
 def test_a_fault_that_is_still_on_makes_the_verdict_unknown(session: oneffect.Session) -> None:

@@ -51,7 +51,7 @@ def test_the_page_does_what_it_says(project: Path) -> None:
         [sys.executable, "-c", script], cwd=project, capture_output=True, text=True, check=False, timeout=LONGEST
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 passed" in done.stdout
+    assert "5 passed" in done.stdout
     assert "\nvalid {} .oneffect/runs/" in done.stdout
 
 

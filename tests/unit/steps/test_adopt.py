@@ -101,7 +101,7 @@ def test_the_system_has_one_service_with_a_link_to_each() -> None:
 def test_a_fault_on_a_dependency_is_one_on_its_link_and_a_topic_keeps_its_own_name() -> None:
     adoption = given()
     system = adoption.system({"prod.Orders": 4, "prod.Bills": 1})
-    plan = plan_adopting(system, adoption.addresses(), Path("here"), seed=1, name="a test", again="again")
+    plan = plan_adopting(system, adoption.addresses(), Path("here"), seed=1, name="a test", again="again", taps=None)
     assert plan.target("net.down", "redis") == "code->redis"
     assert plan.target("redis.lose", "redis") == "redis"
     assert plan.target("kafka.duplicate", "prod.Orders") == "prod-orders"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -12,13 +13,17 @@ import pytest
 
 from harness.errors import FaultError
 from harness.faults.base import Evidence, Fault, FaultContext, Injected, PlannedFault
+from harness.faults.condition import Condition
 from harness.redaction import Redaction
 from harness.steps import held
 from harness.steps.held import FaultRecorder, HeldFault
 from harness.system import System
+from harness.taps.trigger import Trigger
 from tests.standin import StandIn
 
 PATIENCE = 20.0
+STILL = 0.3
+"""Seconds that a released fault waits for its message here."""
 
 SYSTEM = System.model_validate(
     {
@@ -86,23 +91,64 @@ class Rig:
     def __init__(self) -> None:
         self.notes = Notes()
         self.recorder = FaultRecorder(self.notes)
+        self.triggers: list[Trigger] = []
         self.stack: Any = SimpleNamespace(
             turn=lambda name: asyncio.Lock(), services={}, work=asyncio.Event(), bites=asyncio.Event(), broken=[]
         )
         self.stack.arms = asyncio.Event()
         self.stack.arms.set()
 
-    def held(self, fault: Fault, *on: str) -> HeldFault:
-        each = [PlannedFault(f"f{n}", fault, name, None, 1.0, 1, SYSTEM) for n, name in enumerate(on or ("here",), 1)]
+    def held(self, fault: Fault, *on: str, when: Condition | None = None) -> HeldFault:
+        each = [
+            PlannedFault(f"f{n}", fault, name, None, 1.0, 1, SYSTEM, when)
+            for n, name in enumerate(on or ("here",), 1)
+        ]
         # Counts enough operations for any window.
         counts = iter(range(0, 1_000_000, 10))
         contexts = [
             FaultContext(
-                one, self.recorder, self.stack, Broker(), Random(1), begun=lambda: next(counts), under_way=lambda: 0
+                one,
+                self.recorder,
+                self.stack,
+                Broker(),
+                Random(1),
+                begun=lambda: next(counts),
+                under_way=lambda: 0,
+                armed=self.armed,
             )
             for one in each
         ]
-        return HeldFault(contexts, Redaction(SYSTEM))
+        return HeldFault(contexts, Redaction(SYSTEM), still=STILL)
+
+    @contextmanager
+    def armed(self, trigger):
+        self.triggers.append(trigger)
+        yield trigger
+        trigger.close()
+        self.triggers.remove(trigger)
+
+    def pass_on(self, *, given_up: bool = False) -> Message:
+        """A message passes the taps."""
+        message = Message(given_up=given_up)
+        for trigger in self.triggers:
+            if trigger.meets("shop#1->redis", "reply", "SET", "claim:1"):
+                trigger.give(message)
+        return message
+
+
+class Message(StandIn):
+    link, what = "shop#1->redis", "SET claim:1"
+
+    def __init__(self, *, given_up: bool) -> None:
+        self.waiting = not given_up
+        self.released = asyncio.Event()
+
+    def release(self) -> None:
+        self.waiting = False
+        self.released.set()
+
+
+AT_SET = Condition("reply", ("SET *",), ("shop#1->redis",), nth=2)
 
 
 class Broker(StandIn):
@@ -224,3 +270,59 @@ async def test_what_heals_once_all_was_read_is_not_in_the_history(rig: Rig) -> N
     await asyncio.wait_for(fault.heal(), PATIENCE)
     assert rig.stack.broken == []
     assert "healed" not in rig.notes.phases()
+
+
+async def test_at_its_message_it_acts_within_the_block_and_stays_until_it_is_left(rig: Rig) -> None:
+    rig.stack.bites.set()
+    fault = rig.held(Told(), when=AT_SET)
+    await asyncio.wait_for(fault.enter(), PATIENCE)
+    first, second = rig.pass_on(), rig.pass_on()
+    await asyncio.wait_for(second.released.wait(), PATIENCE)
+    assert (rig.stack.broken, first.waiting) == (["here"], True)
+    await asyncio.wait_for(fault.leave(), PATIENCE)
+    assert rig.notes.phases() == ["injected", "armed", "bit", "healed"]
+    assert rig.notes[0][1]["evidence"] == {"message": "SET claim:1 on shop#1->redis"}
+    assert rig.triggers == []
+
+
+async def test_a_message_that_was_given_up_is_followed_by_the_next(rig: Rig) -> None:
+    rig.stack.bites.set()
+    fault = rig.held(Once(), when=AT_SET)
+    await asyncio.wait_for(fault.enter(), PATIENCE)
+    rig.pass_on()
+    await asyncio.wait_for(rig.pass_on(given_up=True).released.wait(), PATIENCE)
+    assert rig.notes.phases() == []
+    await asyncio.wait_for(rig.pass_on().released.wait(), PATIENCE)
+    await asyncio.wait_for(fault.leave(), PATIENCE)
+    assert rig.notes.phases() == ["injected", "armed", "bit"]
+
+
+async def test_it_acts_at_every_message_until_the_block_is_left(rig: Rig) -> None:
+    rig.stack.bites.set()
+    fault = rig.held(Once(), when=replace(AT_SET, nth=1, every=1))
+    await asyncio.wait_for(fault.enter(), PATIENCE)
+    for _ in range(3):
+        await asyncio.wait_for(rig.pass_on().released.wait(), PATIENCE)
+    await asyncio.wait_for(fault.leave(), PATIENCE)
+    rig.pass_on()
+    assert rig.notes.phases() == ["injected", "armed", "bit"] * 3
+
+
+@pytest.mark.parametrize("left", [HeldFault.leave, HeldFault.heal])
+async def test_a_message_that_never_came_is_a_failure(rig: Rig, left: Any) -> None:
+    fault = rig.held(Told(), when=AT_SET)
+    await asyncio.wait_for(fault.enter(), PATIENCE)
+    rig.pass_on()
+    await asyncio.wait_for(left(fault), PATIENCE)
+    assert rig.notes.phases() == ["failed"]
+    said = "1 messages matched, and it acts at number 2 of reply 'SET *' on shop#1->redis"
+    assert rig.notes[0][1]["error"] == said
+
+
+async def test_one_that_breaks_at_its_message_fails_once(rig: Rig) -> None:
+    fault = rig.held(Told(broken=True), when=replace(AT_SET, nth=1))
+    await asyncio.wait_for(fault.enter(), PATIENCE)
+    await asyncio.wait_for(rig.pass_on().released.wait(), PATIENCE)
+    with pytest.raises(FaultError, match="it is broken"):
+        await asyncio.wait_for(fault.leave(), PATIENCE)
+    assert rig.notes.phases() == ["injected", "failed"]
