@@ -201,9 +201,9 @@ ORDER BY worker, i_load
 """
 
 UNHEALTHY_END: Final = """
-SELECT name, min(i) AS i_health, min(t) AS t_health, seconds(min(t)) AS at_s,
-       coalesce(left(arg_min(error, i), 300), 'it did not answer') AS why
-FROM history WHERE op = 'health' AND "when" = 'end' AND phase = 'bad' GROUP BY name ORDER BY name
+SELECT name, max(i) AS i_health, max(t) AS t_health, seconds(max(t)) AS at_s,
+       coalesce(left(arg_max(error, i), 300), 'it did not answer') AS why
+FROM history WHERE op = 'health' AND "when" = 'end' GROUP BY name HAVING arg_max(phase, i) = 'bad' ORDER BY name
 """
 
 TAP_FAILED: Final = """

@@ -146,7 +146,7 @@ STALLED: Final = """
 WITH waiting AS (
     SELECT *, row_number() OVER (PARTITION BY consumer, topic, partition ORDER BY "offset") AS nth,
            count(*) OVER (PARTITION BY consumer, topic, partition) - 1 AS behind
-    FROM due WHERE standing = 'waiting'
+    FROM due WHERE standing = 'waiting' AND NOT dealt_with
 )
 SELECT consumer, event_id, topic, partition, "offset", behind, i AS i_event, t AS t_event, i_offset, t_offset, committed,
        coalesce('committed: ' || committed, 'nothing committed') AS standing_at, seconds(t) AS seen_s,
@@ -271,8 +271,10 @@ UNION ALL
 SELECT consumer, event_id, i,
        CASE WHEN drained THEN 'its offset was not passed, although the run considered the system at rest'
             WHEN NOT well THEN 'it is not passed, but not everything was healed and healthy at the end'
+            WHEN dealt_with THEN 'its effect is there, but ' || consumer || ' has never committed an offset on ' || topic
             ELSE 'it is not passed, but ' || consumer || ' still moved at ' || seconds(moved) || ' s: it may be slow' END
-FROM due JOIN stuck USING (consumer), moments WHERE standing = 'waiting' AND (drained OR NOT well OR NOT is_stuck)
+FROM due JOIN stuck USING (consumer), moments
+WHERE standing = 'waiting' AND (drained OR NOT well OR NOT is_stuck OR dealt_with)
 UNION ALL
 SELECT consumer, NULL, NULL, 'its offsets were not read at the end'
 FROM (SELECT DISTINCT consumer FROM due), moments WHERE offsets_read IS NULL

@@ -37,7 +37,8 @@ SELECT NULL, greatest((SELECT max(t) FROM events), (SELECT max(t) FROM malformed
 MOMENTS: Final = """
 WITH known AS (
     SELECT NOT EXISTS (SELECT 1 FROM faults WHERE heals AND injected IS NOT NULL AND healed IS NULL)
-           AND (SELECT coalesce(bool_and(phase = 'good'), false) FROM history WHERE op = 'health' AND "when" = 'end')
+           AND (SELECT coalesce(bool_and(phase = 'good'), false) FROM (
+                    SELECT arg_max(phase, i) AS phase FROM history WHERE op = 'health' AND "when" = 'end' GROUP BY name))
            AS well,
            coalesce((SELECT arg_max(phase, i) FROM history
                      WHERE op = 'run' AND phase IN ('drained', 'deadline')) = 'drained', false) AS drained,
@@ -47,7 +48,8 @@ WITH known AS (
                WHERE NOT starts_with(m.malformed, 'spoiled by ')) AS legible,
            NOT EXISTS (SELECT 1 FROM history ANTI JOIN injections USING (topic, partition, "offset")
                        WHERE op = 'dead_letter' AND error IS NOT NULL) AS letters_legible,
-           greatest((SELECT max(healed) FROM faults), (SELECT max(t) FROM history WHERE op = 'service'),
+           greatest((SELECT max(t) FROM history WHERE op = 'fault' AND phase = 'healed'),
+                    (SELECT max(t) FROM history WHERE op = 'service'),
                     (SELECT max(t) FROM history
                      WHERE (op IN ('upload', 'reprocess', 'replay') OR (op = 'publish' AND injected IS NULL))
                        AND phase = 'ok' AND placed IS NOT TRUE), 0) AS mended,
@@ -81,7 +83,7 @@ LEFT JOIN finals t ON t.what = 'topics'
 """One row: the judging reads, and what their order proves.
 
 ``…_settled``: the read began at least ``settle_ns`` after the offsets read ended, so pending work had its time.
-``well``: every fault healed, and every health check past the proxies at the end was good.
+``well``: every fault healed, and the last health check of each part past the proxies at the end was good.
 ``drained``: the run judged the system at rest, so whatever waits now came later and was not left behind.
 ``load_whole``: the history has everything that the load did, so whatever is not in it was never sent.
 ``legible``: every record is an event, or malformed by a fault, and every acknowledged event of the load is there; otherwise

@@ -46,6 +46,11 @@ TABLES: Final = {
         SELECT a.consumer, e.topic FROM events e JOIN applies a USING (event_type)
         WHERE a.consumer NOT IN (SELECT consumer FROM offsets)
     """,
+    # Topics on which a consumer commits no offset, although it does on others: it may keep these offsets elsewhere.
+    "elsewhere": """
+        SELECT consumer, topic FROM offsets WHERE consumer NOT IN (FROM silent)
+        GROUP BY consumer, topic HAVING count(committed) = 0
+    """,
     # When each consumer was last seen to move, and whether that was so long ago that it is stuck.
     "stuck": """
         WITH waits AS (
@@ -162,10 +167,12 @@ TABLES: Final = {
         SELECT a.consumer, e.event_id FROM events e SEMI JOIN conflicting USING (event_id) JOIN applies a USING (event_type)
     """,
     # All records of the suspects, and every record that is malformed, or neither passed nor silent. ``doubted``: its offset
-    # says nothing.
+    # says nothing. ``dealt_with``: its effect is there, and its offset may be kept elsewhere.
     "due": """
         SELECT s.*, EXISTS (SELECT 1 FROM refilled f WHERE f.topic = s.topic
-                            AND coalesce(f.partition, s.partition) = s.partition) AS doubted
+                            AND coalesce(f.partition, s.partition) = s.partition) AS doubted,
+               (s.consumer, s.topic) IN (FROM elsewhere)
+               AND EXISTS (SELECT 1 FROM found f WHERE f.consumer = s.consumer AND f.event_id = s.event_id) AS dealt_with
         FROM standings s LEFT JOIN suspects x ON x.consumer = s.consumer AND x.event_id = s.event_id
         WHERE x.event_id IS NOT NULL OR s.malformed OR s.standing NOT IN ('passed', 'silent')
     """,

@@ -14,7 +14,8 @@ stale          (file, why): a calibration of another system file, or by another 
 reads          (read, what, final, began, ended, phase): passes of observers; phase null: never ended
 finals         the last final pass of each kind, if it was ok
 absent         (worker, i, t, error, began): processes of the load whose part of the history is missing or not whole
-faults         (fault, name, target, heals, injected, bit, healed, given, begun): the t of each phase, null where there was none
+faults         (fault, name, target, heals, injected, bit, healed, given, begun): each phase's t, null where there was none,
+               and ``healed`` also where one of several injections was not
 missing_records
                (topic, partition, offset, event_id, i, t): acknowledged events of the load that no read of the topics saw
 uploads        one row per upload id, and one per event that the load published, under its id: op, batch, state (ok, unknown,
@@ -69,7 +70,11 @@ TABLES: Final = {
     "faults": """
         SELECT fault, any_value(name) AS name, any_value(target) AS target, coalesce(bool_or(heals), false) AS heals,
                min(i) AS i, min(t) FILTER (phase = 'injected') AS injected, min(t) FILTER (phase = 'bit') AS bit,
-               max(t) FILTER (phase = 'healed') AS healed, max(given) AS given, max(begun) AS begun
+               -- A fault may act at many messages: healed is only what was healed each time.
+               CASE WHEN max(i) FILTER (phase = 'healed') > max(i) FILTER (phase IN ('injected', 'failed'))
+                         AND coalesce(max(i) FILTER (phase = 'failed') < min(i) FILTER (phase = 'injected'), true)
+                    THEN max(t) FILTER (phase = 'healed') END AS healed,
+               max(given) AS given, max(begun) AS begun
         FROM history WHERE op = 'fault' GROUP BY fault
     """,
     "injections": """

@@ -499,6 +499,13 @@ def lost_after_a_replay(tape: Tape) -> None:
     tape.drop(effects_of(tape, "placed-4"))
 
 
+def kept_elsewhere(tape: Tape) -> None:
+    """Shop commits no offset on the topic refunds, but each of its events has its effect."""
+    tape.event(topics(tape), 4, "placed", 0, 0, topic="refunds")
+    for read in tape.find("read", "invoke", what="offsets"):
+        tape.offset(read, "shop", ("refunds", 0), committed=None, end=1)
+
+
 def stalled_head(tape: Tape) -> None:
     """One record blocks its partition: the three behind it wait for no reason of their own."""
     committed(tape, 7, only_final=False)
@@ -613,6 +620,12 @@ def outcome_doubled(tape: Tape) -> None:
     for read in ("effects", "last"):
         where = final(tape, "effects") if read == "last" else tape.one("read", "invoke", what="effects", final=False)
         tape.effect(where, "shop", "refused", 7, event_id="refused-7-again", effect="shop-entry-7-again")
+
+
+def outcome_missing_healthy_at_last(tape: Tape) -> None:
+    """A replica did not answer at first; the check that was repeated found it healthy."""
+    outcome_missing(tape)
+    tape.add(450, "health", "bad", name="shop#1", when="end", error="TimeoutError: no answer in 30 s")
 
 
 def outcome_missing_batch(tape: Tape) -> None:
@@ -836,6 +849,14 @@ def fault_never_bit_by_the_clock(tape: Tape) -> None:
 
 def fault_not_healed(tape: Tape) -> None:
     tape.drop(tape.find("fault", "healed"))
+
+
+def fault_not_healed_once(tape: Tape) -> None:
+    """A fault acted twice, and the second heal failed: what does not move is no finding."""
+    stalled(tape)
+    fault = {"fault": "f1", "name": "net.hang", "target": "shop#1->redis", "heals": True}
+    tape.add(150, "fault", "injected", **fault)
+    tape.add(160, "fault", "failed", **fault, error="TimeoutError")
 
 
 def too_few_operations(tape: Tape) -> None:
@@ -1494,6 +1515,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "lost.replay": lost_after_a_replay,
     "stalled.head": stalled_head,
     "undecided.slow": undecided_slow,
+    "undecided.kept_elsewhere": kept_elsewhere,
     "undecided.illegible": undecided_illegible,
     "undecided.outcomes_slow": undecided_outcomes_slow,
     "undecided.last_seen": undecided_last_seen,
@@ -1509,6 +1531,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "outcome_missing": outcome_missing,
     "outcome_doubled": outcome_doubled,
     "outcome_missing.batch": outcome_missing_batch,
+    "outcome_missing.healthy_at_last": outcome_missing_healthy_at_last,
     "outcome_doubled.batch": outcome_doubled_batch,
     "outcome_doubled.after_a_refusal": outcome_doubled_after_a_refusal,
     "outcome_unasked.batch": outcome_unasked_batch,
@@ -1530,6 +1553,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "fault_never_bit": fault_never_bit,
     "fault_never_bit.by_clock": fault_never_bit_by_the_clock,
     "fault_not_healed": fault_not_healed,
+    "fault_not_healed.once": fault_not_healed_once,
     "too_few_operations": too_few_operations,
     "window_too_quiet": window_too_quiet,
     "window_too_quiet.given": window_too_quiet_for_its_consumer,

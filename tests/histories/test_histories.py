@@ -37,6 +37,8 @@ ALONG = {
     "undecided.refilled": {"record_lost"},
     # A service that is not healthy at the end is named beside what that leaves undecided.
     "undecided.outcomes": {"unhealthy_end"},
+    # What may still be broken is told beside what that leaves undecided.
+    "fault_not_healed.once": {"undecided"},
     # That no offset is seen is told beside what came of it.
     "lost.silent": {"offsets_unseen"},
 }

@@ -224,9 +224,19 @@ class Run:
             fault["heals"] = fault["heals"] or bool(record.get("heals"))
             if record["phase"] not in fault or record["phase"] == "healed":
                 fault[record["phase"]] = record["t"]
+            # Each injection must be followed by its own heal, before the next, and none may fail.
+            if record["phase"] == "injected":
+                fault["in_place"] = True
+            elif record["phase"] == "healed":
+                fault["in_place"] = False
+            elif record["phase"] == "failed" and "injected" in fault:
+                fault["broken"] = True
             for count in ("given", "begun"):
                 if record.get(count) is not None:
                     fault[f"n_{count}"] = max(record[count], fault.get(f"n_{count}", 0))
+        for fault in faults.values():
+            if fault.get("in_place") or fault.get("broken"):
+                fault.pop("healed", None)
         return faults
 
     def absent(self) -> set[str]:
@@ -241,8 +251,8 @@ class Run:
     def well(self) -> bool:
         """All that was injected and heals is healed; the harness looked at the end, and all was good."""
         unhealed = [f for f in self.faults.values() if f["heals"] and "injected" in f and "healed" not in f]
-        looks = [record["phase"] for record in self.of("health") if record.get("when") == "end"]
-        return not unhealed and bool(looks) and set(looks) == {"good"}
+        looks = {record["name"]: record["phase"] for record in self.of("health") if record.get("when") == "end"}
+        return not unhealed and bool(looks) and set(looks.values()) == {"good"}
 
     def settled(self, what: str) -> bool:
         """The final pass began a settling time after the final pass of the offsets ended."""
@@ -648,12 +658,26 @@ class EffectOracle:
             standing = self.standing(consumer, record)
             if standing == "late":
                 yield "arrived_late", (consumer, *place(record))
-            elif standing == "waiting" and self.run.well and not self.run.drained and self.run.stuck(consumer):
+            elif (
+                standing == "waiting"
+                and self.run.well
+                and not self.run.drained
+                and self.run.stuck(consumer)
+                and not self._elsewhere(consumer, record)
+            ):
                 where = (consumer, record["topic"], record["partition"])
                 heads[where] = min(heads.get(where, record["offset"]), record["offset"])
             elif standing == "waiting":
                 yield "undecided", (consumer, record["event_id"])
         yield from (("stalled", (*where, offset)) for where, offset in heads.items())
+
+    def _elsewhere(self, consumer: str, record: Record) -> bool:
+        """It has its effect, on a topic where its consumer, which commits elsewhere, has never committed."""
+        there = [
+            o.get("committed") for o in self.run.offsets if (o["consumer"], o["topic"]) == (consumer, record["topic"])
+        ]
+        unseen = bool(there) and all(one is None for one in there) and not self.silent(consumer)
+        return unseen and record.get("event_id") is not None and self.applied(consumer, record["event_id"])
 
     def _premature(self) -> Iterator[Hit]:
         """Passed in R1; R1 ended before the ok pass R2 of effects began; first seen in a pass begun after R2 ended.
@@ -1228,8 +1252,8 @@ class EvidenceOracle:
     def _start(self) -> Iterator[Hit]:
         looks = [record for record in self.run.of("health") if record.get("when") == "start"]
         yield from (("unhealthy_start", (look["name"],)) for look in looks if look["phase"] == "bad")
-        ends = [record for record in self.run.of("health", "bad") if record.get("when") == "end"]
-        yield from (("unhealthy_end", (look["name"],)) for look in ends)
+        ends = {record["name"]: record["phase"] for record in self.run.of("health") if record.get("when") == "end"}
+        yield from (("unhealthy_end", (name,)) for name, phase in ends.items() if phase == "bad")
         plan = self.run.plan
         firsts: dict[Any, int] = {}
         for record in self.load:
