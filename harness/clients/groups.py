@@ -1,4 +1,4 @@
-"""The partitions assigned to a group's members, in either of Kafka's group protocols; aiokafka knows only the classic.
+"""A group's committed offsets, and its members' partitions in either of Kafka's group protocols.
 
 The layouts are those of ConsumerGroupDescribeRequest.json and …Response.json, version 0, in Kafka's sources (KIP-848).
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import IncompatibleBrokerVersion, NoError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 from aiokafka.structs import TopicPartition
 
@@ -95,6 +96,27 @@ class _Describe(Request[_DescribeStruct]):  # type: ignore[misc]  # aiokafka shi
 
     def build(self, request_struct_class: type[_DescribeStruct]) -> _DescribeStruct:
         return request_struct_class([self._group], False, {})  # noqa: FBT003 - the layout's own order
+
+
+async def committed(admin: AIOKafkaAdminClient, group: str) -> Mapping[TopicPartition, int]:
+    """Return the offsets that a group has committed. Raises KafkaError if the broker does not answer, or refuses.
+
+    aiokafka's own call takes a refusal, which names no topic, for a group that has committed nothing.
+    """
+    node = await admin.find_coordinator(group)
+    answer = (await admin._send_request(OffsetFetchRequest(group, None), node)).to_object()  # noqa: SLF001 - as above
+    codes = [
+        answer["error_code"],
+        *(part["error_code"] for topic in answer["topics"] for part in topic["partitions"]),
+    ]
+    for code in codes:
+        if (error := for_code(code)) is not NoError:
+            raise error(f"the offsets of group {group} cannot be read")
+    return {
+        TopicPartition(topic["topic"], part["partition"]): part["offset"]
+        for topic in answer["topics"]
+        for part in topic["partitions"]
+    }
 
 
 async def members(admin: AIOKafkaAdminClient, group: str) -> Mapping[TopicPartition, str] | None:

@@ -15,7 +15,7 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
 )
 
-from harness.clients.groups import members
+from harness.clients.groups import committed, members
 from harness.clients.records import read_any_header
 from harness.errors import FaultError, StackError
 from harness.stack import Record
@@ -119,11 +119,11 @@ class KafkaClient:
     async def committed(self, service: str) -> Mapping[Named, int]:
         """Return the committed offsets of a service's group; a partition without one is absent."""
         group = self._names.group(service)
-        offsets = await _coordinated(lambda: self._admin.list_consumer_group_offsets(group))
+        offsets = await _coordinated(lambda: committed(self._admin, group))
         return {
-            (topic, tp.partition): meta.offset
-            for tp, meta in offsets.items()
-            if meta.offset >= 0 and (topic := self._names.plain(tp.topic)) is not None
+            (topic, tp.partition): offset
+            for tp, offset in offsets.items()
+            if offset >= 0 and (topic := self._names.plain(tp.topic)) is not None
         }
 
     async def owners(self, service: str) -> Mapping[Named, str]:

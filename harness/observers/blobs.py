@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from typing import Protocol
 
@@ -13,6 +13,9 @@ from harness.stack import Fields
 
 _TOGETHER = 8
 """Concurrent reads."""
+
+_AGAIN = 2.0
+"""Seconds before the final pass reads again what it could not reach."""
 
 
 class Get(Protocol):
@@ -57,6 +60,18 @@ class Blobs:
         """Read the blobs that were asked for, or all of them if ``final``."""
         asked, self._asked = self._asked, []
         due = ((storage_id, "final") for storage_id in self._named) if final else iter(asked)
+        unreachable: list[tuple[str, str]] = []
+        async for fields in self._each(due):
+            yield fields
+            if final and fields["phase"] == "unreachable":
+                unreachable.append((str(fields["raw_file_storage_id"]), "final"))
+        # A busy machine may have kept the store from answering in its time; of two reads the later one counts.
+        if unreachable:
+            await asyncio.sleep(_AGAIN)
+        async for fields in self._each(iter(unreachable)):
+            yield fields
+
+    async def _each(self, due: Iterator[tuple[str, str]]) -> AsyncIterator[Fields]:
         while together := list(islice(due, _TOGETHER)):
             for fields in await asyncio.gather(*(self._one(*request) for request in together)):
                 yield fields

@@ -11,7 +11,7 @@ from harness.model import Where as Beside
 from harness.observers.base import seen_at
 from harness.observers.identity import identity
 from harness.observers.set_aside import SetAside, set_aside, verbatim
-from harness.observers.topics import Reader
+from harness.observers.topics import Reader, Settled, settled_at_once
 from harness.stack import MARK, Fields, Record, RunNames
 from harness.system_events import DeadLetters as Where
 
@@ -29,8 +29,11 @@ class DeadLetters:
 
     what = "dead_letters"
 
-    def __init__(self, reader: Reader, where: Where, names: RunNames, known: Known) -> None:
+    def __init__(
+        self, reader: Reader, where: Where, names: RunNames, known: Known, *, settled: Settled = settled_at_once
+    ) -> None:
         self._reader = reader
+        self._settled = settled
         self._where = where
         self._names = names
         self._known = known
@@ -39,7 +42,12 @@ class DeadLetters:
         self.set_aside: list[SetAside] = []
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
-        """Yield the dead letters that became visible since the last pass, or all of them if ``final``."""
+        """Yield the dead letters that became visible since the last pass, or all of them if ``final``.
+
+        The final pass raises StackError while a transaction hides some of them.
+        """
+        if final:
+            await self._settled()
         self._left.extend(await self._reader.pass_to_end())
         for letter in list(self.letters) if final else ():
             yield letter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import orjson
@@ -26,6 +26,13 @@ from harness.stack import MARK, Fields, Record
 from harness.system import System
 from harness.system_events import Outcome, TypeByTopic
 
+Settled = Callable[[], Awaitable[None]]
+"""Raises StackError while a transaction is open on a topic, and hides what was committed after its first record."""
+
+
+async def settled_at_once() -> None:
+    """Find no transaction open."""
+
 
 class Reader(Protocol):
     """Reads the records that became visible since the last pass."""
@@ -40,8 +47,11 @@ class Topics:
 
     what = "topics"
 
-    def __init__(self, reader: Reader, system: System, spoiled: Spoiled | None = None) -> None:
+    def __init__(
+        self, reader: Reader, system: System, spoiled: Spoiled | None = None, *, settled: Settled = settled_at_once
+    ) -> None:
         self._reader = reader
+        self._settled = settled
         self._system = system
         self._spoiled = spoiled or Spoiled()
         self._left: deque[Record] = deque()
@@ -62,8 +72,13 @@ class Topics:
         self.known: Known | None = None
         """Receives every event if the run must look events up by name; None otherwise."""
 
-    async def read(self, *, final: bool) -> AsyncIterator[Fields]:  # noqa: ARG002 - each record is yielded once
-        """Yield the records that became visible since the last pass, and those that a cut-short pass did not reach."""
+    async def read(self, *, final: bool) -> AsyncIterator[Fields]:
+        """Yield the records that became visible since the last pass, and those that a cut-short pass did not reach.
+
+        The final pass raises StackError while a transaction hides some of them.
+        """
+        if final:
+            await self._settled()
         self._left.extend(await self._reader.pass_to_end())
         while self._left:
             record = self._left[0]

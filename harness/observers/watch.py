@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -47,6 +47,12 @@ BETWEEN_PASSES = 0.3
 TRIED_FOR = 5.0
 """Seconds, once the services are ready, within which the tables that the system file queries must exist."""
 
+TRIES = 3
+"""How often a final pass is made until one succeeds."""
+
+BETWEEN_TRIES = 2.0
+"""Seconds between them."""
+
 _SPARED = 3
 """After a round, reading pauses for this many times as long as the round took, at most for the system's ``settle``."""
 
@@ -75,6 +81,8 @@ class Watch:
         self._names = names
         self.rounds = 0
         """Completed rounds of interim passes."""
+        self.round_seconds = 0.0
+        """Seconds that the last one took."""
         self._http = http
         self._system = system
         self._recorder = recorder
@@ -120,7 +128,7 @@ class Watch:
         if described is not None:
             self._decoder = Decoder(described, reach.folder)
         read = events if self._decoder is None else Decoded(events, self._decoder, self.spoiled)
-        self._topics = Topics(read, self._system, self.spoiled)
+        self._topics = Topics(read, self._system, self.spoiled, settled=partial(self._settled, self._event_topics))
         self._kept.append(self._topics.awaited)
         if self._system.dead_letters is not None:
             name = self._system.dead_letters.topic
@@ -132,6 +140,7 @@ class Watch:
                 self._system.dead_letters,
                 self._names,
                 Known(self._system.events.topics, self._system.services.keys()),
+                settled=partial(self._settled, [name]),
             )
 
     def _source(self, consumer: str, read: Described | Total, reach: Reach) -> Source:
@@ -143,9 +152,13 @@ class Watch:
             stores=self._system.of_kind("redis"),
             http=self._http,
             opened=lambda topic: self._kafka.reader({topic: topics[topic]}),
-            settled=lambda topic: self._kafka.require_settled({topic: topics[topic]}),
+            settled=lambda topic: self._settled([topic]),
         )
         return source(asked)
+
+    async def _settled(self, topics: Collection[str]) -> None:
+        """Raise StackError while a transaction is open on one of the topics."""
+        await self._kafka.require_settled({name: self._system.topics()[name] for name in topics})
 
     def _template(self, of: Of, name: str) -> str | None:
         return self._topics.carried.template(of, name)
@@ -163,7 +176,7 @@ class Watch:
             await asyncio.sleep(self._system.settle)
             async for _ in self._offsets.read(final=False):
                 pass
-            if hidden := await self._hidden():
+            if hidden := await self.hidden():
                 continue
             await self._effects.leave_aside()
             behind = await self._behind()
@@ -185,13 +198,12 @@ class Watch:
             "run once it is at rest"
         )
 
-    async def _hidden(self) -> str:
-        """Say why a topic of effects cannot be read whole now, as a transaction is open on it; empty if all can."""
-        topics = [effects.topic.name for effects in self._system.effects.values() if effects.topic is not None]
-        if not topics:
-            return ""
+    async def hidden(self) -> str:
+        """Say why a topic cannot be read whole now, as a transaction is open on it; empty if all can."""
+        topics = {effects.topic.name for effects in self._system.effects.values() if effects.topic is not None}
+        letters = {self._system.dead_letters.topic} if self._system.dead_letters is not None else set()
         try:
-            await self._kafka.require_settled({name: self._system.topics()[name] for name in topics})
+            await self._settled(sorted({*self._event_topics, *topics, *letters}))
         except StackError as error:
             return str(error)
         return ""
@@ -293,7 +305,8 @@ class Watch:
         while True:
             begun = loop.time()
             await self.look()
-            spared = min(_SPARED * (loop.time() - begun), self._system.settle)
+            self.round_seconds = loop.time() - begun
+            spared = min(_SPARED * self.round_seconds, self._system.settle)
             # Not `wait_for`: until Python 3.12 it swallows a cancellation that comes as its wait ends.
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(BETWEEN_PASSES, spared)):
@@ -478,21 +491,28 @@ class Watch:
 
     async def read_offsets(self) -> None:
         """Read the offsets that the verdict uses. An effect still missing ``settle`` later will not come."""
-        await observe(self._offsets, self._recorder, final=True)
+        await self._finally(self._offsets)
 
     async def read_all(self) -> None:
         """Do the rest of the final read: effects, dead letters, topics (past ends taken after the effects), blobs."""
-        await observe(self._effects, self._recorder, final=True)
+        await self._finally(self._effects)
         if self._totals is not None:
-            await observe(self._totals, self._recorder, final=True)
+            await self._finally(self._totals)
         if self._letters is not None:
-            await observe(self._letters, self._recorder, final=True)
-        await observe(self._topics, self._recorder, final=True)
+            await self._finally(self._letters)
+        await self._finally(self._topics)
         self._ask_for_blobs()
         if self._blobs is not None:
-            await observe(self._blobs, self._recorder, final=True)
+            await self._finally(self._blobs)
         for other in self._others:
-            await observe(other, self._recorder, final=True)
+            await self._finally(other)
+
+    async def _finally(self, observer: Observer) -> None:
+        """Make a final pass. One that fails is made again: on a busy machine a store may not answer in its time."""
+        for tried in range(1, TRIES + 1):
+            if await observe(observer, self._recorder, final=True) or tried == TRIES:
+                return
+            await asyncio.sleep(BETWEEN_TRIES)
 
 
 def _address(template: str, storage_id: str) -> str:

@@ -24,6 +24,9 @@ HEALTHY_WITHIN: Final = 30.0
 SEVERAL: Final = 3
 """Multiple of the system's ``settle`` without progress after which the system is stuck, not slow."""
 
+_ROUNDS: Final = 3
+"""Rounds of the observers that show where a system stands."""
+
 _AT_MOST: Final = 60.0
 """Seconds past the deadline for a system that seems to be done or still moves: machines are busy at times."""
 
@@ -67,24 +70,26 @@ class Rest:
         loop = asyncio.get_running_loop()
         settle = self._live.system.settle
         while loop.time() < self._until(deadline):
-            fresh = await self._rounds(3, deadline)
+            fresh = await self._rounds(deadline)
             pulse = self._watch.pulse()
             if not (fresh and self._watch.idle()):
                 continue
             await self._watch.read_offsets()
             await asyncio.sleep(settle * (SEVERAL if self._watch.silent else 1))
-            if await self._rounds(3, deadline) and self._watch.pulse() == pulse and self._watch.idle():
+            confirmed = await self._rounds(deadline) and self._watch.pulse() == pulse and self._watch.idle()
+            # What a transaction hides is neither seen nor passed, and may be applied all the same.
+            if confirmed and not await self._watch.hidden():
                 return "drained"
         await self._watch.read_offsets()
         await asyncio.sleep(settle)
         return "deadline"
 
-    async def _rounds(self, count: int, deadline: float) -> bool:
-        """Wait for ``count`` rounds of the observers; False if it is time to give up first.
+    async def _rounds(self, deadline: float) -> bool:
+        """Wait for some rounds of the observers; False if it is time to give up first.
 
         The first may have begun before the call, and offsets count only once the topics were read after them.
         """
-        target = self._watch.rounds + count
+        target = self._watch.rounds + _ROUNDS
         with self._watch.without_pauses() if self._watch.idle() else nullcontext():
             while self._watch.rounds < target and asyncio.get_running_loop().time() < self._until(deadline):
                 await asyncio.sleep(0.02)
@@ -93,10 +98,11 @@ class Rest:
     def _until(self, deadline: float) -> float:
         """Return when to give up: later if the system still moves, or seems done and this is only being confirmed."""
         stuck = SEVERAL * self._live.system.settle
-        if self._watch.quiet_for() < stuck:
-            # Long enough to see it stop, too: if given up earlier, it would be neither stuck nor slow.
-            return deadline + stuck + _AT_MOST
-        return deadline + _AT_MOST if self._watch.idle() else deadline
+        if self._watch.idle():
+            # It must be seen at rest twice, however long a look takes.
+            return deadline + _AT_MOST + stuck + 2 * _ROUNDS * self._watch.round_seconds
+        # Long enough to see it stop, too: if given up earlier, it would be neither stuck nor slow.
+        return deadline + _AT_MOST + stuck if self._watch.quiet_for() < stuck else deadline
 
     async def health(self, when: str) -> None:
         """Check every service and dependency past the proxies, and record its health."""

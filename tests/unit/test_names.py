@@ -3,8 +3,10 @@ import re
 import orjson
 import pytest
 
+from harness.addresses import Names
 from harness.observers.dead_letters import Known, letter_fields
 from harness.stack import Record, RunNames
+from harness.stacks.external.names import FixedNames
 from harness.system_events import DeadLetters
 
 
@@ -31,3 +33,13 @@ def test_a_dead_letter_names_topics_as_the_system_file_does() -> None:
     value = {"event_id": "r1.essays:0:7", "source": {"topic": "r1.essays", "partition": 0, "offset": 7}}
     read = letter_fields(Record("dlq", 0, 3, None, orjson.dumps(value)), where, RunNames("r1"), Known())
     assert (read["event_id"], read["source_topic"]) == ("essays:0:7", "essays")
+
+
+@pytest.mark.parametrize("kind", ["topic", "group"])
+def test_what_already_runs_goes_by_the_system_files_names_in_both_directions(kind: str) -> None:
+    fixed = FixedNames("r1", Names(topics={"orders": "prod.Orders"}, groups={"billing": "prod-billing"}))
+    there, back = (fixed.topic, fixed.plain) if kind == "topic" else (fixed.group, fixed.service)
+    for name in ("orders", "billing", "other"):
+        assert back(there(name)) == name
+    # Another's name that is also one of the system file's.
+    assert back("orders" if kind == "topic" else "billing") is None

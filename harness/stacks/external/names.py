@@ -32,6 +32,11 @@ class FixedNames(RunNames):
         """Return the consumer group of a service."""
         return self.given.groups.get(service, service)
 
+    def service(self, group: str) -> str | None:
+        """Return the service of a consumer group, or None."""
+        services = {group_name: name for name, group_name in self.given.groups.items()}
+        return services.get(group, None if group in self.given.groups else group)
+
     def database(self, service: str) -> str:
         """Return the database of a service."""
         return self.given.databases.get(service, service)

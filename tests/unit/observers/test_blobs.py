@@ -2,6 +2,8 @@
 
 import hashlib
 
+import pytest
+
 from harness.clients.http import Blob
 from harness.observers.blobs import Blobs
 
@@ -56,3 +58,17 @@ async def test_the_hash_that_one_named_is_known_to_every_later_read() -> None:
     assert [phase for phase, _ in await phases(blobs)] == ["different", "different", "present", "different"]
     assert sorted(await phases(blobs, final=True)) == [("different", "final"), ("present", "final")]
     blobs.close()
+
+
+async def test_what_could_not_be_reached_at_the_end_is_read_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Store):
+        async def blob(self, url: str) -> Blob:
+            silent.append(url)
+            return Blob("unreachable", error="ReadTimeout") if silent.count(url) < 3 else await super().blob(url)
+
+    silent: list[str] = []
+    monkeypatch.setattr("harness.observers.blobs._AGAIN", 0.0)
+    blobs = observer(Slow(b1=b"x"))
+    blobs.ask("b1", "answer")
+    assert await phases(blobs) == [("unreachable", "answer")]
+    assert await phases(blobs, final=True) == [("unreachable", "final"), ("present", "final")]

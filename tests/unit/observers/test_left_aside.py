@@ -56,6 +56,9 @@ class Broker(StandIn):
         places = [offset for offset in range(max(first, last - count), last) if offset not in self.markers]
         return [Record(topic, 0, offset, None, b"") for offset in places]
 
+    async def require_settled(self, topics):
+        pass
+
     async def reader(self, topics):
         return self
 

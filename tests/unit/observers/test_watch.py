@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import harness.observers
+from harness.errors import StackError
 from harness.observers.forms import Reach
 from harness.observers.watch import Watch
 from harness.stack import Record, RunNames
@@ -47,6 +48,9 @@ class Broker(StandIn):
     async def committed(self, service):
         return {("orders", 0): 1}
 
+    async def require_settled(self, topics):
+        pass
+
     async def assigned(self, service):
         return {("orders", 0): "a member"}
 
@@ -65,7 +69,7 @@ class Notes(StandIn):
 
     def __init__(self) -> None:
         self.final: dict[str, set[bool]] = {}
-        self.failed: list[object] = []
+        self.failed: list[dict[str, object]] = []
 
     def now(self) -> int:
         return 0
@@ -180,7 +184,7 @@ async def test_who_waits_for_rounds_of_a_system_at_rest_waits_for_no_pauses(idle
     brisk: list[int] = []
 
     class Rounds(StandIn):
-        rounds = 0
+        rounds, round_seconds = 0, 0.0
 
         def idle(self) -> bool:
             return idle
@@ -198,23 +202,39 @@ async def test_who_waits_for_rounds_of_a_system_at_rest_waits_for_no_pauses(idle
     live: Any = SimpleNamespace(system=SimpleNamespace(settle=0.01))
     rest = Rest(live, Notes(), watch, StandIn())
     deadline = asyncio.get_running_loop().time() + 0.1
-    await rest._rounds(3, deadline)
+    await rest._rounds(deadline)
     assert brisk == ([0] if idle else [])
 
 
 @pytest.mark.parametrize(
-    ("idle", "looks", "quiet", "phase"),
+    ("idle", "looks", "quiet", "hidden", "phase"),
     [
-        pytest.param(lambda _: True, True, 1.0, "drained", id="done"),
-        pytest.param(lambda _: True, False, 1.0, "deadline", id="done, and not seen again"),
-        pytest.param(lambda _: False, True, 1.0, "deadline", id="stuck"),
-        pytest.param(lambda rounds: rounds > 20, True, 0.0, "drained", id="moving, and done later"),
-        pytest.param(lambda rounds: rounds > 20, True, 1.0, "deadline", id="stuck, whatever comes later"),
-        pytest.param(lambda _: False, True, 0.0, "deadline", id="moving and never done"),
+        pytest.param(lambda _: True, True, 1.0, lambda _: "", "drained", id="done"),
+        pytest.param(lambda _: True, False, 1.0, lambda _: "", "deadline", id="done, and not seen again"),
+        pytest.param(lambda _: False, True, 1.0, lambda _: "", "deadline", id="stuck"),
+        pytest.param(lambda rounds: rounds > 20, True, 0.0, lambda _: "", "drained", id="moving, and done later"),
+        pytest.param(
+            lambda rounds: rounds > 20, True, 1.0, lambda _: "", "deadline", id="stuck, whatever comes later"
+        ),
+        pytest.param(lambda _: False, True, 0.0, lambda _: "", "deadline", id="moving and never done"),
+        pytest.param(lambda _: True, True, 1.0, lambda _: "open", "deadline", id="done, but for what is hidden"),
+        pytest.param(
+            lambda _: True,
+            True,
+            1.0,
+            lambda rounds: "open" * (rounds < 40),
+            "drained",
+            id="done, and hidden at first",
+        ),
     ],
 )
-async def test_a_system_that_moves_or_is_done_is_not_given_up_at_its_deadline(
-    idle: Callable[[int], bool], looks: bool, quiet: float, phase: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_system_that_moves_or_is_done_is_not_given_up_at_its_deadline(  # noqa: PLR0913, PLR0917
+    idle: Callable[[int], bool],
+    looks: bool,
+    quiet: float,
+    hidden: Callable[[int], str],
+    phase: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """How long work takes, and how long it takes to be sure, depends on the machine. Nothing is at rest without new rounds."""
     from harness.session.rest import Rest
@@ -222,7 +242,10 @@ async def test_a_system_that_moves_or_is_done_is_not_given_up_at_its_deadline(
     monkeypatch.setattr("harness.session.rest._AT_MOST", 2.0)
 
     class Rounds(StandIn):
-        silent, _rounds = False, 0
+        silent, _rounds, round_seconds = False, 0, 0.0
+
+        async def hidden(self) -> str:
+            return hidden(self._rounds)
 
         @property
         def rounds(self) -> int:
@@ -281,3 +304,91 @@ async def test_one_that_stops_at_its_deadline_is_watched_until_it_is_stuck_howev
     watch: Any = Rounds()
     assert await asyncio.wait_for(Rest(live, Notes(), watch, StandIn())._drained(stopped), 60) == "deadline"
     assert min(read) >= 3 * 0.2
+
+
+@pytest.mark.parametrize(("seconds", "phase"), [(0.3, "drained"), (0.0, "deadline")])
+async def test_who_looks_slowly_is_given_longer_to_be_sure(
+    seconds: float, phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six rounds show that a system is at rest. If each takes long, they end long after the deadline."""
+    from harness.session.rest import Rest
+
+    monkeypatch.setattr("harness.session.rest._AT_MOST", 0.1)
+    now = asyncio.get_running_loop().time
+    begun = now()
+
+    class Rounds(StandIn):
+        silent, round_seconds = False, seconds
+
+        @property
+        def rounds(self) -> int:
+            return int((now() - begun) / 0.2)
+
+        def idle(self) -> bool:
+            return True
+
+        def pulse(self) -> int:
+            return 1
+
+        def quiet_for(self) -> float:
+            return 10.0
+
+        def without_pauses(self) -> Any:
+            return nullcontext()
+
+        async def hidden(self) -> str:
+            return ""
+
+        async def read_offsets(self) -> None:
+            pass
+
+    live: Any = SimpleNamespace(system=SimpleNamespace(settle=0.01))
+    watch: Any = Rounds()
+    assert await asyncio.wait_for(Rest(live, Notes(), watch, StandIn())._drained(begun), 60) == phase
+
+
+@pytest.mark.parametrize(("failures", "made"), [(0, 1), (2, 3), (9, 3)])
+async def test_a_final_pass_that_fails_is_made_again(
+    failures: int, made: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[str] = []
+
+    async def rows(url: str, query: str, take: object) -> None:
+        passes.append(url)
+        if len(passes) <= failures:
+            raise StackError("database is locked")
+
+    monkeypatch.setattr("harness.clients.sql.each", rows)
+    monkeypatch.setattr("harness.observers.watch.BETWEEN_TRIES", 0.0)
+    notes = Notes()
+    watch = Watch(SYSTEM, notes, kafka=Broker(), http=StandIn(), names=RunNames("r1"))
+    await watch.open(Reach(lambda text, _service: text), None)
+    await watch._finally(watch._effects)
+    await watch.close()
+    assert (len(passes), len(notes.failed)) == (made, min(failures, made))
+
+
+async def test_what_a_transaction_hides_fails_the_final_passes_of_topics_and_dead_letters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Open(Broker):
+        async def require_settled(self, topics):
+            raise StackError(f"a transaction is open on {', '.join(topics)}")
+
+    async def rows(url: str, query: str, take: object) -> None:
+        pass
+
+    monkeypatch.setattr("harness.clients.sql.each", rows)
+    monkeypatch.setattr("harness.observers.watch.BETWEEN_TRIES", 0.0)
+    notes = Notes()
+    watch = Watch(SYSTEM, notes, kafka=Open(), http=StandIn(), names=RunNames("r1"))
+    await watch.open(Reach(lambda text, _service: text), None)
+    await watch.look()
+    assert not notes.failed
+    assert await watch.hidden() == "a transaction is open on dead, orders"
+    await watch.read_all()
+    await watch.close()
+    assert {(one["what"], one["error"]) for one in notes.failed} == {
+        ("dead_letters", "StackError: a transaction is open on dead"),
+        ("topics", "StackError: a transaction is open on orders"),
+    }
