@@ -228,7 +228,7 @@ async def test_who_waits_for_rounds_of_a_system_at_rest_waits_for_no_pauses(idle
         ),
     ],
 )
-async def test_a_system_that_moves_or_is_done_is_not_given_up_at_its_deadline(  # noqa: PLR0913, PLR0917
+async def test_a_system_that_moves_or_is_done_is_not_given_up_at_its_deadline(  # noqa: PLR0917
     idle: Callable[[int], bool],
     looks: bool,
     quiet: float,
