@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import FaultError
 from harness.faults.base import Evidence, Injected
+from harness.faults.work import InHand
 
 if TYPE_CHECKING:
     from harness.faults.base import FaultContext
@@ -16,11 +17,17 @@ class GivenUpError(Exception):
     """The service closed a held message's connection at the last moment, so the fault has done nothing."""
 
 
-def in_hand_at(message: Held) -> str:
-    """Describe the work in progress while a message is held; raises GivenUpError if the service has given it up."""
+async def in_hand_at(message: Held, replica: str, context: FaultContext) -> str:
+    """Describe what a replica has in hand while a message is held, which may be another's; empty if it is idle.
+
+    Raises GivenUpError if the service has given the message up.
+    """
     if not message.waiting:
         raise GivenUpError
-    return f"{message.what} was held on {message.link}"
+    start, _, end = message.link.partition("->")
+    if start == replica or (end == replica.partition("#")[0] and len(context.replicas_of(end)) == 1):
+        return f"{message.what} was held on {message.link}"
+    return await InHand(context, replica).seen()
 
 
 def held_of(context: FaultContext) -> Held:

@@ -57,7 +57,7 @@ class ServiceKill(Fault):
         in_hand = ""
         try:
             if message is not None:
-                in_hand = await _at(message, on, kill)
+                in_hand = await _at(message, on, context, kill)
             elif held is not None:
                 hand = await InHand.at(on, context, partial(pause, context, held), partial(resume, context, held))
                 await kill()
@@ -84,12 +84,12 @@ class ServiceKill(Fault):
             await revive(context, replica)
 
 
-async def _at(message: Held, on: str, kill: Step) -> str:
-    """Kill the replica while a message is held, and return what it waited for; GivenUpError if it waits no more.
+async def _at(message: Held, on: str, context: FaultContext, kill: Step) -> str:
+    """Kill the replica while a message is held, and return what it had in hand; GivenUpError if nobody waits any more.
 
     A message on the replica's own link dies with it: a request is not executed, and a reply has no receiver.
     """
-    in_hand = in_hand_at(message)
+    in_hand = await in_hand_at(message, on, context)
     await kill()
     if message.link.startswith(f"{on}->"):
         message.lose(close=True)

@@ -45,7 +45,7 @@ class ServicePause(Fault):
         hand: InHand | None = None
         try:
             if (message := context.held) is not None:
-                in_hand = in_hand_at(message)
+                in_hand = await in_hand_at(message, on, context)
                 await pause(context, replica)
             else:
                 hand = await InHand.at(

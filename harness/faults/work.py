@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from harness.faults.base import FaultContext
 from harness.faults.patience import Patience
-from harness.stack import TopicPartition
+from harness.stack import Link, TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from harness.stack import Link
     from harness.system import System
 
 ENOUGH: Final = 5
@@ -140,6 +139,23 @@ class Work:
         return max((count for count in await self.counts() if count is not None), default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request that awaits its answer; ``sent``: client port -> bytes sent by the service."""
+
+    link: Link
+    sent: Mapping[int, int]
+
+    @property
+    def said(self) -> str:
+        return f"a request on {self.link.name} was under way"
+
+    async def stands(self) -> bool:
+        """Whether the service has sent nothing more on its connection."""
+        now = (await self.link.traffic()).connections
+        return any(port in now and now[port][0] == sent for port, sent in self.sent.items())
+
+
 class InHand:
     """The work that a replica had in progress when it was stopped.
 
@@ -149,7 +165,7 @@ class InHand:
     """
 
     def __init__(self, context: FaultContext, replica: str) -> None:
-        self._context = context
+        self._context, self._replica = context, replica
         self._service = replica.partition("#")[0]
         self._links = [link for link in context.links_of(replica) if not _is_broker(link, context)]
         self.what = ""
@@ -164,8 +180,8 @@ class InHand:
         Wait for a request under way first, since it proves that a record was begun. If requests are too short to see,
         hold back the answers on one link after another until a request waits for its answer.
 
-        Records can be passed between looking and stopping. So count them again after the stop; if the replica turns out
-        to have been idle, let it ``go_on`` and try again, if it can.
+        Work can end between looking and stopping. So look again after the stop; if the replica turns out to have been
+        idle, let it ``go_on`` and try again, if it can.
         """
         hand, clock, looks, next_link = cls(context, replica), asyncio.get_running_loop(), 0, 0.0
         begun, asked, patience = clock.time(), None, Patience(context.patience)
@@ -174,7 +190,8 @@ class InHand:
                 while True:
                     waited, looks = clock.time() - begun, looks + 1
                     late, unmet = patience.over(), looks > _BETTER or waited >= context.patience / 6
-                    at_work, has_records = await hand._requests() or hand._uploads(), False
+                    request, has_records = await hand._request(), False
+                    at_work = request is not None or bool(hand._uploads())
                     if not at_work and (unmet or not hand._links):
                         # In a task of its own: a busy broker may take seconds to answer, and a request is over by then.
                         asked = asked or asyncio.create_task(hand._has_records())
@@ -183,7 +200,7 @@ class InHand:
                         if asked.done():
                             has_records, asked = asked.result(), None
                     if at_work or has_records or late:
-                        await hand._stop(at_work, stop, go_on)
+                        await hand._stop(request, stop, go_on)
                         if hand.what or late or go_on is None:
                             return hand
                         await go_on()
@@ -197,24 +214,34 @@ class InHand:
                 if asked is not None:
                     asked.cancel()
 
-    async def _stop(self, at_work: str, stop: Step, go_on: Step | None) -> None:
+    async def _stop(self, request: _Request | None, stop: Step, go_on: Step | None) -> None:
         """Stop the replica and see what it had in hand; if the broker cannot say, let it go on and raise."""
+        uploads = self._uploads()
         await stop()
         try:
-            self.what = at_work or await self._kept_records()
+            if go_on is not None:
+                # It stands still, and what is under way now was so as it stopped. A dead one's connections are gone.
+                uploads, request = self._uploads(), request if request and await request.stands() else None
+            self.what = (request.said if request else uploads) or await self._kept_records()
         except BaseException:
             if go_on is not None:
                 await go_on()
             raise
 
-    async def _requests(self) -> str:
+    async def seen(self) -> str:
+        """Describe a request or uploads under way now, without asking the broker; empty if there are none."""
+        request = await self._request()
+        return request.said if request is not None else self._uploads()
+
+    async def _request(self) -> _Request | None:
         for link in self._links:
-            if (await link.traffic()).unanswered:
-                return f"a request on {link.name} was under way"
-        return ""
+            if (seen := await link.traffic()).unanswered:
+                return _Request(link, {port: seen.connections.get(port, (0, 0))[0] for port in seen.unanswered})
+        return None
 
     def _uploads(self) -> str:
-        if self._context.under_way is None or self._service != self._context.system.load.front:
+        """Say that uploads are under way; they go to the front door's first replica."""
+        if self._context.under_way is None or self._replica != f"{self._context.system.load.front}#1":
             return ""
         count = self._context.under_way()
         return f"{count} uploads were under way" if count else ""

@@ -240,8 +240,10 @@ async def test_a_replica_dies_before_its_message_moves_and_the_message_with_it(s
 async def test_a_kill_at_anothers_message_lets_it_pass(system) -> None:
     held = Held([])
     held.link = "essay_lifecycle#2->redis"
-    await apply(context(system, held, "service.kill", target="essay_lifecycle#1", lasts=0.1))
+    world = context(system, held, "service.kill", target="essay_lifecycle#1", lasts=0.1)
+    await apply(world)
     assert held.deeds[:2] == ["killed", "released"]
+    assert "bit" not in world.recorder.phases(), "it was idle itself"
 
 
 async def test_a_message_is_work_though_nothing_else_was_asked_of_the_system(system) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,6 +69,34 @@ async def test_a_topic_that_stays_empty_is_said(system) -> None:
     with pytest.raises(FaultError, match="essays still has no record, so there is nothing to publish again"):
         async with fault.inject("essays", context(system, Broker(late=1_000_000_000), fault, 0)):
             pass
+
+
+@pytest.mark.parametrize(("records", "bites"), [(1, True), (0, False)])
+async def test_a_group_set_back_behind_a_transactions_marker_alone_was_handed_nothing(
+    system, records: int, bites: bool
+) -> None:
+    class Group(StandIn):
+        offset = 20
+
+        async def committed(self, service):
+            return {("essays", 0): self.offset}
+
+        async def set_offsets(self, service, offsets):
+            self.offset = offsets["essays", 0]
+
+        async def records(self, begins, ends):
+            assert (begins, ends["essays", 0]) == ({("essays", 0): 19}, 20)
+            return dict.fromkeys(begins, records)
+
+    group, fault = Group(), KafkaRedeliver(count=1)
+    world = replace(
+        context(system, group, fault, 0),
+        stack=SimpleNamespace(services={}, dependencies={}, links={}, name="made up"),
+    )
+    async with fault.inject("essay_lifecycle", world) as injected:
+        assert await injected.armed()
+        group.offset = 21
+        assert bool(await injected.bit()) == bites
 
 
 @pytest.mark.usefixtures("impatient")

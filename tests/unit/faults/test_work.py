@@ -245,10 +245,42 @@ async def test_it_goes_on_if_it_cannot_be_seen_what_it_had() -> None:
     assert steps == ["stop", "go on"]
 
 
-async def test_uploads_are_in_hand_at_the_front_door_alone() -> None:
+async def test_uploads_are_in_hand_at_the_front_doors_first_replica_alone() -> None:
     busy = context(under_way=lambda: 3)
     assert "3 uploads" in (await in_hand("front#1", busy)).what
+    assert not (await in_hand("front#2", busy)).what
     assert not (await in_hand("desk#1", busy)).what
+
+
+@pytest.mark.parametrize("moved", ["a request", "uploads", ""])
+async def test_what_ended_before_it_stood_still_was_not_in_hand(moved: str) -> None:
+    link = Link("front#1", "blobs", Traffic({1: (9, 3)}, {1: 0.01}, 1) if moved != "uploads" else None)
+    uploads, steps = [3 if moved == "uploads" else 0], []
+
+    async def stop() -> None:
+        steps.append("stop")
+        uploads[0] = 0
+        if moved == "a request" and len(steps) == 1:
+            link.seen = Traffic({1: (12, 6)}, {}, 1)
+
+    async def go_on() -> None:
+        steps.append("go on")
+        link.seen = Traffic({1: (15, 6)}, {1: 0.01}, 1)
+
+    world = context([link], patience=60.0, under_way=lambda: uploads[0])
+    hand = await InHand.at("front#1", world, stop, go_on)
+    assert steps == (["stop", "go on", "stop"] if moved else ["stop"])
+    assert hand.what == "a request on front#1->blobs was under way"
+
+
+async def test_an_answer_that_came_once_it_stood_still_does_not_undo_its_request() -> None:
+    link = Link("desk#1", "blobs", Traffic({1: (9, 3)}, {1: 0.01}, 1))
+
+    async def stop() -> None:
+        link.seen = Traffic({1: (9, 6)}, {}, 1)
+
+    hand = await InHand.at("desk#1", context([link], patience=60.0), stop, stop)
+    assert "desk#1->blobs" in hand.what
 
 
 async def test_something_in_hand_is_waited_for() -> None:
