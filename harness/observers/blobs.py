@@ -82,7 +82,10 @@ class Blobs:
 
     async def _one(self, storage_id: str, why: str) -> Fields:
         begun = self._now()
-        blob = await self._http.blob(self._url(storage_id))
+        try:
+            blob = await self._http.blob(self._url(storage_id))
+        except ValueError as error:  # an id that makes no URL, such as half a character, must not end the pass
+            blob = Blob("unreachable", error=f"{type(error).__name__}: {error}")
         expected = self._named.get(storage_id)
         phase = blob.phase
         if phase == "present" and expected is not None and blob.sha256 != expected.hex():

@@ -1,6 +1,7 @@
 """A blob is read when it is named, and compared with what the client knows."""
 
 import hashlib
+from urllib.parse import quote
 
 import pytest
 
@@ -72,3 +73,11 @@ async def test_what_could_not_be_reached_at_the_end_is_read_once_more(monkeypatc
     blobs.ask("b1", "answer")
     assert await phases(blobs) == [("unreachable", "answer")]
     assert await phases(blobs, final=True) == [("unreachable", "final"), ("present", "final")]
+
+
+async def test_an_id_that_makes_no_url_keeps_no_other_blob_from_being_read() -> None:
+    ticks = iter(range(10_000))
+    blobs = Blobs(Store(b1=b"x"), quote, lambda: next(ticks))
+    blobs.ask("\udcff", "event")
+    blobs.ask("b1", "event")
+    assert await phases(blobs) == [("unreachable", "event"), ("present", "event")]
