@@ -129,6 +129,21 @@ async def apply(address: str, database: Path) -> None:
         await ledger.stop()
 
 
+async def held_up(watch: Watch, address: str, database: Path) -> None:
+    """While a transaction is open nothing is at rest, and the topics cannot be read to their end: it may hide events."""
+    assert not await watch.hidden()
+    open_one = await door(address, "door-open")
+    await open_one.begin_transaction()
+    await place(open_one, "never", 1)
+    assert "a transaction is open on orders:1" in await watch.hidden()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.observers.watch.TRIES", 1)
+        await watch.read_all()
+    await open_one.abort_transaction()
+    await open_one.stop()
+    assert not await watch.hidden()
+
+
 def rows(history: Path, op: str, phase: str = "seen") -> list[dict[str, Any]]:
     records = [json.loads(line) for line in history.read_text().splitlines()[1:]]
     return [one for one in records if (one["op"], one["phase"]) == (op, phase)]
@@ -154,6 +169,10 @@ async def test_a_consumer_that_passed_every_event_is_done(orders: Orders, rig: A
         await watch.look()
         assert watch.idle(), "markers are no records, and no backlog"
         await watch.read_all()
+        # What it is that must not be taken for a backlog.
+        committed, ends = await orders.kafka.committed("ledger"), await orders.kafka.ends(SYSTEM.topics())
+        assert {at: ends[at] - committed[at] for at in ends} == {("orders", 0): 1, ("orders", 1): 1}
+        await held_up(watch, rig.stack.direct("kafka"), database)
     finally:
         await watch.close()
         await http.close()
@@ -161,11 +180,9 @@ async def test_a_consumer_that_passed_every_event_is_done(orders: Orders, rig: A
     events = rows(history, "event")
     assert {one["event_id"] for one in events} == EVENTS
     assert len(events) == len(EVENTS)
-    # What it is that must not be taken for a backlog.
-    committed = await orders.kafka.committed("ledger")
-    ends = await orders.kafka.ends(SYSTEM.topics())
-    assert {at: ends[at] - committed[at] for at in ends} == {("orders", 0): 1, ("orders", 1): 1}
-    assert not rows(history, "read", "fail")
+    (hidden,) = rows(history, "read", "fail")
+    assert hidden["what"] == "topics"
+    assert "a transaction is open on orders:1 from offset" in hidden["error"]
     assert {one["event_id"] for one in rows(history, "effect")} == EVENTS
 
 
