@@ -9,7 +9,7 @@ from uuid import UUID
 UUID_TEXT: Final = r"(?:urn:uuid:)?\{?[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\}?"
 """A UUID in any usual form, in either case."""
 
-_UUID: Final = re.compile(UUID_TEXT, re.IGNORECASE)
+_UUID: Final = re.compile(UUID_TEXT, re.IGNORECASE | re.ASCII)
 
 
 def identity(text: str) -> str:
@@ -17,4 +17,5 @@ def identity(text: str) -> str:
 
     Postgres returns a ``uuid`` in lower case, some drivers return it without hyphens: it is the same id.
     """
-    return str(UUID(text)) if _UUID.fullmatch(text) else text
+    # In capitals, ``UUID`` does not know the prefix ``urn:uuid:``.
+    return str(UUID(text.lower())) if _UUID.fullmatch(text) else text

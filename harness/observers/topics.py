@@ -101,12 +101,13 @@ class Topics:
             joins, keys = fields["joins"], fields["keys"]
             assert isinstance(joins, Mapping)  # noqa: S101 - as event_fields returns it
             assert isinstance(keys, Mapping)  # noqa: S101 - as event_fields returns it
-            self.carried.note(event_id, event_type, record, _parsed(record.value), keys)
             self.awaited.saw(event_type, joins, event_id)
             if (upload := fields.get("upload_id")) is not None:
                 self.on_outcome(str(upload))
-        if isinstance(raw := fields.get("raw_file_storage_id"), str):
-            self._raws.append(raw)
+            if isinstance(raw := fields.get("raw_file_storage_id"), str):
+                self._raws.append(raw)
+            # Last: it looks at every value of the event, and a failure there must not lose what the run waits for.
+            self.carried.note(event_id, event_type, record, _parsed(record.value), keys)
 
     def take_raws(self) -> list[str]:
         """Return the raw blobs that events named since the last call, with repetitions."""

@@ -174,6 +174,20 @@ async def test_what_a_pass_that_was_cut_short_did_not_give_is_given_by_the_next(
     assert topics.count == 3
 
 
+async def test_an_outcome_counts_although_the_values_of_its_event_cannot_be_kept(monkeypatch) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("badly formed")
+
+    topics, told = Topics(Passes([json.dumps(event()).encode()]), SYSTEM), []
+    topics.on_outcome = told.append
+    monkeypatch.setattr(topics.carried, "note", fails)
+    topics.awaited.asked("upload", "u1")
+    with pytest.raises(ValueError, match="badly formed"):
+        assert [fields async for fields in topics.read(final=False)]
+    assert topics.awaited.settled("upload", "u1")
+    assert (told, topics.take_raws()) == (["u1"], ["b1"])
+
+
 @pytest.mark.parametrize(
     "spelled",
     [
