@@ -12,11 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-import orjson
-
 from harness.clients import commands
 from harness.errors import StackError
-from harness.observers.located import text
+from harness.exact_json import loads, text
 
 if TYPE_CHECKING:
     from harness.observers.sources import Row, Take
@@ -69,8 +67,8 @@ def _give(results: BinaryIO, ended: commands.Ended, take: Take) -> None:
 
 def _row(line: bytes, number: int, ended: commands.Ended) -> Row:
     try:
-        value: object = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        value = loads(line)
+    except ValueError:
         value = None
     shown = line[:_SHOWN].decode("utf-8", "replace").strip()
     if not isinstance(value, dict):

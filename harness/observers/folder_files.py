@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import orjson
-
 from harness.errors import StackError
+from harness.exact_json import loads, text
 from harness.model import said
 from harness.observers.id_in_name import Pattern
-from harness.observers.located import named_at, text
+from harness.observers.located import named_at
 from harness.pointer import pick
 
 if TYPE_CHECKING:
@@ -62,8 +61,8 @@ class FolderFiles:
         described, document = self._described, None
         if described.id is not None or described.carries is not None:
             try:
-                document = orjson.loads((self._folder / name).read_bytes())
-            except orjson.JSONDecodeError as error:
+                document = loads((self._folder / name).read_bytes())
+            except ValueError as error:
                 raise StackError(
                     f"{_plain(name)} is not JSON ({error}); write a file under a name that is not in `names`, then rename it"
                 ) from error

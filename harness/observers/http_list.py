@@ -6,11 +6,10 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Protocol
 
-import orjson
-
 from harness.errors import StackError
+from harness.exact_json import loads, text
 from harness.model import said
-from harness.observers.located import named_at, text
+from harness.observers.located import named_at
 from harness.pointer import pick
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class HttpList:
 
     def _rows(self, body: bytes) -> list[Row]:
         try:
-            answer: object = orjson.loads(body)
+            answer = loads(body)
             # Sums are parsed as exact decimals, everything else as in events.
             exactly: object = json.loads(body, parse_float=Decimal) if self._sums else answer
         except (ValueError, RecursionError) as error:

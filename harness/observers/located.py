@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import orjson
-
 from harness.errors import StackError
+from harness.exact_json import dumps, loads, text
 from harness.model import By, Pointers, Where, said
 from harness.observers.identity import identity
 from harness.pointer import pick
 from harness.stack import Record
-
-
-def text(value: object) -> str | None:
-    """Return a JSON value as text; None for null and for an empty string."""
-    if value is None or isinstance(value, str):
-        return value or None
-    return orjson.dumps(value).decode()
 
 
 def located(where: str | Where, record: Record, value: object) -> str | None:
@@ -44,7 +36,7 @@ def business_key(by: By, record: Record, value: object) -> str | None:
     if isinstance(by, str | Where):
         return located(by, record, value) or None
     parts = [located(pointer, record, value) for pointer in by]
-    return orjson.dumps(parts).decode() if all(parts) else None
+    return dumps(parts) if all(parts) else None
 
 
 def named_key(by: By, named: object) -> str:
@@ -59,21 +51,21 @@ def named_key(by: By, named: object) -> str:
     parts = named
     if isinstance(named, str | bytes):
         try:
-            parts = orjson.loads(named)
-        except orjson.JSONDecodeError:
+            parts = loads(named)
+        except ValueError:
             parts = None
     if not isinstance(parts, list | tuple) or len(parts) != len(by):
         raise StackError(
             f"`id` is {str(named)[:80]}; what it names is at {len(by)} pointers ({said(by)}), so it must be a JSON array of "
             f"{len(by)} values, for example json_array(a, b) in SQLite or json_build_array(a, b) in Postgres"
         )
-    return orjson.dumps([_spelled(part) for part in parts]).decode()
+    return dumps([_spelled(part) for part in parts])
 
 
 def _spelled(named: object) -> str:
     """Return a store's value as ``located`` spells it in an event; other types, such as dates, become ``str``."""
     if isinstance(named, list | tuple | dict):
-        return orjson.dumps(named, default=str).decode()
+        return dumps(named, default=str)
     if named is None or isinstance(named, bool | float):
         return text(named) or ""
     return identity(str(named))

@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import orjson
-
 from harness.errors import StackError
+from harness.exact_json import loads, text
 from harness.model import said
 from harness.observers.id_in_name import Pattern
-from harness.observers.located import named_at, text
+from harness.observers.located import named_at
 from harness.observers.sources import Sourced
 from harness.pointer import pick
 
@@ -151,7 +150,7 @@ def _value(raw: str) -> object:
     """Parse a JSON object or list; return anything else as text."""
     if raw.lstrip()[:1] in {"{", "["}:
         try:
-            return orjson.loads(raw)
-        except orjson.JSONDecodeError:
+            return loads(raw)
+        except ValueError:
             return raw
     return raw

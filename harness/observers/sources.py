@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-import orjson
-
 from harness.effects import OutputTopic
 from harness.errors import StackError
+from harness.exact_json import loads
 from harness.model import Where
 from harness.observers.base import seen_at
 from harness.observers.located import business_key, located
@@ -117,8 +116,8 @@ def _parsed(value: bytes | None) -> tuple[object, str]:
     if isinstance(value, Undecoded):
         return None, value.why
     try:
-        return orjson.loads(value) if value else None, ""
-    except orjson.JSONDecodeError as error:
+        return loads(value) if value else None, ""
+    except ValueError as error:
         return None, f"not JSON ({error})"
 
 

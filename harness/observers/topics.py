@@ -9,15 +9,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Protocol
 
 import orjson
-import rfc8785
 
+from harness.exact_json import dumps, loads, text
 from harness.model import By
 from harness.observers.awaited import Awaited
 from harness.observers.base import seen_at
 from harness.observers.carried import Carried
+from harness.observers.digest import digest
 from harness.observers.identity import identity
 from harness.observers.known import Known
-from harness.observers.located import business_key, text
+from harness.observers.located import business_key
 from harness.observers.spoiled import Spoiled
 from harness.observers.totals import amount
 from harness.observers.unreadable import Undecoded, UnreadableError
@@ -183,26 +184,13 @@ def _place(record: Record) -> dict[str, object]:
     return {**seen_at("event", record), "marked": mark.decode("utf-8", "replace") or None}
 
 
-def digest(data: object) -> str:
-    """Return the hex SHA-256 of an event's data as canonical JSON (RFC 8785).
-
-    Raises RecursionError or TypeError if the data is nested too deeply.
-    """
-    try:
-        canonical = rfc8785.dumps(data)  # type: ignore[arg-type]
-    except rfc8785.CanonicalizationError:
-        # For numbers outside RFC 8785's range, sorted JSON is the closest form that preserves them.
-        canonical = orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(canonical).hexdigest()
-
-
 def _parsed(value: bytes | None) -> object:
     """Parse JSON. None if no parser would accept it; raises UnreadableError if only this one rejects it.
 
     orjson rejects a lone surrogate, NaN or a thousand nested brackets; many services accept them.
     """
     try:
-        return orjson.loads(value or b"")
+        return loads(value or b"")
     except orjson.JSONDecodeError as error:
         try:
             json.loads(value or b"")
@@ -218,7 +206,7 @@ def _claimed(value: bytes | None) -> object:
     """Parse a record that is known to be malformed, for what it claims to be; None if unreadable."""
     try:
         return _parsed(value)
-    except UnreadableError:
+    except ValueError:
         return None
 
 
@@ -244,4 +232,4 @@ def _join(rule: Outcome, event_type: str | None, value: object) -> str | None:
         key = text(pick(value, rule.by))
         return identity(key) if key is not None else None
     values = [pick(value, pointer) for pointer in rule.by]
-    return None if None in values else orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
+    return None if None in values else dumps(values, sort=True)
