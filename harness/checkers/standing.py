@@ -176,11 +176,13 @@ TABLES: Final = {
         FROM standings s LEFT JOIN suspects x ON x.consumer = s.consumer AND x.event_id = s.event_id
         WHERE x.event_id IS NOT NULL OR s.malformed OR s.standing NOT IN ('passed', 'silent')
     """,
-    # Effects of the final read whose id, or id and digest, no event on the topics has.
+    # Effects of the final read whose id, or id and digest, no event on the topics has. Of an event with integers that a double
+    # cannot hold, an effect may carry either digest: RFC 8785 rounds them, and many libraries do not.
     "unmatched": """
         WITH odd AS (
             SELECT * FROM found f
             WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.event_id = f.event_id AND e.digest = f.digest)
+              AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event_id = f.event_id AND e.digest_rounded = f.digest)
         ), known AS (SELECT DISTINCT event_id FROM events SEMI JOIN odd USING (event_id))
         SELECT odd.*, k.event_id IS NOT NULL AS published
         FROM odd LEFT JOIN known k USING (event_id) WHERE k.event_id IS NULL OR odd.digest IS NOT NULL

@@ -86,7 +86,8 @@ COLUMNS: Final = {
     "offset": "BIGINT",
     "event_id": "VARCHAR",  # the envelope's; for a malformed record "topic:partition:offset"
     "event_type": "VARCHAR",  # of a malformed record: the type that it claims, if any can be read
-    "digest": "VARCHAR",  # SHA-256 of the canonical JSON (RFC 8785) of the event's data; of the bytes if malformed
+    "digest": "VARCHAR",  # SHA-256 of the event's data as canonical JSON (RFC 8785), integers in full; malformed: of the bytes
+    "digest_rounded": "VARCHAR",  # event: the same with integers as the nearest doubles, if it is another
     "causation_id": "VARCHAR",
     "joins": "MAP(VARCHAR, VARCHAR)",  # event: outcome rule's index -> the value it is joined by
     "keys": "MAP(VARCHAR, VARCHAR)",  # event: consumer -> the business key that its effects name; NAME.total -> of its total

@@ -119,8 +119,8 @@ VIEWS: Final = {
         WHERE op = 'upload' AND phase = 'ok'
     """,
     "events": """
-        SELECT e.i, e.t, e.read, e.topic, e.partition, e."offset", e.event_id, e.event_type, e.digest, e.causation_id,
-               e.joins, e.keys, e.amounts,
+        SELECT e.i, e.t, e.read, e.topic, e.partition, e."offset", e.event_id, e.event_type, e.digest, e.digest_rounded,
+               e.causation_id, e.joins, e.keys, e.amounts,
                coalesce(p.injected, u.injected) AS injected, e.upload_id, e.raw_file_storage_id
         FROM history e
         LEFT JOIN injections p ON p.topic = e.topic AND p.partition = e.partition AND p."offset" = e."offset"

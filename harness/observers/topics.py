@@ -15,7 +15,7 @@ from harness.model import By
 from harness.observers.awaited import Awaited
 from harness.observers.base import seen_at
 from harness.observers.carried import Carried
-from harness.observers.digest import digest
+from harness.observers.digest import digest, rounded
 from harness.observers.identity import identity
 from harness.observers.known import Known
 from harness.observers.located import business_key
@@ -153,6 +153,7 @@ def event_fields(record: Record, system: System, spoiled: Spoiled | None = None)
         "event_type": reads["type"],
         "causation_id": reads.get("cause"),
         "digest": digest(data),
+        "digest_rounded": rounded(data),
         "raw_file_storage_id": text(pick(value, system.events.raw)) if system.events.raw else None,
         "upload_id": next(
             (joins[str(n)] for n, r in enumerate(system.outcomes) if r.of == "upload" and str(n) in joins), None

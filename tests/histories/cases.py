@@ -123,6 +123,19 @@ def corrupt(tape: Tape) -> None:
         effect["digest"] = "d" * 8
 
 
+def rounded_integers(tape: Tape) -> dict:
+    """The data of placed-4 has integers that a double cannot hold."""
+    event = tape.one("event", event_id="placed-4")
+    event["digest_rounded"] = "r" * 8
+    return event
+
+
+def corrupt_though_integers_are_rounded(tape: Tape) -> None:
+    """Neither form of what was published is what the effect carries."""
+    rounded_integers(tape)
+    corrupt(tape)
+
+
 def effect_vanished(tape: Tape) -> None:
     tape.effect(
         tape.one("read", "invoke", what="effects", final=False), "shop", "placed", 4, effect="shop-entry-4-first"
@@ -132,6 +145,13 @@ def effect_vanished(tape: Tape) -> None:
 def conflated(tape: Tape) -> None:
     tape.drop(tape.injected(event := conflict(tape)))
     event["joins"] = {"0": "u4", "1": "order-4"}
+
+
+def conflated_in_rounded_digits(tape: Tape) -> None:
+    """The two facts differ only in digits that a double cannot hold."""
+    conflated(tape)
+    for event in tape.find("event", event_id="placed-4"):
+        event["digest_rounded"] = "r" * 8
 
 
 def conflict_unreported(tape: Tape) -> None:
@@ -1163,6 +1183,13 @@ def dead_letter_sent_twice_by_a_tap(tape: Tape) -> None:
     tape.publish(final(tape, "dead_letters")["t"] / MS - 2, "tap.duplicate", second, offset=second["offset"])
 
 
+def effect_with_rounded_integers(tape: Tape) -> None:
+    """One consumer computes the digest as RFC 8785 has it, with doubles, the other with every digit."""
+    event = rounded_integers(tape)
+    for effect in effects_of(tape, "placed-4", "shop"):
+        effect["digest"] = event["digest_rounded"]
+
+
 def conflict_reported(tape: Tape) -> None:
     letters(tape, "conflict", conflict(tape), "shop", "desk")
 
@@ -1450,8 +1477,10 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.at_rest": waiting_at_rest,
     "phantom": phantom,
     "corrupt": corrupt,
+    "corrupt.rounded": corrupt_though_integers_are_rounded,
     "effect_vanished": effect_vanished,
     "conflated": conflated,
+    "conflated.rounded": conflated_in_rounded_digits,
     "conflict_unreported": conflict_unreported,
     "effect_and_dead_letter": effect_and_dead_letter,
     "neither": neither,
@@ -1595,6 +1624,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         published_twice,
         dead_letters_for_malformed,
         dead_letter_sent_twice_by_a_tap,
+        effect_with_rounded_integers,
         conflict_reported,
         conflict_set_aside_without_a_reason,
         conflict_won_by_the_other,

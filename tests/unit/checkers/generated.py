@@ -602,6 +602,16 @@ def groups(tape: Tape, random: Random) -> None:
         tape.drop(e for e in tape.find("effect", consumer=consumer) if random.random() < 0.5)
 
 
+def rounded_integers(tape: Tape, random: Random) -> None:
+    """Events have integers that a double cannot hold, and effects carry the digest of either form, or another event's."""
+    for event in tape.find("event", malformed=None):
+        if random.random() < 0.5:
+            event["digest_rounded"] = f"r-{random.choice([event['event_id'], 'other'])}"
+    for effect in tape.find("effect"):
+        if random.random() < 0.2:
+            effect["digest"] = f"r-{random.choice([effect['event_id'], 'other'])}"
+
+
 def claims(tape: Tape, random: Random) -> None:
     """A malformed record claims a type, or the id of an event."""
     for record in tape.find("event", malformed="not JSON"):
@@ -723,6 +733,7 @@ PLANTS: tuple[Plant, ...] = (
     headers,
     groups,
     groups,
+    rounded_integers,
     claims,
     names,
     keyed,

@@ -7,7 +7,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.observers.digest import _canonical, digest
+from harness.observers.digest import _canonical, _in_full, digest, rounded
 
 
 def sha256(text: str) -> str:
@@ -38,4 +38,24 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_without_such_integers_it_is_what_the_standard_says(data: object) -> None:
-    assert _canonical(data) == rfc8785.dumps(data)  # type: ignore[arg-type]
+    assert _canonical(data, _in_full) == rfc8785.dumps(data)  # type: ignore[arg-type]
+    assert rounded(data) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "double"),
+    [
+        (1234567890123456789, "1234567890123456800"),
+        (-(2**60) - 1, "-1152921504606847000"),
+        (2**53 + 1, "9007199254740992"),
+        (10**21 + 1, "1e+21"),
+    ],
+)
+def test_the_standard_rounds_such_an_integer_to_a_double(number: int, double: str) -> None:
+    assert rounded({"of": [{"n": number}, 7]}) == sha256(f'{{"of":[{{"n":{double}}},7]}}')
+
+
+def test_only_what_rounding_changes_has_a_second_digest() -> None:
+    assert rounded({"n": 2**53}) is None
+    assert rounded({"n": 10**20}) is None
+    assert rounded({"n": 10**400}) is None  # no double is near

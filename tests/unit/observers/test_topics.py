@@ -1,5 +1,6 @@
 """What a record says as an event, and what is no event."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -88,6 +89,13 @@ def test_what_the_harness_made_malformed_is_so_whoever_publishes_it_again() -> N
         fields = event_fields(Record("orders", 1, offset, None, value), SYSTEM, spoiled)
         assert fields["malformed"] == "spoiled by kafka.malformed: types"
         assert (fields["event_id"], fields["claims"], fields["event_type"]) == (f"orders:1:{offset}", "e1", "placed")
+
+
+def test_data_with_an_integer_that_a_double_cannot_hold_has_two_digests() -> None:
+    fields = seen(event(data={"n": 1234567890123456789}))
+    assert fields["digest"] == digest({"n": 1234567890123456789})
+    assert fields["digest_rounded"] == hashlib.sha256(b'{"n":1234567890123456800}').hexdigest()
+    assert seen(event())["digest_rounded"] is None
 
 
 def test_several_pointers_are_joined_as_json() -> None:
