@@ -28,6 +28,17 @@ def loads(raw: bytes | str) -> object:
         raise ValueError("it is nested too deeply for its long numbers to be read") from None
 
 
+def loads_any(raw: bytes) -> object:
+    """Parse JSON, also what only some parsers accept, such as NaN or half of a surrogate pair; ValueError if it is none."""
+    try:
+        return loads(raw)
+    except orjson.JSONDecodeError:
+        try:
+            return json.loads(raw.decode("utf-8-sig"))
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+
+
 def dumps(value: object, *, sort: bool = False, default: Callable[[object], object] | None = None) -> str:
     """Return a value as JSON text without spaces; ``default`` turns what is not JSON into what is.
 

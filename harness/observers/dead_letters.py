@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 
+from harness.exact_json import text
 from harness.model import Where as Beside
 from harness.observers.base import seen_at
 from harness.observers.identity import identity
@@ -105,6 +106,6 @@ def _plain(names: RunNames, topic: object) -> object:
 def _plain_id(names: RunNames, event_id: object) -> object:
     """Normalize an event id; a malformed record's id is TOPIC:PARTITION:OFFSET, with the broker's topic name."""
     if not isinstance(event_id, str):
-        return event_id
+        return text(event_id)
     topic, colon, place = event_id.partition(":")
     return f"{names.plain(topic) or topic}{colon}{place}" if colon else identity(event_id)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
-import orjson
-
+from harness.exact_json import loads_any
 from harness.model import Where as Beside
 from harness.observers.located import business_key
 from harness.observers.unreadable import Undecoded, UnreadableError
@@ -47,17 +46,13 @@ def verbatim(record: Record, where: Where, names: RunNames, events: Collection[s
     """Return ``consumer``, ``event_id``, ``kind``, ``topic``, ``partition`` and ``offset`` as a dead letter gives them.
 
     ``events`` are the topics of events. Raises ValueError if headers should name the source but do not, and
-    UnreadableError, a ValueError, if a field is in the letter's value and that cannot be decoded.
+    UnreadableError, a ValueError, if a field is in the letter's value and that cannot be decoded or parsed.
     """
-    value: object = None
-    if isinstance(record.value, Undecoded):
-        # If headers hold all of this, the value is the original record's and may be anything.
-        if any(isinstance(at, str) and at.startswith("/") for at in (where.source, where.consumer, where.kind)):
-            raise UnreadableError(record.value.why)
-    else:
-        with suppress(orjson.JSONDecodeError):
-            value = orjson.loads(record.value or b"")
-    return {
+    value, why = _parsed(record.value)
+    # If headers hold all of this, the value is the original record's and may be anything.
+    if why and any(map(_in_value, (where.source, where.consumer, where.kind))):
+        raise UnreadableError(why)
+    said = {
         "consumer": where.by or _at(where.consumer, record, value),
         "event_id": business_key(where.id, record, value)
         if isinstance(where.id, list)
@@ -65,6 +60,30 @@ def verbatim(record: Record, where: Where, names: RunNames, events: Collection[s
         "kind": _at(where.kind, record, value) if where.kind is not None else UNSAID,
         **_source(record, where.source, value, names, events),
     }
+    if why and _in_value(where.id) and names.plain(str(said["topic"])) not in events:
+        raise UnreadableError(f"the place that it names is on no topic of events, and its id cannot be read: {why}")
+    try:
+        json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise UnreadableError(f"what it names is no text or number ({error})") from None
+    return said
+
+
+def _parsed(value: bytes | None) -> tuple[object, str]:
+    """Return a letter's parsed value, or None and why it cannot be parsed.
+
+    A letter is what the service itself says, so whatever some parser reads of it counts.
+    """
+    if isinstance(value, Undecoded):
+        return None, value.why
+    try:
+        return loads_any(value or b""), ""
+    except ValueError as error:
+        return None, f"not JSON ({error})"
+
+
+def _in_value(where: object) -> bool:
+    return isinstance(where, list) or (isinstance(where, str) and where.startswith("/"))
 
 
 def _at(where: str | Beside, record: Record, value: object) -> object:

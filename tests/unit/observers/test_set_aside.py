@@ -8,6 +8,7 @@ import pytest
 
 from harness.observers.dead_letters import Known, letter_fields
 from harness.observers.set_aside import SetAside, set_aside
+from harness.observers.unreadable import UnreadableError
 from harness.stack import Record, RunNames
 from harness.system_events import DeadLetters
 
@@ -46,7 +47,36 @@ def test_the_system_is_asked_in_its_own_words() -> None:
 
 def test_what_a_letter_does_not_say_is_left_out() -> None:
     assert letter({"event_id": "e", "consumer": None, "source": "gone"}).about == {"event_id": "e"}
-    assert letter(b"no JSON").about == {}
+
+
+@pytest.mark.parametrize("value", [b"no JSON", b"", None, b"7\0", b'{"event_id": "e"', b'{"a": ' + b"[" * 9999])
+def test_a_letter_that_cannot_be_parsed_is_unreadable_and_no_letter_about_nothing(value: bytes | None) -> None:
+    record = Record("letters", 0, 3, None, value)
+    with pytest.raises(UnreadableError, match="not JSON"):
+        letter_fields(record, WHERE, RunNames("r1"), Known())
+
+
+ABOUT = b'"event_id": "e", "consumer": "c", "kind": "poison", "source": {"topic": "r1.essays", "partition": 0, "offset": 1}'
+
+
+@pytest.mark.parametrize("odd", [b'"\\udcff"', b"NaN", b"1e999", b"-Infinity", b"9" * 40])
+def test_what_only_some_parsers_accept_beside_its_fields_hides_none_of_them(odd: bytes) -> None:
+    one = letter(b'{"detail": ' + odd + b", " + ABOUT + b"}")
+    assert one.about == {"event_id": "e", "consumer": "c", "topic": "r1.essays", "partition": "0", "offset": "1"}
+
+
+@pytest.mark.parametrize("field", [b"event_id", b"consumer", b"kind", b"source"])
+@pytest.mark.parametrize("odd", [b'"\\udcff"', b"NaN"])
+def test_what_only_some_parsers_accept_in_one_of_its_fields_makes_it_unreadable(field: bytes, odd: bytes) -> None:
+    named = b'{"topic": ' + odd + b"}" if field == b"source" else odd
+    record = Record("letters", 0, 3, None, b"{" + ABOUT + b', "' + field + b'": ' + named + b"}")
+    with pytest.raises(UnreadableError, match="no text or number"):
+        letter_fields(record, WHERE, RunNames("r1"), Known())
+
+
+def test_an_id_that_is_a_number_is_spelled_as_in_its_event() -> None:
+    for number in (17, 2**64 + 1):
+        assert letter(b'{"event_id": %d}' % number).fields["event_id"] == str(number)
 
 
 def test_two_letters_of_one_consumer_about_one_record_are_about_the_same() -> None:
@@ -91,6 +121,21 @@ def test_springs_headers_name_the_place_and_the_group() -> None:
     assert wanted.items() <= found.items()
     assert (found["event_id"], found["kind"]) == ("e1", "unsaid")
     assert fields(SPRING, b"\0", *spring())["event_id"] is None
+    assert fields({**SPRING, "id": ["/a", "/b"]}, b"\0", *spring())["source_offset"] == 808464432
+
+
+def test_where_no_place_on_a_topic_of_events_is_named_the_id_must_be_readable() -> None:
+    elsewhere = spring("r1.essays-retry-0")
+    assert fields(SPRING, b'{"id": "e1"}', *elsewhere)["event_id"] == "e1"
+    with pytest.raises(UnreadableError, match="on no topic of events, and its id cannot be read: not JSON"):
+        fields(SPRING, b"\0", *elsewhere)
+    assert fields({**SPRING, "id": {"key": True}}, b"\0", *elsewhere)["event_id"] == "key"
+
+
+@pytest.mark.parametrize("named", [{"consumer": "/consumer"}, {"kind": "/kind"}, {"source": "/source"}])
+def test_a_value_that_holds_more_than_the_id_must_be_readable(named: dict[str, str]) -> None:
+    with pytest.raises(UnreadableError, match="not JSON"):
+        fields({**SPRING, "consumer": "billing", **named}, b"\0", *spring())
 
 
 def test_connects_headers_are_text() -> None:
