@@ -30,7 +30,8 @@ sights AS (
 )
 SELECT consumer, max(t) AS t FROM moved GROUP BY consumer
 UNION ALL
-SELECT NULL, greatest((SELECT max(t) FROM events), (SELECT max(t) FROM malformed), (SELECT max(t) FROM moved))
+SELECT NULL, greatest((SELECT max(t) FROM events), (SELECT max(t) FROM malformed), (SELECT max(t) FROM tombstones),
+                      (SELECT max(t) FROM moved))
 """
 """When each consumer was last seen to move (a new effect or total, an offset passed); consumer null: when anything did."""
 

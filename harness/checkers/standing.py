@@ -94,14 +94,17 @@ TABLES: Final = {
     """,
     # Dead letters with the record that each names as its source: the place decides, whatever id the letter names.
     "sources": """
-        SELECT l.*, e.event_id AS source_id, e.digest AS source_digest, m.i IS NOT NULL AS of_malformed, m.claims
+        SELECT l.*, e.event_id AS source_id, e.digest AS source_digest, m.i IS NOT NULL AS of_malformed, m.claims,
+               z.i IS NOT NULL AS of_tombstone
         FROM letters l
         LEFT JOIN events e
           ON e.topic = l.source_topic AND e.partition = l.source_partition AND e."offset" = l.source_offset
         LEFT JOIN malformed m
           ON m.topic = l.source_topic AND m.partition = l.source_partition AND m."offset" = l.source_offset
+        LEFT JOIN tombstones z
+          ON z.topic = l.source_topic AND z.partition = l.source_partition AND z."offset" = l.source_offset
     """,
-    # Dead letters about events, without those about malformed records, whatever id such a record claims. ``taken``: the
+    # Dead letters about events, without those about malformed records and tombstones, whatever id they name. ``taken``: the
     # letter was replayed since, so it no longer counts; ``asked``: it may have been.
     "event_letters": """
         SELECT consumer, coalesce(source_id, event_id) AS event_id, kind, source_digest AS digest, i, t,
@@ -110,7 +113,7 @@ TABLES: Final = {
                EXISTS (SELECT 1 FROM replays r WHERE r.consumer = s.consumer AND r.t > s.t AND r.state <> 'fail'
                        AND r.event_id = coalesce(s.source_id, s.event_id)) AS asked
         FROM sources s
-        WHERE NOT of_malformed AND (source_topic IS NOT NULL OR kind IS DISTINCT FROM 'malformed')
+        WHERE NOT of_malformed AND NOT of_tombstone AND (source_topic IS NOT NULL OR kind IS DISTINCT FROM 'malformed')
     """,
     # The same letters, with what else is known about the event.
     "lettered": """

@@ -22,6 +22,7 @@ PHASES: Final = {
     "reprocess": ("invoke", "ok", "fail", "unknown"),
     "replay": ("invoke", "ok", "fail", "unknown"),
     "event": ("seen",),
+    "tombstone": ("seen",),
     "effect": ("seen",),
     "total": ("seen",),
     "dead_letter": ("seen",),
@@ -52,16 +53,17 @@ PHASES: Final = {
 }
 """The phases of each ``op``.
 
-``health`` is the harness's own look past the proxies; ``when`` is start or end. ``load`` is about the processes of a
-load that has its own: a worker began or ended its part of the history, joined a master, made requests (``busy``), was
-lost, or its users' code raised an exception. ``wire`` is a request that a tap saw on a link, and what became of it:
-answered, refused by the tap in the dependency's place, answered and its reply replaced, lost on the way there or
-back, cut off by the tap within the request or its reply, left unanswered when its connection ended, or sent where no
-reply follows. ``repeated`` is a request that the tap itself sent again, and whose reply it kept. ``plain``: a tap can
-no longer parse the traffic; ``failed``: an error of the tap ended a connection. For Kafka, ``command`` is the API,
-and ``key`` the group that a request names, else its transactional id, else its first topic; ``kind`` is ``ok`` or the
-first error in the reply (for a Fetch, only an error of the whole reply). A request of an unknown API or version has
-no key, and its reply no kind. ``link``, before the final reads, names a link that a test's code never used.
+``tombstone`` is a record without a value, which is no event. ``health`` is the harness's own look past the proxies;
+``when`` is start or end. ``load`` is about the processes of a load that has its own: a worker began or ended its part
+of the history, joined a master, made requests (``busy``), was lost, or its users' code raised an exception. ``wire``
+is a request that a tap saw on a link, and what became of it: answered, refused by the tap in the dependency's place,
+answered and its reply replaced, lost on the way there or back, cut off by the tap within the request or its reply,
+left unanswered when its connection ended, or sent where no reply follows. ``repeated`` is a request that the tap
+itself sent again, and whose reply it kept. ``plain``: a tap can no longer parse the traffic; ``failed``: an error of
+the tap ended a connection. For Kafka, ``command`` is the API, and ``key`` the group that a request names, else its
+transactional id, else its first topic; ``kind`` is ``ok`` or the first error in the reply (for a Fetch, only an error
+of the whole reply). A request of an unknown API or version has no key, and its reply no kind. ``link``, before the
+final reads, names a link that a test's code never used.
 """
 
 COLUMNS: Final = {

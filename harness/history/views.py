@@ -23,7 +23,8 @@ uploads        one row per upload id, and one per event that the load published,
 acknowledged   one row per ok answer to an upload: upload_id, sha256, acceptable, raw_file_storage_id, placed
 injections     (topic, partition, offset, injected): where the broker put what faults published
 unplaced       (topic, partition, injected): records that a fault published, and the broker never said where
-events         records that are events; malformed: those that are not; unreadable: those that could not be read
+events         records that are events; malformed: those that are not; unreadable: those that could not be read;
+               tombstones: those without a value, which are neither
 joined_by      (consumer, located): consumers whose effects name a business key, and where events hold it
 known_keys     (consumer, key, event_id, events): keys that events hold, and how many events share each
 effects        effects, with the ``read`` that saw each; ``sharing``: how many events share its ``key``. If that is one,
@@ -131,6 +132,7 @@ VIEWS: Final = {
         SELECT i, t, read, topic, partition, "offset", event_id, event_type, claims, digest, malformed
         FROM history WHERE op = 'event' AND malformed IS NOT NULL
     """,
+    "tombstones": "SELECT i, t, read, topic, partition, \"offset\" FROM history WHERE op = 'tombstone'",
     "unreadable": """
         SELECT i, t, topic, partition, "offset", error FROM history
         WHERE error IS NOT NULL AND (op = 'event' OR (op IN ('effect', 'dead_letter') AND NOT EXISTS (

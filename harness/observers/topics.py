@@ -11,14 +11,14 @@ from typing import Protocol
 import orjson
 
 from harness.exact_json import dumps, loads, text
-from harness.model import By
+from harness.model import By, Where
 from harness.observers.awaited import Awaited
 from harness.observers.base import seen_at
 from harness.observers.carried import Carried
 from harness.observers.digest import digest, rounded
 from harness.observers.identity import identity
 from harness.observers.known import Known
-from harness.observers.located import business_key
+from harness.observers.located import business_key, located
 from harness.observers.spoiled import Spoiled
 from harness.observers.totals import amount
 from harness.observers.unreadable import Undecoded, UnreadableError
@@ -127,12 +127,15 @@ def seen(record: Record, system: System, spoiled: Spoiled) -> Fields:
 def event_fields(record: Record, system: System, spoiled: Spoiled | None = None) -> Fields:
     """Return a record's fields as an event. One that is no event has ``malformed``, and its position as id.
 
-    Raises UnreadableError, or a parser's own error, if it cannot tell which it is.
+    Without a value it is a tombstone, which is neither, unless a fault published it as malformed. Raises UnreadableError, or
+    a parser's own error, if it cannot tell which it is.
     """
     place = _place(record)
     if isinstance(record.value, Undecoded):
         raise UnreadableError(record.value.why)
     reason = spoiled.reason(record.value) if spoiled is not None else None
+    if record.value is None and reason is None:
+        return _tombstone(record, system)
     value = _parsed(record.value) if reason is None else _claimed(record.value)
     reads = {name: business_key(where, record, value) for name, where in _wheres(system).items()}
     if isinstance(kinds := system.events.type, TypeByTopic):
@@ -161,6 +164,16 @@ def event_fields(record: Record, system: System, spoiled: Spoiled | None = None)
         "joins": joins,
         **_added_up(system, reads["type"], record, value),
     }
+
+
+def _tombstone(record: Record, system: System) -> Fields:
+    """Return only the place: what has no value asks no consumer for anything, neither for an effect nor for a dead letter."""
+    named = [where for where in (system.events.id, system.events.type) if isinstance(where, Where)]
+    if len(named) == 2 and all(located(where, record, None) for where in named):  # noqa: PLR2004 - the id and the type
+        raise UnreadableError(
+            "it has no value, and names an id and a type all the same: it may be an event without data, or a tombstone"
+        )
+    return seen_at("tombstone", record)
 
 
 def _added_up(system: System, event_type: str | None, record: Record, value: object) -> Fields:

@@ -152,6 +152,10 @@ class Tape:
         }
         return self.seen(read, "event", fields | changes)
 
+    def tombstone(self, read: Record, partition: int, offset: int, topic: str = "orders") -> Record:
+        """A record without a value."""
+        return self.seen(read, "tombstone", {"topic": topic, "partition": partition, "offset": offset})
+
     def effect(self, read: Record, consumer: str, kind: str, n: int, **changes: Any) -> Record:
         """What a consumer made of the event ``<kind>-<n>``."""
         fields = {

@@ -1310,6 +1310,34 @@ def letter_copied_by_a_fault(tape: Tape) -> None:
     tape.publish(13_000, "kafka.duplicate", copy, offset=1)
 
 
+def tombstone(tape: Tape) -> dict:
+    """A record without a value, which both consumers pass."""
+    ends(tape, 0, 12)
+    return tape.tombstone(topics(tape), 0, 11)
+
+
+def tombstone_passed(tape: Tape) -> None:
+    """Nothing follows it, and no letter is asked for."""
+    tombstone(tape)
+
+
+def tombstone_set_aside(tape: Tape) -> None:
+    """A consumer that cannot read it names it by its key, which is the id of an event that was applied."""
+    tape.letter(final(tape, "dead_letters"), 0, "shop", "poison", {**tombstone(tape), "event_id": "placed-4"})
+
+
+def lost_beside_a_tombstone(tape: Tape) -> None:
+    """The letter is of the tombstone, so it stands for no effect of the event whose id it names."""
+    tombstone_set_aside(tape)
+    lost(tape)
+
+
+def tombstone_late(tape: Tape) -> None:
+    """An outcome is missing, and a tombstone came so lately that the system may be slow."""
+    followup_missing(tape)
+    tape.tombstone(tape.look(10_000, "topics"), 0, 11)
+
+
 def undecided_unreadable_effect(tape: Tape) -> None:
     """An effect of the consumer cannot be read; it may be the one that is missing."""
     for effect in effects_of(tape, "placed-4", "desk"):
@@ -1510,6 +1538,8 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "total_undecided.replay": total_unclear_replay,
     "total_undecided.copy": total_undecided_for_a_copy,
     "undecided.replay": undecided_replay,
+    "undecided.tombstone": tombstone_late,
+    "lost.tombstone": lost_beside_a_tombstone,
     "undecided.unreadable_effect": undecided_unreadable_effect,
     "undecided.unreadable_letter": undecided_unreadable_letter,
     "undecided.refilled": undecided_refilled,
@@ -1667,6 +1697,8 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         totals_that_are_right,
         total_replay_without_an_answer,
         total_counted_beside,
+        tombstone_passed,
+        tombstone_set_aside,
         letter_copied_by_a_fault,
         letter_copied_without_an_answer,
         hidden_by_an_open_transaction,

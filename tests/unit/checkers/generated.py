@@ -602,6 +602,28 @@ def groups(tape: Tape, random: Random) -> None:
         tape.drop(e for e in tape.find("effect", consumer=consumer) if random.random() < 0.5)
 
 
+def tombstones(tape: Tape, random: Random) -> None:
+    """A record without a value, passed or not, which a consumer may set aside under the id of an event, and early or late."""
+    event, read = some(tape, random, "event"), some(tape, random, "read", "invoke", what="topics")
+    if event is None or read is None:
+        return
+    offset = 1 + max(e["offset"] for e in tape.find("event", topic=event["topic"], partition=event["partition"]))
+    place = {"topic": event["topic"], "partition": event["partition"], "offset": offset}
+    made = tape.tombstone(
+        random.choice([read, tape.look(random.choice([690, 8000]), "topics")]),
+        event["partition"],
+        offset,
+        event["topic"],
+    )
+    if random.random() < 0.8:
+        _passed(tape, *place.values())
+    if (last := final(tape, "dead_letters")) is not None and random.random() < 0.5:
+        kind = random.choice(["poison", "conflict", "malformed"])
+        tape.letter(last, 60, random.choice(["shop", "desk"]), kind, {**made, "event_id": event["event_id"]})
+        if random.random() < 0.5:
+            tape.drop(tape.find("effect", event_id=event["event_id"]))
+
+
 def rounded_integers(tape: Tape, random: Random) -> None:
     """Events have integers that a double cannot hold, and effects carry the digest of either form, or another event's."""
     for event in tape.find("event", malformed=None):
@@ -734,6 +756,7 @@ PLANTS: tuple[Plant, ...] = (
     groups,
     groups,
     rounded_integers,
+    tombstones,
     claims,
     names,
     keyed,

@@ -43,6 +43,7 @@ class Run:
         readable = [record for record in self.of("event") if record.get("error") is None]
         self.events = [self._with_publisher(record) for record in readable if record.get("malformed") is None]
         self.malformed = [record for record in readable if record.get("malformed") is not None]
+        self.tombstones = self.of("tombstone")
         self.offsets = self.of("offset")
         self.keys = self._keys()
         self.effects = [
@@ -137,7 +138,9 @@ class Run:
         if effects is None or topics is None:
             return False
         consumers = {r["consumer"] for r in (*self.effects, *self.offsets, *self.of("total"))}
-        times = [self.moved(one) for one in consumers] + [e["t"] for e in (*self.events, *self.malformed)]
+        times = [self.moved(one) for one in consumers] + [
+            e["t"] for e in (*self.events, *self.malformed, *self.tombstones)
+        ]
         return min(effects["began"], topics["began"]) - max([*times, self.mended]) >= 3 * self.settle
 
     @cached_property
@@ -349,15 +352,15 @@ class EffectOracle:
                     yield consumer, record
 
     def _event_letters(self) -> Iterator[dict[str, Any]]:
-        """Dead letters that are not about a malformed record, with the digest of what they were made from.
+        """Dead letters that are not about a malformed record or a tombstone, with the digest of what they were made from.
 
         The place that a letter names decides which event it is about, whatever id it names.
         """
-        malformed = {place(record) for record in self.run.malformed}
+        others = {place(record) for record in (*self.run.malformed, *self.run.tombstones)}
         events = {place(event): event for event in self.run.events}
         for letter in self.run.letters:
             sourceless = letter.get("source_topic") is None
-            if source(letter) in malformed or (sourceless and letter.get("kind") == "malformed"):
+            if source(letter) in others or (sourceless and letter.get("kind") == "malformed"):
                 continue
             origin = events.get(source(letter))
             event_id = origin["event_id"] if origin else letter.get("event_id")

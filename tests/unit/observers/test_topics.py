@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from harness.model import Where
 from harness.observers.digest import digest
 from harness.observers.spoiled import Spoiled
 from harness.observers.topics import Topics, event_fields
+from harness.observers.unreadable import UnreadableError
 from harness.stack import Record
 from harness.system import System
 from harness.system_events import Outcome, TypeByTopic
@@ -60,6 +63,38 @@ def test_what_is_no_event_is_known_by_its_position(value: object) -> None:
     fields = seen(value)
     assert fields["malformed"]
     assert fields["event_id"] == "orders:1:7"
+
+
+def test_a_record_without_a_value_is_a_tombstone_and_no_event_is_missing() -> None:
+    told = dict(event_fields(Record("orders", 1, 7, b"e1", None), SYSTEM))
+    assert told == {"op": "tombstone", "phase": "seen", "topic": "orders", "partition": 1, "offset": 7}
+    by_topic = SYSTEM.events.model_copy(
+        update={"id": Where(key=True), "type": TypeByTopic(topics={"orders": "placed"})}
+    )
+    system = SYSTEM.model_copy(update={"events": by_topic})
+    assert event_fields(Record("orders", 1, 7, b"e1", None), system)["op"] == "tombstone"
+    assert event_fields(Record("orders", 1, 7, b"e1", b""), system)["malformed"] == "not JSON"
+
+
+def test_of_one_whose_headers_name_an_id_and_a_type_nobody_knows_what_it_is() -> None:
+    events = SYSTEM.events.model_copy(update={"id": Where(header="ce_id"), "type": Where(header="ce_type")})
+    system = SYSTEM.model_copy(update={"events": events})
+    record = Record("orders", 1, 7, b"k", None, (("ce_id", b"e1"), ("ce_type", b"placed")))
+    with pytest.raises(UnreadableError, match="an event without data, or a tombstone"):
+        event_fields(record, system)
+    assert event_fields(replace(record, headers=(("ce_id", b"e1"),)), system)["op"] == "tombstone"
+
+
+def test_what_a_fault_published_as_malformed_is_so_without_a_value_too() -> None:
+    spoiled = Spoiled()
+    spoiled.note(None, "spoiled by a fault")
+    assert event_fields(Record("orders", 1, 7, None, None), SYSTEM, spoiled)["malformed"] == "spoiled by a fault"
+
+
+async def test_a_tombstone_counts_as_read_and_asks_for_no_dead_letter() -> None:
+    topics = Topics(Passes([json.dumps(event()).encode(), None]), SYSTEM)
+    assert [fields["op"] async for fields in topics.read(final=True)] == ["event", "tombstone"]
+    assert (topics.last, topics.count, topics.malformed) == ({("orders", 1): 1}, 2, [])
 
 
 def test_where_records_say_no_type_their_topic_does() -> None:
@@ -142,7 +177,7 @@ ODD = [
 class Passes:
     """A reader's passes."""
 
-    def __init__(self, *passes: list[bytes]) -> None:
+    def __init__(self, *passes: list[bytes | None]) -> None:
         self._passes = list(passes)
         self._offset = 0
 
