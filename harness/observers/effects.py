@@ -12,6 +12,7 @@ from heapq import merge
 from harness.effects import Effects as Described
 from harness.errors import StackError
 from harness.model import By
+from harness.observers import spelled
 from harness.observers.carried import Of
 from harness.observers.located import named_key
 from harness.observers.sources import Row, Source, Sourced
@@ -98,7 +99,7 @@ class Effects:
             await source.close()
 
     def _fields(self, consumer: str, row: Row) -> Fields:
-        by, effect = self._described[consumer].by, row.get("effect")
+        by = self._described[consumer].by
         told = row if isinstance(row, Sourced) else Sourced()
         place = told.get("place")
         fields: dict[str, object] = {"op": "effect", "phase": "seen", "consumer": consumer}
@@ -108,7 +109,7 @@ class Effects:
             return {**fields, "error": told["error"]}
         event_id = named_key(self._event, row["id"]) if by is None else None
         key = named_key(by, row["id"]) if by is not None else None
-        name = str(effect) if effect is not None else None
+        name = spelled.name_of(row.get("effect"))
         # No value of an event determines the offset that a broker assigns, so such a name has no template.
         own = place is not None or "own" in told
         named = self._template(event_id if key is None else (consumer, key), name) if name and not own else None
@@ -118,7 +119,7 @@ class Effects:
             "key": key,
             "effect": name,
             "template": named,
-            "digest": row.get("carries"),
+            "digest": spelled.sha256(row.get("carries")),
         }
 
 

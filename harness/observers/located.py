@@ -6,6 +6,7 @@ from harness.errors import StackError
 from harness.exact_json import dumps, loads, text
 from harness.model import By, Pointers, Where, said
 from harness.observers.identity import identity
+from harness.observers.spelled import spelled
 from harness.pointer import pick
 from harness.stack import Record
 
@@ -42,12 +43,13 @@ def business_key(by: By, record: Record, value: object) -> str | None:
 def named_key(by: By, named: object) -> str:
     """Return the id or key that an effect names, spelled as ``business_key`` does.
 
-    Raises StackError if ``named`` is null, or if ``by`` has several pointers and it is not a JSON array of as many values.
+    Raises StackError if ``named`` is null or bytes that are no UUID, or if ``by`` has several pointers and it is not a JSON
+    array of as many values.
     """
     if named is None:
         raise StackError("`id` is null in a row; leave out rows that are of no event (WHERE … IS NOT NULL)")
     if isinstance(by, str | Where):
-        return _spelled(named) or str(named)
+        return spelled(named) or str(named)
     parts = named
     if isinstance(named, str | bytes):
         try:
@@ -59,13 +61,4 @@ def named_key(by: By, named: object) -> str:
             f"`id` is {str(named)[:80]}; what it names is at {len(by)} pointers ({said(by)}), so it must be a JSON array of "
             f"{len(by)} values, for example json_array(a, b) in SQLite or json_build_array(a, b) in Postgres"
         )
-    return dumps([_spelled(part) for part in parts])
-
-
-def _spelled(named: object) -> str:
-    """Return a store's value as ``located`` spells it in an event; other types, such as dates, become ``str``."""
-    if isinstance(named, list | tuple | dict):
-        return dumps(named, default=str)
-    if named is None or isinstance(named, bool | float):
-        return text(named) or ""
-    return identity(str(named))
+    return dumps([spelled(part) for part in parts])
