@@ -6,6 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from harness.exact_json import loads, text
+from harness.pointer import pick
+
 if TYPE_CHECKING:
     from harness.system_load import UploadLoad
 
@@ -18,6 +21,20 @@ def end_of(status: int | None, door: UploadLoad) -> Literal["ok", "fail", "unkno
     if status in door.accepted:
         return "ok"
     return "fail" if status in REFUSED else "unknown"
+
+
+def blob_in(answer: object, door: UploadLoad) -> str | None:
+    """Return the raw blob's id that an answer's JSON names, a number spelled as in an event; None if it names none."""
+    named = pick(answer, door.blob) if door.blob is not None else None
+    return text(named) if isinstance(named, str | int) and not isinstance(named, bool) else None
+
+
+def blob_in_body(body: bytes, door: UploadLoad) -> str | None:
+    """Return the same of an answer's body; None if that is not JSON."""
+    try:
+        return blob_in(loads(body), door)
+    except ValueError:
+        return None
 
 
 class Answers:

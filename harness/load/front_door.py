@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from harness.load.answers import end_of
+from harness.load.answers import blob_in, end_of
 from harness.load.sending import Sent
-from harness.pointer import pick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +32,7 @@ class FrontDoor:
         phase = end_of(answer.status, self._door)
         if phase != "ok":
             return Sent(phase, answer.status, answer.error)
-        raw = pick(answer.body, self._door.blob) if self._door.blob else None
-        return Sent(phase, answer.status, raw=raw if isinstance(raw, str) else None)
+        return Sent(phase, answer.status, raw=blob_in(answer.body, self._door))
 
     async def close(self) -> None:
         """Do nothing: the client is the run's."""

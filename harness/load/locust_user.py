@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import gevent
-import orjson
 import urllib3
 from locust import User, between, events
 from locust.env import Environment
@@ -32,10 +31,9 @@ from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
 from harness.errors import OneffectError
 from harness.history.part import PartRecorder
-from harness.load.answers import end_of
+from harness.load.answers import blob_in_body, end_of
 from harness.load.documents import ACCEPTED, LARGE, REJECTED, Document, make
 from harness.load.target import Target, find_target, machine
-from harness.pointer import pick
 
 TIMEOUT: Final = 15.0
 """Seconds until a user gives up on an answer; longer than a front door should take to say 503."""
@@ -159,7 +157,7 @@ class Uploader(User):
                 return "unknown"
             end = end_of(response.status, door)
             if end == "ok":
-                operation.ok(status=response.status, raw_file_storage_id=_raw(response.data, door.blob))
+                operation.ok(status=response.status, raw_file_storage_id=blob_in_body(response.data, door))
             else:
                 ended = operation.fail if end == "fail" else operation.unknown
                 ended(status=response.status, error=response.data[:200].decode(errors="replace"))
@@ -175,16 +173,6 @@ class Uploader(User):
             exception=error,
             context={},
         )
-
-
-def _raw(body: bytes, blob: str | None) -> str | None:
-    if blob is None:
-        return None
-    try:
-        storage_id = pick(orjson.loads(body), blob)
-    except orjson.JSONDecodeError:
-        return None
-    return storage_id if isinstance(storage_id, str) else None
 
 
 @events.init.add_listener

@@ -1,6 +1,9 @@
 """When a batch must have its outcome."""
 
-from harness.load.answers import Answers
+import pytest
+
+from harness.load.answers import Answers, blob_in_body
+from harness.system_load import UploadLoad
 
 
 def answers() -> tuple[Answers, list[tuple[str, str]]]:
@@ -47,3 +50,14 @@ def test_an_upload_without_either_keeps_its_batch_open() -> None:
     assert ("batch", "g0") not in asked
     note(made, "ok", "u1")
     assert asked[-1] == ("batch", "g0")
+
+
+@pytest.mark.parametrize(
+    ("body", "blob"),
+    [(b'{"raw": 17}', "17"), (b'{"raw": 18446744073709551617}', "18446744073709551617"), (b'{"raw": "a"}', "a")]
+    + [(body, None) for body in (b"{}", b"<p>", b"", b'{"raw": null}', b'{"raw": ""}', b'{"raw": [1]}', b"17")],
+)
+def test_an_answer_names_its_blob_as_an_event_does(body: bytes, blob: str | None) -> None:
+    door = UploadLoad(to="front", post="/v1/files", blob="/raw")
+    assert blob_in_body(body, door) == blob
+    assert blob_in_body(body, door.model_copy(update={"blob": None})) is None

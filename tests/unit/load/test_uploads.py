@@ -95,6 +95,23 @@ async def test_an_acknowledged_upload_names_its_blob() -> None:
     assert door.fields == [{}]
 
 
+@pytest.mark.parametrize(
+    ("named", "blob"),
+    [
+        (17, "17"),
+        (2**64 + 1, str(2**64 + 1)),
+        ("abc", "abc"),
+        ("", None),
+        (None, None),
+        (True, None),
+        ({"id": 17}, None),
+    ],
+)
+async def test_a_blob_that_is_named_by_a_number_is_spelled_as_in_an_event(named: object, blob: str | None) -> None:
+    _, _, _, blobs = await drive(Answer(202, {"raw": named}))
+    assert blobs == ([blob] if blob is not None else [])
+
+
 @pytest.mark.parametrize("status", [400, 413, 415, 422])
 async def test_only_an_answer_that_says_no_is_a_failure(status: int) -> None:
     tape, _, load, _ = await drive(Answer(status), retries=3)
