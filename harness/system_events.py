@@ -74,7 +74,10 @@ class Blobs(Model):
     """How to read a raw blob past the proxies: ``http://{content_service}/v1/content/{id}``."""
 
     get: str
-    """The URL of a blob, with ``{id}`` for its id."""
+    """The URL of a blob, with ``{id}`` for its id. 200 answers with all of it; 404 and 410 say that there is none.
+
+    Redirects are followed, to a store for example, but a page of HTML behind one is not taken for the blob.
+    """
 
 
 class SourceHeaders(Model):

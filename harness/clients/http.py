@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import httpx
 
@@ -12,6 +13,9 @@ from harness.errors import StackError
 
 UPLOAD_TIMEOUT = 15.0
 """Seconds to wait for an upload's answer; longer than a front door should take to answer 503."""
+
+_REDIRECTS: Final = 3
+"""Redirects on the way to a blob: to a store's presigned address, or to another scheme."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,9 @@ class HttpClient:
     def __init__(self) -> None:
         limits = httpx.Limits(max_connections=256, max_keepalive_connections=64)
         # trust_env off: no proxy from the environment may come between the harness and loopback.
-        self._client = httpx.AsyncClient(timeout=UPLOAD_TIMEOUT, limits=limits, trust_env=False)
+        self._client = httpx.AsyncClient(
+            timeout=UPLOAD_TIMEOUT, limits=limits, trust_env=False, max_redirects=_REDIRECTS
+        )
 
     async def upload(  # noqa: PLR0913 - what a form consists of
         self,
@@ -65,18 +71,22 @@ class HttpClient:
         return await _answer(self._client.post(url))
 
     async def blob(self, url: str, spoil: Callable[[bytes], bytes] = lambda content: content) -> Blob:
-        """GET one blob: 404 and 410 mean missing, any other error status or no answer means unreachable.
+        """GET one blob: 200 brings all of it, 404 and 410 mean missing, and anything else, or no answer, unreachable.
 
-        ``spoil`` changes the bytes that came, as damage in the store would.
+        Redirects are followed; httpx sends what it logs in with to no other host. ``spoil`` changes the bytes that came, as
+        damage in the store would.
         """
         try:
-            response = await self._client.get(url)
+            response = await self._client.get(url, follow_redirects=True)
         except httpx.HTTPError as error:
             return Blob("unreachable", error=f"{type(error).__name__}: {error}".rstrip(": "))
         if response.status_code in {404, 410}:
             return Blob("missing")
-        if not response.is_success:
-            return Blob("unreachable", error=f"HTTP {response.status_code}")
+        if response.status_code != httpx.codes.OK:
+            return Blob("unreachable", error=f"HTTP {response.status_code}, and only 200 brings a whole blob")
+        if response.history and response.headers.get("Content-Type", "").startswith("text/html"):
+            # Its bytes differ from the upload's, but prove nothing about the store.
+            return Blob("unreachable", error=f"redirected to a page of {response.url.host}, perhaps to log in")
         content = spoil(response.content)
         return Blob("present", len(content), hashlib.sha256(content).hexdigest())
 

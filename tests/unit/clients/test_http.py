@@ -1,0 +1,87 @@
+"""What a read of a blob proves: only a whole answer is one."""
+
+import hashlib
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from harness.clients.http import Blob, HttpClient
+
+URL = "http://user:secret@store:1/blobs/17"
+PRESIGNED = "http://elsewhere:2/bucket/17?signature=abc"
+
+
+async def read(answer: Callable[[httpx.Request], httpx.Response]) -> Blob:
+    http = HttpClient()
+    await http._client.aclose()
+    http._client = httpx.AsyncClient(
+        transport=httpx.MockTransport(answer), max_redirects=http._client.max_redirects, trust_env=False
+    )
+    try:
+        return await http.blob(URL)
+    finally:
+        await http.close()
+
+
+@pytest.mark.parametrize("status", [204, 206, 201, 203, 300, 304, 401, 403, 500, 503])
+async def test_whatever_brings_no_whole_blob_proves_nothing(status: int) -> None:
+    blob = await read(lambda _: httpx.Response(status, content=b"" if status in {204, 304} else b"a part"))
+    assert (blob.phase, blob.sha256) == ("unreachable", None)
+    assert f"HTTP {status}" in blob.error
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "phase"),
+    [(200, b"all", "present"), (200, b"", "present"), (404, b"", "missing"), (410, b"", "missing")],
+)
+async def test_a_whole_answer_does(status: int, content: bytes, phase: str) -> None:
+    blob = await read(lambda _: httpx.Response(status, content=content))
+    assert blob.phase == phase
+    assert blob.sha256 == (hashlib.sha256(content).hexdigest() if phase == "present" else None)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_followed_to_another_host_without_what_logs_in(status: int) -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        if request.url.host == "store":
+            return httpx.Response(status, headers={"Location": PRESIGNED})
+        return httpx.Response(200, content=b"all")
+
+    assert (await read(answer)).sha256 == hashlib.sha256(b"all").hexdigest()
+    assert [("Authorization" in request.headers, request.url.userinfo) for request in asked] == [
+        (True, b"user:secret"),
+        (False, b""),
+    ]
+
+
+async def test_what_is_missing_where_a_redirect_leads_is_missing() -> None:
+    blob = await read(
+        lambda request: (
+            httpx.Response(404)
+            if request.url.host == "elsewhere"
+            else httpx.Response(302, headers={"Location": PRESIGNED})
+        )
+    )
+    assert blob.phase == "missing"
+
+
+async def test_a_page_to_log_in_is_no_other_blob() -> None:
+    blob = await read(
+        lambda request: (
+            httpx.Response(200, html="<form>")
+            if request.url.path == "/login"
+            else httpx.Response(302, headers={"Location": "/login"})
+        )
+    )
+    assert (blob.phase, blob.error) == ("unreachable", "redirected to a page of store, perhaps to log in")
+
+
+@pytest.mark.parametrize("location", ["/blobs/17", "ftp://elsewhere/17", "http://[", ""])
+async def test_redirects_that_lead_nowhere_prove_nothing(location: str) -> None:
+    blob = await read(lambda _: httpx.Response(302, headers={"Location": location}))
+    assert blob.phase == "unreachable"
+    assert blob.error
