@@ -151,7 +151,8 @@ WITH waiting AS (
 SELECT consumer, event_id, topic, partition, "offset", behind, i AS i_event, t AS t_event, i_offset, t_offset, committed,
        coalesce('committed: ' || committed, 'nothing committed') AS standing_at, seconds(t) AS seen_s,
        seconds(moved) AS moved_s, CASE WHEN behind > 0 THEN ', and ' || behind || ' more behind it' ELSE '' END AS others
-FROM waiting JOIN stuck USING (consumer), moments WHERE nth = 1 AND well AND is_stuck AND NOT drained ORDER BY i
+FROM waiting JOIN stuck USING (consumer, topic, partition), moments
+WHERE nth = 1 AND well AND is_stuck AND NOT drained ORDER BY i
 """
 
 ARRIVED_LATE: Final = """
@@ -272,8 +273,8 @@ SELECT consumer, event_id, i,
        CASE WHEN drained THEN 'its offset was not passed, although the run considered the system at rest'
             WHEN NOT well THEN 'it is not passed, but not everything was healed and healthy at the end'
             WHEN dealt_with THEN 'its effect is there, but ' || consumer || ' has never committed an offset on ' || topic
-            ELSE 'it is not passed, but ' || consumer || ' still moved at ' || seconds(moved) || ' s: it may be slow' END
-FROM due JOIN stuck USING (consumer), moments
+            ELSE 'it is not passed, but ' || since END
+FROM due JOIN stuck USING (consumer, topic, partition), moments
 WHERE standing = 'waiting' AND (drained OR NOT well OR NOT is_stuck OR dealt_with)
 UNION ALL
 SELECT consumer, NULL, NULL, 'its offsets were not read at the end'

@@ -51,17 +51,6 @@ TABLES: Final = {
         SELECT consumer, topic FROM offsets WHERE consumer NOT IN (FROM silent)
         GROUP BY consumer, topic HAVING count(committed) = 0
     """,
-    # When each consumer was last seen to move, and whether that was so long ago that it is stuck.
-    "stuck": """
-        WITH waits AS (
-            SELECT consumer, coalesce(m.t, 0) AS moved, patience,
-                   CASE WHEN offsets_began < effects_began THEN offsets_began
-                        WHEN offsets_began >= effects_began THEN effects_began END
-                   - greatest(coalesce(m.t, 0), mended) AS idle
-            FROM (SELECT DISTINCT consumer FROM applies) LEFT JOIN moves m USING (consumer) CROSS JOIN moments
-        )
-        SELECT consumer, moved, coalesce(idle >= patience, false) AS is_stuck FROM waits
-    """,
     # Event ids that several records share, and those that several facts share.
     "repeated": "SELECT event_id FROM events GROUP BY event_id HAVING count(*) > 1",
     "conflicting": """
@@ -178,6 +167,27 @@ TABLES: Final = {
                AND EXISTS (SELECT 1 FROM found f WHERE f.consumer = s.consumer AND f.event_id = s.event_id) AS dealt_with
         FROM standings s LEFT JOIN suspects x ON x.consumer = s.consumer AND x.event_id = s.event_id
         WHERE x.event_id IS NOT NULL OR s.malformed OR s.standing NOT IN ('passed', 'silent')
+    """,
+    # Each partition on which records wait for a consumer: when it was last seen to move, when the first of them came, and
+    # whether all that was so long ago that it is stuck.
+    "stuck": """
+        WITH waits AS (
+            SELECT consumer, topic, partition, min(t) FILTER (NOT dealt_with) AS came FROM due WHERE standing = 'waiting'
+            GROUP BY ALL
+        ), idle AS (
+            SELECT w.*, coalesce(v.t, 0) AS moved, m.mended, m.patience,
+                   CASE WHEN m.offsets_began < m.effects_began THEN m.offsets_began
+                        WHEN m.offsets_began >= m.effects_began THEN m.effects_began END
+                   - greatest(coalesce(v.t, 0), m.mended, w.came) AS idle
+            FROM waits w LEFT JOIN moves v USING (consumer) CROSS JOIN moments m
+        )
+        SELECT consumer, topic, partition, moved, coalesce(idle >= patience, false) AS is_stuck,
+               CASE WHEN idle IS NULL THEN 'the effects were not read at the end'
+                    WHEN came >= greatest(moved, mended) THEN format('nothing waited on its partition before {} s', seconds(came))
+                    WHEN moved >= mended THEN format('{} still moved at {} s', consumer, seconds(moved))
+                    ELSE format('the load, or what was broken, went on until {} s', seconds(mended)) END
+               || CASE WHEN idle IS NULL THEN '' ELSE ': it may be slow' END AS since
+        FROM idle
     """,
     # Effects of the final read whose id, or id and digest, no event on the topics has. Of an event with integers that a double
     # cannot hold, an effect may carry either digest: RFC 8785 rounds them, and many libraries do not.

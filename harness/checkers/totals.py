@@ -26,25 +26,32 @@ TABLES: Final = {
         WITH places AS (SELECT DISTINCT consumer, topic FROM offsets),
         committing AS (SELECT DISTINCT consumer FROM offsets WHERE committed IS NOT NULL),
         stands AS (
-            SELECT c.consumer, m.well AND m.still AS rests,
-                   coalesce(m.well AND NOT m.drained AND
-                            least(m.offsets_began, a.began) - greatest(coalesce(v.t, 0), m.mended) >= m.patience, false)
-                   AS is_stuck
+            SELECT c.consumer, m.well AND m.still AS rests, m.well AND NOT m.drained AS may_be_stuck, m.patience,
+                   least(m.offsets_began, a.began) AS looked, greatest(coalesce(v.t, 0), m.mended) AS moved
             FROM (SELECT DISTINCT consumer FROM totalled) c CROSS JOIN moments m CROSS JOIN added_at a
             LEFT JOIN moves v USING (consumer)
-        ), records AS (
+        ), faced AS (
             SELECT t.consumer, e.event_id, e.digest, e.i, e.t, e.keys[t.consumer || '.total'] AS key,
-                   e.amounts[t.consumer] AS amount,
-                   CASE WHEN c.consumer IS NULL THEN s.rests
-                        WHEN o.committed > e."offset" THEN true
-                        WHEN o.i IS NULL OR e."offset" >= o.visible_end THEN false
-                        ELSE s.is_stuck END AS done
-            FROM events e JOIN totalled t USING (event_type) JOIN stands s ON s.consumer = t.consumer
-            LEFT JOIN committing c ON c.consumer = t.consumer
+                   e.amounts[t.consumer] AS amount, e.topic, e.partition,
+                   CASE WHEN NOT EXISTS (SELECT 1 FROM committing c WHERE c.consumer = t.consumer) THEN 'silent'
+                        WHEN o.committed > e."offset" THEN 'passed'
+                        WHEN o.i IS NULL OR e."offset" >= o.visible_end THEN 'late'
+                        ELSE 'waiting' END AS standing
+            FROM events e JOIN totalled t USING (event_type)
             LEFT JOIN places p ON p.consumer = t.consumer AND p.topic = e.topic
             LEFT JOIN (SELECT * FROM offsets WHERE read = (SELECT offsets_read FROM moments)) o
               ON o.consumer = t.consumer AND o.topic = e.topic AND o.partition = e.partition
             WHERE p.topic IS NOT NULL OR t.consumer NOT IN (SELECT consumer FROM places)
+        ), came AS (
+            SELECT consumer, topic, partition, min(t) AS came FROM faced WHERE standing = 'waiting' GROUP BY ALL
+        ), records AS (
+            SELECT p.*, CASE p.standing
+                WHEN 'silent' THEN s.rests
+                WHEN 'passed' THEN true
+                WHEN 'late' THEN false
+                -- What only just came may be in hand.
+                ELSE coalesce(s.may_be_stuck AND s.looked - greatest(s.moved, c.came) >= s.patience, false) END AS done
+            FROM faced p JOIN stands s USING (consumer) LEFT JOIN came c USING (consumer, topic, partition)
         )
         SELECT consumer, event_id, min(key) AS key, min(amount)::DECIMAL(38, 12) AS amount, count(DISTINCT digest) AS facts,
                min(i) AS i, min(t) AS t, coalesce(bool_and(done), false) AS must,

@@ -539,6 +539,37 @@ def undecided_slow(tape: Tape) -> None:
     moving(tape, 8000)
 
 
+def came_late(tape: Tape) -> None:
+    """What a slow front door published stands before the groups, and came only 19 ms before the offsets were read."""
+    tape.upload(250, 30)
+    tape.event(tape.look(10_980, "topics"), 30, "placed", 0, 11)
+    tape.blob(final(tape, "blobs"), 30)
+    for row in tape.find("offset", topic="orders", partition=0, read=final(tape, "offsets")):
+        row["visible_end"] = 12
+
+
+def total_undecided_just_came(tape: Tape) -> None:
+    """Only the purse has it in hand; the others have applied it."""
+    with_totals(tape)
+    came_late(tape)
+    tape.one("event", event_id="placed-30").update(keys={"purse.total": "acc-2"}, amounts={"purse": "7.75"})
+    committed(tape, 12)
+    committed(tape, 12, consumer="desk")
+    for consumer in ("shop", "desk"):
+        tape.effect(final(tape, "effects"), consumer, "placed", 30)
+    tape.event(tape.look(11_500, "topics"), 30, "shipped", 0, 30)
+
+
+def stalled_where_another_came_late(tape: Tape) -> None:
+    """One partition stands still; on the other, a record has only just come, of which nothing is proven."""
+    stalled(tape)
+    came_late(tape)
+    for row in tape.find("offset", topic="orders", partition=0, consumer="shop"):
+        row["committed"] = 11
+    for row in tape.find("offset", topic="orders", partition=1, consumer="shop"):
+        row["committed"] = 10
+
+
 def undecided_illegible(tape: Tape) -> None:
     """An effect of something that nobody is seen to have published, and a record that only this reader cannot read."""
     phantom(tape)
@@ -1575,6 +1606,9 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "stalled.head": stalled_head,
     "undecided.slow": undecided_slow,
     "undecided.kept_elsewhere": kept_elsewhere,
+    "undecided.came_late": came_late,
+    "stalled.another_came_late": stalled_where_another_came_late,
+    "total_undecided.just_came": total_undecided_just_came,
     "undecided.illegible": undecided_illegible,
     "undecided.outcomes_slow": undecided_outcomes_slow,
     "undecided.last_seen": undecided_last_seen,

@@ -39,6 +39,9 @@ ALONG = {
     "undecided.outcomes": {"unhealthy_end"},
     # What may still be broken is told beside what that leaves undecided.
     "fault_not_healed.once": {"undecided"},
+    # What came late keeps everything else open, too.
+    "stalled.another_came_late": {"undecided"},
+    "total_undecided.just_came": {"undecided"},
     # That no offset is seen is told beside what came of it.
     "lost.silent": {"offsets_unseen"},
 }

@@ -172,12 +172,13 @@ class Run:
         unreadable = event.get("error") is not None and len(named) == 2
         return same and (unreadable or event.get("event_id") == put["event_id"])
 
-    def stuck(self, consumer: str) -> bool:
-        """This consumer had not moved for so long when the offsets and the effects were read at the end."""
-        offsets, effects = self.final("offsets"), self.final("effects")
-        if offsets is None or effects is None:
+    def stuck(self, consumer: str, since: int, what: str) -> bool:
+        """This consumer had not moved for so long, and had had something to do, when its offsets and ``what`` were read."""
+        offsets, other = self.final("offsets"), self.final(what)
+        if offsets is None or other is None:
             return False
-        return min(offsets["began"], effects["began"]) - max(self.moved(consumer), self.mended) >= 3 * self.settle
+        idle_from = max(self.moved(consumer), self.mended, since)
+        return min(offsets["began"], other["began"]) - idle_from >= 3 * self.settle
 
     @property
     def drained(self) -> bool:
@@ -674,14 +675,25 @@ class EffectOracle:
                 standing == "waiting"
                 and self.run.well
                 and not self.run.drained
-                and self.run.stuck(consumer)
                 and not self._elsewhere(consumer, record)
+                and self.run.stuck(consumer, self._waits_since(consumer, record), "effects")
             ):
                 where = (consumer, record["topic"], record["partition"])
                 heads[where] = min(heads.get(where, record["offset"]), record["offset"])
             elif standing == "waiting":
                 yield "undecided", (consumer, record["event_id"])
         yield from (("stalled", (*where, offset)) for where, offset in heads.items())
+
+    def _waits_since(self, consumer: str, record: Record) -> int:
+        """When something was first seen that it has to do on this record's partition and has not done."""
+        return min(
+            other["t"]
+            for of, other in self.due
+            if of == consumer
+            and (other["topic"], other["partition"]) == (record["topic"], record["partition"])
+            and self.standing(consumer, other) == "waiting"
+            and not self._elsewhere(consumer, other)
+        )
 
     def _elsewhere(self, consumer: str, record: Record) -> bool:
         """It has its effect, on a topic where its consumer, which commits elsewhere, has never committed."""
@@ -1070,7 +1082,7 @@ class TotalOracle:
             if self._key(consumer, records) != key:
                 continue
             worth = Fraction(records[0]["amounts"][consumer])
-            must = all(self._done(consumer, record) for record in records)
+            must = all(self._done(consumer, record, events) for record in records)
             unsure = "unknown" in self.run.replayed(consumer, event_id, -1)
             if must and not unsure:
                 certain += worth
@@ -1081,7 +1093,7 @@ class TotalOracle:
         not_must = [
             (min(r["i"] for r in records), event_id)
             for event_id, records in events.items()
-            if self._key(consumer, records) == key and not all(self._done(consumer, r) for r in records)
+            if self._key(consumer, records) == key and not all(self._done(consumer, r, events) for r in records)
         ]
         if self._within(grown - certain, free):
             if waiting:
@@ -1152,21 +1164,27 @@ class TotalOracle:
         own = [r for r in self.run.of("total") if read is not None and r["read"] == read["read"]]
         return {r["key"]: Fraction(r["total"]) for r in own if r["consumer"] == consumer}
 
-    def _done(self, consumer: str, record: Record) -> bool:
-        """It has had its time: its offset is passed, or nothing moves any more."""
+    def _done(self, consumer: str, record: Record, events: Mapping[str, list[Record]]) -> bool:
+        """It has had its time: its offset is passed, or nothing moves any more and it has waited for long."""
         run = self.run
-        own = [o for o in run.offsets if o["consumer"] == consumer]
-        if all(o.get("committed") is None for o in own):
+        if all(o.get("committed") is None for o in run.offsets if o["consumer"] == consumer):
             return run.well and run.still
-        last = run.final("offsets")
+        if self._standing(consumer, record) != "waiting":
+            return self._standing(consumer, record) == "passed"
         where = record["topic"], record["partition"]
-        rows = [o for o in own if last and o["read"] == last["read"] and (o["topic"], o["partition"]) == where]
-        if rows and rows[0].get("committed") is not None and rows[0]["committed"] > record["offset"]:
-            return True
-        if not rows or record["offset"] >= rows[0]["visible_end"] or self.closing is None or last is None:
-            return False
-        idle = min(last["began"], self.closing["began"]) - max(run.moved(consumer), run.mended)
-        return run.well and not run.drained and idle >= 3 * run.settle
+        there = [r for own in events.values() for r in own if (r["topic"], r["partition"]) == where]
+        since = min(r["t"] for r in there if self._standing(consumer, r) == "waiting")
+        return run.well and not run.drained and run.stuck(consumer, since, "totals")
+
+    def _standing(self, consumer: str, record: Record) -> str:
+        last, where = self.run.final("offsets"), (record["topic"], record["partition"])
+        rows = [o for o in self.run.offsets if last and o["read"] == last["read"] and o["consumer"] == consumer]
+        for row in rows:
+            if (row["topic"], row["partition"]) == where:
+                if row.get("committed") is not None and row["committed"] > record["offset"]:
+                    return "passed"
+                return "late" if record["offset"] >= row["visible_end"] else "waiting"
+        return "late"
 
 
 class EvidenceOracle:
