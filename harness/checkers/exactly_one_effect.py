@@ -75,10 +75,19 @@ GROUP BY g.consumer, g.event_id, g.effect ORDER BY i_effect
 """
 
 CONFLATED: Final = """
-SELECT event_id, count(DISTINCT digest) AS n, list(DISTINCT digest ORDER BY digest) AS digests, min(i) AS i_event,
-       max(i) AS i_other, min(t) AS t_event
-FROM events SEMI JOIN conflicting USING (event_id)
-WHERE injected IS NULL GROUP BY event_id HAVING count(DISTINCT digest) > 1 ORDER BY i_event
+WITH own AS (
+    SELECT event_id, greatest(count(DISTINCT digest), count(DISTINCT event_type), count(DISTINCT upload_id)) AS n,
+           count(DISTINCT digest) AS data, list(DISTINCT digest ORDER BY digest) AS digests,
+           list(DISTINCT event_type ORDER BY event_type) AS types,
+           list(DISTINCT upload_id ORDER BY upload_id) FILTER (upload_id IS NOT NULL) AS uploads,
+           min(i) AS i_event, max(i) AS i_other, min(t) AS t_event
+    FROM events SEMI JOIN conflicting USING (event_id) WHERE injected IS NULL GROUP BY event_id
+)
+SELECT event_id, n, digests, i_event, i_other, t_event,
+       concat_ws(', ', CASE WHEN data > 1 THEN data || ' kinds of data' END,
+                 CASE WHEN len(types) > 1 THEN 'types ' || array_to_string(types, ' and ') END,
+                 CASE WHEN len(uploads) > 1 THEN 'uploads ' || array_to_string(uploads, ' and ') END) AS differing
+FROM own WHERE n > 1 ORDER BY i_event
 """
 
 CONFLICT_UNREPORTED: Final = """
@@ -365,7 +374,7 @@ class ExactlyOneEffect(Queries):
             "conflated",
             Verdict.INVALID,
             CONFLATED,
-            "event {event_id}: the system published {n} different facts under this id",
+            "event {event_id}: the system published {n} different facts under this id ({differing})",
         ),
         Anomaly(
             "conflict_unreported",

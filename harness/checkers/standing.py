@@ -51,11 +51,13 @@ TABLES: Final = {
         SELECT consumer, topic FROM offsets WHERE consumer NOT IN (FROM silent)
         GROUP BY consumer, topic HAVING count(committed) = 0
     """,
-    # Event ids that several records share, and those that several facts share.
+    # Event ids that several records share, and those that several facts share: records that differ in their data, their type
+    # or the upload that they are about.
     "repeated": "SELECT event_id FROM events GROUP BY event_id HAVING count(*) > 1",
     "conflicting": """
         SELECT event_id FROM events SEMI JOIN repeated USING (event_id)
-        GROUP BY event_id HAVING min(digest) <> max(digest)
+        GROUP BY event_id
+        HAVING min(digest) <> max(digest) OR min(event_type) <> max(event_type) OR min(upload_id) <> max(upload_id)
     """,
     # One row per effect: the pass that saw it first, and its number of rows in the final pass.
     "sights": """

@@ -31,7 +31,7 @@ TABLES: Final = {
             FROM (SELECT DISTINCT consumer FROM totalled) c CROSS JOIN moments m CROSS JOIN added_at a
             LEFT JOIN moves v USING (consumer)
         ), faced AS (
-            SELECT t.consumer, e.event_id, e.digest, e.i, e.t, e.keys[t.consumer || '.total'] AS key,
+            SELECT t.consumer, e.event_id, e.digest, e.event_type, e.upload_id, e.i, e.t, e.keys[t.consumer || '.total'] AS key,
                    e.amounts[t.consumer] AS amount, e.topic, e.partition,
                    CASE WHEN NOT EXISTS (SELECT 1 FROM committing c WHERE c.consumer = t.consumer) THEN 'silent'
                         WHEN o.committed > e."offset" THEN 'passed'
@@ -53,8 +53,8 @@ TABLES: Final = {
                 ELSE coalesce(s.may_be_stuck AND s.looked - greatest(s.moved, c.came) >= s.patience, false) END AS done
             FROM faced p JOIN stands s USING (consumer) LEFT JOIN came c USING (consumer, topic, partition)
         )
-        SELECT consumer, event_id, min(key) AS key, min(amount)::DECIMAL(38, 12) AS amount, count(DISTINCT digest) AS facts,
-               min(i) AS i, min(t) AS t, coalesce(bool_and(done), false) AS must,
+        SELECT consumer, event_id, min(key) AS key, min(amount)::DECIMAL(38, 12) AS amount,
+               greatest(count(DISTINCT digest), count(DISTINCT event_type), count(DISTINCT upload_id)) AS facts, min(i) AS i, min(t) AS t, coalesce(bool_and(done), false) AS must,
                EXISTS (SELECT 1 FROM replays r WHERE r.consumer = records.consumer AND r.event_id = records.event_id
                                                  AND r.state = 'unknown') AS maybe
         FROM records GROUP BY consumer, event_id

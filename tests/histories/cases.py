@@ -154,6 +154,29 @@ def conflated_in_rounded_digits(tape: Tape) -> None:
         event["digest_rounded"] = "r" * 8
 
 
+def conflated_under(tape: Tape, event_id: str) -> None:
+    """An event has the id and the data of placed-4, and so no effect of its own."""
+    everywhere(tape, event_id)
+    other = tape.one("event", event_id="placed-4")
+    tape.one("event", event_id=event_id).update(event_id="placed-4", digest=other["digest"])
+
+
+def conflated_of_two_types(tape: Tape) -> None:
+    conflated_under(tape, "refused-7")
+
+
+def conflated_of_two_uploads(tape: Tape) -> None:
+    conflated_under(tape, "placed-6")
+
+
+def total_undecided_of_two_uploads(tape: Tape) -> None:
+    """Two orders of one amount have one id: the purse adds up one of them."""
+    with_totals(tape)
+    conflated_under(tape, "placed-8")
+    tape.one("event", upload_id="u8")["amounts"] = {"purse": "16.25"}
+    moved_by(tape, "acc-0", "-256.25")
+
+
 def conflict_unreported(tape: Tape) -> None:
     letters(tape, "conflict", conflict(tape), "desk")
 
@@ -1540,6 +1563,9 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "effect_vanished": effect_vanished,
     "conflated": conflated,
     "conflated.rounded": conflated_in_rounded_digits,
+    "conflated.types": conflated_of_two_types,
+    "conflated.uploads": conflated_of_two_uploads,
+    "total_undecided.one_id": total_undecided_of_two_uploads,
     "conflict_unreported": conflict_unreported,
     "effect_and_dead_letter": effect_and_dead_letter,
     "neither": neither,

@@ -29,6 +29,8 @@ ALONG = {
     "undecided.lost_worker": {"raw_unread"},
     # The place decides which event was set aside, and that one was in order.
     "dead_letter_contradicts.event": {"dead_lettered_wrongly"},
+    # Whoever has one id for two facts is told so beside what that leaves undecided.
+    "total_undecided.one_id": {"conflated"},
     # That a key is shared is told beside what came of it.
     "lost.shared_key": {"key_shared"},
     # What could not be read, or was lost, is told beside what may have been in it.

@@ -284,6 +284,14 @@ class Run:
             found[event["event_id"]].add(event["digest"])
         return found
 
+    @cached_property
+    def conflicting(self) -> set[str]:
+        """Ids that several facts share."""
+        of: dict[str, list[Record]] = defaultdict(list)
+        for event in self.events:
+            of[event["event_id"]].append(event)
+        return {event_id for event_id, records in of.items() if several(records)}
+
     def digests(self, event_id: str) -> set[str]:
         return self._digests.get(event_id, set())
 
@@ -295,6 +303,14 @@ class Run:
         """Whether an event of its id has the digest that an effect carries, or has it with rounded integers."""
         own = effect["event_id"], effect["digest"]
         return effect["digest"] in self.digests(effect["event_id"]) or own in self._rounded
+
+
+def several(records: Sequence[Record]) -> bool:
+    """These tell of several things: their data, types or uploads differ. A record without an upload says nothing of it."""
+    return any(
+        len({record[name] for record in records if record.get(name) is not None}) > 1
+        for name in ("digest", "event_type", "upload_id")
+    )
 
 
 def place(record: Record) -> tuple[Any, ...]:
@@ -595,8 +611,8 @@ class EffectOracle:
 
     def _conflicts(self) -> Iterator[Hit]:
         for event_id in {event["event_id"] for event in self.run.events}:
-            own = {e["digest"] for e in self.run.events if e["event_id"] == event_id and e.get("injected") is None}
-            if len(own) > 1:
+            own = [e for e in self.run.events if e["event_id"] == event_id and e.get("injected") is None]
+            if several(own):
                 yield "conflated", (event_id,)
         for (consumer, event_id), events in self.pairs.items():
             facts = {event["digest"] for event in events}
@@ -612,7 +628,7 @@ class EffectOracle:
     def _event_dead_letters(self) -> Iterator[Hit]:
         for letter in self.letters:
             consumer, event_id = letter["consumer"], letter["event_id"]
-            conflict = len(self.run.digests(event_id)) > 1
+            conflict = event_id in self.run.conflicting
             if letter["asked"]:
                 unsure = not letter["taken"] and not conflict and self.run.digests(event_id)
                 if unsure and not self.applied(consumer, event_id):
@@ -721,7 +737,7 @@ class EffectOracle:
             ]
             first = self.run.read_by.get(min(sights)) if sights else None
             sound = [event for event in events if not self._refilled(event)]
-            if not sound or first is None or self.about(consumer, event_id) or len(self.run.digests(event_id)) > 1:
+            if not sound or first is None or self.about(consumer, event_id) or event_id in self.run.conflicting:
                 continue
             found = any(
                 self._all_visible_passed(consumer, sound, r1)
@@ -1149,8 +1165,7 @@ class TotalOracle:
         """Nobody can say what it adds, or where."""
         keys = [(r.get("keys") or {}).get(f"{consumer}.total") for r in records]
         amounts = [(r.get("amounts") or {}).get(consumer) for r in records]
-        facts = {r["digest"] for r in records}
-        return len(facts) > 1 or not any(keys) or not any(amounts)
+        return several(records) or not any(keys) or not any(amounts)
 
     def _events(self, consumer: str, types: Sequence[str]) -> dict[str, list[Record]]:
         topics = self.run.reads_topics(consumer)
