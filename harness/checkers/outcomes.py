@@ -66,6 +66,27 @@ TABLES: Final = {
         ) SEMI JOIN odd_keys USING (rule, key) GROUP BY rule, of, accepted, key, event_type, event_id
     """,
     "several": "SELECT rule, of, key, count(DISTINCT event_id) AS n FROM answers GROUP BY rule, of, key",
+    # Each request to process an upload again, for each outcome rule that gave several outcomes. An outcome that was seen
+    # ``before`` it is not its own, so there may be ``allowed`` of these; each that was ``granted`` since must have its own
+    # among those that came ``after``.
+    "repeats": """
+        WITH requests AS (
+            SELECT b.upload_id, b.i, b.t, coalesce(e.phase, 'unknown') AS state
+            FROM history b LEFT JOIN (SELECT * FROM history WHERE op = 'reprocess' AND phase <> 'invoke') e ON e.of = b.i
+            WHERE b.op = 'reprocess' AND b.phase = 'invoke'
+        ), known AS (
+            SELECT 'upload' AS of, upload_id AS key, i, t, state FROM requests
+            UNION ALL
+            SELECT 'batch', u.batch, r.i, r.t, r.state FROM requests r JOIN uploads u USING (upload_id)
+            WHERE u.batch IS NOT NULL
+        ), firsts AS (SELECT rule, of, key, event_id, min(t) AS t FROM answers GROUP BY rule, of, key, event_id)
+        SELECT f.rule, f.of, f.key, k.i, k.t, k.state,
+               count(*) FILTER (f.t < k.t) AS before, count(*) FILTER (f.t >= k.t) AS after,
+               1 + (SELECT count(*) FROM known o WHERE o.of = k.of AND o.key = k.key AND o.t <= k.t AND o.i <> k.i
+                                                   AND o.state <> 'fail') AS allowed,
+               (SELECT count(*) FROM known o WHERE o.of = k.of AND o.key = k.key AND o.t >= k.t AND o.state = 'ok') AS granted
+        FROM known k JOIN firsts f USING (of, key) GROUP BY f.rule, f.of, f.key, k.of, k.key, k.i, k.t, k.state
+    """,
     # One row per (outcome rule about an event type, join value): how many facts call for an outcome. ``late``: only the
     # final read of the topics saw one of them, so its outcome may have come after that.
     "causes": """
@@ -93,14 +114,23 @@ TABLES: Final = {
         WHERE c.n = v.n GROUP BY ALL HAVING count(*) > 1
     """,
     # Each upload or batch with fewer outcomes than it must have: one, and one more for each time that it was certainly
-    # reprocessed.
+    # reprocessed. ``since``: there are enough, but too few that came after this request.
     "unanswered": """
-        SELECT u.of, u.key, u.upload_id, u.i, u.t, u.ended, u.late, r.rule, 1 + u.done AS expected,
-               coalesce(s.n, k.records, 0) AS n
-        FROM asked u JOIN (SELECT DISTINCT rule, of FROM rules) r USING (of)
-        LEFT JOIN per_key k ON k.rule = r.rule AND k.key = u.key
-        LEFT JOIN several s ON s.rule = r.rule AND s.key = u.key
-        WHERE u.state = 'ok' AND coalesce(s.n, k.records, 0) < 1 + u.done
+        WITH unpaid AS (
+            SELECT rule, key, min(t) AS since, arg_min(after, t) AS n, arg_min(granted, t) AS expected FROM repeats
+            WHERE of = 'upload' AND state = 'ok' AND after < granted GROUP BY rule, key
+        ), counted AS (
+            SELECT u.of, u.key, u.upload_id, u.i, u.t, u.ended, u.late, r.rule, 1 + u.done AS expected,
+                   coalesce(s.n, k.records, 0) AS n
+            FROM asked u JOIN (SELECT DISTINCT rule, of FROM rules) r USING (of)
+            LEFT JOIN per_key k ON k.rule = r.rule AND k.key = u.key
+            LEFT JOIN several s ON s.rule = r.rule AND s.key = u.key
+            WHERE u.state = 'ok'
+        )
+        SELECT c.* EXCLUDE (n, expected), NULL::BIGINT AS since, c.n, c.expected FROM counted c WHERE c.n < c.expected
+        UNION ALL
+        SELECT c.* EXCLUDE (n, expected), p.since, p.n, p.expected
+        FROM counted c JOIN unpaid p ON p.rule = c.rule AND p.key = c.key AND c.of = 'upload' WHERE c.n >= c.expected
     """,
     "unfollowed": """
         SELECT c.rule, c.key, c.event_id, c.event_type, c.n AS expected, coalesce(s.n, k.records, 0) AS n, c.i, c.t, c.late
@@ -130,21 +160,29 @@ TABLES: Final = {
 OUTCOME_MISSING: Final = """
 SELECT of, key, upload_id, rule, n, expected, i AS i_upload, t AS t_upload, ended AS t_ok, topics_read AS i_read,
        seconds(ended) AS ok_s, seconds(quiet) AS quiet_s,
-       CASE WHEN expected > 1 THEN format('reprocessed {} times, but it has {} outcomes instead of {}', expected - 1, n,
+       CASE WHEN since IS NOT NULL THEN format('reprocessed at {} s, but {} outcomes came after that instead of {}',
+                                               seconds(since), n, expected)
+            WHEN expected > 1 THEN format('reprocessed {} times, but it has {} outcomes instead of {}', expected - 1, n,
                                           expected)
             ELSE 'but it has no outcome' END AS what
 FROM unanswered, moments WHERE well AND still AND legible AND NOT late ORDER BY i
 """
 
 OUTCOME_DOUBLED: Final = """
-WITH doubled AS (
-    SELECT s.of, s.rule, s.key, u.upload_id, s.n, 1 + u.times AS expected
-    FROM several s JOIN asked u USING (of, key) WHERE u.state <> 'fail' AND s.n > 1 + u.times
+WITH early AS (
+    SELECT rule, of, key, min(t) AS t, arg_min(before, t) AS n, arg_min(allowed, t) AS expected FROM repeats
+    WHERE before > allowed GROUP BY rule, of, key
+), doubled AS (
+    SELECT s.of, s.rule, s.key, u.upload_id, CASE WHEN s.n > 1 + u.times THEN s.n ELSE e.n END AS n,
+           CASE WHEN s.n > 1 + u.times THEN 1 + u.times ELSE e.expected END AS expected,
+           CASE WHEN s.n > 1 + u.times THEN '' ELSE format(' before it was reprocessed at {} s', seconds(e.t)) END AS before
+    FROM several s JOIN asked u USING (of, key) LEFT JOIN early e USING (rule, of, key)
+    WHERE u.state <> 'fail' AND (s.n > 1 + u.times OR e.n IS NOT NULL)
 )
-SELECT d.of, key, any_value(d.upload_id) AS upload_id, rule, d.n, d.expected, list(event_id ORDER BY a.i) AS event_ids,
-       list(a.i ORDER BY a.i) AS i_events, min(a.t) AS t_first, max(a.t) AS t_last, seconds(min(a.t)) AS first_s,
-       seconds(max(a.t)) AS last_s
-FROM doubled d JOIN answers a USING (rule, key) GROUP BY d.of, key, rule, d.n, d.expected ORDER BY t_last
+SELECT d.of, key, any_value(d.upload_id) AS upload_id, rule, d.n, d.expected, d.before,
+       list(event_id ORDER BY a.i) AS event_ids, list(a.i ORDER BY a.i) AS i_events, min(a.t) AS t_first,
+       max(a.t) AS t_last, seconds(min(a.t)) AS first_s, seconds(max(a.t)) AS last_s
+FROM doubled d JOIN answers a USING (rule, key) GROUP BY d.of, key, rule, d.n, d.expected, d.before ORDER BY t_last
 """
 
 OUTCOME_WRONG: Final = """
@@ -212,7 +250,8 @@ SELECT key, rule, event_id, event_type, events, n, event_ids, i AS i_event, t AS
 """
 
 UNDECIDED: Final = """
-SELECT key, rule, i, of || ' ' || key || ' has ' || CASE WHEN expected = 1 THEN 'no outcome'
+SELECT key, rule, i, of || ' ' || key || ' has ' || CASE WHEN since IS NOT NULL THEN 'too few outcomes since it was reprocessed'
+                                                    WHEN expected = 1 THEN 'no outcome'
                                                     ELSE n || ' outcomes of ' || expected END || ', but '
        || CASE WHEN well AND still AND legible THEN 'its load may have gone on when the topics were read for the last time'
                ELSE doubt END AS why
@@ -246,7 +285,7 @@ class Outcomes(Queries):
             "outcome_doubled",
             Verdict.INVALID,
             OUTCOME_DOUBLED,
-            "{of} {key}: {n} outcomes, at most {expected} allowed, at {first_s} s and {last_s} s",
+            "{of} {key}: {n} outcomes{before}, at most {expected} allowed, at {first_s} s and {last_s} s",
         ),
         Anomaly(
             "outcome_wrong",

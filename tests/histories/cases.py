@@ -702,6 +702,31 @@ def outcome_missing_healthy_at_last(tape: Tape) -> None:
     tape.add(450, "health", "bad", name="shop#1", when="end", error="TimeoutError: no answer in 30 s")
 
 
+def again(tape: Tape, ms: float, *, n: int = REJECTED, phase: str = "ok") -> None:
+    """An upload was asked to be processed again."""
+    invoke = tape.add(ms, "reprocess", "invoke", upload_id=f"u{n}")
+    tape.add(ms + 10, "reprocess", phase, upload_id=f"u{n}", of=invoke)
+
+
+def outcome_doubled_before_it_was_reprocessed(tape: Tape) -> None:
+    """Two outcomes were there when it was asked for again, which was granted, and nothing came of that."""
+    outcome_doubled(tape)
+    again(tape, 600)
+
+
+def outcome_doubled_of_a_batch_before_it_was_reprocessed(tape: Tape) -> None:
+    """The batch had closed twice when nobody had asked for anything yet."""
+    outcome_doubled_batch(tape)
+    again(tape, 600, n=4, phase="unknown")
+
+
+def outcome_missing_since_it_was_reprocessed(tape: Tape) -> None:
+    """It may have been reprocessed once, and was, and then again, and nothing came of that."""
+    outcome_doubled(tape)
+    again(tape, 310, phase="unknown")
+    again(tape, 600)
+
+
 def outcome_missing_batch(tape: Tape) -> None:
     """An upload of it is rightly refused by an event, the other one is not."""
     tape.drop(tape.find("event", event_id=f"closed-{REJECTED // 2}"))
@@ -1652,6 +1677,9 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "outcome_missing.batch": outcome_missing_batch,
     "outcome_missing.healthy_at_last": outcome_missing_healthy_at_last,
     "outcome_doubled.batch": outcome_doubled_batch,
+    "outcome_doubled.before_a_reprocess": outcome_doubled_before_it_was_reprocessed,
+    "outcome_doubled.batch_before_a_reprocess": outcome_doubled_of_a_batch_before_it_was_reprocessed,
+    "outcome_missing.since_a_reprocess": outcome_missing_since_it_was_reprocessed,
     "outcome_doubled.after_a_refusal": outcome_doubled_after_a_refusal,
     "outcome_unasked.batch": outcome_unasked_batch,
     "outcome_wrong": outcome_wrong,

@@ -31,6 +31,8 @@ ALONG = {
     "dead_letter_contradicts.event": {"dead_lettered_wrongly"},
     # Whoever has one id for two facts is told so beside what that leaves undecided.
     "total_undecided.one_id": {"conflated"},
+    # A doubled outcome does not pay for one that is missing.
+    "outcome_doubled.before_a_reprocess": {"outcome_missing"},
     # That a key is shared is told beside what came of it.
     "lost.shared_key": {"key_shared"},
     # What could not be read, or was lost, is told beside what may have been in it.

@@ -871,9 +871,10 @@ class OutcomeOracle:
         for upload, state in self.state.items():
             ids = answers.get(upload, set())
             again = [r for r in self.run.of("reprocess", "ok") if r.get("upload_id") == upload]
-            if state == "ok" and len(ids) < 1 + len(again):
+            times = sorted(self._first_seen(n, rule, upload).values())
+            if state == "ok" and (len(ids) < 1 + len(again) or self._unpaid(upload, times)):
                 yield "outcome_missing" if self.decided and not self._late(upload) else "undecided", (upload, n)
-            if state != "fail" and len(ids) > 1 + self._again({upload}):
+            if state != "fail" and (len(ids) > 1 + self._again({upload}) or self._too_early({upload}, times)):
                 yield "outcome_doubled", (upload, n)
         for upload, event in self._own(n, rule["then"]):
             key = (upload, n, event["event_id"])
@@ -905,7 +906,8 @@ class OutcomeOracle:
             if whole and any(self.acceptable[upload] is True for upload in uploads) and not ids:
                 late = any(self._late(upload) for upload in uploads)
                 yield "outcome_missing" if self.decided and not late else "undecided", (batch, n)
-            if len(ids) > 1 + self._again(uploads):
+            times = sorted(self._first_seen(n, rule, batch).values())
+            if len(ids) > 1 + self._again(uploads) or self._too_early(uploads, times):
                 yield "outcome_doubled", (batch, n)
         for batch, event in self._own(n, rule["then"]):
             if batch not in self.batches and not self.run.absent():
@@ -921,6 +923,34 @@ class OutcomeOracle:
         """How often one of these was, or may have been, done again."""
         again = [r["phase"] for r in self.run.of("reprocess") if r.get("upload_id") in uploads]
         return again.count("invoke") - again.count("fail")
+
+    def _first_seen(self, n: str, rule: Mapping[str, Any], key: str) -> dict[str, int]:
+        """Outcome -> when it was seen for the first time."""
+        first: dict[str, int] = {}
+        for one, event in self._own(n, rule["then"]):
+            if one == key:
+                first[event["event_id"]] = min(event["t"], first.get(event["event_id"], event["t"]))
+        return first
+
+    def _requests(self, uploads: set[str]) -> list[tuple[int, str]]:
+        """When each of these was asked to be done again, and how that ended."""
+        ends = {r["of"]: r["phase"] for r in self.run.of("reprocess") if r["phase"] != "invoke"}
+        asked = [r for r in self.run.of("reprocess", "invoke") if r.get("upload_id") in uploads]
+        return [(r["t"], ends.get(r["i"], "unknown")) for r in asked]
+
+    def _too_early(self, uploads: set[str], times: Sequence[int]) -> bool:
+        """More outcomes were there when it was asked for again than could be by then."""
+        requests = self._requests(uploads)
+        for n, (asked, _) in enumerate(requests):
+            others = [end for k, (t, end) in enumerate(requests) if k != n and t <= asked]
+            if sum(t < asked for t in times) > 1 + sum(end != "fail" for end in others):
+                return True
+        return False
+
+    def _unpaid(self, upload: str, times: Sequence[int]) -> bool:
+        """Fewer outcomes came after a request that was granted than were granted from then on."""
+        granted = [t for t, end in self._requests({upload}) if end == "ok"]
+        return any(sum(t >= asked for t in times) < sum(t >= asked for t in granted) for asked in granted)
 
     def _followups(self, n: str, causes: Mapping[str, set[str]], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
         for key in causes.keys() | answers.keys():
