@@ -132,8 +132,10 @@ WITH applied AS (
       -- A transaction that is still open on a topic of effects hides those behind it, which are committed already.
       AND d.consumer NOT IN (SELECT consumer FROM history WHERE op = 'effect' AND topic IS NOT NULL)
 ), looks AS (
+    -- Ends are read before what is committed, so between the two the consumer may have put the event on its retry topic. Only a
+    -- fault's copy may be taken for not there yet.
     SELECT l.consumer, l.event_id, l.first_read, r.read AS i_offset, r.ended, count(o.i) AS known, count(*) AS positions,
-           count(*) FILTER (d."offset" < o.visible_end OR d."offset" < o.committed) AS visible,
+           count(*) FILTER (d.injected IS NULL OR d."offset" < o.visible_end OR d."offset" < o.committed) AS visible,
            count(*) FILTER (d."offset" < o.committed) AS passed
     FROM late l
     JOIN reads r ON r.what = 'offsets' AND r.phase = 'ok' AND r.ended < l.horizon

@@ -199,6 +199,14 @@ def premature_commit(tape: Tape) -> None:
     tape.drop(effects_of(tape, "placed-4")[:1])
 
 
+def premature_commit_before_a_copy(tape: Tape) -> None:
+    """A fault publishes a copy of the event when its offset is passed already."""
+    premature_commit(tape)
+    tape.event(tape.look(440, "topics"), 4, "placed", 0, 11, injected="kafka.duplicate")
+    for row in tape.find("offset", partition=0, topic="orders", read=final(tape, "offsets")):
+        row["visible_end"] = row["committed"] = 12
+
+
 def stalled(tape: Tape) -> None:
     committed(tape, 10, only_final=False)
 
@@ -1510,6 +1518,15 @@ def batch_without_an_acceptable_upload(tape: Tape) -> None:
         tape.effect(read, "shop", "refused", 6)
 
 
+def put_on_a_retry_topic(tape: Tape) -> None:
+    """A look at the offsets finds the retry topic empty, and then the event passed, which stands on the retry topic by now."""
+    premature_commit(tape)
+    tape.event(tape.look(425, "topics"), 4, "placed", 0, 0, topic="retry")
+    for read in tape.find("read", "invoke", what="offsets"):
+        done = read is final(tape, "offsets")
+        tape.offset(read, "shop", ("retry", 0), committed=1 if done else None, end=1 if done else 0)
+
+
 def effect_first_seen_late(tape: Tape) -> None:
     """Its offset was not passed when the interim pass did not find it."""
     premature_commit(tape)
@@ -1596,6 +1613,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "neither": neither,
     "dead_lettered_wrongly": dead_lettered_wrongly,
     "premature_commit": premature_commit,
+    "premature_commit.before_a_copy": premature_commit_before_a_copy,
     "stalled": stalled,
     "arrived_late": arrived_late,
     "multiplicity_unseen": multiplicity_unseen,
@@ -1757,6 +1775,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         batch_of_a_refused_upload,
         batch_without_an_acceptable_upload,
         effect_first_seen_late,
+        put_on_a_retry_topic,
         same_bytes_twice,
         without_digests,
         load_on_two_machines,
