@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from harness.checkers.queries import Queries, checks
 from harness.checkers.standing import TABLES, VIEWS
 from harness.checkers.wire import HAZARDS
 from harness.checkers.wire import TABLES as WIRE
-from harness.verdict import Anomaly, Fields, Verdict
+from harness.history.reader import History
+from harness.verdict import Anomaly, Fields, Finding, Verdict
 
 LOST: Final = """
 WITH gone AS (
@@ -486,6 +488,13 @@ class ExactlyOneEffect(Queries):
         *HAZARDS,
     )
 
+    def check(self, history: History) -> Finding:
+        """Judge the history. Of a system that has totals alone only what is wrong counts: no effect of it was judged."""
+        finding = super().check(history)
+        if checks(history.header).get("consumers") or finding.verdict is not Verdict.VALID:
+            return finding
+        return replace(finding, verdict=None)
+
     def applies(self, header: Fields) -> bool:
-        """Whether the system file describes some service's effects."""
-        return bool(checks(header).get("consumers"))
+        """Whether the system file describes some service's effects, or totals: whoever adds up may set events aside, too."""
+        return bool(checks(header).get("consumers") or checks(header).get("totals"))

@@ -34,17 +34,19 @@ TABLES: Final = {
         SELECT DISTINCT event_id FROM history
         WHERE op = 'publish' AND phase = 'invoke' AND injected IS NULL AND event_id IS NOT NULL
     """,
+    # Each consumer with the types that concern it: those of which it must have effects, and those that it adds up.
+    "concerned": "SELECT consumer, event_type FROM applies UNION SELECT consumer, event_type FROM totalled",
     # A ``silent`` consumer has committed no offset anywhere, so it is not seen to pass a record. A consumer reads
-    # the topics that its group was assigned or committed on; if none is known, every topic with events that it applies.
+    # the topics that its group was assigned or committed on; if none is known, every topic with events that concern it.
     "silent": """
-        SELECT DISTINCT consumer FROM applies
+        SELECT DISTINCT consumer FROM concerned
         WHERE consumer NOT IN (SELECT consumer FROM offsets WHERE committed IS NOT NULL)
     """,
     "reading": """
         SELECT DISTINCT consumer, topic FROM offsets
         UNION
-        SELECT a.consumer, e.topic FROM events e JOIN applies a USING (event_type)
-        WHERE a.consumer NOT IN (SELECT consumer FROM offsets)
+        SELECT c.consumer, e.topic FROM events e JOIN concerned c USING (event_type)
+        WHERE c.consumer NOT IN (SELECT consumer FROM offsets)
     """,
     # Topics on which a consumer commits no offset, although it does on others: it may keep these offsets elsewhere.
     "elsewhere": """
@@ -119,7 +121,7 @@ TABLES: Final = {
         WHERE l.event_id IS NOT NULL
     """,
     # Every record that a consumer reads and must deal with: an event of a type it applies, or a malformed record,
-    # unless it claims a type the consumer does not apply. ``standing``: passed, waiting, late (visible only after the
+    # unless it claims a type that does not concern the consumer. ``standing``: passed, waiting, late (visible only after the
     # offsets were read), silent (the consumer commits no offset) or unread (there is no final read of offsets).
     # ``done``: the consumer passed the record, or is silent and had time for it.
     "standings": """
@@ -131,7 +133,7 @@ TABLES: Final = {
             SELECT r.consumer, m.event_id, NULL, m.topic, m.partition, m."offset", m.i, m.t, NULL, true
             FROM malformed m JOIN reading r USING (topic)
             WHERE m.event_type IS NULL
-               OR EXISTS (SELECT 1 FROM applies a WHERE a.consumer = r.consumer AND a.event_type = m.event_type)
+               OR EXISTS (SELECT 1 FROM concerned c WHERE c.consumer = r.consumer AND c.event_type = m.event_type)
         )
         SELECT c.*, o.committed, o.i AS i_offset, o.t AS t_offset,
                CASE WHEN m.offsets_read IS NULL THEN 'unread'

@@ -36,7 +36,11 @@ def of(count: int, judged: int) -> str:
 
 def judged(document: Mapping[str, Any]) -> str:
     """Say what was judged in a run without anomalies."""
-    every = ", ".join(f"{finding['checker']} ({finding['judged']} judged)" for finding in document["findings"])
+    every = ", ".join(
+        f"{finding['checker']} ({finding['judged']} judged)"
+        for finding in document["findings"]
+        if finding["verdict"] is not None
+    )
     return every or "no checker applies to this system"
 
 

@@ -367,6 +367,39 @@ def with_totals(tape: Tape, *, opened: int = 1000) -> None:
             tape.offset(read, "purse", ("orders", partition), committed=11, end=11)
 
 
+def totals_alone(tape: Tape) -> None:
+    """No effects are described, only the purse's accounts."""
+    with_totals(tape)
+    tape.checks["consumers"] = {}
+    tape.drop(tape.find("effect"))
+    tape.drop(row for row in tape.find("offset") if row["consumer"] != "purse")
+
+
+def neither_of_a_total(tape: Tape) -> None:
+    """The purse drops a malformed record of a type that it adds up."""
+    with_totals(tape)
+    event = malformed(tape)
+    event["event_type"] = "placed"
+    letters(tape, "malformed", event, "shop", "desk")
+
+
+def neither_of_totals_alone(tape: Tape) -> None:
+    totals_alone(tape)
+    malformed(tape)
+
+
+def neither_of_silent_totals_alone(tape: Tape) -> None:
+    """The purse keeps its offsets elsewhere."""
+    neither_of_totals_alone(tape)
+    tape.drop(tape.find("offset"))
+
+
+def dead_lettered_wrongly_of_totals_alone(tape: Tape) -> None:
+    """The purse adds an event up, and sets it aside as well."""
+    totals_alone(tape)
+    letters(tape, "poison", tape.one("event", event_id="placed-4"), "purse")
+
+
 def moved_by(tape: Tape, account: str, amount: str) -> None:
     """A sum is off by an amount from the first look after the load on."""
     for one in tape.find("total", key=account)[1:]:
@@ -1611,7 +1644,11 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "conflict_unreported": conflict_unreported,
     "effect_and_dead_letter": effect_and_dead_letter,
     "neither": neither,
+    "neither.total": neither_of_a_total,
+    "neither.totals_alone": neither_of_totals_alone,
+    "neither.silent_totals": neither_of_silent_totals_alone,
     "dead_lettered_wrongly": dead_lettered_wrongly,
+    "dead_lettered_wrongly.totals_alone": dead_lettered_wrongly_of_totals_alone,
     "premature_commit": premature_commit,
     "premature_commit.before_a_copy": premature_commit_before_a_copy,
     "stalled": stalled,
@@ -1802,6 +1839,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         put_without_an_answer,
         effects_by_a_business_key,
         totals_that_are_right,
+        totals_alone,
         total_replay_without_an_answer,
         total_counted_beside,
         tombstone_passed,

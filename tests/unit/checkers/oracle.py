@@ -340,10 +340,15 @@ class EffectOracle:
             if event.get("malformed") is None:
                 self.pairs[consumer, event["event_id"]].append(event)
 
+    def _types(self, consumer: str) -> list[str]:
+        """The types that it applies, and those that it adds up."""
+        total = self.run.checks.get("totals", {}).get(consumer, {})
+        return [*self.run.checks["consumers"].get(consumer, []), *total.get("types", [])]
+
     def _reads(self, consumer: str) -> set[str]:
         """Topics of its offsets; of a consumer without any, those on which its types occur."""
         topics = {o["topic"] for o in self.run.offsets if o["consumer"] == consumer}
-        types = self.run.checks["consumers"].get(consumer, [])
+        types = self._types(consumer)
         return topics or {event["topic"] for event in self.run.events if event["event_type"] in types}
 
     def silent(self, consumer: str) -> bool:
@@ -356,16 +361,17 @@ class EffectOracle:
     def _due(self) -> Iterator[tuple[str, Record]]:
         """A consumer has to do with events of its types, and with malformed records, on topics that it reads.
 
-        What claims a type that it does not apply is none of its business.
+        What claims a type that it neither applies nor adds up is none of its business.
         """
-        consumers = self.run.checks["consumers"]
-        for consumer in sorted({*consumers, *(o["consumer"] for o in self.run.offsets)}):
+        consumers, totals = self.run.checks["consumers"], self.run.checks.get("totals", {})
+        for consumer in sorted({*consumers, *totals, *(o["consumer"] for o in self.run.offsets)}):
             types, reads = consumers.get(consumer, []), self._reads(consumer)
             for event in self.run.events:
                 if event["event_type"] in types and event["topic"] in reads:
                     yield consumer, event
             for record in self.run.malformed:
-                if record["topic"] in reads and (record.get("event_type") is None or record["event_type"] in types):
+                claimed = record.get("event_type")
+                if record["topic"] in reads and (claimed is None or claimed in self._types(consumer)):
                     yield consumer, record
 
     def _event_letters(self) -> Iterator[dict[str, Any]]:
@@ -402,7 +408,7 @@ class EffectOracle:
         read = self.run.final("offsets")
         if read is None:
             return "unread"
-        if consumer in self.run.checks["consumers"] and self.silent(consumer):
+        if self._types(consumer) and self.silent(consumer):
             return "silent"
         if self._rows is None:
             self._rows = {}
@@ -1493,7 +1499,7 @@ def judge(header: Mapping[str, Any], records: Sequence[Record]) -> Found:
     """What each checker should find."""
     run = Run(header, records)
     parts: dict[str, Iterator[Hit]] = {"evidence": EvidenceOracle(run).judge()}
-    if run.checks["consumers"]:
+    if run.checks["consumers"] or run.checks.get("totals"):
         parts["exactly one effect"] = EffectOracle(run).judge()
     if run.checks.get("totals"):
         parts["totals"] = TotalOracle(run).judge()

@@ -11,7 +11,14 @@ from harness.checkers.judge import checkers, explained, judge, overall
 from harness.history.reader import History
 from harness.verdict import Anomaly, Fields, Finding, Verdict
 from tests.histories.builder import Tape, good_run
-from tests.histories.cases import duplicate, fault_never_bit_by_the_clock, undecided_slow, with_totals
+from tests.histories.cases import (
+    duplicate,
+    fault_never_bit_by_the_clock,
+    neither_of_totals_alone,
+    totals_alone,
+    undecided_slow,
+    with_totals,
+)
 
 
 class Raises:
@@ -75,22 +82,26 @@ def test_a_checker_that_does_not_apply_is_left_out(history: History) -> None:
 
 
 @pytest.mark.parametrize(
-    ("check", "nothing", "checker"),
+    ("without", "left_out"),
     [
-        ("consumers", {}, "exactly one effect"),
-        ("totals", {}, "totals"),
-        ("outcomes", [], "outcomes"),
-        ("blobs", False, "raw retained"),
+        ({"consumers": {}, "totals": {}}, {"exactly one effect", "totals"}),
+        ({"totals": {}}, {"totals"}),
+        ({"outcomes": []}, {"outcomes"}),
+        ({"blobs": False}, {"raw retained"}),
     ],
 )
 def test_a_system_without_a_thing_is_not_judged_by_it(
-    tmp_path: Path, check: str, nothing: object, checker: str
+    tmp_path: Path, without: dict[str, object], left_out: set[str]
 ) -> None:
     tape = good_run(with_totals)
-    tape.checks[check] = nothing
-    found = judged(tape, tmp_path).keys()
-    assert checker not in found
-    assert {"exactly one effect", "totals", "outcomes", "raw retained", "evidence"} - {checker} <= found
+    tape.checks.update(without)
+    every = {"exactly one effect", "totals", "outcomes", "raw retained", "evidence"}
+    assert judged(tape, tmp_path).keys() == every - left_out
+
+
+def test_of_totals_alone_no_effect_was_judged_but_what_is_wrong_counts(tmp_path: Path) -> None:
+    assert judged(good_run(totals_alone), tmp_path)["exactly one effect"] is None
+    assert judged(good_run(neither_of_totals_alone), tmp_path)["exactly one effect"] is Verdict.INVALID
 
 
 @pytest.mark.parametrize("plan", [{}, None])
