@@ -31,7 +31,7 @@ TABLES: Final = {
     # One row per upload, and one per batch of uploads or of events that the load published.
     # ``late``: acknowledged so late that the outcome may follow the final read;
     # another machine's clock cannot rule that out. ``taken``: answered with ok, or never answered, but its outcome was
-    # seen, which is as good. A batch is ok if it was sent in full, all its uploads were taken, and one should pass
+    # seen, which is as good, also for the other rules. A batch is ok if it was sent in full, all its uploads were taken, and one should pass
     # validation; any other batch may have an outcome, but need not.
     "asked": """
         WITH sent AS (
@@ -42,8 +42,9 @@ TABLES: Final = {
                                  ELSE ended >= topics_began END, false) AS late
             FROM uploads u LEFT JOIN reprocessed r USING (upload_id) CROSS JOIN moments
         )
-        SELECT 'upload' AS of, upload_id AS key, upload_id, state, acceptable, i, t, ended, times, done, late FROM sent
-        WHERE op = 'upload'
+        SELECT 'upload' AS of, upload_id AS key, upload_id, CASE WHEN taken THEN 'ok' ELSE state END AS state, acceptable,
+               i, t, ended, times, done, late
+        FROM sent WHERE op = 'upload'
         UNION ALL
         SELECT 'batch', batch, arg_min(upload_id, i),
                CASE WHEN bool_and(taken) AND bool_or(coalesce(acceptable, false))
@@ -159,11 +160,13 @@ TABLES: Final = {
 
 OUTCOME_MISSING: Final = """
 SELECT of, key, upload_id, rule, n, expected, i AS i_upload, t AS t_upload, ended AS t_ok, topics_read AS i_read,
-       seconds(ended) AS ok_s, seconds(quiet) AS quiet_s,
+       seconds(quiet) AS quiet_s, CASE WHEN ended IS NOT NULL THEN format('acknowledged at {} s', seconds(ended))
+                                       ELSE 'taken without an answer, as an outcome by another rule shows' END AS taken,
        CASE WHEN since IS NOT NULL THEN format('reprocessed at {} s, but {} outcomes came after that instead of {}',
                                                seconds(since), n, expected)
             WHEN expected > 1 THEN format('reprocessed {} times, but it has {} outcomes instead of {}', expected - 1, n,
                                           expected)
+            WHEN ended IS NULL THEN 'but it has none by rule ' || rule
             ELSE 'but it has no outcome' END AS what
 FROM unanswered, moments WHERE well AND still AND legible AND NOT late ORDER BY i
 """
@@ -279,7 +282,7 @@ class Outcomes(Queries):
             "outcome_missing",
             Verdict.INVALID,
             OUTCOME_MISSING,
-            "{of} {key}: acknowledged at {ok_s} s, {what}; nothing had moved for {quiet_s} s",
+            "{of} {key}: {taken}, {what}; nothing had moved for {quiet_s} s",
         ),
         Anomaly(
             "outcome_doubled",

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.histories.builder import MS, REJECTED, Tape, final, good_run, kind_of, sha
+from tests.histories.builder import MS, REJECTED, UPLOADS, Tape, final, good_run, kind_of, sha
 
 FOLDER = Path(__file__).parent
 
@@ -859,6 +859,20 @@ def outcome_missing_of_a_batch_with_an_unknown_upload(tape: Tape) -> None:
     """Nobody knows whether one of its uploads was answered; its outcome was seen, which is as good."""
     unknown_upload_with_an_outcome(tape)
     tape.drop(tape.find("event", event_id="closed-2"))
+
+
+def archived(tape: Tape) -> None:
+    """By a second rule each upload is archived; nobody knows whether u4 was answered."""
+    unknown_upload_with_an_outcome(tape)
+    tape.checks["outcomes"].append({"of": "upload", "then": ["archived"], "accepted": None, "rejected": None})
+    for n in range(UPLOADS):
+        tape.event(topics(tape), n, "archived", 0, 100 + n, joins={"3": f"u{n}"})
+
+
+def outcome_missing_by_a_second_rule(tape: Tape) -> None:
+    """Its outcome by the first rule shows that it was taken."""
+    archived(tape)
+    tape.drop(tape.find("event", event_id="archived-4"))
 
 
 def outcome_missing_after_a_reprocess(tape: Tape) -> None:
@@ -1723,6 +1737,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "unexercised.elsewhere": unexercised_where_it_reads,
     "outcome_missing.unknown_upload": outcome_missing_of_a_batch_with_an_unknown_upload,
     "outcome_missing.reprocess": outcome_missing_after_a_reprocess,
+    "outcome_missing.second_rule": outcome_missing_by_a_second_rule,
     "followup_doubled.forwarded": followup_doubled_with_a_forwarded_header,
     "raw_missing.unknown_upload": raw_missing_of_an_unknown_upload,
     "undecided": undecided,
@@ -1803,6 +1818,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         conflict_won_by_the_other,
         unknown_upload_with_an_outcome,
         unknown_upload_with_bytes_of_its_clients,
+        archived,
         unknown_upload_without_an_outcome,
         unknown_upload_sent_again,
         refused_upload,

@@ -792,6 +792,17 @@ class OutcomeOracle:
             if told:
                 self.batches[min(told)].add(upload)
 
+    @cached_property
+    def taken(self) -> set[str]:
+        """Uploads that were acknowledged, or of which nobody knows, and which have an outcome by some rule."""
+        known = {
+            key
+            for number, one in enumerate(self.run.checks["outcomes"])
+            if one["of"] == "upload"
+            for key in self._ids(str(number), one["then"])
+        }
+        return {u for u, state in self.state.items() if state == "ok" or (state == "unknown" and u in known)}
+
     @staticmethod
     def _state(phases: Sequence[str]) -> str:
         if "ok" in phases:
@@ -879,7 +890,7 @@ class OutcomeOracle:
             ids = answers.get(upload, set())
             again = [r for r in self.run.of("reprocess", "ok") if r.get("upload_id") == upload]
             times = sorted(self._first_seen(n, rule, upload).values())
-            if state == "ok" and (len(ids) < 1 + len(again) or self._unpaid(upload, times)):
+            if upload in self.taken and (len(ids) < 1 + len(again) or self._unpaid(upload, times)):
                 yield "outcome_missing" if self.decided and not self._late(upload) else "undecided", (upload, n)
             if state != "fail" and (len(ids) > 1 + self._again({upload}) or self._too_early({upload}, times)):
                 yield "outcome_doubled", (upload, n)
@@ -895,21 +906,11 @@ class OutcomeOracle:
                 yield "outcome_wrong", key
 
     def _batches(self, n: str, rule: Mapping[str, Any], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
-        """A batch must have its outcome if each of its uploads was taken and one of them should pass validation.
-
-        Taken: it was acknowledged, or nobody knows, and it has an outcome.
-        """
-        known = {
-            key
-            for number, one in enumerate(self.run.checks["outcomes"])
-            if one["of"] == "upload"
-            for key in self._ids(str(number), one["then"])
-        }
-        taken = {u for u, state in self.state.items() if state == "ok" or (state == "unknown" and u in known)}
+        """A batch must have its outcome if each of its uploads was taken and one of them should pass validation."""
         for batch, uploads in self.batches.items():
             ids = answers.get(batch, set())
             size = self.run.plan.get("scenario", {}).get("load", {}).get("batch", 1)
-            whole = len(uploads) >= size and uploads <= taken
+            whole = len(uploads) >= size and uploads <= self.taken
             if whole and any(self.acceptable[upload] is True for upload in uploads) and not ids:
                 late = any(self._late(upload) for upload in uploads)
                 yield "outcome_missing" if self.decided and not late else "undecided", (batch, n)
