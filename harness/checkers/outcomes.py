@@ -145,14 +145,17 @@ TABLES: Final = {
         FROM events e JOIN rules r ON e.event_type IN (r.of, r.event_type)
         WHERE e.injected IS NULL AND e.joins[r.rule] IS NULL GROUP BY ALL
     """,
-    # Rules that judged nothing, and how many events held nothing at `by`. ``decides``: the rule's pointer may be wrong, or no
-    # other rule judged anything either.
+    # Rules that judged nothing: what they are about never came, or nothing of it had to have an outcome and none has one.
+    # ``keyless``: how many events held nothing at `by`. ``sent``: how many uploads or batches need not have an outcome.
+    # ``decides``: some came, or the rule's pointer may be wrong, or no other rule judged anything either.
     "idle": """
-        SELECT *, keyless > 0 OR count(*) OVER () = (SELECT count(DISTINCT rule) FROM rules) AS decides FROM (
+        SELECT *, keyless > 0 OR sent > 0 OR count(*) OVER () = (SELECT count(DISTINCT rule) FROM rules) AS decides FROM (
             SELECT rule, any_value(of) AS of, string_agg(DISTINCT event_type, ', ' ORDER BY event_type) AS types,
-                   (SELECT count(*) FROM keyless k WHERE k.rule = r.rule AND k.asks) AS keyless
+                   (SELECT count(*) FROM keyless k WHERE k.rule = r.rule AND k.asks) AS keyless,
+                   (SELECT count(*) FROM asked a WHERE a.of = any_value(r.of)) AS sent
             FROM rules r
-            WHERE NOT EXISTS (SELECT 1 FROM asked a WHERE a.of = r.of)
+            WHERE NOT EXISTS (SELECT 1 FROM asked a WHERE a.of = r.of AND a.state = 'ok')
+              AND NOT EXISTS (SELECT 1 FROM per_key k JOIN asked a USING (of, key) WHERE k.rule = r.rule)
               AND NOT EXISTS (SELECT 1 FROM causes c WHERE c.rule = r.rule)
             GROUP BY rule)
     """,
@@ -242,6 +245,8 @@ WHERE asks AND rule NOT IN (SELECT rule FROM idle) ORDER BY i, rule
 
 OUTCOME_UNEXERCISED: Final = """
 SELECT rule, of, types, CASE WHEN keyless > 0 THEN 'none of its ' || keyless || ' events holds anything at `by`'
+                             WHEN sent > 0 THEN format('none of the {} that were sent had to have one (answers are missing, '
+                                  'or nothing acceptable was sent), and none has', sent)
                              ELSE 'none was seen, and no other rule judged anything' END AS why
 FROM idle WHERE decides ORDER BY rule
 """

@@ -845,6 +845,16 @@ def outcome_unexercised(tape: Tape) -> None:
     tape.checks["outcomes"] = [{"of": "plaecd", "then": ["billed"], "accepted": None, "rejected": None}]
 
 
+def outcome_unexercised_batches(tape: Tape) -> None:
+    """Of each batch nobody knows whether its third upload was taken: none has to close, and none does."""
+    tape.header["plan"]["scenario"] = {"load": {"batch": 3}}
+    tape.drop(tape.find("event", event_type="closed"))
+    for k in range(UPLOADS // 2):
+        invoke = tape.upload(15 + 10 * k, 2 * k, phase="unknown")
+        for record in (invoke, tape.one("upload", "unknown", of=invoke)):
+            record.update(upload_id=f"u{900 + k}", sha256=sha(900 + k))
+
+
 def outcome_unseen(tape: Tape) -> None:
     """One of the rules is of a type that nobody publishes."""
     tape.checks["outcomes"].append({"of": "plaecd", "then": ["billed"], "accepted": None, "rejected": None})
@@ -1699,6 +1709,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "outcome_key_missing": outcome_key_missing,
     "outcome_unexercised": outcome_unexercised,
     "outcome_unexercised.keyless": outcome_unexercised_without_keys,
+    "outcome_unexercised.batches": outcome_unexercised_batches,
     "outcome_not_asked": outcome_not_asked,
     "outcome_unseen": outcome_unseen,
     "followup_unclear": followup_unclear,

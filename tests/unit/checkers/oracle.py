@@ -840,7 +840,7 @@ class OutcomeOracle:
 
     def _idle(self) -> Iterator[Hit]:
         """Rules that judged nothing, and events that hold nothing at a rule's ``by``."""
-        idle: dict[str, list[str]] = {}
+        idle: dict[str, bool] = {}
         for number, rule in enumerate(self.run.checks["outcomes"]):
             n, own = str(number), [e for e in self.run.events if e.get("injected") is None]
             keyless = [e for e in own if (e.get("joins") or {}).get(n) is None]
@@ -851,14 +851,15 @@ class OutcomeOracle:
                 e["event_id"] for e in keyless if e["event_type"] in rule["then"] and e["event_type"] != rule["of"]
             }
             yield from (("outcome_key_missing", (n, event_id)) for event_id in then)
-            asked = {"upload": self.state, "batch": self.batches}.get(rule["of"]) or self._ids(n, [rule["of"]])
-            if asked:
+            sent = {"upload": set(self.state), "batch": set(self.batches)}.get(rule["of"], set())
+            must = {"upload": self.taken, "batch": {one for one in sent if self._closes(one)}}.get(rule["of"], set())
+            if must or sent & set(self._ids(n, rule["then"])) or self._ids(n, [rule["of"]]):
                 yield from (("outcome_not_asked", (n, event_id)) for event_id in of)
             else:
-                idle[n] = sorted(of)
+                idle[n] = bool(of or sent)
         some = len(idle) < sum(bool(rule["then"]) for rule in self.run.checks["outcomes"])
-        for n, of_type in idle.items():
-            yield "outcome_unexercised" if of_type or not some else "outcome_unseen", (n,)
+        for n, decides in idle.items():
+            yield "outcome_unexercised" if decides or not some else "outcome_unseen", (n,)
 
     def _favoured(self, n: str, causes: Mapping[str, set[str]], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
         """Events share a key and have as many outcomes; one of them is the cause of several."""
@@ -905,13 +906,17 @@ class OutcomeOracle:
             if good != bad and self.acceptable[upload] is not None and self.acceptable[upload] != good:
                 yield "outcome_wrong", key
 
+    def _closes(self, batch: str) -> bool:
+        """It must have its outcome: it is whole, each of its uploads was taken, and one of them should pass validation."""
+        uploads = self.batches[batch]
+        size = self.run.plan.get("scenario", {}).get("load", {}).get("batch", 1)
+        whole = len(uploads) >= size and uploads <= self.taken
+        return whole and any(self.acceptable[upload] is True for upload in uploads)
+
     def _batches(self, n: str, rule: Mapping[str, Any], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
-        """A batch must have its outcome if each of its uploads was taken and one of them should pass validation."""
         for batch, uploads in self.batches.items():
             ids = answers.get(batch, set())
-            size = self.run.plan.get("scenario", {}).get("load", {}).get("batch", 1)
-            whole = len(uploads) >= size and uploads <= self.taken
-            if whole and any(self.acceptable[upload] is True for upload in uploads) and not ids:
+            if self._closes(batch) and not ids:
                 late = any(self._late(upload) for upload in uploads)
                 yield "outcome_missing" if self.decided and not late else "undecided", (batch, n)
             times = sorted(self._first_seen(n, rule, batch).values())
