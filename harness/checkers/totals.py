@@ -210,7 +210,7 @@ SELECT consumer, count(DISTINCT key) AS n, min(key) AS key FROM (
     -- Where effects are counted in the same store, a lost one and a doubled one show there.
     SELECT consumer, key FROM additions WHERE amount IS NOT NULL AND (
         consumer NOT IN (SELECT consumer FROM applies) OR consumer IN (SELECT consumer FROM totalled WHERE apart))
-    GROUP BY consumer, key, amount HAVING count(*) > 1 OR amount = 0
+    GROUP BY consumer, key, abs(amount) HAVING count(*) > 1 OR abs(amount) = 0
 ) GROUP BY consumer ORDER BY consumer
 """
 
@@ -234,8 +234,9 @@ class Totals(Queries):
             "total_cancels",
             Verdict.UNKNOWN,
             CANCELS,
-            "{consumer}: events add nothing, or equal amounts, to {n} of its totals, such as {key}: if one were lost and "
-            "another applied twice, it would not show; give each event a different amount, or count effects in the same store",
+            "{consumer}: events add nothing, or equal or opposite amounts, to {n} of its totals, such as {key}: if one were lost "
+            "and another applied twice, or both of two opposite ones lost, it would not show; give each event an amount of "
+            "another size, or count effects in the same store",
         ),
     )
 

@@ -500,6 +500,13 @@ def total_cancels_of_nothing(tape: Tape) -> None:
     moved_by(tape, "acc-0", "-16.25")
 
 
+def total_cancels_of_opposite_amounts(tape: Tape) -> None:
+    """An order and its refund: that neither was applied does not show."""
+    with_totals(tape)
+    tape.one("event", event_id="placed-4")["amounts"] = {"purse": "-1.25"}
+    moved_by(tape, "acc-0", "-17.5")
+
+
 def totals_that_are_right(tape: Tape) -> None:
     with_totals(tape)
 
@@ -1696,6 +1703,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "total_cancels": total_cancels,
     "total_cancels.nothing": total_cancels_of_nothing,
     "total_cancels.apart": total_cancels_apart,
+    "total_cancels.opposite": total_cancels_of_opposite_amounts,
     "total_undecided.replay": total_unclear_replay,
     "total_undecided.copy": total_undecided_for_a_copy,
     "undecided.replay": undecided_replay,

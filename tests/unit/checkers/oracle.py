@@ -1185,6 +1185,8 @@ class TotalOracle:
     def _alike(self, consumer: str, events: Mapping[str, list[Record]]) -> Iterator[Hit]:
         """Not seen: that an event which adds nothing is lost, or one of two that add the same to one sum, the other doubled.
 
+        Nor that two are both lost, or doubled, of which one takes away what the other adds.
+
         Unless effects are counted as well, in the same store.
         """
         if consumer in self.run.checks["consumers"] and not self.run.checks["totals"][consumer].get("apart"):
@@ -1195,7 +1197,7 @@ class TotalOracle:
             keys = [k for r in records if (k := (r.get("keys") or {}).get(f"{consumer}.total")) is not None]
             if not amounts:
                 continue
-            one = min(keys, default=None), Fraction(min(amounts))
+            one = min(keys, default=None), abs(Fraction(min(amounts)))
             if one in seen or not one[1]:
                 yield "total_cancels", (consumer,)
                 return
