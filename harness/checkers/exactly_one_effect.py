@@ -96,26 +96,27 @@ CONFLICT_UNREPORTED: Final = """
 SELECT consumer, event_id, facts AS n, i AS i_event, i_other, t AS t_event
 FROM conflicts, moments
 WHERE foreign_facts > 0 AND done = positions AND NOT reported AND dead_letters AND letters_settled AND NOT doubted
-  AND letters_legible ORDER BY i
+  AND letters_legible AND NOT maybe_reported ORDER BY i
 """
 
 EFFECT_AND_DEAD_LETTER: Final = """
 SELECT consumer, event_id, kind, min(i) AS i_letter, min(t) AS t_letter, min(i_effect) AS i_effect,
        min(t_effect) AS t_effect, seconds(min(t)) AS letter_s, seconds(min(t_effect)) AS effect_s
-FROM lettered WHERE applied AND NOT asked AND (kind = 'poison' OR NOT conflict)
+FROM lettered WHERE applied AND NOT asked AND NOT unsure AND (kind = 'poison' OR NOT conflict)
 GROUP BY consumer, event_id, kind ORDER BY i_letter
 """
 
 DEAD_LETTERED_WRONGLY: Final = """
 SELECT consumer, event_id, kind, min(i) AS i_letter, min(t) AS t_letter, seconds(min(t)) AS letter_s
-FROM lettered, moments WHERE published AND NOT conflict AND NOT applied AND NOT asked AND topics_after_letters
+FROM lettered, moments
+WHERE published AND NOT conflict AND NOT applied AND NOT asked AND NOT unsure AND topics_after_letters
 GROUP BY consumer, event_id, kind ORDER BY i_letter
 """
 
 NEITHER: Final = """
 SELECT consumer, event_id, topic, partition, "offset", i AS i_event, t AS t_event, i_offset
 FROM unlettered, moments
-WHERE dead_letters AND letters_settled AND NOT doubted AND letters_legible
+WHERE dead_letters AND letters_settled AND NOT doubted AND letters_legible AND NOT maybe
 ORDER BY i
 """
 
@@ -264,13 +265,21 @@ UNION ALL
 SELECT consumer, event_id, i, 'its id was used twice, but ' || CASE
            WHEN NOT (dead_letters AND letters_settled)
            THEN 'the dead letters were not read, or not long enough after the offsets'
-           WHEN doubted THEN 'the broker lost records of its partition' ELSE 'not all dead letters could be read' END
+           WHEN doubted THEN 'the broker lost records of its partition'
+           WHEN NOT letters_legible THEN 'not all dead letters could be read'
+           ELSE 'a dead letter that names neither a record nor an event may be the report' END
 FROM conflicts, moments
 WHERE foreign_facts > 0 AND done = positions AND NOT reported
-  AND (NOT (dead_letters AND letters_settled) OR doubted OR NOT letters_legible)
+  AND (NOT (dead_letters AND letters_settled) OR doubted OR NOT letters_legible OR maybe_reported)
 UNION ALL
 SELECT consumer, event_id, i, 'it has a dead letter, but the topics were not read after the dead letters'
-FROM lettered, moments WHERE published AND NOT conflict AND NOT applied AND NOT asked AND NOT topics_after_letters
+FROM lettered, moments
+WHERE published AND NOT conflict AND NOT applied AND NOT asked AND NOT unsure AND NOT topics_after_letters
+UNION ALL
+SELECT consumer, event_id, i, 'a dead letter names it, and no whole place (topic, partition and offset), so it may be about a '
+       || 'malformed record that claims the same id'
+FROM lettered
+WHERE unsure AND NOT asked AND CASE WHEN applied THEN kind = 'poison' OR NOT conflict ELSE published AND NOT conflict END
 UNION ALL
 SELECT consumer, event_id, i, 'it has a dead letter and no effect, and whether its replay was granted is unknown'
 FROM lettered WHERE published AND NOT conflict AND NOT applied AND asked AND NOT taken
@@ -278,9 +287,11 @@ UNION ALL
 SELECT consumer, event_id, i, 'it is malformed and passed, but '
        || CASE WHEN NOT dead_letters THEN 'the system file names no dead letters'
                WHEN NOT letters_settled THEN 'the dead letters were not read, or not long enough after the offsets'
-               WHEN doubted THEN 'the broker lost records of its partition' ELSE 'not all dead letters could be read' END
+               WHEN doubted THEN 'the broker lost records of its partition'
+               WHEN NOT letters_legible THEN 'not all dead letters could be read'
+               ELSE 'a dead letter that names no whole place (topic, partition and offset) may be about it' END
 FROM unlettered, moments
-WHERE NOT (dead_letters AND letters_settled) OR doubted OR NOT letters_legible
+WHERE NOT (dead_letters AND letters_settled) OR doubted OR NOT letters_legible OR maybe
 UNION ALL
 SELECT consumer, event_id, i,
        CASE WHEN drained THEN 'its offset was not passed, although the run considered the system at rest'
@@ -325,7 +336,7 @@ GROUP BY consumer ORDER BY consumer
 LETTER_DOUBLED: Final = """
 SELECT consumer, any_value(event_id) AS event_id, source_topic AS topic, source_partition AS partition,
        source_offset AS "offset", count(*) AS n, list(i ORDER BY i) AS i_letters
-FROM letters WHERE source_topic IS NOT NULL
+FROM sources WHERE whole
 GROUP BY consumer, source_topic, source_partition, source_offset HAVING count(*) > 1 ORDER BY ALL
 """
 

@@ -85,10 +85,12 @@ TABLES: Final = {
         ASOF JOIN peaks p
           ON p.consumer = h.consumer AND p.topic = h.topic AND p.partition = h.partition AND h.horizon > p.ended
     """,
-    # Dead letters with the record that each names as its source: the place decides, whatever id the letter names.
+    # Dead letters with the record that each names as its source: the place decides, whatever id the letter names. ``whole``: it
+    # names topic, partition and offset; otherwise nobody can be sure which record it is about.
     "sources": """
         SELECT l.*, e.event_id AS source_id, e.digest AS source_digest, m.i IS NOT NULL AS of_malformed, m.claims,
-               z.i IS NOT NULL AS of_tombstone
+               z.i IS NOT NULL AS of_tombstone,
+               l.source_topic IS NOT NULL AND l.source_partition IS NOT NULL AND l.source_offset IS NOT NULL AS whole
         FROM letters l
         LEFT JOIN events e
           ON e.topic = l.source_topic AND e.partition = l.source_partition AND e."offset" = l.source_offset
@@ -98,15 +100,21 @@ TABLES: Final = {
           ON z.topic = l.source_topic AND z.partition = l.source_partition AND z."offset" = l.source_offset
     """,
     # Dead letters about events, without those about malformed records and tombstones, whatever id they name. ``taken``: the
-    # letter was replayed since, so it no longer counts; ``asked``: it may have been.
+    # letter was replayed since, so it no longer counts; ``asked``: it may have been. ``unsure``: it may be about a malformed
+    # record that claims the event's id.
     "event_letters": """
         SELECT consumer, coalesce(source_id, event_id) AS event_id, kind, source_digest AS digest, i, t,
                EXISTS (SELECT 1 FROM replays r WHERE r.consumer = s.consumer AND r.t > s.t AND r.state = 'ok'
                        AND r.event_id = coalesce(s.source_id, s.event_id)) AS taken,
                EXISTS (SELECT 1 FROM replays r WHERE r.consumer = s.consumer AND r.t > s.t AND r.state <> 'fail'
-                       AND r.event_id = coalesce(s.source_id, s.event_id)) AS asked
+                       AND r.event_id = coalesce(s.source_id, s.event_id)) AS asked,
+               NOT whole AND EXISTS (
+                   SELECT 1 FROM malformed m
+                   WHERE m.claims = s.event_id AND coalesce(s.source_topic, m.topic) = m.topic
+                     AND coalesce(s.source_partition, m.partition) = m.partition
+                     AND coalesce(s.source_offset, m."offset") = m."offset") AS unsure
         FROM sources s
-        WHERE NOT of_malformed AND NOT of_tombstone AND (source_topic IS NOT NULL OR kind IS DISTINCT FROM 'malformed')
+        WHERE NOT of_malformed AND NOT of_tombstone AND (whole OR kind IS DISTINCT FROM 'malformed')
     """,
     # The same letters, with what else is known about the event.
     "lettered": """
@@ -114,7 +122,7 @@ TABLES: Final = {
             SELECT consumer, event_id, min(e.i) AS i, min(e.t) AS t, bool_or(e.read = effects_read) AS at_end
             FROM effects e SEMI JOIN event_letters USING (consumer, event_id), moments GROUP BY consumer, event_id
         ), published AS (SELECT DISTINCT event_id FROM events SEMI JOIN event_letters USING (event_id))
-        SELECT l.consumer, l.event_id, l.kind, l.i, l.t, l.asked, l.taken, a.i AS i_effect, a.t AS t_effect,
+        SELECT l.consumer, l.event_id, l.kind, l.i, l.t, l.asked, l.taken, l.unsure, a.i AS i_effect, a.t AS t_effect,
                coalesce(a.at_end, false) AS applied, p.event_id IS NOT NULL AS published,
                l.event_id IN (SELECT event_id FROM conflicting) AS conflict
         FROM event_letters l LEFT JOIN applied a USING (consumer, event_id) LEFT JOIN published p USING (event_id)
@@ -252,7 +260,9 @@ TABLES: Final = {
                coalesce(a.letters > 0 AND (u.facts = 1 OR a.sourced < a.letters OR a.facts >= u.facts), false) AS excused,
                CASE WHEN u.consumer IN (FROM illegible) THEN 'not all effects could be read'
                     WHEN m.dead_letters AND NOT m.letters_legible THEN 'not all dead letters could be read'
-                    WHEN u.doubted THEN 'the broker lost records of its partition' END AS veil
+                    WHEN u.doubted THEN 'the broker lost records of its partition'
+                    WHEN u.facts > 1 AND u.consumer IN (SELECT consumer FROM sources WHERE NOT whole AND event_id IS NULL)
+                    THEN 'a dead letter names neither a record nor an event' END AS veil
         FROM unapplied u LEFT JOIN answered a USING (consumer, event_id) CROSS JOIN moments m
     """,
     # Event ids that several facts share, for each consumer that must apply two or more of them. Only the harness
@@ -270,17 +280,34 @@ TABLES: Final = {
                        WHERE l.consumer = facts.consumer AND l.event_id = facts.event_id
                          -- Of a system whose letters give no reason, any may be about the conflict.
                          AND l.kind IN ('conflict', 'unsaid'))
-               AS reported
+               AS reported,
+               EXISTS (SELECT 1 FROM sources s
+                       WHERE s.consumer = facts.consumer AND NOT s.whole AND s.event_id IS NULL
+                         AND s.kind IN ('conflict', 'unsaid'))
+               AS maybe_reported
         FROM facts GROUP BY consumer, event_id HAVING count(*) > 1
     """,
-    # Malformed records that a consumer passed without leaving a dead letter.
+    # Malformed records that a consumer passed without leaving a dead letter. ``maybe``: one that names no whole place may be
+    # about it, for it names no other malformed record, and no event, or one whose id this record claims.
     "unlettered": """
-        SELECT * FROM due d
+        WITH vague AS (
+            SELECT s.*, EXISTS (SELECT 1 FROM malformed m WHERE m.event_id = s.event_id)
+                        OR (s.kind IS DISTINCT FROM 'malformed'
+                            AND EXISTS (SELECT 1 FROM events e WHERE e.event_id = s.event_id)) AS known
+            FROM sources s WHERE NOT whole
+        )
+        SELECT d.*, EXISTS (
+                   SELECT 1 FROM vague v JOIN malformed m ON m.i = d.i
+                   WHERE v.consumer = d.consumer AND coalesce(v.source_topic, d.topic) = d.topic
+                     AND coalesce(v.source_partition, d.partition) = d.partition
+                     AND coalesce(v.source_offset, d."offset") = d."offset"
+                     AND (NOT v.known OR v.event_id = m.claims)) AS maybe
+        FROM due d
         WHERE malformed AND done AND NOT EXISTS (
-            SELECT 1 FROM letters l
+            SELECT 1 FROM sources l
             WHERE l.consumer = d.consumer AND CASE
-                WHEN l.source_topic IS NULL THEN l.event_id = d.event_id
-                ELSE l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset" END)
+                WHEN l.whole THEN l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset"
+                ELSE l.event_id = d.event_id END)
     """,
 }
 """Name to query; each query may use the tables above it."""

@@ -584,6 +584,59 @@ def lost_without_offsets(tape: Tape) -> None:
     tape.drop(tape.find("effect", consumer="desk"))
 
 
+def without_a_place(tape: Tape, **named: Any) -> None:
+    """No dead letter names the place of its record, apart from what is given."""
+    for letter in tape.find("dead_letter"):
+        letter.update({"source_topic": None, "source_partition": None, "source_offset": None, **named})
+
+
+def undecided_letter_without_a_place(tape: Tape) -> None:
+    """A malformed record claims an event's id, and that is all that the dead letters name."""
+    event = malformed(tape)
+    event.update(claims="placed-4", event_type="placed")
+    letters(tape, "malformed", event, "shop", "desk")
+    without_a_place(tape, event_id="placed-4")
+
+
+def undecided_letter_with_a_topic(tape: Tape) -> None:
+    """The dead letters name the topic, and neither partition nor offset nor id."""
+    letters(tape, "malformed", malformed(tape), "shop", "desk")
+    without_a_place(tape, source_topic="orders", event_id=None)
+
+
+def undecided_letter_of_either(tape: Tape) -> None:
+    """A dead letter without a kind or a place may be about an event, or about the malformed record that claims its id."""
+    event = malformed(tape)
+    event["claims"] = "placed-4"
+    letters(tape, "unsaid", event, "shop", "desk")
+    without_a_place(tape, event_id="placed-4")
+
+
+def undecided_conflict_without_a_name(tape: Tape) -> None:
+    """Shop's dead letter says that there was a conflict, and not which."""
+    letters(tape, "conflict", conflict(tape), "shop", "desk")
+    tape.one("dead_letter", consumer="shop").update(
+        source_topic=None, source_partition=None, source_offset=None, event_id=None
+    )
+
+
+def neither_beside_a_letter_without_a_place(tape: Tape) -> None:
+    """Shop's dead letters name no place: one is about an event that was published, another about another topic."""
+    letters(tape, "malformed", malformed(tape), "desk")
+    everywhere(tape, "refused-7")
+    tape.letter(final(tape, "dead_letters"), 6, "shop", "poison", tape.one("event", event_id="refused-7"))
+    tape.letter(final(tape, "dead_letters"), 7, "shop", "malformed", tape.one("event", event_id="shipped-4"))
+    for letter in tape.find("dead_letter", consumer="shop"):
+        letter.update(source_partition=None, source_offset=None, source_topic=None)
+    tape.one("dead_letter", kind="malformed", consumer="shop").update(source_topic="shipping", event_id=None)
+
+
+def letters_that_name_a_record_without_a_place(tape: Tape) -> None:
+    """A malformed record's id is its place."""
+    letters(tape, "malformed", malformed(tape), "shop", "desk")
+    without_a_place(tape)
+
+
 def lost_after_a_replay(tape: Tape) -> None:
     """Its dead letter was taken back, and nothing came of it."""
     replayed(tape)
@@ -1675,6 +1728,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "conflict_unreported": conflict_unreported,
     "effect_and_dead_letter": effect_and_dead_letter,
     "neither": neither,
+    "neither.other_letters": neither_beside_a_letter_without_a_place,
     "neither.total": neither_of_a_total,
     "neither.totals_alone": neither_of_totals_alone,
     "neither.silent_totals": neither_of_silent_totals_alone,
@@ -1709,6 +1763,10 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.replay": undecided_replay,
     "undecided.tombstone": tombstone_late,
     "lost.tombstone": lost_beside_a_tombstone,
+    "undecided.letter_without_a_place": undecided_letter_without_a_place,
+    "undecided.letter_with_a_topic": undecided_letter_with_a_topic,
+    "undecided.letter_of_either": undecided_letter_of_either,
+    "undecided.conflict_without_a_name": undecided_conflict_without_a_name,
     "undecided.unreadable_effect": undecided_unreadable_effect,
     "undecided.unreadable_letter": undecided_unreadable_letter,
     "undecided.refilled": undecided_refilled,
@@ -1856,6 +1914,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         malformed_published_again,
         window_of_few_uploads_and_many_records,
         malformed_of_anothers_type,
+        letters_that_name_a_record_without_a_place,
         anothers_topic,
         replayed,
         effects_with_names_of_their_own,

@@ -33,6 +33,8 @@ ALONG = {
     "total_undecided.one_id": {"conflated"},
     # A doubled outcome does not pay for one that is missing.
     "outcome_doubled.before_a_reprocess": {"outcome_missing"},
+    # The event that was set aside should have been applied.
+    "neither.other_letters": {"dead_lettered_wrongly"},
     # That a key is shared is told beside what came of it.
     "lost.shared_key": {"key_shared"},
     # What could not be read, or was lost, is told beside what may have been in it.

@@ -321,6 +321,16 @@ def source(letter: Record) -> tuple[Any, ...]:
     return letter.get("source_topic"), letter.get("source_partition"), letter.get("source_offset")
 
 
+def whole_place(letter: Record) -> bool:
+    """It names topic, partition and offset of what it is about."""
+    return None not in source(letter)
+
+
+def may_lie_at(letter: Record, record: Record) -> bool:
+    """As much of a place as the letter names is the record's."""
+    return all(said in {None, is_} for said, is_ in zip(source(letter), place(record), strict=True))
+
+
 class EffectOracle:
     """Exactly one effect."""
 
@@ -382,8 +392,8 @@ class EffectOracle:
         others = {place(record) for record in (*self.run.malformed, *self.run.tombstones)}
         events = {place(event): event for event in self.run.events}
         for letter in self.run.letters:
-            sourceless = letter.get("source_topic") is None
-            if source(letter) in others or (sourceless and letter.get("kind") == "malformed"):
+            vague = not whole_place(letter)
+            if source(letter) in others or (vague and letter.get("kind") == "malformed"):
                 continue
             origin = events.get(source(letter))
             event_id = origin["event_id"] if origin else letter.get("event_id")
@@ -395,6 +405,13 @@ class EffectOracle:
                 "digest": origin["digest"] if origin else None,
                 "taken": "ok" in replays,
                 "asked": bool(replays - {"fail"}),
+                "unsure": vague
+                and any(
+                    record.get("claims") is not None
+                    and record["claims"] == letter.get("event_id")
+                    and may_lie_at(letter, record)
+                    for record in self.run.malformed
+                ),
             }
 
     def about(self, consumer: str, event_id: str) -> list[dict[str, Any]]:
@@ -517,7 +534,14 @@ class EffectOracle:
         mute = [r for r in self.run.of("effect") if r.get("error") is not None and r["consumer"] == consumer]
         unread = any("topic" not in r or place(r) not in self.run.injections for r in mute)
         letters = self.run.checks["dead_letters"] and self._letters_unread
+        facts = {event["digest"] for event in self.pairs[consumer, event_id]}
+        letters = letters or (len(facts) > 1 and bool(self._nameless(consumer)))
         return unread or letters or any(self._refilled(event) for event in self.pairs[consumer, event_id])
+
+    def _nameless(self, consumer: str) -> list[Record]:
+        """Its letters that name neither a record nor an event."""
+        own = [letter for letter in self.run.letters if letter.get("consumer") == consumer]
+        return [letter for letter in own if letter.get("event_id") is None and not whole_place(letter)]
 
     @cached_property
     def _letters_unread(self) -> bool:
@@ -629,6 +653,7 @@ class EffectOracle:
                 continue
             known = self.letters_settled and not self._letters_unread
             known = known and not any(self._refilled(event) for event in events)
+            known = known and not any(x["kind"] in {"conflict", "unsaid"} for x in self._nameless(consumer))
             yield "conflict_unreported" if known else "undecided", (consumer, event_id)
 
     def _event_dead_letters(self) -> Iterator[Hit]:
@@ -638,6 +663,12 @@ class EffectOracle:
             if letter["asked"]:
                 unsure = not letter["taken"] and not conflict and self.run.digests(event_id)
                 if unsure and not self.applied(consumer, event_id):
+                    yield "undecided", (consumer, event_id)
+                continue
+            if letter["unsure"]:
+                about = letter["kind"] == "poison" if self.applied(consumer, event_id) else False
+                about = about or (not conflict and (self.applied(consumer, event_id) or self.run.digests(event_id)))
+                if about:
                     yield "undecided", (consumer, event_id)
                 continue
             if self.applied(consumer, event_id):
@@ -653,19 +684,29 @@ class EffectOracle:
         for consumer, record in self.due:
             if record.get("malformed") is None or not self.done(consumer, record):
                 continue
-            answered = any(
-                letter.get("consumer") == consumer
-                and (
-                    letter.get("event_id") == record["event_id"]
-                    if letter.get("source_topic") is None
-                    else source(letter) == place(record)
-                )
-                for letter in self.run.letters
-            )
-            if not answered and self.letters_settled and not self._letters_unread and not self._refilled(record):
+            own = [letter for letter in self.run.letters if letter.get("consumer") == consumer]
+            if any(
+                source(letter) == place(record)
+                or (not whole_place(letter) and letter.get("event_id") == record["event_id"])
+                for letter in own
+            ):
+                continue
+            told = self.letters_settled and not self._letters_unread and not self._refilled(record)
+            if told and not any(self._may_be_about(letter, record) for letter in own):
                 yield "neither", (consumer, *place(record))
-            elif not answered:
+            else:
                 yield "undecided", (consumer, record["event_id"])
+
+    def _may_be_about(self, letter: Record, record: Record) -> bool:
+        """Nobody can tell which record it is about, and it may be this malformed one."""
+        if whole_place(letter) or not may_lie_at(letter, record):
+            return False
+        named = letter.get("event_id")
+        if named is None or named == record.get("claims"):
+            return True
+        if any(other["event_id"] == named for other in self.run.malformed):
+            return False
+        return letter.get("kind") == "malformed" or not self.run.digests(named)
 
     def _contradictions(self) -> Iterator[Hit]:
         """A letter names an id and a place, and at the place lies another event, or a record that claims another's id."""
@@ -682,7 +723,7 @@ class EffectOracle:
     def _letters_doubled(self) -> Iterator[Hit]:
         times: dict[tuple[Any, ...], int] = defaultdict(int)
         for letter in self.run.letters:
-            if letter.get("source_topic") is not None:
+            if whole_place(letter):
                 times[letter.get("consumer"), *source(letter)] += 1
         yield from (("dead_letter_doubled", key) for key, n in times.items() if n > 1)
 
