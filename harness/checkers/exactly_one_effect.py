@@ -102,7 +102,7 @@ WHERE foreign_facts > 0 AND done = positions AND NOT reported AND dead_letters A
 EFFECT_AND_DEAD_LETTER: Final = """
 SELECT consumer, event_id, kind, min(i) AS i_letter, min(t) AS t_letter, min(i_effect) AS i_effect,
        min(t_effect) AS t_effect, seconds(min(t)) AS letter_s, seconds(min(t_effect)) AS effect_s
-FROM lettered WHERE applied AND NOT asked AND NOT unsure AND (kind = 'poison' OR NOT conflict)
+FROM lettered WHERE applied AND NOT asked AND NOT early AND NOT unsure AND (kind = 'poison' OR NOT conflict)
 GROUP BY consumer, event_id, kind ORDER BY i_letter
 """
 
@@ -110,6 +110,8 @@ DEAD_LETTERED_WRONGLY: Final = """
 SELECT consumer, event_id, kind, min(i) AS i_letter, min(t) AS t_letter, seconds(min(t)) AS letter_s
 FROM lettered, moments
 WHERE published AND NOT conflict AND NOT applied AND NOT asked AND NOT unsure AND topics_after_letters
+  -- Of a letter from before a replay, what is wrong is that nothing came of the replay, which takes its time.
+  AND (effects_settled OR NOT early)
 GROUP BY consumer, event_id, kind ORDER BY i_letter
 """
 
@@ -275,6 +277,13 @@ UNION ALL
 SELECT consumer, event_id, i, 'it has a dead letter, but the topics were not read after the dead letters'
 FROM lettered, moments
 WHERE published AND NOT conflict AND NOT applied AND NOT asked AND NOT unsure AND NOT topics_after_letters
+UNION ALL
+SELECT consumer, event_id, i, CASE WHEN applied THEN 'it has an effect' ELSE 'it has no effect' END
+       || ', and a dead letter that may be from before its replay'
+FROM lettered, moments
+WHERE early AND NOT unsure AND NOT asked AND CASE
+    WHEN applied THEN kind = 'poison' OR NOT conflict
+    ELSE published AND NOT conflict AND topics_after_letters AND NOT effects_settled END
 UNION ALL
 SELECT consumer, event_id, i, 'a dead letter names it, and no whole place (topic, partition and offset), so it may be about a '
        || 'malformed record that claims the same id'

@@ -32,8 +32,8 @@ effects        effects, with the ``read`` that saw each; ``sharing``: how many e
 totalled       (consumer, event_type, located, adds, apart): what is added up in place, and where events hold the sum's key
                and the number; ``apart``: in another store than the effects that are counted
 totals         sums that consumers update in place, with the ``read`` that saw each; ``key`` says which
-letters        dead letters, each place once; those published by faults are left out
-replays        (consumer, event_id, i, t, state): requests to replay a dead letter
+letters        dead letters, each place once, with the ``read`` that saw it first; those published by faults are left out
+replays        (consumer, event_id, i, t, ended, state): requests to replay a dead letter
 blobs          reads of blobs, with ``final``
 offsets        offsets, with the ``read`` that saw each
 =============  ======================================================================================================
@@ -161,14 +161,15 @@ VIEWS: Final = {
     """,
     "totals": "SELECT i, t, read, consumer, key, total FROM history WHERE op = 'total'",
     "letters": """
-        SELECT topic, partition, "offset", consumer, event_id, kind, source_topic, source_partition, source_offset, i, t
+        SELECT topic, partition, "offset", consumer, event_id, kind, source_topic, source_partition, source_offset, i, t, read
         FROM history h ANTI JOIN injections USING (topic, partition, "offset")
         WHERE op = 'dead_letter' AND error IS NULL AND NOT EXISTS (
             SELECT 1 FROM unplaced u WHERE u.topic = h.topic AND u.partition = h.partition AND u.injected = h.marked)
         QUALIFY row_number() OVER (PARTITION BY topic, partition, "offset" ORDER BY i) = 1
     """,
     "replays": """
-        SELECT b.consumer, coalesce(v.event_id, b.event_id) AS event_id, b.i, b.t, coalesce(e.phase, 'unknown') AS state
+        SELECT b.consumer, coalesce(v.event_id, b.event_id) AS event_id, b.i, b.t, e.t AS ended,
+               coalesce(e.phase, 'unknown') AS state
         FROM history b
         LEFT JOIN (SELECT * FROM history WHERE op = 'replay' AND phase <> 'invoke') e ON e.of = b.i
         LEFT JOIN events v

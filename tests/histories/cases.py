@@ -1501,6 +1501,32 @@ def replayed(tape: Tape) -> None:
     tape.letter(final(tape, "dead_letters"), 0, "shop", "poison", event)
 
 
+def set_aside_again(tape: Tape) -> None:
+    """A second dead letter of the same record, which the first look at the letters after the replay found."""
+    replayed(tape)
+    event = tape.one("event", event_id="placed-4")
+    for read in (tape.look(470, "dead_letters"), final(tape, "dead_letters")):
+        tape.letter(read, 1, "shop", "poison", event)
+
+
+def effect_and_dead_letter_after_a_replay(tape: Tape) -> None:
+    """A look after the answer to the replay did not find the second letter yet."""
+    tape.look(462, "dead_letters")
+    set_aside_again(tape)
+
+
+def dead_lettered_wrongly_after_a_replay(tape: Tape) -> None:
+    """Whether the second letter is from before the replay or not, the event has no effect."""
+    set_aside_again(tape)
+    tape.drop(effects_of(tape, "placed-4"))
+
+
+def undecided_letter_from_before_a_replay(tape: Tape) -> None:
+    """The effects were read too early for what the replay may have led to."""
+    dead_lettered_wrongly_after_a_replay(tape)
+    reading(tape, "effects", later=-LATE_BEGUN / 2)
+
+
 def undecided_replay(tape: Tape) -> None:
     """Nobody knows whether the replay of a dead letter was granted, and the event has no effect."""
     lost_after_a_replay(tape)
@@ -1763,6 +1789,10 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.replay": undecided_replay,
     "undecided.tombstone": tombstone_late,
     "lost.tombstone": lost_beside_a_tombstone,
+    "undecided.set_aside_again": set_aside_again,
+    "undecided.letter_from_before_a_replay": undecided_letter_from_before_a_replay,
+    "effect_and_dead_letter.after_a_replay": effect_and_dead_letter_after_a_replay,
+    "dead_lettered_wrongly.after_a_replay": dead_lettered_wrongly_after_a_replay,
     "undecided.letter_without_a_place": undecided_letter_without_a_place,
     "undecided.letter_with_a_topic": undecided_letter_with_a_topic,
     "undecided.letter_of_either": undecided_letter_of_either,

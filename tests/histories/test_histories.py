@@ -35,6 +35,11 @@ ALONG = {
     "outcome_doubled.before_a_reprocess": {"outcome_missing"},
     # The event that was set aside should have been applied.
     "neither.other_letters": {"dead_lettered_wrongly"},
+    # A record that was set aside twice has two letters.
+    "undecided.set_aside_again": {"dead_letter_doubled"},
+    "undecided.letter_from_before_a_replay": {"dead_letter_doubled"},
+    "effect_and_dead_letter.after_a_replay": {"dead_letter_doubled"},
+    "dead_lettered_wrongly.after_a_replay": {"dead_letter_doubled"},
     # That a key is shared is told beside what came of it.
     "lost.shared_key": {"key_shared"},
     # What could not be read, or was lost, is told beside what may have been in it.

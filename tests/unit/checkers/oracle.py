@@ -188,18 +188,20 @@ class Run:
 
     def replayed(self, consumer: str | None, event_id: str | None, after: int) -> set[str]:
         """How replays of a dead letter that were asked for after ``after`` ended."""
+        return {end for t, _, end in self.replays(consumer, event_id) if t > after}
+
+    def replays(self, consumer: str | None, event_id: str | None) -> list[tuple[int, int | None, str]]:
+        """When replays of its dead letter were asked for and answered, and how they ended."""
         replays = self.of("replay")
         if not replays:
-            return set()
-        ends = {r["of"]: r["phase"] for r in replays if r["phase"] != "invoke" and "of" in r}
+            return []
+        ends = {r["of"]: r for r in replays if r["phase"] != "invoke" and "of" in r}
         events = {place(event): event["event_id"] for event in self.events}
-        return {
-            ends.get(r["i"], "unknown")
+        return [
+            (r["t"], ends[r["i"]]["t"] if r["i"] in ends else None, ends[r["i"]]["phase"] if r["i"] in ends else "unknown")
             for r in self.of("replay", "invoke")
-            if r.get("consumer") == consumer
-            and r["t"] > after
-            and events.get(source(r), r.get("event_id")) == event_id
-        }
+            if r.get("consumer") == consumer and events.get(source(r), r.get("event_id")) == event_id
+        ]
 
     def of(self, op: str, phase: str | None = None) -> list[Record]:
         return [r for r in self.records if r["op"] == op and (phase is None or r["phase"] == phase)]
@@ -398,6 +400,7 @@ class EffectOracle:
             origin = events.get(source(letter))
             event_id = origin["event_id"] if origin else letter.get("event_id")
             replays = self.run.replayed(letter.get("consumer"), event_id, letter["t"])
+            absent = self._absent_since(letter)
             yield {
                 "consumer": letter.get("consumer"),
                 "event_id": event_id,
@@ -405,6 +408,10 @@ class EffectOracle:
                 "digest": origin["digest"] if origin else None,
                 "taken": "ok" in replays,
                 "asked": bool(replays - {"fail"}),
+                "early": any(
+                    t <= letter["t"] and end != "fail" and (ended is None or absent is None or absent <= ended)
+                    for t, ended, end in self.run.replays(letter.get("consumer"), event_id)
+                ),
                 "unsure": vague
                 and any(
                     record.get("claims") is not None
@@ -413,6 +420,14 @@ class EffectOracle:
                     for record in self.run.malformed
                 ),
             }
+
+    def _absent_since(self, letter: Record) -> int | None:
+        """When the last look at the letters began that did not find it yet."""
+        first = self.run.read_by.get(letter.get("read"))
+        if first is None:
+            return None
+        looks = [r for r in self.run.reads if r["what"] == "dead_letters" and r["phase"] == "ok"]
+        return max((look["began"] for look in looks if look["ended"] < first["began"]), default=None)
 
     def about(self, consumer: str, event_id: str) -> list[dict[str, Any]]:
         return [x for x in self.letters if x["consumer"] == consumer and x["event_id"] == event_id]
@@ -673,9 +688,12 @@ class EffectOracle:
                 continue
             if self.applied(consumer, event_id):
                 if letter["kind"] == "poison" or not conflict:
-                    yield "effect_and_dead_letter", (consumer, event_id, letter["kind"])
+                    if letter["early"]:
+                        yield "undecided", (consumer, event_id)
+                    else:
+                        yield "effect_and_dead_letter", (consumer, event_id, letter["kind"])
             elif self.run.digests(event_id) and not conflict:
-                if self.run.topics_after("dead_letters"):
+                if self.run.topics_after("dead_letters") and (self.run.settled("effects") or not letter["early"]):
                     yield "dead_lettered_wrongly", (consumer, event_id, letter["kind"])
                 else:
                     yield "undecided", (consumer, event_id)
