@@ -102,7 +102,8 @@ WHERE foreign_facts > 0 AND done = positions AND NOT reported AND dead_letters A
 EFFECT_AND_DEAD_LETTER: Final = """
 SELECT consumer, event_id, kind, min(i) AS i_letter, min(t) AS t_letter, min(i_effect) AS i_effect,
        min(t_effect) AS t_effect, seconds(min(t)) AS letter_s, seconds(min(t_effect)) AS effect_s
-FROM lettered WHERE applied AND NOT asked AND NOT early AND NOT unsure AND (kind = 'poison' OR NOT conflict)
+FROM lettered, moments
+WHERE applied AND NOT asked AND NOT early AND NOT unsure AND topics_after_letters AND (kind = 'poison' OR NOT conflict)
 GROUP BY consumer, event_id, kind ORDER BY i_letter
 """
 
@@ -276,7 +277,10 @@ WHERE foreign_facts > 0 AND done = positions AND NOT reported
 UNION ALL
 SELECT consumer, event_id, i, 'it has a dead letter, but the topics were not read after the dead letters'
 FROM lettered, moments
-WHERE published AND NOT conflict AND NOT applied AND NOT asked AND NOT unsure AND NOT topics_after_letters
+WHERE NOT asked AND NOT unsure AND NOT topics_after_letters AND CASE
+    -- Another fact under its id, or another record at the letter's place, may be on them.
+    WHEN applied THEN NOT early AND (kind = 'poison' OR NOT conflict)
+    ELSE published AND NOT conflict END
 UNION ALL
 SELECT consumer, event_id, i, CASE WHEN applied THEN 'it has an effect' ELSE 'it has no effect' END
        || ', and a dead letter that may be from before its replay'

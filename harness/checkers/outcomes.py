@@ -138,6 +138,11 @@ TABLES: Final = {
         FROM causes c LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key)
         WHERE coalesce(s.n, k.records, 0) < c.n
     """,
+    # Each join value with more follow-ups than events that call for one.
+    "surplus": """
+        SELECT s.rule, s.key, s.n, coalesce(c.n, 0) AS expected FROM several s LEFT JOIN causes c USING (rule, key)
+        WHERE s.of NOT IN ('upload', 'batch') AND s.n > greatest(1, coalesce(c.n, 0))
+    """,
     # Events that a rule is about and that hold nothing at its `by`. ``asks``: such an event calls for an outcome, which
     # cannot be found; the others are outcomes, of what is unknown.
     "keyless": """
@@ -221,11 +226,9 @@ FROM unfollowed, moments WHERE well AND still AND legible AND NOT late ORDER BY 
 
 FOLLOWUP_DOUBLED: Final = """
 WITH doubled AS (
-    SELECT s.rule, s.key, s.n, coalesce(c.n, 0) AS expected, c.i AS i_cause, c.event_id, c.event_type
-    FROM several s LEFT JOIN causes c USING (rule, key)
-    -- An event that the broker lost may have called for one more.
-    WHERE s.of NOT IN ('upload', 'batch')
-      AND s.n > greatest(1, coalesce(c.n, 0)) + (SELECT count(*) FROM missing_records)
+    SELECT s.*, c.i AS i_cause, c.event_id, c.event_type FROM surplus s LEFT JOIN causes c USING (rule, key), moments
+    -- An event that nobody has read may have called for one more.
+    WHERE topics_read IS NOT NULL AND legible
 )
 SELECT key, rule, coalesce(any_value(d.event_id), arg_min(a.event_id, a.i)) AS event_id,
        any_value(d.event_type) AS event_type, coalesce(any_value(d.event_type), 'none that was seen') AS cause, d.n, d.expected,
@@ -269,6 +272,13 @@ SELECT key, rule, i, event_type || ' ' || event_id || ' has no follow-up, but '
        || CASE WHEN well AND still AND legible THEN 'it was seen only when the topics were read for the last time'
                ELSE doubt END
 FROM unfollowed, moments WHERE NOT (well AND still AND legible) OR late
+UNION ALL
+SELECT s.key, s.rule, min(a.i), 'there are ' || s.n || ' follow-ups for ' || s.key || ' and ' || s.expected || ' causes, but '
+       || CASE WHEN any_value(topics_read) IS NULL THEN 'the topics were not read to their end'
+               WHEN EXISTS (SELECT 1 FROM missing_records) THEN 'the broker lost events that it had acknowledged'
+               ELSE 'some records on the topics, which no fault published, could not be read as events' END
+FROM surplus s JOIN answers a USING (rule, key), moments WHERE topics_read IS NULL OR NOT legible
+GROUP BY s.key, s.rule, s.n, s.expected
 ORDER BY ALL
 """
 

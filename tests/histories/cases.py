@@ -637,6 +637,31 @@ def letters_that_name_a_record_without_a_place(tape: Tape) -> None:
     without_a_place(tape)
 
 
+def undecided_conflict_that_may_be_unread(tape: Tape) -> None:
+    """A dead letter is about a second fact, of which nobody knows, for the topics were not read to their end."""
+    event = conflict(tape)
+    letters(tape, "conflict", event, "shop", "desk")
+    tape.drop([event])
+    failing(tape, "topics")
+
+
+def undecided_cause_that_may_be_unread(tape: Tape) -> None:
+    """Two follow-ups of one number, whose second order may stand where the topics were not read."""
+    sharing_a_key(tape, "placed-4", "placed-6")
+    tape.drop([tape.one("event", event_id="placed-6")])
+    everywhere(tape, "placed-6")
+    failing(tape, "topics")
+
+
+def undecided_cause_that_may_be_illegible(tape: Tape) -> None:
+    """Two follow-ups of one number, whose second order may be a record that cannot be read as an event."""
+    sharing_a_key(tape, "placed-4", "placed-6")
+    event = tape.one("event", event_id="placed-6")
+    everywhere(tape, "placed-6")
+    event.update(event_id="orders:0:3", malformed="not JSON", joins=None, upload_id=None, event_type=None)
+    letters(tape, "malformed", event, "shop", "desk")
+
+
 def lost_after_a_replay(tape: Tape) -> None:
     """Its dead letter was taken back, and nothing came of it."""
     replayed(tape)
@@ -1789,6 +1814,9 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.replay": undecided_replay,
     "undecided.tombstone": tombstone_late,
     "lost.tombstone": lost_beside_a_tombstone,
+    "undecided.unread_conflict": undecided_conflict_that_may_be_unread,
+    "undecided.unread_cause": undecided_cause_that_may_be_unread,
+    "undecided.illegible_cause": undecided_cause_that_may_be_illegible,
     "undecided.set_aside_again": set_aside_again,
     "undecided.letter_from_before_a_replay": undecided_letter_from_before_a_replay,
     "effect_and_dead_letter.after_a_replay": effect_and_dead_letter_after_a_replay,

@@ -40,6 +40,9 @@ ALONG = {
     "undecided.letter_from_before_a_replay": {"dead_letter_doubled"},
     "effect_and_dead_letter.after_a_replay": {"dead_letter_doubled"},
     "dead_lettered_wrongly.after_a_replay": {"dead_letter_doubled"},
+    # A read that failed is told beside what that leaves undecided.
+    "undecided.unread_conflict": {"read_failed"},
+    "undecided.unread_cause": {"read_failed"},
     # That a key is shared is told beside what came of it.
     "lost.shared_key": {"key_shared"},
     # What could not be read, or was lost, is told beside what may have been in it.

@@ -688,7 +688,7 @@ class EffectOracle:
                 continue
             if self.applied(consumer, event_id):
                 if letter["kind"] == "poison" or not conflict:
-                    if letter["early"]:
+                    if letter["early"] or not self.run.topics_after("dead_letters"):
                         yield "undecided", (consumer, event_id)
                     else:
                         yield "effect_and_dead_letter", (consumer, event_id, letter["kind"])
@@ -1029,8 +1029,9 @@ class OutcomeOracle:
             asked, answered = len(causes.get(key, ())), len(answers.get(key, ()))
             if answered < asked:
                 yield "followup_missing" if self.decided and not self._cause_late(n, key) else "undecided", (key, n)
-            if answered > max(1, asked) + len(self.run.missing):
-                yield "followup_doubled", (key, n)
+            if answered > max(1, asked):
+                read = self.run.final("topics") is not None and self.run.legible
+                yield "followup_doubled" if read else "undecided", (key, n)
 
 
 class RawOracle:
