@@ -29,11 +29,8 @@ TABLES: Final = {
     "refilled": """
         SELECT DISTINCT topic, partition FROM missing_records WHERE t < (SELECT began FROM finals WHERE what = 'topics')
     """,
-    # Ids of events that the load published, or may have published.
-    "put": """
-        SELECT DISTINCT event_id FROM history
-        WHERE op = 'publish' AND phase = 'invoke' AND injected IS NULL AND event_id IS NOT NULL
-    """,
+    # Ids of events that the load published, or may have published: the broker did not refuse it each time.
+    "put": "SELECT upload_id AS event_id FROM uploads WHERE op = 'publish' AND state <> 'fail' AND upload_id IS NOT NULL",
     # Each consumer with the types that concern it: those of which it must have effects, and those that it adds up.
     "concerned": "SELECT consumer, event_type FROM applies UNION SELECT consumer, event_type FROM totalled",
     # A ``silent`` consumer has committed no offset anywhere, so it is not seen to pass a record. A consumer reads

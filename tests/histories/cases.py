@@ -1743,6 +1743,13 @@ def phantom_of_a_lost_record(tape: Tape) -> None:
     phantom(tape)
 
 
+def phantom_of_a_refused_record(tape: Tape) -> None:
+    """The broker refused an event, which has an effect all the same."""
+    tape.put(200, {"topic": "orders", "event_id": "placed-99", "partition": 0, "offset": 90}, phase="fail")
+    tape.one("publish", "fail").update(partition=None, offset=None)
+    phantom(tape)
+
+
 def event_published_twice(tape: Tape) -> None:
     """The load published an event once, and it is on the topic twice."""
     event = put(tape)
@@ -1925,6 +1932,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "record_lost": record_lost,
     "record_lost.to_another": record_lost_to_another,
     "undecided.lost_record": phantom_of_a_lost_record,
+    "phantom.refused": phantom_of_a_refused_record,
     "published_twice": event_published_twice,
     "tap_failed": tap_failed,
     "link_unused": link_unused,

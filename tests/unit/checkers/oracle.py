@@ -154,9 +154,10 @@ class Run:
 
     @cached_property
     def put(self) -> set[str]:
-        """Ids of events that the load published, as far as anybody knows."""
-        own = [r for r in self.of("publish", "invoke") if r.get("injected") is None]
-        return {r["event_id"] for r in own if r.get("event_id") is not None}
+        """Ids of events that the load published, as far as anybody knows: not each attempt was refused."""
+        own = [r for r in self.of("publish") if r.get("injected") is None and r.get("event_id") is not None]
+        refused = {r.get("of") for r in own if r["phase"] == "fail"}
+        return {r["event_id"] for r in own if r["phase"] == "invoke" and r["i"] not in refused}
 
     @cached_property
     def missing(self) -> list[Record]:
@@ -1374,7 +1375,8 @@ class EvidenceOracle:
         for lost in self.run.missing:
             if topics is not None and lost["t"] < topics["began"]:
                 yield "record_lost", (lost["event_id"],)
-        for event_id in self.run.put:
+        published = [r for r in self.load if r["op"] == "publish" and r["phase"] == "invoke"]
+        for event_id in {r["event_id"] for r in published if r.get("event_id") is not None}:
             times = sum(r.get("event_id") == event_id for r in self.load if r["phase"] == "invoke")
             if sum(e["event_id"] == event_id and e["injected"] is None for e in self.run.events) > times:
                 yield "published_twice", (event_id,)
