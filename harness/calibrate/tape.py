@@ -62,11 +62,16 @@ class Tape:
         return [one for one in self.records if passes and one.get("read") == passes[-1]]
 
     def write(self, path: Path) -> Path:
-        """Write it as the history of a run that ended here; return the path."""
-        last = {"i": self.records[-1]["i"] + 1, "t": self._now(), "actor": "run", "op": "run", "phase": "finished"}
+        """Write it as the history of a run that ended here, numbered anew; return the path."""
+        numbers = {one["i"]: number for number, one in enumerate(self.records, 1)}
+        numbered = [
+            {name: numbers.get(value, 0) if name in {"i", "of", "read"} else value for name, value in one.items()}
+            for one in self.records
+        ]
+        last = {"i": len(numbered) + 1, "t": self._now(), "actor": "run", "op": "run", "phase": "finished"}
         path.parent.mkdir(parents=True, exist_ok=True)
         option = orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
-        path.write_bytes(b"".join(orjson.dumps(one, option=option) for one in (self._header, *self.records, last)))
+        path.write_bytes(b"".join(orjson.dumps(one, option=option) for one in (self._header, *numbered, last)))
         return path
 
 

@@ -253,10 +253,16 @@ CANNOT_BE_SEEN: Final = "SELECT control, what, said FROM blind_spots ORDER BY AL
 CALIBRATION_STALE: Final = "SELECT file, why FROM stale ORDER BY ALL"
 
 INCOMPLETE: Final = """
-SELECT op AS last_op, phase AS last_phase, i AS i_last, t AS t_last, seconds(t) AS last_s
+SELECT i AS i_last, t AS t_last, format('the run did not finish: its history ends at {} s with {} {}', seconds(t), op, phase)
+                                     AS why
 FROM history WHERE i = (SELECT max(i) FROM history) AND NOT (op = 'run' AND phase = 'finished')
 UNION ALL
-SELECT 'header', NULL, 0, 0, seconds(0) WHERE NOT EXISTS (SELECT 1 FROM history)
+SELECT 0, 0, 'the run did not finish: its history has no record' WHERE NOT EXISTS (SELECT 1 FROM history)
+UNION ALL
+-- Records are numbered from 1 on.
+SELECT max(i), max(t), format('of {} records {} are here, and {} have a number of their own: restore the file', max(i),
+                              count(*), count(DISTINCT i))
+FROM history HAVING count(*) <> max(i) OR count(DISTINCT i) <> max(i)
 """
 
 
@@ -384,7 +390,7 @@ class Evidence(Queries):
             "history_incomplete",
             Verdict.UNKNOWN,
             INCOMPLETE,
-            "the run did not finish: its history ends at {last_s} s with {last_op} {last_phase}",
+            "{why}",
         ),
     )
 

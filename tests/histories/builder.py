@@ -80,7 +80,7 @@ class Tape:
     def numbered(self) -> list[Record]:
         """The records as a history holds them: in order, with indices, None left out.
 
-        An effect that names a business key names no event.
+        An effect that names a business key names no event. A record with ``gone`` has its number, and is not there.
         """
         ordered = sorted(self.records, key=lambda record: record["t"])
         index = {id(record): i for i, record in enumerate(ordered, 1)}
@@ -92,6 +92,7 @@ class Tape:
                 if value is not None and not (name == "event_id" and record["op"] == "effect" and record.get("key"))
             }
             for record in ordered
+            if not record.get("gone")
         ]
 
     def write(self, path: Path) -> Path:

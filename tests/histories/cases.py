@@ -1154,6 +1154,12 @@ def history_incomplete(tape: Tape) -> None:
     tape.one("run", "finished").update(phase="interrupted", error="KeyboardInterrupt")
 
 
+def history_incomplete_without_a_line(tape: Tape) -> None:
+    """Somebody took out the line that shows that an event was applied twice."""
+    duplicate(tape)
+    tape.one("effect", effect="shop-entry-4-again")["gone"] = True
+
+
 def load_incomplete(tape: Tape) -> None:
     """A worker was killed; another's part is whole."""
     tape.add(5, "load", "began", worker="w1")
@@ -1922,6 +1928,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "read_failed": read_failed,
     "not_at_rest": not_at_rest,
     "history_incomplete": history_incomplete,
+    "history_incomplete.line": history_incomplete_without_a_line,
     "load_incomplete": load_incomplete,
     "load_incomplete.elsewhere": load_incomplete_elsewhere,
     "load_incomplete.raised": load_incomplete_raised,

@@ -1327,6 +1327,8 @@ class EvidenceOracle:
         yield from (("read_failed", (what,)) for what in wanted if self.run.final(what) is None)
         if not self.run.records or (self.run.records[-1]["op"], self.run.records[-1]["phase"]) != ("run", "finished"):
             yield "history_incomplete", ()
+        if [record["i"] for record in self.run.records] != list(range(1, len(self.run.records) + 1)):
+            yield "history_incomplete", ()
         raised = {r["worker"] for r in self.run.of("load", "raised")}
         yield from (("load_incomplete", (worker,)) for worker in self.run.absent() | raised)
         said = [r["phase"] for r in self.run.of("run") if r["phase"] in {"drained", "deadline"}]
