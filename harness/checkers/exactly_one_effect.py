@@ -346,6 +346,16 @@ JOIN reading r USING (consumer, topic), moments WHERE offsets_read IS NOT NULL
 GROUP BY consumer ORDER BY consumer
 """
 
+TYPE_NOT_APPLIED: Final = """
+WITH others AS (
+    SELECT f.consumer, f.event_id, f.i, min(e.event_type) AS event_type
+    FROM found f JOIN events e USING (event_id) LEFT JOIN applies a ON a.consumer = f.consumer AND a.event_type = e.event_type
+    GROUP BY f.consumer, f.event_id, f.i HAVING count(a.consumer) = 0
+)
+SELECT consumer, event_type, count(*) AS n, arg_min(event_id, i) AS event_id, min(i) AS i_effect
+FROM others GROUP BY consumer, event_type ORDER BY consumer, event_type
+"""
+
 LETTER_DOUBLED: Final = """
 SELECT consumer, any_value(event_id) AS event_id, source_topic AS topic, source_partition AS partition,
        source_offset AS "offset", count(*) AS n, list(i ORDER BY i) AS i_letters
@@ -502,6 +512,13 @@ class ExactlyOneEffect(Queries):
             OFFSETS_UNSEEN,
             "{consumer} committed no offset: it keeps them elsewhere, or never read. When it passed its {n} events is "
             "unknown; its effects are judged all the same",
+        ),
+        Anomaly(
+            "type_not_applied",
+            None,
+            TYPE_NOT_APPLIED,
+            "{consumer} has {n} effects of {event_type}, such as of event {event_id}, which it does not apply by the system file: "
+            "that one is missing would not show",
         ),
         Anomaly(
             "dead_letter_doubled",

@@ -136,6 +136,11 @@ def corrupt_though_integers_are_rounded(tape: Tape) -> None:
     corrupt(tape)
 
 
+def type_not_applied(tape: Tape) -> None:
+    """The desk has an effect of a type that the system file does not name."""
+    tape.effect(final(tape, "effects"), "desk", "refused", REJECTED)
+
+
 def effect_vanished(tape: Tape) -> None:
     tape.effect(
         tape.one("read", "invoke", what="effects", final=False), "shop", "placed", 4, effect="shop-entry-4-first"
@@ -1784,6 +1789,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "corrupt": corrupt,
     "corrupt.rounded": corrupt_though_integers_are_rounded,
     "effect_vanished": effect_vanished,
+    "type_not_applied": type_not_applied,
     "conflated": conflated,
     "conflated.rounded": conflated_in_rounded_digits,
     "conflated.types": conflated_of_two_types,

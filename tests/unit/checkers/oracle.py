@@ -501,6 +501,7 @@ class EffectOracle:
         yield from self._lost()
         yield from self._duplicates()
         yield from self._unpublished()
+        yield from self._of_other_types()
         yield from self._vanished()
         yield from self._conflicts()
         yield from self._event_dead_letters()
@@ -614,6 +615,13 @@ class EffectOracle:
             whole = all(all(told) for told in known.values())
             if any(whole or len(told) >= 3 for told in alike):
                 yield "multiplicity_unseen", (consumer,)
+
+    def _of_other_types(self) -> Iterator[Hit]:
+        """Effects of events that were published, and never as a type that the consumer applies."""
+        for effect in self.final:
+            kinds = {e["event_type"] for e in self.run.events if e["event_id"] == effect["event_id"]}
+            if kinds and not kinds & set(self.run.checks["consumers"].get(effect["consumer"], [])):
+                yield "type_not_applied", (effect["consumer"], min(kinds))
 
     def _kind(self, event_id: str) -> str | None:
         return min((e["event_type"] for e in self.run.events if e["event_id"] == event_id), default=None)

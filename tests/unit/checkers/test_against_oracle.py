@@ -56,6 +56,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "key_missing": ("consumer", "event_id"),
     "keys_differ": ("consumer",),
     "undecided": ("consumer", "event_id"),
+    "type_not_applied": ("consumer", "event_type"),
     "dead_letter_doubled": ("consumer", "topic", "partition", "offset"),
     "outcome_missing": ("key", "rule"),
     "outcome_doubled": ("key", "rule"),
