@@ -97,6 +97,16 @@ TABLES: Final = {
         FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of CROSS JOIN moments
         WHERE e.injected IS NULL AND e.joins[r.rule] IS NOT NULL GROUP BY ALL
     """,
+    # Outcomes for something that was never there, but for its spelling: their join value differs only in case from what may have
+    # an outcome.
+    "respelled": """
+        WITH wanted AS (
+            SELECT r.rule, a.key FROM asked a JOIN (SELECT DISTINCT rule, of FROM rules) r USING (of)
+            UNION SELECT rule, key FROM causes
+        ), strays AS (SELECT * FROM per_key k ANTI JOIN wanted USING (rule, key))
+        SELECT s.rule, s.of, s.key, min(w.key) AS other
+        FROM strays s JOIN wanted w ON w.rule = s.rule AND lower(w.key) = lower(s.key) GROUP BY s.rule, s.of, s.key
+    """,
     # Of events that share a join value and have as many outcomes together, those that several outcomes name as their cause.
     # Each event may have its own all the same: a service may publish them all while it handles one.
     "favoured": """
@@ -128,7 +138,9 @@ TABLES: Final = {
             LEFT JOIN several s ON s.rule = r.rule AND s.key = u.key
             WHERE u.state = 'ok'
         )
-        SELECT c.* EXCLUDE (n, expected), NULL::BIGINT AS since, c.n, c.expected FROM counted c WHERE c.n < c.expected
+        SELECT c.* EXCLUDE (n, expected), NULL::BIGINT AS since, c.n, c.expected FROM counted c
+        WHERE c.n < c.expected
+          AND NOT EXISTS (SELECT 1 FROM respelled s WHERE s.rule = c.rule AND lower(s.key) = lower(c.key))
         UNION ALL
         SELECT c.* EXCLUDE (n, expected), p.since, p.n, p.expected
         FROM counted c JOIN unpaid p ON p.rule = c.rule AND p.key = c.key AND c.of = 'upload' WHERE c.n >= c.expected
@@ -137,11 +149,13 @@ TABLES: Final = {
         SELECT c.rule, c.key, c.event_id, c.event_type, c.n AS expected, coalesce(s.n, k.records, 0) AS n, c.i, c.t, c.late
         FROM causes c LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key)
         WHERE coalesce(s.n, k.records, 0) < c.n
+          AND NOT EXISTS (SELECT 1 FROM respelled o WHERE o.rule = c.rule AND lower(o.key) = lower(c.key))
     """,
     # Each join value with more follow-ups than events that call for one.
     "surplus": """
         SELECT s.rule, s.key, s.n, coalesce(c.n, 0) AS expected FROM several s LEFT JOIN causes c USING (rule, key)
         WHERE s.of NOT IN ('upload', 'batch') AND s.n > greatest(1, coalesce(c.n, 0))
+          AND NOT EXISTS (SELECT 1 FROM respelled o WHERE o.rule = s.rule AND o.key = s.key)
     """,
     # Events that a rule is about and that hold nothing at its `by`. ``asks``: such an event calls for an outcome, which
     # cannot be found; the others are outcomes, of what is unknown.
@@ -207,7 +221,9 @@ OUTCOME_UNASKED: Final = """
 SELECT of, key, a.rule, a.event_id, a.event_type, a.i AS i_event, a.t AS t_event, u.i AS i_upload,
        CASE WHEN u.state IS NULL THEN 'was never sent' ELSE 'was refused' END AS truth
 FROM answers a LEFT JOIN asked u USING (of, key) CROSS JOIN moments
-WHERE of IN ('upload', 'batch') AND (u.state = 'fail' OR (u.state IS NULL AND load_whole)) ORDER BY a.i
+WHERE of IN ('upload', 'batch') AND (u.state = 'fail' OR (u.state IS NULL AND load_whole))
+  AND NOT EXISTS (SELECT 1 FROM respelled s WHERE s.rule = a.rule AND s.key = a.key)
+ORDER BY a.i
 """
 
 REFUSED_WRONGLY: Final = """
@@ -279,6 +295,11 @@ SELECT s.key, s.rule, min(a.i), 'there are ' || s.n || ' follow-ups for ' || s.k
                ELSE 'some records on the topics, which no fault published, could not be read as events' END
 FROM surplus s JOIN answers a USING (rule, key), moments WHERE topics_read IS NULL OR NOT legible
 GROUP BY s.key, s.rule, s.n, s.expected
+UNION ALL
+SELECT s.key, s.rule, min(e.i), 'an outcome of ' || s.of || ' ' || s.key || ' was seen, which differs from ' || s.other
+       || ' only in case: nobody knows whether it is meant; correct `by`'
+FROM respelled s JOIN rules r ON r.rule = s.rule JOIN events e ON e.event_type = r.event_type AND e.joins[s.rule] = s.key
+WHERE e.injected IS NULL GROUP BY s.key, s.rule, s.of, s.other
 ORDER BY ALL
 """
 

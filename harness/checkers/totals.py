@@ -87,7 +87,10 @@ TABLES: Final = {
                coalesce(a.events, 0) AS events, coalesce(a.waiting, 0) AS waiting, a.first,
                (coalesce(e.opened, 0) + coalesce(a.certain, 0))::DECIMAL(38, 12) AS due,
                (coalesce(e.closed, 0) - coalesce(e.opened, 0) - coalesce(a.certain, 0))::DECIMAL(38, 12) AS difference,
-               coalesce(a.open, []) AS open
+               coalesce(a.open, []) AS open,
+               (e.key IS NULL OR a.key IS NULL) AND EXISTS (
+                   SELECT 1 FROM keys o WHERE o.consumer = k.consumer AND o.key <> k.key AND lower(o.key) = lower(k.key))
+               AS respelled
         FROM keys k LEFT JOIN added a USING (consumer, key) LEFT JOIN ends e USING (consumer, key), added_at
         WHERE opening IS NOT NULL AND closing IS NOT NULL AND k.consumer NOT IN (SELECT consumer FROM blind)
     """,
@@ -108,7 +111,7 @@ TABLES: Final = {
             coalesce(len(fits) = 1 AND fits[1] = (1 << len(open)::INTEGER) - 1, false) AS counted
         FROM tried
     """,
-    "wrong": "SELECT d.* FROM differences d, added_at, moments WHERE NOT within AND settled AND topics_after AND legible",
+    "wrong": "SELECT d.* FROM differences d, added_at, moments WHERE NOT within AND NOT respelled AND settled AND topics_after AND legible",
     # What explains a wrong sum: all events of which the consumer's effects show several or none, or else the smallest sets
     # of events that do if each was applied twice or never. Pairs are searched among up to 300 events, triples among up to 40.
     # Effects say nothing where one of them belongs to no event that the consumer adds up, or is gone, nor where it is open
@@ -184,9 +187,10 @@ FROM blind b JOIN additions a USING (consumer)
 GROUP BY b.consumer HAVING count(a.key) = count(*) AND count(a.amount) = count(*) AND max(a.facts) = 1
 UNION ALL
 SELECT consumer, key, NULL, i_total, 'the total of ' || key || ' differs by ' || plain(difference) || ', but ' || CASE
+           WHEN respelled THEN 'events and totals spell its key differently in upper and lower case'
            WHEN NOT topics_after THEN 'the topics were not read after it'
            WHEN NOT legible THEN doubt ELSE 'it was not read long enough after the offsets' END
-FROM differences, added_at, moments WHERE NOT within AND NOT (settled AND topics_after AND legible)
+FROM differences, added_at, moments WHERE NOT within AND (respelled OR NOT (settled AND topics_after AND legible))
 UNION ALL
 SELECT consumer, key, first, i_total, waiting || ' events of the total of ' || key || ' are not passed, the first: ' || first
 FROM differences WHERE within AND waiting > 0

@@ -470,6 +470,13 @@ def total_undecided_by_its_key(tape: Tape) -> None:
         one["key"] = one["key"].replace("acc-", "row ")
 
 
+def total_undecided_by_its_spelling(tape: Tape) -> None:
+    """The table has one account in capitals."""
+    with_totals(tape)
+    for one in tape.find("total", key="acc-1"):
+        one["key"] = "ACC-1"
+
+
 def total_undecided_of_nothing(tape: Tape) -> None:
     """The system file names a type that nobody publishes."""
     with_totals(tape)
@@ -985,6 +992,22 @@ def followup_doubled_with_a_forwarded_header(tape: Tape) -> None:
     followup_doubled(tape)
     for event in tape.find("event", event_type="shipped"):
         event["marked"] = "kafka.duplicate"
+
+
+def undecided_spelling_of_a_followup(tape: Tape) -> None:
+    """The follow-up has the order's number in capitals."""
+    tape.one("event", event_id="shipped-4")["joins"] = {"1": "ORDER-4"}
+
+
+def undecided_spelling_of_an_upload(tape: Tape) -> None:
+    """The outcome has the upload's id in capitals."""
+    tape.one("event", event_id="placed-4")["joins"]["0"] = "U4"
+
+
+def undecided_spelling_of_a_second_followup(tape: Tape) -> None:
+    """Two follow-ups with the order's number in capitals, besides the right one."""
+    for n in (40, 41):
+        tape.event(topics(tape), 4, "shipped", 0, n, event_id=f"shipped-4-{n}", joins={"1": "ORDER-4"})
 
 
 def undecided_last_seen(tape: Tape) -> None:
@@ -1821,6 +1844,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "total_undecided.amount": total_undecided_without_an_amount,
     "total_undecided.before": total_undecided_before,
     "total_undecided.key": total_undecided_by_its_key,
+    "total_undecided.spelling": total_undecided_by_its_spelling,
     "total_undecided.nothing": total_undecided_of_nothing,
     "total_undecided.early": total_undecided_too_early,
     "total_undecided.illegible": total_undecided_illegible,
@@ -1886,6 +1910,9 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.illegible": undecided_illegible,
     "undecided.outcomes_slow": undecided_outcomes_slow,
     "undecided.last_seen": undecided_last_seen,
+    "undecided.spelling": undecided_spelling_of_a_followup,
+    "undecided.spelling_of_an_upload": undecided_spelling_of_an_upload,
+    "undecided.spelling_of_a_second": undecided_spelling_of_a_second_followup,
     "asked_too_little": asked_too_little,
     "record_unreadable": record_unreadable,
     "unexercised.elsewhere": unexercised_where_it_reads,

@@ -848,6 +848,7 @@ class OutcomeOracle:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.decided = run.still and run.well and run.legible
+        self.respelled: set[str] = set()
         phases: dict[str, list[str]] = defaultdict(list)
         self.acceptable: dict[str, Any] = {}
         for record in run.of("upload"):
@@ -897,6 +898,11 @@ class OutcomeOracle:
         for number, rule in enumerate(self.run.checks["outcomes"]):
             n = str(number)
             answers = self._ids(n, rule["then"])
+            wanted = {"upload": set(self.state), "batch": set(self.batches)}.get(rule["of"])
+            wanted = set(self._ids(n, [rule["of"]])) if wanted is None else wanted
+            lower = {key.lower() for key in wanted}
+            self.respelled = {key for key in answers if key not in wanted and key.lower() in lower}
+            yield from (("undecided", (key, n)) for key in self.respelled)
             if rule["of"] == "upload":
                 yield from self._uploads(n, rule, answers)
             elif rule["of"] == "batch":
@@ -929,6 +935,10 @@ class OutcomeOracle:
         for n, decides in idle.items():
             yield "outcome_unexercised" if decides or not some else "outcome_unseen", (n,)
 
+    def _spelled(self, key: str) -> bool:
+        """No outcome names it in other letters."""
+        return key.lower() not in {one.lower() for one in self.respelled}
+
     def _favoured(self, n: str, causes: Mapping[str, set[str]], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
         """Events share a key and have as many outcomes; one of them is the cause of several."""
         for key, asked in causes.items():
@@ -959,14 +969,16 @@ class OutcomeOracle:
             ids = answers.get(upload, set())
             again = [r for r in self.run.of("reprocess", "ok") if r.get("upload_id") == upload]
             times = sorted(self._first_seen(n, rule, upload).values())
-            if upload in self.taken and (len(ids) < 1 + len(again) or self._unpaid(upload, times)):
+            few = len(ids) < 1 + len(again) and self._spelled(upload)
+            unpaid = len(ids) >= 1 + len(again) and self._unpaid(upload, times)
+            if upload in self.taken and (few or unpaid):
                 yield "outcome_missing" if self.decided and not self._late(upload) else "undecided", (upload, n)
             if state != "fail" and (len(ids) > 1 + self._again({upload}) or self._too_early({upload}, times)):
                 yield "outcome_doubled", (upload, n)
         for upload, event in self._own(n, rule["then"]):
             key = (upload, n, event["event_id"])
             if self.state.get(upload, "fail") == "fail":
-                if upload in self.state or not self.run.absent():
+                if upload in self.state or (not self.run.absent() and upload not in self.respelled):
                     yield "outcome_unasked", key
                 continue
             good = event["event_type"] in (rule["accepted"] or ())
@@ -984,14 +996,14 @@ class OutcomeOracle:
     def _batches(self, n: str, rule: Mapping[str, Any], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
         for batch, uploads in self.batches.items():
             ids = answers.get(batch, set())
-            if self._closes(batch) and not ids:
+            if self._closes(batch) and not ids and self._spelled(batch):
                 late = any(self._late(upload) for upload in uploads)
                 yield "outcome_missing" if self.decided and not late else "undecided", (batch, n)
             times = sorted(self._first_seen(n, rule, batch).values())
             if len(ids) > 1 + self._again(uploads) or self._too_early(uploads, times):
                 yield "outcome_doubled", (batch, n)
         for batch, event in self._own(n, rule["then"]):
-            if batch not in self.batches and not self.run.absent():
+            if batch not in self.batches and not self.run.absent() and batch not in self.respelled:
                 yield "outcome_unasked", (batch, n, event["event_id"])
 
     def _cause_late(self, n: str, key: str) -> bool:
@@ -1036,9 +1048,9 @@ class OutcomeOracle:
     def _followups(self, n: str, causes: Mapping[str, set[str]], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
         for key in causes.keys() | answers.keys():
             asked, answered = len(causes.get(key, ())), len(answers.get(key, ()))
-            if answered < asked:
+            if answered < asked and self._spelled(key):
                 yield "followup_missing" if self.decided and not self._cause_late(n, key) else "undecided", (key, n)
-            if answered > max(1, asked):
+            if answered > max(1, asked) and key not in self.respelled:
                 read = self.run.final("topics") is not None and self.run.legible
                 yield "followup_doubled" if read else "undecided", (key, n)
 
@@ -1201,10 +1213,17 @@ class TotalOracle:
             if unclear or strange or self.opening is None or self.closing is None:
                 continue
             starts = self._sums(consumer, self.opening)
+            every = {r["key"] for r in self.run.of("total") if r["consumer"] == consumer}
             for key in starts.keys() | ends.keys() | named:
-                yield from self._sum(consumer, key, ends.get(key, Fraction()) - starts.get(key, Fraction()), events)
+                grown = ends.get(key, Fraction()) - starts.get(key, Fraction())
+                alike = {one for one in starts.keys() | ends.keys() | named if one.lower() == key.lower()} - {key}
+                odd = bool(alike) and (key not in every or key not in named)
+                yield from self._sum(consumer, key, grown, events, odd=odd)
 
-    def _sum(self, consumer: str, key: str, grown: Fraction, events: Mapping[str, list[Record]]) -> Iterator[Hit]:
+    def _sum(
+        self, consumer: str, key: str, grown: Fraction, events: Mapping[str, list[Record]], *, odd: bool
+    ) -> Iterator[Hit]:
+        """``odd``: events and totals seem to spell the key differently."""
         certain, free, waiting = Fraction(), [], []
         for event_id, records in events.items():
             if self._key(consumer, records) != key:
@@ -1228,7 +1247,7 @@ class TotalOracle:
                 yield "total_undecided", (consumer, key, min(not_must)[1])
             elif not self._only_all(grown - certain, free):
                 yield "total_undecided", (consumer, key, None)
-        elif self._settled() and self.run.topics_after("totals") and self.run.legible:
+        elif not odd and self._settled() and self.run.topics_after("totals") and self.run.legible:
             yield "total_wrong", (consumer, key)
         else:
             yield "total_undecided", (consumer, key, None)
