@@ -123,12 +123,13 @@ RAW_LATE: Final = """
 SELECT b.raw_file_storage_id, any_value(n.event_id) AS event_id,
        (SELECT min(k.upload_id) FROM doubted k WHERE k.raw_file_storage_id = b.raw_file_storage_id) AS upload_id,
        any_value(s.i) AS i_named, any_value(s.t) AS t_named, count(*) AS n, min(b.i) AS i_blob,
-       min(b.t_begin) AS t_blob, seconds(any_value(s.t)) AS named_s, seconds(min(b.t_begin)) AS read_s
+       min(b.t_begin) AS t_blob, seconds(any_value(s.t)) AS named_s, seconds(min(b.t_begin)) AS read_s,
+       CASE WHEN any_value(l.phase) IN ('present', 'different') THEN 'present' ELSE 'not read' END AS at_end
 FROM looks b
 JOIN since s USING (raw_file_storage_id)
 JOIN last_looks l USING (raw_file_storage_id)
 LEFT JOIN named n USING (raw_file_storage_id)
-WHERE b.phase = 'missing' AND b.t_begin > s.t AND l.phase IN ('present', 'different')
+WHERE b.phase = 'missing' AND b.t_begin > s.t AND l.phase IS DISTINCT FROM 'missing'
 GROUP BY b.raw_file_storage_id ORDER BY i_blob
 """
 
@@ -219,7 +220,7 @@ class RawRetained(Queries):
             "raw_late",
             Verdict.INVALID,
             RAW_LATE,
-            "raw blob {raw_file_storage_id}: named at {named_s} s, missing in {n} reads, first at {read_s} s; present "
+            "raw blob {raw_file_storage_id}: named at {named_s} s, missing in {n} reads, first at {read_s} s; {at_end} "
             "at the end",
         ),
         Anomaly(

@@ -1058,6 +1058,12 @@ def raw_late(tape: Tape) -> None:
     tape.find("blob", raw_file_storage_id="b4", why="event")[0].update(phase="missing", sha256=None)
 
 
+def raw_late_and_unread(tape: Tape) -> None:
+    """It was missing after the answer, and could not be read at the end."""
+    raw_late(tape)
+    raw_unread(tape)
+
+
 def raw_dangling(tape: Tape) -> None:
     tape.one("event", event_id="placed-4")["raw_file_storage_id"] = "b99"
     for read in ("event", "final"):
@@ -1946,6 +1952,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "raw_different": raw_different,
     "raw_overwritten": raw_overwritten,
     "raw_late": raw_late,
+    "raw_late.unread": raw_late_and_unread,
     "raw_dangling": raw_dangling,
     "raw_unread": raw_unread,
     "fault_never_bit": fault_never_bit,

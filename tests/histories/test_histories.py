@@ -43,6 +43,8 @@ ALONG = {
     # A read that failed is told beside what that leaves undecided.
     "undecided.unread_conflict": {"read_failed"},
     "undecided.unread_cause": {"read_failed"},
+    # What could not be read at the end was missing before.
+    "raw_late.unread": {"raw_unread"},
     # That a key is shared is told beside what came of it.
     "lost.shared_key": {"key_shared"},
     # What could not be read, or was lost, is told beside what may have been in it.

@@ -1131,8 +1131,8 @@ class RawOracle:
             raw = blob["raw_file_storage_id"]
             names = [u["t"] for u in self.kept if u["raw"] == raw and u["t"] is not None]
             names += [self.named[raw]["t"]] if raw in self.named else []
-            there = raw in self.last and self.last[raw]["phase"] in {"present", "different"}
-            if blob["phase"] == "missing" and names and blob["t_begin"] > min(names) and there:
+            gone = raw in self.last and self.last[raw]["phase"] == "missing"
+            if blob["phase"] == "missing" and names and blob["t_begin"] > min(names) and not gone:
                 yield "raw_late", (raw,)
         for raw in self.named:
             yield from self._named(raw)
