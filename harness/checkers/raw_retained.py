@@ -17,15 +17,22 @@ TABLES: Final = {
         FROM unnamed a LEFT JOIN events e ON e.upload_id = a.upload_id AND e.injected IS NULL
         GROUP BY ALL
     """,
-    # Uploads without an answer that the system published an event about: it took them all the same.
+    # Uploads without an answer that the system published an event about: it took them all the same, also where no event about
+    # them names a blob.
     "unanswered_kept": """
+        WITH about AS (
+            SELECT e.upload_id, e.raw_file_storage_id, e.i, e.t FROM events e SEMI JOIN uploads u
+              ON u.upload_id = e.upload_id AND u.op = 'upload' AND u.state = 'unknown'
+            WHERE e.injected IS NULL
+            QUALIFY e.raw_file_storage_id IS NOT NULL OR count(e.raw_file_storage_id) OVER (PARTITION BY e.upload_id) = 0
+        )
         SELECT u.upload_id, e.raw_file_storage_id,
                coalesce(arg_min(h.sha256, h.i) FILTER (h.phase <> 'invoke'), arg_min(h.sha256, h.i)) AS sha256,
                any_value(u.acceptable) AS acceptable,
                min(e.i) AS i, min(e.t) AS t, NULL::BOOLEAN AS placed
-        FROM uploads u JOIN events e ON e.upload_id = u.upload_id AND e.injected IS NULL
+        FROM uploads u JOIN about e USING (upload_id)
         JOIN history h ON h.op = 'upload' AND h.upload_id = u.upload_id
-        WHERE u.state = 'unknown' AND e.raw_file_storage_id IS NOT NULL
+        WHERE u.op = 'upload'
         GROUP BY u.upload_id, e.raw_file_storage_id HAVING bool_or(h.phase = 'invoke')
     """,
     "kept": """

@@ -1116,6 +1116,13 @@ def raw_unread(tape: Tape) -> None:
     )
 
 
+def raw_unread_of_an_unknown_upload(tape: Tape) -> None:
+    """Nobody knows whether the upload was answered; it was taken, and nothing names its blob."""
+    unknown_upload_with_an_outcome(tape)
+    del tape.one("event", event_id="placed-4")["raw_file_storage_id"]
+    tape.drop(tape.find("blob", raw_file_storage_id="b4"))
+
+
 # evidence
 
 
@@ -1955,6 +1962,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "raw_late.unread": raw_late_and_unread,
     "raw_dangling": raw_dangling,
     "raw_unread": raw_unread,
+    "raw_unread.unknown_upload": raw_unread_of_an_unknown_upload,
     "fault_never_bit": fault_never_bit,
     "fault_never_bit.by_clock": fault_never_bit_by_the_clock,
     "fault_not_healed": fault_not_healed,

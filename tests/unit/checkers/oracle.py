@@ -1094,14 +1094,12 @@ class RawOracle:
                 continue
             invokes = [r for r in self.run.of("upload", "invoke") if r["upload_id"] == upload]
             answers = [r for r in self.run.of("upload") if r["upload_id"] == upload and r["phase"] != "invoke"]
-            for raw in {e for e in self._named_for(upload) if invokes}:
-                times = [
-                    e["t"]
-                    for e in self.run.events
-                    if e.get("injected") is None
-                    and e.get("upload_id") == upload
-                    and e.get("raw_file_storage_id") == raw
-                ]
+            about = [e for e in self.run.events if e.get("injected") is None and e.get("upload_id") == upload]
+            named: set[str | None] = {*self._named_for(upload)}
+            if about and not named:
+                named = {None}
+            for raw in named if invokes else ():
+                times = [e["t"] for e in about if e.get("raw_file_storage_id") == raw]
                 yield {
                     "upload": upload,
                     "raw": raw,
