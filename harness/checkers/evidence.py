@@ -172,6 +172,15 @@ RECORD_UNREADABLE: Final = """
 SELECT topic, partition, "offset", i AS i_record, t AS t_record, left(error, 200) AS why FROM unreadable ORDER BY i
 """
 
+RECORD_MALFORMED: Final = """
+SELECT topic, count(*) AS n, min(i) AS i_event, min(t) AS t_event, arg_min(event_id, i) AS event_id,
+       arg_min(left(malformed, 200), i) AS why
+FROM history h ANTI JOIN injections USING (topic, partition, "offset")
+WHERE op = 'event' AND malformed IS NOT NULL AND NOT starts_with(malformed, 'spoiled by ') AND NOT EXISTS (
+    SELECT 1 FROM unplaced u WHERE u.topic = h.topic AND u.partition = h.partition AND u.injected = h.marked)
+GROUP BY topic ORDER BY topic
+"""
+
 RECORD_LOST: Final = """
 SELECT m.topic, m.partition, m."offset", m.event_id, m.i AS i_publish, m.t AS t_ok, seconds(m.t) AS ok_s,
        concat_ws(':', m.topic, m.partition, m."offset") AS place,
@@ -366,6 +375,12 @@ class Evidence(Queries):
             "no connection on this link: the code under test never connected on {link}, so no fault there could reach it, and "
             "whatever it did with {dependency} went past the link. Start it with address('{dependency}'), or, if it does "
             "without {dependency}, leave that out of adopt(…)",
+        ),
+        Anomaly(
+            "record_malformed",
+            None,
+            RECORD_MALFORMED,
+            "{n} records on {topic}, which no fault published, are no events, such as {event_id}: {why}",
         ),
         Anomaly(
             "tap_plain",

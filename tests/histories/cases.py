@@ -765,6 +765,12 @@ def record_unreadable(tape: Tape) -> None:
     tape.seen(topics(tape), "event", {**place, "error": "JSONEncodeError: Recursion limit reached"})
 
 
+def record_malformed(tape: Tape) -> None:
+    """The system itself published a record that is no event, where nobody reads."""
+    fields = {"topic": "shipping", "partition": 0, "offset": 40, "event_id": "shipping:0:40", "digest": "f" * 8}
+    tape.seen(topics(tape), "event", {**fields, "event_type": "shipped", "malformed": "no id"})
+
+
 def unexercised_where_it_reads(tape: Tape) -> None:
     """Another's topic has events of a type that it applies; its own has none."""
     tape.checks["consumers"]["clerk"] = ["shipped"]
@@ -1928,6 +1934,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.spelling_of_a_second": undecided_spelling_of_a_second_followup,
     "asked_too_little": asked_too_little,
     "record_unreadable": record_unreadable,
+    "record_malformed": record_malformed,
     "unexercised.elsewhere": unexercised_where_it_reads,
     "outcome_missing.unknown_upload": outcome_missing_of_a_batch_with_an_unknown_upload,
     "outcome_missing.reprocess": outcome_missing_after_a_reprocess,

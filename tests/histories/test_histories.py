@@ -45,6 +45,11 @@ ALONG = {
     "undecided.unread_cause": {"read_failed"},
     # What could not be read at the end was missing before.
     "raw_late.unread": {"raw_unread"},
+    # What the system published and is no event is told beside what it leaves undecided.
+    "undecided.key": {"record_malformed"},
+    "undecided.illegible": {"record_malformed"},
+    "undecided.illegible_cause": {"record_malformed"},
+    "total_undecided.illegible": {"record_malformed"},
     # That a key is shared is told beside what came of it.
     "lost.shared_key": {"key_shared"},
     # What could not be read, or was lost, is told beside what may have been in it.

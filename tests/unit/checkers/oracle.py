@@ -41,7 +41,7 @@ class Run:
         self.injections = {place(r) for r in self._published if r["phase"] == "ok" and r.get("offset") is not None}
         self._moved: dict[str, int] = {}
         readable = [record for record in self.of("event") if record.get("error") is None]
-        self.events = [self._with_publisher(record) for record in readable if record.get("malformed") is None]
+        self.events = [self.with_publisher(record) for record in readable if record.get("malformed") is None]
         self.malformed = [record for record in readable if record.get("malformed") is not None]
         self.tombstones = self.of("tombstone")
         self.offsets = self.of("offset")
@@ -49,12 +49,12 @@ class Run:
         self.effects = [
             self._joined(record)
             for record in self.of("effect")
-            if record.get("error") is None and not ("topic" in record and self._with_publisher(record)["injected"])
+            if record.get("error") is None and not ("topic" in record and self.with_publisher(record)["injected"])
         ]
         self.blobs = self.of("blob")
         self.faults = self._faults()
 
-    def _with_publisher(self, event: Record) -> Record:
+    def with_publisher(self, event: Record) -> Record:
         """A fault published it if a publish says that it went there, or it is marked and some publish there has no answer."""
         published = self._published
         for one in published:
@@ -276,7 +276,7 @@ class Run:
         """Dead letters of the system, each once."""
         seen: dict[tuple[Any, ...], Record] = {}
         for letter in self.of("dead_letter"):
-            if letter.get("error") is None and self._with_publisher(letter)["injected"] is None:
+            if letter.get("error") is None and self.with_publisher(letter)["injected"] is None:
                 seen.setdefault(place(letter), letter)
         return list(seen.values())
 
@@ -1364,6 +1364,11 @@ class EvidenceOracle:
             least = sum(n if isinstance(n, int) else 1 for n in rows)
             if rows and (len(self.run.of(op, "invoke")) < least or not self.run.of(op, "ok")):
                 yield "asked_too_little", (op,)
+        yield from (
+            ("record_malformed", (record["topic"],))
+            for record in self.run.malformed
+            if self.run.with_publisher(record)["injected"] is None and not record["malformed"].startswith("spoiled by ")
+        )
         yield from (("record_unreadable", where) for where in self.run.unreadable)
         yield from self._covers()
         yield from self._calibrated()

@@ -74,6 +74,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "dead_letter_contradicts": ("consumer", "topic", "partition", "offset"),
     "offsets_unseen": ("consumer",),
     "asked_too_little": ("op",),
+    "record_malformed": ("topic",),
     "record_unreadable": ("topic", "partition", "offset"),
     "raw_missing": ("upload_id", "raw_file_storage_id"),
     "raw_dropped_on_rejection": ("upload_id", "raw_file_storage_id"),
