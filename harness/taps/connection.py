@@ -181,9 +181,19 @@ class Connection:
             return
         if self._tap.plain and self._twice is not None:
             raise Severed  # the second reply can no longer be told from the next
-        # With triggers, a message waits until its command and key are known: a trigger may want to hold it.
+        self._pass(flow)
+
+    def _pass(self, flow: _Flow) -> None:
+        """Pass on what has come, up to a message that must wait: with triggers, until it is known what it is."""
         head = flow.scanner.head if self._tap.triggers and not self._tap.plain else None
         flow.forward(flow.end if head is None else head)
+
+    async def let_go(self) -> None:
+        """Pass on what waited for a trigger that is gone; nobody may be about to send the bytes that would do so."""
+        async with self._moving:
+            for flow in (self._up, self._down):
+                if not self._dead and flow.cut is None and not flow.writer.is_closing():
+                    self._pass(flow)
 
     async def _meet(self, flow: _Flow, message: Message) -> None:
         """Handle a message's beginning, its end, or both."""

@@ -67,6 +67,8 @@ class Tap:
         self.now = recorder.now
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._serving: set[Connection] = set()
+        self._letting_go: set[asyncio.Task[None]] = set()
         self._count = 0
 
     def parser(self) -> Parser:
@@ -92,7 +94,14 @@ class Tap:
         connections = list(self._connections)
         for connection in connections:
             connection.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        await asyncio.gather(*connections, *self._letting_go, return_exceptions=True)
+
+    def let_go(self) -> None:
+        """Pass on what waited for a trigger that is gone; called in the taps' loop."""
+        for connection in self._serving:
+            task = asyncio.create_task(connection.let_go())
+            self._letting_go.add(task)
+            task.add_done_callback(self._letting_go.discard)
 
     def give_up(self, reason: Exception) -> None:
         """Become a plain pipe, and record it once; with ``routes``, raise the reason: clients could leave the link."""
@@ -144,7 +153,12 @@ class Tap:
         try:
             async with asyncio.timeout(_CONNECTING):
                 server = await asyncio.open_connection(host.strip("[]"), int(port), limit=CHUNK)
-            await Connection(self, number, (reader, writer), server).serve()
+            connection = Connection(self, number, (reader, writer), server)
+            self._serving.add(connection)
+            try:
+                await connection.serve()
+            finally:
+                self._serving.discard(connection)
         except (OSError, TimeoutError, asyncio.CancelledError):
             # The service's proxy has accepted already, as it would have without a tap.
             writer.transport.abort()

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from harness.taps.proxy import Tap
@@ -57,15 +57,19 @@ class Taps:
 
     @contextmanager
     def armed(self, trigger: Trigger) -> Iterator[Trigger]:
-        """Give every tap a trigger while the scope lasts."""
-        for tap in self._taps.values():
+        """Give a trigger to the taps of its links while the scope lasts: on other links it would only hold bytes back."""
+        taps = [tap for link, tap in self._taps.items() if link in trigger.links]
+        for tap in taps:
             tap.triggers = (*tap.triggers, trigger)
         try:
             yield trigger
         finally:
-            for tap in self._taps.values():
+            for tap in taps:
                 tap.triggers = tuple(other for other in tap.triggers if other is not trigger)
             trigger.close()
+            with suppress(RuntimeError):  # the taps' loop has ended
+                for tap in taps:
+                    self._loop.call_soon_threadsafe(tap.let_go)
 
     async def close(self) -> None:
         """Close every tap, and end the thread."""

@@ -60,7 +60,9 @@ class Trigger:
         self._follows = follows
         self.event: Event | None = None
         """For a trigger that follows: the event, once another fault has acted on it."""
-        self._side, self._links = side, frozenset(links)
+        self.links = frozenset(links)
+        """The links whose messages it may hold."""
+        self._side = side
         self._patterns = [Pattern(text) for text in patterns]
         self._nth, self._every, self._per_key = nth, every, per_key
         self._seen: dict[tuple[str, str], int] = {}
@@ -79,7 +81,7 @@ class Trigger:
 
     def meets(self, link: str, side: Side, command: str, key: str, commits: Sequence[Place] = ()) -> bool:
         """Count a message, and return whether to hold it; ``commits`` are the offsets that it commits."""
-        if side != self._side or link not in self._links or self._closed:
+        if side != self._side or link not in self.links or self._closed:
             return False
         if not any(pattern.matches(command, key) for pattern in self._patterns) or not self._followed(key, commits):
             return False

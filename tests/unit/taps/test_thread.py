@@ -63,6 +63,12 @@ async def tapped(taps: Taps, store: Store) -> tuple[str, int]:
     return "127.0.0.1", port
 
 
+async def until(true):
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
 def ask(at, answers, seconds=20.0):
     with socket.create_connection(at, timeout=seconds) as service:
         service.sendall(SET)
@@ -135,6 +141,38 @@ async def test_a_held_message_outlives_neither_its_scope_nor_the_taps() -> None:
             assert not answers
         await asyncio.to_thread(service.join)
         assert answers[0][0] == b"+OK\r\n"
+    finally:
+        await taps.close()
+        store.close()
+
+
+async def test_a_trigger_is_given_to_the_taps_of_its_links_alone() -> None:
+    taps, store = Taps(Notes()), Store()
+    try:
+        at = await tapped(taps, store)
+        elsewhere = Trigger(side="request", patterns=["SET *"], links=["consumer#2->redis"])
+        with taps.armed(elsewhere), socket.create_connection(at, timeout=20) as service:
+            service.sendall(SET[:20])
+            await until(lambda: store.got == [SET[:20]])
+    finally:
+        await taps.close()
+        store.close()
+
+
+async def test_what_waited_for_a_trigger_passes_once_it_is_gone() -> None:
+    """Though no further bytes come: its service may wait for an answer to these."""
+    taps, store = Taps(Notes()), Store()
+    try:
+        at = await tapped(taps, store)
+        one, other = (Trigger(side="request", patterns=["SET *"], links=[LINK]) for _ in range(2))
+        with socket.create_connection(at, timeout=20) as service:
+            with taps.armed(one):
+                with taps.armed(other):
+                    service.sendall(SET[:20])
+                    await asyncio.sleep(0.3)
+                await asyncio.sleep(0.3)
+                assert store.got == [], "the first one waits still"
+            await until(lambda: store.got == [SET[:20]])
     finally:
         await taps.close()
         store.close()
