@@ -29,7 +29,8 @@ class TapCut(Fault):
     at_message: ClassVar[bool] = True
 
     after: Size
-    """How much of the message passes, for example ``1000B``; with ``0B`` nothing does, and a shorter message passes whole."""
+    """How much of the message passes, for example ``1000B``; with ``0B`` nothing does, and a shorter message passes whole. Of a
+    Postgres reply, what precedes the outcome (parsed, bound, the columns) always passes."""
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:  # noqa: ARG002 - the message's link

@@ -213,7 +213,7 @@ class Connection:
             return
         exchange = Exchange(message, self._tap.now())
         if helds := self._held("request", message):
-            self._up.forward(message.start)
+            self._up.forward(message.held_from)
             exchange.fate = await self._stand(helds)
             self._up.drops = exchange.own
             self._ending = exchange.fate.lost
@@ -262,7 +262,7 @@ class Connection:
         if message.unasked or exchange is None:
             return
         if helds := self._held("reply", exchange.request):
-            self._down.forward(message.start)
+            self._down.forward(message.held_from)
             exchange.reply_fate = fate = await self._stand(helds)
             self._down.cut = _cut(message, exchange, fate)
             if fate.lost:

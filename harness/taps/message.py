@@ -71,6 +71,8 @@ class Message:
     """The offsets that a request commits, or the places of records that a reply names."""
     interim: bool = False
     """For an unasked reply: whether it belongs to the request whose reply is due (100 Continue)."""
+    undecided: int = 0
+    """Bytes at its beginning that decide nothing, and pass before it is known what message it is."""
     memo: Any = field(default=None, repr=False, compare=False)
     """For a request: what its parser must know to answer it."""
 
@@ -79,13 +81,21 @@ class Message:
         """Bytes; 0 until the message has ended."""
         return self.end - self.start if self.end is not None else 0
 
+    @property
+    def held_from(self) -> int:
+        """Offset from which a trigger holds it."""
+        return self.start + self.undecided
+
 
 class Scanner(Protocol):
     """Finds the messages of one direction; keeps only a bounded part of the bytes."""
 
     @property
     def head(self) -> int | None:
-        """Offset of the message whose command and key are not known yet; None if there is none."""
+        """Offset from which bytes wait while a trigger is armed, since it is not known yet whether it wants their message.
+
+        None if no bytes need to wait.
+        """
         ...
 
     def feed(self, data: bytes) -> list[Message]:

@@ -46,8 +46,8 @@ _ALONE: Final = {ord("F"): "FunctionCall", ord("X"): "Terminate", ord("p"): "pas
 _UNASKED = frozenset(b"NAS")
 """Notices, notifications and settings, which may come at any time."""
 
-_EMPTY_HANDED = frozenset(b"123tTn")
-"""Replies that precede a statement's own: parsed, bound, closed, described, no data."""
+_EMPTY_HANDED = frozenset(b"123tTnG")
+"""Replies that precede a statement's own: parsed, bound, closed, described, no data, ready for a COPY's data."""
 
 _READS = frozenset({"SELECT", "WITH", "TRUNCATE"})
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "COPY"})
@@ -75,6 +75,10 @@ class _Said(NamedTuple):
     command: str
     table: str = ""
     written: tuple[str, ...] = ()
+
+
+_FLUSH: Final = _Said("Flush")
+"""A request of which only this is known: that it ends with no statement."""
 
 
 class PostgresParser:
@@ -162,9 +166,14 @@ class _Frames(Spans):
             if not self._known and (not self._left or len(self._body) >= self._wanted):
                 self._known = True
                 self._read(self._type, bytes(self._body))
-            if not self._left and self._last:
-                self._last = False
-                self._end(self._at + at)
+            if not self._left:
+                self._ended(self._at + at)
+
+    def _ended(self, offset: int) -> None:
+        """Handle the end of a frame."""
+        if self._last:
+            self._last = False
+            self._end(offset)
 
     def _header_size(self) -> int:
         return _TYPED
@@ -188,6 +197,10 @@ class Requests(_Frames):
         self._one_byte = one_byte
         self._started = False
         self._statements: dict[bytes, _Said] = {}
+        self._described = _FLUSH
+        """What is known of a request so far by the statement that it asks to be described."""
+        self._executed: Message | None = None
+        """The last request of which a statement was executed: that one names it."""
         self._written: list[str] = []
 
     def _header_size(self) -> int:
@@ -215,10 +228,11 @@ class Requests(_Frames):
             self._startup(int.from_bytes(body))
         elif kind == ord("Q"):
             said = _statement(body.partition(b"\0")[0])
-            self._learn(said)
+            self._learn(said, executes=True)
             self._track(said)
         elif kind in _ALONE:
-            self._learn(_Said(_ALONE[kind]), answered=kind == ord("F"))
+            called = kind == ord("F")
+            self._learn(_Said(_ALONE[kind]), answered=called, executes=called)
         elif kind in _EXTENDED:
             self._extended(kind, body)
         else:
@@ -244,18 +258,34 @@ class Requests(_Frames):
             self._statements[first] = said
             if len(self._statements) > _MOST_STATEMENTS:
                 del self._statements[next(iter(self._statements))]
+            self._learn(said)
         elif kind == ord("B"):
             said = self._statements.get(rest.partition(b"\0")[0], _Said("?"))
-        else:
-            return
-        self._learn(said)
-        if kind == ord("B"):
+            self._learn(said, executes=True)
             self._track(said)
+        elif kind == ord("D") and first[:1] == b"S" and not self._told:
+            self._described = self._statements.get(first[1:], _FLUSH)
+        elif kind == ord("H"):
+            self._flush()
 
-    def _learn(self, said: _Said, *, answered: bool = True) -> None:
+    def _flush(self) -> None:
+        """Name a request that may not go on yet, so that it passes: its service waits for what the server says so far."""
+        if self._undecided < self._start:
+            self._learn(self._described)
+
+    def _ended(self, offset: int) -> None:
+        super()._ended(offset)
+        if self._type == ord("H"):
+            self._undecided = offset  # at a request's beginning, there is nothing that it could flush
+
+    def _learn(self, said: _Said, *, answered: bool = True, executes: bool = False) -> None:
+        """Name the request; what it executes first names it anew, since it may have prepared another statement before."""
         message = self._message
-        if message is None or self._told:
+        if message is None or message is self._executed or (self._told and not executes):
             return
+        self._described = _FLUSH
+        if executes:
+            self._executed = message
         table = ",".join(sorted(self._written)) if said.command in _COMMITS else said.table
         message.command, message.key, message.answered = said.command, table[:LONGEST_KEY], answered
         self._tell()
@@ -295,6 +325,11 @@ class Replies(_Frames):
     def _sized(self, length: int) -> tuple[int, int]:
         left, _ = super()._sized(length)
         return left, min(left, _TEXT) if self._type in b"ECZ" else 0
+
+    def _ended(self, offset: int) -> None:
+        super()._ended(offset)
+        # So far it has told no outcome, so no trigger wants it; and after a Flush a service waits for it.
+        self._undecided = offset
 
     def _read(self, kind: int, body: bytes) -> None:
         message = self._message

@@ -16,11 +16,13 @@ class Spans(ABC):
         self._message: Message | None = None
         self._told = False
         """Whether the message's command and key are known."""
+        self._undecided = 0
+        """Offset from which the message waits until it is told: its start, or where what decides nothing ends."""
         self._found: list[Message] = []
 
     @property
     def head(self) -> int | None:
-        return self._message.start if self._message is not None and not self._told else None
+        return self._undecided if self._message is not None and not self._told else None
 
     def feed(self, data: bytes) -> list[Message]:
         self._found = []
@@ -35,13 +37,14 @@ class Spans(ABC):
     def _scan(self, data: bytes) -> None: ...
 
     def _begin(self, start: int) -> Message:
-        self._message, self._told = Message(start), False
+        self._message, self._told, self._undecided = Message(start), False, start
         return self._message
 
     def _tell(self) -> None:
         """Report the message: its command and key are known."""
         if self._message is not None and not self._told:
             self._told = True
+            self._message.undecided = self._undecided - self._message.start
             self._found.append(self._message)
 
     def _end(self, end: int) -> None:

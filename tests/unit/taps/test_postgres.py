@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.taps.message import Message, NotUnderstood
 from harness.taps.postgres import PostgresParser
+from tests.unit.taps.postgres_frames import (
+    EXECUTE,
+    FLUSH,
+    PREPARED,
+    READY,
+    START,
+    SYNC,
+    answer,
+    bind,
+    describe,
+    error,
+    extended,
+    frame,
+    parse,
+    query,
+    startup,
+)
 from tests.unit.taps.spans import cut, seen, spans
-
-
-def frame(kind: str, body: bytes = b"") -> bytes:
-    return kind.encode() + struct.pack("!I", len(body) + 4) + body
-
-
-def startup(code: int, rest: bytes = b"") -> bytes:
-    return struct.pack("!II", 8 + len(rest), code) + rest
-
-
-def query(text: str) -> bytes:
-    return frame("Q", text.encode() + b"\0")
-
-
-def extended(text: str, *, name: bytes = b"", value: bytes = b"secret", prepared: bool = False) -> bytes:
-    parse = b"" if prepared else frame("P", name + b"\0" + text.encode() + b"\0\0\0")
-    bind = frame("B", b"\0" + name + b"\0\0\0\0\1" + struct.pack("!I", len(value)) + value + b"\0\0")
-    return parse + bind + frame("D", b"P\0") + frame("E", b"\0\0\0\0\0") + frame("S")
-
-
-START = startup(196608, b"user\0me\0\0")
-READY = frame("Z", b"I")
-
-
-def answer(*frames: bytes, status: bytes = b"I") -> bytes:
-    return b"".join(frames) + frame("Z", status)
-
-
-def error(code: bytes) -> bytes:
-    return frame("E", b"SERROR\0VERROR\0C" + code + b"\0Mtext with a secret\0\0")
-
 
 DONE = frame("1") + frame("2")
 REQUESTS = [
@@ -205,6 +189,76 @@ def test_a_statement_is_told_before_all_of_its_values_have_come() -> None:
     (told,) = parser.requests.feed(sent[1:-50_000])
     assert (told.command, told.key, told.end) == ("INSERT", "a", None)
     assert parser.requests.head is None
+
+
+def test_what_precedes_an_outcome_does_not_wait_to_be_told() -> None:
+    replies = PostgresParser().replies
+    assert not replies.feed(PREPARED + frame("2")[:3])
+    assert replies.head == len(PREPARED), "whole messages of Postgres' alone: an error could not follow half a one"
+    assert not replies.feed(frame("2")[3:] + frame("N", bytes(9)))
+    (told,) = replies.feed(frame("C", b"INSERT 0 1\0"))
+    assert (told.start, told.held_from) == (0, len(PREPARED + frame("2") + frame("N", bytes(9))))
+    assert replies.head is None
+
+
+def test_a_copy_is_told_by_what_became_of_its_data() -> None:
+    replies = PostgresParser().replies
+    assert not replies.feed(frame("G", bytes(3)))
+    (told,) = replies.feed(frame("C", b"COPY 1\0"))
+    assert told.held_from == len(frame("G", bytes(3)))
+
+
+INSERT, SELECT = "INSERT INTO inbox VALUES ($1)", "SELECT 1 FROM types"
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (describe(b"s") + FLUSH, ("INSERT", "inbox")),
+        (describe(b"other") + FLUSH, ("Flush", "")),
+        (frame("D", b"P\0") + FLUSH, ("Flush", "")),
+        (frame("C", b"Ss\0") + FLUSH, ("Flush", "")),
+        (EXECUTE + FLUSH, ("Flush", "")),
+        (parse(SELECT) + FLUSH, ("SELECT", "types")),
+    ],
+)
+def test_a_request_passes_with_its_flush_whatever_is_known_of_it(sent, said) -> None:
+    parser = PostgresParser()
+    parser.requests.feed(START + parse(INSERT, b"s") + SYNC)
+    (told,) = parser.requests.feed(sent)
+    assert (told.command, told.key, told.end) == (*said, None)
+    assert parser.requests.head is None
+
+
+@pytest.mark.parametrize("flushes", [1, 2])
+def test_a_flush_behind_a_sync_is_no_request(flushes) -> None:
+    requests = PostgresParser().requests
+    requests.feed(START)
+    assert not requests.feed(FLUSH * flushes)
+    assert requests.head == len(START + FLUSH * flushes), "it passes"
+    (told,) = requests.feed(query("BEGIN"))
+    assert (told.command, told.start, told.held_from) == ("BEGIN", len(START), len(START + FLUSH * flushes))
+
+
+@pytest.mark.parametrize(
+    ("executed", "said"),
+    [
+        (parse(SELECT, b"t") + describe(b"t") + FLUSH + bind(b"t") + EXECUTE + SYNC, ("SELECT", "types")),
+        (query("BEGIN"), ("BEGIN", "")),
+        (SYNC, ("INSERT", "inbox")),
+    ],
+)
+def test_a_request_is_named_by_what_it_executes_and_not_by_what_it_prepared_before(executed, said) -> None:
+    """asyncpg asks for types between a Flush and the Bind, and a service may prepare long before it executes."""
+    requests = PostgresParser().requests
+    requests.feed(START)
+    (told,) = requests.feed(parse(INSERT, b"s") + describe(b"s") + FLUSH)
+    assert (told.command, told.key) == ("INSERT", "inbox")
+    (ended,) = requests.feed(executed)
+    assert ended is told
+    assert (told.command, told.key) == said
+    (later,) = requests.feed(bind(b"s") + EXECUTE + SYNC)
+    assert (later.command, later.key) == ("INSERT", "inbox")
 
 
 def test_a_refusal_is_an_error_and_leaves_the_transaction_failed() -> None:
