@@ -312,7 +312,7 @@ class Connection:
 
     def _settle(self) -> None:
         """Send the tap's own replies whose turn has come, or end the connection of a lost request."""
-        while self._pending and self._pending[0].own and not self._midst and self._down.scanner.head is None:
+        while self._pending and self._pending[0].own and not self._midst and self._untouched():
             exchange = self._pending[0]
             fate = exchange.fate
             if fate.lost:
@@ -326,6 +326,11 @@ class Connection:
             self._pending.popleft()
             self._tap.note("refused", self._number, exchange, None)
             self._down.writer.write(reply)
+
+    def _untouched(self) -> bool:
+        """Whether no byte of the next reply has passed that could not stand before one of the tap's own."""
+        head = self._down.scanner.head
+        return head is None or self._down.base <= head
 
     async def _cut(self, flow: _Flow, cut: Cut) -> None:
         """Pass on the bytes before the cut; after the last of them, reset the connection."""

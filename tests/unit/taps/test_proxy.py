@@ -433,6 +433,29 @@ async def test_an_error_stands_in_the_order_of_the_replies(whole) -> None:
     assert ("refused", "SET", "claim") in notes.told()
 
 
+async def test_an_error_stands_before_a_reply_of_which_only_the_beginning_has_come() -> None:
+    """The reply before it and the beginning of the one behind it come in the same bytes."""
+    go_on = asyncio.Event()
+
+    async def serve(reader, writer):
+        await reader.readexactly(2 * len(GET))
+        writer.write(b"$1\r\nv\r\n$")
+        await go_on.wait()
+        writer.write(b"1\r\nw\r\n")
+        await reader.read(1)
+
+    met = trigger()
+    async with tapped(serve, trigger=met) as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(GET + SET + GET)
+        (await met.met()).refuse("OOM")
+        assert await reader.readexactly(7) == b"$1\r\nv\r\n"
+        assert (await reader.readline()).startswith(b"-OOM ")
+        go_on.set()
+        assert await reader.readexactly(7) == b"$1\r\nw\r\n"
+    assert [phase for phase, _ in notes.records] == ["answered", "refused", "answered"]
+
+
 async def test_a_reply_is_replaced_by_an_error() -> None:
     met = trigger("reply")
     async with tapped(redis, trigger=met) as (notes, connect, _):
