@@ -14,6 +14,7 @@ from typing import ClassVar, Final, NamedTuple
 
 from harness.errors import FaultError
 from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood, Place
+from harness.taps.postgres_syncs import Syncs
 from harness.taps.spans import Spans
 
 _TEXT = 4096
@@ -92,13 +93,15 @@ class PostgresParser:
     commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:
-        self.replies = Replies()
-        self.requests = Requests(self._one_byte)
+        self._syncs = Syncs()
+        self.replies = Replies(self._syncs)
+        self.requests = Requests(self._one_byte, self._syncs)
 
     def _one_byte(self) -> None:
         self.replies.one_byte = True
 
     def took(self, request: Message) -> None:
+        self._syncs.took(request)
         if request.command in _NO_TLS.values():
             self.replies.one_byte = False
 
@@ -126,8 +129,9 @@ class PostgresParser:
 class _Frames(Spans):
     """Reads the protocol's own messages, here called frames: a type, a length and a body."""
 
-    def __init__(self) -> None:
+    def __init__(self, syncs: Syncs) -> None:
         super().__init__()
+        self._syncs = syncs
         self._header = b""
         self._type = 0
         self._start = 0
@@ -192,8 +196,8 @@ class _Frames(Spans):
 class Requests(_Frames):
     """Scans the service's requests."""
 
-    def __init__(self, one_byte: Callable[[], None]) -> None:
-        super().__init__()
+    def __init__(self, one_byte: Callable[[], None], syncs: Syncs) -> None:
+        super().__init__(syncs)
         self._one_byte = one_byte
         self._started = False
         self._statements: dict[bytes, _Said] = {}
@@ -219,12 +223,13 @@ class Requests(_Frames):
         raise NotUnderstood(f"{bytes([self._type])!r} begins no request of Postgres'")
 
     def _read(self, kind: int, body: bytes) -> None:
-        if kind in _COPIES:
-            if self._message is not None and self._message.start == self._start:
-                self._message = None  # data, which belongs to the COPY before it
+        if kind in _COPIES or kind == ord("H"):
+            self._between(kind)
             return
         self._last = kind not in _EXTENDED
-        if not self._started:
+        if self._begins() and kind != ord("X") and self._syncs.of_copy(sync=kind == ord("S")):
+            self._message = None
+        elif not self._started:
             self._startup(int.from_bytes(body))
         elif kind == ord("Q"):
             said = _statement(body.partition(b"\0")[0])
@@ -237,6 +242,22 @@ class Requests(_Frames):
             self._extended(kind, body)
         else:
             self._learn(_Said("Sync"))
+        if self._last:
+            self._syncs.end(self._message, synced=kind == ord("S"))
+
+    def _begins(self) -> bool:
+        """Whether nothing stands before the frame in its message that asks for something."""
+        return not self._told and self._undecided == self._start
+
+    def _between(self, kind: int) -> None:
+        if kind == ord("H"):
+            if not self._begins():
+                self._learn(
+                    self._described
+                )  # it may not go on, since its service waits for what the server says so far
+        elif self._begins():
+            self._message = None  # data, which belongs to the COPY before it
+            self._syncs.data()
 
     def _startup(self, code: int) -> None:
         if code in _NO_TLS:
@@ -265,13 +286,6 @@ class Requests(_Frames):
             self._track(said)
         elif kind == ord("D") and first[:1] == b"S" and not self._told:
             self._described = self._statements.get(first[1:], _FLUSH)
-        elif kind == ord("H"):
-            self._flush()
-
-    def _flush(self) -> None:
-        """Name a request that may not go on yet, so that it passes: its service waits for what the server says so far."""
-        if self._undecided < self._start:
-            self._learn(self._described)
 
     def _ended(self, offset: int) -> None:
         super()._ended(offset)
@@ -288,6 +302,8 @@ class Requests(_Frames):
             self._executed = message
         table = ",".join(sorted(self._written)) if said.command in _COMMITS else said.table
         message.command, message.key, message.answered = said.command, table[:LONGEST_KEY], answered
+        if answered and not self._told:
+            self._syncs.ask(message)
         self._tell()
 
     def _track(self, said: _Said) -> None:
@@ -302,8 +318,8 @@ class Requests(_Frames):
 class Replies(_Frames):
     """Scans the server's replies."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, syncs: Syncs) -> None:
+        super().__init__(syncs)
         self.one_byte = False
         """Whether the next reply is one byte, which says whether TLS follows."""
         self.status = b"I"
@@ -316,6 +332,7 @@ class Replies(_Frames):
                 raise NotUnderstood("TLS begins, which passes as it is")
             self._begin(self._at).kind = "N"
             self._end(self._at + 1)
+            self._syncs.answered(failed=False)
             self._at += 1
             super()._scan(data[1:])
             self._at -= 1
@@ -336,15 +353,19 @@ class Replies(_Frames):
         if message is None:
             return
         if message.start == self._start:
-            message.unasked = kind in _UNASKED
-            message.kind = "notice" if message.unasked else "ok"
+            message.unasked = kind in _UNASKED or self._syncs.second(ready=kind == ord("Z"))
+            message.kind = "notice" if kind in _UNASKED else "ok"
         self._last = message.unasked or kind == ord("Z")
         if kind == ord("E"):
             message.kind = f"error {_code(body)}".rstrip()
         elif kind == ord("C") and not message.kind.startswith("error"):
             message.kind = body.partition(b"\0")[0].partition(b" ")[0].decode(errors="replace")[:_LONGEST_TAG]
+        elif kind == ord("G"):
+            self._syncs.reads()
         elif kind == ord("Z"):
             self.status = body[:1]
+            if not message.unasked:
+                self._syncs.answered(failed=message.kind.startswith("error"))
         if message.unasked or (kind not in _EMPTY_HANDED and kind not in _UNASKED):
             self._tell()
 

@@ -45,6 +45,9 @@ BOUND = frame("2")
 PREPARED = frame("1") + frame("t", bytes(2)) + frame("n")
 """What a server says to Parse and Describe of a statement that returns no rows."""
 
+COPIES = frame("G", bytes(3))
+COPIED = frame("C", b"COPY 1\0")
+
 
 def answer(*frames: bytes, status: bytes = b"I") -> bytes:
     return b"".join(frames) + frame("Z", status)
@@ -62,7 +65,8 @@ def done(text: str) -> bytes:
 class Server:
     """Executes statements on no data; ``executed`` are their texts. One that says ``refused`` ends in an error.
 
-    As Postgres does, it skips what follows an error up to a Sync, and while it reads a COPY's data it ignores a Sync.
+    As Postgres does, it skips what follows an error up to a Sync, and while it reads a COPY's data it ignores a Sync. A
+    COPY ends in an error at data that say ``wrong``, and into a ``guarded`` table before it reads any.
     """
 
     def __init__(self):
@@ -89,7 +93,7 @@ class _Session:
 
     def take(self, kind, body):
         if self._copies:
-            self._copy(kind)
+            self._copy(kind, body)
         elif kind == "S":
             self._ready()
         elif kind == "Q":
@@ -122,19 +126,24 @@ class _Session:
         if "refused" in text:
             self._fail(b"23505")
         elif "STDIN" in text:
-            self._copies = self.flushes = True
-            self.out += frame("G", bytes(3))
+            self.flushes = True
+            self.out += COPIES
+            if "guarded" in text:
+                self._fail(b"P0001")
+            else:
+                self._copies = True
         else:
             self.out += done(text)
 
-    def _copy(self, kind):
-        if kind not in "cf":
+    def _copy(self, kind, body):
+        wrong = b"wrong" in body
+        if kind not in "cf" and not wrong:
             return
         self._copies = False
         if kind == "c":
-            self.out += frame("C", b"COPY 1\0")
+            self.out += COPIED
         else:
-            self._fail(b"57014")
+            self._fail(b"22P02" if wrong else b"57014")
         if self._simple:
             self._ready()
 
