@@ -107,6 +107,8 @@ class _Scanner(Spans):
             event = connection.next_event()
             if event is h11.NEED_DATA or isinstance(event, h11.ConnectionClosed):
                 return b""
+            if event is h11.PAUSED:  # for ever: h11 leaves what follows a tunnel's beginning to others
+                raise NotUnderstood("another protocol begins, which passes as it is")
             if (
                 isinstance(event, h11.Request | h11.Response | h11.InformationalResponse)
                 and self._message is not None

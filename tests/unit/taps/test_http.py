@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import Future
+from threading import Thread
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +13,7 @@ from hypothesis import strategies as st
 from harness.taps.http import HttpParser
 from harness.taps.message import NotUnderstood
 from tests.unit.taps.spans import cut, seen
+from tests.unit.taps.wired import tapped, trigger
 
 EXCHANGES = [
     (
@@ -93,6 +98,61 @@ def test_another_protocol_behind_an_upgrade_is_refused() -> None:
     parser.requests.feed(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
     with pytest.raises(NotUnderstood):
         parser.replies.feed(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+
+
+def in_time(work):
+    """What ``work`` returns; in a thread, since a parser that never returns would stop the tests."""
+    came = Future()
+
+    def run():
+        try:
+            came.set_result(work())
+        except Exception as error:  # noqa: BLE001 - the test gets it, whatever it is
+            came.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return came.result(20)
+
+
+CONNECT = b"CONNECT db:5432 HTTP/1.1\r\nHost: db\r\n\r\n"
+UPGRADE = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+
+
+def test_a_tunnel_is_refused_and_a_refused_one_is_an_answer() -> None:
+    parser = HttpParser()
+    parser.requests.feed(CONNECT)
+    with pytest.raises(NotUnderstood, match="another protocol"):
+        in_time(lambda: parser.replies.feed(b"HTTP/1.1 200 Connection established\r\n\r\n"))
+    parser = HttpParser()
+    parser.requests.feed(CONNECT)
+    (answer,) = parser.replies.feed(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+    assert (answer.kind, answer.end is not None) == ("502", True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "agreed"),
+    [
+        (CONNECT, b"HTTP/1.1 200 Connection established\r\n\r\n"),
+        (UPGRADE, b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"),
+    ],
+    ids=["a tunnel", "an upgrade"],
+)
+def test_what_follows_a_switch_of_protocols_passes_as_it_is(asked, agreed) -> None:
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(agreed)
+        writer.write(await reader.readexactly(4))
+
+    async def switched():
+        async with tapped(serve, "http", trigger(pattern="NEVER")) as (notes, connect, _):
+            reader, writer = await connect()
+            writer.write(asked)
+            assert await reader.readexactly(len(agreed)) == agreed
+            writer.write(b"\0\1\2\3")
+            assert await reader.readexactly(4) == b"\0\1\2\3"
+        return [phase for phase, _ in notes.records]
+
+    assert in_time(lambda: asyncio.run(switched()))[0] == "plain"
 
 
 def test_a_refused_request_is_no_longer_waited_for() -> None:
