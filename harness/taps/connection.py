@@ -105,6 +105,8 @@ class Connection:
         """Whether a request was lost while earlier replies are still due: requests after it are dropped."""
         self._dead = False
         """Whether a message was lost for good, so that nothing moves any more."""
+        self._unread = False
+        """Whether the tap is a plain pipe and no fault is under way here, so that all bytes pass."""
 
     async def serve(self) -> None:
         """Pass bytes until both ends have ended, or one of them breaks off."""
@@ -179,8 +181,10 @@ class Connection:
         if flow.cut is not None:
             await self._cut(flow, flow.cut)
             return
-        if self._tap.plain and self._twice is not None:
-            raise Severed  # the second reply can no longer be told from the next
+        if self._tap.plain and not self._unread:
+            if self._under_way():
+                raise Severed  # where it would end can no longer be told
+            self._unread = True
         self._pass(flow)
 
     def _pass(self, flow: _Flow) -> None:
@@ -188,11 +192,18 @@ class Connection:
         head = flow.scanner.head if self._tap.triggers and not self._tap.plain else None
         flow.forward(flow.end if head is None else head)
 
+    def _under_way(self) -> bool:
+        """Whether a fault that has begun to act here depends on where messages end: it drops some, or answers them."""
+        drops = self._up.drops or self._down.drops
+        return drops or self._twice is not None or any(exchange.own for exchange in self._pending)
+
     async def let_go(self) -> None:
         """Pass on what waited for a trigger that is gone; nobody may be about to send the bytes that would do so."""
         async with self._moving:
+            if self._dead or (self._tap.plain and self._under_way()):
+                return
             for flow in (self._up, self._down):
-                if not self._dead and flow.cut is None and not flow.writer.is_closing():
+                if flow.cut is None and not flow.writer.is_closing():
                     self._pass(flow)
 
     async def _meet(self, flow: _Flow, message: Message) -> None:
