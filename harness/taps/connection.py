@@ -223,7 +223,7 @@ class Connection:
         if self._ending:
             return
         exchange = Exchange(message, self._tap.now())
-        if helds := self._held("request", message):
+        if helds := self._held(self._up, message, message):
             self._up.forward(message.held_from)
             exchange.fate = await self._stand(helds)
             self._up.drops = exchange.own
@@ -272,7 +272,7 @@ class Connection:
             return
         if message.unasked or exchange is None:
             return
-        if helds := self._held("reply", exchange.request):
+        if helds := self._held(self._down, message, exchange.request):
             self._down.forward(message.held_from)
             exchange.reply_fate = fate = await self._stand(helds)
             self._down.cut = _cut(message, exchange, fate)
@@ -364,7 +364,10 @@ class Connection:
         if fate.closes:
             raise _Over
 
-    def _held(self, side: Side, request: Message) -> list[Held]:
+    def _held(self, flow: _Flow, message: Message, request: Message) -> list[Held]:
+        if flow.base > message.held_from:
+            return []  # it began to pass before a trigger was armed: half of it can be neither lost nor replaced
+        side = flow.side
         triggers = [
             trigger
             for trigger in self._tap.triggers

@@ -456,6 +456,61 @@ async def test_an_error_stands_before_a_reply_of_which_only_the_beginning_has_co
     assert [phase for phase, _ in notes.records] == ["answered", "refused", "answered"]
 
 
+async def test_a_request_that_had_begun_to_pass_when_a_trigger_was_armed_is_not_its_own() -> None:
+    """To refuse it would leave the dependency with half a request, and the next one behind it."""
+    got = b""
+
+    async def serve(reader, writer):
+        nonlocal got
+        while data := await reader.read(1000):
+            got += data
+            if got.endswith(SET):
+                writer.write(b"+OK\r\n")
+
+    met = trigger()
+    async with tapped(serve) as (notes, connect, tap):
+        reader, writer = await connect()
+        writer.write(SET[:20])
+        while got != SET[:20]:
+            await asyncio.sleep(0.01)
+        tap.triggers = (met,)
+        writer.write(SET[20:])
+        assert await reader.readexactly(5) == b"+OK\r\n"
+        writer.write(SET)
+        (await met.met()).refuse("OOM")
+        assert (await reader.readline()).startswith(b"-OOM ")
+        assert met.counted == 1
+    assert got == SET
+    assert [phase for phase, _ in notes.records] == ["answered", "refused"]
+
+
+async def test_a_reply_that_had_begun_to_pass_when_a_trigger_was_armed_is_not_its_own() -> None:
+    """An error behind the beginning of another reply is none."""
+    go_on = asyncio.Event()
+
+    async def serve(reader, writer):
+        await reader.readexactly(len(SET))
+        writer.write(b"+O")
+        await go_on.wait()
+        writer.write(b"K\r\n")
+        await reader.readexactly(len(SET))
+        writer.write(b"+OK\r\n")
+        await reader.read()
+
+    met = trigger("reply")
+    async with tapped(serve) as (notes, connect, tap):
+        reader, writer = await connect()
+        writer.write(SET)
+        assert await reader.readexactly(2) == b"+O"
+        tap.triggers = (met,)
+        go_on.set()
+        assert await reader.readexactly(3) == b"K\r\n"
+        writer.write(SET)
+        (await met.met()).refuse("OOM")
+        assert (await reader.readline()).startswith(b"-OOM ")
+    assert [phase for phase, _ in notes.records] == ["answered", "refused_reply"]
+
+
 async def test_a_reply_is_replaced_by_an_error() -> None:
     met = trigger("reply")
     async with tapped(redis, trigger=met) as (notes, connect, _):
