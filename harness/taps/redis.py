@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 
 from harness.errors import FaultError
 from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood, Place
+from harness.taps.redis_asked import Unanswered
 from harness.taps.spans import Spans
 
 _LONGEST_LINE = 64 * 1024
@@ -128,11 +129,12 @@ class RedisParser:
     commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:
-        self.requests = Requests()
-        self.replies = Replies()
+        self._unanswered = Unanswered()
+        self.requests = Requests(self._unanswered)
+        self.replies = Replies(self._unanswered)
 
     def took(self, request: Message) -> None:
-        """Nothing depends on it here."""
+        self._unanswered.drop(request)
 
     def repeatable(self, request: Message) -> None:
         if request.memo is _TRANSACTION:
@@ -141,7 +143,9 @@ class RedisParser:
             )
 
     def again(self, request: Message) -> Message:
-        return Message(request.start, request.command, request.key)
+        second = Message(request.start, request.command, request.key)
+        self._unanswered.again(request, second)
+        return second
 
     def appended(self, sent: bytes, first: Message, second: Message) -> Sequence[Place]:  # noqa: ARG002 - no records
         return ()
@@ -158,8 +162,9 @@ class RedisParser:
 class Requests(Spans):
     """Arrays of bulk strings, and inline commands."""
 
-    def __init__(self) -> None:
+    def __init__(self, unanswered: Unanswered) -> None:
         super().__init__()
+        self._unanswered = unanswered
         self._line = b""
         self._skip = 0
         self._left = 0
@@ -280,10 +285,13 @@ class Requests(Spans):
             self._silent = arguments[1:] == [b"OFF"]
             self._skip_next = arguments[1:] == [b"SKIP"]
             skipped = skipped or self._skip_next
-        message.answered = not (self._silent or skipped)
-        if command in _SUBSCRIBES:
-            message.answered = message.streams = not self._newer
-        message.streams = message.streams or command == "MONITOR"
+        heard = not (self._silent or skipped)
+        pushes = command in _SUBSCRIBES and self._newer and message.memo is not _TRANSACTION
+        older = command in _SUBSCRIBES and not self._newer
+        message.answered = older or (heard and not pushes)
+        message.streams = older or command == "MONITOR"
+        if heard or older:
+            self._unanswered.add(message, self._count - 1 if pushes else None)
 
     def _close(self, at: int) -> None:
         if self._message is not None and self._words:
@@ -303,8 +311,13 @@ class Requests(Spans):
 class Replies(Spans):
     """Replies of any depth; only their beginning and end matter, so elements are counted and not kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, unanswered: Unanswered) -> None:
         super().__init__()
+        self._unanswered = unanswered
+        self._named = False
+        """Whether the next line begins the first word of a push that may answer a subscription."""
+        self._word: bytearray | None = None
+        """That word, as far as it has come."""
         self._line = b""
         self._skip = 0
         self._left = 0
@@ -315,6 +328,8 @@ class Replies(Spans):
             if self._skip:
                 taken = min(self._skip, length - at)
                 self._skip -= taken
+                if self._word is not None:
+                    self._spell(self._word, data[at : at + taken])
                 at += taken
             else:
                 if self._message is None:
@@ -342,13 +357,22 @@ class Replies(Spans):
             count = _number(line, _LONGEST_WORD, least=-1)
             self._left -= 1
             self._skip = count + 2 if count >= 0 else 0
+            self._word = bytearray() if self._named and 0 <= count <= _KEPT else None
         else:
             raise NotUnderstood(f"{line[:1]!r} begins no Redis reply")
+        self._named = False
         if not self._told and self._message is not None:
             self._message.kind = _kind(line)
             if kind == b":":
                 self._message.number = _count(line)
-            self._message.unasked = kind == b">"
+            self._named = kind == b">" and self._unanswered.names_pushes
+            self._message.unasked = kind == b">" or not self._unanswered.replied(failed=kind in {b"-", b"!"})
+
+    def _spell(self, word: bytearray, more: bytes) -> None:
+        word += more
+        if not self._skip:
+            self._unanswered.pushed(bytes(word[:-2]))
+            self._word = None
 
 
 def _kind(line: bytes) -> str:

@@ -231,3 +231,81 @@ def test_errors_are_redis_own() -> None:
 def test_an_empty_command_is_no_message_since_it_gets_no_reply(empty) -> None:
     said = RedisParser().requests.feed(empty + array(b"PING") + empty)
     assert [message.command for message in said] == ["PING"]
+
+
+def pushed(kind: bytes, channel: bytes = b"c") -> bytes:
+    return b">3\r\n" + b"$%d\r\n%b\r\n$%d\r\n%b\r\n:1\r\n" % (len(kind), kind, len(channel), channel)
+
+
+HELLO = array(b"HELLO", b"3")
+WELCOME = b"%1\r\n+proto\r\n:3\r\n"
+NOPERM = b"-NOPERM No permissions to access a channel\r\n"
+MOVED = b"-MOVED 866 127.0.0.1:7001\r\n"
+
+
+def answers(asked: bytes, said: bytes, places=()) -> list[tuple[bool, str]]:
+    """Whether each reply is unasked, and its kind; both in RESP3."""
+    parser = RedisParser()
+    parser.requests.feed(HELLO + asked)
+    return [(one.unasked, one.kind) for one in seen(parser.replies, cut(WELCOME + said, places))][1:]
+
+
+ONE, TWO, GET = array(b"SUBSCRIBE", b"c"), array(b"SUBSCRIBE", b"c", b"d"), array(b"GET", b"k")
+SHARD = array(b"SSUBSCRIBE", b"c")
+VALUE, WRONG = b"$1\r\nv\r\n", b"-WRONGTYPE\r\n"
+YES, NO, PUSH, GOT = (False, "bulk"), (False, "error WRONGTYPE"), (True, "push"), b"subscribe"
+
+
+@given(st.lists(st.integers(0), max_size=12))
+@pytest.mark.parametrize(
+    ("asked", "said", "expected"),
+    [
+        pytest.param(ONE + GET, NOPERM + VALUE, [(True, "error NOPERM"), YES], id="refused"),
+        pytest.param(SHARD + GET, MOVED + VALUE, [(True, "error MOVED"), YES], id="moved"),
+        pytest.param(ONE + GET, pushed(GOT) + WRONG, [PUSH, NO], id="the next one fails"),
+        pytest.param(
+            ONE + ONE + GET, pushed(GOT) + NOPERM + WRONG, [PUSH, (True, "error NOPERM"), NO], id="the second"
+        ),
+        pytest.param(
+            TWO + ONE + GET,
+            pushed(GOT) + pushed(b"message") + pushed(GOT, b"d") + NOPERM + WRONG,
+            [PUSH, PUSH, PUSH, (True, "error NOPERM"), NO],
+            id="the second, behind one of two channels",
+        ),
+        pytest.param(
+            ONE + GET, pushed(b"message", GOT) + NOPERM + VALUE, [PUSH, (True, "error NOPERM"), YES], id="a message"
+        ),
+        pytest.param(
+            array(b"UNSUBSCRIBE") + GET,
+            pushed(b"unsubscribe") + pushed(b"unsubscribe", b"d") + WRONG,
+            [PUSH, PUSH, NO],
+            id="from all channels",
+        ),
+        pytest.param(GET + ONE, WRONG + pushed(GOT), [NO, PUSH], id="the one before fails"),
+        pytest.param(
+            array(b"MULTI") + ONE + array(b"EXEC") + GET,
+            b"+OK\r\n+QUEUED\r\n*1\r\n" + pushed(GOT) + WRONG,
+            [(False, "OK"), (False, "QUEUED"), (False, "array"), NO],
+            id="within a transaction",
+        ),
+        pytest.param(
+            array(b"CLIENT", b"REPLY", b"SKIP") + ONE + GET, pushed(GOT) + WRONG, [PUSH, NO], id="without replies"
+        ),
+    ],
+)
+def test_an_error_in_place_of_a_subscriptions_push_answers_no_other_command(asked, said, expected, places) -> None:
+    assert answers(asked, said, places) == expected
+
+
+def test_a_refused_and_a_repeated_command_keep_the_place_of_a_subscription() -> None:
+    parser = RedisParser()
+    _, refused, first, *_ = parser.requests.feed(HELLO + GET + GET + ONE + GET)
+    parser.took(refused)
+    parser.again(first)
+    said = parser.replies.feed(WELCOME + VALUE + VALUE + NOPERM + WRONG)
+    assert [(one.unasked, one.kind) for one in said][1:] == [YES, YES, (True, "error NOPERM"), NO]
+
+
+def test_a_subscription_that_is_answered_as_none_can_be_is_not_understood() -> None:
+    with pytest.raises(NotUnderstood, match="SUBSCRIBE"):
+        answers(ONE, VALUE)
