@@ -107,6 +107,24 @@ TABLES: Final = {
         SELECT s.rule, s.of, s.key, min(w.key) AS other
         FROM strays s JOIN wanted w ON w.rule = s.rule AND lower(w.key) = lower(s.key) GROUP BY s.rule, s.of, s.key
     """,
+    # Follow-ups of an event that nobody is seen to have published, not even a fault, by a rule whose types no other rule explains
+    # either. The load's own events are nobody's follow-ups.
+    "uncaused": """
+        WITH strays AS (
+            SELECT rule, of, key FROM per_key ANTI JOIN causes USING (rule, key) ANTI JOIN respelled USING (rule, key)
+            WHERE of NOT IN ('upload', 'batch')
+        )
+        SELECT s.rule, s.of, s.key, e.event_id, min(e.event_type) AS event_type, min(e.i) AS i
+        FROM strays s JOIN rules r ON r.rule = s.rule JOIN events e ON e.event_type = r.event_type AND e.joins[s.rule] = s.key
+        WHERE e.injected IS NULL
+          AND NOT EXISTS (SELECT 1 FROM events c WHERE c.event_type = s.of AND c.joins[s.rule] = s.key)
+          AND NOT EXISTS (SELECT 1 FROM rules o JOIN causes c ON c.rule = o.rule
+                          WHERE o.event_type = e.event_type AND c.key = e.joins[o.rule])
+          AND NOT EXISTS (SELECT 1 FROM rules o JOIN asked a ON a.of = o.of
+                          WHERE o.event_type = e.event_type AND a.key = e.joins[o.rule])
+          AND NOT EXISTS (SELECT 1 FROM uploads p WHERE p.op = 'publish' AND p.upload_id = e.event_id)
+        GROUP BY s.rule, s.of, s.key, e.event_id
+    """,
     # Of events that share a join value and have as many outcomes together, those that several outcomes name as their cause.
     # Each event may have its own all the same: a service may publish them all while it handles one.
     "favoured": """
@@ -300,6 +318,10 @@ SELECT s.key, s.rule, min(e.i), 'an outcome of ' || s.of || ' ' || s.key || ' wa
        || ' only in case: nobody knows whether it is meant; correct `by`'
 FROM respelled s JOIN rules r ON r.rule = s.rule JOIN events e ON e.event_type = r.event_type AND e.joins[s.rule] = s.key
 WHERE e.injected IS NULL GROUP BY s.key, s.rule, s.of, s.other
+UNION ALL
+SELECT key, rule, i, event_type || ' ' || event_id || ' follows from a ' || of || ' with ' || key || ', and none was seen; if it '
+       || 'may follow from something else, write a rule for that'
+FROM uncaused
 ORDER BY ALL
 """
 

@@ -1016,6 +1016,28 @@ def undecided_spelling_of_a_second_followup(tape: Tape) -> None:
         tape.event(topics(tape), 4, "shipped", 0, n, event_id=f"shipped-4-{n}", joins={"1": "ORDER-4"})
 
 
+def undecided_followup_of_nothing(tape: Tape) -> None:
+    """An order was shipped that nobody placed."""
+    tape.event(topics(tape), 99, "shipped", 0, 40)
+
+
+def delivered(tape: Tape) -> None:
+    """An order was shipped that nobody placed: a gift, for which there is a rule of its own."""
+    undecided_followup_of_nothing(tape)
+    tape.checks["outcomes"].append({"of": "gift", "then": ["shipped"], "accepted": None, "rejected": None})
+    for event in tape.find("event", event_type="shipped"):
+        event["joins"]["3"] = event["joins"]["1"]
+    tape.event(topics(tape), 99, "gift", 0, 41, joins={"3": "order-99"})
+
+
+def followup_of_a_faults_event(tape: Tape) -> None:
+    """What a fault published has another number, for which an order was shipped."""
+    event = conflict(tape)
+    event["joins"] = {"1": "order-99"}
+    letters(tape, "conflict", event, "shop", "desk")
+    tape.event(topics(tape), 99, "shipped", 0, 40)
+
+
 def undecided_last_seen(tape: Tape) -> None:
     """A cause that was seen only when the topics were read for the last time."""
     tape.upload(250, 50, phase="unknown")
@@ -1929,6 +1951,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.illegible": undecided_illegible,
     "undecided.outcomes_slow": undecided_outcomes_slow,
     "undecided.last_seen": undecided_last_seen,
+    "undecided.followup_of_nothing": undecided_followup_of_nothing,
     "undecided.spelling": undecided_spelling_of_a_followup,
     "undecided.spelling_of_an_upload": undecided_spelling_of_an_upload,
     "undecided.spelling_of_a_second": undecided_spelling_of_a_second_followup,
@@ -2071,6 +2094,8 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         hidden_by_an_open_transaction,
         one_name_that_equals_a_value,
         followups_of_one_number,
+        delivered,
+        followup_of_a_faults_event,
         raw_named_by_an_event_alone,
         effects_on_a_topic_that_a_fault_wrote_to,
     )

@@ -903,6 +903,8 @@ class OutcomeOracle:
             lower = {key.lower() for key in wanted}
             self.respelled = {key for key in answers if key not in wanted and key.lower() in lower}
             yield from (("undecided", (key, n)) for key in self.respelled)
+            if rule["of"] not in {"upload", "batch"}:
+                yield from (("undecided", (key, n)) for key in self._uncaused(n, rule) if key not in self.respelled)
             if rule["of"] == "upload":
                 yield from self._uploads(n, rule, answers)
             elif rule["of"] == "batch":
@@ -934,6 +936,25 @@ class OutcomeOracle:
         some = len(idle) < sum(bool(rule["then"]) for rule in self.run.checks["outcomes"])
         for n, decides in idle.items():
             yield "outcome_unexercised" if decides or not some else "outcome_unseen", (n,)
+
+    def _uncaused(self, n: str, rule: Mapping[str, Any]) -> Iterator[str]:
+        """Join values of follow-ups, published by the system, which nothing on the topics or in the load explains."""
+        published = {r.get("event_id") for r in self.run.of("publish") if r.get("injected") is None}
+        there = {(e.get("joins") or {}).get(n) for e in self.run.events if e["event_type"] == rule["of"]}
+        for key, event in self._own(n, rule["then"]):
+            if key not in there and event["event_id"] not in published and not self._explained(event):
+                yield key
+
+    def _explained(self, event: Record) -> bool:
+        """By some rule it is the outcome of something that is there."""
+        for number, other in enumerate(self.run.checks["outcomes"]):
+            of, key = other["of"], (event.get("joins") or {}).get(str(number))
+            if key is None or event["event_type"] not in other["then"]:
+                continue
+            asked: Mapping[str, Any] = {"upload": self.state, "batch": self.batches}.get(of) or {}
+            if key in asked or (of not in {"upload", "batch"} and key in self._ids(str(number), [of])):
+                return True
+        return False
 
     def _spelled(self, key: str) -> bool:
         """No outcome names it in other letters."""
