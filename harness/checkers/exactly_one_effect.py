@@ -517,8 +517,8 @@ class ExactlyOneEffect(Queries):
             "type_not_applied",
             None,
             TYPE_NOT_APPLIED,
-            "{consumer} has {n} effects of {event_type}, such as of event {event_id}, which it does not apply by the system file: "
-            "that one is missing would not show",
+            "{consumer} has {n} effects of {event_type}, such as of event {event_id}, which it does not apply by the system "
+            "file, so that one is missing would not show",
         ),
         Anomaly(
             "dead_letter_doubled",

@@ -31,8 +31,8 @@ TABLES: Final = {
     # One row per upload, and one per batch of uploads or of events that the load published.
     # ``late``: acknowledged so late that the outcome may follow the final read;
     # another machine's clock cannot rule that out. ``taken``: answered with ok, or never answered, but its outcome was
-    # seen, which is as good, also for the other rules. A batch is ok if it was sent in full, all its uploads were taken, and one should pass
-    # validation; any other batch may have an outcome, but need not.
+    # seen, which is as good, also for the other rules. A batch is ok if it was sent in full, all its uploads were taken, and
+    # one should pass validation; any other batch may have an outcome, but need not.
     "asked": """
         WITH sent AS (
             SELECT u.*, coalesce(r.times, 0) AS times, coalesce(r.done, 0) AS done,
@@ -97,8 +97,8 @@ TABLES: Final = {
         FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of CROSS JOIN moments
         WHERE e.injected IS NULL AND e.joins[r.rule] IS NOT NULL GROUP BY ALL
     """,
-    # Outcomes for something that was never there, but for its spelling: their join value differs only in case from what may have
-    # an outcome.
+    # Outcomes for something that was never there, but for its spelling: their join value differs only in case from what may
+    # have an outcome.
     "respelled": """
         WITH wanted AS (
             SELECT r.rule, a.key FROM asked a JOIN (SELECT DISTINCT rule, of FROM rules) r USING (of)
@@ -107,8 +107,8 @@ TABLES: Final = {
         SELECT s.rule, s.of, s.key, min(w.key) AS other
         FROM strays s JOIN wanted w ON w.rule = s.rule AND lower(w.key) = lower(s.key) GROUP BY s.rule, s.of, s.key
     """,
-    # Follow-ups of an event that nobody is seen to have published, not even a fault, by a rule whose types no other rule explains
-    # either. The load's own events are nobody's follow-ups.
+    # Follow-ups of an event that nobody is seen to have published, not even a fault, and that no other rule explains either.
+    # The load's own events are nobody's follow-ups.
     "uncaused": """
         WITH strays AS (
             SELECT rule, of, key FROM per_key ANTI JOIN causes USING (rule, key) ANTI JOIN respelled USING (rule, key)
@@ -319,8 +319,8 @@ SELECT s.key, s.rule, min(e.i), 'an outcome of ' || s.of || ' ' || s.key || ' wa
 FROM respelled s JOIN rules r ON r.rule = s.rule JOIN events e ON e.event_type = r.event_type AND e.joins[s.rule] = s.key
 WHERE e.injected IS NULL GROUP BY s.key, s.rule, s.of, s.other
 UNION ALL
-SELECT key, rule, i, event_type || ' ' || event_id || ' follows from a ' || of || ' with ' || key || ', and none was seen; if it '
-       || 'may follow from something else, write a rule for that'
+SELECT key, rule, i, event_type || ' ' || event_id || ' follows from a ' || of || ' with ' || key || ', and none was seen; if '
+       || 'it may follow from something else, write a rule for that'
 FROM uncaused
 ORDER BY ALL
 """

@@ -198,7 +198,8 @@ TABLES: Final = {
         )
         SELECT consumer, topic, partition, moved, coalesce(idle >= patience, false) AS is_stuck,
                CASE WHEN idle IS NULL THEN 'the effects were not read at the end'
-                    WHEN came >= greatest(moved, mended) THEN format('nothing waited on its partition before {} s', seconds(came))
+                    WHEN came >= greatest(moved, mended)
+                    THEN format('nothing waited on its partition before {} s', seconds(came))
                     WHEN moved >= mended THEN format('{} still moved at {} s', consumer, seconds(moved))
                     ELSE format('the load, or what was broken, went on until {} s', seconds(mended)) END
                || CASE WHEN idle IS NULL THEN '' ELSE ': it may be slow' END AS since

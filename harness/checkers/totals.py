@@ -54,7 +54,8 @@ TABLES: Final = {
             FROM faced p JOIN stands s USING (consumer) LEFT JOIN came c USING (consumer, topic, partition)
         )
         SELECT consumer, event_id, min(key) AS key, min(amount)::DECIMAL(38, 12) AS amount,
-               greatest(count(DISTINCT digest), count(DISTINCT event_type), count(DISTINCT upload_id)) AS facts, min(i) AS i, min(t) AS t, coalesce(bool_and(done), false) AS must,
+               greatest(count(DISTINCT digest), count(DISTINCT event_type), count(DISTINCT upload_id)) AS facts,
+               min(i) AS i, min(t) AS t, coalesce(bool_and(done), false) AS must,
                EXISTS (SELECT 1 FROM replays r WHERE r.consumer = records.consumer AND r.event_id = records.event_id
                                                  AND r.state = 'unknown') AS maybe
         FROM records GROUP BY consumer, event_id
@@ -111,7 +112,10 @@ TABLES: Final = {
             coalesce(len(fits) = 1 AND fits[1] = (1 << len(open)::INTEGER) - 1, false) AS counted
         FROM tried
     """,
-    "wrong": "SELECT d.* FROM differences d, added_at, moments WHERE NOT within AND NOT respelled AND settled AND topics_after AND legible",
+    "wrong": """
+        SELECT d.* FROM differences d, added_at, moments
+        WHERE NOT within AND NOT respelled AND settled AND topics_after AND legible
+    """,
     # What explains a wrong sum: all events of which the consumer's effects show several or none, or else the smallest sets
     # of events that do if each was applied twice or never. Pairs are searched among up to 300 events, triples among up to 40.
     # Effects say nothing where one of them belongs to no event that the consumer adds up, or is gone, nor where it is open
@@ -238,9 +242,9 @@ class Totals(Queries):
             "total_cancels",
             Verdict.UNKNOWN,
             CANCELS,
-            "{consumer}: events add nothing, or equal or opposite amounts, to {n} of its totals, such as {key}: if one were lost "
-            "and another applied twice, or both of two opposite ones lost, it would not show; give each event an amount of "
-            "another size, or count effects in the same store",
+            "{consumer}: events add nothing, or equal or opposite amounts, to {n} of its totals, such as {key}: if one were "
+            "lost and another applied twice, or both of two opposite ones lost, it would not show; give each event an amount "
+            "of another size, or count effects in the same store",
         ),
     )
 

@@ -199,7 +199,11 @@ class Run:
         ends = {r["of"]: r for r in replays if r["phase"] != "invoke" and "of" in r}
         events = {place(event): event["event_id"] for event in self.events}
         return [
-            (r["t"], ends[r["i"]]["t"] if r["i"] in ends else None, ends[r["i"]]["phase"] if r["i"] in ends else "unknown")
+            (
+                r["t"],
+                ends[r["i"]]["t"] if r["i"] in ends else None,
+                ends[r["i"]]["phase"] if r["i"] in ends else "unknown",
+            )
             for r in self.of("replay", "invoke")
             if r.get("consumer") == consumer and events.get(source(r), r.get("event_id")) == event_id
         ]
@@ -670,8 +674,8 @@ class EffectOracle:
                 yield "conflated", (event_id,)
         for (consumer, event_id), events in self.pairs.items():
             facts = {event["digest"] for event in events}
-            own = {event["digest"] for event in events if event.get("injected") is None}
-            if len(facts) < 2 or facts == own or not self.passed(consumer, event_id):
+            published = {event["digest"] for event in events if event.get("injected") is None}
+            if len(facts) < 2 or facts == published or not self.passed(consumer, event_id):
                 continue
             if any(letter["kind"] in {"conflict", "unsaid"} for letter in self.about(consumer, event_id)):
                 continue
@@ -689,23 +693,20 @@ class EffectOracle:
                 if unsure and not self.applied(consumer, event_id):
                     yield "undecided", (consumer, event_id)
                 continue
-            if letter["unsure"]:
-                about = letter["kind"] == "poison" if self.applied(consumer, event_id) else False
-                about = about or (not conflict and (self.applied(consumer, event_id) or self.run.digests(event_id)))
-                if about:
-                    yield "undecided", (consumer, event_id)
+            applied = self.applied(consumer, event_id)
+            if conflict and not (applied and letter["kind"] == "poison"):
                 continue
-            if self.applied(consumer, event_id):
-                if letter["kind"] == "poison" or not conflict:
-                    if letter["early"] or not self.run.topics_after("dead_letters"):
-                        yield "undecided", (consumer, event_id)
-                    else:
-                        yield "effect_and_dead_letter", (consumer, event_id, letter["kind"])
-            elif self.run.digests(event_id) and not conflict:
-                if self.run.topics_after("dead_letters") and (self.run.settled("effects") or not letter["early"]):
-                    yield "dead_lettered_wrongly", (consumer, event_id, letter["kind"])
-                else:
-                    yield "undecided", (consumer, event_id)
+            if applied or self.run.digests(event_id):
+                yield from self._set_aside(letter, applied=applied)
+
+    def _set_aside(self, letter: Mapping[str, Any], *, applied: bool) -> Iterator[Hit]:
+        """An event was set aside, although it is in order; nobody took that back."""
+        pair = letter["consumer"], letter["event_id"]
+        in_time = not letter["early"] or (not applied and self.run.settled("effects"))
+        if letter["unsure"] or not in_time or not self.run.topics_after("dead_letters"):
+            yield "undecided", pair
+        else:
+            yield "effect_and_dead_letter" if applied else "dead_lettered_wrongly", (*pair, letter["kind"])
 
     def _malformed(self) -> Iterator[Hit]:
         for consumer, record in self.due:
@@ -951,7 +952,7 @@ class OutcomeOracle:
             of, key = other["of"], (event.get("joins") or {}).get(str(number))
             if key is None or event["event_type"] not in other["then"]:
                 continue
-            asked: Mapping[str, Any] = {"upload": self.state, "batch": self.batches}.get(of) or {}
+            asked = {"upload": set(self.state), "batch": set(self.batches)}.get(of, set())
             if key in asked or (of not in {"upload", "batch"} and key in self._ids(str(number), [of])):
                 return True
         return False
@@ -1388,7 +1389,8 @@ class EvidenceOracle:
         yield from (
             ("record_malformed", (record["topic"],))
             for record in self.run.malformed
-            if self.run.with_publisher(record)["injected"] is None and not record["malformed"].startswith("spoiled by ")
+            if self.run.with_publisher(record)["injected"] is None
+            and not record["malformed"].startswith("spoiled by ")
         )
         yield from (("record_unreadable", where) for where in self.run.unreadable)
         yield from self._covers()
