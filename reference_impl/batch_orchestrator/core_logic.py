@@ -12,7 +12,6 @@ from reference_impl.common_core.events import (
 from reference_impl.service_libs import ledger
 from reference_impl.service_libs.consumer import Subscription
 from reference_impl.service_libs.database import METADATA, Migration, insert_if_absent
-from reference_impl.service_libs.errors import IllegalTransition
 from reference_impl.service_libs.idempotency import Apply, Idempotency, idempotent_consumer
 from reference_impl.service_libs.message import Message
 from reference_impl.service_libs.settings import ConsumerSettings
@@ -37,6 +36,10 @@ class PipelineState(StrEnum):
 
     REQUESTED = "requested"
     ASSESSED = "assessed"
+
+
+class IllegalTransition(Exception):
+    """An event requests a state that cannot follow the present one."""
 
 
 def batch_consumer(settings: ConsumerSettings, idempotency: Idempotency, teller: Teller) -> Subscription:

@@ -1,5 +1,7 @@
 """Applies the outcomes of uploads to essays and their batches."""
 
+from enum import StrEnum
+
 import sqlalchemy as sa
 
 from reference_impl.common_core.events import (
@@ -12,7 +14,6 @@ from reference_impl.common_core.events import (
 )
 from reference_impl.essay_lifecycle import batches
 from reference_impl.essay_lifecycle.batches import BATCH
-from reference_impl.essay_lifecycle.state_machine import EssayState, check
 from reference_impl.service_libs import ledger
 from reference_impl.service_libs.consumer import Subscription
 from reference_impl.service_libs.database import METADATA, Migration, insert_if_absent
@@ -40,6 +41,13 @@ ESSAY = sa.Table(
 )
 
 MIGRATION = Migration("essay", [ESSAY, BATCH])
+
+
+class EssayState(StrEnum):
+    """The state of an essay. Either may follow the other: extracted again, a text may pass after all, or no longer."""
+
+    READY = "ready"
+    REJECTED = "rejected"
 
 
 def essay_consumer(
@@ -77,7 +85,13 @@ async def _prepare(
                 "reason": None,
             }
         case EssayValidationFailedV1() as data:
-            return data, {"state": EssayState.REJECTED, "text_storage_id": None, "reason": data.reason.value}
+            return data, {
+                "state": EssayState.REJECTED,
+                "text_storage_id": None,
+                "characters": None,
+                "words": None,
+                "reason": data.reason.value,
+            }
         case other:
             raise TypeError(f"not an outcome of an upload: {type(other).__name__}")
 
@@ -109,7 +123,6 @@ def _change(transaction: sa.Connection, essay_id: str, values: dict[str, object]
     state, text, occurrence = transaction.execute(present).one()
     if occurrence > values["occurrence"]:
         return False
-    check(essay_id, EssayState(state), EssayState(str(values["state"])))
     transaction.execute(sa.update(ESSAY).where(same).values(**values))
     return (state, text) != (values["state"], values["text_storage_id"])
 

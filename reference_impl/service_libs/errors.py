@@ -30,10 +30,6 @@ class ContentMissing(Exception):
     """The content service has no such blob, or the blob's bytes do not match its name."""
 
 
-class IllegalTransition(Exception):
-    """An event requests a state that cannot follow the present one."""
-
-
 _SQLITE_HANDLERS_OWN = frozenset(
     {
         sqlite3.SQLITE_ERROR,  # no such table or column, a query that cannot be read
