@@ -16,7 +16,7 @@ from reference_impl.common_core.events import (
 )
 from reference_impl.service_libs import ledger
 from reference_impl.service_libs.consumer import Subscription
-from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
+from reference_impl.service_libs.database import ENTRY, METADATA, Database, Migration, insert_if_absent
 from reference_impl.service_libs.idempotency import Apply, Idempotency, idempotent_consumer
 from reference_impl.service_libs.message import Message
 from reference_impl.service_libs.protocols import ContentServiceClientProtocol
@@ -38,7 +38,7 @@ ASSESSMENT = sa.Table(
 ADMISSION = sa.Table(
     "admission",
     METADATA,
-    sa.Column("entry", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("entry", ENTRY, primary_key=True, autoincrement=True),
     sa.Column("pipeline_id", sa.String, nullable=False),
     sa.Column("essay_id", sa.String, nullable=False),
     sa.Column("words", sa.Integer, nullable=False),
@@ -52,7 +52,7 @@ ADMISSION = sa.Table(
 RANKING = sa.Table(
     "ranking",
     METADATA,
-    sa.Column("entry", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("entry", ENTRY, primary_key=True, autoincrement=True),
     sa.Column("pipeline_id", sa.String, nullable=False),
     sa.Column("essay_id", sa.String, nullable=False),
     sa.Column("rank", sa.Integer, nullable=False),

@@ -26,6 +26,12 @@ T = TypeVar("T")
 METADATA = sa.MetaData()
 """Describes the tables of every service."""
 
+ENTRY = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+"""The type of a number that each row takes from a sequence: 64 bits. After 2**31 rows every event would be poison.
+
+SQLite's integers have 64 bits, and only a key of the type INTEGER numbers its rows.
+"""
+
 _MIGRATION = sa.Table("migration", METADATA, sa.Column("name", sa.String, primary_key=True))
 _AT_ONCE = 1_000
 """Maximum number of rows deleted in one transaction, so that no other transaction waits long for it."""

@@ -5,13 +5,13 @@ It deliberately has no unique constraint: only the inbox prevents a second row, 
 
 import sqlalchemy as sa
 
-from reference_impl.service_libs.database import METADATA, Migration
+from reference_impl.service_libs.database import ENTRY, METADATA, Migration
 from reference_impl.service_libs.message import Message
 
 EFFECT_LEDGER = sa.Table(
     "effect_ledger",
     METADATA,
-    sa.Column("entry", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("entry", ENTRY, primary_key=True, autoincrement=True),
     sa.Column("consumer", sa.String, nullable=False),
     sa.Column("event_id", sa.String, nullable=False),
     sa.Column("business_key", sa.String, nullable=False),

@@ -17,7 +17,7 @@ import structlog
 
 from reference_impl.service_libs.backoff import Backoff, until_set
 from reference_impl.service_libs.clock import Clock
-from reference_impl.service_libs.database import METADATA, Database, Migration, insert_if_absent
+from reference_impl.service_libs.database import ENTRY, METADATA, Database, Migration, insert_if_absent
 from reference_impl.service_libs.errors import KafkaRefused, is_dependency_error
 from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.protocols import KafkaBusProtocol
@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 OUTBOX = sa.Table(
     "outbox",
     METADATA,
-    sa.Column("entry", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("entry", ENTRY, primary_key=True, autoincrement=True),
     sa.Column("topic", sa.String, nullable=False),
     sa.Column("key", sa.String, nullable=False),
     sa.Column("value", sa.LargeBinary, nullable=False),

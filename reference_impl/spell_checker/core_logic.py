@@ -8,7 +8,7 @@ from reference_impl.common_core.enums import ContentType
 from reference_impl.common_core.events import EssaySpellcheckCompletedV1, EssaySpellcheckRequestedV1
 from reference_impl.service_libs import ledger
 from reference_impl.service_libs.consumer import Subscription
-from reference_impl.service_libs.database import METADATA, Migration
+from reference_impl.service_libs.database import ENTRY, METADATA, Migration
 from reference_impl.service_libs.idempotency import Apply, Idempotency, idempotent_consumer
 from reference_impl.service_libs.message import Message
 from reference_impl.service_libs.protocols import ContentServiceClientProtocol
@@ -21,7 +21,7 @@ CONSUMER = "spell_checker"
 SPELLCHECK = sa.Table(
     "spellcheck",
     METADATA,
-    sa.Column("entry", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("entry", ENTRY, primary_key=True, autoincrement=True),
     sa.Column("pipeline_id", sa.String, nullable=False),
     sa.Column("essay_id", sa.String, nullable=False),
     sa.Column("corrected_text_storage_id", sa.String, nullable=False),

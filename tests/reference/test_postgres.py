@@ -337,7 +337,23 @@ async def test_a_password_is_in_no_error(url):
     assert "secret" not in "".join(traceback.format_exception(raised.value))
 
 
-@pytest.mark.parametrize(("table", "row"), [(QUARANTINE, {**ROW, "event_id": "a\0b"}), (OUTBOX, {"entry": 2**40})])
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_no_table_runs_out_of_entries(database, the_outbox, rows):
+    """Else each event would be poison from then on, as the sequence's error is no dependency's."""
+    counted = await rows("SELECT sequencename, max_value FROM pg_sequences WHERE schemaname = current_schema()")
+    assert dict(counted) == {
+        f"{table}_entry_seq": 2**63 - 1 for table in ("outbox", "effect_ledger", "spellcheck", "admission", "ranking")
+    }
+
+    def add(transaction):
+        transaction.exec_driver_sql(f"SELECT setval('outbox_entry_seq', {2**31 - 1})")
+        the_outbox.add(transaction, "t", "k", b"")
+
+    await database.write(add)
+    assert await rows("SELECT entry FROM outbox") == [(2**31,)]
+
+
+@pytest.mark.parametrize(("table", "row"), [(QUARANTINE, {**ROW, "event_id": "a\0b"}), (OUTBOX, {"entry": 2**70})])
 async def test_a_value_that_postgres_cannot_hold_is_the_handlers_error(on_postgres, table, row):
     database = on_postgres(migrations=MIGRATIONS)
     await database.start()
