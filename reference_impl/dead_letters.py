@@ -27,6 +27,7 @@ from reference_impl.service_libs.database import Database
 from reference_impl.service_libs.dead_letter import Letter
 from reference_impl.service_libs.inbox import APPLIED, INBOX
 from reference_impl.service_libs.kafka_internals import read_leniently
+from reference_impl.service_libs.logging import brief
 from reference_impl.service_libs.outbox import Outbox
 
 _LONGEST_SECONDS = 60.0
@@ -226,7 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         asyncio.run(asyncio.wait_for(parsed.run(parsed), _LONGEST_SECONDS))
     except (NotReplayed, KafkaError, DBAPIError, OSError, ValueError) as error:
-        sys.stderr.write(f"{error if isinstance(error, NotReplayed) else repr(error)}\n")
+        sys.stderr.write(f"{error if isinstance(error, NotReplayed) else brief(error)}\n")
         return 2 if isinstance(error, NotReplayed) else 1
     return 0
 

@@ -14,6 +14,7 @@ from reference_impl.file_service.names import check_name
 from reference_impl.file_service.store import BatchRefused, Upload, UploadStore
 from reference_impl.service_libs.errors import is_dependency_error
 from reference_impl.service_libs.http_errors import Refused
+from reference_impl.service_libs.logging import brief
 from reference_impl.service_libs.protocols import ContentServiceClientProtocol
 
 _log = structlog.get_logger()
@@ -98,7 +99,7 @@ class UploadDesk:
 def _refuse_outage(error: Exception, upload_id: str, detail: str) -> None:
     """Raise ``Refused`` with 503 if a dependency is at fault."""
     if is_dependency_error(error):
-        _log.warning("dependency unavailable", upload_id=upload_id, error=repr(error))
+        _log.warning("dependency unavailable", upload_id=upload_id, error=brief(error))
         raise Refused(503, "unavailable", detail) from error
 
 

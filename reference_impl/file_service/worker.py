@@ -13,6 +13,7 @@ from reference_impl.file_service.extraction import IsolatedExtractor
 from reference_impl.file_service.store import Upload, UploadStore
 from reference_impl.service_libs.backoff import Backoff, to_its_end, until_set
 from reference_impl.service_libs.clock import Clock
+from reference_impl.service_libs.logging import brief
 from reference_impl.service_libs.protocols import ContentServiceClientProtocol
 
 _log = structlog.get_logger()
@@ -77,7 +78,7 @@ class Worker:
                 await self.finish(upload)
             except Exception as error:  # noqa: BLE001 - the upload must have its outcome, whatever it was
                 failures = self._failures[upload.upload_id] = self._failures.get(upload.upload_id, 0) + 1
-                _log.warning("retrying", failures=failures, error=repr(error))
+                _log.warning("retrying", failures=failures, error=brief(error))
                 await self._release(upload, min(self.backoff.delay(failures), self.settings.claim_seconds))
             except asyncio.CancelledError:
                 await self._release(upload, 0)

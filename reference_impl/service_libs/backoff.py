@@ -10,6 +10,7 @@ from typing import TypeVar
 import structlog
 
 from reference_impl.service_libs.errors import is_dependency_error
+from reference_impl.service_libs.logging import brief
 
 _log = structlog.get_logger()
 
@@ -47,7 +48,7 @@ class Backoff:
                 if ours and not whatever:
                     raise
                 failures += 1
-                _log.warning("retrying", what=what, failures=failures, error=repr(error), exc_info=ours)
+                _log.warning("retrying", what=what, failures=failures, error=brief(error), exc_info=ours)
                 await self.wait(failures)
 
 

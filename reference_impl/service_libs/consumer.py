@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from reference_impl.service_libs.backoff import Backoff
 from reference_impl.service_libs.idempotency import Consume
 from reference_impl.service_libs.kafka_internals import close_abruptly, has_stopped_fetching, read_leniently
+from reference_impl.service_libs.logging import brief
 from reference_impl.service_libs.message import Delivery
 from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.settings import ConsumerSettings
@@ -64,7 +65,7 @@ class Consumer:
             except Exception as error:  # noqa: BLE001 - standing still would be worse
                 failures = 1 if self._session.joined else failures + 1
                 ours = not isinstance(error, KafkaError | OSError)
-                _log.warning("rejoining the group", failures=failures, error=repr(error), exc_info=ours)
+                _log.warning("rejoining the group", failures=failures, error=brief(error), exc_info=ours)
                 await self.backoff.wait(failures)
 
 
@@ -153,7 +154,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             async with asyncio.timeout(self._grace_seconds):
                 await self._consumer.suspects.let_go()
         except Exception as error:  # noqa: BLE001 - at worst, the next holder is careful for nothing
-            _log.warning("holding notes not removed", error=repr(error))
+            _log.warning("holding notes not removed", error=brief(error))
 
     def _begin(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
         if self.assigned:
@@ -222,7 +223,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             async with asyncio.timeout(seconds):
                 await self._client.commit(offsets)
         except (KafkaError, OSError) as error:
-            _log.warning("offsets not committed", error=repr(error))
+            _log.warning("offsets not committed", error=brief(error))
             return False
         self._committed.update(offsets)
         return True
@@ -246,5 +247,5 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             async with asyncio.timeout(self._request_seconds):
                 await self._client.stop()
         except (KafkaError, OSError) as error:
-            _log.warning("could not leave the group", error=repr(error))
+            _log.warning("could not leave the group", error=brief(error))
             await close_abruptly(self._client, self._grace_seconds)

@@ -27,6 +27,7 @@ from reference_impl.service_libs.database import Database
 from reference_impl.service_libs.errors import is_dependency_error
 from reference_impl.service_libs.hints import Hints
 from reference_impl.service_libs.inbox import Closing, Inbox
+from reference_impl.service_libs.logging import LONGEST, brief
 from reference_impl.service_libs.message import Delivery, Malformed, Message, UnknownVersion
 from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.settings import ConsumerSettings
@@ -142,9 +143,9 @@ class Idempotency:
             except Exception as error:  # noqa: BLE001 - a dependency's or the handler's own
                 failures += 1
                 own = most if isinstance(error, ProcessEnded) else own + (not is_dependency_error(error))
-                _log.warning("retrying", failures=failures, attempts=own, error=repr(error))
+                _log.warning("retrying", failures=failures, attempts=own, error=brief(error))
                 if own >= most:
-                    await self.set_aside(work.message, DeadLetterKind.POISON, repr(error), own)
+                    await self.set_aside(work.message, DeadLetterKind.POISON, brief(error), own)
                     await self.suspects.clear(work.message)
                     return
                 await self.backoff.wait(failures)
@@ -157,7 +158,11 @@ class Idempotency:
         """Close a message with a dead letter; retries until the database takes it."""
         delivery = message.delivery
         _log.warning(
-            kind.value, reason=reason, topic=delivery.topic, partition=delivery.partition, offset=delivery.offset
+            kind.value,
+            reason=reason[:LONGEST],
+            topic=delivery.topic,
+            partition=delivery.partition,
+            offset=delivery.offset,
         )
         close = partial(self.inbox.set_aside, message=message, kind=kind, reason=reason, attempts=attempts)
         if await self.backoff.persist(lambda: self.database.write(close), "set aside") is Closing.NEW:

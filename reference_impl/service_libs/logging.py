@@ -2,8 +2,21 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
+
+LONGEST = 500
+"""In characters. No error's text is longer in a log."""
+
+
+def brief(error: BaseException) -> str:
+    """Return an error's type and text on one line, cut, for logs and dead letters.
+
+    Not its repr, which may hold what the error is about: that of a ``UnicodeDecodeError`` is the whole essay.
+    """
+    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]
 
 
 def configure(service: str, level: str) -> None:
@@ -14,6 +27,7 @@ def configure(service: str, level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         # Without locals: they hold essays and may hold secrets.
         structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+        _cut,
     ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -33,3 +47,10 @@ def configure(service: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _cut(_logger: object, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Cut the errors' texts in a traceback, too."""
+    for each in entry.get("exception", ()):
+        each["exc_value"] = each["exc_value"][:LONGEST]
+    return entry

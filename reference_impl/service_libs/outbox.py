@@ -19,6 +19,7 @@ from reference_impl.service_libs.backoff import Backoff, until_set
 from reference_impl.service_libs.clock import Clock
 from reference_impl.service_libs.database import ENTRY, METADATA, Database, Migration, insert_if_absent
 from reference_impl.service_libs.errors import KafkaRefused, is_dependency_error
+from reference_impl.service_libs.logging import brief
 from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.protocols import KafkaBusProtocol
 from reference_impl.service_libs.settings import OutboxSettings
@@ -141,7 +142,7 @@ class Relay:
             complete = await self._sent(rows) == len(rows)
         except Exception as error:  # noqa: BLE001 - unmarked rows must be retried, whatever it was
             _log.warning(
-                "not marked as sent", topic=topic, error=repr(error), exc_info=not is_dependency_error(error)
+                "not marked as sent", topic=topic, error=brief(error), exc_info=not is_dependency_error(error)
             )
             complete = False
         if complete:
@@ -175,7 +176,7 @@ class Relay:
                 await self._publish_or_refuse(row)
             except Exception as error:  # noqa: BLE001 - the other keys must go on, whatever it was
                 ours = not is_dependency_error(error)
-                _log.warning("not published", topic=row.topic, key=row.key, error=repr(error), exc_info=ours)
+                _log.warning("not published", topic=row.topic, key=row.key, error=brief(error), exc_info=ours)
                 break
             sent.append(row.entry)
         return sent

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from reference_impl.service_libs import logging
+from reference_impl.service_libs.logging import brief
 from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.settings import ServiceSettings
 
@@ -75,7 +76,8 @@ async def serve(*providers: Provider) -> int:
                 return _leaving(0)
             for task in running:
                 if task.done():
-                    _log.critical("part of the service ended", what=task.get_name(), error=repr(task.exception()))
+                    error = task.exception()
+                    _log.critical("part of the service ended", what=task.get_name(), error=error and brief(error))
             return _leaving(1)
     finally:
         waiting.cancel()

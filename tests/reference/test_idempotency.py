@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from reference_impl.common_core.events import UPLOAD_OUTCOMES, EssayContentProvisionedV1
 from reference_impl.service_libs import inbox as inboxes
@@ -192,9 +193,31 @@ async def test_a_poison_event_is_set_aside_after_its_attempts(*, consume, delive
     await consume(delivered())
     assert handler.prepared == 3
     (letter,) = await letters()
-    assert (letter["kind"], letter["attempts"], letter["reason"]) == ("poison", 3, "ValueError('no 2')")
+    assert (letter["kind"], letter["attempts"], letter["reason"]) == ("poison", 3, "ValueError: no 2")
     assert await rows(EFFECTS) == []
     assert redis.keys == {}  # no hint: it may be replayed
+
+
+async def test_an_error_puts_no_essay_into_logs_and_letters(consume, delivered, letters, handler):
+    """The repr of a ``UnicodeDecodeError`` holds all the bytes that could not be decoded."""
+
+    async def decode():
+        (b"Dear diary. " * 10_000 + b"\xff").decode()
+
+    handler.before = decode
+    with capture_logs() as logs:
+        await consume(delivered())
+    (letter,) = await letters()
+    assert letter["reason"].startswith("UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff in position 120000")
+    assert len(logs) == 4
+    assert "diary" not in f"{logs}{letter['reason']}"
+
+
+async def test_a_record_that_is_malformed_at_length_makes_no_long_log(consume, letters):
+    with capture_logs() as logs:
+        await consume(Delivery("essays", 0, 0, None, b"", (("x" * 100_000 + "\udcff", b""),)))
+    assert len(str(logs)) < 1000
+    assert len(await letters()) == 1
 
 
 async def test_a_poison_event_delivered_again_gets_neither_effect_nor_hint_nor_second_letter(
