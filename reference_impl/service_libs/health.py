@@ -1,4 +1,4 @@
-"""``/healthz``: the process is alive. ``/readyz``: it has reached what it needs."""
+"""``/healthz``: the process is alive. ``/readyz``: it has once reached what it needs."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -28,13 +28,13 @@ class Reached:
     content: ContentClient
 
     async def check(self) -> dict[str, bool]:
-        """Return whether the database is migrated, the producer connected, and the content service answered once."""
+        """Return whether the database is migrated, a producer connected once, and the content service answered once."""
         if not self.content.reached:
             with suppress(ContentUnavailable):
                 await self.content.start()
         return {
             "database": self.database.started,
-            "kafka": self.bus.connected,
+            "kafka": self.bus.reached,
             "content_service": self.content.reached,
         }
 

@@ -29,11 +29,8 @@ class KafkaBus:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._retired: set[asyncio.Task[None]] = set()
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a working producer."""
-        return self._producer is not None
+        self.reached = False
+        """Whether a producer ever connected."""
 
     async def start(self) -> None:
         """Connect if not connected. Raises ``KafkaUnavailable``."""
@@ -57,6 +54,7 @@ class KafkaBus:
                     raise KafkaUnavailable(repr(error)) from error
                 raise
             self._producer = producer
+            self.reached = True
 
     async def stop(self) -> None:
         """Flush and close, within the time limit of one publish."""

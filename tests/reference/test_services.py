@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from dishka import make_async_container
 
 from reference_impl.batch_orchestrator import di as batch_orchestrator
@@ -21,6 +22,10 @@ from reference_impl.content_service.config import ContentServiceSettings
 from reference_impl.essay_lifecycle import di as essay_lifecycle
 from reference_impl.essay_lifecycle.config import EssayLifecycleSettings
 from reference_impl.file_service import di as file_service
+from reference_impl.service_libs import kafka_bus
+from reference_impl.service_libs.content_client import ContentClient
+from reference_impl.service_libs.errors import KafkaUnavailable
+from reference_impl.service_libs.kafka_bus import KafkaBus
 from reference_impl.service_libs.outbox import Relay
 from reference_impl.service_libs.serving import Service
 from reference_impl.service_libs.settings import load
@@ -96,6 +101,34 @@ async def test_while_nothing_answers_it_is_alive_and_not_ready(service_environme
     assert answer.json()["needed"]["database"] is True
     assert answer.json()["needed"]["kafka"] is False
     assert answer.json()["needed"]["content_service"] is False
+
+
+async def test_a_front_door_that_reached_kafka_stays_ready_while_kafka_is_down(service_environment, monkeypatch):
+    """It goes on taking uploads: their outcomes wait in the outbox."""
+    monkeypatch.setattr(kafka_bus, "AIOKafkaProducer", Producer)
+    container, service = await built("file_service")
+    (await container.get(ContentClient)).reached = True
+    bus = await container.get(KafkaBus)
+    await bus.start()
+    with pytest.raises(KafkaUnavailable):
+        await bus.publish("essays", "k", b"v")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://service") as http:
+        answer = await http.get("/readyz")
+    await container.close()
+    assert (answer.status_code, answer.json()["needed"]["kafka"]) == (200, True)
+
+
+class Producer:
+    """It connects, and then its broker is gone."""
+
+    def __init__(self, **_options): ...
+
+    async def start(self): ...
+
+    async def stop(self): ...
+
+    async def send_and_wait(self, *_arguments, **_options):
+        raise KafkaConnectionError("gone")
 
 
 async def test_a_consumer_reports_redis_and_does_not_need_it(service_environment):
