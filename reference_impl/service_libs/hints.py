@@ -38,7 +38,7 @@ class Hints:
         retry_after: float,
     ) -> None:
         self._redis = redis
-        self._random = random
+        self._process = f"{random.getrandbits(128):032x}"
         self._lease_seconds = lease_seconds
         self._retry_after = retry_after
         self._left_alone_until = 0.0
@@ -46,10 +46,10 @@ class Hints:
     async def claim(self, message: Message) -> tuple[bool, str | None]:
         """Return whether a hint says that this payload is applied and, if not, the token of a lease if one was taken.
 
-        Waits while another process holds the lease, until the lease expires or the hint appears. A hint with another
+        Waits while another delivery holds the lease, until the lease expires or the hint appears. A hint with another
         digest says nothing.
         """
-        token = f"{self._random.getrandbits(128):032x}"
+        token = self._token(message)
         clock = asyncio.get_running_loop()
         give_up: float | None = None
         while True:
@@ -64,7 +64,7 @@ class Hints:
                 return False, token
             if give_up is None:
                 give_up = clock.time() + claim.held_seconds
-                _log.info("another process holds the lease", event_id=message.event_id)
+                _log.info("another delivery holds the lease", event_id=message.event_id)
             if clock.time() >= give_up:
                 return False, None
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
@@ -78,6 +78,14 @@ class Hints:
     async def release(self, message: Message, token: str) -> None:
         """End the lease if it is still ours, without leaving a hint."""
         await self._ask(lambda: self._redis.delete_if_equals(self._lease(message), token))
+
+    def _token(self, message: Message) -> str:
+        """Return the same token for each attempt at a delivery, so none waits for a lease whose grant was not heard.
+
+        Another delivery of the same event has another token, in this process, too: of the two one waits.
+        """
+        delivery = message.delivery
+        return f"{self._process}:{delivery.topic}:{delivery.partition}:{delivery.offset}"
 
     def _hint(self, message: Message) -> str:
         return f"done:{message.consumer}:{message.event_id}"

@@ -24,8 +24,10 @@ T = TypeVar("T")
 _DELETE_IF_EQUALS = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 _CLAIM = """
 if redis.call('get', KEYS[1]) == ARGV[1] then return -1 end
-if redis.call('set', KEYS[2], ARGV[2], 'NX', 'EX', ARGV[3]) then return 0 end
-return math.max(1, redis.call('pttl', KEYS[2]))
+local holder = redis.call('get', KEYS[2])
+if holder and holder ~= ARGV[2] then return math.max(1, redis.call('pttl', KEYS[2])) end
+redis.call('set', KEYS[2], ARGV[2], 'EX', ARGV[3])
+return 0
 """
 _SETTLE = """
 redis.call('set', KEYS[1], ARGV[1], 'EX', ARGV[2])
@@ -82,7 +84,7 @@ class RedisClient:
         return bool(await self._bounded(cast("Awaitable[int]", deleted)))
 
     async def claim(self, done_key: str, digest: str, lease_key: str, token: str, seconds: int) -> Claim:
-        """Unless ``done_key`` holds the digest, SET NX EX the lease; in one round trip."""
+        """Unless ``done_key`` holds the digest or another token the lease, SET EX the lease; in one round trip."""
         answer = await self._script(_CLAIM, done_key, lease_key, digest, token, seconds)
         return Claim(done=answer < 0, held_seconds=max(0, answer) / 1000)
 

@@ -108,7 +108,7 @@ class FakeRedis:
         await self._command()
         if self.keys.get(done_key) == digest:
             return Claim(done=True)
-        if lease_key in self.keys:
+        if self.keys.get(lease_key, token) != token:
             return Claim(done=False, held_seconds=self.held_seconds)
         self.keys[lease_key], self.ttl[lease_key] = token, seconds
         return Claim(done=False)

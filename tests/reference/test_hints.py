@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
 from random import Random
 
 import pytest
 
+from reference_impl.service_libs.errors import RedisUnavailable
 from reference_impl.service_libs.hints import Hints
 from reference_impl.service_libs.message import Delivery, Message
 
@@ -27,6 +31,34 @@ async def test_a_lease_has_a_token_of_its_own_and_a_life(hints, redis):
     _, token = await hints.claim(MESSAGE)
     assert redis.keys == {"lease:c:id": token}
     assert redis.ttl == {"lease:c:id": 2}
+
+
+@pytest.mark.parametrize("lost", [RedisUnavailable("no reply"), asyncio.CancelledError()], ids=repr)
+async def test_a_delivery_does_not_wait_for_its_own_lease(hints, redis, monkeypatch, lost):
+    """The claim was made, and the attempt did not hear of it."""
+    claim = redis.claim
+
+    async def unheard(*arguments):
+        await claim(*arguments)
+        raise lost
+
+    with monkeypatch.context() as patched, suppress(asyncio.CancelledError):
+        patched.setattr(redis, "claim", unheard)
+        assert await hints.claim(MESSAGE) == (False, None)
+    redis.held_seconds = 0.001
+    _, token = await hints.claim(MESSAGE)
+    assert redis.keys == {"lease:c:id": token}
+    await hints.release(MESSAGE, token)
+    assert redis.keys == {}
+
+
+async def test_of_two_deliveries_of_an_event_in_one_process_one_holds_the_lease(hints, redis):
+    redis.held_seconds = 0.001
+    _, token = await hints.claim(MESSAGE)
+    again = replace(MESSAGE, delivery=replace(MESSAGE.delivery, offset=1))
+    assert await hints.claim(again) == (False, None)
+    await hints.settle(again, 10, None)
+    assert redis.keys["lease:c:id"] == token
 
 
 async def test_releasing_late_does_not_release_anothers_lease(hints, redis):

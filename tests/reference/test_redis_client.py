@@ -2,9 +2,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
+from harness.stacks.native.install import install
+from harness.stacks.native.parts import require
+from harness.stacks.native.ports import Ports
+from harness.stacks.native.redis import RedisServer
+from harness.stacks.process import Launch
+from harness.stacks.reaper import VARIABLE
+from harness.stacks.workspace import Workspace
 from reference_impl.service_libs.errors import RedisUnavailable
 from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.protocols import Claim
@@ -53,6 +61,26 @@ async def client(server: Server, metrics: Metrics) -> AsyncIterator[RedisClient]
     client = RedisClient(f"redis://127.0.0.1:{server.port}/0", metrics, connect_timeout=5, command_timeout=0.1)
     yield client
     await client.stop()
+
+
+@pytest.fixture
+async def real(metrics: Metrics, tmp_path: Path) -> AsyncIterator[RedisClient]:
+    """A client of a real server, which alone runs the scripts."""
+    install()
+    workspace, ports = Workspace(), Ports()
+    address = f"127.0.0.1:{ports.take()}"
+    launch = Launch((), {VARIABLE: workspace.token}, workspace.folder, tmp_path / "log")
+    store = RedisServer("redis", require().redis, address, folder=tmp_path / "data", config={}, launch=launch)
+    client = RedisClient(f"redis://{address}/0", metrics, connect_timeout=30, command_timeout=30)
+    try:
+        await store.start()
+        await store.ready(60)
+        yield client
+        await client.stop()
+        await store.stop()
+    finally:
+        workspace.close()
+        ports.close()
 
 
 async def test_it_starts_with_a_ping(client, server):
@@ -108,6 +136,25 @@ async def test_a_claim_is_one_round_trip_and_says_what_it_found(client, server, 
     server.answer = lambda _: answer
     assert await client.claim("done", "digest", "lease", "token", 7) == claim
     assert len(server.received) == 1
+
+
+async def test_a_lease_is_held_by_one_token_which_alone_may_take_it_again_and_end_it(real):
+    def claim(token):
+        return real.claim("done", "digest", "lease", token, 7)
+
+    assert await claim("one") == Claim(False)
+    assert await claim("one") == Claim(False)
+    found = await claim("another")
+    assert not found.done
+    assert 0 < found.held_seconds <= 7
+    assert not await real.delete_if_equals("lease", "another")
+    await real.settle("done", "an older digest", 9, "lease", "another")
+    assert (await claim("another")).held_seconds
+    assert await real.delete_if_equals("lease", "one")
+    assert await claim("another") == Claim(False)
+    await real.settle("done", "digest", 9, "lease", "another")
+    assert await claim("one") == Claim(True)
+    assert await real.set_if_not_exists("lease", "any"), "it was ended"
 
 
 async def test_settling_is_one_round_trip(client, server):
