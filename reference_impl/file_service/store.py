@@ -76,8 +76,9 @@ _OLDEST = (
     sa.select(UPLOAD.c.upload_id)
     .where(
         UPLOAD.c.status == "received",
-        # A claim that ends later than any can was made before the clock stepped back.
-        sa.or_(UPLOAD.c.claimed_until <= sa.bindparam("now"), UPLOAD.c.claimed_until > sa.bindparam("until")),
+        # A claim that ends later than any can was made before the clock stepped back. "Later" begins at twice a claim's
+        # length: a replica whose clock is behind would otherwise take each fresh claim of another.
+        sa.or_(UPLOAD.c.claimed_until <= sa.bindparam("now"), UPLOAD.c.claimed_until > sa.bindparam("latest")),
         UPLOAD.c.upload_id.not_in(sa.bindparam("besides", expanding=True)),
     )
     .order_by(UPLOAD.c.received_at)
@@ -144,8 +145,9 @@ class UploadStore:
 
     async def claim(self, most: int, seconds: float, besides: Collection[str] = ()) -> list[Upload]:
         """Claim unfinished, unclaimed uploads for ``seconds``, oldest first; each claim counts."""
-        now = self.clock.now()
-        parameters = {"now": now, "until": now + timedelta(seconds=seconds), "besides": tuple(besides), "most": most}
+        now, length = self.clock.now(), timedelta(seconds=seconds)
+        times = {"now": now, "until": now + length, "latest": now + 2 * length}
+        parameters = {**times, "besides": tuple(besides), "most": most}
         if not await self.database.read(
             lambda connection: connection.execute(_OLDEST, parameters | {"most": 1}).all()
         ):

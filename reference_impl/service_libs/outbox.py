@@ -205,7 +205,8 @@ class Relay:
         turn = {"holder": self._holder, "until": now + self._turn}
         if insert_if_absent(transaction, RELAY_TURN, relay="relay", **turn):
             return True
-        # A turn that ends later than any can was taken before the clock stepped back.
-        over = sa.or_(RELAY_TURN.c.until < now, RELAY_TURN.c.until > now + self._turn)
+        # A turn that ends later than any can was taken before the clock stepped back. "Later" begins at twice a turn's
+        # length: a replica whose clock is behind would otherwise take each fresh turn of another.
+        over = sa.or_(RELAY_TURN.c.until < now, RELAY_TURN.c.until > now + 2 * self._turn)
         taken = sa.update(RELAY_TURN).where(sa.or_(RELAY_TURN.c.holder == self._holder, over)).values(**turn)
         return transaction.execute(taken).rowcount == 1

@@ -138,6 +138,14 @@ async def test_a_turn_taken_before_the_clock_stepped_back_is_over(leave, publish
     assert await publish(other_relay) == 1
 
 
+async def test_a_replica_whose_clock_is_behind_does_not_take_a_fresh_turn(leave, publish, other_relay, clock):
+    await leave(("k", b"1"))
+    assert await publish() == 1
+    clock.time -= timedelta(seconds=OutboxSettings().relay_turn_seconds / 2)
+    await leave(("k", b"2"))
+    assert await publish(other_relay) == 0
+
+
 async def test_a_relay_does_not_take_its_own_turn_for_one_that_lasts_when_the_clock_stepped_back(
     leave, publish, relay, other_relay, clock
 ):

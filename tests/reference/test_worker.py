@@ -142,6 +142,13 @@ async def test_a_claim_made_before_the_clock_stepped_back_is_free_at_once(take, 
     assert await worker.uploads.claim(10, 10) == []
 
 
+async def test_a_replica_whose_clock_is_behind_does_not_take_a_fresh_claim(take, worker, clock):
+    await take()
+    assert len(await worker.uploads.claim(10, 10)) == 1
+    clock.time -= timedelta(seconds=5)
+    assert await worker.uploads.claim(10, 10) == []
+
+
 async def test_a_release_made_before_the_clock_stepped_back_delays_nothing(take, worker, clock):
     await take()
     (claimed,) = await worker.uploads.claim(10, 10)
