@@ -55,8 +55,6 @@ class Store(Protocol):
     """Number of concurrent transactions."""
     readers: int
     """Number of concurrent reads."""
-    queue_seconds: float
-    """Longest wait for one of these to become free."""
 
     def begin_migrating(self, transaction: sa.Connection) -> None:
         """Let one process at a time migrate. Raises ``ValueError`` for a server that would lose commits."""
@@ -65,11 +63,13 @@ class Store(Protocol):
 class Database:
     """Runs transactions, reads that wait for no transaction, and migrations.
 
-    Call nothing else before ``start`` has returned; from then on ``started`` is true.
+    Call nothing else before ``start`` has returned; from then on ``started`` is true. ``busy_seconds`` bounds the wait
+    for a thread, and then the wait for a connection and for a lock.
     """
 
     def __init__(self, url: str, migrations: Sequence[Migration], *, busy_seconds: float = 5.0) -> None:
         self._migrations = migrations
+        self._busy_seconds = busy_seconds
         self._store = _store(url, busy_seconds)
         self._writers = ThreadPoolExecutor(self._store.writers, "writer")
         self._readers = ThreadPoolExecutor(self._store.readers, "reader")
@@ -137,9 +137,12 @@ class Database:
             return work(connection)
 
     def _in_time(self, asked: float) -> None:
-        """Refuse work that waited too long, as a connection pool does; behind a hanging link it would hang as long."""
-        if time.monotonic() - asked > self._store.queue_seconds:
-            raise TimeoutError(f"waited more than {self._store.queue_seconds} s to begin")
+        """Refuse work that waited too long, as a connection pool does.
+
+        Behind a link that hangs, or a lock that stays, one after the other would wait as long again.
+        """
+        if time.monotonic() - asked > self._busy_seconds:
+            raise TimeoutError(f"waited more than {self._busy_seconds} s to begin")
 
     def _migrate(self, transaction: sa.Connection) -> None:
         self._store.begin_migrating(transaction)

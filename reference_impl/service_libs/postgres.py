@@ -27,15 +27,14 @@ _RECYCLE_SECONDS = 300
 class Postgres:
     """Implements ``database.Store`` on a server.
 
-    ``busy_seconds`` bounds the wait for a thread, for a connection and for a lock; a statement, and a transaction that
-    stands idle, may take twice as long. Anything longer is an error, and its connection is closed, never reused.
+    ``busy_seconds`` bounds the wait for a connection and for a lock; a statement, and a transaction that stands idle,
+    may take twice as long. Anything longer is an error, and its connection is closed, never reused.
     """
 
     writers = 8
     readers = 2
 
     def __init__(self, url: URL, busy_seconds: float) -> None:
-        self.queue_seconds = busy_seconds
         bound = int(2000 * busy_seconds)
         longest = 2 * busy_seconds + _ANSWER_SECONDS
         settings = {

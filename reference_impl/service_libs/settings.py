@@ -33,7 +33,7 @@ class DatabaseSettings(Settings):
 
     database_url: str = Field(description="sqlite:///PATH, or postgresql://USER@HOST:PORT/NAME", repr=False)
     database_busy_seconds: PositiveFloat = 5.0
-    """Longest wait for a connection or a lock."""
+    """Longest wait for a thread, and then for a connection or a lock."""
     retention_hours: PositiveInt = 14 * 24
     """How long sent events, and the inbox rows of applied ones, are kept; must exceed every topic's retention."""
 

@@ -1,7 +1,5 @@
 """SQLite in WAL mode: one writer at a time, synced commits."""
 
-import math
-
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
@@ -14,8 +12,6 @@ class Sqlite:
     writers = 1
     """Transactions of one process queue fairly for one thread instead of polling the file's lock."""
     readers = 2
-    queue_seconds = math.inf
-    """Unbounded: the long wait is for the file's lock, and that wait is bounded."""
 
     def __init__(self, url: URL, busy_seconds: float) -> None:
         def on_connect(connection: DBAPIConnection, _record: object) -> None:

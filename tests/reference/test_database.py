@@ -195,6 +195,19 @@ async def test_a_lock_that_stays_is_a_dependencys_error(tmp_path):
     await hurried.stop()
 
 
+async def test_those_who_wait_behind_a_lock_that_stays_do_not_wait_for_it_one_after_another(tmp_path):
+    hurried = Database(f"sqlite:///{tmp_path}/db", [], busy_seconds=0.05)
+    await hurried.start()
+    locker = sqlite3.connect(tmp_path / "db", isolation_level=None)
+    locker.execute("BEGIN IMMEDIATE")
+    failed = await asyncio.gather(*(hurried.write(ask) for _ in range(10)), return_exceptions=True)
+    assert all(map(is_dependency_error, failed))
+    assert len([error for error in failed if isinstance(error, TimeoutError) and "to begin" in str(error)]) > 5
+    locker.close()
+    assert await hurried.write(ask) == 1
+    await hurried.stop()
+
+
 async def test_a_broken_constraint_is_the_handlers_error(database):
     await database.write(put)
     with pytest.raises(Exception, match=r"(?i)unique") as raised:
