@@ -1,4 +1,9 @@
-"""Whose fault an error is: a dependency's, which is retried forever, or the handler's own, which uses up attempts."""
+"""Whose fault an error is: a dependency's, which is retried forever, or the handler's own, which uses up attempts.
+
+Memory and threads are dependencies, too. When they run out, each event in hand fails, and attempts are used up within
+seconds: all of them would be set aside. An event that alone needs more memory than there is then holds up its partition,
+which the lag shows, and loses nothing.
+"""
 
 import sqlite3
 
@@ -43,12 +48,16 @@ _SQLITE_HANDLERS_OWN = frozenset(
 _POSTGRES_DEPENDENCYS = ("08", "25006", "25P03", "25P04", "40", "53", "55", "57", "58")
 """SQLSTATE prefixes: connection, standby, idle or open too long, serialization, resources, locks, operator, system."""
 
+_NO_THREAD = "can't start new thread"
+"""What Python says at a limit of threads or memory; the error has no class of its own."""
+
 
 def is_dependency_error(error: BaseException) -> bool:
-    """Whether a retry can help: yes for time-outs, connections, locks and commits; no for constraints and queries."""
+    """Whether a retry can help: yes for time-outs, connections, locks, commits and memory; no for constraints and queries."""
     if isinstance(error, DBAPIError):
         return _is_databases(error)
-    return isinstance(error, DependencyError | OSError | PoolTimeoutError)
+    passing = isinstance(error, DependencyError | OSError | PoolTimeoutError | MemoryError)
+    return passing or (isinstance(error, RuntimeError) and str(error) == _NO_THREAD)
 
 
 def _is_databases(error: DBAPIError) -> bool:

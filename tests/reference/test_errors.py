@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +39,7 @@ def postgres(sqlstate, kind=DBAPIError):
         PoolTimeoutError(),
         KafkaUnavailable(),
         ConnectionResetError(),
+        MemoryError(),
     ],
     ids=repr,
 )
@@ -53,11 +57,32 @@ def test_what_may_pass_is_a_dependencys(error):
         StatementError("x", "q", {}, ValueError("a bind parameter")),
         ContentMissing(),
         ZeroDivisionError(),
+        RuntimeError("a bug"),
     ],
     ids=repr,
 )
 def test_what_stays_is_the_handlers_own(error):
     assert not is_dependency_error(error)
+
+
+NO_THREAD = """
+import resource, threading
+from reference_impl.service_libs.errors import is_dependency_error
+
+threading.stack_size(1 << 30)
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+try:
+    threading.Thread().start()
+except RuntimeError as error:
+    print(is_dependency_error(error))
+"""
+
+
+def test_a_thread_that_cannot_be_started_is_the_machines_fault():
+    told = subprocess.run(
+        [sys.executable, "-c", NO_THREAD], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "True\n"
 
 
 @pytest.mark.parametrize("query", ["SELECT * FROM nowhere", "SELEKT", "SELECT nothing FROM inbox"])
