@@ -2,17 +2,18 @@
 
 A replay is one transaction in the consumer's database: it deletes the inbox row that closed the event and puts the
 record into the outbox, from where the running service's relay sends it to its original topic. Other consumers of that
-topic have closed the event and skip it.
+topic that have applied the event skip it, but only while they remember it: an event older than RETENTION_HOURS is refused.
 """
 
 import argparse
 import asyncio
 import base64
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -23,12 +24,15 @@ from sqlalchemy.exc import DBAPIError
 
 from reference_impl.common_core import event_ids
 from reference_impl.common_core.enums import DeadLetterKind
+from reference_impl.common_core.events import EventEnvelope
+from reference_impl.service_libs.clock import SystemClock
 from reference_impl.service_libs.database import Database
 from reference_impl.service_libs.dead_letter import Letter
 from reference_impl.service_libs.inbox import APPLIED, INBOX
 from reference_impl.service_libs.kafka_internals import read_leniently
 from reference_impl.service_libs.logging import brief
 from reference_impl.service_libs.outbox import Outbox
+from reference_impl.service_libs.settings import DatabaseSettings, load
 
 _LONGEST_SECONDS = 60.0
 _RECORD_SECONDS = 10.0
@@ -117,6 +121,16 @@ def chosen(candidates: list[Letter], consumer: str, event_id: str) -> Letter:
             )
 
 
+def check_remembered(record: Record, hours: int) -> None:
+    """Refuse an event older than ``hours``, after which consumers forget what they applied. Raises ``NotReplayed``."""
+    stated = EventEnvelope[dict[str, Any]].model_validate_json(record.value).event_timestamp
+    if stated < SystemClock().now() - timedelta(hours=hours):
+        raise NotReplayed(
+            f"the event is of {stated:%Y-%m-%d %H:%M}, more than RETENTION_HOURS ({hours}) ago: other consumers that "
+            "applied it have forgotten it and would apply it again; --even-if-forgotten replays it all the same"
+        )
+
+
 async def replay(database: Database, letter: Letter, record: Record) -> None:
     """Reopen the event and send its record once more, in one transaction. Raises ``NotReplayed``.
 
@@ -184,7 +198,9 @@ async def _list(arguments: argparse.Namespace) -> None:
 async def _replay(arguments: argparse.Namespace) -> None:
     letter = chosen(await letters(arguments.kafka, arguments.topic), arguments.consumer, arguments.event)
     record = await whole_record(arguments.kafka, letter)
-    database = Database(os.environ["DATABASE_URL"], [])
+    if not arguments.even_if_forgotten:
+        check_remembered(record, arguments.settings.retention_hours)
+    database = Database(arguments.settings.database_url, [])
     try:
         await replay(database, letter, record)
     finally:
@@ -204,11 +220,16 @@ def _parser() -> argparse.ArgumentParser:
     shown.set_defaults(run=_list)
     shown.add_argument("--json", action="store_true", help="one JSON object a line, with key and payload")
     again = commands.add_parser(
-        "replay", help="have a poison or unknown-version event processed again; needs DATABASE_URL"
+        "replay", help="have a poison or unknown-version event processed again; needs DATABASE_URL, RETENTION_HOURS"
     )
     again.set_defaults(run=_replay)
     again.add_argument("--consumer", required=True, metavar="NAME", help="the consumer that set it aside")
     again.add_argument("--event", required=True, metavar="ID", help="the event's id")
+    again.add_argument(
+        "--even-if-forgotten",
+        action="store_true",
+        help="also an event older than RETENTION_HOURS: every other consumer that applied it applies it a second time",
+    )
     for command in (shown, again):
         command.add_argument("--kafka", required=True, metavar="HOST:PORT", help="a broker")
         command.add_argument(
@@ -219,11 +240,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    parser = _parser()
-    parsed = parser.parse_args(arguments)
-    if parsed.run is _replay and "DATABASE_URL" not in os.environ:
-        parser.error("set DATABASE_URL to the consumer's database")
-
+    parsed = _parser().parse_args(arguments)
+    if parsed.run is _replay:
+        parsed.settings = load(DatabaseSettings, "replay")
     try:
         asyncio.run(asyncio.wait_for(parsed.run(parsed), _LONGEST_SECONDS))
     except (NotReplayed, KafkaError, DBAPIError, OSError, ValueError) as error:

@@ -22,7 +22,9 @@ INBOX = sa.Table(
     sa.Column("closed_as", sa.String, nullable=False),
     sa.Column("applied_at", sa.DateTime(timezone=True), index=True),
 )
-"""One row per consumer and event: it makes the effect the only one. Rows of dead letters are kept forever."""
+"""One row per consumer and event: it makes the effect the only one. Rows of dead letters are kept forever, those of
+applied events for ``RETENTION_HOURS``: an event that comes again later is applied again.
+"""
 
 QUARANTINE = sa.Table(
     "quarantine",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from dataclasses import replace
@@ -232,6 +233,24 @@ def test_the_command_says_why_it_refuses(published, capsys, monkeypatch, tmp_pat
     assert capsys.readouterr().err == "no dead letter of c about event e\n"
 
 
+async def test_an_event_that_others_have_forgotten_is_replayed_only_if_told(
+    *, consume, delivered, found, published, rows, database_url, monkeypatch, capsys
+):
+    await consume(delivered())
+    published += await found()
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    asked = ["replay", "--kafka", "nowhere:1", "--consumer", "c", "--event", published[0].event_id]
+    assert await asyncio.to_thread(main, asked) == 2
+    assert "of 2024-01-01 00:00, more than RETENTION_HOURS (336) ago" in capsys.readouterr().err
+    assert await rows("SELECT closed_as FROM inbox") == [("poison",)]
+    monkeypatch.setenv("RETENTION_HOURS", "1000000")
+    assert await asyncio.to_thread(main, asked) == 0
+    await consume(delivered())
+    monkeypatch.delenv("RETENTION_HOURS")
+    assert await asyncio.to_thread(main, [*asked, "--even-if-forgotten"]) == 0
+    assert len(await rows("SELECT 1 FROM outbox WHERE topic = 'essays'")) == 2
+
+
 def test_what_fails_on_the_way_is_told_apart_from_a_refusal(capsys, monkeypatch):
     async def fails(*_):
         raise OSError("gone")
@@ -248,4 +267,4 @@ def test_wrong_usage_ends_with_2(capsys, monkeypatch):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 2
-    assert "set DATABASE_URL" in capsys.readouterr().err
+    assert "replay: environment variable DATABASE_URL: Field required" in capsys.readouterr().err
