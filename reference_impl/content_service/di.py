@@ -6,7 +6,7 @@ from reference_impl.content_service.app import build_app
 from reference_impl.content_service.config import ContentServiceSettings
 from reference_impl.content_service.core_logic import BlobStore
 from reference_impl.service_libs.clock import SystemClock
-from reference_impl.service_libs.di import own_provider
+from reference_impl.service_libs.provider import own_provider
 from reference_impl.service_libs.serving import Service
 
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from reference_impl.file_service.extractor import NEWEST
+from reference_impl.file_service.document import NEWEST
 from reference_impl.service_libs.settings import PublisherSettings
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from reference_impl.common_core.enums import ContentType
 from reference_impl.file_service.config import FileServiceSettings
-from reference_impl.file_service.extractor import extension, zip_bomb
+from reference_impl.file_service.document import extension, zip_bomb
 from reference_impl.file_service.names import check_name
 from reference_impl.file_service.store import BatchRefused, Upload, UploadStore
 from reference_impl.service_libs.errors import is_dependency_error

@@ -12,10 +12,10 @@ from reference_impl.file_service.extraction import IsolatedExtractor, Limits
 from reference_impl.file_service.store import UploadStore
 from reference_impl.file_service.worker import Worker
 from reference_impl.service_libs import outbox
-from reference_impl.service_libs.di import publisher_providers
-from reference_impl.service_libs.health import Reached
 from reference_impl.service_libs.metrics import Metrics
 from reference_impl.service_libs.outbox import Relay
+from reference_impl.service_libs.publisher import publisher_providers
+from reference_impl.service_libs.reached import Reached
 from reference_impl.service_libs.retention import Retention
 from reference_impl.service_libs.serving import Service
 

@@ -18,7 +18,7 @@ from asyncio.subprocess import PIPE, Process
 from dataclasses import asdict, dataclass
 
 from reference_impl.common_core.enums import ValidationFailure
-from reference_impl.file_service.extractor import Extraction, Extractor
+from reference_impl.file_service.document import Extraction
 
 _WALL_FACTOR = 30
 """A process whose wall time exceeds its CPU limit by this factor is stuck and is killed; the file is not to blame."""
@@ -128,6 +128,8 @@ class IsolatedExtractor:
 
 def _serve(limits: Limits) -> None:
     """Run the other side: read documents from stdin, write answers to the original stdout."""
+    from reference_impl.file_service.extractor import Extractor  # here, as only this process uses the parsers
+
     threading.Thread(target=_end_with_the_service, daemon=True).start()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # keeps a printing parser out of the answers

@@ -7,12 +7,8 @@ kept the old reading would give new uploads texts with missing words. So "the sa
 import codecs
 import io
 import posixpath
-import re
-import unicodedata
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 # Imported here, not where they are used, so that no document pays for the imports.
 import pypdf
@@ -20,11 +16,7 @@ from lxml import etree
 from pypdf.errors import DependencyError, LimitReachedError
 
 from reference_impl.common_core.enums import ValidationFailure
-
-EXTENSIONS = frozenset({".txt", ".docx", ".pdf"})
-
-MOST_ENTRIES = 2_000
-"""Limit on the entries of a .docx, which has a few dozen."""
+from reference_impl.file_service.document import VERSIONS, Extraction, extension
 
 MOST_PAGES = 2_000
 
@@ -54,29 +46,6 @@ _UNSEEN = ("del", "moveFrom", "pPr")
 
 MOST_XML = 8 * 1024 * 1024
 """Limit on a document's bytes of XML; a parsed tree takes about twenty-five times as much memory."""
-
-_BLANK_LINES = re.compile(r"(?:\r?\n[ \t]*){3,}")
-
-
-def _tidied(text: str) -> str:
-    """Normalize to NFC, with at most one blank line in a row."""
-    return _BLANK_LINES.sub("\n\n", unicodedata.normalize("NFC", text))
-
-
-_VERSIONS: dict[int, Callable[[str], str]] = {1: str, 2: _tidied}
-"""How each version finishes a text."""
-
-NEWEST = max(_VERSIONS)
-"""The version for new uploads."""
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """A text that passed validation, or the reason why there is none."""
-
-    text: str = ""
-    failure: ValidationFailure | None = None
-    detail: str = ""
 
 
 class _TooLong(Exception):
@@ -108,7 +77,7 @@ class Extractor:
         Raises ``MemoryError`` and ``ImportError``, which blame the machine, and ``KeyError`` for a newer replica's version;
         none of them says anything about the file.
         """
-        finish = _VERSIONS[version]
+        finish = VERSIONS[version]
         read = {".txt": self._txt, ".docx": self._docx, ".pdf": self._pdf}[extension(file_name)]
         try:
             text = self._checked(finish(read(content)))
@@ -227,26 +196,3 @@ def _parsed(xml: bytes) -> etree._Element:
         if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
             raise MemoryError("parsing XML") from error
         raise
-
-
-def extension(file_name: str) -> str:
-    """Return the last extension, in lower case, with its dot."""
-    return PurePosixPath(file_name).suffix.lower()
-
-
-def zip_bomb(content: bytes, max_unpacked_bytes: int) -> str | None:
-    """Return why a .docx must not be unpacked, judged by its directory alone, or None.
-
-    A directory that cannot be read is no reason: the file is damaged, and is kept like any other.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = archive.infolist()
-    except Exception:  # noqa: BLE001 - a parser of foreign bytes
-        return None
-    if len(entries) > MOST_ENTRIES:
-        return f"{len(entries)} entries; at most {MOST_ENTRIES} are taken"
-    unpacked = sum(entry.file_size for entry in entries)
-    if unpacked > max_unpacked_bytes:
-        return f"unpacks to {unpacked} bytes; at most {max_unpacked_bytes} are taken"
-    return None

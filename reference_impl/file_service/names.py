@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from reference_impl.file_service.extractor import EXTENSIONS, extension
+from reference_impl.file_service.document import EXTENSIONS, extension
 from reference_impl.service_libs.http_errors import Refused
 
 _LONGEST_NAME = 255

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.exc import SQLAlchemyError
 
 from reference_impl.file_service import store
-from reference_impl.file_service.extractor import NEWEST
+from reference_impl.file_service.document import NEWEST
 from reference_impl.file_service.store import UPLOAD, reprocess
 from reference_impl.service_libs.clock import SystemClock
 from reference_impl.service_libs.database import Database

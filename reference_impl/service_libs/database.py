@@ -16,7 +16,6 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 
-from reference_impl.service_libs.postgres import Postgres
 from reference_impl.service_libs.sqlite import Sqlite
 
 _log = structlog.get_logger()
@@ -175,6 +174,8 @@ def _store(url: str, busy_seconds: float) -> Store:
         case "sqlite":
             return Sqlite(parsed, busy_seconds)
         case "postgresql":
+            from reference_impl.service_libs.postgres import Postgres  # here, so that SQLite does without the driver
+
             return Postgres(parsed, busy_seconds)
         case other:
             raise ValueError(

@@ -30,7 +30,8 @@ from reference_impl.cj_assessment import core_logic as assessments
 from reference_impl.common_core.events import EssayContentProvisionedV1, EventData, fact
 from reference_impl.essay_lifecycle import core_logic as essays
 from reference_impl.file_service import store
-from reference_impl.file_service.extractor import Extraction, Extractor
+from reference_impl.file_service.document import Extraction
+from reference_impl.file_service.extractor import Extractor
 from reference_impl.service_libs import inbox as inboxes
 from reference_impl.service_libs import ledger, outbox
 from reference_impl.service_libs import suspects as suspicions

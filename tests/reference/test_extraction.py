@@ -19,8 +19,8 @@ import pytest
 
 from reference_impl.common_core.enums import ValidationFailure
 from reference_impl.file_service import extraction
+from reference_impl.file_service.document import NEWEST, Extraction
 from reference_impl.file_service.extraction import ExtractionInterrupted, IsolatedExtractor, Limits
-from reference_impl.file_service.extractor import NEWEST, Extraction
 
 MIB = 1024 * 1024
 MOST = 50_000

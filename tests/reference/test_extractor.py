@@ -17,7 +17,8 @@ from pypdf._crypt_providers import _fallback
 from reportlab.pdfgen.canvas import Canvas
 
 from reference_impl.common_core.enums import ValidationFailure
-from reference_impl.file_service.extractor import NEWEST, Extractor, extension, zip_bomb
+from reference_impl.file_service.document import NEWEST, extension, zip_bomb
+from reference_impl.file_service.extractor import Extractor
 
 LIMIT = 2_000_000
 SPACE = zlib.compress(b" " * 100_000_000)
@@ -262,7 +263,8 @@ def test_reading_a_docx_imports_nothing_more(tmp_path):
     script = """
 import sys
 from pathlib import Path
-from reference_impl.file_service.extractor import NEWEST, Extractor
+from reference_impl.file_service.document import NEWEST
+from reference_impl.file_service.extractor import Extractor
 
 extractor = Extractor(max_characters=1000, max_unpacked_bytes=2_000_000)
 before = set(sys.modules)

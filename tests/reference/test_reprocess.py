@@ -15,7 +15,7 @@ from reference_impl.common_core.event_ids import digest
 from reference_impl.common_core.events import UPLOAD_OUTCOMES
 from reference_impl.file_service import store
 from reference_impl.file_service.config import FileServiceSettings
-from reference_impl.file_service.extractor import NEWEST
+from reference_impl.file_service.document import NEWEST
 from reference_impl.file_service.reprocess import main
 from reference_impl.file_service.store import UPLOAD, Upload, UploadStore, reprocess
 from reference_impl.file_service.worker import Worker

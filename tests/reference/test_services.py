@@ -203,6 +203,35 @@ async def test_a_process_serves_logs_json_and_leaves_with_status_0_on_sigterm(tm
     assert (entry["event"], entry["service"], entry["timestamp"][-1]) == ("stored", "content_service", "Z")
 
 
+HEAVY = {"aiokafka", "lxml", "numpy", "psycopg", "pypdf", "redis", "spellchecker", "sqlalchemy", "urllib3", "uvicorn"}
+PUBLISHES = {"aiokafka", "sqlalchemy", "urllib3", "uvicorn"}
+
+
+@pytest.mark.parametrize(
+    ("module", "uses"),
+    [
+        ("content_service.di", {"uvicorn"}),
+        ("file_service.di", PUBLISHES),
+        ("file_service.__main__", set()),
+        ("file_service.reprocess", {"sqlalchemy"}),
+        ("essay_lifecycle.di", {*PUBLISHES, "redis"}),
+        ("batch_orchestrator.di", {*PUBLISHES, "redis"}),
+        ("spell_checker.di", {*PUBLISHES, "redis", "spellchecker"}),
+        ("cj_assessment.di", {*PUBLISHES, "redis", "numpy"}),
+    ],
+)
+def test_a_start_loads_what_the_service_uses_and_no_more(module, uses):
+    """On SQLite. A document's parsers are loaded by the processes that extract."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"import sys, reference_impl.{module}; print(*sys.modules)"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert HEAVY & set(loaded.stdout.split()) == uses
+
+
 def test_an_unknown_variant_is_refused():
     asked = subprocess.run(
         [sys.executable, "-m", "reference_impl.variants", "nothing", "essay_lifecycle"],

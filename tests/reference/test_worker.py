@@ -9,7 +9,7 @@ import pytest
 
 from reference_impl.common_core.enums import ContentType
 from reference_impl.file_service.config import FileServiceSettings
-from reference_impl.file_service.extractor import NEWEST
+from reference_impl.file_service.document import NEWEST
 from reference_impl.file_service.store import Upload, UploadStore
 from reference_impl.file_service.worker import Worker
 from reference_impl.service_libs.outbox import Outbox
