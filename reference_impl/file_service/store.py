@@ -117,7 +117,9 @@ class UploadStore:
 
     async def find(self, upload_id: str) -> Upload | None:
         """Return a recorded upload, or None."""
-        return await self.database.read(lambda connection: _found(connection, upload_id))
+        known = {"known": upload_id}
+        row = await self.database.read(lambda connection: connection.execute(_FIND, known).one_or_none())
+        return Upload(*row) if row is not None else None
 
     async def record(self, upload: Upload) -> Upload:
         """Record an upload unless its id exists; return what is recorded now.
@@ -127,15 +129,15 @@ class UploadStore:
         now = self.clock.now()
         row = asdict(upload) | {"status": "received", "received_at": now, "claimed_until": now}
 
-        def record(transaction: sa.Connection) -> Upload | None:
+        def record(transaction: sa.Connection) -> Upload:
             if insert_if_absent(transaction, UPLOAD, **row):
                 _join(transaction, upload)
                 return upload
-            return _found(transaction, upload.upload_id)
+            return Upload(*transaction.execute(_FIND, {"known": upload.upload_id}).one())
 
         recorded = await self.database.write(record)
         self.recorded.set()
-        return recorded or upload
+        return recorded
 
     async def again(self, upload_id: str, extractor_version: int) -> bool | None:
         """Have an upload extracted again; return False if it has no outcome yet, None if it is unknown."""
@@ -207,11 +209,6 @@ async def reprocess(
         return eligible
 
     return await database.write(reprocess)
-
-
-def _found(connection: sa.Connection, upload_id: str) -> Upload | None:
-    row = connection.execute(_FIND, {"known": upload_id}).one_or_none()
-    return Upload(*row) if row is not None else None
 
 
 def _named(upload: Upload) -> dict[str, object]:

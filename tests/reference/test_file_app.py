@@ -8,8 +8,9 @@ import zipfile
 import httpx
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import NoResultFound, OperationalError
 
+from reference_impl.file_service import store
 from reference_impl.file_service.app import build_app
 from reference_impl.file_service.config import FileServiceSettings
 from reference_impl.file_service.core_logic import UploadDesk
@@ -496,6 +497,14 @@ async def test_an_upload_that_cannot_be_extracted_anew_is_left(*, post, reproces
         answer = await reprocess(upload_id)
         assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert await rows("SELECT occurrence, status FROM upload") == [(1, "received")]
+
+
+async def test_an_upload_that_is_not_recorded_is_not_accepted(*, post, rows, monkeypatch):
+    """Neither inserted nor there: it cannot happen, and a 202 would be a lie."""
+    monkeypatch.setattr(store, "insert_if_absent", lambda *_, **__: False)
+    with pytest.raises(NoResultFound):
+        await post()
+    assert await rows("SELECT 1 FROM upload") == []
 
 
 async def test_without_its_database_nobody_can_say_whether_it_was_asked_for(*, reprocess, uploads, monkeypatch):
