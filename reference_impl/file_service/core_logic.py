@@ -73,8 +73,9 @@ class UploadDesk:
 
         Each request adds one outcome; after a 503 the request may have been recorded all the same.
         """
+        is_key = _KEY.fullmatch(upload_id)  # anything else names no upload, and may hold NUL, which Postgres refuses
         try:
-            finished = await self.uploads.again(upload_id, self.settings.extractor_version)
+            finished = await self.uploads.again(upload_id, self.settings.extractor_version) if is_key else None
         except Exception as error:
             _refuse_outage(error, upload_id, "the request may or may not have been recorded")
             raise

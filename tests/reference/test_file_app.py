@@ -507,6 +507,13 @@ async def test_an_upload_that_is_not_recorded_is_not_accepted(*, post, rows, mon
     assert await rows("SELECT 1 FROM upload") == []
 
 
+@pytest.mark.parametrize("upload_id", ["%00", "a%00b", "%20", "%C3%A5", "x" * 256])
+async def test_what_is_no_key_names_no_upload(*, reprocess, upload_id):
+    """Postgres takes no NUL."""
+    answer = await reprocess(upload_id)
+    assert (answer.status_code, answer.json()["error"]) == (404, "unknown_upload")
+
+
 async def test_without_its_database_nobody_can_say_whether_it_was_asked_for(*, reprocess, uploads, monkeypatch):
     async def gone(*_):
         raise OperationalError("UPDATE", {}, OSError("gone"))
