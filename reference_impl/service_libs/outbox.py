@@ -156,7 +156,14 @@ class Relay:
         by_key: dict[str, list[Unsent]] = {}
         for row in rows:
             by_key.setdefault(row.key, []).append(row)
-        sent = [entry for entries in await asyncio.gather(*map(self._in_order, by_key.values())) for entry in entries]
+        together = await asyncio.gather(*map(self._in_order, by_key.values()))
+        sent = [entry for entries, _ in together for entry in entries]
+        # What is published at once may share a batch, and the broker refuses a batch whole, whichever row is to blame.
+        for _, refused in together:
+            entries, _ = await self._in_order(refused, alone=True)
+            sent += entries
+            if len(entries) < len(refused):
+                break  # an outage, which each further row would wait for
         if sent:
             marks = [{"sent": entry, "at": self.clock.now()} for entry in sent]
             await self.database.write(lambda transaction: transaction.execute(_MARK, marks))
@@ -165,26 +172,31 @@ class Relay:
     def _unsent(self, connection: sa.Connection, busy: Sequence[str]) -> Sequence[Unsent]:
         return connection.execute(_UNSENT_ROWS, {"busy": busy, "most": self.settings.relay_batch}).all()
 
-    async def _in_order(self, rows: Sequence[Unsent]) -> list[int]:
+    async def _in_order(self, rows: Sequence[Unsent], *, alone: bool = False) -> tuple[list[int], Sequence[Unsent]]:
         """Publish one key's rows, each once the one before is acknowledged; stop at the first failure.
 
-        Return the published entries; a permanently refused row counts as one of them.
+        Return the published entries, and the rows from a refused one on. If nothing else is published meanwhile
+        (``alone``), a refusal is for good, and that row counts as published.
         """
         sent: list[int] = []
-        for row in rows:
+        for number, row in enumerate(rows):
             try:
-                await self._publish_or_refuse(row)
+                await self._publish_or_refuse(row, alone=alone)
+            except KafkaRefused:
+                return sent, rows[number:]
             except Exception as error:  # noqa: BLE001 - the other keys must go on, whatever it was
                 ours = not is_dependency_error(error)
                 _log.warning("not published", topic=row.topic, key=row.key, error=brief(error), exc_info=ours)
                 break
             sent.append(row.entry)
-        return sent
+        return sent, ()
 
-    async def _publish_or_refuse(self, row: Unsent) -> None:
+    async def _publish_or_refuse(self, row: Unsent, *, alone: bool) -> None:
         try:
             await self.bus.publish(row.topic, row.key, row.value)
         except KafkaRefused as error:
+            if not alone:
+                raise
             size = len(row.value)
             _log.error(
                 "permanently refused", topic=row.topic, key=row.key, entry=row.entry, size=size, error=str(error)

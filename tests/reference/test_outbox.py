@@ -305,6 +305,41 @@ async def test_what_is_refused_for_good_is_kept_counted_and_holds_nothing_up(
     assert metrics._registry.get_sample_value("outbox_refused_total") == 1
 
 
+@pytest.fixture
+def batches(bus, monkeypatch):
+    """Records that are under way together are one batch, which the broker takes or refuses whole; at most five bytes."""
+    real, under_way = bus.publish, []
+
+    async def publish(topic, key, value):
+        under_way.append(value)
+        await asyncio.sleep(0)
+        refused = sum(map(len, under_way)) > 5
+        await asyncio.sleep(0)
+        under_way.remove(value)
+        if refused:
+            raise KafkaRefused("too large")
+        await real(topic, key, value)
+
+    monkeypatch.setattr(bus, "publish", publish)
+
+
+async def test_a_row_that_shared_a_batch_with_one_too_large_is_published(
+    *, leave, publish, bus, batches, rows, metrics
+):
+    await leave(("a", b"far too large"), ("b", b"1"), ("a", b"2"), ("c", b"3"), ("b", b"4"))
+    assert await publish() == 4
+    assert [value for _, key, value in bus.published if key == "b"] == [b"1", b"4"]
+    assert await publish() == 0
+    assert await rows("SELECT value FROM outbox WHERE refused IS NOT NULL") == [(b"far too large",)]
+    assert metrics._registry.get_sample_value("outbox_refused_total") == 1
+
+
+async def test_rows_that_are_too_large_only_together_are_published(leave, publish, batches, rows):
+    await leave(*((f"k{n}", b"1") for n in range(10)))
+    assert await publish() == 10
+    assert await rows("SELECT value FROM outbox WHERE refused IS NOT NULL") == []
+
+
 async def test_it_connects_anew_also_with_nothing_to_send(relay, bus, until, monkeypatch):
     starts = []
 
