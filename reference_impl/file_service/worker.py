@@ -20,6 +20,9 @@ _log = structlog.get_logger()
 
 SOURCE = "file_service"
 
+_REMEMBERED = 1_000
+"""Uploads whose failures are counted. Those that another replica finished would otherwise be remembered forever."""
+
 
 @dataclass
 class Worker:
@@ -77,7 +80,9 @@ class Worker:
             try:
                 await self.finish(upload)
             except Exception as error:  # noqa: BLE001 - the upload must have its outcome, whatever it was
-                failures = self._failures[upload.upload_id] = self._failures.get(upload.upload_id, 0) + 1
+                failures = self._failures[upload.upload_id] = self._failures.pop(upload.upload_id, 0) + 1
+                if len(self._failures) > _REMEMBERED:
+                    del self._failures[next(iter(self._failures))]
                 _log.warning("retrying", failures=failures, error=brief(error))
                 await self._release(upload, min(self.backoff.delay(failures), self.settings.claim_seconds))
             except asyncio.CancelledError:

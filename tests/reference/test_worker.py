@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from reference_impl.common_core.enums import ContentType
+from reference_impl.file_service import worker as workers
 from reference_impl.file_service.config import FileServiceSettings
 from reference_impl.file_service.document import NEWEST
 from reference_impl.file_service.store import Upload, UploadStore
@@ -292,6 +293,16 @@ async def test_an_outage_of_whatever_length_uses_up_no_claims(take, worker, cont
         await worker._finish_or_release(claimed)
         clock.pass_seconds(10)
     assert await rows("SELECT claims, status FROM upload") == [(0, "received")]
+
+
+async def test_failures_of_uploads_that_others_finish_are_forgotten(take, worker, content, monkeypatch):
+    monkeypatch.setattr(workers, "_REMEMBERED", 3)
+    uploads = [await take(key=f"u{number}") for number in range(5)]
+    content.down = True
+    for upload in uploads:
+        await worker._finish_or_release(upload)
+        await worker._finish_or_release(uploads[0])
+    assert worker._failures == {"u3": 1, "u4": 1, "u0": 6}
 
 
 async def test_a_claim_that_ran_out_is_given_back_without_touching_the_next_one(take, worker, clock, rows):
