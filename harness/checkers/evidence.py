@@ -144,6 +144,7 @@ NOT_AT_REST: Final = """
 WITH told AS (
     SELECT i, t, evidence->>'$.backlog' AS backlog, evidence->>'$.awaited' AS awaited,
            evidence->>'$.letters_awaited' AS letters, nullif(evidence->>'$.idle', '') AS idle,
+           nullif(evidence->>'$.hidden', '') AS hidden,
            (evidence->>'$.passed_per_second')::DOUBLE AS passed,
            (evidence->>'$.events_per_second')::DOUBLE AS events, (evidence->>'$.effects_per_second')::DOUBLE AS effects,
            greatest((evidence->>'$.backlog')::DOUBLE / nullif(passed, 0),
@@ -153,7 +154,8 @@ WITH told AS (
 SELECT i AS i_run, t AS t_run, seconds(t) AS at_s, coalesce(backlog, 'an unknown number of') AS backlog,
        coalesce(awaited, '?') AS awaited, coalesce(letters, '?') AS letters,
        coalesce(', nothing applied by ' || idle, '') AS idle,
-       CASE WHEN still THEN 'nothing had moved for ' || seconds(quiet) || ' s, so a longer `drain` would not help'
+       CASE WHEN hidden IS NOT NULL THEN hidden
+            WHEN still THEN 'nothing had moved for ' || seconds(quiet) || ' s, so a longer `drain` would not help'
             ELSE format('lately groups passed {} records a second, {} events and {} effects a second were seen. Lower the '
                         'rate, or lengthen `drain`', coalesce(passed, 0), coalesce(events, 0), coalesce(effects, 0))
                  || coalesce(' by ' || nullif(ceil(seconds_more * 1.5)::INT, 0) || ' s or more', '') END AS advice

@@ -41,7 +41,9 @@ class Rest:
         """Wait until the system is at rest, or is given up past ``deadline`` on the loop's clock; record and return which."""
         self._progress.step("waiting for the system to come to rest")
         phase = await self._drained(deadline)
-        evidence = self._watch.unfinished() if phase == "deadline" else None
+        evidence = None
+        if phase == "deadline":
+            evidence = {**self._watch.unfinished(), "hidden": await self._watch.hidden()}
         self._recorder.record("run", phase, "run", evidence=evidence)
         return phase == "drained"
 

@@ -162,6 +162,15 @@ def test_nobody_is_told_to_wait_for_no_time(left: int, advice: str, tmp_path: Pa
     assert str(row["advice"]).endswith(advice)
 
 
+def test_a_transaction_that_hides_something_is_named_in_place_of_advice(tmp_path: Path) -> None:
+    def hidden(tape: Tape) -> None:
+        tape.add(13_000, "run", "deadline", evidence={"backlog": 0, "awaited": 0, "hidden": "a transaction is open"})
+
+    with History(good_run(hidden).write(tmp_path / "history.jsonl")) as opened:
+        (row,) = (row for finding in judge(opened) for row in finding.anomalies.get("not_at_rest", ()))
+    assert row["advice"] == "a transaction is open"
+
+
 @pytest.mark.parametrize(("phase", "advice"), [("fail", "Correct what `load` sends"), ("ok", "Raise the load")])
 def test_a_load_that_was_refused_altogether_is_not_to_be_raised(phase: str, advice: str, tmp_path: Path) -> None:
     tape = Tape()
