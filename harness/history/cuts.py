@@ -3,15 +3,20 @@
 Only messages that taps saw count: a replica handles a delivery from its first message whose key names the event, its
 upload or its raw blob, until it commits an offset past the event. The effect was there at the death if an earlier read
 saw it, or the first read that began after the death and ended before any replica handled the event again.
+
+A delivery may be left out wrongly, or be ``unseen``, but is never counted at a point at which it was not: where taps could
+not see whether it was over, it is left out.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+from harness.history.commits import Commits, Life, Place
 
 if TYPE_CHECKING:
     from harness.history.reader import History
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
 Stage = Literal["unclaimed", "claimed", "applied", "unseen"]
 """How far a delivery had come: unclaimed; claimed, but without its effect; applied, but its offset not committed.
 
-``unseen``: it is unknown whether the effect, or the claim, was there.
+``unseen``: it is unknown whether the effect, or the claim, was there, or whether a commit under way was executed.
 """
 
 COLUMNS: Final = (
@@ -57,15 +62,6 @@ class _Message:
     """Its result, if it may have been a claim; ``unclear``: it is unknown whether it was executed."""
 
 
-@dataclass(slots=True)
-class _Life:
-    replica: str
-    began: int
-    died: int
-    passed: list[tuple[str, int, int]] = field(default_factory=list)
-    """Topic, partition and offset of each commit by the replica."""
-
-
 _LIVES: Final = """
 SELECT name, phase, t FROM history WHERE op = 'service' AND phase IN ('started', 'stopped', 'killed', 'exited')
 AND split_part(name, '#', 1) IN (SELECT consumer FROM applies) ORDER BY i
@@ -78,12 +74,6 @@ WHERE op = 'wire' AND key IS NOT NULL AND t_begin IS NOT NULL AND places IS NULL
       AND split_part(link, '#', 1) IN (SELECT consumer FROM applies) ORDER BY i
 """
 
-_COMMITS: Final = """
-SELECT t_begin, split_part(link, '->', 1) AS replica, places FROM history
-WHERE op = 'wire' AND command IN ('OffsetCommit', 'TxnOffsetCommit') AND places IS NOT NULL
-      AND phase IN ('answered', 'lost_reply') ORDER BY i
-"""
-
 _EVENTS: Final = """
 SELECT event_id, topic, partition, "offset", upload_id, raw_file_storage_id FROM events WHERE event_id IS NOT NULL
 """
@@ -93,6 +83,11 @@ SELECT x.consumer, x.event_id, min(r.began) AS began FROM effects x JOIN reads r
 """
 
 _LOOKS: Final = "SELECT began, ended FROM reads WHERE what = 'effects' AND phase = 'ok' ORDER BY began"
+
+_BLIND: Final = """
+SELECT split_part(link, '#', 1) AS consumer, min(t) AS t FROM history
+WHERE op = 'wire' AND phase IN ('plain', 'failed') GROUP BY ALL
+"""
 
 _UPSET: Final = """
 SELECT target, min(t) FILTER (phase = 'injected') AS began,
@@ -108,23 +103,20 @@ def cuts(history: History) -> list[Cut]:
     """Return every delivery at a consumer that the death of a replica cut off, in the order of the deaths.
 
     Left out: a delivery of an event that was applied before, one whose event another replica handled meanwhile, and
-    whatever no tap saw.
+    whatever no tap saw. The last includes every delivery of a consumer that commits its offsets past the taps, and those
+    that came again, or had not by the end, after one of the consumer's taps had failed.
     """
     lives = list(_lives(history.sql(_LIVES)))
     rows = history.sql(_MESSAGES) if lives else []
     if not rows:
         return []
     events = history.sql(_EVENTS)
-    places: defaultdict[str, set[tuple[str, int, int]]] = defaultdict(set)
+    places: defaultdict[str, set[Place]] = defaultdict(set)
     named: defaultdict[str, set[str]] = defaultdict(set)
     for event in events:
         places[event["event_id"]].add((event["topic"], event["partition"], event["offset"]))
         for name in filter(None, (event["event_id"], event["upload_id"], event["raw_file_storage_id"])):
             named[name].add(event["event_id"])
-    for row in history.sql(_COMMITS):
-        for life in lives:
-            if life.replica == row["replica"] and life.began <= row["t_begin"] <= life.died:
-                life.passed += [(topic, partition, offset) for topic, partition, offset in row["places"]]
     kinds = _kinds(history.header)
     dealt: defaultdict[tuple[str, str], list[_Message]] = defaultdict(list)
     for row in rows:
@@ -142,6 +134,8 @@ def cuts(history: History) -> list[Cut]:
         for event_id in _named(row["key"], named):
             dealt[consumer, event_id].append(message)
     context = _Context(
+        commits=Commits(history),
+        blind={row["consumer"]: row["t"] for row in history.sql(_BLIND)},
         sights={(row["consumer"], row["event_id"]): row["began"] for row in history.sql(_SIGHTS)},
         looks=[(row["began"], row["ended"]) for row in history.sql(_LOOKS)],
         upset=[(row["target"], row["began"], row["emptied"]) for row in history.sql(_UPSET)],
@@ -175,6 +169,9 @@ def _claim(row: Mapping[str, Any]) -> Literal["granted", "refused", "unclear"] |
 
 @dataclass(frozen=True, slots=True)
 class _Context:
+    commits: Commits
+    blind: Mapping[str, int]
+    """Consumer -> when one of its taps failed or could no longer parse, for the first time."""
     sights: Mapping[tuple[str, str], int]
     """(consumer, event id) -> when the read began that first saw the effect."""
     looks: Sequence[tuple[int, int]]
@@ -183,41 +180,45 @@ class _Context:
 
 
 def _cut(
-    life: _Life,
+    life: Life,
     delivered: tuple[str, str],
     messages: Sequence[_Message],
-    places: set[tuple[str, int, int]],
+    places: set[Place],
     context: _Context,
 ) -> Iterator[Cut]:
     mine = [one for one in messages if one.replica == life.replica and life.began <= one.t_begin <= life.died]
-    if not mine or any(_behind(place, life.passed) for place in places):
+    if not mine or not context.commits.tell(delivered[0], places) or (over := context.commits.over(life, places)):
         return
     first = mine[0].t_begin
     sight = context.sights.get(delivered)
     later = [one for one in messages if one.t_begin > life.died]
     others = [one for one in messages if one.replica != life.replica and first <= one.t_begin <= life.died]
     applied_before = sight is not None and any(began >= sight and ended < first for began, ended in context.looks)
-    if others or applied_before:
-        return
     next_ = min(later, key=lambda one: one.t_begin, default=None)
-    until = next_.t_begin if next_ is not None else None
+    until = next_.t_begin if next_ is not None else float("inf")
+    if others or applied_before or context.blind.get(delivered[0], until) < until:
+        return
     earlier = [one for one in messages if one.t_begin < first]
     stage = _stage(life.died, until, sight, context.looks)
     if stage == "applied" and not _told_apart(earlier, first, context.looks):
         stage = "unseen"
     if stage == "claimed":
         stage = _claimed(mine, earlier)
+    if over is None:
+        stage = "unseen"
     again: Literal["same", "other"] | None = None
+    redis: Literal["kept", "away", "emptied"] | None = None
     if next_ is not None:
         again = "same" if next_.replica == life.replica else "other"
-    stores = {one.target for one in messages if one.store}
-    redis = _redis(life.died, next_, later, stores, context) if next_ is not None and stores else None
+        stores = {one.target for one in messages if one.store}
+        if stores and delivered[0] not in context.blind:
+            redis = _redis(life.died, next_, later, stores, context)
     yield Cut(*delivered, life.replica, life.died, stage, again, redis)
 
 
-def _stage(died: int, until: int | None, sight: int | None, looks: Sequence[tuple[int, int]]) -> Stage:
+def _stage(died: int, until: float, sight: int | None, looks: Sequence[tuple[int, int]]) -> Stage:
     """Return whether the effect was there at a death, from the looks between it and ``until``."""
-    between = [began for began, ended in looks if began > died and (until is None or ended < until)]
+    between = [began for began, ended in looks if began > died and ended < until]
     # Only the first of them: what a later one finds may have been done since, unseen by any tap.
     if sight is not None and (sight <= died or between[:1] == [sight]):
         return "applied"
@@ -254,24 +255,27 @@ def _redis(
     return "kept" if asked is not None and asked.answered else "away"
 
 
-def _behind(place: tuple[str, int, int], passed: Iterable[tuple[str, int, int]]) -> bool:
-    """Whether one of the committed offsets is past a place."""
-    topic, partition, offset = place
-    return any(topic == of and partition == number and next_ > offset for of, number, next_ in passed)
+def _lives(rows: Iterable[Mapping[str, Any]]) -> Iterator[Life]:
+    """Yield each lifetime of a process that a death ended, when it is known whether the process was started again.
 
-
-def _lives(rows: Iterable[Mapping[str, Any]]) -> Iterator[_Life]:
-    """Yield each lifetime of a process that a death ended; the first began before the run."""
+    The first lifetime began before the run.
+    """
     began: dict[str, int] = {}
     gone: set[str] = set()
+    dead: dict[str, Life] = {}
     for row in rows:
+        name = row["name"]
         if row["phase"] == "started":
-            began[row["name"]] = row["t"]
-            gone.discard(row["name"])
+            began[name] = row["t"]
+            gone.discard(name)
+            if (last := dead.pop(name, None)) is not None:
+                last.again = row["t"]
+                yield last
             continue
-        if row["phase"] != "stopped" and row["name"] not in gone:
-            yield _Life(row["name"], began.get(row["name"], 0), row["t"])
-        gone.add(row["name"])
+        if row["phase"] != "stopped" and name not in gone:
+            dead[name] = Life(name, began.get(name, 0), row["t"])
+        gone.add(name)
+    yield from dead.values()
 
 
 def _kinds(header: Mapping[str, Any]) -> dict[str, str]:

@@ -133,7 +133,7 @@ COLUMNS: Final = {
     "link": "VARCHAR",  # wire, link: "essay_lifecycle#1->redis"
     "connection": "BIGINT",  # wire: which connection of the link, from 1
     "reply_size": "BIGINT",  # wire: bytes
-    "places": "JSON",  # wire: [topic, partition, offset] that a request commits, or at which records were appended; at most 64
+    "places": "JSON",  # wire: [topic, partition, offset] that a request commits, or of appended records; null: unknown
     "error": "VARCHAR",
 }
 """Every field that a record may carry, with its type in the typed copy; recorders refuse any other."""

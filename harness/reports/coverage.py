@@ -103,7 +103,7 @@ def sentence(row: Row) -> str:
         f"{cell['deliveries']} {STAGES[stage]}" + (f" ({detail})" if (detail := details(cell)) else "")
         for stage, cell in row["cut"].items()
     ]
-    cut = f"deaths cut off {', '.join(parts)}" if parts else "no death cut a delivery off"
+    cut = f"deaths cut off {', '.join(parts)}" if parts else "no death is known to have cut a delivery off"
     lost = ", ".join(f"{command} {n}" for command, n in row["lost"].items())
     return f"{row['consumer']}: {cut}" + (f"; answers lost: {lost}" if lost else "")
 

@@ -27,8 +27,8 @@ from harness.taps.kafka_schema import (
 from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood, Place, Routes
 from harness.taps.names import Names
 
-MOST_PLACES: Final = 64
-"""Places kept of one request or reply."""
+MOST_PLACES: Final = 1024
+"""Places kept of one request or reply: more than a commit names, even of a consumer with very many partitions."""
 
 _PRODUCE, _FETCH, _METADATA, _SASL_HANDSHAKE, _API_VERSIONS, _SHARE_FETCH = 0, 1, 3, 17, 18, 78
 _COMMITS: Final = frozenset({8, 28})
@@ -179,7 +179,9 @@ class Requests(Frames):
         names = self._parser.names
         message.key = _key(fields, names)
         if asked.key in _COMMITS:
-            message.places = _places(fields, "partitions", "partition_index", "committed_offset", names)
+            found = _places(fields, "partitions", "partition_index", "committed_offset", names)
+            # A part of them would say of the others that they were not committed.
+            message.places = found if whole and len(found) < MOST_PLACES else None
         self._known(message)
 
     def _produce(self, message: Message, asked: Asked) -> Reading:

@@ -68,7 +68,7 @@ class Message:
     number: int | None = None
     """For an integer reply: its value. The history keeps it only if the request ``counts``."""
     places: Sequence[Place] | None = None
-    """The offsets that a request commits, or the places of records that a reply names."""
+    """The offsets that a request commits, all of them or None, or the places of records that a reply names."""
     interim: bool = False
     """For an unasked reply: whether it belongs to the request whose reply is due (100 Continue)."""
     undecided: int = 0

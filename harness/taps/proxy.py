@@ -139,7 +139,8 @@ class Tap:
             kind=(reply.kind or None) if reply is not None else None,
             reply_size=reply.size if reply is not None and reply.end is not None else None,
             changed=reply.number if reply is not None and request.counts else None,
-            places=request.places or (reply.places if reply is not None else None),
+            # A commit of nothing has an empty list; none tells that nobody knows what was committed.
+            places=request.places if request.places is not None or reply is None else reply.places,
         )
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

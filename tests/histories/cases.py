@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.histories.builder import MS, REJECTED, UPLOADS, Tape, final, good_run, kind_of, sha
+from tests.histories.builder import MS, REJECTED, UPLOADS, Record, Tape, final, good_run, kind_of, sha
 
 FOLDER = Path(__file__).parent
 
@@ -1276,6 +1276,13 @@ def cut_off(tape: Tape, *, applied: bool) -> None:
     if applied:
         tape.effect(between, "desk", "placed", 3)
     tape.wire(415, "desk#2->redis", "SET", key="claim:placed-3", kind="nil" if applied else "OK")
+    commit(tape, 440, "desk#2")
+
+
+def commit(tape: Tape, ms: float, replica: str, *, offset: int = UPLOADS // 2, **changes: Any) -> Record:
+    """A replica commits an offset of the partition of ``placed-3``; by default, of its end."""
+    seen: dict[str, Any] = {"key": replica.partition("#")[0], "kind": "ok", "places": [["orders", 1, offset]]}
+    return tape.wire(ms, f"{replica}->kafka", "OffsetCommit", **seen | changes)
 
 
 def wants(tape: Tape, **cover: object) -> None:
@@ -1305,6 +1312,36 @@ def not_covered_lost(tape: Tape) -> None:
     """An answer was lost, of another command than the one that matters."""
     tape.wire(425, "desk#1->kafka", "Heartbeat", key="desk", phase="lost_reply")
     wants(tape, lost="OffsetCommit", consumer="desk")
+
+
+def not_covered_offsets_elsewhere(tape: Tape) -> None:
+    """Nobody heard of the desk's offsets: it keeps them with its effects, and was long done."""
+    cut_off(tape, applied=True)
+    tape.drop(tape.find("wire", command="OffsetCommit"))
+    wants(tape, cut="applied", consumer="desk")
+
+
+def not_covered_plain(tape: Tape) -> None:
+    """The commit passed where a tap had given up before."""
+    tape.add(
+        411, "wire", "plain", link="desk#1->kafka", error="NotUnderstood: a reply to request 5, where that to another"
+    )
+    cut_off(tape, applied=True)
+    wants(tape, cut="applied", consumer="desk")
+
+
+def not_covered_commit_under_way(tape: Tape) -> None:
+    """The desk had committed the event's offset, and died without an answer."""
+    commit(tape, 413, "desk#1", offset=2, took=1.5, phase="unanswered", kind=None)
+    cut_off(tape, applied=True)
+    wants(tape, cut="applied", consumer="desk")
+
+
+def not_covered_large_commit(tape: Tape) -> None:
+    """A commit named more partitions than a tap keeps."""
+    commit(tape, 413, "desk#1", places=None)
+    cut_off(tape, applied=True)
+    wants(tape, cut="applied", consumer="desk")
 
 
 def calibrated(tape: Tape, *unseen: tuple[str, str], stale: str | None = None) -> None:
@@ -2014,6 +2051,10 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "not_covered.elsewhere": not_covered_elsewhere,
     "not_covered.by_each": not_covered_by_each,
     "not_covered.lost": not_covered_lost,
+    "not_covered.offsets_elsewhere": not_covered_offsets_elsewhere,
+    "not_covered.plain": not_covered_plain,
+    "not_covered.commit_under_way": not_covered_commit_under_way,
+    "not_covered.large_commit": not_covered_large_commit,
     "record_lost": record_lost,
     "record_lost.to_another": record_lost_to_another,
     "undecided.lost_record": phantom_of_a_lost_record,

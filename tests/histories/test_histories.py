@@ -63,6 +63,8 @@ ALONG = {
     # What came late keeps everything else open, too.
     "stalled.another_came_late": {"undecided"},
     "total_undecided.just_came": {"undecided"},
+    # A tap that gave up is named beside what it did not see.
+    "not_covered.plain": {"tap_plain"},
     # That no offset is seen is told beside what came of it.
     "lost.silent": {"offsets_unseen"},
 }

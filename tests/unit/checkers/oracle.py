@@ -1480,7 +1480,9 @@ class EvidenceOracle:
 class Cuts:
     """Deliveries that a death cut off: a replica had sent a message that names the event, and had not passed its offset.
 
-    Not counted: an event that was applied before the replica began with it, or that another replica had in hand as well.
+    Not counted: an event that was applied before the replica began with it, or that another replica had in hand as well; all
+    of a consumer that was never seen to commit an offset of the event's topic; and what came again, or had not by the end,
+    after a tap of the consumer's had failed. ``unseen`` as well: a commit past the event may have been executed.
     ``applied``: the first look at the effects after the death and before any replica began again, or an earlier one, has the
     effect. ``claimed``: such a look has none, Redis had granted what the replica asked, and never before to anyone.
     ``unclaimed``: the same without such a grant. ``unseen``: there was no such look, it may have seen the work of an earlier
@@ -1523,7 +1525,8 @@ class Cuts:
             if r["link"].split("#")[0] == consumer and any(whole(str(name), r["key"]) for name in names)
         ]
         mine = [r for r in about if r["link"].split("->")[0] == replica and began <= r["t_begin"] <= died]
-        if not mine or self._passed(replica, began, died, event_id):
+        passed = self._passed(replica, began, died, event_id)
+        if not mine or passed or not self._tells(consumer, event_id):
             return None
         first = mine[0]["t_begin"]
         seen = min(
@@ -1542,12 +1545,19 @@ class Cuts:
         before = [r for r in about if r["t_begin"] < first]
         next_ = min(after, key=lambda r: r["t_begin"]) if after else None
         end = next_["t_begin"] if next_ else float("inf")
-        stage = self._stage(mine, before, seen, died=died, end=end)
+        failed = [
+            r["t"]
+            for r in self.run.of("wire")
+            if r["phase"] in {"plain", "failed"} and r["link"].split("#")[0] == consumer
+        ]
+        if failed and min(failed) < end:
+            return None
+        stage = self._stage(mine, before, seen, died=died, end=end) if passed is not None else "unseen"
         if next_ is None:
             return {"consumer": consumer, "stage": stage, "again": None, "redis": None}
         who = next_["link"].split("->")[0]
         redis = None
-        if any(r["link"].endswith("->redis") for r in about):
+        if any(r["link"].endswith("->redis") for r in about) and not failed:
             asked = [r for r in after if r["link"] == f"{who}->redis"]
             redis = "kept" if asked and asked[0]["phase"] == "answered" else "away"
             upset = {
@@ -1589,22 +1599,37 @@ class Cuts:
             return "unclear"
         return "" if said in {"nil", "null"} or message.get("changed") == 0 else "granted"
 
-    def _passed(self, replica: str, began: int, died: int, event_id: str) -> bool:
-        told = [
-            tuple(one)
-            for r in self.run.of("wire")
-            if r.get("command") in {"OffsetCommit", "TxnOffsetCommit"}
-            and r["phase"] in {"answered", "lost_reply"}
-            and r["link"].split("->")[0] == replica
-            and began <= r["t_begin"] <= died
-            for one in r.get("places") or ()
-        ]
-        return any(
-            (event["topic"], event["partition"]) == (topic, partition) and offset > event["offset"]
-            for event in self.run.events
-            if event["event_id"] == event_id
-            for topic, partition, offset in told
-        )
+    def _passed(self, replica: str, began: int, died: int, event_id: str) -> bool | None:
+        """Whether the replica passed a record of the event in this life; None if it may have."""
+        starts = [r["t"] for r in self.run.of("service", "started") if r["name"] == replica and r["t"] > died]
+        answer: bool | None = False
+        for r in self._commits(replica.partition("#")[0]):
+            if r["link"].split("->")[0] != replica or not began <= r["t_begin"] < min([*starts, float("inf")]):
+                continue
+            past = [
+                event
+                for event in self.run.events
+                if event["event_id"] == event_id
+                for topic, partition, offset in r.get("places") or ()
+                if (event["topic"], event["partition"]) == (topic, partition) and offset > event["offset"]
+            ]
+            answered = r["phase"] in {"answered", "lost_reply", "refused_reply", "cut_reply"}
+            if past and answered and r["t_begin"] <= died:
+                return True
+            if past or "places" not in r:
+                answer = None
+        return answer
+
+    def _tells(self, consumer: str, event_id: str) -> bool:
+        topics = {place[0] for r in self._commits(consumer) for place in r.get("places") or ()}
+        return {event["topic"] for event in self.run.events if event["event_id"] == event_id} <= topics
+
+    def _commits(self, consumer: str) -> Iterator[Record]:
+        for r in self.run.of("wire"):
+            commits = r.get("command") in {"OffsetCommit", "TxnOffsetCommit"}
+            came = r["phase"] not in {"refused", "lost_request", "repeated"}
+            if commits and came and r["link"].split("#")[0] == consumer:
+                yield r
 
 
 def whole(name: str, key: str) -> bool:

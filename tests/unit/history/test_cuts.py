@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.history.cuts import Cut, cuts
 from harness.history.reader import History
 from tests.histories.builder import MS, Tape, good_run
+from tests.histories.cases import commit
 
 KEY = "claim:placed-3"
 """``placed-3`` is at orders:1:1."""
@@ -19,13 +21,24 @@ def of(folder: Path, change: Callable[[Tape], None]) -> list[Cut]:
 
 
 def died(tape: Tape, *, looked: bool = True, again: str | None = "desk#2") -> None:
-    """``desk#1`` asks for a claim and dies; a look between finds no effect; a replica gets the event again."""
+    """``desk#1`` asks for a claim and dies; a look between finds no effect; a replica gets the event again.
+
+    Much later the desk commits an offset, so that its commits are known to pass a tap.
+    """
     tape.wire(412, "desk#1->redis", "SET", key=KEY, kind="OK")
     tape.add(414, "service", "killed", name="desk#1")
     if looked:
         tape.look(414.2, "effects", took=0.3)
     if again is not None:
         tape.wire(416, f"{again}->redis", "SET", key=KEY, kind="OK")
+    commit(tape, 440, "desk#2")
+
+
+def applied(tape: Tape, **how: Any) -> None:
+    """The look between finds the effect."""
+    died(tape, **how)
+    (look,) = tape.find("read", "invoke", t=int(414.2 * MS))
+    tape.effect(look, "desk", "placed", 3)
 
 
 def one(folder: Path, change: Callable[[Tape], None]) -> tuple[str, str | None, str | None]:
@@ -55,12 +68,7 @@ def test_without_a_look_before_it_came_again_nobody_knows(tmp_path: Path) -> Non
 
 
 def test_with_the_effect(tmp_path: Path) -> None:
-    def change(tape: Tape) -> None:
-        died(tape)
-        (look,) = tape.find("read", "invoke", t=int(414.2 * MS))
-        tape.effect(look, "desk", "placed", 3)
-
-    assert one(tmp_path, change) == ("applied", "other", "kept")
+    assert one(tmp_path, applied) == ("applied", "other", "kept")
 
 
 @pytest.mark.parametrize(
@@ -143,12 +151,89 @@ def test_what_a_restart_of_redis_left_is_not_known(tmp_path: Path) -> None:
     assert one(tmp_path, change)[2] is None
 
 
-def test_an_event_whose_offset_was_passed_is_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("phase", ["answered", "lost_reply", "refused_reply", "cut_reply"])
+def test_an_event_whose_offset_was_passed_is_over(tmp_path: Path, phase: str) -> None:
     def change(tape: Tape) -> None:
-        died(tape)
-        tape.wire(413, "desk#1->kafka", "OffsetCommit", key="desk")["places"] = [["orders", 1, 2]]
+        applied(tape)
+        commit(tape, 413, "desk#1", offset=2, phase=phase)
 
     assert not of(tmp_path, change)
+
+
+@pytest.mark.parametrize("fields", [{"offset": 1}, {"phase": "lost_request"}, {"phase": "refused"}, {"places": []}])
+def test_a_commit_that_passed_nothing_of_it_leaves_it_in_hand(tmp_path: Path, fields: dict[str, Any]) -> None:
+    def change(tape: Tape) -> None:
+        applied(tape)
+        commit(tape, 413, "desk#1", **{"offset": 2, **fields})
+
+    assert one(tmp_path, change)[0] == "applied"
+
+
+@pytest.mark.parametrize("deed", [died, applied])
+@pytest.mark.parametrize("fields", [{"phase": "unanswered"}, {"phase": "cut_request"}, {"places": None}])
+def test_whether_its_offset_was_passed_is_not_known(
+    tmp_path: Path, deed: Callable[[Tape], None], fields: dict[str, Any]
+) -> None:
+    def change(tape: Tape) -> None:
+        deed(tape)
+        commit(tape, 413, "desk#1", **{"offset": 2, "kind": None, **fields})
+
+    assert one(tmp_path, change) == ("unseen", "other", "kept")
+
+
+@pytest.mark.parametrize(("ms", "stage"), [(414.5, "unseen"), (416, "applied")])
+def test_a_commit_that_comes_to_the_tap_after_the_death_may_be_a_dead_replicas(
+    tmp_path: Path, ms: float, stage: str
+) -> None:
+    def change(tape: Tape) -> None:
+        applied(tape)
+        tape.add(415, "service", "started", name="desk#1")
+        commit(tape, ms, "desk#1", offset=2)
+
+    assert one(tmp_path, change)[0] == stage
+
+
+def elsewhere(tape: Tape) -> None:
+    """The desk keeps its offsets with its effects."""
+    tape.drop(tape.find("wire", command="OffsetCommit"))
+
+
+def of_another_topic(tape: Tape) -> None:
+    """Those of this topic it keeps with its effects."""
+    tape.one("wire", command="OffsetCommit")["places"] = [["shipping", 0, 9]]
+
+
+@pytest.mark.parametrize("deed", [died, applied])
+@pytest.mark.parametrize("change", [elsewhere, of_another_topic])
+def test_who_commits_no_offset_at_a_tap_never_says_that_it_is_done(
+    tmp_path: Path, deed: Callable[[Tape], None], change: Callable[[Tape], None]
+) -> None:
+    def both(tape: Tape) -> None:
+        deed(tape)
+        change(tape)
+
+    assert not of(tmp_path, both)
+
+
+@pytest.mark.parametrize("phase", ["plain", "failed"])
+@pytest.mark.parametrize("link", ["desk#1->kafka", "desk#2->kafka", "desk#2->redis"])
+def test_what_passes_a_tap_that_has_failed_is_not_known(tmp_path: Path, phase: str, link: str) -> None:
+    def change(tape: Tape, ms: float) -> None:
+        applied(tape)
+        tape.add(ms, "wire", phase, link=link, error="NotUnderstood: b'x'")
+
+    assert not of(tmp_path, lambda tape: change(tape, 411))
+    assert not of(tmp_path, lambda tape: change(tape, 415))
+    # Later it hides at most whether Redis was asked.
+    assert one(tmp_path, lambda tape: change(tape, 418)) == ("applied", "other", None)
+
+
+def test_another_services_tap_may_fail(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        applied(tape)
+        tape.add(411, "wire", "plain", link="shop#1->kafka", error="NotUnderstood: b'x'")
+
+    assert one(tmp_path, change)[0] == "applied"
 
 
 def test_an_event_of_an_earlier_life_is_over(tmp_path: Path) -> None:
@@ -214,9 +299,7 @@ def test_a_replica_that_came_back_can_die_again(tmp_path: Path) -> None:
 
 def test_an_effect_that_an_earlier_delivery_may_have_made_tells_nothing(tmp_path: Path) -> None:
     def change(tape: Tape) -> None:
-        died(tape)
-        (look,) = tape.find("read", "invoke", t=int(414.2 * MS))
-        tape.effect(look, "desk", "placed", 3)
+        applied(tape)
         tape.wire(405, "desk#2->redis", "SET", key=KEY, kind="OK")
 
     assert one(tmp_path, change)[0] == "unseen"

@@ -56,7 +56,7 @@ def test_in_words() -> None:
 
 def test_nothing_tried_is_said() -> None:
     row = {"consumer": "desk", "cut": {}, "lost": {}}
-    assert sentence(row) == "desk: no death cut a delivery off"
+    assert sentence(row) == "desk: no death is known to have cut a delivery off"
     assert len(untried(row)) == 4
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kio.static.primitive import Records
 
 from harness.stack import RunNames
-from harness.taps.kafka import KafkaParser
+from harness.taps.kafka import MOST_PLACES, KafkaParser
 from harness.taps.kafka_asked import LARGEST
 from harness.taps.kafka_schema import MOST, Cursor, read
 from harness.taps.message import NotUnderstood
@@ -273,7 +273,7 @@ def test_an_array_whose_length_is_a_lie_takes_no_memory(version, topics) -> None
 def test_more_elements_than_a_tap_reads_are_passed_over_and_the_group_is_known() -> None:
     tapped = parser()
     (message,) = tapped.requests.feed(request(commit({"r1.essays": [(0, 5)] * (MOST + 1)})))
-    assert (message.key, message.places) == ("essay_lifecycle", [])
+    assert (message.key, message.places) == ("essay_lifecycle", None)
 
 
 def test_records_stream_past_and_what_is_kept_is_small() -> None:
@@ -347,9 +347,22 @@ def test_a_commit_says_its_places_and_a_produce_where_its_records_are() -> None:
     assert answer.places == [("essays.sent", 1, 41)]
 
 
-def test_at_most_64_places_are_kept() -> None:
-    (message,) = parser().requests.feed(request(commit({"r1.many": [(0, 1)] * 100})))
-    assert len(message.places or ()) == 64
+def test_a_commit_says_all_its_places_or_none() -> None:
+    for count in (0, 100, MOST_PLACES - 1):
+        (message,) = parser().requests.feed(request(commit({"r1.many": [(0, 1)] * count})))
+        assert len(message.places or ()) == count
+        assert message.places is not None
+    (message,) = parser().requests.feed(request(commit({"r1.many": [(0, 1)] * MOST_PLACES})))
+    assert (message.key, message.places) == ("essay_lifecycle", None)
+
+
+def test_of_the_places_of_records_only_so_many_are_kept() -> None:
+    tapped = parser()
+    tapped.requests.feed(request(produce()))
+    parts = [{"index": 1, "error_code": 0, "base_offset": 40}] * (MOST_PLACES + 1)
+    answer = made("reply", "Produce", 9, responses=[{"name": "r1.essays", "partition_responses": parts}])
+    (message,) = tapped.replies.feed(reply(answer))
+    assert len(message.places or ()) == MOST_PLACES
 
 
 def test_a_place_that_got_an_error_holds_no_records() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from harness.errors import FaultError
 from harness.taps import connection
+from harness.taps.kafka import MOST_PLACES
 from tests.unit.taps.wired import (
     GET,
     SET,
@@ -622,6 +623,14 @@ async def test_what_passes_of_kafka_is_recorded() -> None:
     ]
     assert commits[1]["places"] == [("essays", 0, 5), ("essays", 1, 5)]
     assert [fields["kind"] for _, fields in (sent, commits, answered)] == [None, "ok", "ok"]
+
+
+async def test_a_commit_of_nothing_is_told_from_one_of_which_nothing_is_known() -> None:
+    async with tapped(kafka, "kafka") as (notes, connect, _):
+        reader, writer = await connect()
+        writer.write(commit(1, partitions=0) + commit(2, partitions=MOST_PLACES))
+        await reader.readexactly(2 * len(committed()))
+    assert [fields["places"] for _, fields in notes.records] == [[], None]
 
 
 @pytest.mark.parametrize("side", ["request", "reply"])

@@ -99,9 +99,9 @@ async def redis(reader, writer):
                 break
 
 
-def commit(number=1):
-    part = {"partition_index": 0, "committed_offset": 5}
-    topics = [{"name": "essays", "partitions": [part, part | {"partition_index": 1}]}]
+def commit(number=1, partitions=2):
+    parts = [{"partition_index": one, "committed_offset": 5} for one in range(partitions)]
+    topics = [{"name": "essays", "partitions": parts}]
     return request(made("request", "OffsetCommit", 8, group_id="essay_lifecycle", topics=topics), number)
 
 
