@@ -89,10 +89,12 @@ SELECT split_part(link, '#', 1) AS consumer, min(t) AS t FROM history
 WHERE op = 'wire' AND phase IN ('plain', 'failed') GROUP BY ALL
 """
 
-_UPSET: Final = """
-SELECT target, min(t) FILTER (phase = 'injected') AS began,
-       coalesce(bool_or(phase = 'healed' AND (evidence->>'$.emptied') = 'true'), false) AS emptied
-FROM history WHERE op = 'fault' GROUP BY fault, target HAVING began IS NOT NULL
+# Faults on a store itself; what befalls its links leaves alone what it holds.
+_UPSETS: Final = """
+SELECT fault, target AS store, phase, t, (evidence->>'$.emptied') = 'true' AS emptied, i FROM history
+WHERE op = 'fault' AND name LIKE 'redis.%' AND phase IN ('injected', 'healed')
+UNION ALL
+SELECT replace(actor, 'fault:', ''), name, phase, t, NULL, i FROM history WHERE op = 'service' AND phase = 'killed' ORDER BY i
 """
 
 _CLAIMS: Final = frozenset({"SET", "SETNX", "EVAL", "EVALSHA", "FCALL"})
@@ -138,7 +140,7 @@ def cuts(history: History) -> list[Cut]:
         blind={row["consumer"]: row["t"] for row in history.sql(_BLIND)},
         sights={(row["consumer"], row["event_id"]): row["began"] for row in history.sql(_SIGHTS)},
         looks=[(row["began"], row["ended"]) for row in history.sql(_LOOKS)],
-        upset=[(row["target"], row["began"], row["emptied"]) for row in history.sql(_UPSET)],
+        upsets=list(_upsets(history.sql(_UPSETS))),
     )
     made = [
         cut
@@ -167,6 +169,18 @@ def _claim(row: Mapping[str, Any]) -> Literal["granted", "refused", "unclear"] |
     return "refused" if row["kind"] in {"nil", "null"} or row["changed"] == 0 else "granted"
 
 
+@dataclass(slots=True)
+class _Upset:
+    """One injection of a fault on a store."""
+
+    store: str
+    began: int
+    ended: float = float("inf")
+    down: float = float("inf")
+    """When the store was dead; it came back after that and before ``ended``."""
+    emptied: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class _Context:
     commits: Commits
@@ -175,8 +189,7 @@ class _Context:
     sights: Mapping[tuple[str, str], int]
     """(consumer, event id) -> when the read began that first saw the effect."""
     looks: Sequence[tuple[int, int]]
-    upset: Sequence[tuple[str, int, bool]]
-    """Each fault's target, when it began, and whether it emptied a store."""
+    upsets: Sequence[_Upset]
 
 
 def _cut(
@@ -212,7 +225,7 @@ def _cut(
         again = "same" if next_.replica == life.replica else "other"
         stores = {one.target for one in messages if one.store}
         if stores and delivered[0] not in context.blind:
-            redis = _redis(life.died, next_, later, stores, context)
+            redis = _redis(mine, next_, later, stores, context)
     yield Cut(*delivered, life.replica, life.died, stage, again, redis)
 
 
@@ -243,16 +256,40 @@ def _claimed(mine: Sequence[_Message], earlier: Sequence[_Message]) -> Stage:
 
 
 def _redis(
-    died: int, next_: _Message, later: Sequence[_Message], stores: set[str], context: _Context
+    mine: Sequence[_Message], next_: _Message, later: Sequence[_Message], stores: set[str], context: _Context
 ) -> Literal["kept", "away", "emptied"] | None:
-    since = [
-        emptied for target, began, emptied in context.upset if target in stores and died <= began <= next_.t_begin
+    upsets = [
+        one
+        for one in context.upsets
+        if one.store in stores and one.began <= next_.t_begin and one.ended >= mine[0].t_begin
     ]
-    if since:
-        # Whether a restart lost something is not known.
-        return "emptied" if any(since) else None
+    if any(one.emptied and one.down <= next_.t_begin and not _wrote(mine, one) for one in upsets):
+        return "emptied"
+    if upsets:
+        # Whether a restart lost something is not known, nor what came first if they were so close.
+        return None
     asked = next((one for one in later if one.replica == next_.replica and one.store), None)
     return "kept" if asked is not None and asked.answered else "away"
+
+
+def _wrote(mine: Sequence[_Message], upset: _Upset) -> bool:
+    """Whether a delivery may have left something in a store after a fault had emptied it."""
+    return any(one.target == upset.store and one.t_begin > upset.down for one in mine)
+
+
+def _upsets(rows: Iterable[Mapping[str, Any]]) -> Iterator[_Upset]:
+    """Yield each injection; a fault with ``every`` has several."""
+    latest: dict[tuple[str, str], _Upset] = {}
+    for row in rows:
+        which = row["fault"], row["store"]
+        if row["phase"] == "injected":
+            latest[which] = _Upset(row["store"], row["t"])
+            yield latest[which]
+        elif row["phase"] == "killed" and which in latest:
+            latest[which].down = row["t"]
+        elif which in latest:
+            upset = latest.pop(which)
+            upset.ended, upset.emptied = row["t"], bool(row["emptied"])
 
 
 def _lives(rows: Iterable[Mapping[str, Any]]) -> Iterator[Life]:

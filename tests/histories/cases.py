@@ -1344,6 +1344,22 @@ def not_covered_large_commit(tape: Tape) -> None:
     wants(tape, cut="applied", consumer="desk")
 
 
+def store_lost(tape: Tape) -> None:
+    """Redis is lost while ``desk#1`` still works, and comes back empty when that is dead."""
+    fault = {"fault": "f2", "name": "redis.lose", "target": "redis", "heals": True}
+    for ms, phase in ((413.2, "injected"), (413.4, "armed"), (413.6, "bit")):
+        tape.add(ms, "fault", phase, **fault)
+    tape.add(413.3, "service", "killed", name="redis", actor="fault:f2")
+    tape.add(414.8, "fault", "healed", **fault, given=9, evidence={"keys_before": 4, "keys": 0, "emptied": True})
+
+
+def not_covered_store_lost(tape: Tape) -> None:
+    """The claim was granted by a Redis that has forgotten it."""
+    cut_off(tape, applied=False)
+    store_lost(tape)
+    wants(tape, cut="claimed", consumer="desk", redis="kept")
+
+
 def calibrated(tape: Tape, *unseen: tuple[str, str], stale: str | None = None) -> None:
     """A calibration of the system told what of it cannot be seen."""
     tape.header["plan"]["calibration"] = {
@@ -1389,6 +1405,13 @@ def covered(tape: Tape) -> None:
     """A death between claim and effect, and the event applied by the other replica."""
     cut_off(tape, applied=False)
     wants(tape, cut="claimed", consumer="desk", again="other", redis="kept")
+
+
+def covered_with_the_store_lost(tape: Tape) -> None:
+    """The event came again to a Redis that had forgotten its claim."""
+    cut_off(tape, applied=False)
+    store_lost(tape)
+    wants(tape, cut="claimed", consumer="desk", redis="emptied")
 
 
 def covered_behind_the_effect(tape: Tape) -> None:
@@ -2051,6 +2074,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "not_covered.elsewhere": not_covered_elsewhere,
     "not_covered.by_each": not_covered_by_each,
     "not_covered.lost": not_covered_lost,
+    "not_covered.store_lost": not_covered_store_lost,
     "not_covered.offsets_elsewhere": not_covered_offsets_elsewhere,
     "not_covered.plain": not_covered_plain,
     "not_covered.commit_under_way": not_covered_commit_under_way,
@@ -2113,6 +2137,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         load_of_locust,
         load_at_its_rate,
         covered,
+        covered_with_the_store_lost,
         covered_behind_the_effect,
         covered_lost,
         calibrated_and_seen,

@@ -1560,15 +1560,30 @@ class Cuts:
         if any(r["link"].endswith("->redis") for r in about) and not failed:
             asked = [r for r in after if r["link"] == f"{who}->redis"]
             redis = "kept" if asked and asked[0]["phase"] == "answered" else "away"
-            upset = {
-                r["fault"]
-                for r in self.run.of("fault", "injected")
-                if r.get("target") == "redis" and died <= r["t"] <= next_["t_begin"]
-            }
-            emptied = {r["fault"] for r in self.run.of("fault", "healed") if (r.get("evidence") or {}).get("emptied")}
-            if upset:
-                redis = "emptied" if emptied & upset else None
+            upsets = [one for one in self._upsets() if one["began"] <= end and one["ended"] >= first]
+            wrote = max((r["t_begin"] for r in mine if r["link"].endswith("->redis")), default=0)
+            if upsets:
+                lost = [one for one in upsets if one["emptied"] and wrote <= one["down"] <= end]
+                redis = "emptied" if lost else None
         return {"consumer": consumer, "stage": stage, "again": "same" if who == replica else "other", "redis": redis}
+
+    def _upsets(self) -> Iterator[dict[str, Any]]:
+        """Each injection of a fault on Redis: when it began and ended, when Redis was dead, and whether it came back empty."""
+        records = [r for r in self.run.of("fault") if r.get("target") == "redis" and r["name"].startswith("redis.")]
+        for at, record in enumerate(records):
+            if record["phase"] == "injected":
+                own = [r for r in records[at + 1 :] if r["fault"] == record["fault"]]
+                end = next((r for r in own if r["phase"] in {"injected", "healed"}), None)
+                healed = end if end is not None and end["phase"] == "healed" else {}
+                ended = healed.get("t", float("inf"))
+                deaths = [
+                    r["t"]
+                    for r in self.run.of("service", "killed")
+                    if (r["name"], r["actor"]) == ("redis", f"fault:{record['fault']}")
+                    and record["i"] < r["i"] < healed.get("i", float("inf"))
+                ]
+                emptied = bool((healed.get("evidence") or {}).get("emptied")) and bool(deaths)
+                yield {"began": record["t"], "ended": ended, "emptied": emptied, "down": max(deaths, default=0)}
 
     def _stage(
         self, mine: Sequence[Record], before: Sequence[Record], seen: int | None, *, died: int, end: float

@@ -1,6 +1,6 @@
 """Deliveries that a death cut off: which count, how far they had come, and how they came again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,32 +123,67 @@ def test_redis_did_not_answer_when_it_came_again(tmp_path: Path) -> None:
     assert one(tmp_path, change)[2] == "away"
 
 
-def test_redis_was_emptied_before_it_came_again(tmp_path: Path) -> None:
+def lose(tape: Tape, began: float, ended: float | None, *, target: str = "redis", emptied: bool = True) -> None:
+    """A fault stops a store, which takes it half a millisecond, and brings it back empty or as it was."""
+    name = "redis.lose" if emptied else "redis.restart"
+    fault = {"fault": f"f-{target}", "name": name, "target": target, "heals": True}
+    tape.add(began, "fault", "injected", **fault)
+    tape.add(began + 0.5, "service", "killed" if emptied else "stopped", name=target, actor=f"fault:f-{target}")
+    if ended is not None:
+        tape.add(ended, "fault", "healed", **fault, evidence={"emptied": True} if emptied else {"keys": 7})
+
+
+@pytest.mark.parametrize(
+    ("windows", "redis"),
+    [
+        ([(415, 420)], "emptied"),
+        ([(413, 415)], "emptied"),  # down at the death
+        ([(413, 413.8)], "emptied"),  # back before, but this delivery asked it nothing more
+        ([(411, 415)], None),  # what this delivery wrote may have come after
+        ([(411.8, 415)], "emptied"),  # it wrote before
+        ([(415.8, 420)], None),  # it came again before or after
+        ([(408, 411)], "kept"),
+        ([(417, 420)], "kept"),
+        ([(415, None)], None),
+        ([(200, 210), (415, 420)], "emptied"),  # of ``every``, each counts
+        ([(200, 210), (417, 420)], "kept"),
+        ([(410, 411), (415, 420)], "emptied"),
+    ],
+)
+def test_redis_was_emptied_before_it_came_again(
+    tmp_path: Path, windows: Sequence[tuple[float, float | None]], redis: str | None
+) -> None:
     def change(tape: Tape) -> None:
         died(tape)
-        fault = {"fault": "f2", "name": "redis.lose", "target": "redis", "heals": True}
-        tape.add(415, "fault", "injected", **fault)
-        tape.add(420, "fault", "healed", **fault, evidence={"emptied": True})
+        for began, ended in windows:
+            lose(tape, began, ended)
 
-    assert one(tmp_path, change)[2] == "emptied"
+    assert one(tmp_path, change)[2] == redis
 
 
 def test_another_store_was_emptied(tmp_path: Path) -> None:
     def change(tape: Tape) -> None:
         died(tape)
-        fault = {"fault": "f2", "name": "redis.lose", "target": "cache", "heals": True}
-        tape.add(415, "fault", "injected", **fault)
-        tape.add(420, "fault", "healed", **fault, evidence={"emptied": True})
+        lose(tape, 415, 420, target="cache")
 
     assert one(tmp_path, change)[2] == "kept"
 
 
-def test_what_a_restart_of_redis_left_is_not_known(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("began", "ended"), [(415, 420), (415, None), (413, 415)])
+def test_what_a_restart_of_redis_left_is_not_known(tmp_path: Path, began: float, ended: float | None) -> None:
     def change(tape: Tape) -> None:
         died(tape)
-        tape.add(415, "fault", "injected", fault="f2", name="redis.restart", target="redis", heals=False)
+        lose(tape, began, ended, emptied=False)
 
     assert one(tmp_path, change)[2] is None
+
+
+def test_who_is_cut_off_from_redis_finds_it_as_it_was(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.add(415, "fault", "injected", fault="f2", name="net.partition", target="redis", heals=True)
+
+    assert one(tmp_path, change)[2] == "kept"
 
 
 @pytest.mark.parametrize("phase", ["answered", "lost_reply", "refused_reply", "cut_reply"])
