@@ -68,8 +68,8 @@ AND split_part(name, '#', 1) IN (SELECT consumer FROM applies) ORDER BY i
 """
 
 _MESSAGES: Final = """
-SELECT t_begin, t, split_part(link, '->', 1) AS replica, split_part(link, '->', 2) AS target, command, key, phase, kind,
-       changed FROM history
+SELECT t_begin, t, split_part(link, '->', 1) AS replica, split_part(link, '->', 2) AS target, command, key, options,
+       phase, kind, changed FROM history
 WHERE op = 'wire' AND key IS NOT NULL AND t_begin IS NOT NULL AND places IS NULL
       AND split_part(link, '#', 1) IN (SELECT consumer FROM applies) ORDER BY i
 """
@@ -165,8 +165,15 @@ def _claim(row: Mapping[str, Any]) -> Literal["granted", "refused", "unclear"] |
         return "refused"
     if row["phase"] not in {"answered", "lost_reply"} or row["kind"] == "QUEUED":
         return "unclear"
-    # A SET NX that found the key is answered with nil; a SETNX changed nothing then.
-    return "refused" if row["kind"] in {"nil", "null"} or row["changed"] == 0 else "granted"
+    options = set((row["options"] or "").split())
+    if any(option.startswith("IF") for option in options):
+        return "unclear"
+    nil = row["kind"] in {"nil", "null"}
+    if "GET" in options and "XX" not in options:
+        # Answered with what the key held before: with NX, nothing means that it was free; without, it is set in any case.
+        return "granted" if nil or "NX" not in options else "refused"
+    # A SET NX that found the key is answered with nil, as is a SET XX that found none; a SETNX changed nothing then.
+    return "refused" if nil or row["changed"] == 0 else "granted"
 
 
 @dataclass(slots=True)

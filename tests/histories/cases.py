@@ -1344,6 +1344,20 @@ def not_covered_large_commit(tape: Tape) -> None:
     wants(tape, cut="applied", consumer="desk")
 
 
+def asks_what_was_there(tape: Tape) -> None:
+    """Claims are asked for by SET NX GET, whose answer is what the key held: a value to who is refused."""
+    for claim in tape.find("wire", command="SET"):
+        claim.update(options="NX EX GET", kind="bulk" if claim["kind"] == "nil" else "nil")
+
+
+def not_covered_refused(tape: Tape) -> None:
+    """The replica that died had been told that the claim was another's."""
+    cut_off(tape, applied=False)
+    tape.one("wire", link="desk#1->redis")["kind"] = "nil"
+    asks_what_was_there(tape)
+    wants(tape, cut="claimed", consumer="desk")
+
+
 def store_lost(tape: Tape) -> None:
     """Redis is lost while ``desk#1`` still works, and comes back empty when that is dead."""
     fault = {"fault": "f2", "name": "redis.lose", "target": "redis", "heals": True}
@@ -1405,6 +1419,13 @@ def covered(tape: Tape) -> None:
     """A death between claim and effect, and the event applied by the other replica."""
     cut_off(tape, applied=False)
     wants(tape, cut="claimed", consumer="desk", again="other", redis="kept")
+
+
+def covered_by_a_claim_that_tells_what_was_there(tape: Tape) -> None:
+    """Redis had answered the claim with nil: the key was free."""
+    cut_off(tape, applied=False)
+    asks_what_was_there(tape)
+    wants(tape, cut="claimed", consumer="desk")
 
 
 def covered_with_the_store_lost(tape: Tape) -> None:
@@ -2074,6 +2095,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "not_covered.elsewhere": not_covered_elsewhere,
     "not_covered.by_each": not_covered_by_each,
     "not_covered.lost": not_covered_lost,
+    "not_covered.refused": not_covered_refused,
     "not_covered.store_lost": not_covered_store_lost,
     "not_covered.offsets_elsewhere": not_covered_offsets_elsewhere,
     "not_covered.plain": not_covered_plain,
@@ -2137,6 +2159,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         load_of_locust,
         load_at_its_rate,
         covered,
+        covered_by_a_claim_that_tells_what_was_there,
         covered_with_the_store_lost,
         covered_behind_the_effect,
         covered_lost,

@@ -1612,7 +1612,14 @@ class Cuts:
             return ""
         if message["phase"] not in {"answered", "lost_reply"} or said == "QUEUED":
             return "unclear"
-        return "" if said in {"nil", "null"} or message.get("changed") == 0 else "granted"
+        options, nothing = message.get("options", "").split(), said in {"nil", "null"}
+        if {"IFEQ", "IFNE", "IFDEQ", "IFDNE"} & set(options):
+            return "unclear"
+        if "GET" in options:
+            did = not nothing if "XX" in options else nothing or "NX" not in options
+        else:
+            did = not nothing and message.get("changed") != 0
+        return "granted" if did else ""
 
     def _passed(self, replica: str, began: int, died: int, event_id: str) -> bool | None:
         """Whether the replica passed a record of the event in this life; None if it may have."""

@@ -78,6 +78,8 @@ def test_with_the_effect(tmp_path: Path) -> None:
         {"changed": 0},
         {"kind": "error LOADING"},
         {"phase": "lost_request"},
+        {"options": "NX EX GET", "kind": "bulk"},
+        {"options": "XX GET", "kind": "nil"},
         {"command": "GET", "kind": "bulk"},
         {"command": "EXISTS", "kind": "integer"},
     ],
@@ -90,7 +92,29 @@ def test_what_was_not_granted_is_no_claim(tmp_path: Path, fields: dict[str, obje
     assert one(tmp_path, change)[0] == "unclaimed"
 
 
-@pytest.mark.parametrize("fields", [{"phase": "unanswered"}, {"kind": "QUEUED"}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"options": "NX EX", "kind": "OK"},
+        {"options": "NX EX GET", "kind": "nil"},
+        {"options": "GET", "kind": "nil"},
+        {"options": "GET", "kind": "bulk"},
+        {"options": "XX GET", "kind": "bulk"},
+        {"command": "SETNX", "kind": "integer", "changed": 1},
+    ],
+)
+def test_what_was_granted_is_a_claim(tmp_path: Path, fields: dict[str, object]) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.one("wire", link="desk#1->redis").update(fields)
+
+    assert one(tmp_path, change)[0] == "claimed"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"phase": "unanswered"}, {"kind": "QUEUED"}, {"options": "IFEQ GET", "kind": "nil"}],
+)
 def test_whether_it_was_claimed_is_not_known(tmp_path: Path, fields: dict[str, object]) -> None:
     def change(tape: Tape) -> None:
         died(tape)
