@@ -42,9 +42,10 @@ class When(Model):
     """A message on a link: the fault acts once it is there, and nothing moves on its connection until the fault has acted.
 
     Messages are counted from the first acknowledged upload on. Either ``request`` or ``reply`` says which: a command, and
-    what it is about, with ``*`` for anything, for example ``SET claim:*``, ``POST /v1/content``, ``OffsetCommit billing`` or
-    ``Produce essays``; several are a list. Of Kafka, a group goes by its service and a topic by its name in the system file; a
-    Produce for several topics is about its first.
+    what it is about, for example ``SET claim:{id}``, ``POST /v1/content``, ``OffsetCommit billing`` or ``Produce essays``;
+    several are a list. ``*`` stands for anything, and ``{id}`` for one id: letters, digits, ``-``, ``_``, ``.`` and ``~``. Of
+    Kafka, a group goes by its service and a topic by its name in the system file; a Produce for several topics is about its
+    first.
     """
 
     request: Patterns | None = None

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from harness.sweep.map import Cell, Map
     from harness.sweep.pair_map import PairMap
     from harness.sweep.pairs import First, Pairs
-    from harness.taps.event import Event
 
 TRIES: Final = 3
 """Runs of one cell, each with a seed of its own, until its message comes. A run that met it is never repeated."""
@@ -64,7 +63,8 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
     First a run without faults shows which messages an event causes on the service's tapped links. Then there are four runs
     for each message: the first replica is killed before it and after it, its request is lost, its reply is lost. A cell
-    whose message never came is `unknown`. `--only` limits the runs to the messages that match.
+    whose message never came, or whose fault acted at another one, is `unknown`. `--only` limits the runs to the messages
+    that match.
 
     With `--depth 2`, the run of each first fault shows which messages its event caused afterwards, and each of these is
     tried with a second fault, in a run with both. Left out are pairs that equal another pair except for the event, that
@@ -164,7 +164,7 @@ class _Sweep:
             for more in range(TRIES):
                 again = self._plan(cell.path, more) if more else plan
                 cell.cases.append(await run_case(again, stacks, board))
-                cell.event = await asyncio.to_thread(self._event, cell.cases[-1])
+                await asyncio.to_thread(self._look_into, cell)
                 self._keep(made)
                 if cell.met or cell.cases[-1].verdict == "invalid":
                     break
@@ -173,15 +173,21 @@ class _Sweep:
         await in_lanes([self._plan(path) for path in cells], out, tried)
 
     @staticmethod
-    def _event(case: Case) -> Event | None:
-        """Return the event that an invalid run's faults acted on; None for any other run."""
+    def _look_into(cell: Cell) -> None:
+        """Note at which messages the faults of a cell's last run acted, and, of an invalid run, the event that they met."""
         from harness.history.reader import History
         from harness.sweep.pairs import event_of
+        from harness.sweep.struck import astray
 
-        if case.verdict != "invalid":
-            return None
+        cell.event, cell.astray = None, ""
+        case = cell.cases[-1]
+        if not cell.acted and case.verdict != "invalid":
+            return
         with History(case.directory / "history.jsonl") as history:
-            return event_of(history)
+            if cell.acted:
+                cell.astray = astray(history, cell.steps)
+            if case.verdict == "invalid":
+                cell.event = event_of(history)
 
     def _found(self, made: Map, lineage: Sequence[Step]) -> Pairs:
         """Return the pairs that the runs of the first faults show."""

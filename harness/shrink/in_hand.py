@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.history.named import Named
 from harness.scenario import FaultLine, When
+from harness.taps.trigger import Pattern
 
 if TYPE_CHECKING:
     from harness.history.reader import History
@@ -21,23 +23,21 @@ _STRUCK: Final = """
 SELECT max(t) AS t FROM history WHERE op = 'service' AND phase = $phase AND actor = $actor AND name = $replica
 """
 
-_WAITED_FOR: Final = """
-WITH requests AS (
-    SELECT i, t_begin, t, link, command, coalesce(key, '') AS key FROM history
-    WHERE op = 'wire' AND phase NOT IN ('plain', 'sent', 'repeated') AND starts_with(link, $replica || '->')
-), begun AS (SELECT min(t) AS t FROM history WHERE op = 'upload' AND phase = 'ok')
-SELECT r.link, r.command, r.key <> '' AS keyed, (
-    SELECT count(*) FROM requests o
-    WHERE o.link = r.link AND o.command = r.command AND o.t_begin BETWEEN begun.t AND r.t_begin)::BIGINT AS nth
-FROM requests r, begun WHERE $t BETWEEN r.t_begin AND r.t ORDER BY r.t_begin, r.i
+_REQUESTS: Final = """
+SELECT t_begin, t, link, command, coalesce(key, '') AS key FROM history
+WHERE op = 'wire' AND phase NOT IN ('plain', 'failed', 'sent', 'repeated') AND starts_with(link, $replica || '->')
+ORDER BY t_begin, i
 """
+
+_BEGUN: Final = "SELECT min(t) AS t FROM history WHERE op = 'upload' AND phase = 'ok'"
+"""From when a condition counts messages."""
 
 
 def in_hand(history: History, row: FaultLine) -> Iterator[When]:
     """Yield conditions that may replace the row's moment, likeliest first; none if no message was pending.
 
     For each pending message: the first such reply and request of the load, then the pending ones themselves. Patterns
-    leave the key open, as it belongs to one event.
+    leave the names of events open, and all of a key that names none: it may belong to one event as well.
     """
     planned = next(filter(lambda fault: _is(fault, row), history.header["plan"]["faults"]), None)
     if planned is None:
@@ -46,11 +46,28 @@ def in_hand(history: History, row: FaultLine) -> Iterator[When]:
     (struck,) = history.sql(_STRUCK, **about)
     if struck["t"] is None:
         return
-    for message in history.sql(_WAITED_FOR, replica=planned["target"], t=struck["t"])[:_MOST]:
-        pattern = f"{message['command']} *" if message["keyed"] else message["command"]
-        for nth in sorted({1, max(1, message["nth"])}):
-            yield When(reply=pattern, on=message["link"], nth=nth)
-            yield When(request=pattern, on=message["link"], nth=nth)
+    named = Named(history)
+    (begun,) = history.sql(_BEGUN)
+    requests = history.sql(_REQUESTS, replica=planned["target"])
+    pending = [one for one in requests if one["t_begin"] <= struck["t"] <= one["t"]]
+    for message in pending[:_MOST]:
+        text = _pattern(message["command"], message["key"], named)
+        pattern = Pattern(text)
+        nth = sum(
+            one["link"] == message["link"] and pattern.matches(one["command"], one["key"])
+            for one in requests
+            if begun["t"] is not None and begun["t"] <= one["t_begin"] <= message["t_begin"]
+        )
+        for number in sorted({1, max(1, nth)}):
+            yield When(reply=text, on=message["link"], nth=number)
+            yield When(request=text, on=message["link"], nth=number)
+
+
+def _pattern(command: str, key: str, named: Named) -> str:
+    """Return the pattern of a message, for any event in place of its own."""
+    if not key:
+        return command
+    return f"{command} {named.pattern(key) if named.identity(key) is not None else '*'}"
 
 
 def _is(fault: Mapping[str, Any], row: FaultLine) -> bool:

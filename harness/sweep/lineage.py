@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from harness.history.named import Named, pattern
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness.history.reader import History
 
@@ -60,15 +61,27 @@ class Step:
     turn: int | None
     events: int
     """How many events of the run without faults had it."""
+    whole: bool = field(default=True, compare=False)
+    """Whether ``{id}`` can stand for each name in its keys; else their patterns have ``*``, which matches more."""
+
+    @property
+    def message(self) -> str:
+        """``SET claim:*``."""
+        return f"{self.command} {self.key}"
+
+    @property
+    def pattern(self) -> str:
+        """``SET claim:{id}``: the pattern of a ``when``, which leaves out ``claim:17:done``."""
+        return pattern(self.message, whole=self.whole)
 
     def __str__(self) -> str:
         again = f" (number {self.turn} with its key)" if self.turn is not None and self.turn > 1 else ""
-        return f"{self.target}: {self.command} {self.key}{again}"
+        return f"{self.target}: {self.message}{again}"
 
     def fault(self, action: Action, replica: str) -> dict[str, Any]:
         """Return the row of a schedule that performs ``action`` at this message of a replica."""
         link = f"{replica}->{self.target}"
-        when = {action.side: f"{self.command} {self.key}", "nth": NTH}
+        when = {action.side: self.pattern, "nth": NTH}
         if self.turn is not None:
             when["per_key"] = self.turn
         if action.kills:
@@ -84,12 +97,6 @@ ORDER BY t_begin, i
 """
 """Answered messages of a service, in the order in which they were sent; ``t`` is when."""
 
-_NAMES: Final = """
-SELECT DISTINCT coalesce(upload_id, raw_file_storage_id, event_id) AS identity,
-       unnest([event_id, upload_id, raw_file_storage_id]) AS name
-FROM history WHERE op = 'event' AND event_id IS NOT NULL
-"""
-
 
 def steps(history: History, service: str) -> list[Step]:
     """Return what one event causes at a service, from a run without faults whose links had taps.
@@ -98,32 +105,32 @@ def steps(history: History, service: str) -> list[Step]:
     whose key names none counts for the event that the replica dealt with last. Everything else, such as a ping, belongs to
     no event.
     """
-    names = {str(row["name"]): str(row["identity"]) for row in history.sql(_NAMES) if row["name"]}
-    known = any_of(names)
-    run = str(history.header["run"])
+    named = Named(history)
     orders: defaultdict[tuple[str, str, str, int | None], list[int]] = defaultdict(list)
     turns: Counter[tuple[str, str, str]] = Counter()
     positions: Counter[str] = Counter()
     latest: dict[str, str] = {}
+    parted: set[tuple[str, str, str, int | None]] = set()
+    """Messages that name an event in a way that ``{id}`` cannot stand for."""
     for row in history.sql(PASSED, service=service):
         target, command, key = row["target"], row["command"], row["key"]
         identity, turn = latest.get(row["replica"]) if command in TELLING else None, None
-        if named := known.search(key):
-            identity = latest[row["replica"]] = names[named[0]]
+        if (own := named.identity(key)) is not None:
+            identity = latest[row["replica"]] = own
             turns[target, command, key] += 1
             turn = turns[target, command, key]
         if identity is not None:
-            pattern = known.sub("*", key).replace(run, "*")
-            orders[target, command, pattern, turn].append(positions[identity])
+            message = target, command, named.general(key), turn
+            orders[message].append(positions[identity])
             positions[identity] += 1
-    found = [(fmean(order), Step(*step, len(order))) for step, order in orders.items() if len(order) >= LEAST]
+            if not named.whole(key):
+                parted.add(message)
+    found = [
+        (fmean(order), Step(*message, len(order), message not in parted))
+        for message, order in orders.items()
+        if len(order) >= LEAST
+    ]
     return [step for _, step in sorted(found, key=lambda one: (one[0], str(one[1])))]
-
-
-def any_of(names: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern for any of the names, the longest first, and each only as a whole: 17 does not name 7."""
-    every = "|".join(map(re.escape, sorted(names, key=len, reverse=True))) or r"(?!)"
-    return re.compile(rf"(?<![^\W_])(?:{every})(?![^\W_])")
 
 
 def scenario(

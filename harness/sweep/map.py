@@ -13,8 +13,6 @@ from harness.sweep.lineage import ACTIONS, Action, Step
 from harness.taps.event import Event
 from harness.verdict import Verdict
 
-BOTH: Final = 2
-
 WORDS: Final = tuple(verdict.word for verdict in Verdict)
 """The verdicts, the worst last."""
 
@@ -31,18 +29,33 @@ class Cell:
     """In a pair: the first fault, whose event this fault meets again."""
     event: Event | None = None
     """The event that the last run's faults met, if it is known."""
+    astray: str = ""
+    """A message of another kind than the cell's at which a fault of the last run acted instead; empty if none did."""
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """The messages at which its faults are to act, in order."""
+        return [self.step] if self.first is None else [self.first[0], self.step]
+
+    @property
+    def acted(self) -> bool:
+        """Whether the fault acted at some message; in a pair, both faults."""
+        return bool(self.cases) and sum(self.cases[-1].bitten.values()) >= len(self.steps)
 
     @property
     def met(self) -> bool:
         """Whether the message came, and the fault acted at it; in a pair, both faults."""
-        return bool(self.cases) and sum(self.cases[-1].bitten.values()) >= (1 if self.first is None else BOTH)
+        return self.acted and not self.astray
 
     @property
     def verdict(self) -> str:
-        """``valid`` only if the fault acted; ``unknown`` without a run. A pair counts only if both acted."""
-        if not self.cases or (not self.met and (self.cases[-1].verdict != "invalid" or self.first is not None)):
-            return "unknown"
-        return self.cases[-1].verdict
+        """``valid`` only if the fault acted at its message; ``unknown`` without a run. A pair counts only if both did.
+
+        An invalid run in which a fault's message never came shows a flaw all the same, unless the cell is a pair.
+        """
+        if self.met or (self.cases and not self.acted and self.first is None and self.cases[-1].verdict == "invalid"):
+            return self.cases[-1].verdict
+        return "unknown"
 
     @property
     def said(self) -> str:
@@ -53,10 +66,12 @@ class Cell:
             return f"invalid: {self._found}"
         if self.met:
             return self.verdict
+        so = f"; the run is {self.cases[-1].verdict} all the same" if self.cases[-1].verdict == "invalid" else ""
+        if self.acted:
+            return f"unknown: it acted at another message, {self.astray}{so}"
         if self.first is None:
             return "unknown: its message never came"
         came = "the second" if self.cases[-1].bitten else "either"
-        so = f"; the run is {self.cases[-1].verdict} all the same" if self.cases[-1].verdict == "invalid" else ""
         return f"unknown: the message of {came} fault never came{so}"
 
     @property
@@ -84,6 +99,7 @@ class Cell:
             "anomalies": dict(self.cases[-1].anomalies) if self.cases else {},
             "at_other_events": self.elsewhere,
             "scenario": self.path.name,
+            **({"astray": self.astray} if self.astray else {}),
             "runs": [str(case.directory) for case in self.cases],
         }
 

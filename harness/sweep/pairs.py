@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.history.named import Named
 from harness.observers.known import Known
-from harness.sweep.lineage import ACTIONS, PASSED, TELLING, Action, Step, any_of
+from harness.sweep.lineage import ACTIONS, PASSED, TELLING, Action, Step
+from harness.sweep.struck import LATEST
 from harness.taps.event import Event, passes
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Pair:
 
     def faults(self, service: str) -> list[dict[str, Any]]:
         """Return the rows of a schedule: the second acts at whichever replica gets the event."""
-        when = {self.action.side: f"{self.second.command} {self.second.key}", "follows": 1}
+        when = {self.action.side: self.second.pattern, "follows": 1}
         if self.second.turn is not None:
             when["per_key"] = self.second.turn
         link = f"{service}->{self.second.target}"
@@ -177,12 +179,12 @@ SELECT event_id, upload_id, raw_file_storage_id, topic, partition, "offset" FROM
 WHERE op = 'event' AND event_id IS NOT NULL AND malformed IS NULL
 """
 
-_STRUCK: Final = """
+_STRUCK: Final = f"""
 SELECT w.command, w.key, w.places, w.phase, f.t AS injected FROM history f JOIN history w
   ON w.op = 'wire' AND w.phase IN ('lost_request', 'lost_reply', 'unanswered') AND w.t_begin <= f.t AND w.t >= f.t
      AND ends_with(f.evidence->>'$.message', w.command || coalesce(' ' || w.key, '') || ' on ' || w.link)
-WHERE f.op = 'fault' AND f.phase = 'injected' ORDER BY f.t, w.t_begin DESC LIMIT 1
-"""
+WHERE f.i IN ({LATEST}) ORDER BY f.t, w.t_begin DESC LIMIT 1
+"""  # noqa: S608 - of this package's own making
 
 
 _COMMITTED: Final = """
@@ -203,7 +205,7 @@ def after(history: History, service: str) -> tuple[Met, ...] | None:
     if met is None:
         return None
     struck, event = met
-    names, run = any_of(event.names), str(history.header["run"])
+    named = Named(history)
     turns: Counter[tuple[str, str, str]] = Counter()
     # Each commit passes all before it, so a second one does not show that the event was handled again.
     passed = struck["phase"] == "lost_reply" and struck["command"] in ENDS and passes(_commits(struck), event.places)
@@ -218,7 +220,7 @@ def after(history: History, service: str) -> tuple[Met, ...] | None:
         passed = passed or bool(commits)
         turns[target, command, key] += 1
         turn = None if command in TELLING else turns[target, command, key]
-        step = Step(target, command, names.sub("*", key).replace(run, "*"), turn, 1)
+        step = Step(target, command, named.general(key), turn, 1, named.whole(key))
         found.append(Met(step, row["kind"] or "", bool(commits)))
     return tuple(found)
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
+from harness.history.named import ID, ONE
+
 if TYPE_CHECKING:
     from harness.taps.event import Event
     from harness.taps.held import Held
@@ -17,8 +19,14 @@ MOST_KEYS: Final = 1 << 16
 """Keys that a trigger remembers; the least recently used one is forgotten, and counts from one again."""
 
 
+_WILD: Final = {"*": ".*", ID: ONE}
+
+
 class Pattern:
-    """``SET claim:*``: a command and a key; ``*`` stands for anything, and a missing key for any key."""
+    """``SET claim:*``: a command and a key; ``*`` stands for anything, and a missing key for any key.
+
+    ``{id}`` stands for one name: ``SET claim:{id}`` does not match ``claim:17:done``.
+    """
 
     def __init__(self, text: str) -> None:
         command, _, key = text.strip().partition(" ")
@@ -35,7 +43,8 @@ class Pattern:
 
 
 def _glob(text: str, flags: int = 0) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, text.split("*"))), flags | re.DOTALL)
+    parts = re.split(rf"(\*|{re.escape(ID)})", text)
+    return re.compile("".join(_WILD.get(part) or re.escape(part) for part in parts), flags | re.DOTALL)
 
 
 class Trigger:

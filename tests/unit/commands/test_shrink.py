@@ -268,7 +268,13 @@ def at_work(made: Made, monkeypatch: pytest.MonkeyPatch) -> Made:
                 {**wire, "t_begin": 5, "t": 9},
                 {"op": "service", "phase": "killed", "t": 7, "actor": f"fault:{kill.id}", "name": "ledger#1"},
             ]
-            header = {"oneffect_history": 1, "plan": plan.document, "plan_digest": plan.digest, "seed": plan.seed}
+            header = {
+                "oneffect_history": 1,
+                "run": "r1",
+                "plan": plan.document,
+                "plan_digest": plan.digest,
+                "seed": plan.seed,
+            }
             lines = [header, *({"i": i, "actor": "tap", **record} for i, record in enumerate(records, 1))]
             (result.directory / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         return result

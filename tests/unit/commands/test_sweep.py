@@ -27,9 +27,12 @@ def wire(at: int, command: str, event: str) -> dict[str, object]:
 
 @pytest.fixture
 def runs(project: Path, lab, monkeypatch: pytest.MonkeyPatch):
-    """The made-up runs: the first has what passed, the others have a fault that bit unless ``never`` names them."""
+    """The made-up runs: the first has what passed, the others have a fault that bit.
+
+    In so many runs of a scenario as ``never`` says it did not bite, and as ``astray`` says it acted at another message.
+    """
     monkeypatch.setattr("harness.run.run", made_up(lab))
-    lab.never = {}
+    lab.never, lab.astray = {}, {}
     lab.again = [wire(200, "SET", IDS[0]), wire(210, "DEL", IDS[0]), wire(220, "DEL", IDS[1])]
     lab.records = [
         *(
@@ -55,7 +58,8 @@ def made_up(lab):
         if plan.scenario.name == "messages":
             write(result.directory, lab.records)
             return result
-        write(result.directory, [*lab.records, *struck(plan.faults[0]), *lab.again])
+        write(result.directory, [*lab.records, *struck(plan.faults, lab.astray.get(plan.label, 0) > 0), *lab.again])
+        lab.astray[plan.label] = lab.astray.get(plan.label, 0) - 1
         lab.never[plan.label] = (left := lab.never.get(plan.label, 0)) - 1
         last = plan.faults[-1]
         bit = [
@@ -72,11 +76,20 @@ def write(directory: Path, records: list[dict[str, object]]) -> None:
     (directory / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def struck(planned: Any) -> list[dict[str, object]]:
-    """The message of the first event at which a fault acted."""
-    what = f"{planned.when.patterns[0].replace('*', IDS[0])} on ledger#1->redis"
-    lost = wire(100, what.split(maxsplit=1)[0], IDS[0]) | {"phase": f"lost_{planned.when.side}", "t": 120}
-    return [lost, {"op": "fault", "phase": "injected", "fault": "f1", "t": 110, "evidence": {"message": what}}]
+def struck(faults: Any, astray: bool) -> list[dict[str, object]]:
+    """The messages of the first event at which faults acted; if the last is ``astray``, what it struck has a longer key."""
+    records: list[dict[str, object]] = []
+    for at, planned in zip((100, 300), faults, strict=False):
+        what = planned.when.patterns[0].replace("{id}", IDS[0]) + ":more" * (astray and planned is faults[-1])
+        command, _, key = what.partition(" ")
+        lost = wire(at, command, IDS[0]) | {"key": key, "phase": f"lost_{planned.when.side}", "t": at + 20}
+        said = f"{'the reply to ' * (planned.when.side == 'reply')}{what} on ledger#1->redis"
+        evidence = {"message": said}
+        records += [
+            lost,
+            {"op": "fault", "phase": "injected", "fault": planned.id, "t": at + 10, "evidence": evidence},
+        ]
+    return records
 
 
 def mapped(project: Path) -> dict[str, dict[str, Any]]:
@@ -102,7 +115,7 @@ def test_four_runs_for_each_message_after_one_that_watches(runs, project: Path, 
     kill = next(plan for plan in others if plan.scenario.name == "m02-del-killed-after")
     (fault,) = kill.faults
     assert (fault.fault.name, fault.target) == ("service.kill", "ledger#1")
-    assert fault.when.document() == {"reply": ["DEL claim:*"], "on": ["ledger#1->redis"], "nth": 2, "per_key": 1}
+    assert fault.when.document() == {"reply": ["DEL claim:{id}"], "on": ["ledger#1->redis"], "nth": 2, "per_key": 1}
     assert {name: cell["verdict"] for name, cell in mapped(project).items()} == dict.fromkeys(CELLS, "valid")
     assert said.stdout.splitlines()[-1].startswith("8 cells: 8 valid; map: .oneffect/sweeps/")
 
@@ -164,6 +177,26 @@ def test_a_cell_whose_message_never_comes_is_unknown(runs, project: Path, say) -
     assert said.exit_code == 3
     assert mapped(project)["m01-set-killed-before"]["verdict"] == "unknown"
     assert "unknown: its message never came" in said.stdout
+
+
+def test_a_cell_is_tried_again_if_its_fault_acted_at_another_message(runs, project: Path, say) -> None:
+    runs.astray = {"m01-set-killed-before": 2}
+    assert sweep(say).exit_code == 0
+    assert len(mapped(project)["m01-set-killed-before"]["runs"]) == 3
+
+
+def test_a_cell_whose_fault_only_acted_at_another_message_is_unknown(runs, project: Path, say) -> None:
+    runs.astray = dict.fromkeys(strayed := ["m01-set-killed-before", "m02-del-reply-lost"], 3)
+    runs.verdicts = {"m02-del-reply-lost": Verdict.INVALID}
+    said = sweep(say)
+    assert said.exit_code == 3
+    cells = mapped(project)
+    assert {name for name, cell in cells.items() if cell["verdict"] == "unknown"} == {*strayed}
+    assert cells["m01-set-killed-before"]["astray"] == "SET claim:event-1:more on ledger#1->redis"
+    assert (
+        "another message, the reply to DEL claim:event-1:more on ledger#1->redis; the run is invalid" in said.stdout
+    )
+    assert len(cells["m02-del-reply-lost"]["runs"]) == 1
 
 
 def test_an_invalid_run_is_not_repeated_though_nothing_bit(runs, project: Path, say) -> None:
@@ -245,6 +278,14 @@ def test_a_pair_counts_only_if_both_faults_acted(runs, project: Path, say) -> No
     cell = paired(project)["cells"][4]
     assert len(cell["runs"]) == 3
     assert cell["said"] == "unknown: the message of the second fault never came"
+
+
+def test_a_pair_counts_only_if_both_faults_acted_at_their_messages(runs, project: Path, say) -> None:
+    runs.astray = {"p005-set-then-set": 3}
+    assert sweep(say, "--depth", "2", "--only", "SET *").exit_code == 3
+    cell = paired(project)["cells"][4]
+    assert (len(cell["runs"]), cell["verdict"]) == (3, "unknown")
+    assert cell["said"].startswith("unknown: it acted at another message, ")
 
 
 def test_an_invalid_run_of_a_pair_is_told_though_only_the_first_fault_acted(runs, project: Path, say) -> None:

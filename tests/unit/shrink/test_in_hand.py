@@ -63,6 +63,25 @@ def test_the_message_in_hand_the_first_of_its_kind_and_the_very_one(recorded) ->
     assert conditions(path, KILL) == [{**side, "on": REDIS, "nth": nth} for nth in (1, 2) for side in sides]
 
 
+def event(name: str) -> dict:
+    return {"op": "event", "phase": "seen", "t": 100, "event_id": name}
+
+
+def test_of_a_key_that_names_an_event_only_the_name_is_left_open(recorded) -> None:
+    path = recorded(
+        event("e-1"),
+        event("e-2"),
+        ACKNOWLEDGED,
+        wire(REDIS, 110, 120, "SET", "claim:e-1"),
+        wire(REDIS, 130, 140, "SET", "claim:e-1:done"),
+        wire(REDIS, 150, 160, "SET", "claimed"),
+        wire(REDIS, 190, 205, "SET", "claim:e-2", phase="unanswered"),
+        struck(200),
+    )
+    sides = [{"reply": "SET claim:{id}"}, {"request": "SET claim:{id}"}]
+    assert conditions(path, KILL) == [{**side, "on": REDIS, "nth": nth} for nth in (1, 2) for side in sides]
+
+
 def test_the_first_is_not_offered_twice(recorded) -> None:
     path = recorded(ACKNOWLEDGED, wire(DOOR, 190, 205, "PING"), struck(200))
     assert conditions(path, KILL) == [{side: "PING", "on": DOOR, "nth": 1} for side in ("reply", "request")]

@@ -9,6 +9,7 @@ import pytest
 
 from harness.history.reader import History
 from harness.sweep.lineage import ACTIONS, Step, scenario, steps
+from harness.taps.trigger import Pattern
 
 
 @pytest.fixture
@@ -116,26 +117,52 @@ def test_the_row_of_a_schedule() -> None:
         "killed before": {
             "fault": "service.kill",
             "on": "ledger#1",
-            "when": {"request": "EVAL *:ledger:*", **when, "on": "ledger#1->redis"},
+            "when": {"request": "EVAL {id}:ledger:{id}", **when, "on": "ledger#1->redis"},
             "for": "500ms",
         },
         "killed after": {
             "fault": "service.kill",
             "on": "ledger#1",
-            "when": {"reply": "EVAL *:ledger:*", **when, "on": "ledger#1->redis"},
+            "when": {"reply": "EVAL {id}:ledger:{id}", **when, "on": "ledger#1->redis"},
             "for": "500ms",
         },
         "request lost": {
             "fault": "tap.lose_request",
             "on": "ledger#1->redis",
-            "when": {"request": "EVAL *:ledger:*", **when},
+            "when": {"request": "EVAL {id}:ledger:{id}", **when},
         },
         "reply lost": {
             "fault": "tap.lose_reply",
             "on": "ledger#1->redis",
-            "when": {"reply": "EVAL *:ledger:*", **when},
+            "when": {"reply": "EVAL {id}:ledger:{id}", **when},
         },
     }
+
+
+def claim_and_more(number: int, at: int, *, name: str = "event") -> list[dict[str, object]]:
+    """A claim under the event's name, and under a longer one what the claim came to."""
+    key = f"claim:{name}-{number}"
+    return [passed(at, "redis", "SET", key), passed(at + 10, "redis", "SET", f"{key}:done")]
+
+
+def test_the_pattern_of_a_step_matches_its_own_messages_and_no_longer_ones(history) -> None:
+    found = steps(history(event(1), event(2), *claim_and_more(1, 100), *claim_and_more(2, 200)), "ledger")
+    assert [step.message for step in found] == ["SET claim:*", "SET claim:*:done"]
+    claim, done = (step.fault(ACTIONS[0], "ledger#1")["when"]["request"] for step in found)
+    assert (claim, done) == ("SET claim:{id}", "SET claim:{id}:done")
+    assert Pattern(claim).matches("SET", "claim:event-1")
+    assert not Pattern(claim).matches("SET", "claim:event-1:done")
+
+
+def test_names_of_several_parts_leave_the_pattern_open(history) -> None:
+    """Nothing tells from its characters where such a name ends."""
+    events = [event(number) | {"event_id": f"urn:event-{number}"} for number in (1, 2)]
+    records = [*claim_and_more(1, 100, name="urn:event"), *claim_and_more(2, 200, name="urn:event")]
+    found = steps(history(*events, *records), "ledger")
+    assert [step.pattern for step in found] == ["SET claim:*", "SET claim:*:done"]
+    stars = [passed(at, "redis", "SET", f"all*:event-{number}") for at, number in ((100, 1), (200, 2))]
+    (step,) = steps(history(event(1), event(2), *stars), "ledger")
+    assert step.pattern == "SET all*:*"
 
 
 def test_a_scenario_keeps_the_load_and_nothing_else_of_its_base() -> None:

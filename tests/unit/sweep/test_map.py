@@ -58,6 +58,21 @@ def test_a_pair_counts_only_if_both_faults_acted(bit, said) -> None:
     assert cell(*bit, pair=True).said == said
 
 
+ELSEWHERE = "SET claim:e-1:done on ledger#1->redis"
+
+
+@pytest.mark.parametrize("pair", [False, True])
+@pytest.mark.parametrize(
+    ("anomalies", "more"), [(None, ""), ({"lost": told("e-1")}, "; the run is invalid all the same")]
+)
+def test_a_fault_that_acted_at_another_message_shows_nothing_of_its_own(pair, anomalies, more) -> None:
+    one = cell(True, True, pair=pair, anomalies=anomalies)
+    one.astray = ELSEWHERE
+    assert (one.met, one.verdict) == (False, "unknown")
+    assert one.said == f"unknown: it acted at another message, {ELSEWHERE}{more}"
+    assert one.document()["astray"] == ELSEWHERE
+
+
 def test_a_single_fault_counts_if_it_acted() -> None:
     assert cell(True).said == "valid"
     assert cell(False).said == "unknown: its message never came"

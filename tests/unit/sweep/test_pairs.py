@@ -14,6 +14,7 @@ from harness.history.reader import History
 from harness.sweep.lineage import ACTIONS, Action, Step
 from harness.sweep.pair_map import PairMap
 from harness.sweep.pairs import ALONE, EQUAL, NOTHING, UNNAMED, First, Met, Pair, Pairs, after, event_of, pairs
+from harness.sweep.struck import astray
 
 BEFORE, KILLED, REQUEST, REPLY = ACTIONS
 
@@ -113,10 +114,10 @@ def test_the_rows_of_a_schedule() -> None:
     assert kill[1] == {
         "fault": "service.kill",
         "on": "ledger",
-        "when": {"request": "EVAL claim:*", **when, "on": "ledger->redis"},
+        "when": {"request": "EVAL claim:{id}", **when, "on": "ledger->redis"},
         "for": "500ms",
     }
-    assert lose[1] == {"fault": "tap.lose_reply", "on": "ledger->redis", "when": {"reply": "EVAL claim:*", **when}}
+    assert lose[1] == {"fault": "tap.lose_reply", "on": "ledger->redis", "when": {"reply": "EVAL claim:{id}", **when}}
     (_, commit) = Pair(CLAIM, KILLED, COMMITTED, REQUEST).faults("ledger")
     assert commit["when"] == {"request": "OffsetCommit ledger", "follows": 1}
 
@@ -233,11 +234,47 @@ def test_a_message_that_names_no_known_event_is_none(told) -> None:
 def test_a_pairs_event_is_the_first_faults_though_the_second_met_a_commit_of_others_too(told) -> None:
     second = [
         commit(140, 3, phase="lost_request", t=160),
-        struck(150, "OffsetCommit ledger on ledger#2->kafka"),
+        struck(150, "OffsetCommit ledger on ledger#2->kafka") | {"fault": "f2"},
     ]
     event = told(*AT_CLAIM, *second, by=event_of)
     assert event is not None
     assert event.names == {"event-1", "raw-1", "up-1"}
+
+
+def test_a_message_that_was_given_up_while_it_was_held_is_not_the_one(told) -> None:
+    given_up = (
+        wire(60, "redis", "EVAL", "r17:claim:event-2", replica=1, phase="unanswered", t=80),
+        struck(70, "the reply to EVAL r17:claim:event-2 on ledger#1->redis"),
+    )
+    event = told(*given_up, *AT_CLAIM, by=event_of)
+    assert event is not None
+    assert event.names == {"event-1", "raw-1", "up-1"}
+
+
+OWN = Step("redis", "EVAL", "*:claim:*", 1, 9)
+ITS_COMMIT = Step("kafka", "OffsetCommit", "ledger", None, 9)
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([OWN], ""),
+        ([Step("redis", "EVAL", "*:claim:*:done", 1, 9)], "the reply to EVAL r17:claim:event-1 on ledger#1->redis"),
+        ([Step("cache", "EVAL", "*:claim:*", 1, 9)], "the reply to EVAL r17:claim:event-1 on ledger#1->redis"),
+        ([Step("redis", "EVALSHA", "*:claim:*", 1, 9)], "the reply to EVAL r17:claim:event-1 on ledger#1->redis"),
+        ([OWN, ITS_COMMIT], ""),
+        ([OWN, OWN], "OffsetCommit ledger on ledger#2->kafka"),
+    ],
+)
+def test_a_fault_is_astray_at_any_message_but_the_steps_own(told, steps: list[Step], message: str) -> None:
+    second = struck(150, "OffsetCommit ledger on ledger#2->kafka") | {"fault": "f2"}
+    assert told(*AT_CLAIM, *([second] if len(steps) > 1 else []), by=partial(astray, steps=steps)) == message
+
+
+def test_where_no_message_was_recorded_a_fault_is_astray(told) -> None:
+    assert told(*AT_CLAIM, by=partial(astray, steps=[OWN, OWN])) == "one that was not recorded"
+    by_the_clock = struck(110, "") | {"evidence": {"by_clock": "no message came"}}
+    assert told(by_the_clock, by=partial(astray, steps=[OWN])) == "one that was not recorded"
 
 
 TXN = Step("kafka", "TxnOffsetCommit", "ledger", None, 9)

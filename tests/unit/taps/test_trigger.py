@@ -22,6 +22,13 @@ from tests.standin import StandIn
         ("GET a.b", "GET", "axb", False),
         ("GET with space", "GET", "with space", True),
         ("GET a*", "GET", "a\nb", True),
+        ("SET claim:{id}", "SET", "claim:0f9b-17.a_~", True),
+        ("SET claim:{id}", "SET", "claim:17:done", False),
+        ("SET claim:{id}", "SET", "claim:", False),
+        ("SET claim:{id}", "SET", "claim:{id}", False),
+        ("SET {id}:{id}:done", "SET", "claim:17:done", True),
+        ("SET {{id}}:*", "SET", "{17}:claim:done", True),
+        ("GET /v1/{id}", "GET", "/v1/17/lines", False),
     ],
 )
 def test_a_pattern(pattern, command, key, matches) -> None:
