@@ -89,9 +89,8 @@ def condition(fault: Fault, target: str, line: FaultLine, system: System) -> Con
         )
     side, _ = when.message
     fault.check_side(side)
-    if line.on is not None and when.on is not None:
-        when = when.model_copy(update={"on": own_link(when.on, line.on, target, system)})
-    return _resolved("when", when, target, system, side=fault.acts_at or side, check=fault.check_commands)
+    own = for_target(line, target, system).when or when
+    return _resolved("when", own, target, system, side=fault.acts_at or side, check=fault.check_commands)
 
 
 def own_link(link: str, on: str, target: str, system: System) -> str:
@@ -110,6 +109,17 @@ def own_link(link: str, on: str, target: str, system: System) -> str:
     if not own and by_role(link, system):
         raise SystemLacks(f"it acts at a message on {link}: {target} has no link to {end}")
     return f"{target}->{end}"
+
+
+def for_target(line: FaultLine, target: str, system: System) -> FaultLine:
+    """Return a row for one of its targets, acting at that target's own messages if it did so before.
+
+    Raises SystemLacks as ``own_link`` does.
+    """
+    when = line.when
+    if when is not None and when.on is not None and line.on is not None:
+        when = when.model_copy(update={"on": own_link(when.on, line.on, target, system)})
+    return line.model_copy(update={"on": target, "when": when})
 
 
 def awaited(fault: Fault, target: str, system: System) -> Condition | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import FileError, PlanRefused, SystemLacks
 from harness.faults import fault_type
 from harness.faults.base import PlannedFault, Target
-from harness.faults.condition import own_link
+from harness.faults.condition import for_target
 from harness.faults.plan import LeftOut, plan_rows
 from harness.faults.roles import ENDS, TOPICS, ends, is_role
 from harness.faults.targets import by_role, resolve
@@ -65,15 +65,7 @@ def _kept(line: FaultLine, planned: Sequence[PlannedFault], system: System) -> l
     targets = [fault.target for fault in planned]
     if not targets or targets == resolve(planned[0].fault.target, line.on or "", system):
         return [line] if targets else []
-    return [_on(line, target, system) for target in targets]
-
-
-def _on(line: FaultLine, target: str, system: System) -> FaultLine:
-    """Return the row for one of its targets, acting at that target's own messages."""
-    when = line.when
-    if when is not None and when.on is not None and line.on is not None:
-        when = when.model_copy(update={"on": own_link(when.on, line.on, target, system)})
-    return line.model_copy(update={"on": target, "when": when})
+    return [for_target(line, target, system) for target in targets]
 
 
 def _roles(faults: Sequence[FaultLine], system: System) -> dict[str, list[str]]:

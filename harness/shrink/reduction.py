@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from harness.checkers.evidence import ENOUGH_ACKNOWLEDGED
 from harness.faults import fault_type
+from harness.faults.condition import for_target
 from harness.faults.targets import resolve
 from harness.scenario import AgainLine, FaultLine, LoadShape
 from harness.shrink.candidate import Candidate
@@ -108,7 +109,7 @@ class Reduction:
         base = self.smallest
         row = base.faults[place]
         for on in narrower(row, self._system):
-            if await self._breaks(with_row(base, place, row.model_copy(update={"on": on}))):
+            if await self._breaks(with_row(base, place, for_target(row, on, self._system))):
                 return True
         return False
 

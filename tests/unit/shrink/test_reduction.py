@@ -3,13 +3,18 @@
 import asyncio
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import PlanRefused
+from harness.faults.plan import plan_line
+from harness.faults.targets import resolve
 from harness.scenario import When
 from harness.shrink.candidate import Candidate
 from harness.shrink.reduction import FEWEST, SHORTEST, Reduction, narrower, with_row
+from harness.system import System
+from tests.unit.commands.conftest import SYSTEM
 from tests.unit.shrink.conftest import Oracle, candidate
 
 HANG = '{fault: net.hang, on: "ledger->redis", at: 10%, for: 6s}'
@@ -18,6 +23,12 @@ KILL = "{fault: service.kill, on: ledger, at: 4s, for: 500ms}"
 TWICE = "{fault: kafka.duplicate, on: orders, at: 60%, count: 5}"
 LOSE = "{fault: redis.lose, on: redis, at: 80%, for: 1s}"
 STORM = (HANG, LATENCY, KILL, TWICE, LOSE)
+
+
+EFFECTS = """
+outcomes: [{of: upload, by: /order, then: [placed]}]
+effects: {ledger: {applies: [placed], sql: {url: "sqlite:///{data}/db", query: SELECT 1}}}
+"""
 
 
 def shrunk(system, whole: Candidate, predicate) -> tuple[Candidate, Oracle]:
@@ -125,6 +136,27 @@ def test_the_second_replica_may_be_the_one(system) -> None:
         return any(row.on in {"*->kafka", "ledger->kafka", "ledger#2->kafka"} for row in part.faults)
 
     assert shrunk(system, candidate(LATENCY), breaks)[0].faults[0].on == "ledger#2->kafka"
+
+
+@pytest.mark.parametrize(
+    ("on", "link", "narrower_link"),
+    [
+        ("ledger", "ledger->redis", "ledger#2->redis"),
+        ("consumers", "consumers->redis", "ledger#2->redis"),
+        # These were no target's own link before, and stay as they are.
+        ("ledger", "shop->kafka", "shop->kafka"),
+        ("ledger", "*->redis", "*->redis"),
+    ],
+)
+def test_a_narrower_target_acts_at_its_own_message(on: str, link: str, narrower_link: str) -> None:
+    """Else the one that is left would be killed at a message of another, which lives on."""
+    system = System.model_validate(yaml.safe_load(SYSTEM + EFFECTS))
+    kill = f'{{fault: service.kill, on: {on}, for: 500ms, when: {{reply: "*", on: "{link}"}}}}'
+    result, _ = shrunk(system, candidate(kill), lambda part: any(row.on in {on, "ledger#2"} for row in part.faults))
+    (row,) = result.faults
+    assert (row.on, row.when.on) == ("ledger#2", narrower_link)
+    (fault,) = plan_line(row, system, 41, after=0)
+    assert set(fault.when.links) == set(resolve("link", narrower_link, system))
 
 
 def at_message(part: Candidate, place: int, **when: object) -> Candidate:
