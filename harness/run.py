@@ -285,6 +285,8 @@ class _LiveRun:
         None if none comes ``within`` this many seconds, or for ``longest`` seconds after the load is over, or if the
         row that it follows will bring none.
         """
+        from harness.faults.message import released
+
         clock, met = asyncio.get_running_loop(), asyncio.create_task(trigger.met())
         begun = clock.time()
         try:
@@ -295,6 +297,9 @@ class _LiveRun:
                 if not met.done() and (over or late or self._following.vain(follows, self._to_come)):
                     return None
             return met.result()
+        except asyncio.CancelledError:
+            released(met)
+            raise
         finally:
             met.cancel()
 

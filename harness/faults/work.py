@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from harness.faults.base import FaultContext
 from harness.faults.patience import Patience
-from harness.stack import Link, TopicPartition
+from harness.stack import Link, TopicPartition, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 ENOUGH: Final = 5
 """Records or operations that a window must see, as ``evidence.ENOUGH_IN_WINDOW`` demands."""
+
+Sent: TypeAlias = "Mapping[tuple[str, int], int]"
+"""(link, client port) -> bytes that a replica has sent."""
 
 Step: TypeAlias = "Callable[[], Awaitable[None]]"
 """Does one thing to a replica."""
@@ -141,19 +144,15 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A request that awaits its answer; ``sent``: client port -> bytes sent by the service."""
+    """A request that awaits its answer; ``sent``: what the replica had sent by then, on any of its links."""
 
-    link: Link
-    sent: Mapping[int, int]
+    link: str
+    ports: frozenset[int]
+    sent: Sent
 
     @property
     def said(self) -> str:
-        return f"a request on {self.link.name} was under way"
-
-    async def stands(self) -> bool:
-        """Whether the service has sent nothing more on its connection."""
-        now = (await self.link.traffic()).connections
-        return any(port in now and now[port][0] == sent for port, sent in self.sent.items())
+        return f"a request on {self.link} was under way"
 
 
 class InHand:
@@ -167,7 +166,9 @@ class InHand:
     def __init__(self, context: FaultContext, replica: str) -> None:
         self._context, self._replica = context, replica
         self._service = replica.partition("#")[0]
-        self._links = [link for link in context.links_of(replica) if not _is_broker(link, context)]
+        links = context.links_of(replica)
+        self._links = [link for link in links if not _is_broker(link, context)]
+        self._brokers = [link for link in links if _is_broker(link, context)]
         self.what = ""
         self._owners: Mapping[TopicPartition, str] = {}
         self._ends: Mapping[TopicPartition, int] = {}
@@ -221,7 +222,7 @@ class InHand:
         try:
             if go_on is not None:
                 # It stands still, and what is under way now was so as it stopped. A dead one's connections are gone.
-                uploads, request = self._uploads(), request if request and await request.stands() else None
+                uploads, request = self._uploads(), request if request and await self._stands(request) else None
             self.what = (request.said if request else uploads) or await self._kept_records()
         except BaseException:
             if go_on is not None:
@@ -234,10 +235,25 @@ class InHand:
         return request.said if request is not None else self._uploads()
 
     async def _request(self) -> _Request | None:
+        # Those to the broker first: what is sent after they were seen counts as sent since.
+        seen = {link: await link.traffic() for link in (*self._brokers, *self._links)}
         for link in self._links:
-            if (seen := await link.traffic()).unanswered:
-                return _Request(link, {port: seen.connections.get(port, (0, 0))[0] for port in seen.unanswered})
+            if unanswered := seen[link].unanswered:
+                return _Request(link.name, frozenset(unanswered), self._sent(seen))
         return None
+
+    async def _stands(self, request: _Request) -> bool:
+        """Whether a request still awaits its answer, or the replica has sent nothing since: it has not got any further."""
+        seen = {link: await link.traffic() for link in (*self._brokers, *self._links)}
+        waiting = next(traffic.unanswered for link, traffic in seen.items() if link.name == request.link)
+        return not request.ports.isdisjoint(waiting) or self._sent(seen) == request.sent
+
+    def _sent(self, seen: Mapping[Link, Traffic]) -> Sent:
+        return {
+            (link.name, port): received if link.service == self._replica else sent
+            for link, traffic in seen.items()
+            for port, (received, sent) in traffic.connections.items()
+        }
 
     def _uploads(self) -> str:
         """Say that uploads are under way; they go to the front door's first replica."""

@@ -36,7 +36,8 @@ def plan_asked(  # noqa: PLR0913 - what a row of a scenario says, and where
 
     It acts at once, or at the message of its ``when``.
     """
-    if taken := [name for name in _OWN if name in parameters]:
+    # A fault that does not heal may have a ``for`` of its own.
+    if taken := [name for name in _OWN if name in parameters and (name != "for" or lasts is not None)]:
         raise PlanRefused(f"{taken[0]} is not a parameter of a fault; see: oneffect inject --help")
     at = {} if parameters.get("when") is not None else {"at": "0%"}
     row = {**parameters, "fault": fault, "on": on, **at, **({"for": lasts} if lasts is not None else {})}

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from harness.faults.apply import apply
+from harness.faults.message import released
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,6 +129,11 @@ class _Each:
     async def _at_messages(self, when: Condition) -> None:
         """Act at the message, or at each one until the block is left; record it as failed if none came."""
         trigger, acted, recorded = when.trigger(), False, False
+
+        def begun() -> None:
+            nonlocal recorded
+            recorded = True
+
         try:
             with self._context.armed(trigger):
                 self.begun.set()
@@ -136,8 +142,7 @@ class _Each:
                     and (held := await self._met(trigger, 0.0 if acted else self._still)) is not None
                 ):
                     try:
-                        recorded = True
-                        if held.waiting and await apply(self._at(held)):
+                        if held.waiting and await apply(self._at(held), begun):
                             acted = True
                         else:
                             # The service has given up on this message meanwhile.
@@ -165,6 +170,9 @@ class _Each:
             await asyncio.wait([met, left], return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait([met], timeout=still)
             return met.result() if met.done() else None
+        except asyncio.CancelledError:
+            released(met)
+            raise
         finally:
             met.cancel()
             left.cancel()

@@ -273,14 +273,28 @@ async def test_what_ended_before_it_stood_still_was_not_in_hand(moved: str) -> N
     assert hand.what == "a request on front#1->blobs was under way"
 
 
-async def test_an_answer_that_came_once_it_stood_still_does_not_undo_its_request() -> None:
-    link = Link("desk#1", "blobs", Traffic({1: (9, 3)}, {1: 0.01}, 1))
+@pytest.mark.parametrize(("committed", "stops"), [(0, 1), (4, 2)])
+async def test_an_answer_that_came_as_it_stood_still_does_not_undo_its_request_unless_more_was_sent(
+    committed: int, stops: int
+) -> None:
+    """Whoever has committed the offset has the work no more in hand."""
+    link, broker = (
+        Link("desk#1", "blobs", Traffic({1: (9, 3)}, {1: 0.01}, 1)),
+        Link("desk#1", "kafka", Traffic({2: (5, 5)})),
+    )
+    steps = []
 
     async def stop() -> None:
-        link.seen = Traffic({1: (9, 6)}, {}, 1)
+        steps.append("stop")
+        if len(steps) == 1:
+            link.seen, broker.seen = Traffic({1: (9, 6)}, {}, 1), Traffic({2: (5 + committed, 5)})
 
-    hand = await InHand.at("desk#1", context([link], patience=60.0), stop, stop)
+    async def go_on() -> None:
+        link.seen = Traffic({1: (12, 6)}, {1: 0.01}, 1)
+
+    hand = await InHand.at("desk#1", context([link, broker], patience=60.0), stop, go_on)
     assert "desk#1->blobs" in hand.what
+    assert len(steps) == stops
 
 
 async def test_something_in_hand_is_waited_for() -> None:

@@ -319,6 +319,30 @@ async def test_a_message_that_never_came_is_a_failure(rig: Rig, left: Any) -> No
     assert rig.notes[0][1]["error"] == said
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_message_that_comes_as_the_block_is_broken_off_is_let_go(rig: Rig, turns: int) -> None:
+    fault = rig.held(Told(), when=replace(AT_SET, nth=1))
+    await asyncio.wait_for(fault.enter(), PATIENCE)
+    message = rig.pass_on()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await asyncio.wait_for(fault.heal(), PATIENCE)
+    assert message.released.is_set()
+
+
+async def test_one_that_was_broken_off_before_its_turn_is_a_failure(rig: Rig) -> None:
+    turn = asyncio.Lock()
+    rig.stack.turn = lambda name: turn
+    fault = rig.held(Told(), when=replace(AT_SET, nth=1))
+    async with turn:
+        await asyncio.wait_for(fault.enter(), PATIENCE)
+        message = rig.pass_on()
+        for _ in range(9):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(fault.heal(), PATIENCE)
+    assert (rig.notes.phases(), message.released.is_set()) == (["failed"], True)
+
+
 async def test_one_that_breaks_at_its_message_fails_once(rig: Rig) -> None:
     fault = rig.held(Told(broken=True), when=replace(AT_SET, nth=1))
     await asyncio.wait_for(fault.enter(), PATIENCE)
