@@ -438,7 +438,7 @@ def change_outcomes(tape: Tape, random: Random) -> None:
 
 def causes(tape: Tape, random: Random) -> None:
     """Orders share a number; what follows names its cause, a wrong one, or none."""
-    for event in tape.find("event", event_type="placed") + tape.find("event", event_type="shipped"):
+    for event in (e for kind in ("placed", "shipped") for e in tape.find("event", event_type=kind, malformed=None)):
         n = event["event_id"].split("-")[1]
         event["joins"] = {**(event.get("joins") or {}), "1": f"order-{int(n) // 2 if n.isdigit() else n}"}
         if event["event_type"] == "shipped":
