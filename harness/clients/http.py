@@ -78,7 +78,7 @@ class HttpClient:
         """
         try:
             response = await self._client.get(url, follow_redirects=True)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Blob("unreachable", error=f"{type(error).__name__}: {error}".rstrip(": "))
         if response.status_code in {404, 410}:
             return Blob("missing")

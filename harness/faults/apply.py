@@ -95,6 +95,9 @@ class _Application:
                     try:
                         injected = await healing.enter_async_context(_bounded(scope))
                     except GivenUpError:
+                        if self._fault.heals:
+                            # It has done nothing, so nothing is left to heal.
+                            self._record("healed", evidence={"given_up": True})
                         return False
                 if held is not None:
                     # Count only from here on: queries to the broker would have delayed the message.

@@ -61,13 +61,17 @@ class Blobs:
         asked, self._asked = self._asked, []
         due = ((storage_id, "final") for storage_id in self._named) if final else iter(asked)
         unreachable: list[tuple[str, str]] = []
+        read = 0
         async for fields in self._each(due):
             yield fields
+            read += 1
             if final and fields["phase"] == "unreachable":
                 unreachable.append((str(fields["raw_file_storage_id"]), "final"))
-        # A busy machine may have kept the store from answering in its time; of two reads the later one counts.
-        if unreachable:
-            await asyncio.sleep(_AGAIN)
+        # A busy machine may have kept the store from answering in its time; of two reads the later one counts. A store that
+        # has not answered once is away.
+        if not unreachable or len(unreachable) == read > _TOGETHER:
+            return
+        await asyncio.sleep(_AGAIN)
         async for fields in self._each(iter(unreachable)):
             yield fields
 

@@ -11,7 +11,7 @@ from harness.exact_json import text
 from harness.model import Where as Beside
 from harness.observers.base import seen_at
 from harness.observers.identity import identity
-from harness.observers.set_aside import SetAside, set_aside, verbatim
+from harness.observers.set_aside import SetAside, is_tombstone, set_aside, verbatim
 from harness.observers.topics import Reader, Settled, settled_at_once
 from harness.stack import MARK, Fields, Record, RunNames
 from harness.system_events import DeadLetters as Where
@@ -53,6 +53,9 @@ class DeadLetters:
         for letter in list(self.letters) if final else ():
             yield letter
         while self._left:
+            if is_tombstone(self._left[0], self._where):
+                self._left.popleft()
+                continue
             letter = _seen(self._left[0], self._where, self._names, self._known)
             yield letter
             record = self._left.popleft()

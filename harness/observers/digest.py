@@ -8,32 +8,28 @@ from collections.abc import Callable
 import rfc8785
 
 
-def digest(data: object) -> str:
-    """Return the hex SHA-256 of an event's data as canonical JSON (RFC 8785), with every integer written in full.
+def digests(data: object) -> tuple[str, str | None]:
+    """Return the hex SHA-256 of an event's data as canonical JSON (RFC 8785) with every integer in full, and ``rounded``.
+
+    ``rounded`` is the digest with every integer as the nearest double, as RFC 8785 has it and libraries in Java, Go and
+    JavaScript compute it; None if it is the same. Two facts that differ only in rounded digits share it.
 
     Raises RecursionError if the data is nested too deeply.
     """
     try:
-        canonical = rfc8785.dumps(data)  # type: ignore[arg-type]
+        return hashlib.sha256(rfc8785.dumps(data)).hexdigest(), None  # type: ignore[arg-type]
     except rfc8785.IntegerDomainError:
-        canonical = _canonical(data, _in_full)
-    return hashlib.sha256(canonical).hexdigest()
-
-
-def rounded(data: object) -> str | None:
-    """Return the digest with every integer as the nearest double, as RFC 8785 has it; None if ``digest`` is the same.
-
-    Libraries in Java, Go and JavaScript compute this one. It is the same for two facts that differ only in rounded digits.
-    """
+        exact = hashlib.sha256(_canonical(data, _in_full)).hexdigest()
     try:
-        rfc8785.dumps(data)  # type: ignore[arg-type]
-    except rfc8785.IntegerDomainError:
-        try:
-            made = hashlib.sha256(_canonical(data, _as_double)).hexdigest()
-        except OverflowError:
-            return None
-        return made if made != digest(data) else None
-    return None
+        rounded = hashlib.sha256(_canonical(data, _as_double)).hexdigest()
+    except OverflowError:
+        return exact, None
+    return exact, rounded if rounded != exact else None
+
+
+def digest(data: object) -> str:
+    """Return the first of ``digests``."""
+    return digests(data)[0]
 
 
 def _in_full(number: int) -> bytes:

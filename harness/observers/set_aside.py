@@ -82,6 +82,11 @@ def _parsed(value: bytes | None) -> tuple[object, str]:
         return None, f"not JSON ({error})"
 
 
+def is_tombstone(record: Record, where: Where) -> bool:
+    """Whether a record without a value deletes a dead letter; one that headers describe is a letter about a tombstone."""
+    return record.value is None and any(map(_in_value, (where.source, where.consumer, where.kind)))
+
+
 def _in_value(where: object) -> bool:
     return isinstance(where, list) or (isinstance(where, str) and where.startswith("/"))
 

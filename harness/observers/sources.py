@@ -165,7 +165,9 @@ class Output:
         return [row for record in records if (row := self._row(record)) is not None]
 
     def _row(self, record: Record) -> Row | None:
-        """Return a record as an effect; None if ``only`` excludes it."""
+        """Return a record as an effect; None for a tombstone, or if ``only`` excludes it."""
+        if record.value is None:
+            return None
         mark = dict(record.headers).get(MARK) or b""
         place = {**seen_at("effect", record), "marked": mark.decode("utf-8", "replace") or None}
         named = {"effect": f"{record.topic}:{record.partition}:{record.offset}", "place": place}

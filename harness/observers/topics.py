@@ -15,7 +15,7 @@ from harness.model import By, Where
 from harness.observers.awaited import Awaited
 from harness.observers.base import seen_at
 from harness.observers.carried import Carried
-from harness.observers.digest import digest, rounded
+from harness.observers.digest import digests
 from harness.observers.identity import identity
 from harness.observers.known import Known
 from harness.observers.located import business_key, located
@@ -149,14 +149,14 @@ def event_fields(record: Record, system: System, spoiled: Spoiled | None = None)
             "event_type": reads["type"],
             "digest": hashlib.sha256(record.value or b"").hexdigest(),
         }
-    data = pick(value, system.events.data) if system.events.data else value
+    exact, rounded = digests(pick(value, system.events.data) if system.events.data else value)
     joins = {str(n): key for n, rule in enumerate(system.outcomes) if (key := _join(rule, reads["type"], value))}
     return place | {
         "event_id": reads["id"],
         "event_type": reads["type"],
         "causation_id": reads.get("cause"),
-        "digest": digest(data),
-        "digest_rounded": rounded(data),
+        "digest": exact,
+        "digest_rounded": rounded,
         "raw_file_storage_id": text(pick(value, system.events.raw)) if system.events.raw else None,
         "upload_id": next(
             (joins[str(n)] for n, r in enumerate(system.outcomes) if r.of == "upload" and str(n) in joins), None

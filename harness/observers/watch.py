@@ -53,6 +53,9 @@ TRIES = 3
 BETWEEN_TRIES = 2.0
 """Seconds between them."""
 
+TRIED_AGAIN_FOR = 60.0
+"""Seconds after which a final read repeats no pass: whoever has not answered by then is away."""
+
 _SPARED = 3
 """After a round, reading pauses for this many times as long as the round took, at most for the system's ``settle``."""
 
@@ -491,26 +494,29 @@ class Watch:
 
     async def read_offsets(self) -> None:
         """Read the offsets that the verdict uses. An effect still missing ``settle`` later will not come."""
-        await self._finally(self._offsets)
+        await self._finally(self._offsets, asyncio.get_running_loop().time() + TRIED_AGAIN_FOR)
 
     async def read_all(self) -> None:
         """Do the rest of the final read: effects, dead letters, topics (past ends taken after the effects), blobs."""
-        await self._finally(self._effects)
+        until = asyncio.get_running_loop().time() + TRIED_AGAIN_FOR
+        await self._finally(self._effects, until)
         if self._totals is not None:
-            await self._finally(self._totals)
+            await self._finally(self._totals, until)
         if self._letters is not None:
-            await self._finally(self._letters)
-        await self._finally(self._topics)
+            await self._finally(self._letters, until)
+        await self._finally(self._topics, until)
         self._ask_for_blobs()
         if self._blobs is not None:
-            await self._finally(self._blobs)
+            await self._finally(self._blobs, until)
         for other in self._others:
-            await self._finally(other)
+            await self._finally(other, until)
 
-    async def _finally(self, observer: Observer) -> None:
-        """Make a final pass. One that fails is made again: on a busy machine a store may not answer in its time."""
+    async def _finally(self, observer: Observer, until: float) -> None:
+        """Make a final pass. One that fails is made again, but not after ``until``: a store may have had no time to answer."""
         for tried in range(1, TRIES + 1):
-            if await observe(observer, self._recorder, final=True) or tried == TRIES:
+            if await observe(observer, self._recorder, final=True):
+                return
+            if tried == TRIES or asyncio.get_running_loop().time() >= until:
                 return
             await asyncio.sleep(BETWEEN_TRIES)
 

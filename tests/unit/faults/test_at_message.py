@@ -280,7 +280,7 @@ async def test_one_that_gives_up_at_the_last_moment_is_let_be(system, name) -> N
     held = Held([], waiting=False)
     world = context(system, held, name, target="essay_lifecycle#1", lasts=0.1)
     assert not await apply(world)
-    assert world.recorder.phases() == ["injected"]
+    assert world.recorder.phases() == ["injected", "healed"], "nothing is left to heal"
     assert "killed" not in held.deeds
     assert "paused" not in held.deeds
 

@@ -81,3 +81,15 @@ async def test_an_id_that_makes_no_url_keeps_no_other_blob_from_being_read() -> 
     blobs.ask("\udcff", "event")
     blobs.ask("b1", "event")
     assert await phases(blobs) == [("unreachable", "event"), ("present", "event")]
+
+
+async def test_a_store_that_never_answers_is_not_asked_for_everything_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Away(Store):
+        async def blob(self, url: str) -> Blob:
+            return Blob("unreachable", error="ReadTimeout")
+
+    monkeypatch.setattr("harness.observers.blobs._AGAIN", 3600.0)
+    blobs = observer(Away())
+    for n in range(9):
+        blobs.ask(f"b{n}", "event")
+    assert len(await phases(blobs, final=True)) == 9

@@ -6,11 +6,13 @@ from typing import Any
 import orjson
 import pytest
 
+from harness.observers.dead_letters import DeadLetters as Observer
 from harness.observers.dead_letters import Known, letter_fields
 from harness.observers.set_aside import SetAside, set_aside
 from harness.observers.unreadable import UnreadableError
 from harness.stack import Record, RunNames
 from harness.system_events import DeadLetters
+from tests.standin import StandIn
 
 WHERE = DeadLetters(topic="letters", id="/event_id", consumer="/consumer", source="/source", kind="/kind")
 
@@ -173,3 +175,27 @@ def test_of_several_places_the_last_on_a_topic_of_events_counts(places: Any, off
 def test_a_letter_whose_headers_do_not_say_whence_it_came_cannot_be_read(headers: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         fields(SPRING, b"{}", *headers)
+
+
+@pytest.mark.parametrize("consumer", ["/consumer", {"header": "group"}])
+async def test_a_tombstone_deletes_a_letter_and_is_none(consumer: Any) -> None:
+    class Topic(StandIn):
+        async def pass_to_end(self):
+            return [Record("letters", 0, 3, b"key", None)]
+
+    where = DeadLetters(topic="letters", id="/event_id", consumer=consumer, source="/source")
+    observer = Observer(Topic(), where, RunNames("r1"), Known())
+    assert [row async for row in observer.read(final=True)] == []
+
+
+async def test_a_letter_that_headers_describe_may_be_about_a_tombstone() -> None:
+    class Topic(StandIn):
+        async def pass_to_end(self):
+            headers = (("topic", b"r1.essays"), ("partition", b"2"), ("offset", b"7"))
+            return [Record("letters", 0, 3, None, None, headers)]
+
+    source = {"topic": "topic", "partition": "partition", "offset": "offset"}
+    where = DeadLetters(topic="letters", id={"key": True}, consumer="checker", source=source)
+    observer = Observer(Topic(), where, RunNames("r1"), Known(events=["essays"], services=["checker"]))
+    (row,) = [row async for row in observer.read(final=True)]
+    assert (row["source_topic"], row["source_offset"]) == ("essays", 7)

@@ -75,6 +75,12 @@ async def test_a_name_that_is_a_place_has_no_template() -> None:
     assert row["template"] is None
 
 
+async def test_a_tombstone_on_a_topic_of_effects_is_no_effect() -> None:
+    topic = Topic(record(0, b'{"sum": "d1"}', b"e1"), record(1, None, b"e1"))
+    rows = await one_pass(on_topic(topic, id={"key": True}), final=True)
+    assert [row["effect"] for row in rows] == ["billed:0:0"]
+
+
 async def test_what_is_no_effect_is_left_out_and_what_cannot_be_read_is_said() -> None:
     topic = Topic(
         record(0, b'{"event": "e1", "type": "noise"}'),
@@ -91,7 +97,7 @@ async def test_what_is_no_effect_is_left_out_and_what_cannot_be_read_is_said() -
 
 
 async def test_the_key_of_a_record_may_be_the_business_key() -> None:
-    (row,) = await one_pass(on_topic(Topic(record(0, None, b"A-1")), id={"key": True}, by="/data/order"))
+    (row,) = await one_pass(on_topic(Topic(record(0, b"1", b"A-1")), id={"key": True}, by="/data/order"))
     assert (row["event_id"], row["key"]) == (None, "A-1")
 
 
