@@ -11,13 +11,15 @@ from harness.verdict import Anomaly, Fields, Finding, Verdict
 MOVES: Final = """
 WITH finals_of AS (SELECT what, read FROM finals),
 sights AS (
-    SELECT consumer, t, read = (SELECT read FROM finals_of WHERE what = 'effects') AS final FROM effects
+    -- A final pass that failed was made again: its rows are no news, and not the last word either.
+    SELECT consumer, t, read = (SELECT read FROM finals_of WHERE what = 'effects') AS judging
+    FROM effects LEFT JOIN reads r USING (read) WHERE r.final IS NOT TRUE OR judging
 ), moved AS (
-    SELECT consumer, max(t) AS t FROM sights WHERE final IS NOT TRUE GROUP BY consumer
+    SELECT consumer, max(t) AS t FROM sights WHERE judging IS NOT TRUE GROUP BY consumer
     UNION ALL
     -- Interim passes give what is new: more rows in the final one were made since the last of them.
     SELECT consumer, max(t) FROM sights GROUP BY consumer
-    HAVING count(*) FILTER (final) > count(*) FILTER (final IS NOT TRUE)
+    HAVING count(*) FILTER (judging) > count(*) FILTER (judging IS NOT TRUE)
     UNION ALL
     SELECT consumer, max(t) FROM (
         SELECT consumer, t, committed > coalesce(lag(committed) OVER (

@@ -876,6 +876,14 @@ def outcome_missing_batch(tape: Tape) -> None:
     tape.drop(tape.find("event", event_id=f"closed-{REJECTED // 2}"))
 
 
+def outcome_missing_though_effects_were_read_again(tape: Tape) -> None:
+    """The last read of the effects failed after it gave the shop's, and was made again."""
+    outcome_missing_batch(tape)
+    failed = tape.look(14_000, "effects", final=True, phase="fail")
+    for n in range(UPLOADS):
+        tape.effect(failed, "shop", kind_of(n), n)
+
+
 def outcome_doubled_batch(tape: Tape) -> None:
     tape.event(topics(tape), 2, "closed", 1, 11, event_id="closed-2-again")
 
@@ -2050,6 +2058,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "outcome_missing": outcome_missing,
     "outcome_doubled": outcome_doubled,
     "outcome_missing.batch": outcome_missing_batch,
+    "outcome_missing.read_again": outcome_missing_though_effects_were_read_again,
     "outcome_missing.healthy_at_last": outcome_missing_healthy_at_last,
     "outcome_doubled.batch": outcome_doubled_batch,
     "outcome_doubled.before_a_reprocess": outcome_doubled_before_it_was_reprocessed,

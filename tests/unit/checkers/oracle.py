@@ -105,7 +105,10 @@ class Run:
         return max([*healed, *services, *done, 0])
 
     def moved(self, consumer: str) -> int:
-        """When a new effect of it was last seen, or an offset that it had passed; 0: never."""
+        """When a new effect of it was last seen, or an offset that it had passed; 0: never.
+
+        Only interim passes give what is new. A final pass that does not judge was made again, and the next one gives it all.
+        """
         if consumer not in self._moved:
             self._moved[consumer] = self._last_moved(consumer)
         return self._moved[consumer]
@@ -114,8 +117,8 @@ class Run:
         final = self.final("effects")
         own = [e for e in self.effects if e["consumer"] == consumer]
         last = [e for e in own if final is not None and e["read"] == final["read"]]
-        earlier = [e for e in own if final is None or e["read"] != final["read"]]
-        times = [e["t"] for e in (own if len(last) > len(earlier) else earlier)]
+        earlier = [e for e in own if not self.read_by.get(e["read"], {}).get("final")]
+        times = [e["t"] for e in ([*last, *earlier] if len(last) > len(earlier) else earlier)]
         passed: dict[tuple[Any, ...], int] = {}
         for row in self.offsets:
             if row["consumer"] == consumer:
