@@ -20,13 +20,20 @@ TABLES: Final = {
         SELECT worker FROM history WHERE op = 'load' AND worker IS NOT NULL
         GROUP BY worker HAVING bool_or(phase = 'joined') AND NOT bool_or(phase = 'lost')
     """,
+    # One row per (event, rule that it calls for an outcome by, or is an outcome by): ``asks`` says which. ``key``: its join value.
+    # A join on (rule, key) is a hash join; one on ``joins[rule]`` of both sides compares each with each.
+    "keyed": """
+        SELECT r.rule, r.of, r.asks, r.accepted, e.joins[r.rule] AS key, e.event_type, e.event_id, e.causation_id, e.injected,
+               e.i, e.t
+        FROM events e JOIN (
+            SELECT rule, of, event_type, accepted, false AS asks FROM rules
+            UNION SELECT rule, of, of, NULL, true FROM rules
+        ) r USING (event_type)
+    """,
     # One row per (outcome rule, join value). Records that the harness published are not outcomes.
     "per_key": """
         SELECT rule, of, key, count(*) AS records, min(accepted) AS least, max(accepted) AS most
-        FROM (
-            SELECT r.rule, r.of, e.joins[r.rule] AS key, r.accepted
-            FROM events e JOIN rules r USING (event_type) WHERE e.injected IS NULL
-        ) WHERE key IS NOT NULL GROUP BY rule, of, key
+        FROM keyed WHERE NOT asks AND injected IS NULL AND key IS NOT NULL GROUP BY rule, of, key
     """,
     # One row per upload, and one per batch of uploads or of events that the load published.
     # ``late``: acknowledged so late that the outcome may follow the final read;
@@ -61,10 +68,8 @@ TABLES: Final = {
     # One row per (outcome rule, join value, event type, event id) of the odd keys.
     "answers": """
         SELECT rule, of, accepted, key, event_type, event_id, min(causation_id) AS cause, min(i) AS i, min(t) AS t
-        FROM (
-            SELECT r.rule, r.of, e.joins[r.rule] AS key, r.accepted, e.event_type, e.event_id, e.causation_id, e.i, e.t
-            FROM events e JOIN rules r USING (event_type) WHERE e.injected IS NULL
-        ) SEMI JOIN odd_keys USING (rule, key) GROUP BY rule, of, accepted, key, event_type, event_id
+        FROM keyed SEMI JOIN odd_keys USING (rule, key) WHERE NOT asks AND injected IS NULL
+        GROUP BY rule, of, accepted, key, event_type, event_id
     """,
     "several": "SELECT rule, of, key, count(DISTINCT event_id) AS n FROM answers GROUP BY rule, of, key",
     # Each request to process an upload again, for each outcome rule that gave several outcomes. An outcome that was seen
@@ -91,11 +96,10 @@ TABLES: Final = {
     # One row per (outcome rule about an event type, join value): how many facts call for an outcome. ``late``: only the
     # final read of the topics saw one of them, so its outcome may have come after that.
     "causes": """
-        SELECT r.rule, e.joins[r.rule] AS key, count(DISTINCT e.event_id) AS n, min(e.event_id) AS event_id,
-               arg_min(e.event_type, e.event_id) AS event_type, min(e.i) AS i, min(e.t) AS t,
-               coalesce(max(e.t) >= any_value(topics_began), false) AS late
-        FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of CROSS JOIN moments
-        WHERE e.injected IS NULL AND e.joins[r.rule] IS NOT NULL GROUP BY ALL
+        SELECT rule, key, count(DISTINCT event_id) AS n, min(event_id) AS event_id,
+               arg_min(event_type, event_id) AS event_type, min(i) AS i, min(t) AS t,
+               coalesce(max(t) >= any_value(topics_began), false) AS late
+        FROM keyed CROSS JOIN moments WHERE asks AND injected IS NULL AND key IS NOT NULL GROUP BY rule, key
     """,
     # Outcomes for something that was never there, but for its spelling: their join value differs only in case from what may
     # have an outcome.
@@ -114,25 +118,21 @@ TABLES: Final = {
             SELECT rule, of, key FROM per_key ANTI JOIN causes USING (rule, key) ANTI JOIN respelled USING (rule, key)
             WHERE of NOT IN ('upload', 'batch')
         )
-        SELECT s.rule, s.of, s.key, e.event_id, min(e.event_type) AS event_type, min(e.i) AS i
-        FROM strays s JOIN rules r ON r.rule = s.rule JOIN events e ON e.event_type = r.event_type AND e.joins[s.rule] = s.key
-        WHERE e.injected IS NULL
-          AND NOT EXISTS (SELECT 1 FROM events c WHERE c.event_type = s.of AND c.joins[s.rule] = s.key)
-          AND NOT EXISTS (SELECT 1 FROM rules o JOIN causes c ON c.rule = o.rule
-                          WHERE o.event_type = e.event_type AND c.key = e.joins[o.rule])
-          AND NOT EXISTS (SELECT 1 FROM rules o JOIN asked a ON a.of = o.of
-                          WHERE o.event_type = e.event_type AND a.key = e.joins[o.rule])
-          AND NOT EXISTS (SELECT 1 FROM uploads p WHERE p.op = 'publish' AND p.upload_id = e.event_id)
-        GROUP BY s.rule, s.of, s.key, e.event_id
+        SELECT rule, of, key, event_id, min(event_type) AS event_type, min(i) AS i
+        FROM keyed k SEMI JOIN strays USING (rule, key) ANTI JOIN (FROM keyed WHERE asks) c USING (rule, key)
+        ANTI JOIN (SELECT i FROM keyed SEMI JOIN causes USING (rule, key) WHERE NOT asks) USING (i)
+        ANTI JOIN (SELECT i FROM keyed SEMI JOIN asked USING (of, key) WHERE NOT asks) USING (i)
+        ANTI JOIN (SELECT upload_id AS event_id FROM uploads WHERE op = 'publish') USING (event_id)
+        WHERE NOT k.asks AND k.injected IS NULL
+        GROUP BY rule, of, key, event_id
     """,
     # Of events that share a join value and have as many outcomes together, those that several outcomes name as their cause.
     # Each event may have its own all the same: a service may publish them all while it handles one.
     "favoured": """
         WITH sharers AS (
-            SELECT r.rule, e.joins[r.rule] AS key, e.event_id, min(e.event_type) AS event_type, min(e.i) AS i, min(e.t) AS t
-            FROM events e JOIN (SELECT DISTINCT rule, of FROM rules) r ON e.event_type = r.of
-            JOIN causes c ON c.rule = r.rule AND c.key = e.joins[r.rule]
-            WHERE e.injected IS NULL AND c.n > 1 GROUP BY r.rule, e.joins[r.rule], e.event_id
+            SELECT rule, key, event_id, min(event_type) AS event_type, min(i) AS i, min(t) AS t
+            FROM keyed SEMI JOIN (FROM causes WHERE n > 1) USING (rule, key)
+            WHERE asks AND injected IS NULL GROUP BY rule, key, event_id
         ), given AS (
             SELECT rule, key, event_id, min(cause) AS cause, min(i) AS i FROM answers GROUP BY rule, key, event_id
         )
@@ -178,9 +178,8 @@ TABLES: Final = {
     # Events that a rule is about and that hold nothing at its `by`. ``asks``: such an event calls for an outcome, which
     # cannot be found; the others are outcomes, of what is unknown.
     "keyless": """
-        SELECT r.rule, e.event_id, e.event_type = r.of AS asks, min(e.event_type) AS event_type, min(e.i) AS i, min(e.t) AS t
-        FROM events e JOIN rules r ON e.event_type IN (r.of, r.event_type)
-        WHERE e.injected IS NULL AND e.joins[r.rule] IS NULL GROUP BY ALL
+        SELECT rule, event_id, event_type = of AS asks, min(event_type) AS event_type, min(i) AS i, min(t) AS t
+        FROM keyed WHERE injected IS NULL AND key IS NULL GROUP BY rule, event_id, event_type = of
     """,
     # Rules that judged nothing: what they are about never came, or nothing of it had to have an outcome and none has one.
     # ``keyless``: how many events held nothing at `by`. ``sent``: how many uploads or batches need not have an outcome.
@@ -197,6 +196,9 @@ TABLES: Final = {
             GROUP BY rule)
     """,
 }
+
+VIEWS: Final = frozenset({"keyed"})
+"""Tables that are cheaper to evaluate again than to store."""
 
 OUTCOME_MISSING: Final = """
 SELECT of, key, upload_id, rule, n, expected, i AS i_upload, t AS t_upload, ended AS t_ok, topics_read AS i_read,
@@ -314,10 +316,9 @@ SELECT s.key, s.rule, min(a.i), 'there are ' || s.n || ' follow-ups for ' || s.k
 FROM surplus s JOIN answers a USING (rule, key), moments WHERE topics_read IS NULL OR NOT legible
 GROUP BY s.key, s.rule, s.n, s.expected
 UNION ALL
-SELECT s.key, s.rule, min(e.i), 'an outcome of ' || s.of || ' ' || s.key || ' was seen, which differs from ' || s.other
+SELECT key, rule, min(k.i), 'an outcome of ' || s.of || ' ' || key || ' was seen, which differs from ' || s.other
        || ' only in case: nobody knows whether it is meant; correct `by`'
-FROM respelled s JOIN rules r ON r.rule = s.rule JOIN events e ON e.event_type = r.event_type AND e.joins[s.rule] = s.key
-WHERE e.injected IS NULL GROUP BY s.key, s.rule, s.of, s.other
+FROM respelled s JOIN keyed k USING (rule, key) WHERE NOT k.asks AND k.injected IS NULL GROUP BY key, rule, s.of, s.other
 UNION ALL
 SELECT key, rule, i, event_type || ' ' || event_id || ' follows from a ' || of || ' with ' || key || ', and none was seen; if '
        || 'it may follow from something else, write a rule for that'
@@ -331,6 +332,7 @@ class Outcomes(Queries):
 
     name: ClassVar[str] = "outcomes"
     tables: ClassVar[Mapping[str, str]] = TABLES
+    views: ClassVar[frozenset[str]] = VIEWS
     judged: ClassVar[str] = """
         SELECT (SELECT count(*) FROM asked JOIN (SELECT DISTINCT rule, of FROM rules) USING (of))
              + (SELECT coalesce(sum(n), 0) FROM causes) AS n
