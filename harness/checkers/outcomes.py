@@ -112,13 +112,15 @@ TABLES: Final = {
         FROM strays s JOIN wanted w ON w.rule = s.rule AND lower(w.key) = lower(s.key) GROUP BY s.rule, s.of, s.key
     """,
     # Follow-ups of an event that nobody is seen to have published, not even a fault, and that no other rule explains either.
-    # The load's own events are nobody's follow-ups.
+    # The load's own events are nobody's follow-ups. ``fits``: other outcomes by the rule have the join value of what they follow
+    # from, so it reads the right values; the cause may be a timer, an operator, or what was there before the run.
     "uncaused": """
         WITH strays AS (
             SELECT rule, of, key FROM per_key ANTI JOIN causes USING (rule, key) ANTI JOIN respelled USING (rule, key)
             WHERE of NOT IN ('upload', 'batch')
         )
-        SELECT rule, of, key, event_id, min(event_type) AS event_type, min(i) AS i
+        SELECT rule, of, key, event_id, min(event_type) AS event_type, min(i) AS i,
+               rule IN (SELECT rule FROM per_key SEMI JOIN (FROM keyed WHERE asks) c USING (rule, key)) AS fits
         FROM keyed k SEMI JOIN strays USING (rule, key) ANTI JOIN (FROM keyed WHERE asks) c USING (rule, key)
         ANTI JOIN (SELECT i FROM keyed SEMI JOIN causes USING (rule, key) WHERE NOT asks) USING (i)
         ANTI JOIN (SELECT i FROM keyed SEMI JOIN asked USING (of, key) WHERE NOT asks) USING (i)
@@ -292,6 +294,12 @@ FROM idle WHERE decides ORDER BY rule
 
 OUTCOME_UNSEEN: Final = "SELECT rule, of, types FROM idle WHERE NOT decides ORDER BY rule"
 
+FOLLOWUP_UNASKED: Final = """
+SELECT rule, of, event_type, count(DISTINCT event_id) AS n, arg_min(event_id, i) AS event_id, arg_min(key, i) AS key,
+       min(i) AS i_event
+FROM uncaused WHERE fits GROUP BY rule, of, event_type ORDER BY i_event
+"""
+
 FOLLOWUP_UNCLEAR: Final = """
 SELECT key, rule, event_id, event_type, events, n, event_ids, i AS i_event, t AS t_event FROM favoured ORDER BY i
 """
@@ -320,9 +328,9 @@ SELECT key, rule, min(k.i), 'an outcome of ' || s.of || ' ' || key || ' was seen
        || ' only in case: nobody knows whether it is meant; correct `by`'
 FROM respelled s JOIN keyed k USING (rule, key) WHERE NOT k.asks AND k.injected IS NULL GROUP BY key, rule, s.of, s.other
 UNION ALL
-SELECT key, rule, i, event_type || ' ' || event_id || ' follows from a ' || of || ' with ' || key || ', and none was seen; if '
-       || 'it may follow from something else, write a rule for that'
-FROM uncaused
+SELECT key, rule, i, event_type || ' ' || event_id || ' follows from a ' || of || ' with ' || key || ', and none was seen; '
+       || 'correct `of` or `by`, or write a rule for what else it may follow from'
+FROM uncaused WHERE NOT fits
 ORDER BY ALL
 """
 
@@ -410,6 +418,13 @@ class Outcomes(Queries):
             None,
             OUTCOME_UNSEEN,
             "no {of} was seen, so whether each has its outcome ({types}) was not judged",
+        ),
+        Anomaly(
+            "followup_unasked",
+            None,
+            FOLLOWUP_UNASKED,
+            "{n} of the {event_type} follow from no {of} that was seen, such as event {event_id} with {key}; if they may follow "
+            "from something else, write a rule for that",
         ),
         Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "{why}"),
     )

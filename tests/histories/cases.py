@@ -1024,14 +1024,19 @@ def undecided_spelling_of_a_second_followup(tape: Tape) -> None:
         tape.event(topics(tape), 4, "shipped", 0, n, event_id=f"shipped-4-{n}", joins={"1": "ORDER-4"})
 
 
-def undecided_followup_of_nothing(tape: Tape) -> None:
-    """An order was shipped that nobody placed."""
+def followup_unasked(tape: Tape) -> None:
+    """An order was shipped that nobody placed: by a timer, for example, or one that was placed before the run."""
     tape.event(topics(tape), 99, "shipped", 0, 40)
+
+
+def undecided_followup_of_nothing(tape: Tape) -> None:
+    """The system file has another name for what orders are shipped for."""
+    tape.checks["outcomes"][1]["of"] = "plaecd"
 
 
 def delivered(tape: Tape) -> None:
     """An order was shipped that nobody placed: a gift, for which there is a rule of its own."""
-    undecided_followup_of_nothing(tape)
+    followup_unasked(tape)
     tape.checks["outcomes"].append({"of": "gift", "then": ["shipped"], "accepted": None, "rejected": None})
     for event in tape.find("event", event_type="shipped"):
         event["joins"]["3"] = event["joins"]["1"]
@@ -2010,6 +2015,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "outcome_not_asked": outcome_not_asked,
     "outcome_unseen": outcome_unseen,
     "followup_unclear": followup_unclear,
+    "followup_unasked": followup_unasked,
     "raw_vanished": raw_vanished,
     "raw_changed": raw_changed,
     "raw_unexercised": raw_unexercised,

@@ -908,7 +908,7 @@ class OutcomeOracle:
             self.respelled = {key for key in answers if key not in wanted and key.lower() in lower}
             yield from (("undecided", (key, n)) for key in self.respelled)
             if rule["of"] not in {"upload", "batch"}:
-                yield from (("undecided", (key, n)) for key in self._uncaused(n, rule) if key not in self.respelled)
+                yield from self._uncaused(n, rule)
             if rule["of"] == "upload":
                 yield from self._uploads(n, rule, answers)
             elif rule["of"] == "batch":
@@ -941,13 +941,24 @@ class OutcomeOracle:
         for n, decides in idle.items():
             yield "outcome_unexercised" if decides or not some else "outcome_unseen", (n,)
 
-    def _uncaused(self, n: str, rule: Mapping[str, Any]) -> Iterator[str]:
-        """Join values of follow-ups, published by the system, which nothing on the topics or in the load explains."""
+    def _uncaused(self, n: str, rule: Mapping[str, Any]) -> Iterator[Hit]:
+        """Follow-ups, published by the system, which nothing on the topics or in the load explains.
+
+        If another follow-up has the key of what it follows from, the rule is right, and something else may be the cause.
+        """
         published = {r.get("event_id") for r in self.run.of("publish") if r.get("injected") is None}
         there = {(e.get("joins") or {}).get(n) for e in self.run.events if e["event_type"] == rule["of"]}
-        for key, event in self._own(n, rule["then"]):
-            if key not in there and event["event_id"] not in published and not self._explained(event):
-                yield key
+        own = list(self._own(n, rule["then"]))
+        fits = any(key in there for key, _ in own)
+        kinds: dict[str, set[str]] = defaultdict(set)
+        for key, event in own:
+            if key in there or event["event_id"] in published or self._explained(event) or key in self.respelled:
+                continue
+            if fits:
+                kinds[event["event_id"] + " " + key].add(event["event_type"])
+            else:
+                yield "undecided", (key, n)
+        yield from (("followup_unasked", (n, min(one))) for one in kinds.values())
 
     def _explained(self, event: Record) -> bool:
         """By some rule it is the outcome of something that is there."""

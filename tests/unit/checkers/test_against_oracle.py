@@ -64,6 +64,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "outcome_unasked": ("key", "rule", "event_id"),
     "followup_missing": ("key", "rule"),
     "followup_doubled": ("key", "rule"),
+    "followup_unasked": ("rule", "event_type"),
     "followup_unclear": ("key", "rule", "event_id"),
     "outcome_key_missing": ("rule", "event_id"),
     "outcome_not_asked": ("rule", "event_id"),
