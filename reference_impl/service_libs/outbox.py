@@ -157,17 +157,21 @@ class Relay:
         for row in rows:
             by_key.setdefault(row.key, []).append(row)
         together = await asyncio.gather(*map(self._in_order, by_key.values()))
-        sent = [entry for entries, _ in together for entry in entries]
+        # Marked before any refused row is tried again, which may last longer than the turn.
+        sent = await self._mark([entry for entries, _ in together for entry in entries])
         # What is published at once may share a batch, and the broker refuses a batch whole, whichever row is to blame.
         for _, refused in together:
             entries, _ = await self._in_order(refused, alone=True)
-            sent += entries
+            sent += await self._mark(entries)
             if len(entries) < len(refused):
-                break  # an outage, which each further row would wait for
-        if sent:
-            marks = [{"sent": entry, "at": self.clock.now()} for entry in sent]
+                break  # an outage, which each further row would wait for, or the turn is over
+        return sent
+
+    async def _mark(self, entries: Sequence[int]) -> int:
+        if entries:
+            marks = [{"sent": entry, "at": self.clock.now()} for entry in entries]
             await self.database.write(lambda transaction: transaction.execute(_MARK, marks))
-        return len(sent)
+        return len(entries)
 
     def _unsent(self, connection: sa.Connection, busy: Sequence[str]) -> Sequence[Unsent]:
         return connection.execute(_UNSENT_ROWS, {"busy": busy, "most": self.settings.relay_batch}).all()
@@ -176,11 +180,14 @@ class Relay:
         """Publish one key's rows, each once the one before is acknowledged; stop at the first failure.
 
         Return the published entries, and the rows from a refused one on. If nothing else is published meanwhile
-        (``alone``), a refusal is for good, and that row counts as published.
+        (``alone``), a refusal is for good, and that row counts as published; such rows take long, so each needs the turn.
         """
         sent: list[int] = []
         for number, row in enumerate(rows):
             try:
+                if alone and not await self._is_our_turn():
+                    _log.warning("not published: the turn is another relay's", topic=row.topic, key=row.key)
+                    break
                 await self._publish_or_refuse(row, alone=alone)
             except KafkaRefused:
                 return sent, rows[number:]

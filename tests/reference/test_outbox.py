@@ -340,6 +340,74 @@ async def test_rows_that_are_too_large_only_together_are_published(leave, publis
     assert await rows("SELECT value FROM outbox WHERE refused IS NOT NULL") == []
 
 
+@pytest.fixture
+def refused_together(bus, monkeypatch):
+    """The first row of the key ``late`` is refused once; from then on rows of that key wait in ``how``."""
+    real, tried = bus.publish, []
+
+    def then(how):
+        async def publish(topic, key, value):
+            if key == "late":
+                if not tried:
+                    tried.append(value)
+                    raise KafkaRefused("too large")
+                await how()
+            await real(topic, key, value)
+
+        monkeypatch.setattr(bus, "publish", publish)
+
+    return then
+
+
+async def test_what_is_acknowledged_is_marked_before_a_refused_row_is_tried_again(
+    *, leave, relay, publish, bus, until, refused_together
+):
+    trying = asyncio.Event()
+
+    async def wait():
+        trying.set()
+        await hang()
+
+    refused_together(wait)
+    await leave(("a", b"1"), ("late", b"2"), ("b", b"3"))
+    task = asyncio.create_task(relay.run())
+    await asyncio.wait_for(trying.wait(), 10)
+    task.cancel()
+    await asyncio.wait([task])
+    refused_together(lambda: asyncio.sleep(0))
+    assert await publish() == 1
+    assert sorted(bus.published) == [("essays", "a", b"1"), ("essays", "b", b"3"), ("essays", "late", b"2")]
+
+
+async def test_a_refused_row_is_not_tried_again_in_another_relays_turn(
+    *, leave, publish, other_relay, bus, clock, refused_together
+):
+    """The first attempt alone lasts longer than the turn, and the other relay begins."""
+
+    async def outlast_the_turn():
+        clock.pass_seconds(OutboxSettings().relay_turn_seconds + 1)
+        assert await other_relay._is_our_turn()
+        refused_together(lambda: asyncio.sleep(0))
+
+    refused_together(outlast_the_turn)
+    await leave(("late", b"1"), ("late", b"2"), ("late", b"3"), ("a", b"4"))
+    assert await publish() == 2
+    assert await publish(other_relay) == 2
+    assert sorted(value for _, _, value in bus.published) == [b"1", b"2", b"3", b"4"]
+
+
+async def test_the_turn_is_renewed_while_refused_rows_are_tried_again(
+    *, leave, publish, other_relay, bus, clock, refused_together
+):
+    async def take_long():
+        clock.pass_seconds(OutboxSettings().relay_turn_seconds * 0.7)
+        assert not await other_relay._is_our_turn()
+
+    refused_together(take_long)
+    await leave(*(("late", str(n).encode()) for n in range(5)))
+    assert await publish() == 5
+
+
 async def test_it_connects_anew_also_with_nothing_to_send(relay, bus, until, monkeypatch):
     starts = []
 
