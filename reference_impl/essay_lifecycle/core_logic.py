@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 import sqlalchemy as sa
+import structlog
 
 from reference_impl.common_core.events import (
     UPLOAD_OUTCOMES,
@@ -22,6 +23,8 @@ from reference_impl.service_libs.message import Message
 from reference_impl.service_libs.protocols import ContentServiceClientProtocol
 from reference_impl.service_libs.settings import ConsumerSettings
 from reference_impl.service_libs.teller import Teller
+
+_log = structlog.get_logger()
 
 CONSUMER = "essay_lifecycle"
 
@@ -99,17 +102,27 @@ async def _prepare(
 def _settle(
     transaction: sa.Connection, outcome: UploadOutcome, values: dict[str, object]
 ) -> BatchEssaysReadyV1 | None:
-    """Set the essay's state; return the event to publish if that completes its batch, or changes a complete one."""
+    """Set the essay's state; return the event to publish if that completes its batch, or changes a complete one.
+
+    A batch without a ready essay begins no pass, and nothing is published. If its last one is rejected after it was
+    announced, the batch's latest pass, and its ranking, stay as they are.
+    """
     values = values | outcome.model_dump(include={"raw_file_storage_id", "occurrence"})
     first = insert_if_absent(transaction, ESSAY, essay_id=outcome.upload_id, batch_id=outcome.batch_id, **values)
     complete = batches.count(transaction, outcome, first=first)
     changed = first or _change(transaction, outcome.upload_id, values)
     if not (complete and changed):
         return None
-    pipeline_id = batches.next_pass(transaction, outcome.batch_id)
     essays = _ready(transaction, outcome.batch_id)
     if not essays:
+        if not first:
+            _log.warning(
+                "no essay of the batch is ready any more; its ranking stays",
+                batch_id=outcome.batch_id,
+                essay_id=outcome.upload_id,
+            )
         return None
+    pipeline_id = batches.next_pass(transaction, outcome.batch_id)
     return BatchEssaysReadyV1(batch_id=outcome.batch_id, pipeline_id=pipeline_id, essays=essays)
 
 
