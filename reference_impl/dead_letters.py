@@ -2,7 +2,8 @@
 
 A replay is one transaction in the consumer's database: it deletes the inbox row that closed the event and puts the
 record into the outbox, from where the running service's relay sends it to its original topic. Other consumers of that
-topic that have applied the event skip it, but only while they remember it: an event older than RETENTION_HOURS is refused.
+topic that have applied the event skip it, but only while they remember it: an event that is as old as RETENTION_HOURS,
+less an hour for its way to them, is refused.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
-from pydantic import ValidationError
+from pydantic import PositiveInt, ValidationError
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.exc import DBAPIError
 
@@ -36,11 +37,14 @@ from reference_impl.service_libs.settings import DatabaseSettings, load
 
 _LONGEST_SECONDS = 60.0
 _RECORD_SECONDS = 10.0
+_DELIVERY = timedelta(hours=1)
+"""How long the copy may be on its way before another consumer, which must still remember the event, receives it."""
 
 _EXAMPLES = """examples:
   python -m reference_impl.dead_letters list --kafka 127.0.0.1:9092
   python -m reference_impl.dead_letters list --kafka 127.0.0.1:9092 --json | jq .reason
-  DATABASE_URL=sqlite:////var/lib/spell_checker/db python -m reference_impl.dead_letters replay \\
+  DATABASE_URL=sqlite:////var/lib/spell_checker/db RETENTION_HOURS=336 \\
+      python -m reference_impl.dead_letters replay \\
       --kafka 127.0.0.1:9092 --consumer spell_checker --event 7f3a9c1e-...
 
 exit status: 0 done, 1 failed, possibly partway, 2 refused or wrong usage: nothing was done
@@ -49,6 +53,12 @@ exit status: 0 done, 1 failed, possibly partway, 2 refused or wrong usage: nothi
 
 REPLAYED = frozenset({DeadLetterKind.POISON, DeadLetterKind.UNKNOWN_VERSION})
 """Kinds of dead letters whose event may succeed when processed again."""
+
+
+class ReplaySettings(DatabaseSettings):
+    """Without a default: one that differs from the services' would let through what they have forgotten."""
+
+    retention_hours: PositiveInt
 
 
 class NotReplayed(Exception):
@@ -122,12 +132,13 @@ def chosen(candidates: list[Letter], consumer: str, event_id: str) -> Letter:
 
 
 def check_remembered(record: Record, hours: int) -> None:
-    """Refuse an event older than ``hours``, after which consumers forget what they applied. Raises ``NotReplayed``."""
+    """Refuse an event that consumers, who forget after ``hours``, may have forgotten when it comes. Raises ``NotReplayed``."""
     stated = EventEnvelope[dict[str, Any]].model_validate_json(record.value).event_timestamp
-    if stated < SystemClock().now() - timedelta(hours=hours):
+    if stated < SystemClock().now() - timedelta(hours=hours) + _DELIVERY:
         raise NotReplayed(
-            f"the event is of {stated:%Y-%m-%d %H:%M}, more than RETENTION_HOURS ({hours}) ago: other consumers that "
-            "applied it have forgotten it and would apply it again; --even-if-forgotten replays it all the same"
+            f"the event is of {stated:%Y-%m-%d %H:%M}, RETENTION_HOURS ({hours}) ago, less an hour for its way, or "
+            "longer: other consumers that applied it may have forgotten it, and would apply it again; "
+            "--even-if-forgotten replays it all the same"
         )
 
 
@@ -220,7 +231,9 @@ def _parser() -> argparse.ArgumentParser:
     shown.set_defaults(run=_list)
     shown.add_argument("--json", action="store_true", help="one JSON object a line, with key and payload")
     again = commands.add_parser(
-        "replay", help="have a poison or unknown-version event processed again; needs DATABASE_URL, RETENTION_HOURS"
+        "replay",
+        help="have a poison or unknown-version event processed again; needs DATABASE_URL and RETENTION_HOURS as the "
+        "services have them",
     )
     again.set_defaults(run=_replay)
     again.add_argument("--consumer", required=True, metavar="NAME", help="the consumer that set it aside")
@@ -228,7 +241,8 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument(
         "--even-if-forgotten",
         action="store_true",
-        help="also an event older than RETENTION_HOURS: every other consumer that applied it applies it a second time",
+        help="also an event as old as RETENTION_HOURS, less an hour, which need not be set then: "
+        "every other consumer that applied it and forgot it applies it a second time",
     )
     for command in (shown, again):
         command.add_argument("--kafka", required=True, metavar="HOST:PORT", help="a broker")
@@ -242,7 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
     parsed = _parser().parse_args(arguments)
     if parsed.run is _replay:
-        parsed.settings = load(DatabaseSettings, "replay")
+        parsed.settings = load(DatabaseSettings if parsed.even_if_forgotten else ReplaySettings, "replay")
     try:
         asyncio.run(asyncio.wait_for(parsed.run(parsed), _LONGEST_SECONDS))
     except (NotReplayed, KafkaError, DBAPIError, OSError, ValueError) as error:

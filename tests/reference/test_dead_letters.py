@@ -3,14 +3,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from contextlib import nullcontext
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
+import yaml
 
 from reference_impl import dead_letters
 from reference_impl.common_core.events import UPLOAD_OUTCOMES, EssayContentProvisionedV1
-from reference_impl.dead_letters import NotReplayed, Record, chosen, main, replay, whole_record
+from reference_impl.dead_letters import NotReplayed, Record, check_remembered, chosen, main, replay, whole_record
 from reference_impl.service_libs import ledger
+from reference_impl.service_libs.clock import SystemClock
 from reference_impl.service_libs.dead_letter import Letter
 from reference_impl.service_libs.idempotency import idempotent_consumer
 from reference_impl.service_libs.message import Delivery
@@ -228,6 +233,7 @@ def test_the_command_lists_letters(published, capsys):
 
 def test_the_command_says_why_it_refuses(published, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/db")
+    monkeypatch.setenv("RETENTION_HOURS", "336")
     asked = ["replay", "--kafka", "nowhere:1", "--consumer", "c", "--event", "e"]
     assert main(asked) == 2
     assert capsys.readouterr().err == "no dead letter of c about event e\n"
@@ -239,9 +245,10 @@ async def test_an_event_that_others_have_forgotten_is_replayed_only_if_told(
     await consume(delivered())
     published += await found()
     monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("RETENTION_HOURS", "336")
     asked = ["replay", "--kafka", "nowhere:1", "--consumer", "c", "--event", published[0].event_id]
     assert await asyncio.to_thread(main, asked) == 2
-    assert "of 2024-01-01 00:00, more than RETENTION_HOURS (336) ago" in capsys.readouterr().err
+    assert "of 2024-01-01 00:00, RETENTION_HOURS (336) ago" in capsys.readouterr().err
     assert await rows("SELECT closed_as FROM inbox") == [("poison",)]
     monkeypatch.setenv("RETENTION_HOURS", "1000000")
     assert await asyncio.to_thread(main, asked) == 0
@@ -251,12 +258,39 @@ async def test_an_event_that_others_have_forgotten_is_replayed_only_if_told(
     assert len(await rows("SELECT 1 FROM outbox WHERE topic = 'essays'")) == 2
 
 
+@pytest.mark.parametrize(("minutes", "refused"), [(50, False), (70, True), (130, True)])
+def test_an_event_needs_time_to_reach_those_who_must_remember_it(delivered, minutes, refused):
+    stated = (SystemClock().now() - timedelta(minutes=minutes)).isoformat()
+    record = Record(None, json.dumps(json.loads(delivered().value) | {"event_timestamp": stated}).encode())
+    with pytest.raises(NotReplayed, match="RETENTION_HOURS") if refused else nullcontext():
+        check_remembered(record, 2)
+
+
+def test_how_long_consumers_remember_has_no_default(published, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/db")
+    monkeypatch.delenv("RETENTION_HOURS", raising=False)
+    asked = ["replay", "--kafka", "nowhere:1", "--consumer", "c", "--event", "e"]
+    with pytest.raises(SystemExit) as ended:
+        main(asked)
+    assert ended.value.code == 2
+    assert "replay: environment variable RETENTION_HOURS: Field required" in capsys.readouterr().err
+    assert main([*asked, "--even-if-forgotten"]) == 2
+    assert capsys.readouterr().err == "no dead letter of c about event e\n"
+
+
+def test_the_reference_runs_its_replay_where_it_is_told_how_long_consumers_remember():
+    system = yaml.safe_load(Path(dead_letters.__file__).with_name("system.yaml").read_text())
+    for consumer in system["effects"]:
+        assert "RETENTION_HOURS" in system["services"][consumer]["env"]
+
+
 def test_what_fails_on_the_way_is_told_apart_from_a_refusal(capsys, monkeypatch):
     async def fails(*_):
         raise OSError("gone")
 
     monkeypatch.setattr(dead_letters, "letters", fails)
     monkeypatch.setenv("DATABASE_URL", "sqlite:////nowhere/db")
+    monkeypatch.setenv("RETENTION_HOURS", "336")
     assert main(["replay", "--kafka", "nowhere:1", "--consumer", "c", "--event", "e"]) == 1
     assert "gone" in capsys.readouterr().err
 
