@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 import structlog
@@ -51,6 +51,12 @@ def configure(service: str, level: str) -> None:
 
 def _cut(_logger: object, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Cut the errors' texts in a traceback, too."""
-    for each in entry.get("exception", ()):
-        each["exc_value"] = each["exc_value"][:LONGEST]
+    _cut_texts(entry.get("exception", ()))
     return entry
+
+
+def _cut_texts(stacks: Iterable[dict[str, Any]]) -> None:
+    for each in stacks:
+        each["exc_value"] = each["exc_value"][:LONGEST]
+        for member in each.get("exceptions", ()):  # of a group, each with stacks of its own
+            _cut_texts(member)
