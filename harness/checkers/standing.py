@@ -292,13 +292,27 @@ TABLES: Final = {
         FROM facts GROUP BY consumer, event_id HAVING count(*) > 1
     """,
     # Malformed records that a consumer passed without leaving a dead letter. ``maybe``: one that names no whole place may be
-    # about it, for it names no other malformed record, and no event, or one whose id this record claims.
+    # about it, for it names no other malformed record, and no event, or one whose id this record claims. Letters that name nothing at
+    # all are about all of a consumer's malformed records without a letter, if there are as many.
     "unlettered": """
         WITH vague AS (
             SELECT s.*, EXISTS (SELECT 1 FROM malformed m WHERE m.event_id = s.event_id)
                         OR (s.kind IS DISTINCT FROM 'malformed'
                             AND EXISTS (SELECT 1 FROM events e WHERE e.event_id = s.event_id)) AS known
             FROM sources s WHERE NOT whole
+        ), unnamed AS (
+            SELECT * FROM due d
+            WHERE malformed AND NOT EXISTS (
+                SELECT 1 FROM sources l
+                WHERE l.consumer = d.consumer AND CASE
+                    WHEN l.whole
+                    THEN l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset"
+                    ELSE l.event_id = d.event_id END)
+        ), nameless AS (
+            SELECT consumer, count(*) AS n FROM vague
+            WHERE kind = 'malformed' AND event_id IS NULL
+              AND coalesce(source_topic, source_partition::VARCHAR, source_offset::VARCHAR) IS NULL
+            GROUP BY consumer
         )
         SELECT d.*, EXISTS (
                    SELECT 1 FROM vague v JOIN malformed m ON m.i = d.i
@@ -306,12 +320,8 @@ TABLES: Final = {
                      AND coalesce(v.source_partition, d.partition) = d.partition
                      AND coalesce(v.source_offset, d."offset") = d."offset"
                      AND (NOT v.known OR v.event_id = m.claims)) AS maybe
-        FROM due d
-        WHERE malformed AND done AND NOT EXISTS (
-            SELECT 1 FROM sources l
-            WHERE l.consumer = d.consumer AND CASE
-                WHEN l.whole THEN l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset"
-                ELSE l.event_id = d.event_id END)
+        FROM unnamed d LEFT JOIN nameless s USING (consumer)
+        WHERE done AND coalesce(s.n, 0) < (SELECT count(*) FROM unnamed u WHERE u.consumer = d.consumer)
     """,
 }
 """Name to query; each query may use the tables above it."""

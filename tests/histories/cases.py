@@ -643,6 +643,20 @@ def neither_beside_a_letter_without_a_place(tape: Tape) -> None:
     tape.one("dead_letter", kind="malformed", consumer="shop").update(source_topic="shipping", event_id=None)
 
 
+def letters_that_name_nothing(tape: Tape) -> None:
+    """Each consumer set one record aside as malformed, and says no more of it; there is one."""
+    letters(tape, "malformed", malformed(tape), "shop", "desk")
+    without_a_place(tape, event_id=None)
+
+
+def undecided_letters_of_some(tape: Tape) -> None:
+    """Of two malformed records each consumer set one aside, and does not say which."""
+    malformed(tape)
+    ends(tape, 0, 13)
+    letters(tape, "malformed", tape.malformed(topics(tape), 0, 12), "shop", "desk")
+    without_a_place(tape, event_id=None)
+
+
 def letters_that_name_a_record_without_a_place(tape: Tape) -> None:
     """A malformed record's id is its place."""
     letters(tape, "malformed", malformed(tape), "shop", "desk")
@@ -2000,6 +2014,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "effect_and_dead_letter.after_a_replay": effect_and_dead_letter_after_a_replay,
     "dead_lettered_wrongly.after_a_replay": dead_lettered_wrongly_after_a_replay,
     "undecided.letter_without_a_place": undecided_letter_without_a_place,
+    "undecided.letters_of_some": undecided_letters_of_some,
     "undecided.letter_with_a_topic": undecided_letter_with_a_topic,
     "undecided.letter_of_either": undecided_letter_of_either,
     "undecided.conflict_without_a_name": undecided_conflict_without_a_name,
@@ -2168,6 +2183,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         window_of_few_uploads_and_many_records,
         malformed_of_anothers_type,
         letters_that_name_a_record_without_a_place,
+        letters_that_name_nothing,
         anothers_topic,
         replayed,
         effects_with_names_of_their_own,

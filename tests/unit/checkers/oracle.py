@@ -712,21 +712,31 @@ class EffectOracle:
             yield "effect_and_dead_letter" if applied else "dead_lettered_wrongly", (*pair, letter["kind"])
 
     def _malformed(self) -> Iterator[Hit]:
-        for consumer, record in self.due:
-            if record.get("malformed") is None or not self.done(consumer, record):
-                continue
+        """Passed without a letter of its own; letters that name nothing will do if there is one for each such record."""
+        without = [
+            (consumer, record)
+            for consumer, record in self.due
+            if record.get("malformed") is not None and not self._has_letter(consumer, record)
+        ]
+        for consumer, record in without:
             own = [letter for letter in self.run.letters if letter.get("consumer") == consumer]
-            if any(
-                source(letter) == place(record)
-                or (not whole_place(letter) and letter.get("event_id") == record["event_id"])
-                for letter in own
-            ):
+            mute = [x for x in self._nameless(consumer) if x.get("kind") == "malformed" and set(source(x)) == {None}]
+            if not self.done(consumer, record) or len(mute) >= sum(of == consumer for of, _ in without):
                 continue
             told = self.letters_settled and not self._letters_unread and not self._refilled(record)
             if told and not any(self._may_be_about(letter, record) for letter in own):
                 yield "neither", (consumer, *place(record))
             else:
                 yield "undecided", (consumer, record["event_id"])
+
+    def _has_letter(self, consumer: str, record: Record) -> bool:
+        """A letter names its place, or names no whole place and its id."""
+        own = [letter for letter in self.run.letters if letter.get("consumer") == consumer]
+        return any(
+            source(letter) == place(record)
+            or (not whole_place(letter) and letter.get("event_id") == record["event_id"])
+            for letter in own
+        )
 
     def _may_be_about(self, letter: Record, record: Record) -> bool:
         """Nobody can tell which record it is about, and it may be this malformed one."""
