@@ -423,8 +423,8 @@ class Outcomes(Queries):
             "followup_unasked",
             None,
             FOLLOWUP_UNASKED,
-            "{n} of the {event_type} follow from no {of} that was seen, such as event {event_id} with {key}; if they may follow "
-            "from something else, write a rule for that",
+            "{n} of the {event_type} follow from no {of} that was seen, such as event {event_id} with {key}; if they "
+            "may follow from something else, write a rule for that",
         ),
         Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "{why}"),
     )

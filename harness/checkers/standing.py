@@ -292,8 +292,8 @@ TABLES: Final = {
         FROM facts GROUP BY consumer, event_id HAVING count(*) > 1
     """,
     # Malformed records that a consumer passed without leaving a dead letter. ``maybe``: one that names no whole place may be
-    # about it, for it names no other malformed record, and no event, or one whose id this record claims. Letters that name nothing at
-    # all are about all of a consumer's malformed records without a letter, if there are as many.
+    # about it, for it names no other malformed record, and no event, or one whose id this record claims. Letters that name
+    # nothing at all are about all of a consumer's malformed records without a letter, if there are as many.
     "unlettered": """
         WITH vague AS (
             SELECT s.*, EXISTS (SELECT 1 FROM malformed m WHERE m.event_id = s.event_id)
