@@ -20,7 +20,8 @@ TABLES: Final = {
         SELECT worker FROM history WHERE op = 'load' AND worker IS NOT NULL
         GROUP BY worker HAVING bool_or(phase = 'joined') AND NOT bool_or(phase = 'lost')
     """,
-    # One row per (event, rule that it calls for an outcome by, or is an outcome by): ``asks`` says which. ``key``: its join value.
+    # One row per (event, rule that it calls for an outcome by, or is an outcome by): ``asks`` says which; ``key`` is its join
+    # value.
     # A join on (rule, key) is a hash join; one on ``joins[rule]`` of both sides compares each with each.
     "keyed": """
         SELECT r.rule, r.of, r.asks, r.accepted, e.joins[r.rule] AS key, e.event_type, e.event_id, e.causation_id, e.injected,
@@ -112,8 +113,8 @@ TABLES: Final = {
         FROM strays s JOIN wanted w ON w.rule = s.rule AND lower(w.key) = lower(s.key) GROUP BY s.rule, s.of, s.key
     """,
     # Follow-ups of an event that nobody is seen to have published, not even a fault, and that no other rule explains either.
-    # The load's own events are nobody's follow-ups. ``fits``: other outcomes by the rule have the join value of what they follow
-    # from, so it reads the right values; the cause may be a timer, an operator, or what was there before the run.
+    # The load's own events are nobody's follow-ups. ``fits``: other outcomes by the rule have the join value of what they
+    # follow from, so it reads the right values; the cause may be a timer, an operator, or what was there before the run.
     "uncaused": """
         WITH strays AS (
             SELECT rule, of, key FROM per_key ANTI JOIN causes USING (rule, key) ANTI JOIN respelled USING (rule, key)
