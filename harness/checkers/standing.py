@@ -292,8 +292,8 @@ TABLES: Final = {
         FROM facts GROUP BY consumer, event_id HAVING count(*) > 1
     """,
     # Malformed records that a consumer passed without leaving a dead letter. ``maybe``: one that names no whole place may be
-    # about it, for it names no other malformed record, and no event, or one whose id this record claims. Letters that name
-    # nothing at all are about all of a consumer's malformed records without a letter, if there are as many.
+    # about it, for it names no other malformed record, and no event, or one whose id this record claims. A letter that names
+    # nothing at all is about a consumer's only malformed record without a letter; of several it may be about any.
     "unlettered": """
         WITH vague AS (
             SELECT s.*, EXISTS (SELECT 1 FROM malformed m WHERE m.event_id = s.event_id)
@@ -321,7 +321,7 @@ TABLES: Final = {
                      AND coalesce(v.source_offset, d."offset") = d."offset"
                      AND (NOT v.known OR v.event_id = m.claims)) AS maybe
         FROM unnamed d LEFT JOIN nameless s USING (consumer)
-        WHERE done AND coalesce(s.n, 0) < (SELECT count(*) FROM unnamed u WHERE u.consumer = d.consumer)
+        WHERE done AND NOT (s.n IS NOT NULL AND (SELECT count(*) FROM unnamed u WHERE u.consumer = d.consumer) = 1)
     """,
 }
 """Name to query; each query may use the tables above it."""

@@ -650,10 +650,10 @@ def letters_that_name_nothing(tape: Tape) -> None:
 
 
 def undecided_letters_of_some(tape: Tape) -> None:
-    """Of two malformed records each consumer set one aside, and does not say which."""
+    """Of two malformed records each consumer left two letters, which do not say of which: both may be about one of them."""
     malformed(tape)
     ends(tape, 0, 13)
-    letters(tape, "malformed", tape.malformed(topics(tape), 0, 12), "shop", "desk")
+    letters(tape, "malformed", tape.malformed(topics(tape), 0, 12), "shop", "desk", "shop", "desk")
     without_a_place(tape, event_id=None)
 
 

@@ -721,7 +721,7 @@ class EffectOracle:
         for consumer, record in without:
             own = [letter for letter in self.run.letters if letter.get("consumer") == consumer]
             mute = [x for x in self._nameless(consumer) if x.get("kind") == "malformed" and set(source(x)) == {None}]
-            if not self.done(consumer, record) or len(mute) >= sum(of == consumer for of, _ in without):
+            if not self.done(consumer, record) or (mute and sum(of == consumer for of, _ in without) == 1):
                 continue
             told = self.letters_settled and not self._letters_unread and not self._refilled(record)
             if told and not any(self._may_be_about(letter, record) for letter in own):
