@@ -174,7 +174,6 @@ class Requests(Spans):
         self._length = 0
         self._count = 0
         """Words of the command that is being read."""
-        self._newer = False
         self._silent = False
         self._multi = False
         """Whether a transaction is open."""
@@ -275,8 +274,9 @@ class Requests(Spans):
         command = message.command
         if command in _REPLICATES:
             raise NotUnderstood(f"{command} begins a replication, which is no exchange of requests and replies")
+        newer = False if command == "RESET" else None
         if command == "HELLO" and arguments[:1] in ([b"2"], [b"3"]):
-            self._newer = arguments[0] == b"3"
+            newer = arguments[0] == b"3"
         if self._multi or command == "MULTI" or command in _ENDS:
             message.memo = _TRANSACTION
             self._multi = command not in _ENDS
@@ -285,13 +285,17 @@ class Requests(Spans):
             self._silent = arguments[1:] == [b"OFF"]
             self._skip_next = arguments[1:] == [b"SKIP"]
             skipped = skipped or self._skip_next
-        heard = not (self._silent or skipped)
-        pushes = command in _SUBSCRIBES and self._newer and message.memo is not _TRANSACTION
-        older = command in _SUBSCRIBES and not self._newer
+        streams = self._unanswered.streams
+        heard = not (self._silent or skipped or streams)
+        subscribes = command in _SUBSCRIBES and not streams
+        pushes = subscribes and message.memo is not _TRANSACTION and self._unanswered.newer
+        older = subscribes and not self._unanswered.newer
         message.answered = older or (heard and not pushes)
         message.streams = older or command == "MONITOR"
         if heard or older:
-            self._unanswered.add(message, self._count - 1 if pushes else None)
+            self._unanswered.add(message, self._count - 1 if pushes else None, newer=newer)
+        elif newer is not None:
+            self._unanswered.assume(newer=newer)
 
     def _close(self, at: int) -> None:
         if self._message is not None and self._words:
@@ -366,7 +370,7 @@ class Replies(Spans):
             if kind == b":":
                 self._message.number = _count(line)
             self._named = kind == b">" and self._unanswered.names_pushes
-            self._message.unasked = kind == b">" or not self._unanswered.replied(failed=kind in {b"-", b"!"})
+            self._message.unasked = kind == b">" or not self._unanswered.replied(kind)
 
     def _spell(self, word: bytearray, more: bytes) -> None:
         word += more

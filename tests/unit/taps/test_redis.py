@@ -309,3 +309,60 @@ def test_a_refused_and_a_repeated_command_keep_the_place_of_a_subscription() -> 
 def test_a_subscription_that_is_answered_as_none_can_be_is_not_understood() -> None:
     with pytest.raises(NotUnderstood, match="SUBSCRIBE"):
         answers(ONE, VALUE)
+
+
+RESET, UNKNOWN, FOREVER = array(b"RESET"), b"-ERR unknown command 'HELLO'\r\n", (True, "array")
+
+
+OLDER = b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+
+
+def exchanged(*steps: tuple[bytes, bytes]) -> tuple[list[bool], list[tuple[bool, str]]]:
+    """Whether each request is answered, and whether each reply is unasked, and its kind."""
+    parser, asked, said = RedisParser(), [], []
+    for request, reply in steps:
+        asked += [one.answered for one in parser.requests.feed(request)]
+        said += [(one.unasked, one.kind) for one in parser.replies.feed(reply)]
+    return asked, said
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([(HELLO, UNKNOWN), (ONE, OLDER)], id="refused"),
+        pytest.param([(HELLO, UNKNOWN), (HELLO, b"-NOPROTO\r\n"), (ONE, OLDER)], id="refused twice"),
+        pytest.param([(HELLO, WELCOME), (RESET, b"+RESET\r\n"), (ONE, OLDER)], id="reset"),
+        pytest.param([(HELLO + RESET + ONE, WELCOME + b"+RESET\r\n" + OLDER)], id="reset, at once"),
+        pytest.param([(HELLO, WELCOME), (array(b"HELLO", b"2"), b"*2\r\n+proto\r\n:2\r\n"), (ONE, OLDER)], id="back"),
+    ],
+)
+def test_a_subscription_is_answered_in_resp2_where_resp3_is_not_spoken(steps) -> None:
+    asked, said = exchanged(*steps)
+    assert asked[-1]
+    assert said[-1] == (False, "array")
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([(HELLO, WELCOME), (HELLO, b"-NOAUTH\r\n"), (ONE, pushed(GOT))], id="the second is refused"),
+        pytest.param([(HELLO, WELCOME), (RESET, b"-ERR unknown\r\n"), (ONE, pushed(GOT))], id="no RESET"),
+        pytest.param([(HELLO, WELCOME), (array(b"HELLO"), WELCOME), (ONE, pushed(GOT))], id="asked what it is"),
+        pytest.param(
+            [(array(b"CLIENT", b"REPLY", b"SKIP") + HELLO, b""), (ONE, pushed(GOT))], id="granted without a reply"
+        ),
+    ],
+)
+def test_a_subscription_is_answered_by_a_push_while_resp3_is_spoken(steps) -> None:
+    asked, said = exchanged(*steps)
+    assert not asked[-1]
+    assert said[-1] == PUSH
+
+
+def test_a_subscription_sent_before_resp3_was_refused_is_answered_in_resp2() -> None:
+    asked, said = exchanged(
+        (HELLO + TWO, UNKNOWN + OLDER + OLDER),
+        (array(b"PING") + ONE, OLDER + b"*2\r\n$4\r\npong\r\n$0\r\n\r\n" + OLDER),
+    )
+    assert asked == [True, False, False, False], "what follows is not told from what comes unasked"
+    assert said == [(False, "error ERR"), *[FOREVER] * 5]
