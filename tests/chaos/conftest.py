@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 import yaml
 from aiokafka.errors import KafkaError
@@ -43,9 +44,13 @@ class Rig:
         (self.stack.data("worker") / "busy").touch()
         await self.working()
 
+    def rest(self) -> None:
+        """Let the workers rest soon."""
+        (self.stack.data("worker") / "busy").unlink(missing_ok=True)
+
     async def idle(self) -> None:
         """Let the workers rest, and wait until no link has a connection."""
-        (self.stack.data("worker") / "busy").unlink(missing_ok=True)
+        self.rest()
         await self.until(self._silent)
 
     async def _silent(self) -> bool:
@@ -89,8 +94,15 @@ class Rig:
                 await asyncio.sleep(0.02)
 
 
+@pytest.fixture(scope="module")
+def rig(warm: Rig) -> Iterator[Rig]:
+    """The rig, whose workers rest after each file's tests: busy ones would slow down all those that follow."""
+    yield warm
+    warm.rest()
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def rig(open_stack: Any, tmp_path_factory: Any) -> AsyncIterator[Rig]:
+async def warm(open_stack: Any, tmp_path_factory: Any) -> AsyncIterator[Rig]:
     folder = tmp_path_factory.mktemp("rig")
     system = tiny()
     stack = open_stack(system, folder / "stack", HERE)
