@@ -125,8 +125,13 @@ def final(tape: Tape, what: str) -> Record | None:
     return found[-1] if found else None
 
 
+def legible(tape: Tape, op: str, phase: str | None = None, **fields: object) -> list[Record]:
+    """Records with these values, without events and effects that nobody could read."""
+    return [one for one in tape.find(op, phase, **fields) if op not in {"event", "effect"} or "event_id" in one]
+
+
 def some(tape: Tape, random: Random, op: str, phase: str | None = None, **fields: object) -> Record | None:
-    found = tape.find(op, phase, **fields)
+    found = legible(tape, op, phase, **fields)
     return random.choice(found) if found else None
 
 
@@ -626,10 +631,10 @@ def tombstones(tape: Tape, random: Random) -> None:
 
 def rounded_integers(tape: Tape, random: Random) -> None:
     """Events have integers that a double cannot hold, and effects carry the digest of either form, or another event's."""
-    for event in tape.find("event", malformed=None):
+    for event in legible(tape, "event", malformed=None):
         if random.random() < 0.5:
             event["digest_rounded"] = f"r-{random.choice([event['event_id'], 'other'])}"
-    for effect in tape.find("effect"):
+    for effect in legible(tape, "effect"):
         if random.random() < 0.2:
             effect["digest"] = f"r-{random.choice([effect['event_id'], 'other'])}"
 
@@ -658,10 +663,10 @@ def keyed(tape: Tape, random: Random) -> None:
     def key(event_id: str) -> str:
         return f"A-{sum(event_id.encode()) // share}"
 
-    for event in tape.find("event", malformed=None):
+    for event in legible(tape, "event", malformed=None):
         event["keys"] = {consumer: key(event["event_id"])} if random.random() < 0.9 else None
     how = random.choice(["alike", "alike", "alike", "alike", "otherwise", "lower"])
-    for effect in tape.find("effect", consumer=consumer):
+    for effect in legible(tape, "effect", consumer=consumer):
         if random.random() < 0.95:
             own = effect["event_id"] if how == "otherwise" else key(effect["event_id"])
             effect["key"] = own.lower() if how == "lower" else own
