@@ -86,14 +86,14 @@ TABLES: Final = {
     # names topic, partition and offset; otherwise nobody can be sure which record it is about.
     "sources": """
         SELECT l.*, e.event_id AS source_id, e.digest AS source_digest, m.i IS NOT NULL AS of_malformed, m.claims,
-               z.i IS NOT NULL AS of_tombstone,
+               z.topic IS NOT NULL AS of_tombstone,
                l.source_topic IS NOT NULL AND l.source_partition IS NOT NULL AND l.source_offset IS NOT NULL AS whole
         FROM letters l
         LEFT JOIN events e
           ON e.topic = l.source_topic AND e.partition = l.source_partition AND e."offset" = l.source_offset
         LEFT JOIN malformed m
           ON m.topic = l.source_topic AND m.partition = l.source_partition AND m."offset" = l.source_offset
-        LEFT JOIN tombstones z
+        LEFT JOIN (SELECT DISTINCT topic, partition, "offset" FROM tombstones) z
           ON z.topic = l.source_topic AND z.partition = l.source_partition AND z."offset" = l.source_offset
     """,
     # Dead letters about events, without those about malformed records and tombstones, whatever id they name. ``taken``: the

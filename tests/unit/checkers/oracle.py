@@ -869,11 +869,12 @@ class OutcomeOracle:
             phases[record["upload_id"]].append(record["phase"])
             self.acceptable.setdefault(record["upload_id"], record.get("acceptable"))
         self.state = {upload: self._state(found) for upload, found in phases.items()}
-        self.batches: dict[str, set[str]] = defaultdict(set)
+        batches: dict[str, set[str]] = defaultdict(set)
         for upload in self.state:
             told = [r["batch"] for r in run.of("upload") if r["upload_id"] == upload and r.get("batch") is not None]
             if told:
-                self.batches[min(told)].add(upload)
+                batches[min(told)].add(upload)
+        self.batches = dict(batches)
 
     @cached_property
     def taken(self) -> set[str]:
@@ -1034,7 +1035,7 @@ class OutcomeOracle:
 
     def _closes(self, batch: str) -> bool:
         """It must have its outcome: it is whole, each of its uploads was taken, and one of them should pass validation."""
-        uploads = self.batches[batch]
+        uploads = self.batches.get(batch, set())
         size = self.run.plan.get("scenario", {}).get("load", {}).get("batch", 1)
         whole = len(uploads) >= size and uploads <= self.taken
         return whole and any(self.acceptable[upload] is True for upload in uploads)
