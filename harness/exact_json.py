@@ -47,7 +47,10 @@ def dumps(value: object, *, sort: bool = False, default: Callable[[object], obje
     try:
         return orjson.dumps(value, default=default, option=orjson.OPT_SORT_KEYS if sort else None).decode()
     except TypeError:
-        made = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort, default=default)
+        try:
+            made = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort, default=default)
+        except RecursionError:
+            raise TypeError("it is nested too deeply") from None
         if not _LONG.search(made.encode()):
             raise
         return made

@@ -230,6 +230,8 @@ class _LiveRun:
 
     async def _at_messages(self, planned: PlannedFault) -> str:
         """Apply a fault at its message, or at each one until the load is over; return why if none came, else ``""``."""
+        from harness.faults.acting import at_each
+
         when, taps = planned.when, self._session.taps
         if when is None or taps is None:
             raise FaultError(f"{planned.fault.name} on {planned.target} has no message to act at")
@@ -238,41 +240,37 @@ class _LiveRun:
         self._following.wait(when.follows, trigger)
         # The first message with a key may come before the first upload is acknowledged.
         trigger.early = True
-        applied, told = 0, False
+        told = False
+
+        async def met(applied: int) -> Held | None:
+            # A fault that has acted does not wait for further messages once the load is over.
+            still = 0.0 if applied else SEVERAL * self._plan.system.settle
+            return await self._met(trigger, still, within, when.follows)
+
+        async def act(held: Held) -> bool:
+            nonlocal told
+            if not await self._following.leads(planned, held):
+                return False  # another fault must follow its event, and it has none
+            trigger.shut = planned.fault.heals
+            if not told:
+                self._progress.note(f"{planned.fault.name} on {planned.target}")
+                told = True
+            try:
+                if not await self._apply(planned.met_on(held.link), held):
+                    self._following.forget(planned)
+                    return False
+            finally:
+                trigger.shut = False
+            return True
+
         with taps.armed(trigger):
             await self._due(planned)
             await self._begun(when.after)
             trigger.early = False
-            # A fault that has acted does not wait for further messages once the load is over.
-            while (
-                held := await self._met(
-                    trigger, 0.0 if applied else SEVERAL * self._plan.system.settle, within, when.follows
-                )
-            ) is not None:
-                try:
-                    if not (held.waiting and await self._following.leads(planned, held)):
-                        # The service has given up on this message meanwhile, or another fault must follow its event and
-                        # it has none.
-                        trigger.again()
-                        continue
-                    trigger.shut = planned.fault.heals
-                    if not told:
-                        self._progress.note(f"{planned.fault.name} on {planned.target}")
-                        told = True
-                    if not await self._apply(planned.met_on(held.link), held):
-                        self._following.forget(planned)
-                        trigger.again()
-                        continue
-                    applied += 1
-                finally:
-                    held.release()
-                    trigger.shut = False
-                if when.every is None:
-                    break
-        if applied:
-            return ""
+            if await at_each(trigger, met, act, once=when.every is None):
+                return ""
         why = self._following.vain(when.follows, self._to_come)
-        return f"{trigger.counted} messages matched, and it acts at {when.said}" + (f": {why}" if why else "")
+        return when.unmet(trigger.counted) + (f": {why}" if why else "")
 
     async def _begun(self, uploads: int) -> None:
         """Wait until this many uploads have begun, or the load is over."""
@@ -285,11 +283,11 @@ class _LiveRun:
         None if none comes ``within`` this many seconds, or for ``longest`` seconds after the load is over, or if the
         row that it follows will bring none.
         """
-        from harness.faults.message import released
+        from harness.faults.acting import waiting
 
-        clock, met = asyncio.get_running_loop(), asyncio.create_task(trigger.met())
+        clock = asyncio.get_running_loop()
         begun = clock.time()
-        try:
+        with waiting(trigger) as met:
             while not met.done():
                 over = self._over
                 await asyncio.wait([met], timeout=longest if over else 0.2)
@@ -297,11 +295,6 @@ class _LiveRun:
                 if not met.done() and (over or late or self._following.vain(follows, self._to_come)):
                     return None
             return met.result()
-        except asyncio.CancelledError:
-            released(met)
-            raise
-        finally:
-            met.cancel()
 
     def _missed(self, planned: PlannedFault, why: str) -> None:
         """Record that a fault's message never came."""

@@ -21,8 +21,7 @@ TABLES: Final = {
         GROUP BY worker HAVING bool_or(phase = 'joined') AND NOT bool_or(phase = 'lost')
     """,
     # One row per (event, rule that it calls for an outcome by, or is an outcome by): ``asks`` says which; ``key`` is its join
-    # value.
-    # A join on (rule, key) is a hash join; one on ``joins[rule]`` of both sides compares each with each.
+    # value. A join on (rule, key) is a hash join; one on ``joins[rule]`` of both sides compares each with each.
     "keyed": """
         SELECT r.rule, r.of, r.asks, r.accepted, e.joins[r.rule] AS key, e.event_type, e.event_id, e.causation_id, e.injected,
                e.i, e.t
@@ -424,8 +423,8 @@ class Outcomes(Queries):
             "followup_unasked",
             None,
             FOLLOWUP_UNASKED,
-            "{n} of the {event_type} follow from no {of} that was seen, such as event {event_id} with {key}; if they "
-            "may follow from something else, write a rule for that",
+            "{n} of the {event_type} follow from no {of} that was seen, such as event {event_id} with {key}: a timer, "
+            "an operator or what was there before the run may have caused them",
         ),
         Anomaly("undecided", Verdict.UNKNOWN, UNDECIDED, "{why}"),
     )

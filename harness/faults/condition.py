@@ -44,6 +44,10 @@ class Condition:
         what = " or ".join(map(repr, self.patterns))
         return f"{count} of {self.side} {what} on {', '.join(self.links)}{turn}{after}{event}"
 
+    def unmet(self, counted: int) -> str:
+        """Say that it was not met, although so many messages matched."""
+        return f"{counted} messages matched, and it acts at {self.said}"
+
     def trigger(self) -> Trigger:
         """Return a trigger that counts from now on."""
         return Trigger(

@@ -9,8 +9,6 @@ from harness.faults.base import Evidence, Injected
 from harness.faults.work import InHand
 
 if TYPE_CHECKING:
-    import asyncio
-
     from harness.faults.base import FaultContext
     from harness.stack import Held
 
@@ -30,12 +28,6 @@ async def in_hand_at(message: Held, replica: str, context: FaultContext) -> str:
     if start == replica or (end == replica.partition("#")[0] and len(context.replicas_of(end)) == 1):
         return f"{message.what} was held on {message.link}"
     return await InHand(context, replica).seen()
-
-
-def released(met: asyncio.Task[Held]) -> None:
-    """Release a message that came as the wait for it was cancelled: otherwise nobody would."""
-    if met.done() and not met.cancelled():
-        met.result().release()
 
 
 def held_of(context: FaultContext) -> Held:

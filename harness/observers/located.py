@@ -12,12 +12,16 @@ from harness.stack import Record
 
 
 def located(where: str | Where, record: Record, value: object) -> str | None:
-    """Return the text at ``where``, a UUID in canonical form; None if there is none. ``value`` is the parsed value."""
+    """Return the text at ``where``, a UUID in canonical form; None if there is none. ``value`` is the parsed value.
+
+    Raises UnicodeDecodeError for a key or a header that is not UTF-8: with other characters in place of what cannot be
+    read, two ids would be one.
+    """
     if isinstance(where, str):
         found = text(pick(value, where))
     else:
         raw = record.key if where.key else dict(record.headers).get(where.header or "")
-        found = raw.decode("utf-8", "replace") if raw is not None else None
+        found = raw.decode() if raw is not None else None
     return identity(found) if found is not None else None
 
 

@@ -95,7 +95,7 @@ def _at(where: str | Beside, record: Record, value: object) -> object:
     if isinstance(where, str):
         return pick(value, where)
     raw = record.key if where.key else dict(record.headers).get(where.header or "")
-    return raw.decode("utf-8", "replace") if raw is not None else None
+    return raw.decode() if raw is not None else None
 
 
 def _source(

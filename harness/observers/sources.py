@@ -177,9 +177,12 @@ class Output:
             return Sourced({"id": None, **named, "error": f"no effect can be read from it: {why}"})
         if any(pick(value, pointer) != wanted for pointer, wanted in self._described.only.items()):
             return None
-        event = business_key(self._described.id, record, value)
+        carries = self._described.carries
+        try:
+            event = business_key(self._described.id, record, value)
+            carried = located(carries, record, value) if carries is not None else None
+        except UnicodeDecodeError as error:
+            return Sourced({"id": None, **named, "error": f"no effect can be read from it: {error}"})
         if event is None:
             return Sourced({"id": None, **named, "error": "no effect can be read from it: it has nothing at `id`"})
-        carries = self._described.carries
-        carried = located(carries, record, value) if carries is not None else None
         return Sourced({"id": event, **named, "carries": carried})

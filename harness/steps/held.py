@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from harness.faults.acting import at_each, waiting
 from harness.faults.apply import apply
-from harness.faults.message import released
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,35 +128,31 @@ class _Each:
 
     async def _at_messages(self, when: Condition) -> None:
         """Act at the message, or at each one until the block is left; record it as failed if none came."""
-        trigger, acted, recorded = when.trigger(), False, False
+        trigger, recorded = when.trigger(), False
 
         def begun() -> None:
             nonlocal recorded
             recorded = True
 
+        async def met(acted: int) -> Held | None:
+            if acted and self._let_go.is_set():
+                return None
+            return await self._met(trigger, 0.0 if acted else self._still)
+
+        async def act(held: Held) -> bool:
+            nonlocal recorded
+            had = recorded
+            acted = await apply(self._at(held), begun)
+            recorded = acted or had
+            return acted
+
         try:
             with self._context.armed(trigger):
                 self.begun.set()
-                while (
-                    not (acted and self._let_go.is_set())
-                    and (held := await self._met(trigger, 0.0 if acted else self._still)) is not None
-                ):
-                    try:
-                        if held.waiting and await apply(self._at(held), begun):
-                            acted = True
-                        else:
-                            # The service has given up on this message meanwhile.
-                            recorded = acted
-                            trigger.again()
-                    finally:
-                        held.release()
-                    if acted and when.every is None:
-                        break
+                await at_each(trigger, met, act, once=when.every is None)
         finally:
             if not recorded:
-                self._context.record(
-                    "failed", error=f"{trigger.counted} messages matched, and it acts at {when.said}"
-                )
+                self._context.record("failed", error=when.unmet(trigger.counted))
 
     def _at(self, held: Held) -> FaultContext:
         """Return the context of the fault at a message; one that does not heal does not wait for the block's end."""
@@ -165,17 +161,14 @@ class _Each:
 
     async def _met(self, trigger: Trigger, still: float) -> Held | None:
         """Wait for the next message; None if none has come ``still`` seconds after the block was left."""
-        met, left = asyncio.create_task(trigger.met()), asyncio.create_task(self._let_go.wait())
-        try:
-            await asyncio.wait([met, left], return_when=asyncio.FIRST_COMPLETED)
+        with waiting(trigger) as met:
+            left = asyncio.create_task(self._let_go.wait())
+            try:
+                await asyncio.wait([met, left], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                left.cancel()
             await asyncio.wait([met], timeout=still)
             return met.result() if met.done() else None
-        except asyncio.CancelledError:
-            released(met)
-            raise
-        finally:
-            met.cancel()
-            left.cancel()
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep; a sleep before the injection waits for work that only the block can give, so let the block begin."""

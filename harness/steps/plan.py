@@ -32,6 +32,7 @@ class StepsPlan(SystemPlan):
     again: str
     """The line that repeats the run."""
     tapped: Tapped
+    """Which links get a tap."""
 
     @property
     def taps(self) -> Mapping[str, str]:

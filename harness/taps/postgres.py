@@ -251,10 +251,9 @@ class Requests(_Frames):
 
     def _between(self, kind: int) -> None:
         if kind == ord("H"):
+            # Behind a Flush the service may wait for what the server says so far, and send nothing more until then.
             if not self._begins():
-                self._learn(
-                    self._described
-                )  # it may not go on, since its service waits for what the server says so far
+                self._learn(self._described)
         elif self._begins():
             self._message = None  # data, which belongs to the COPY before it
             self._syncs.data()

@@ -1,5 +1,6 @@
 """A blob is read when it is named, and compared with what the client knows."""
 
+import asyncio
 import hashlib
 from urllib.parse import quote
 
@@ -92,4 +93,4 @@ async def test_a_store_that_never_answers_is_not_asked_for_everything_again(monk
     blobs = observer(Away())
     for n in range(9):
         blobs.ask(f"b{n}", "event")
-    assert len(await phases(blobs, final=True)) == 9
+    assert len(await asyncio.wait_for(phases(blobs, final=True), 60)) == 9

@@ -75,6 +75,11 @@ async def test_a_name_that_is_a_place_has_no_template() -> None:
     assert row["template"] is None
 
 
+async def test_an_effect_whose_key_is_no_text_cannot_be_read() -> None:
+    (row,) = await one_pass(on_topic(Topic(record(0, b"1", b"\xff")), id={"key": True}))
+    assert str(row["error"]).startswith("no effect can be read from it: 'utf-8' codec can't decode byte 0xff")
+
+
 async def test_a_tombstone_on_a_topic_of_effects_is_no_effect() -> None:
     topic = Topic(record(0, b'{"sum": "d1"}', b"e1"), record(1, None, b"e1"))
     rows = await one_pass(on_topic(topic, id={"key": True}), final=True)

@@ -11,6 +11,7 @@ from harness.model import Where
 from harness.observers.digest import digest
 from harness.observers.spoiled import Spoiled
 from harness.observers.topics import Topics, event_fields
+from harness.observers.topics import seen as told_of
 from harness.observers.unreadable import UnreadableError
 from harness.stack import Record
 from harness.system import System
@@ -74,6 +75,15 @@ def test_a_record_without_a_value_is_a_tombstone_and_no_event_is_missing() -> No
     system = SYSTEM.model_copy(update={"events": by_topic})
     assert event_fields(Record("orders", 1, 7, b"e1", None), system)["op"] == "tombstone"
     assert event_fields(Record("orders", 1, 7, b"e1", b""), system)["malformed"] == "not JSON"
+
+
+def test_a_key_that_is_no_text_names_no_event_since_two_could_be_one() -> None:
+    events = SYSTEM.events.model_copy(update={"id": Where(key=True)})
+    system = SYSTEM.model_copy(update={"events": events})
+    for key in (b"\xfe\x01", b"\xff\x01"):
+        told = told_of(Record("orders", 1, 7, key, json.dumps(event()).encode()), system, Spoiled())
+        assert "event_id" not in told
+        assert str(told["error"]).startswith("UnicodeDecodeError")
 
 
 def test_of_one_whose_headers_name_an_id_and_a_type_nobody_knows_what_it_is() -> None:

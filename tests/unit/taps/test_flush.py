@@ -85,14 +85,20 @@ async def test_the_outcome_of_a_statement_is_held_and_what_precedes_it_is_not(fl
         assert await reader.readexactly(len(DONE)) == DONE
 
 
+async def running(connect):
+    """A connection on which a statement was prepared, as asyncpg does it, and asked to be executed."""
+    end = _, writer = await connect()
+    await ask(end, START, STARTED)
+    await ask(end, PREPARE, PREPARED)
+    writer.write(RUN)
+    return end
+
+
 @pytest.mark.parametrize("close", [True, False])
 async def test_an_outcome_is_lost(close) -> None:
     server, met = Server(), trigger("reply", "INSERT inbox")
     async with tapped(server, "postgres", met) as (notes, connect, _):
-        end = reader, writer = await connect()
-        await ask(end, START, STARTED)
-        await ask(end, PREPARE, PREPARED)
-        writer.write(RUN)
+        reader, _ = await running(connect)
         (await met.met()).lose(close=close)
         if close:
             assert await reader.read() == BOUND
@@ -106,10 +112,7 @@ async def test_an_outcome_is_lost(close) -> None:
 async def test_an_error_takes_the_place_of_an_outcome() -> None:
     server, met = Server(), trigger("reply", "INSERT inbox")
     async with tapped(server, "postgres", met) as (notes, connect, _):
-        end = reader, writer = await connect()
-        await ask(end, START, STARTED)
-        await ask(end, PREPARE, PREPARED)
-        writer.write(RUN)
+        end = reader, _ = await running(connect)
         (await met.met()).refuse("40001")
         heard = await reader.readuntil(READY)
         assert heard.startswith(BOUND + b"E")
@@ -122,10 +125,7 @@ async def test_an_error_takes_the_place_of_an_outcome() -> None:
 async def test_an_outcome_is_cut(after, passes) -> None:
     met = trigger("reply", "INSERT inbox")
     async with tapped(Server(), "postgres", met) as (notes, connect, _):
-        end = _, writer = await connect()
-        await ask(end, START, STARTED)
-        await ask(end, PREPARE, PREPARED)
-        writer.write(RUN)
+        await running(connect)
         assert await (await met.met()).cut(after) == passes
     assert notes.told()[1:] == [("cut_reply", "INSERT", "inbox")]
 

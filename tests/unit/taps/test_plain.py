@@ -65,6 +65,15 @@ async def test_a_refused_request_swallows_none_behind_it(whole) -> None:
     assert SET[-4:] not in bytes(got), "no part of it has reached the dependency"
 
 
+async def refused(connect, met):
+    """A connection that has heard an error of the tap's."""
+    reader, writer = await connect()
+    writer.write(SET)
+    (await met.met()).refuse("OOM")
+    assert (await reader.readline()).startswith(b"-OOM ")
+    return reader, writer
+
+
 async def test_a_refused_reply_swallows_none_behind_it() -> None:
     go_on = asyncio.Event()
 
@@ -77,10 +86,7 @@ async def test_a_refused_reply_swallows_none_behind_it() -> None:
 
     met = trigger("reply")
     async with tapped(serve, trigger=met) as (_, connect, tap):
-        reader, writer = await connect()
-        writer.write(SET)
-        (await met.met()).refuse("OOM")
-        assert (await reader.readline()).startswith(b"-OOM ")
+        reader, writer = await refused(connect, met)
         await make_plain(connect, tap)
         writer.write(GET)
         go_on.set()
@@ -94,10 +100,7 @@ async def test_a_connection_on_which_nothing_is_under_way_goes_on() -> None:
 
     met = trigger()
     async with tapped(serve, trigger=met) as (_, connect, tap):
-        reader, writer = await connect()
-        writer.write(SET)
-        (await met.met()).refuse("OOM")
-        assert (await reader.readline()).startswith(b"-OOM ")
+        reader, writer = await refused(connect, met)
         await make_plain(connect, tap)
         for _ in range(2):
             writer.write(GET)
