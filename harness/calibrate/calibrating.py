@@ -14,12 +14,11 @@ from harness.calibrate.tape import Tape
 from harness.calibration import Answer, Told, part
 from harness.checkers.judge import overall
 from harness.errors import OneffectError
-from harness.verdict import Verdict
+from harness.verdict import Finding, Verdict
 
 if TYPE_CHECKING:
     from harness.run import AtRest
     from harness.stack import Record
-    from harness.verdict import Finding
 
 SOUND: Final = "none"
 """The folder of the run without anything planted."""

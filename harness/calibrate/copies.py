@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.calibrate.planting import NotPlantedError, Planted, double, lose, raise_total
 from harness.calibrate.scratch import Scratch, SqliteScratch
-from harness.calibrate.tape import Tape
+from harness.calibrate.tape import Record, Tape
 from harness.clients.http import Blob
 from harness.effects import Sql
 from harness.errors import StackError
@@ -24,9 +24,6 @@ from harness.observers.located import named_key
 from harness.observers.sources import Output, Reader, Source, Take
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from harness.calibrate.tape import Record
     from harness.run import AtRest
     from harness.stack import Fields
     from harness.stack import Record as Published

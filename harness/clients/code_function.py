@@ -8,13 +8,12 @@ import os
 import sys
 import traceback
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, BinaryIO
 
 
 def decoded(function: Callable[[bytes], object], line: bytes) -> bytes:

@@ -18,13 +18,12 @@ from aiokafka.errors import (
 from harness.clients.groups import committed, members
 from harness.clients.records import read_any_header
 from harness.errors import FaultError, StackError
-from harness.stack import Record
+from harness.stack import Record, RunNames
+from harness.stack import TopicPartition as Named
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-    from harness.stack import RunNames
-    from harness.stack import TopicPartition as Named
 
 _REQUEST_MS = 45_000
 """For one request. On a machine with fifteen ready processes a core, a healthy broker was silent for 15 s."""

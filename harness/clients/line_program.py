@@ -10,7 +10,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from harness.clients import commands
 from harness.errors import StackError
@@ -18,7 +18,6 @@ from harness.errors import StackError
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import Sequence
-    from typing import BinaryIO
 
 _LONGEST_LINE: Final = 1 << 28
 """Bytes that an answer may have."""

@@ -8,15 +8,13 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.clients.exchange import dial, exchange
-from harness.clients.login import redis_login
-from harness.dependency import octets
+from harness.clients.login import Login, redis_login
+from harness.dependency import Ping, octets
 from harness.stack import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.clients.login import Login
-    from harness.dependency import Ping
     from harness.system import System
 
     Connected = Callable[[int], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,6 @@ from harness.errors import PlanRefused, StackError, UsageError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
 
 
 def inject(

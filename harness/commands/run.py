@@ -13,7 +13,7 @@ from harness.commands.options import Addresses, Out, Seed, StackName, SystemFile
 from harness.commands.places import scenario
 from harness.errors import UsageError
 from harness.session.directory import out_folder
-from harness.stack import Keeping
+from harness.stack import Keeping, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from harness.reports.case import Case
     from harness.reports.progress import Board
     from harness.session.stacks import Stacks
-    from harness.stack import Stack
 
 EXIT: Final = {"valid": 0, "unknown": 3, "invalid": 1}
 """Verdict -> exit code, the worst last, which decides for several runs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager as Scope
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from harness.faults.work import ENOUGH, Work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager as Scope
 
     from harness.faults.base import Evidence, FaultContext, Injected, Look
     from harness.stack import Fields

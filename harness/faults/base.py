@@ -15,13 +15,12 @@ from harness.errors import FaultError
 from harness.faults.condition import Condition
 from harness.history.recorder import Recorder
 from harness.model import Model
-from harness.stack import MARK, Broker, Fields, Held, Record, Redis, Stack
+from harness.stack import MARK, Broker, Fields, Held, Link, Record, Redis, Stack
 from harness.system import System
 from harness.taps.trigger import Trigger
 
 if TYPE_CHECKING:
     from harness.scenario import When
-    from harness.stack import Link
 
 Target = Literal["link", "replica", "service", "topic", "redis", "cut"]
 """The kind of thing ``on:`` names; ``cut`` is a dependency, or a replica to cut off from what ``from:`` names."""

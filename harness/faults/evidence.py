@@ -6,14 +6,13 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.faults.base import Evidence
+from harness.faults.base import Evidence, FaultContext
 from harness.faults.patience import Patience
 from harness.faults.work import ENOUGH, Work, never_connected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from harness.faults.base import FaultContext
     from harness.stack import Link, Probe, ServiceHandle, Traffic
 
 _AGAIN = 0.05

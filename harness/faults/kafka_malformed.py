@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -17,7 +17,6 @@ from harness.pointer import pick
 from harness.stack import Record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from random import Random
 
     from harness.system import System

@@ -10,13 +10,12 @@ from pydantic import Field
 
 from harness.errors import FaultError
 from harness.faults.base import Evidence, Fault, FaultContext, Injected
-from harness.faults.process import leaving, revive
+from harness.faults.process import Leaving, leaving, revive
 from harness.stack import Broker, Killable, Stoppable, TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from harness.faults.process import Leaving
 
 _MEMBERS_GONE = 30.0
 """Seconds until the broker drops replicas that left or were killed: longer than a session."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.errors import FaultError
-from harness.faults.base import Evidence, Injected
+from harness.faults.base import Evidence, FaultContext, Injected
 from harness.faults.work import InHand
 
 if TYPE_CHECKING:
-    from harness.faults.base import FaultContext
     from harness.stack import Held
 
 

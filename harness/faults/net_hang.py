@@ -7,16 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from harness.faults.base import Evidence, Fault, FaultContext, Injected
+from harness.faults.base import Evidence, Fault, FaultContext, Injected, Look
 from harness.faults.evidence import Unanswered
 from harness.faults.work import never_connected
-from harness.stack import Link
+from harness.stack import Link, Probe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from harness.faults.base import Look
-    from harness.stack import Probe
 
 HANGING = "timeout"
 """Toxiproxy's toxic that drops everything."""

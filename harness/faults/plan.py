@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,6 @@ from harness.files import line_of
 from harness.system import System
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-
     from harness.scenario import FaultLine, Scenario
 
 

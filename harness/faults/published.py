@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from harness.faults.base import Evidence
+from harness.faults.base import Evidence, FaultContext
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.faults.base import FaultContext
     from harness.stack import Record
 
 _WAIT = 15.0

@@ -10,12 +10,10 @@ from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.evidence import Sought
 from harness.faults.process import revive, store
 from harness.faults.work import never_connected
-from harness.stack import Forgetful, Killable
+from harness.stack import Fields, Forgetful, Killable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from harness.stack import Fields
 
 
 class RedisLose(Fault):

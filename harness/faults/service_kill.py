@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, ClassVar
 from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.message import in_hand_at
 from harness.faults.process import freezing, mortal, pause, resume, revive
-from harness.faults.work import InHand
-from harness.stack import Killable, Pausable
+from harness.faults.work import InHand, Step
+from harness.stack import Fields, Held, Killable, Pausable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from harness.faults.work import Step
-    from harness.stack import Fields, Held
 
 
 class ServiceKill(Fault):

@@ -11,12 +11,11 @@ from pydantic import Field
 from harness.errors import PlanRefused
 from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.process import leaving, revive
-from harness.stack import Killable, Stoppable
+from harness.stack import Broker, Killable, Stoppable, TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from harness.stack import Broker, TopicPartition
     from harness.system import System
 
 

@@ -8,18 +8,16 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from harness.errors import nearest
-from harness.files.document import Field
+from harness.files.document import Document, Field
 from harness.redaction import anonymous
 from harness.system import SeveralError
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-    from harness.files.document import Document
 
 _LONGEST = 60
 """Characters of a wrong value to quote."""

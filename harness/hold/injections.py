@@ -16,14 +16,13 @@ import orjson
 
 from harness.errors import FaultError, OneffectError, PlanRefused
 from harness.faults.apply import apply
-from harness.faults.base import FaultContext
+from harness.faults.base import FaultContext, PlannedFault
 from harness.hold.asked import plan_asked
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from harness.faults.base import PlannedFault
     from harness.history.recorder import Recorder, Scope
     from harness.session.live import LiveSystem
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from harness.clients import commands
-from harness.load.sending import Phase, Sent
+from harness.load.sending import Phase, Sent, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.clients.line_program import LineProgram
-    from harness.load.sending import Upload
 
 _SHOWN: Final = 200
 """Characters of an answer that a message quotes."""

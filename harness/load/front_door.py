@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from harness.load.answers import blob_in, end_of
-from harness.load.sending import Sent
+from harness.load.sending import Sent, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.clients.http import Answer, HttpClient
-    from harness.load.sending import Upload
     from harness.system_load import UploadLoad
 
 RAW: Final = "application/octet-stream"

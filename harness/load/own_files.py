@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,8 +14,6 @@ from harness.errors import FileError
 from harness.load.documents import GENERATED, TEXTS, Document, Kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from harness.system import System
     from harness.system_load import CommandLoad, OwnFiles, UploadLoad
 

@@ -13,9 +13,9 @@ from harness.load.documents import Document
 from harness.load.own_files import supply
 from harness.load.paced import Paced
 from harness.load.schedule import Planned, document, schedule
-from harness.load.sending import Upload
+from harness.load.sending import Sender, Sent, Upload
 from harness.load.values import Values
-from harness.system_load import UploadLoad
+from harness.system_load import CommandLoad, UploadLoad
 from harness.template import filled
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.history.recorder import Recorder
-    from harness.load.sending import Sender, Sent
     from harness.scenario import LoadShape
-    from harness.system_load import CommandLoad
 
 
 class Load(Paced[Document]):

@@ -12,13 +12,12 @@ from harness.exact_json import loads, text
 from harness.model import said
 from harness.observers.id_in_name import Pattern
 from harness.observers.located import named_at
-from harness.observers.sources import Sourced
+from harness.observers.sources import Row, Sourced, Take
 from harness.pointer import pick
 
 if TYPE_CHECKING:
     from harness.clients.redis import Contents
     from harness.effects import RedisKeys as Described
-    from harness.observers.sources import Row, Take
 
 _SPECIAL: Final = "\\*?[]^"
 """Characters with a special meaning in a Redis glob."""

@@ -14,12 +14,12 @@ from urllib.parse import quote
 from harness.clients.coders import Decoder
 from harness.errors import StackError
 from harness.history.recorder import Recorder
-from harness.observers.base import observe
-from harness.observers.blobs import Blobs
+from harness.observers.base import Observer, observe
+from harness.observers.blobs import Blobs, Get
 from harness.observers.dead_letters import DeadLetters, Known
 from harness.observers.decoded import Decoded, decoded
 from harness.observers.effects import Effects
-from harness.observers.forms import Asked, source
+from harness.observers.forms import Asked, Reach, source
 from harness.observers.offsets import Offsets
 from harness.observers.spoiled import Spoiled
 from harness.observers.topics import Topics
@@ -31,10 +31,7 @@ if TYPE_CHECKING:
     from harness.effects import Effects as Described
     from harness.effects import Total
     from harness.observers.awaited import Awaited
-    from harness.observers.base import Observer
-    from harness.observers.blobs import Get
     from harness.observers.carried import Of
-    from harness.observers.forms import Reach
     from harness.observers.known import Known as KnownEvents
     from harness.observers.set_aside import SetAside
     from harness.observers.sources import Reader, Source

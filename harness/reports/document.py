@@ -14,11 +14,10 @@ from harness.reports.coverage import coverage
 from harness.reports.short import shorts
 from harness.reports.story import tell_all
 from harness.reports.summary import subject, summary
-from harness.verdict import Finding, Verdict
+from harness.verdict import Fields, Finding, Verdict
 
 if TYPE_CHECKING:
     from harness.history.reader import History
-    from harness.verdict import Fields
 
 FORMAT: Final = 1
 MAX_ROWS: Final = 100

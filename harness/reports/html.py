@@ -16,7 +16,7 @@ import orjson
 
 from harness.reports import said
 from harness.reports.coverage import STAGES, details, untried
-from harness.reports.document import write_whole
+from harness.reports.document import Document, Templates, write_whole
 from harness.reports.html_scale import bands
 from harness.reports.html_story import anomalies
 from harness.reports.html_tag import Html, join, tag
@@ -24,7 +24,6 @@ from harness.reports.html_timeline import timeline
 
 if TYPE_CHECKING:
     from harness.history.reader import History
-    from harness.reports.document import Document, Templates
 
 _FAULTS: Final = 200
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from harness.reports.case import REFERENCE
+from harness.reports.case import REFERENCE, Case
 from harness.reports.untrusted import shown
-
-if TYPE_CHECKING:
-    from harness.reports.case import Case
 
 
 def junit(cases: Sequence[Case], *, seed: int, started: datetime, broken_off: str = "") -> bytes:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from harness.reports.case import COLUMNS
+from harness.reports.case import COLUMNS, Case
 from harness.reports.github import LARGEST
 from harness.reports.untrusted import shown
-
-if TYPE_CHECKING:
-    from harness.reports.case import Case
 
 LONGEST: Final = 8000
 """Characters of one run's report."""

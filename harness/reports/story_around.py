@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.reports.moment import Moment, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from harness.history.reader import History
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -19,7 +19,6 @@ from harness.reports.untrusted import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import TextIO
 
     from harness.reports.document import Document
 

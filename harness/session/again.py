@@ -8,12 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from harness.load.asking import Asking
-from harness.load.drawn import Drawn
+from harness.load.drawn import Drawn, Taken
 
 if TYPE_CHECKING:
     from harness.clients.http import HttpClient
     from harness.history.recorder import Recorder
-    from harness.load.drawn import Taken
     from harness.observers.set_aside import SetAside
     from harness.observers.watch import Watch
     from harness.plan import Plan

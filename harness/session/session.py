@@ -23,14 +23,13 @@ from harness.redaction import Redaction
 from harness.session.directory import new_directory
 from harness.session.live import LiveSystem
 from harness.session.tapped import rerouted, tapped
-from harness.stack import Tapping
+from harness.stack import RunNames, Stack, Tapping
 from harness.taps.thread import Taps
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from harness.plan import SystemPlan
-    from harness.stack import RunNames, Stack
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,13 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Protocol, Self
 
 from harness.log import NAME, logged
-from harness.plan import refuse_fault, refuse_taps
+from harness.plan import SystemPlan, refuse_fault, refuse_taps
 from harness.redaction import Redaction
 from harness.session.directory import out_folder
 from harness.stack import Stack
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-
-    from harness.plan import SystemPlan
 
 
 class Progress(Protocol):

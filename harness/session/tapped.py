@@ -6,14 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from harness.errors import PlanRefused, StackError
-from harness.stack import Rerouting, Tapping
+from harness.stack import Rerouting, RunNames, Stack, Tapping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
     from harness.history.recorder import Recorder
     from harness.plan import SystemPlan
-    from harness.stack import RunNames, Stack
     from harness.taps.thread import Taps
 
 

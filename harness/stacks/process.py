@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 from harness.errors import ServiceExited, StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from harness.stack import State
 
 POLL = 0.02

@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import UsageError, first_on_purpose
-from harness.steps.judged import EFFECT, RETAINED
+from harness.steps.judged import EFFECT, RETAINED, Judged
 from harness.steps.steps import OVER
 from harness.steps.system import Reachable
 
 if TYPE_CHECKING:
     from harness.steps.block import Block
-    from harness.steps.judged import Judged
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from harness.errors import UsageError, first_on_purpose
 from harness.scenario import LoadShape
 from harness.steps.judged import Judged
-from harness.steps.steps import OVER, play
+from harness.steps.steps import OVER, Steps, play
 from harness.units import parse_duration
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from harness.steps.held import HeldFault
     from harness.steps.places import Places
     from harness.steps.plan import StepsPlan
-    from harness.steps.steps import Steps
 
 T = TypeVar("T")
 

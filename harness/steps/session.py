@@ -17,7 +17,7 @@ from harness.session.thread import LoopThread
 from harness.steps.adopt import NAME, Adoption, partitions
 from harness.steps.aio import AsyncSystem, awaited, surely
 from harness.steps.block import Block
-from harness.steps.plan import check_seed, plan_adopting, plan_steps
+from harness.steps.plan import Tapped, check_seed, plan_adopting, plan_steps
 from harness.steps.system import System, waited
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from harness.session.stacks import Progress
-    from harness.steps.plan import Tapped
 
 _LONGEST: Final = 80
 """Characters of a name in a directory's name."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, TypedDict
 
 from harness.errors import OneffectError, PlanRefused, UsageError
 from harness.faults import fault_type
-from harness.faults.base import FaultContext, no_taps
+from harness.faults.base import FaultContext, PlannedFault, no_taps
 from harness.hold.asked import plan_asked
 from harness.session.rest import SEVERAL, Rest, observed, open_watch
-from harness.session.session import opened
+from harness.session.session import Session, opened
 from harness.stack import Adopting
 from harness.steps.held import FaultRecorder, HeldFault
 from harness.steps.places import Places
@@ -21,10 +21,8 @@ from harness.steps.places import Places
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from harness.faults.base import PlannedFault
     from harness.load.answers import Answers
     from harness.scenario import LoadShape
-    from harness.session.session import Session
     from harness.session.stacks import Progress, Stacks
     from harness.steps.plan import StepsPlan
 

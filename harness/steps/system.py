@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import UsageError, first_on_purpose
 from harness.session.thread import outcome
-from harness.steps.judged import EFFECT, RETAINED
+from harness.steps.judged import EFFECT, RETAINED, Judged
 from harness.steps.steps import OVER
 
 if TYPE_CHECKING:
     from harness.steps.block import Block
-    from harness.steps.judged import Judged
     from harness.steps.places import Proxy
 
 T = TypeVar("T")

@@ -16,10 +16,9 @@ from harness.stack import Twice
 from harness.taps.cut import Cut, Severed, handed_over
 from harness.taps.exchange import Exchange
 from harness.taps.held import PASSES, Fate, Held
-from harness.taps.message import Editing
+from harness.taps.message import Edit, Editing, Message, Scanner, Side
 
 if TYPE_CHECKING:
-    from harness.taps.message import Edit, Message, Scanner, Side
     from harness.taps.proxy import Tap
 
 CHUNK: Final = 1 << 16

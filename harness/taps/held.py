@@ -7,13 +7,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.stack import Twice
-from harness.taps.message import Answer
-
-if TYPE_CHECKING:
-    from harness.taps.message import Place, Side
+from harness.taps.message import Answer, Place, Side
 
 
 @dataclass(frozen=True, slots=True)

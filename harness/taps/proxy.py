@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.taps import parser_type
 from harness.taps.connection import CHUNK, Connection
-from harness.taps.message import Naming, Rerouting
+from harness.taps.message import Message, Naming, Parser, Rerouting
 from harness.taps.names import Names
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from harness.history.recorder import Recorder
     from harness.stack import RunNames
     from harness.taps.exchange import Exchange
-    from harness.taps.message import Message, Parser
     from harness.taps.trigger import Trigger
 
 _CONNECTING = 10.0

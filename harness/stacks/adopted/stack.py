@@ -7,11 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from harness.addresses import Commands
+from harness.addresses import Addresses, Commands
 from harness.clients.brokers import brokers
 from harness.clients.probes import prober_of
 from harness.errors import FaultError, StackError
-from harness.stack import Detour, Link, ServiceHandle, Tapping
+from harness.stack import Detour, Link, RunNames, ServiceHandle, Tapping
 from harness.stacks.adopted.code import Code
 from harness.stacks.external.handle import ExternalHandle
 from harness.stacks.external.names import FixedNames
@@ -24,8 +24,6 @@ from harness.stacks.native.toxiproxy import Proxy
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from harness.addresses import Addresses
-    from harness.stack import RunNames
     from harness.system import System
 
 ANSWERS_WITHIN: Final = 30.0

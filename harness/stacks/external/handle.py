@@ -7,13 +7,12 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import FaultError, StackError
-from harness.stack import Forgetful, Killable, Pausable, Stoppable
+from harness.stack import Forgetful, Killable, Pausable, Probe, State, Stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from harness.addresses import Commands
-    from harness.stack import Probe, State
 
 NEEDS: Final[Mapping[type, tuple[str, ...]]] = {
     Killable: ("kill",),

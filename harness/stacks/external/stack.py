@@ -17,7 +17,7 @@ from harness.clients.probes import prober_of, readiness
 from harness.clients.toxiproxy import ToxiproxyClient
 from harness.errors import FaultError, PlanRefused, StackError
 from harness.redaction import Redaction
-from harness.stack import Detour, Link, Probe, ServiceHandle, Tapping
+from harness.stack import Detour, Fields, Link, Probe, RunNames, ServiceHandle, Tapping
 from harness.stacks.external.handle import NEEDS, ExternalHandle
 from harness.stacks.external.led import Led
 from harness.stacks.external.link import ExternalLink
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from harness.stack import Fields, RunNames
     from harness.system import System
 
 ANSWERS_WITHIN = 10.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.clients.probes import Prober
 from harness.model import PLACEHOLDER
 from harness.stacks.native.service import PASSED_ON, words_of
-from harness.stacks.process import Process
+from harness.stacks.process import Launch, Process
 from harness.stacks.reaper import VARIABLE
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.dependency import Dependency
-    from harness.stacks.process import Launch
 
 
 class OtherServer(Process):

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import shutil
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -14,7 +14,18 @@ from weakref import WeakKeyDictionary
 from harness.clients import sql
 from harness.clients.probes import prober_of
 from harness.errors import PlanRefused, StackError
-from harness.stack import Detour, Forgetful, Killable, Link, Pausable, RunNames, ServiceHandle, Stoppable, Tapping
+from harness.stack import (
+    Detour,
+    Fields,
+    Forgetful,
+    Killable,
+    Link,
+    Pausable,
+    RunNames,
+    ServiceHandle,
+    Stoppable,
+    Tapping,
+)
 from harness.stacks.link import proxy_name
 from harness.stacks.native.kafka import Kafka, listeners
 from harness.stacks.native.kept import DATA, SERVICES, STORES, copy
@@ -33,9 +44,7 @@ from harness.wiring import is_broker, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from contextlib import AbstractAsyncContextManager
 
-    from harness.stack import Fields
     from harness.system import System
 
 _START = 60.0
