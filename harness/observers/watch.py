@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,7 +12,9 @@ from urllib.parse import quote
 from harness.clients.coders import Decoder
 from harness.errors import StackError
 from harness.history.recorder import Recorder
+from harness.observers.activity import Activity
 from harness.observers.base import Observer, observe
+from harness.observers.before import leave_aside
 from harness.observers.blobs import Blobs, Get
 from harness.observers.dead_letters import DeadLetters, Known
 from harness.observers.decoded import Decoded, decoded
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from harness.observers.known import Known as KnownEvents
     from harness.observers.set_aside import SetAside
     from harness.observers.sources import Reader, Source
-    from harness.stack import Fields, RunNames
+    from harness.stack import RunNames
     from harness.system import System
 
 BETWEEN_PASSES = 0.3
@@ -55,12 +55,6 @@ TRIED_AGAIN_FOR = 60.0
 
 _SPARED = 3
 """After a round, reading pauses for this many times as long as the round took, at most for the system's ``settle``."""
-
-COMES_TO_REST = 30.0
-"""Seconds that an already running system may take to finish its earlier work."""
-
-_LATELY = 30.0
-"""Seconds over which rates of progress are averaged."""
 
 BETWEEN_BLOBS = 0.02
 """Seconds between rounds of blob reads: short, so that a late blob is seen to be late."""
@@ -97,9 +91,8 @@ class Watch:
         declared = {name: service.reads for name, service in system.services.items() if service.reads is not None}
         self._offsets = Offsets(kafka, list(system.effects), self._event_topics, declared)
         self.spoiled = Spoiled()
-        self._backlog: int | None = None
-        self._progress: deque[tuple[float, tuple[int, ...]]] = deque()
-        self._moved = time.monotonic()
+        self.activity: Activity
+        """What moves, and what is still missing; set by ``open``."""
         self._blobs: Blobs | None = None
         self._kept: list[Awaited | Blobs] = []
         self._died = asyncio.Event()
@@ -118,7 +111,14 @@ class Watch:
         if totals:
             self._totals = Totals(totals, {name: self._source(name, total, reach) for name, total in totals.items()})
         if self._names.shared:
-            await self._leave_aside()
+            await leave_aside(
+                self._system,
+                self._kafka,
+                self._offsets,
+                self._effects,
+                self.hidden,
+                begins_later=self._names.begins_later,
+            )
         if blob_url is not None:
             self._blobs = Blobs(self._http, partial(_address, blob_url), self._recorder.now)
             self._kept.append(self._blobs)
@@ -142,6 +142,9 @@ class Watch:
                 Known(self._system.events.topics, self._system.services.keys()),
                 settled=partial(self._settled, [name]),
             )
+        self.activity = Activity(
+            self._system, self._topics, self._offsets, self._effects, totals=self._totals, letters=self._letters
+        )
 
     def _source(self, consumer: str, read: Described | Total, reach: Reach) -> Source:
         topics = self._system.topics()
@@ -163,41 +166,6 @@ class Watch:
     def _template(self, of: Of, name: str) -> str | None:
         return self._topics.carried.template(of, name)
 
-    async def _leave_aside(self) -> None:
-        """Exclude everything from before the run; it can be told apart only while the system is at rest.
-
-        Raises StackError if the system does not come to rest.
-        """
-        deadline = asyncio.get_running_loop().time() + COMES_TO_REST + self._system.settle
-        behind: list[str] = []
-        hidden = ""
-        while asyncio.get_running_loop().time() < deadline:
-            ends = await self._kafka.ends(self._system.topics())
-            await asyncio.sleep(self._system.settle)
-            async for _ in self._offsets.read(final=False):
-                pass
-            if hidden := await self.hidden():
-                continue
-            await self._effects.leave_aside()
-            behind = await self._behind()
-            if not behind and await self._kafka.ends(self._system.topics()) == ends:
-                # Only now: `_behind` needs the records that groups have not passed, which the client then hides.
-                self._kafka.leave_aside(ends)
-                return
-            await asyncio.sleep(BETWEEN_PASSES)
-        if behind and self._names.begins_later:
-            raise StackError(
-                f"before the run there are records that the group has not passed: {', '.join(behind)}; what comes of them "
-                "could not be told apart from the run's work. Give the test topics of its own, or a group that has "
-                "passed them"
-            )
-        backlog = f", and has not passed {', '.join(behind)}" if behind else ""
-        backlog += f" ({hidden})" if hidden else ""
-        raise StackError(
-            f"the running system is busy{backlog}: its work could not be told apart from the run's; "
-            "run once it is at rest"
-        )
-
     async def hidden(self) -> str:
         """Say why a topic cannot be read whole now, as a transaction is open on it; empty if all can."""
         topics = {effects.topic.name for effects in self._system.effects.values() if effects.topic is not None}
@@ -207,23 +175,6 @@ class Watch:
         except StackError as error:
             return str(error)
         return ""
-
-    async def _behind(self) -> list[str]:
-        """Return the partitions, each with its consumer, that hold a record which the group has not passed.
-
-        Offsets alone do not show this: a transaction marker takes an offset that no group passes.
-        """
-        behind = []
-        for group in self._offsets.latest or ():
-            topic, partition = group.place
-            # A running consumer without a commit began after these records; one that starts later may read them.
-            committed = group.committed if group.committed is not None or not self._names.begins_later else 0
-            if committed is None or committed >= group.end:
-                continue
-            tail = await self._kafka.tail(topic, group.end - committed)
-            if any(record.partition == partition and record.offset >= committed for record in tail):
-                behind.append(f"{topic}:{partition} ({group.consumer})")
-        return behind
 
     def record_to(self, recorder: Recorder) -> None:
         """Record all further reads in ``recorder``."""
@@ -265,7 +216,7 @@ class Watch:
         was seen and its offset passed.
         """
         read = [await self.look_at_topics()]
-        self._backlog = self._counted() if all(read) else None
+        self.activity.count(whole=all(read))
         self._ask_for_blobs()
         if self._letters is not None:
             read.append(await observe(self._letters, self._recorder))
@@ -274,30 +225,8 @@ class Watch:
             read.append(await observe(self._totals, self._recorder))
         for other in self._others:
             await observe(other, self._recorder)
-        self._note_progress()
+        self.activity.note()
         self.rounds += all(read)
-
-    def _counted(self) -> int | None:
-        """Return how many records groups had not passed at the last pass of the offsets; None if that pass failed.
-
-        The topics were read after that pass, past the ends it saw, so the last record before each end is known: a
-        transaction marker behind it does not count.
-        """
-        if self._offsets.latest is None:
-            return None
-        return sum(
-            max(0, min(self._topics.last.get(group.place, -1) + 1, group.end) - (group.committed or 0))
-            for group in self._offsets.latest
-            if group.consumer in self._offsets.committing
-        )
-
-    def _note_progress(self) -> None:
-        now, pulse = time.monotonic(), self.pulse()
-        if not self._progress or self._progress[-1][1] != pulse:
-            self._moved = now
-        self._progress.append((now, pulse))
-        while now - self._progress[0][0] > _LATELY:
-            self._progress.popleft()
 
     async def keep_looking(self) -> None:
         """Make rounds until cancelled. Each reads all effects, so longer pauses leave the databases to the system."""
@@ -410,84 +339,6 @@ class Watch:
         # The run's events are added to the totals as they are before the load.
         if self._totals is not None and not await observe(self._totals, self._recorder):
             raise StackError("the totals could be read once, but not again before the load; run again")
-
-    def idle(self) -> bool:
-        """Whether groups have passed every record, and no outcome, follow-up or dead letter is missing."""
-        return self._backlog == 0 and not self._topics.awaited and not self._idlers() and not self._letters_awaited()
-
-    def _idlers(self) -> list[str]:
-        """Return the consumers without committed offsets and effects, although there are events for them to apply."""
-        return [
-            name
-            for name, effects in self._system.effects.items()
-            if name not in self._offsets.committing
-            and not self._changes(name)
-            and any(kind in self._topics.types for kind in effects.applies)
-        ]
-
-    def _changes(self, consumer: str) -> int:
-        """Return how many effects of a consumer, and changes of its totals, were seen so far."""
-        totals = self._totals.counts if self._totals is not None else {}
-        return self._effects.counts.get(consumer, 0) + totals.get(consumer, 0)
-
-    def _letters_awaited(self) -> int:
-        """Return how many malformed records consumers have yet to set aside: a dead letter may wait in an outbox."""
-        if self._letters is None:
-            return 0
-        made, awaited = self._letters.made, 0
-        for name, reads in self._offsets.reads.items():
-            kinds = {None, *self._system.effects[name].applies}
-            due = sum(topic in reads and kind in kinds for topic, kind in self._topics.malformed)
-            awaited += max(0, due - made[name])
-        return awaited
-
-    @property
-    def silent(self) -> list[str]:
-        """Consumers with events to apply that have committed no offset: only silence says that they are done."""
-        applied = {name: effects.applies for name, effects in self._system.effects.items()}
-        return [
-            name
-            for name, kinds in applied.items()
-            if name not in self._offsets.committing and any(kind in self._topics.types for kind in kinds)
-        ]
-
-    def pulse(self) -> tuple[int, ...]:
-        """Return counts that change whenever anything moved: records, effects, dead letters, committed offsets."""
-        offsets = self._offsets.latest or ()
-        return (
-            self._topics.count,
-            sum(self._changes(name) for name in self._system.effects),
-            len(self._letters.letters) if self._letters is not None else 0,
-            sum(group.committed or 0 for group in offsets) if offsets else self._last_committed(),
-        )
-
-    def _last_committed(self) -> int:
-        return self._progress[-1][1][3] if self._progress else 0
-
-    def quiet_for(self) -> float:
-        """Return for how many seconds nothing had moved at the last round; later movement is not known yet."""
-        return self._progress[-1][0] - self._moved if self._progress else 0.0
-
-    def unfinished(self) -> Fields:
-        """Return what is still missing and the recent rates, to help the user choose a longer ``drain``.
-
-        The rates are averages over the last ``seconds``: records that groups passed, events and effects.
-        """
-        if not self._progress:
-            return {}
-        (first, before), (last, after) = self._progress[0], self._progress[-1]
-        seconds = max(last - first, 0.001)
-        return {
-            "backlog": self._backlog,
-            "awaited": len(self._topics.awaited),
-            "letters_awaited": self._letters_awaited(),
-            "idle": ", ".join(self._idlers()),
-            "quiet_seconds": round(self.quiet_for(), 1),
-            "seconds": round(seconds, 1),
-            "passed_per_second": round(max(0, after[3] - before[3]) / seconds, 1),
-            "events_per_second": round(max(0, after[0] - before[0]) / seconds, 1),
-            "effects_per_second": round(max(0, after[1] - before[1]) / seconds, 1),
-        }
 
     async def read_offsets(self) -> None:
         """Read the offsets that the verdict uses. An effect still missing ``settle`` later will not come."""

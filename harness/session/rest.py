@@ -43,7 +43,7 @@ class Rest:
         phase = await self._drained(deadline)
         evidence = None
         if phase == "deadline":
-            evidence = {**self._watch.unfinished(), "hidden": await self._watch.hidden()}
+            evidence = {**self._watch.activity.unfinished(), "hidden": await self._watch.hidden()}
         self._recorder.record("run", phase, "run", evidence=evidence)
         return phase == "drained"
 
@@ -57,9 +57,9 @@ class Rest:
         """Read everything; return False if more arrived meanwhile."""
         await self.health("end")
         self._progress.step("reading everything")
-        pulse = self._watch.pulse()
+        pulse = self._watch.activity.pulse()
         await self._watch.read_all()
-        return self._watch.pulse() == pulse
+        return self._watch.activity.pulse() == pulse
 
     async def _drained(self, deadline: float) -> str:
         """Return ``drained`` once the system has come to rest, else ``deadline``.
@@ -73,12 +73,14 @@ class Rest:
         settle = self._live.system.settle
         while loop.time() < self._until(deadline):
             fresh = await self._rounds(deadline)
-            pulse = self._watch.pulse()
-            if not (fresh and self._watch.idle()):
+            pulse = self._watch.activity.pulse()
+            if not (fresh and self._watch.activity.idle()):
                 continue
             await self._watch.read_offsets()
-            await asyncio.sleep(settle * (SEVERAL if self._watch.silent else 1))
-            confirmed = await self._rounds(deadline) and self._watch.pulse() == pulse and self._watch.idle()
+            await asyncio.sleep(settle * (SEVERAL if self._watch.activity.silent else 1))
+            confirmed = (
+                await self._rounds(deadline) and self._watch.activity.pulse() == pulse and self._watch.activity.idle()
+            )
             # What a transaction hides is neither seen nor passed, and may be applied all the same.
             if confirmed and not await self._watch.hidden():
                 return "drained"
@@ -92,7 +94,7 @@ class Rest:
         The first may have begun before the call, and offsets count only once the topics were read after them.
         """
         target = self._watch.rounds + _ROUNDS
-        with self._watch.without_pauses() if self._watch.idle() else nullcontext():
+        with self._watch.without_pauses() if self._watch.activity.idle() else nullcontext():
             while self._watch.rounds < target and asyncio.get_running_loop().time() < self._until(deadline):
                 await asyncio.sleep(0.02)
         return self._watch.rounds >= target
@@ -100,11 +102,11 @@ class Rest:
     def _until(self, deadline: float) -> float:
         """Return when to give up: later if the system still moves, or seems done and this is only being confirmed."""
         stuck = SEVERAL * self._live.system.settle
-        if self._watch.idle():
+        if self._watch.activity.idle():
             # It must be seen at rest twice, however long a look takes.
             return deadline + _AT_MOST + stuck + 2 * _ROUNDS * self._watch.round_seconds
         # Long enough to see it stop, too: if given up earlier, it would be neither stuck nor slow.
-        return deadline + _AT_MOST + stuck if self._watch.quiet_for() < stuck else deadline
+        return deadline + _AT_MOST + stuck if self._watch.activity.quiet_for() < stuck else deadline
 
     async def health(self, when: str) -> None:
         """Check every service and dependency past the proxies, and record its health."""

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 import oneffect
-from harness.observers import watch
+from harness.observers import before
 from harness.stacks.adopted.code import CODE
 from harness.stacks.native.stack import NativeStack
 from harness.system import System
@@ -279,7 +279,7 @@ def test_effects_that_cannot_be_read_show_nothing(shop: Shop) -> None:
 
 def test_what_was_there_before_must_have_been_passed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """By nobody, by a group that is behind, by one that is not."""
-    monkeypatch.setattr(watch, "COMES_TO_REST", 1.0)
+    monkeypatch.setattr(before, "COMES_TO_REST", 1.0)
     direct = shop.suite.kafka.get_bootstrap_server(), f"{shop.suite.redis._host}:{shop.suite.redis._port}"
     for number, event_id in enumerate(["a", "b"], 1):
         shop.suite.put(shop.name, event_id)

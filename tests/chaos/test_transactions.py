@@ -164,10 +164,10 @@ async def test_a_consumer_that_passed_every_event_is_done(orders: Orders, rig: A
     try:
         await watch.open(Reach(lambda *_: f"sqlite:///{database}"), None)
         await watch.look()
-        assert not watch.idle(), "nothing was applied yet"
+        assert not watch.activity.idle(), "nothing was applied yet"
         await apply(rig.stack.direct("kafka"), database)
         await watch.look()
-        assert watch.idle(), "markers are no records, and no backlog"
+        assert watch.activity.idle(), "markers are no records, and no backlog"
         await watch.read_all()
         # What it is that must not be taken for a backlog.
         committed, ends = await orders.kafka.committed("ledger"), await orders.kafka.ends(SYSTEM.topics())

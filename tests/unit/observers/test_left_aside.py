@@ -5,7 +5,7 @@ import pytest
 from harness.addresses import Names
 from harness.effects import Effects
 from harness.errors import StackError
-from harness.observers import watch
+from harness.observers import before
 from harness.observers.forms import Reach
 from harness.observers.watch import Watch
 from harness.stack import Record, RunNames
@@ -77,7 +77,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         read.append(url)
 
     monkeypatch.setattr("harness.clients.sql.each", look)
-    monkeypatch.setattr(watch, "BETWEEN_PASSES", 0.001)
+    monkeypatch.setattr(before, "BETWEEN_LOOKS", 0.001)
     return read
 
 
@@ -104,7 +104,7 @@ async def test_it_waits_for_what_is_under_way_and_begins_behind_that() -> None:
 
 
 async def test_what_does_not_come_to_rest_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "COMES_TO_REST", 0.1)
+    monkeypatch.setattr(before, "COMES_TO_REST", 0.1)
     with pytest.raises(StackError, match=r"has not passed orders:0 \(ledger\)"):
         await opened(Broker([9], [6]), FIXED)
 
@@ -123,7 +123,7 @@ async def test_the_marker_of_a_transaction_is_nothing_to_pass() -> None:
 
 
 async def test_of_those_who_start_later_what_none_of_them_has_passed_is_judged_by_nobody(monkeypatch) -> None:
-    monkeypatch.setattr(watch, "COMES_TO_REST", 0.1)
+    monkeypatch.setattr(before, "COMES_TO_REST", 0.1)
     with pytest.raises(StackError, match=r"records that the group has not passed: orders:0 \(ledger\)"):
         await opened(Broker([9], []), Later("r1", Names()))
     await opened(Broker([0], []), Later("r1", Names()))
@@ -163,7 +163,7 @@ async def test_it_waits_until_no_transaction_hides_effects_on_a_topic(monkeypatc
     broker = Transacted([7], [7])
     await open_on(broker)
     assert (broker.began, broker.opened) == ([7], -2)
-    monkeypatch.setattr(watch, "COMES_TO_REST", 0.1)
+    monkeypatch.setattr(before, "COMES_TO_REST", 0.1)
     broker.opened = 10**6
     with pytest.raises(StackError, match=r"is busy \(a transaction is open on orders:0\)"):
         await open_on(broker)

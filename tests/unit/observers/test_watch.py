@@ -83,6 +83,14 @@ class Notes(StandIn):
         yield SimpleNamespace(index=1, ok=lambda **_: None, fail=lambda **fields: self.failed.append(fields))
 
 
+class Watching(StandIn):
+    """A watch that tells of its system's activity itself."""
+
+    @property
+    def activity(self) -> Any:
+        return self
+
+
 def observers() -> dict[str, str]:
     """Class name -> what it reads, for every observer in harness/observers/."""
     found = {}
@@ -183,7 +191,7 @@ async def test_who_waits_for_rounds_of_a_system_at_rest_waits_for_no_pauses(idle
 
     brisk: list[int] = []
 
-    class Rounds(StandIn):
+    class Rounds(Watching):
         rounds, round_seconds = 0, 0.0
 
         def idle(self) -> bool:
@@ -241,7 +249,7 @@ async def test_a_system_that_moves_or_is_done_is_not_given_up_at_its_deadline(  
 
     monkeypatch.setattr("harness.session.rest._AT_MOST", 2.0)
 
-    class Rounds(StandIn):
+    class Rounds(Watching):
         silent, _rounds, round_seconds = False, 0, 0.0
 
         async def hidden(self) -> str:
@@ -283,7 +291,7 @@ async def test_one_that_stops_at_its_deadline_is_watched_until_it_is_stuck_howev
     now = asyncio.get_running_loop().time
     stopped = now()
 
-    class Rounds(StandIn):
+    class Rounds(Watching):
         rounds = 0
 
         def idle(self) -> bool:
@@ -317,7 +325,7 @@ async def test_who_looks_slowly_is_given_longer_to_be_sure(
     now = asyncio.get_running_loop().time
     begun = now()
 
-    class Rounds(StandIn):
+    class Rounds(Watching):
         silent, round_seconds = False, seconds
 
         @property
