@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from harness.session.session import Session, opened
 
 if TYPE_CHECKING:
     from harness.clients.http import HttpClient
-    from harness.faults.base import FaultContext, PlannedFault
+    from harness.faults.base import PlannedFault
     from harness.history.recorder import HistoryRecorder
     from harness.load.locust_load import LocustLoad
     from harness.load.publishing import Publishing
@@ -107,21 +107,12 @@ def judge_directory(directory: Path) -> Result:
     return Result(directory, document)
 
 
-@dataclass(slots=True)
-class _Turn:
-    """When a fault began, and how far the load was then, in the unit of the fault's moment."""
-
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    position: float = 0.0
-    armed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the fault is armed, or has ended without being armed."""
-
-
 class _LiveRun:
     """One run under way on a running stack."""
 
     def __init__(self, plan: Plan, session: Session, progress: Progress) -> None:
         from harness.clients.http import HttpClient
+        from harness.faults.turns import Turns
         from harness.observers.known import Known
         from harness.observers.watch import Watch
         from harness.session.again import Again
@@ -133,12 +124,12 @@ class _LiveRun:
         self._to_come = {planned.id for planned in plan.faults if planned.fault.heals or planned.when is not None}
         self._to_come |= {f"again[{row}]" for row in range(len(plan.scenario.again))}
         """Reasons for the load to go on: faults and requests of ``again`` still to come or under way."""
-        self._turns = {planned.id: _Turn() for planned in plan.faults}
         self._over = False
         """Whether the load has ended."""
         names = self._live.names
         self._http = HttpClient()
         self._load = _load(plan, self._live, session.directory, self._recorder)
+        self._turns = Turns(plan.faults, self._load, lambda: self._over)
         self._watch = Watch(plan.system, self._recorder, kafka=self._live.kafka, http=self._http, names=names)
         self._rest = Rest(self._live, self._recorder, self._watch, progress)
         self._known = Known()
@@ -226,7 +217,7 @@ class _LiveRun:
         if planned.at is not None:
             await self._load.reached(planned.at)
         await self._answered()
-        await self._in_turn(planned)
+        await self._turns.wait(planned)
 
     async def _at_messages(self, planned: PlannedFault) -> str:
         """Apply a fault at its message, or at each one until the load is over; return why if none came, else ``""``."""
@@ -326,66 +317,20 @@ class _LiveRun:
             begun=lambda: self._load.answers.begun,
             under_way=lambda: self._load.answers.under_way,
             on_killed=self._watch.look_soon,
-            on_armed=self._turns[planned.id].armed.set,
-            overlapped=lambda: self._overlapped(context),
+            on_armed=lambda: self._turns.armed(planned),
+            overlapped=lambda: self._turns.overlapped(context),
         )
         try:
             with self._session.redaction.messages():
-                if not await apply(context, begun=lambda: self._begins(planned)):
+                if not await apply(context, begun=lambda: self._turns.begins(planned)):
                     return False
         except FaultError as error:
             # The history has the failure. The run goes on: a system that does not come back gets a verdict too.
             self._progress.note(str(error).partition("\n")[0])
-        self._begins(planned)
-        self._turns[planned.id].armed.set()
+        self._turns.begins(planned)
+        self._turns.armed(planned)
         self._to_come.discard(planned.id)
         return True
-
-    async def _in_turn(self, planned: PlannedFault) -> None:
-        """Wait for earlier faults to begin, and then for the load to advance by the planned distance.
-
-        So faults keep their order and distance when one has to wait. If one is scheduled within another's window, it also
-        waits until that one is armed: on a busy machine injecting a fault can take longer than the time between them. Moments
-        in seconds and in per cent of the load are independent of each other.
-        """
-        from harness.faults.plan import during
-
-        if planned.at is None:
-            return
-        at = _moment(planned.at)
-        for other in self._plan.faults:
-            if other.at is None or type(other.at) is not type(planned.at) or _moment(other.at) >= at:
-                continue
-            turn = self._turns[other.id]
-            await turn.begun.wait()
-            if during(planned, other, self._load.duration):
-                await turn.armed.wait()
-            while not self._over and self._load.position(planned.at) < turn.position + at - _moment(other.at):
-                await asyncio.sleep(0.02)
-
-    def _begins(self, planned: PlannedFault) -> None:
-        """Note that a fault begins, or ended without having begun."""
-        turn = self._turns[planned.id]
-        if not turn.begun.is_set():
-            turn.position = self._load.position(planned.at) if planned.at is not None else 0.0
-            turn.begun.set()
-
-    async def _overlapped(self, context: FaultContext) -> None:
-        """Wait until the faults scheduled within this fault's window have been armed, and have shared it as long as planned.
-
-        On a busy machine injecting a fault can take seconds, and faults meant to coincide would follow one another. Faults
-        that take turns never coincide; and a fault on a replica's link may have to wait until that replica runs.
-        """
-        from harness.faults.plan import overlaps
-
-        async def shared(other: PlannedFault, seconds: float) -> None:
-            await self._turns[other.id].armed.wait()
-            await asyncio.sleep(seconds)
-
-        planned = context.planned
-        own = set(planned.fault.takes(planned.target, context))
-        within = overlaps(planned, self._plan.faults, self._load.duration)
-        await asyncio.gather(*(shared(*each) for each in within if own.isdisjoint(_needs(each[0], context))))
 
     async def _ask_again(self, row: int) -> None:
         line = self._plan.scenario.again[row]
@@ -417,13 +362,3 @@ def _load(plan: Plan, live: LiveSystem, directory: Path, recorder: HistoryRecord
         return Load(shape, door, run=run, seed=seed, recorder=recorder, folder=plan.folder)
     folder = directory / "load"
     return LocustLoad(plan.users, shape, plan.front_door, run=run, seed=seed, recorder=recorder, folder=folder)
-
-
-def _needs(planned: PlannedFault, context: FaultContext) -> set[str]:
-    """What a fault takes, and the ends of its link."""
-    return {*planned.fault.takes(planned.target, context), *planned.target.split("->")}
-
-
-def _moment(at: float | str) -> float:
-    """Convert a moment to seconds, or to per cent of the load."""
-    return at if isinstance(at, float) else float(at.rstrip("%"))
