@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -124,12 +125,12 @@ class _LiveRun:
         self._to_come = {planned.id for planned in plan.faults if planned.fault.heals or planned.when is not None}
         self._to_come |= {f"again[{row}]" for row in range(len(plan.scenario.again))}
         """Reasons for the load to go on: faults and requests of ``again`` still to come or under way."""
-        self._over = False
-        """Whether the load has ended."""
+        self._over_at: float | None = None
+        """When the load ended, on the loop's clock; None while it goes on."""
         names = self._live.names
         self._http = HttpClient()
         self._load = _load(plan, self._live, session.directory, self._recorder)
-        self._turns = Turns(plan.faults, self._load, lambda: self._over)
+        self._turns = Turns(plan.faults, self._load, lambda: self._over_at is not None)
         self._watch = Watch(plan.system, self._recorder, kafka=self._live.kafka, http=self._http, names=names)
         self._rest = Rest(self._live, self._recorder, self._watch, progress)
         self._known = Known()
@@ -193,7 +194,7 @@ class _LiveRun:
             for row in range(len(self._plan.scenario.again)):
                 tasks.create_task(self._ask_again(row))
             await self._load.run(more=lambda: bool(self._to_come))
-            self._over = True
+            self._over_at = asyncio.get_running_loop().time()
             self._recorder.record("run", "loaded", "run")
         self._recorder.record("run", "healed", "run")
 
@@ -232,14 +233,17 @@ class _LiveRun:
         # The first message with a key may come before the first upload is acknowledged.
         trigger.early = True
         told = False
+        clock = asyncio.get_running_loop()
+        since = clock.time()
+        """When it began to wait; messages at which it does not act make it wait no longer."""
 
         async def met(applied: int) -> Held | None:
             # A fault that has acted does not wait for further messages once the load is over.
             still = 0.0 if applied else SEVERAL * self._plan.system.settle
-            return await self._met(trigger, still, within, when.follows)
+            return await self._met(trigger, since, still, within, when.follows)
 
         async def act(held: Held) -> bool:
-            nonlocal told
+            nonlocal told, since
             if not await self._following.leads(planned, held):
                 return False  # another fault must follow its event, and it has none
             trigger.shut = planned.fault.heals
@@ -252,12 +256,13 @@ class _LiveRun:
                     return False
             finally:
                 trigger.shut = False
+            since = clock.time()
             return True
 
         with taps.armed(trigger):
             await self._due(planned)
             await self._begun(when.after)
-            trigger.early = False
+            trigger.early, since = False, clock.time()
             if await at_each(trigger, met, act, once=when.every is None):
                 return ""
         why = self._following.vain(when.follows, self._to_come)
@@ -265,25 +270,32 @@ class _LiveRun:
 
     async def _begun(self, uploads: int) -> None:
         """Wait until this many uploads have begun, or the load is over."""
-        while self._load.answers.begun < uploads and not self._over:
+        while self._load.answers.begun < uploads and self._over_at is None:
             await asyncio.sleep(0.02)
 
-    async def _met(self, trigger: Trigger, longest: float, within: float | None, follows: int | None) -> Held | None:
-        """Wait for the trigger's next message.
+    async def _met(
+        self, trigger: Trigger, since: float, still: float, within: float | None, follows: int | None
+    ) -> Held | None:
+        """Wait for the trigger's next message; ``since`` is when the wait began, on the loop's clock.
 
-        None if none comes ``within`` this many seconds, or for ``longest`` seconds after the load is over, or if the
-        row that it follows will bring none.
+        None if none comes ``within`` this many seconds, or for ``still`` seconds after the load is over, or if the row that it
+        follows will bring none.
         """
         from harness.faults.acting import waiting
 
-        clock = asyncio.get_running_loop()
-        begun = clock.time()
+        now = asyncio.get_running_loop().time
+
+        def left() -> float:
+            """Return for how many seconds to wait: endless while the load goes on, unless ``within`` bounds it."""
+            quiet = max(since, self._over_at) + still if self._over_at is not None else inf
+            return min(quiet, since + within if within is not None else inf) - now()
+
+        if still and left() < 0:
+            return None  # messages came all the time, and it acted at none
         with waiting(trigger) as met:
             while not met.done():
-                over = self._over
-                await asyncio.wait([met], timeout=longest if over else 0.2)
-                late = within is not None and clock.time() >= begun + within
-                if not met.done() and (over or late or self._following.vain(follows, self._to_come)):
+                await asyncio.wait([met], timeout=max(0.0, min(left(), 0.2)))
+                if not met.done() and (left() <= 0 or self._following.vain(follows, self._to_come)):
                     return None
             return met.result()
 

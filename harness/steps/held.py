@@ -104,6 +104,8 @@ class _Each:
     def __init__(self, context: FaultContext, redaction: Redaction, let_go: asyncio.Event, still: float) -> None:
         self._redaction, self._let_go, self._still = redaction, let_go, still
         self._injected = False
+        self._left_at = 0.0
+        """When the block was left, on the loop's clock; 0 until then."""
         self.begun = asyncio.Event()
         """Set once the block may begin."""
         self._context = replace(
@@ -167,7 +169,11 @@ class _Each:
                 await asyncio.wait([met, left], return_when=asyncio.FIRST_COMPLETED)
             finally:
                 left.cancel()
-            await asyncio.wait([met], timeout=still)
+            if not met.done():
+                now = asyncio.get_running_loop().time()
+                # Once: messages at which it does not act make it wait no longer.
+                self._left_at = self._left_at or now
+                await asyncio.wait([met], timeout=max(0.0, self._left_at + still - now))
             return met.result() if met.done() else None
 
     async def _sleep(self, seconds: float) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -93,7 +94,7 @@ async def test_each_fault_tells_no_secrets_and_what_hides_them_is_made_once(
 
     async def only_faults(live_run: Any, _after: Any) -> None:
         logging.getLogger("aiokafka").warning("AUTH in-the-config was refused")
-        live_run._over = True
+        live_run._over_at = 0.0
         for planned in plan.faults:
             await live_run._fault(planned)
         await live_run._http.close()
@@ -200,7 +201,7 @@ def at_messages(taps: Taps, *, over: bool = False, fails: bool = False) -> Any:
     live_run: Any = SimpleNamespace(
         _session=SimpleNamespace(taps=taps),
         _plan=SimpleNamespace(system=SimpleNamespace(settle=0.05)),
-        _over=over,
+        _over_at=0.0 if over else None,
         _due=due,
         _load=SimpleNamespace(answers=SimpleNamespace(begun=0)),
         _apply=apply,
@@ -215,9 +216,7 @@ def at_messages(taps: Taps, *, over: bool = False, fails: bool = False) -> Any:
         by_clock=by_clock,
     )
     live_run._at_messages = lambda planned: _LiveRun._at_messages(live_run, planned)
-    live_run._met = lambda trigger, longest, within, follows: _LiveRun._met(
-        live_run, trigger, longest, within, follows
-    )
+    live_run._met = partial(_LiveRun._met, live_run)
     live_run._begun = lambda uploads: _LiveRun._begun(live_run, uploads)
     return live_run
 
@@ -268,7 +267,7 @@ async def test_no_message_counts_before_so_many_uploads_have_begun() -> None:
     answers.begun = 3
     while taps.trigger.early:
         await asyncio.sleep(0.01)
-    live_run._over = True
+    live_run._over_at = 0.0
     await playing
 
 
@@ -318,6 +317,30 @@ async def test_one_that_may_act_by_the_clock_acts_at_its_message_and_only_there(
     live_run = at_messages(Taps(held))
     await play(live_run, acts_at(at="20%"))
     assert (live_run.applied, live_run.by_clock) == ([held], [])
+
+
+@pytest.mark.parametrize("at", [None, "20%"])
+async def test_messages_of_no_event_do_not_keep_a_fault_that_others_follow_waiting(
+    at: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer that commits by the clock does so for as long as it runs."""
+    monkeypatch.setattr("harness.run.MESSAGE_WITHIN", 0.1)
+    live_run = at_messages(Taps(), over=at is None)
+    planned = acts_at(at=at)
+    following: Any = SimpleNamespace(id="f2", row=2, when=Condition("reply", ("SET *",), ("a#1->redis",), follows=1))
+    live_run._following = Following([planned, following], Known(), live_run.looked, none_committed, 1)
+    playing = asyncio.create_task(play(live_run, planned))
+    taps, given = live_run._session.taps, []
+    while not playing.done():
+        await asyncio.sleep(0.02)
+        if taps.trigger is not None:
+            given.append(Message())
+            given[-1].key = "no event"
+            taps.trigger._take(given[-1])
+    await playing
+    assert (bool(live_run.missed), bool(live_run.by_clock)) == (at is None, at is not None)
+    assert len(given) > 1
+    assert all(message.released for message in given)
 
 
 async def test_a_message_is_let_go_though_the_run_ends() -> None:
