@@ -308,7 +308,7 @@ class _LiveRun:
         self._to_come.discard(planned.id)
 
     async def _apply(self, planned: PlannedFault, held: Held | None = None, *, unmet: str = "") -> bool:
-        """Apply a fault; False if the service had given up on its message by then, so that it must wait for another."""
+        """Apply a fault; False if nothing was at stake at its message, so that it must wait for another."""
         from harness.faults.apply import apply
         from harness.faults.base import FaultContext, no_taps
 
@@ -325,6 +325,7 @@ class _LiveRun:
             held=held,
             unmet=unmet,
             armed=taps.armed if taps is not None else no_taps,
+            passed=self._watch.committed,
             spoil=self._watch.spoiled.note,
             begun=lambda: self._load.answers.begun,
             under_way=lambda: self._load.answers.under_way,

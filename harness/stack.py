@@ -221,6 +221,11 @@ class Held(Protocol):
         ...
 
     @property
+    def command(self) -> str:
+        """The command of its request: ``SET``."""
+        ...
+
+    @property
     def key(self) -> str:
         """What its request is about: ``claim:7``."""
         ...

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from harness.errors import FaultError, OneffectError
-from harness.faults.message import GivenUpError
+from harness.faults.message import GivenUpError, passes_nothing
 from harness.faults.patience import AT_MOST, Patience
 from harness.faults.work import ENOUGH, Work
 
@@ -34,7 +34,8 @@ async def apply(context: FaultContext, begun: Callable[[], object] = lambda: Non
 
     A fault that heals stays for its ``for:``, and for up to ``context.patience`` seconds longer until it has bitten, the system
     has done enough work to tell, and the faults scheduled within its window have had their time. ``begun`` is called when
-    its turn comes. Returns False, having done nothing, if the service had given up the message at which the fault acts.
+    its turn comes. Returns False, having done nothing, if the service had given up the message at which the fault acts, or
+    the message commits offsets that were committed before.
 
     Records injected (from then on the fault may act), armed, bit and healed, or failed. Raises FaultError if the
     fault could not be injected or healed; a fault that never bit is left to the checkers.
@@ -74,8 +75,8 @@ class _Application:
             for name in sorted(self._fault.takes(self._planned.target, self._context)):
                 await turns.enter_async_context(self._context.stack.turn(name))
             held = self._context.held
-            if held is not None and not held.waiting:
-                # The service has given the message up, so the fault would act at another moment.
+            if held is not None and (await passes_nothing(held, self._context) or not held.waiting):
+                # No work is at stake, or the service has given the message up and the fault would act at another moment.
                 return False
             async with AsyncExitStack() as healing:
                 self._begun = True

@@ -15,7 +15,7 @@ from harness.errors import FaultError
 from harness.faults.condition import Condition
 from harness.history.recorder import Recorder
 from harness.model import Model
-from harness.stack import MARK, Broker, Fields, Held, Link, Record, Redis, Stack
+from harness.stack import MARK, Broker, Fields, Held, Link, Record, Redis, Stack, TopicPartition
 from harness.system import System
 from harness.taps.trigger import Trigger
 
@@ -106,6 +106,8 @@ class FaultContext:
     """Why it acts by the clock although it was planned to act at a message; empty otherwise."""
     armed: Callable[[Trigger], AbstractContextManager[Trigger]] = no_taps
     """Gives every tap a trigger while the scope lasts."""
+    passed: Callable[[str], Mapping[TopicPartition, int] | None] = lambda _service: None
+    """Returns the offsets that a service's group had committed when they were last read; None if nobody reads them."""
     deadline: float = 20.0
     """Seconds within which a fault that does not heal must bite."""
     on_killed: Callable[[], object] = lambda: None

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from harness.errors import FaultError
+from harness.errors import FaultError, OneffectError
 from harness.faults.base import Evidence, FaultContext, Injected
-from harness.faults.work import InHand
+from harness.faults.work import ENOUGH, InHand
 
 if TYPE_CHECKING:
     from harness.stack import Held
+
+
+_WORK: Final = frozenset(
+    {"Produce", "OffsetCommit", "TxnOffsetCommit", "AddPartitionsToTxn", "AddOffsetsToTxn", "EndTxn"}
+)
+"""Kafka's requests that show work; the others keep a client in its group, or ask for records that may not come."""
 
 
 class GivenUpError(Exception):
@@ -17,16 +23,40 @@ class GivenUpError(Exception):
 
 
 async def in_hand_at(message: Held, replica: str, context: FaultContext) -> str:
-    """Describe what a replica has in hand while a message is held, which may be another's; empty if it is idle.
+    """Describe what a replica has in hand while a message is held, which may be another's or no work; empty if it is idle.
 
     Raises GivenUpError if the service has given the message up.
     """
     if not message.waiting:
         raise GivenUpError
     start, _, end = message.link.partition("->")
-    if start == replica or (end == replica.partition("#")[0] and len(context.replicas_of(end)) == 1):
+    own = start == replica or (end == replica.partition("#")[0] and len(context.replicas_of(end)) == 1)
+    if own and (message.command in _WORK or end not in context.system.of_kind("kafka")):
         return f"{message.what} was held on {message.link}"
     return await InHand(context, replica).seen()
+
+
+async def passes_nothing(message: Held, context: FaultContext) -> bool:
+    """Whether a message commits offsets, and no record before them that its group had not passed already.
+
+    A consumer may commit by the clock, whether or not it was given anything. Of a reply, what was committed before is known
+    only from when the offsets were last read; where nobody knows it, the message counts.
+    """
+    if not message.commits:
+        return False
+    service = message.link.partition("#")[0]
+    try:
+        before = context.passed(service) if message.side == "reply" else await context.broker.committed(service)
+        if before is None:
+            return False
+        ends = {(topic, number): offset for topic, number, offset in message.commits}
+        begins = {at: before.get(at, 0) for at, offset in ends.items() if offset > before.get(at, 0)}
+        # Beyond that many offsets some are records: a transaction adds one marker to its own.
+        if sum(ends[at] - begin for at, begin in begins.items()) > 2 * ENOUGH:
+            return False
+        return not any((await context.broker.records(begins, ends)).values())
+    except OneffectError:
+        return False  # the broker does not answer now
 
 
 def held_of(context: FaultContext) -> Held:

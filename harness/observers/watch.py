@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from harness.observers.known import Known as KnownEvents
     from harness.observers.set_aside import SetAside
     from harness.observers.sources import Reader, Source
-    from harness.stack import RunNames
+    from harness.stack import RunNames, TopicPartition
     from harness.system import System
 
 BETWEEN_PASSES = 0.3
@@ -306,6 +306,11 @@ class Watch:
     def letters(self) -> Sequence[SetAside]:
         """Return the dead letters seen so far."""
         return self._letters.set_aside if self._letters is not None else ()
+
+    def committed(self, consumer: str) -> Mapping[TopicPartition, int] | None:
+        """Return the offsets that a consumer had committed at the last pass; None if that saw none of its group."""
+        seen = [group for group in self._offsets.latest or () if group.consumer == consumer]
+        return {group.place: group.committed or 0 for group in seen} or None
 
     def on_outcome(self, tell: Callable[[str], object]) -> None:
         """Have ``tell`` called with the id of each upload whose outcome is seen."""

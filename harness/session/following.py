@@ -83,7 +83,7 @@ class Following:
             before = await self._committed(held.link.partition("#")[0])
         except OneffectError:
             return held.commits  # the broker does not answer now
-        return [place for place in held.commits if place[2] > before.get(place[:2], -1)]
+        return [place for place in held.commits if place[2] > before.get(place[:2], 0)]
 
     def forget(self, planned: PlannedFault) -> None:
         """Undo ``leads``: the fault did not act after all, because the service had given up on its message."""

@@ -238,6 +238,7 @@ class Steps:
                     redis=self._live.redis,
                     on_killed=self._watch.look_soon,
                     armed=taps.armed if taps is not None else no_taps,
+                    passed=self._watch.committed,
                     spoil=self._watch.spoiled.note,
                     begun=lambda: sum(answers.begun for answers in self._loads),
                     under_way=lambda: sum(answers.under_way for answers in self._loads),

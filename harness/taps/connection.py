@@ -380,7 +380,7 @@ class Connection:
             repeatable = partial(self._repeatable, request)
             waits = self._waits
             held = Held(self._tap.name, side, what, waits=waits, refusal=refusal, repeatable=repeatable)
-            held.key, held.commits = request.key, request.places or ()
+            held.command, held.key, held.commits = request.command, request.key, request.places or ()
             trigger.give(held)
             helds.append(held)
         return helds

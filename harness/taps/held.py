@@ -57,6 +57,7 @@ class Held:
         repeatable: Callable[[], None],
     ) -> None:
         self.link, self.side, self.what = link, side, what
+        self.command = ""
         self.key = ""
         self.commits: Sequence[Place] = ()
         self._waits, self._refusal, self._repeatable = waits, refusal, repeatable

@@ -193,7 +193,7 @@ CASES = [
         drain="60s",
         never=("published_twice",),
         faults="""
-          - {fault: service.kill, on: "shop#1", at: 30%, for: 1s}
+          - {fault: service.kill, on: "shop#1", when: {request: OffsetCommit *, on: "shop#1->kafka", nth: 4}, for: 1s}
           - {fault: kafka.duplicate, on: orders, at: 70%, count: 5}""",
         system="system.published.yaml",
     ),

@@ -21,7 +21,8 @@ LINK = "essay_lifecycle#1->redis"
 
 
 class Held(StandIn):
-    link, what = LINK, "the reply to SET claim:7"
+    link, what, command = LINK, "the reply to SET claim:7", "SET"
+    commits = ()
 
     def __init__(self, deeds, side="reply", waiting=True):
         self.side, self._waiting, self.deeds = side, waiting, deeds
@@ -265,6 +266,73 @@ async def test_a_message_is_work_though_nothing_else_was_asked_of_the_system(sys
     object.__setattr__(world, "begun", lambda: 0)
     await apply(world)
     assert world.recorder.phases() == ["injected", "armed", "bit", "healed"]
+
+
+class Group(StandIn):
+    """A group that has passed ten records on one partition; the marker of a transaction may follow."""
+
+    marker = False
+
+    async def committed(self, service):
+        return {("essays", 0): 10}
+
+    async def ends(self, topics):
+        return {}
+
+    async def records(self, begins, ends):
+        return {at: max(0, ends.get(at, 0) - begin - self.marker) for at, begin in begins.items()}
+
+    async def assigned(self, service):
+        return {}
+
+
+@pytest.mark.parametrize("name", ["service.kill", "tap.lose_reply"])
+@pytest.mark.parametrize("side", ["request", "reply"])
+@pytest.mark.parametrize(
+    ("commits", "marker", "acts"),
+    [
+        ([("essays", 0, 11)], False, True),
+        ([("essays", 0, 10)], False, False),
+        ([("essays", 0, 10), ("essays", 1, 0)], False, False),
+        ([("essays", 0, 10), ("essays", 1, 3)], False, True),
+        ([("essays", 0, 11)], True, False),
+        ([("essays", 0, 99)], True, True),
+    ],
+    ids=["a record", "nothing", "nothing at all", "another partition's", "a marker", "many"],
+)
+async def test_a_commit_by_the_clock_that_passes_no_record_is_not_acted_at(  # noqa: PLR0917
+    system, name, side, commits, marker, acts
+) -> None:
+    """Whoever dies at it, or is not answered, had nothing to lose."""
+    held, link = Held([], side=side), "essay_lifecycle#1->kafka"
+    held.link, held.command, held.commits = link, "OffsetCommit", commits
+    target = link if name == "tap.lose_reply" else "essay_lifecycle#1"
+    world = context(system, held, name, target=target, lasts=0.1 if name == "service.kill" else None)
+    group = Group()
+    group.marker = marker
+    object.__setattr__(world, "broker", group)
+    object.__setattr__(world, "passed", lambda _service: {("essays", 0): 10})
+    assert await apply(world) == acts
+    assert ("bit" in world.recorder.phases()) == acts
+    assert bool(held.deeds) == acts
+
+
+async def test_a_commit_counts_where_nobody_knows_what_was_committed_before(system) -> None:
+    held = Held([])
+    held.command, held.commits = "OffsetCommit", [("essays", 0, 10)]
+    world = context(system, held, "tap.lose_reply")
+    assert await apply(world)
+
+
+@pytest.mark.parametrize(
+    ("command", "bites"), [("Heartbeat", False), ("Fetch", False), ("Produce", True), ("EndTxn", True)]
+)
+async def test_what_keeps_a_client_in_its_group_is_no_work(system, command, bites) -> None:
+    held = Held([])
+    held.link, held.command = "essay_lifecycle#1->kafka", command
+    world = context(system, held, "service.kill", target="essay_lifecycle#1", lasts=0.1)
+    await apply(world)
+    assert ("bit" in world.recorder.phases()) == bites
 
 
 async def test_a_message_that_was_given_up_before_the_faults_turn_came_is_not_acted_at(system) -> None:

@@ -137,7 +137,7 @@ class Rig:
 
 
 class Message(StandIn):
-    link, what = "shop#1->redis", "SET claim:1"
+    link, what, command, commits = "shop#1->redis", "SET claim:1", "SET", ()
 
     def __init__(self, *, given_up: bool) -> None:
         self.waiting = not given_up
