@@ -114,8 +114,8 @@ class ConsumerSettings(PublisherSettings, RedisSettings):
     """Silence after which the group reassigns a member's partitions."""
     heartbeat_interval_ms: PositiveInt = 3_000
     """How often a member sends a heartbeat."""
-    fetch_max_wait_ms: PositiveInt = 50
-    """How long the broker delays an empty answer."""
+    fetch_max_wait_ms: PositiveInt = 250
+    """How long the broker delays an empty answer. A partition that was just read may wait as long for its next records."""
     max_poll_records: PositiveInt = 50
     """Maximum number of a partition's records taken at once."""
     max_attempts: PositiveInt = 8

@@ -65,7 +65,7 @@ async def consume(busy: asyncio.Event) -> None:
         heartbeat_interval_ms=300,
         request_timeout_ms=2000,
         rebalance_timeout_ms=3000,
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=250,
     )
     try:
         await consumer.start()

@@ -92,7 +92,7 @@ async def main() -> None:
         group_id=os.environ["GROUP"],
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=250,
     )
     async with AsyncExitStack() as works:
         producer = await works.enter_async_context(AIOKafkaProducer(bootstrap_servers=os.environ["KAFKA"]))

@@ -116,7 +116,7 @@ class Shop:
             auto_offset_reset="earliest",
             session_timeout_ms=1500,
             heartbeat_interval_ms=300,
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=250,
         )
         async with consumer:
             if FLAW == "never_subscribes":
