@@ -8,7 +8,7 @@ EXAMPLES := examples
 # The pages of docs/extending, followed on copies of the tree: no stack, but many minutes one after the other.
 FOLLOWED := tests/docs/test_extending.py
 
-.PHONY: setup demo test lint unit real scenarios examples long docker test-docker pulled busy postgres bench soak docs readme crash-points short-examples wide lock image dist dist-demo clean help
+.PHONY: setup demo test lint unit real short-scenarios scenarios examples long docker test-docker pulled busy postgres bench soak docs readme crash-points short-examples wide lock image dist dist-demo clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,7 +27,7 @@ setup: $(STAMP)  ## install everything, with progress
 demo: setup  ## run three scenarios on the reference and on a flawed variant
 	@$(BIN)/oneffect demo
 
-test: setup lint unit real scenarios short-examples docker  ## run what CI runs
+test: setup lint unit real short-scenarios short-examples docker  ## run what CI runs
 
 lint: $(STAMP)  ## ruff, mypy --strict (tests need no annotations), import-linter
 	@$(BIN)/ruff format --check .
@@ -49,7 +49,13 @@ real: setup  ## run the tests on the real stack, including commands in the docs 
 wide: setup  ## run the further cases on the real stack, which `make test` leaves out
 	@$(BIN)/pytest -m wide $(ON_STACK)
 
-scenarios: setup
+# A right and a wrong form of each kind of fault; the tests on the stack and the demo run the reference, too.
+SHORT = redelivery redis-outage crash-at-claim reprocess pipeline-redis-outage
+
+short-scenarios: setup
+	@$(BIN)/pytest -n $(or $(STACKS),2) $(SHORT:%=scenarios/%.yaml)
+
+scenarios: setup  ## run every scenario, right and wrong, of which `make test` runs half
 	@$(BIN)/pytest -n $(or $(STACKS),2) scenarios
 
 examples: setup $(EXAMPLES)/.venv/.installed $(EXAMPLES)/go/bin/ledger  ## run the examples, right and wrong (SEEDS= times)

@@ -484,8 +484,17 @@ CASES = [
 
 
 CORE = {
-    *("as_it_is", "wrong_query", "stuck", "named_by_order", "tapped", "claims_again", "forgets"),
-    *("other_forms", "shelf_decides", "avro_skipped", "client"),
+    *(
+        "as_it_is",
+        "wrong_query",
+        "stuck",
+        "tapped",
+        "claims_again",
+        "forgets",
+        "other_forms",
+        "shelf_decides",
+        "client",
+    ),
 }
 """The cases of `make test`; the others are further ones of the same kinds."""
 

@@ -32,7 +32,10 @@ PAGES = [
 ELSEWHERE = {*(ROOT / "docs" / "reference").iterdir(), *EXTENDING}
 """Generated pages, and the pages that test_extending.py follows."""
 
-WIDE = {"docs/how-to/act-at-one-message.md", "docs/how-to/load.md", "docs/how-to/shrink.md"}
+WIDE = {
+    *("docs/how-to/act-at-one-message.md", "docs/how-to/load.md", "docs/how-to/shrink.md"),
+    "docs/tutorial/first-run.md",
+}
 """Pages whose commands take minutes."""
 
 

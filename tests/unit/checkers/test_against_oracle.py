@@ -23,13 +23,13 @@ from tests.unit.checkers import oracle
 from tests.unit.checkers.generated import BY_HAND, BY_NAME, Recipe, make, recipes
 from tests.unit.checkers.sheaf import Recorded, Sheaf
 
-HISTORIES = 500
+HISTORIES = 200
 """How many are generated, each different; tests/long generates more."""
 
-TOGETHER = 100
+TOGETHER = 50
 """Histories that are judged side by side."""
 
-SELDOM = 10
+SELDOM = 5
 """An anomaly that comes up in fewer of them was not put to the test."""
 
 Found = oracle.Found

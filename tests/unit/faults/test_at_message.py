@@ -5,6 +5,7 @@ import signal
 from contextlib import contextmanager
 from random import Random
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ LINK = "essay_lifecycle#1->redis"
 
 class Held(StandIn):
     link, what, command = LINK, "the reply to SET claim:7", "SET"
-    commits = ()
+    commits: Any = ()
 
     def __init__(self, deeds, side="reply", waiting=True):
         self.side, self._waiting, self.deeds = side, waiting, deeds
