@@ -122,6 +122,7 @@ def test_four_runs_for_each_message_after_one_that_watches(runs, project: Path, 
 
 def test_of_messages_that_match_alone(runs, project: Path, say) -> None:
     assert sweep(say, "--only", "DEL claim:*").exit_code == 0
+    assert sweep(say, "--only", "DEL claim:{id}").exit_code == 0
     assert list(mapped(project)) == [f"m01-del-{action}" for action in ACTIONS]
     said = sweep(say, "--only", "DEL clam:*")
     assert said.exit_code == 2
