@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from harness.effects import OutputTopic
 from harness.errors import StackError
 from harness.exact_json import loads
-from harness.model import Where
+from harness.model import By, Where
 from harness.observers.base import seen_at
 from harness.observers.located import business_key, located
 from harness.observers.unreadable import Undecoded
@@ -118,6 +118,11 @@ class Reader(Protocol):
 
 def _parsed(value: bytes | None) -> tuple[object, str]:
     """Return a record's parsed value, or None and why it cannot be parsed."""
+    if value is None:
+        return (
+            None,
+            "no value, so it may be a tombstone, or an effect without data; give such effects one, for example {}",
+        )
     if isinstance(value, Undecoded):
         return None, value.why
     try:
@@ -166,14 +171,14 @@ class Output:
 
     def _row(self, record: Record) -> Row | None:
         """Return a record as an effect; None for a tombstone, or if ``only`` excludes it."""
-        if record.value is None:
+        if record.value is None and (self._described.only or not _named_by_header(self._described.id, record)):
             return None
         mark = dict(record.headers).get(MARK) or b""
         place = {**seen_at("effect", record), "marked": mark.decode("utf-8", "replace") or None}
         named = {"effect": f"{record.topic}:{record.partition}:{record.offset}", "place": place}
         value, why = _parsed(record.value)
         in_value = not isinstance(self._described.id, Where) or isinstance(self._described.carries, str)
-        if why and (in_value or self._described.only):
+        if why and (in_value or self._described.only or record.value is None):
             return Sourced({"id": None, **named, "error": f"no effect can be read from it: {why}"})
         if any(pick(value, pointer) != wanted for pointer, wanted in self._described.only.items()):
             return None
@@ -186,3 +191,7 @@ class Output:
         if event is None:
             return Sourced({"id": None, **named, "error": "no effect can be read from it: it has nothing at `id`"})
         return Sourced({"id": event, **named, "carries": carried})
+
+
+def _named_by_header(where: By, record: Record) -> bool:
+    return isinstance(where, Where) and bool(dict(record.headers).get(where.header or ""))

@@ -167,12 +167,18 @@ def event_fields(record: Record, system: System, spoiled: Spoiled | None = None)
 
 
 def _tombstone(record: Record, system: System) -> Fields:
-    """Return only the place: what has no value asks no consumer for anything, neither for an effect nor for a dead letter."""
-    named = [where for where in (system.events.id, system.events.type) if isinstance(where, Where)]
-    if len(named) == 2 and all(located(where, record, None) for where in named):  # noqa: PLR2004 - the id and the type
-        raise UnreadableError(
-            "it has no value, and names an id and a type all the same: it may be an event without data, or a tombstone"
-        )
+    """Return only the place: what has no value asks no consumer for anything, neither for an effect nor for a dead letter.
+
+    Raises UnreadableError if the record names an id and a type all the same. A key alone names what a tombstone deletes.
+    """
+    where, kind = system.events.id, system.events.type
+    if isinstance(where, Where) and located(where, record, None):
+        by_topic = isinstance(kind, TypeByTopic) and not where.key and record.topic in kind.topics
+        if by_topic or (isinstance(kind, Where) and located(kind, record, None)):
+            raise UnreadableError(
+                "it has no value, and names an id and a type all the same: it may be an event without data, or a tombstone; "
+                "give such events a value, for example {}, or leave the id out of such tombstones"
+            )
     return seen_at("tombstone", record)
 
 

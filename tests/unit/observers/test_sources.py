@@ -86,6 +86,14 @@ async def test_a_tombstone_on_a_topic_of_effects_is_no_effect() -> None:
     assert [row["effect"] for row in rows] == ["billed:0:0"]
 
 
+async def test_one_without_a_value_that_a_header_names_may_be_an_effect() -> None:
+    topic = Topic(record(0, None, b"e1", ("ce_id", b"e1")), record(1, None, b"e1"))
+    (row,) = await one_pass(on_topic(topic, id={"header": "ce_id"}), final=True)
+    assert row["offset"] == 0
+    assert "an effect without data" in str(row["error"])
+    assert not await one_pass(on_topic(topic, id={"header": "ce_id"}, only={"/type": "billed"}))
+
+
 async def test_what_is_no_effect_is_left_out_and_what_cannot_be_read_is_said() -> None:
     topic = Topic(
         record(0, b'{"event": "e1", "type": "noise"}'),

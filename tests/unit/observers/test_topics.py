@@ -95,6 +95,17 @@ def test_of_one_whose_headers_name_an_id_and_a_type_nobody_knows_what_it_is() ->
     assert event_fields(replace(record, headers=(("ce_id", b"e1"),)), system)["op"] == "tombstone"
 
 
+def test_a_header_that_names_an_id_is_as_doubtful_where_the_topic_says_the_type() -> None:
+    kinds = TypeByTopic(topics={"orders": "placed"})
+    events = SYSTEM.events.model_copy(update={"id": Where(header="ce_id"), "type": kinds})
+    system = SYSTEM.model_copy(update={"events": events})
+    record = Record("orders", 1, 7, b"k", None, (("ce_id", b"e1"),))
+    with pytest.raises(UnreadableError, match="give such events a value"):
+        event_fields(record, system)
+    assert event_fields(replace(record, headers=()), system)["op"] == "tombstone"
+    assert event_fields(replace(record, topic="notes"), system)["op"] == "tombstone"
+
+
 def test_what_a_fault_published_as_malformed_is_so_without_a_value_too() -> None:
     spoiled = Spoiled()
     spoiled.note(None, "spoiled by a fault")
