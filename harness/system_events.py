@@ -76,7 +76,8 @@ class Blobs(Model):
     get: str
     """The URL of a blob, with ``{id}`` for its id. 200 answers with all of it; 404 and 410 say that there is none.
 
-    Redirects are followed, to a store for example, but a page of HTML behind one is not taken for the blob.
+    Redirects are followed, to a store for example. Behind one, a page of HTML is not taken for the blob, nor is what an address
+    without the blob's id brings, unless that is the upload.
     """
 
 

@@ -35,6 +35,8 @@ class Blob:
     size: int | None = None
     sha256: str | None = None
     error: str = ""
+    led: httpx.URL | None = None
+    """Where redirects led; None if there were none."""
 
 
 class HttpClient:
@@ -73,22 +75,23 @@ class HttpClient:
     async def blob(self, url: str, spoil: Callable[[bytes], bytes] = lambda content: content) -> Blob:
         """GET one blob: 200 brings all of it, 404 and 410 mean missing, and anything else, or no answer, unreachable.
 
-        Redirects are followed; httpx sends what it logs in with to no other host. ``spoil`` changes the bytes that came, as
-        damage in the store would.
+        Redirects are followed, and may lead to something else than the blob; httpx sends what it logs in with to no other
+        host. ``spoil`` changes the bytes that came, as damage in the store would.
         """
         try:
             response = await self._client.get(url, follow_redirects=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Blob("unreachable", error=f"{type(error).__name__}: {error}".rstrip(": "))
+        led = response.url if response.history else None
         if response.status_code in {404, 410}:
-            return Blob("missing")
+            return Blob("missing", led=led)
         if response.status_code != httpx.codes.OK:
             return Blob("unreachable", error=f"HTTP {response.status_code}, and only 200 brings a whole blob")
-        if response.history and response.headers.get("Content-Type", "").startswith("text/html"):
+        if response.history and response.headers.get("Content-Type", "").lower().startswith("text/html"):
             # Its bytes differ from the upload's, but prove nothing about the store.
             return Blob("unreachable", error=f"redirected to a page of {response.url.host}, perhaps to log in")
         content = spoil(response.content)
-        return Blob("present", len(content), hashlib.sha256(content).hexdigest())
+        return Blob("present", len(content), hashlib.sha256(content).hexdigest(), led=led)
 
     async def whole(self, url: str) -> bytes:
         """GET an answer that must be complete; raises StackError if it does not come, or is one page of several."""

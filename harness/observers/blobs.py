@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.clients.http import Blob
 from harness.observers.disk_map import DiskMap
 from harness.stack import Fields
+
+if TYPE_CHECKING:
+    import httpx
 
 _TOGETHER = 8
 """Concurrent reads."""
 
 _AGAIN = 2.0
 """Seconds before the final pass reads again what it could not reach."""
+
+_LED_AWAY = (
+    "a redirect led to an address without the blob's id, perhaps to log in; "
+    "let `blobs.get` be one that brings the blob itself"
+)
 
 
 class Get(Protocol):
@@ -91,12 +100,12 @@ class Blobs:
         except ValueError as error:  # an id that makes no URL, such as half a character, must not end the pass
             blob = Blob("unreachable", error=f"{type(error).__name__}: {error}")
         expected = self._named.get(storage_id)
-        phase = blob.phase
-        if phase == "present" and expected is not None and blob.sha256 != expected.hex():
-            phase = "different"
+        differs = expected is None or blob.sha256 != expected.hex()
+        if blob.led is not None and differs and not _names(blob.led, storage_id):
+            blob = Blob("unreachable", error=_LED_AWAY)
         return {
             "op": "blob",
-            "phase": phase,
+            "phase": "different" if blob.phase == "present" and expected is not None and differs else blob.phase,
             "t_begin": begun,
             "raw_file_storage_id": storage_id,
             "size": blob.size,
@@ -104,3 +113,9 @@ class Blobs:
             "why": why,
             "error": blob.error or None,
         }
+
+
+def _names(url: httpx.URL, storage_id: str) -> bool:
+    """Whether an address names a blob: 17 is in /raw-17.pdf and /raw?id=17, but not in /v17/login?next=/17."""
+    whole = rf"(?<![^\W_]){re.escape(storage_id)}(?![^\W_])"
+    return storage_id in url.params.values() or re.search(whole, url.path, re.IGNORECASE) is not None

@@ -69,10 +69,11 @@ async def test_what_is_missing_where_a_redirect_leads_is_missing() -> None:
     assert blob.phase == "missing"
 
 
-async def test_a_page_to_log_in_is_no_other_blob() -> None:
+@pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "Text/HTML"])
+async def test_a_page_to_log_in_is_no_other_blob(content_type: str) -> None:
     blob = await read(
         lambda request: (
-            httpx.Response(200, html="<form>")
+            httpx.Response(200, content=b"<form>", headers={"Content-Type": content_type})
             if request.url.path == "/login"
             else httpx.Response(302, headers={"Location": "/login"})
         )

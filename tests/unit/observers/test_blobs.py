@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from harness.clients.http import Blob
@@ -94,3 +96,39 @@ async def test_a_store_that_never_answers_is_not_asked_for_everything_again(monk
     for n in range(9):
         blobs.ask(f"b{n}", "event")
     assert len(await asyncio.wait_for(phases(blobs, final=True), 60)) == 9
+
+
+@pytest.mark.parametrize(
+    ("storage_id", "address"),
+    [
+        ("17", "/bucket/17?signature=abc"),
+        ("17", "/bucket/raw-17.pdf"),
+        ("17", "/blobs?id=17"),
+        ("2024/a b", "/bucket/2024%2Fa%20b"),
+        ("2024/a b", "/bucket/2024/a%20b"),
+        ("AB-1", "/bucket/ab-1"),
+    ],
+)
+async def test_a_redirect_to_an_address_with_the_id_leads_to_the_blob(storage_id: str, address: str) -> None:
+    assert await led_to(address, storage_id, b"other") == "different"
+    assert await led_to(address, storage_id, None) == "missing"
+
+
+@pytest.mark.parametrize("address", ["/login", "/v17/login?next=%2Fblobs%2F17", "/login/177", "/"])
+async def test_what_a_redirect_elsewhere_leads_to_proves_nothing_unless_it_is_the_upload(address: str) -> None:
+    assert await led_to(address, "17", b"other") == "unreachable"
+    assert await led_to(address, "17", None) == "unreachable"
+    assert await led_to(address, "17", b"x") == "present"
+
+
+async def led_to(address: str, storage_id: str, content: bytes | None) -> object:
+    """The phase of a blob whose redirect led to what is in ``content``; the client uploaded ``x``."""
+
+    class Elsewhere(Store):
+        async def blob(self, url: str) -> Blob:
+            return replace(await super().blob(url), led=httpx.URL(f"http://store{address}"))
+
+    blobs = observer(Elsewhere(**{storage_id: content} if content is not None else {}))
+    blobs.ask(storage_id, "answer", hashlib.sha256(b"x").hexdigest())
+    ((phase, _),) = await phases(blobs)
+    return phase
