@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -371,14 +371,16 @@ class Broker(Protocol):
     async def records(
         self, begins: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
     ) -> Mapping[TopicPartition, int]:
-        """Count the visible records of each partition in ``begins`` from there to before its end.
+        """Count the visible records with a value in each partition of ``begins`` from there to before its end.
 
         Offsets alone do not tell: the markers of transactions, and what was aborted, take some too.
         """
         ...
 
-    async def tail(self, topic: str, count: int) -> Sequence[Record]:
-        """Return the last ``count`` visible records of a topic over all its partitions, newest last."""
+    async def tail(
+        self, topic: str, count: int, wanted: Callable[[Record], bool] = lambda _record: True
+    ) -> Sequence[Record]:
+        """Return the last ``count`` visible records that are ``wanted``, over all partitions of a topic, newest last."""
         ...
 
 

@@ -171,7 +171,7 @@ class KafkaClient:
         return Record(record.topic, sent.partition, sent.offset, record.key, record.value, record.headers)
 
     async def records(self, begins: Mapping[Named, int], ends: Mapping[Named, int]) -> Mapping[Named, int]:
-        """Count the visible records of each partition in ``begins`` from there to before its end."""
+        """Count the visible records with a value in each partition of ``begins`` from there to before its end."""
         counts = dict.fromkeys(begins, 0)
         behind = {at: begin for at, begin in begins.items() if begin < ends.get(at, 0)}
         if not behind:
@@ -184,12 +184,15 @@ class KafkaClient:
             for at, begin in behind.items():
                 counter.seek(named[at], begin)
             async for record in TopicReader(counter, self._names).until({named[at]: ends[at] for at in behind}):
-                counts[record.topic, record.partition] += record.offset < ends[record.topic, record.partition]
+                place = record.topic, record.partition
+                counts[place] += record.value is not None and record.offset < ends[place]
             counter.unsubscribe()
         return counts
 
-    async def tail(self, topic: str, count: int) -> Sequence[Record]:
-        """Return the last ``count`` visible records of a topic over all its partitions, newest last."""
+    async def tail(
+        self, topic: str, count: int, wanted: Callable[[Record], bool] = lambda _record: True
+    ) -> Sequence[Record]:
+        """Return the last ``count`` visible records that are ``wanted``, over all partitions of a topic, newest last."""
         (described,) = await self._admin.describe_topics([self._names.topic(topic)])
         partitions = [TopicPartition(self._names.topic(topic), p["partition"]) for p in described["partitions"]]
         consumer = await self._consumer(None)
@@ -199,11 +202,11 @@ class KafkaClient:
             first = {tp: self._begin.get((topic, tp.partition), 0) for tp in partitions}
             reader, back = TopicReader(consumer, self._names), count
             while True:
-                # Not every offset is a visible record: transaction markers and aborted records take offsets too.
+                # Not every offset is such a record: transaction markers and aborted records take offsets too.
                 starts = {tp: max(first[tp], ends[tp] - back) for tp in partitions}
                 for tp, start in starts.items():
                     consumer.seek(tp, start)
-                records = [record async for record in reader.until(ends)]
+                records = [record async for record in reader.until(ends) if wanted(record)]
                 if len(records) >= count or starts == first:
                     break
                 back *= 2

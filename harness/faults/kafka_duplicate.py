@@ -30,17 +30,17 @@ class KafkaDuplicate(Fault):
     heals = False
 
     count: Annotated[int, Field(ge=1, le=100_000)]
-    """How many of the topic's latest records, for example ``20``."""
+    """How many of the topic's latest records, for example ``20``; none without a value, or published by ``kafka.malformed``."""
     to: Literal["same", "other"] = "same"
     """Where to publish them: on their own partition, or on another, drawn from the seed."""
 
     @asynccontextmanager
     async def inject(self, on: str, context: FaultContext) -> AsyncIterator[Injected]:
-        """All records are published once the scope is entered; FaultError if the topic has none."""
+        """All records are published once the scope is entered; FaultError if the topic has none to publish."""
         published = Published(context, on)
         records = await enough(context, on, self.count)
         if not records:
-            raise FaultError(f"{on} still has no record, so there is nothing to publish again; let it begin later")
+            raise FaultError(f"{on} still has no event, so there is nothing to publish again; let it begin later")
         for record in records:
             partition = self._partition(record, context)
             again = Record(on, partition, -1, record.key, record.value, record.headers)

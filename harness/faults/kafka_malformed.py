@@ -12,7 +12,7 @@ from pydantic import Field
 
 from harness.errors import FaultError, PlanRefused
 from harness.faults.base import Fault, FaultContext, Injected
-from harness.faults.published import Published, enough
+from harness.faults.published import SPOILS, Published, enough, sound
 from harness.pointer import pick
 from harness.stack import Record
 
@@ -40,7 +40,7 @@ class KafkaMalformed(Fault):
     contents and partitions.
     """
 
-    name = "kafka.malformed"
+    name = SPOILS
     summary: ClassVar[str] = (
         "Publishes records that are not valid events: stray bytes, wrong types, or no raw blob id."
     )
@@ -71,7 +71,7 @@ class KafkaMalformed(Fault):
         events = context.system.events
         published = Published(context, on)
         await enough(context, on, 1)
-        tail = [record.value for record in await context.broker.tail(on, _TAIL)]
+        tail = [record.value for record in await context.broker.tail(on, _TAIL, sound)]
         kinds = self.kinds or tuple(kind for kind in KINDS if spoiled(kind, tail, events, context.random) is not None)
         for number in range(self.count):
             kind = kinds[number % len(kinds)]

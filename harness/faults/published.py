@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from harness.faults.base import Evidence, FaultContext
+from harness.stack import MARK, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.stack import Record
+SPOILS: Final = "kafka.malformed"
+"""The fault whose records are no events."""
 
 _WAIT = 15.0
 """Seconds to wait for a topic to hold as many records as a fault needs, once it holds any."""
@@ -51,11 +53,16 @@ class Published:
         return None
 
 
+def sound(record: Record) -> bool:
+    """Whether a record may be an event: it has a value, and no fault spoiled it."""
+    return record.value is not None and (MARK, SPOILS.encode()) not in record.headers
+
+
 async def enough(context: FaultContext, topic: str, count: int) -> Sequence[Record]:
-    """Return the last ``count`` records of a topic; wait a while if it has fewer, and for the first with the run's patience."""
+    """Return the last ``count`` sound records of a topic; wait a while if it has fewer, and for the first with patience."""
     clock = asyncio.get_running_loop()
     begun = clock.time()
-    while len(records := await context.broker.tail(topic, count)) < count:
+    while len(records := await context.broker.tail(topic, count, sound)) < count:
         if clock.time() - begun >= (_WAIT if records else max(_WAIT, context.patience)):
             break
         await context.sleep(_AGAIN)

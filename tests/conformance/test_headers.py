@@ -80,3 +80,8 @@ async def test_a_name_that_is_no_text_ends_no_reader(stack: Any, kafka: KafkaCli
     # A fault that publishes a record again begins with what is there.
     last = await kafka.tail(topic, 6)
     assert [one.value for one in last] == [b"before", b"in-0", b"in-1", b"in-2", b"after", b"later"]
+    # One without a value is a record, but no work.
+    await kafka.publish(Record(topic, 0, 0, b"key", None))
+    assert [one.value for one in await kafka.tail(topic, 1)] == [None]
+    assert [one.value for one in await kafka.tail(topic, 1, lambda one: one.value is not None)] == [b"later"]
+    assert await kafka.records({(topic, 0): 0}, {(topic, 0): 7}) == {(topic, 0): 6}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from harness.faults import published
 from harness.faults.base import FaultContext, PlannedFault
 from harness.faults.kafka_duplicate import KafkaDuplicate
 from harness.faults.kafka_redeliver import KafkaRedeliver
-from harness.stack import Record
+from harness.stack import MARK, Record
 from tests.standin import StandIn
 
 
@@ -24,9 +25,12 @@ class Broker(StandIn):
     def __init__(self, late: int) -> None:
         self.late, self.looks = late, 0
 
-    async def tail(self, topic: str, count: int) -> list[Record]:
+    def records(self, topic: str) -> list[Record]:
+        return [Record(topic, 0, offset, None, b"{}") for offset in range(self.looks - self.late + 1)]
+
+    async def tail(self, topic: str, count: int, wanted: Callable[[Record], bool]) -> list[Record]:
         self.looks += 1
-        return [Record(topic, 0, offset, None, b"{}") for offset in range(self.looks - self.late + 1)][-count:]
+        return [record for record in self.records(topic) if wanted(record)][-count:]
 
     async def committed(self, service: str) -> dict[tuple[str, int], int]:
         self.looks += 1
@@ -66,8 +70,36 @@ async def test_the_rest_is_waited_for_a_while(system) -> None:
 @pytest.mark.usefixtures("impatient")
 async def test_a_topic_that_stays_empty_is_said(system) -> None:
     fault = KafkaDuplicate(count=4)
-    with pytest.raises(FaultError, match="essays still has no record, so there is nothing to publish again"):
+    with pytest.raises(FaultError, match="essays still has no event, so there is nothing to publish again"):
         async with fault.inject("essays", context(system, Broker(late=1_000_000_000), fault, 0)):
+            pass
+
+
+async def test_only_what_may_be_an_event_is_published_again(system) -> None:
+    """A tombstone asks nobody for anything, and what a fault spoiled is no event that could be applied twice."""
+
+    class Mixed(Broker):
+        def records(self, topic: str) -> list[Record]:
+            return [
+                Record(topic, 0, 0, None, b"{}"),
+                Record(topic, 0, 1, None, b"{}", ((MARK, b"kafka.duplicate"),)),
+                Record(topic, 0, 2, None, b"\xff", ((MARK, b"kafka.malformed"),)),
+                Record(topic, 0, 3, b"k", None),
+            ]
+
+    records = await published.enough(context(system, Mixed(0), KafkaDuplicate(count=2), 0), "essays", 2)
+    assert [record.offset for record in records] == [0, 1]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_topic_of_nothing_but_tombstones_has_nothing_to_publish_again(system) -> None:
+    class Deleted(Broker):
+        def records(self, topic: str) -> list[Record]:
+            return [Record(topic, 0, offset, b"k", None) for offset in range(9)]
+
+    fault = KafkaDuplicate(count=4)
+    with pytest.raises(FaultError, match="essays still has no event"):
+        async with fault.inject("essays", context(system, Deleted(0), fault, 0)):
             pass
 
 
