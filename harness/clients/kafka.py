@@ -29,7 +29,7 @@ _REQUEST_MS = 45_000
 """For one request. On a machine with fifteen ready processes a core, a healthy broker was silent for 15 s."""
 _T = TypeVar("_T")
 _PATIENCE = 90.0
-"""Seconds to wait for an answer of the broker, over all requests that it takes."""
+"""Seconds to wait for an answer of the broker, over all requests that it takes; while records are read, for the next ones."""
 
 
 @asynccontextmanager
@@ -178,12 +178,13 @@ class KafkaClient:
             return counts
         named = {at: TopicPartition(self._names.topic(at[0]), at[1]) for at in behind}
         # One consumer for all counts: starting one takes seconds on a busy machine, and what is counted is over by then.
-        async with answering(), asyncio.timeout(_PATIENCE), self._counting:
+        async with answering(), asyncio.timeout(_PATIENCE) as silence, self._counting:
             counter = self._counter = self._counter or await self._consumer(None)
             counter.assign(list(named.values()))
             for at, begin in behind.items():
                 counter.seek(named[at], begin)
-            async for record in TopicReader(counter, self._names).until({named[at]: ends[at] for at in behind}):
+            until = {named[at]: ends[at] for at in behind}
+            async for record in TopicReader(counter, self._names).until(until, silence):
                 place = record.topic, record.partition
                 counts[place] += record.value is not None and record.offset < ends[place]
             counter.unsubscribe()
@@ -292,17 +293,26 @@ class TopicReader:
         Nothing is skipped: if a pass is cut short, the next one returns what it had fetched. Raises StackError if the
         broker does not answer.
         """
-        async with answering(), asyncio.timeout(_PATIENCE):
+        async with answering(), asyncio.timeout(_PATIENCE) as silence:
             ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
-            async for record in self.until(ends):
+            async for record in self.until(ends, silence):
                 self._held.append(record)
         held, self._held = self._held, []
         return held
 
-    async def until(self, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Record]:
-        """Yield the records before ``ends``; positions move past transaction markers, which hold no record."""
+    async def until(
+        self, ends: Mapping[TopicPartition, int], silence: asyncio.Timeout | None = None
+    ) -> AsyncIterator[Record]:
+        """Yield the records before ``ends``; positions move past transaction markers, which hold no record.
+
+        Whenever they move, ``silence`` begins anew: a long topic may take long, as long as the broker answers.
+        """
+        loop, before = asyncio.get_running_loop(), None
         while True:
             positions = {tp: await self._consumer.position(tp) for tp in ends}
+            if silence is not None and positions != before:
+                silence.reschedule(loop.time() + _PATIENCE)
+            before = positions
             if all(positions[tp] >= end for tp, end in ends.items()):
                 return
             for tp, records in (await self._consumer.getmany(timeout_ms=100)).items():

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness.clients.kafka import KafkaClient, TopicPartition
+from harness.clients import kafka
+from harness.clients.kafka import KafkaClient, TopicPartition, TopicReader
+from harness.errors import StackError
 from harness.stack import RunNames
 from tests.standin import StandIn
 
@@ -81,3 +83,22 @@ async def test_records_without_a_value_are_not_counted_as_work(client: KafkaClie
     at, end = ("orders", 0), {("orders", 0): 8}
     assert await client.records({at: 0}, end) == {at: 3}
     assert await client.records({at: 5}, end) == {at: 0}
+
+
+async def test_a_long_topic_may_take_longer_to_read_than_a_broker_may_be_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kafka, "_PATIENCE", 0.5)
+    reader = TopicReader(Consumer([b"x"] * 12, seconds=0.1), NAMES)
+    assert len(await reader.pass_to_end()) == 12
+
+
+async def test_a_broker_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent(Consumer):
+        async def getmany(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+            await asyncio.sleep(0.01)
+            return {} if self._at == 2 else await super().getmany(timeout_ms)
+
+    monkeypatch.setattr(kafka, "_PATIENCE", 0.2)
+    with pytest.raises(StackError, match="Kafka does not answer: TimeoutError"):
+        await TopicReader(Silent([b"x"] * 4), NAMES).pass_to_end()
