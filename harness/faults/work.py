@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -275,16 +276,22 @@ class InHand:
 
     async def _look(self) -> str:
         committed = await self._context.broker.committed(self._service)
-        behind = {at: self._ends.get(at, 0) - committed[at] for at in self._owners if at in committed}
-        # A single offset may be the marker of a transaction, and no group passes that.
-        single = {at: committed[at] for at, offsets in behind.items() if offsets == 1}
-        counts = await self._context.broker.records(single, self._ends)
-        self._owed = {at for at, offsets in behind.items() if counts.get(at, offsets) > 0}
+        behind = {at: committed[at] for at in self._owners if committed.get(at, math.inf) < self._ends.get(at, 0)}
+        # These offsets may be the markers of transactions and what was aborted, and no group passes either. The last ones
+        # mostly tell; only where they hold no record are all of them read.
+        last = {at: max(begin, self._ends[at] - 2 * ENOUGH) for at, begin in behind.items()}
+        self._owed = await self._holding(last)
+        longer = {at: begin for at, begin in behind.items() if begin < last[at] and at not in self._owed}
+        self._owed |= await self._holding(longer)
         members, at_work = set(self._owners.values()), {self._owners[at] for at in self._owed}
         # Kafka does not tell which member is which replica; if every member has records, this replica has some.
         if not members or members != at_work or len(members) < len(self._context.replicas_of(self._service)):
             return ""
         return f"each of the {len(members)} members of {self._service} had records that it had not passed"
+
+    async def _holding(self, begins: Mapping[TopicPartition, int]) -> set[TopicPartition]:
+        counts = await self._context.broker.records(begins, self._ends)
+        return {at for at, count in counts.items() if count > 0}
 
     async def gone(self) -> str:
         """Describe the records that belonged to a member which has left the group; empty if none are visible."""

@@ -409,6 +409,16 @@ async def test_a_marker_of_a_transaction_is_no_record() -> None:
     assert await work.given() == 4
 
 
+@pytest.mark.parametrize("offsets", [3, 10, 11, 200])
+async def test_what_was_aborted_is_not_in_hand(offsets: int) -> None:
+    """A transactional producer that was killed leaves records that no group passes until the next one is committed."""
+    broker = Broker((10, 10), 10 + offsets)
+    broker.markers = set(range(10, 10 + offsets))
+    assert not (await in_hand("desk#1", context(broker=broker))).what
+    broker.markers.remove(10)
+    assert "each of the 2 members" in (await in_hand("desk#1", context(broker=broker))).what
+
+
 async def test_many_offsets_are_not_read_one_by_one() -> None:
     """While 38 faults read what each had been given, none of them was seen to bite."""
 
