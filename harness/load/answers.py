@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from harness.exact_json import loads, text
@@ -74,6 +75,15 @@ class Answers:
     def begin(self) -> None:
         """Count a try that begins."""
         self.begun += 1
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """Count a try that began as ended if its caller stops waiting: the system has it no longer, whatever it made of it."""
+        try:
+            yield
+        except BaseException:
+            self.ended = min(self.begun, self.ended + 1)
+            raise
 
     def note(  # noqa: PLR0913 - the facts of an answer
         self, phase: str, upload_id: str, *, batch: str | None, acceptable: bool, raw: str | None, sha256: str

@@ -120,7 +120,7 @@ class Publishing(Paced[Record]):
         event_id = str(self._read(made)["event_id"])
         made = await self._encoded(made)
         batch = self._batch(planned) if self._described.batches else None
-        self.answers.begun += 1
+        self.answers.begin()
         with self._recorder.operation(
             "publish",
             "client",
@@ -130,7 +130,8 @@ class Publishing(Paced[Record]):
             acceptable=True,
             size=len(made.value or b""),
         ) as operation:
-            appended = await self._producer.append(made)
+            with self.answers.awaited():
+                appended = await self._producer.append(made)
             if appended.phase == "ok":
                 operation.ok(partition=appended.partition, offset=appended.offset)
             elif appended.phase == "fail":

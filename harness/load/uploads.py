@@ -101,7 +101,8 @@ class Load(Paced[Document]):
         if self._door.template:
             body = made.content if self._door.carries == "nothing" else self._json(planned, made)
         upload = Upload(self._id(planned), self._batch(planned), self._shape.batch, made, body)
-        return await self._sender.send(upload, self.answers.begin)
+        with self.answers.awaited():
+            return await self._sender.send(upload, self.answers.begin)
 
     async def _once(self, planned: Planned, made: Document) -> bool:
         """Try once; return False if the answer leaves the upload unknown."""

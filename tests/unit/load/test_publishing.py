@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -69,17 +70,17 @@ class Broker:
 OK = Appended("ok", 1, 5)
 
 
-async def drive(
-    answer: Appended = OK,
+def loaded(
+    tape: Tape,
+    broker: Broker,
     *,
     run: str = "r1",
     seed: int = 1,
     template: Mapping[str, Any] = TEMPLATE,
     encoder: Any = None,
     **shape: object,
-) -> tuple[Tape, Broker, Publishing]:
+) -> Publishing:
     given = LoadShape.model_validate({"uploads": 4, "rate": "200/s", "retries": 3, **shape})
-    tape, broker = Tape(), Broker(answer)
     load = Publishing(
         given,
         PublishLoad.model_validate(template),
@@ -91,10 +92,16 @@ async def drive(
         connect=broker.connect,
         encoder=encoder,
     )
+    load.prepare()
+    return load
+
+
+async def drive(answer: Appended = OK, **described: Any) -> tuple[Tape, Broker, Publishing]:
+    tape, broker = Tape(), Broker(answer)
+    load = loaded(tape, broker, **described)
     asked: list[tuple[str, str]] = []
     load.answers.on_asked = lambda of, key: asked.append((of, key))
     tape.asked = asked
-    load.prepare()
     await load.run()
     assert not broker.open
     return tape, broker, load
@@ -108,6 +115,21 @@ async def test_an_acknowledged_event_is_where_the_broker_says() -> None:
     ids = [json.loads(record.value)["id"] for record in broker.taken]
     assert [fields["event_id"] for fields in tape.begun] == ids
     assert len(set(ids)) == 4
+
+
+async def test_what_nobody_waits_for_any_more_is_not_under_way() -> None:
+    class Silent(Broker):
+        async def append(self, record: Record) -> Appended:
+            await asyncio.Event().wait()
+            return self.answer
+
+    load = loaded(Tape(), Silent(OK))
+    running = asyncio.create_task(load.run())
+    while load.answers.under_way < 4:
+        await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.wait([running])
+    assert (load.answers.begun, load.answers.under_way) == (4, 0)
 
 
 async def test_the_same_value_stands_wherever_one_event_names_it() -> None:

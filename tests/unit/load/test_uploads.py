@@ -156,6 +156,26 @@ async def test_the_load_goes_on_while_there_is_to_be_more() -> None:
     assert len(set(door.keys)) == len(door.keys)
 
 
+async def test_what_nobody_waits_for_any_more_is_not_under_way() -> None:
+    """A kill of an idle front door would seem to hit uploads that a test gave up long ago."""
+
+    class Silent(Door):
+        async def upload(self, url: str, *, headers: dict[str, str], fields: dict[str, str], **_: object) -> Answer:
+            await asyncio.Event().wait()
+            return self._next()
+
+    shape = LoadShape.model_validate({"uploads": 3, "rate": "300/s", "rejected": "0%"})
+    load = Load(shape, DOOR, run="r1", seed=1, recorder=Tape(), folder=HERE)
+    load.open(FrontDoor(DOOR, Silent(), "http://front"))
+    load.prepare()
+    running = asyncio.create_task(load.run())
+    while load.answers.under_way < 3:
+        await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.wait([running])
+    assert (load.answers.begun, load.answers.under_way) == (3, 0)
+
+
 def in_batches(uploads: int, *answers: Answer, rejected: str = "0%") -> tuple[Load, Tape, Door]:
     shape = LoadShape.model_validate({"batch": 3, "uploads": uploads, "rate": "300/s", "rejected": rejected})
     tape, door = Tape(), Door(*answers)
