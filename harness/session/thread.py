@@ -32,6 +32,41 @@ def outcome(future: Future[T]) -> T:
     return future.result()
 
 
+class _Beside(Future[T]):
+    """A coroutine in the loop of another thread; done once that has ended, however it was cancelled."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._task: asyncio.Task[T]
+        loop.call_soon_threadsafe(self._begin, work)
+
+    def cancel(self) -> bool:
+        """Cancel the coroutine; return whether it had not ended yet."""
+        if self.done():
+            return False
+        self._loop.call_soon_threadsafe(self._ask)
+        return True
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> None:
+        self._task = self._loop.create_task(work)
+        self._task.add_done_callback(self._ended)
+
+    def _ask(self) -> None:
+        # Once: a second cancel would interrupt the clean-up.
+        if not self._task.cancelling():
+            self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            super().cancel()
+            self.set_running_or_notify_cancel()
+        elif (error := task.exception()) is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(task.result())
+
+
 class LoopThread:
     """An event loop and its warm stacks, one for each system file; run directories go to ``out``.
 
@@ -69,8 +104,11 @@ class LoopThread:
         return over
 
     def beside(self, step: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a step concurrently with the started work; cancelling the future cancels the step."""
-        return asyncio.run_coroutine_threadsafe(step, self._loop)
+        """Run a step concurrently with the started work.
+
+        Cancelling the future only asks the step to end: what it returns or raises all the same, the future has.
+        """
+        return _Beside(step, self._loop)
 
     def tell(self, what: Callable[[], object]) -> None:
         """Call ``what`` in the loop."""

@@ -49,13 +49,14 @@ class AsyncSystem(Reachable):
     @asynccontextmanager
     async def fault(self, fault: str, /, *, on: str, **parameters: object) -> AsyncIterator[None]:
         """As ``System.fault``, for ``async with``."""
-        held = await self._awaited(self._block.inject(fault, on, parameters))
+        injecting = self._block.inject(fault, on, parameters)
         try:
+            held = await self._awaited(injecting)
             yield
+            await self._awaited(self._block.leave(held, early=False))
         except BaseException:
-            await surely(lambda: self._block.leave(held, early=True).result())
+            await surely(lambda: self._block.withdraw(injecting).result())
             raise
-        await self._awaited(self._block.leave(held, early=False))
 
     async def drain(self, within: str = "30s") -> bool:
         """As ``System.drain``."""

@@ -81,8 +81,22 @@ class Block:
         return self.step(lambda steps: steps.publish(load))
 
     def inject(self, fault: str, on: str, parameters: dict[str, object]) -> Future[HeldFault]:
-        """Begin to inject a fault."""
+        """Begin to inject a fault; ``withdraw`` it if nobody waits for it any more."""
         return self.step(lambda steps: steps.inject(fault, on, parameters))
+
+    def withdraw(self, injecting: Future[HeldFault]) -> Future[None]:
+        """Take back a fault, whether it is in place by now or not."""
+        gone: Future[None] = Future()
+
+        def ended(_: Future[HeldFault]) -> None:
+            if injecting.cancelled() or injecting.exception() is not None:
+                gone.set_result(None)
+            else:
+                self.leave(injecting.result(), early=True).add_done_callback(lambda _: gone.set_result(None))
+
+        injecting.cancel()
+        injecting.add_done_callback(ended)
+        return gone
 
     def leave(self, fault: HeldFault, *, early: bool) -> Future[None]:
         """Release a fault; if the run is over, the fault is healed already."""
@@ -101,7 +115,19 @@ class Block:
         seconds = _seconds(within)
         if self.judged is None:
             self._loop.tell(partial(self._running().over, seconds))
-        return self._over
+        # Of its own: a caller who waits no longer cancels it, and the run goes on until ``end``.
+        read: Future[None] = Future()
+
+        def ended(over: Future[None]) -> None:
+            if not read.set_running_or_notify_cancel():
+                return
+            if (error := over.exception()) is not None:
+                read.set_exception(error)
+            else:
+                read.set_result(None)
+
+        self._over.add_done_callback(ended)
+        return read
 
     def judge(self) -> Judged:
         """Judge the run that was read. Blocks."""

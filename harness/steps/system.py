@@ -98,13 +98,14 @@ class System(Reachable):
         makes. Leaving the block heals the fault, which stays for up to a minute more if it has not bitten. An exception
         heals it at once. PlanRefused if the system or the stack cannot have it, FaultError if injecting or healing fails.
         """
-        held = self._waited(self._block.inject(fault, on, parameters))
+        injecting = self._block.inject(fault, on, parameters)
         try:
+            held = self._waited(injecting)
             yield
+            self._waited(self._block.leave(held, early=False))
         except BaseException:
-            self._waited(self._block.leave(held, early=True))
+            outcome(self._block.withdraw(injecting))
             raise
-        self._waited(self._block.leave(held, early=False))
 
     def drain(self, within: str = "30s") -> bool:
         """Wait until the system is at rest; return False if it is not within so long, or about a minute more while it moves.
