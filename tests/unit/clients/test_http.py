@@ -37,7 +37,7 @@ async def test_whatever_brings_no_whole_blob_proves_nothing(status: int) -> None
 )
 async def test_a_whole_answer_does(status: int, content: bytes, phase: str) -> None:
     blob = await read(lambda _: httpx.Response(status, content=content))
-    assert blob.phase == phase
+    assert (blob.phase, blob.led) == (phase, None)
     assert blob.sha256 == (hashlib.sha256(content).hexdigest() if phase == "present" else None)
 
 
@@ -51,7 +51,8 @@ async def test_a_redirect_is_followed_to_another_host_without_what_logs_in(statu
             return httpx.Response(status, headers={"Location": PRESIGNED})
         return httpx.Response(200, content=b"all")
 
-    assert (await read(answer)).sha256 == hashlib.sha256(b"all").hexdigest()
+    blob = await read(answer)
+    assert (blob.sha256, blob.led) == (hashlib.sha256(b"all").hexdigest(), httpx.URL(PRESIGNED))
     assert [("Authorization" in request.headers, request.url.userinfo) for request in asked] == [
         (True, b"user:secret"),
         (False, b""),
@@ -66,7 +67,7 @@ async def test_what_is_missing_where_a_redirect_leads_is_missing() -> None:
             else httpx.Response(302, headers={"Location": PRESIGNED})
         )
     )
-    assert blob.phase == "missing"
+    assert (blob.phase, blob.led) == ("missing", httpx.URL(PRESIGNED))
 
 
 @pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "Text/HTML"])
