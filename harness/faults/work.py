@@ -104,7 +104,7 @@ class Work:
         begins = {at: offset if offset is not None else self.ends.get(at, 0) for at, offset in reads.items()}
         offsets = sum(max(0, now.get(at, 0) - begin) for at, begin in begins.items())
         # Each committed transaction adds one marker to its records. So with more offsets than this, there are as many records
-        # as a window needs, and reading them would delay the fault. Aborted records are not told apart here.
+        # as a window needs, and reading them would delay the fault. Neither aborted records nor tombstones are told apart here.
         if offsets > 2 * ENOUGH + len(begins):
             return offsets
         return sum((await self.context.broker.records(begins, now)).values())

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 
 from harness.clients import kafka
-from harness.clients.kafka import KafkaClient, TopicPartition, TopicReader
+from harness.clients.kafka import KafkaClient, TopicReader
 from harness.errors import StackError
 from harness.stack import RunNames
 from tests.standin import StandIn
