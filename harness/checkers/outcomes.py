@@ -114,14 +114,20 @@ TABLES: Final = {
     # Follow-ups of an event that nobody is seen to have published, not even a fault, and that no other rule explains either.
     # The load's own events are nobody's follow-ups. ``fits``: other outcomes by the rule have the join value of what they
     # follow from, so it reads the right values; the cause may be a timer, an operator, or what was there before the run.
+    # ``cause``: the event that it names as its cause, if that calls for a follow-up with another join value, ``due``.
     "uncaused": """
         WITH strays AS (
             SELECT rule, of, key FROM per_key ANTI JOIN causes USING (rule, key) ANTI JOIN respelled USING (rule, key)
             WHERE of NOT IN ('upload', 'batch')
+        ), calling AS (
+            SELECT rule, event_id AS causation_id, min(key) AS due FROM keyed WHERE asks AND key IS NOT NULL
+            GROUP BY rule, event_id
         )
         SELECT rule, of, key, event_id, min(event_type) AS event_type, min(i) AS i,
-               rule IN (SELECT rule FROM per_key SEMI JOIN (FROM keyed WHERE asks) c USING (rule, key)) AS fits
-        FROM keyed k SEMI JOIN strays USING (rule, key) ANTI JOIN (FROM keyed WHERE asks) c USING (rule, key)
+               rule IN (SELECT rule FROM per_key SEMI JOIN (FROM keyed WHERE asks) c USING (rule, key)) AS fits,
+               min(causation_id) FILTER (due IS NOT NULL) AS cause, arg_min(due, causation_id) AS due
+        FROM keyed k LEFT JOIN calling USING (rule, causation_id) SEMI JOIN strays USING (rule, key)
+        ANTI JOIN (FROM keyed WHERE asks) c USING (rule, key)
         ANTI JOIN (SELECT i FROM keyed SEMI JOIN causes USING (rule, key) WHERE NOT asks) USING (i)
         ANTI JOIN (SELECT i FROM keyed SEMI JOIN asked USING (of, key) WHERE NOT asks) USING (i)
         ANTI JOIN (SELECT upload_id AS event_id FROM uploads WHERE op = 'publish') USING (event_id)
@@ -297,7 +303,7 @@ OUTCOME_UNSEEN: Final = "SELECT rule, of, types FROM idle WHERE NOT decides ORDE
 FOLLOWUP_UNASKED: Final = """
 SELECT rule, of, event_type, count(DISTINCT event_id) AS n, arg_min(event_id, i) AS event_id, arg_min(key, i) AS key,
        min(i) AS i_event
-FROM uncaused WHERE fits GROUP BY rule, of, event_type ORDER BY i_event
+FROM uncaused WHERE fits AND cause IS NULL GROUP BY rule, of, event_type ORDER BY i_event
 """
 
 FOLLOWUP_UNCLEAR: Final = """
@@ -331,6 +337,10 @@ UNION ALL
 SELECT key, rule, i, event_type || ' ' || event_id || ' follows from a ' || of || ' with ' || key || ', and none was seen; '
        || 'correct `of` or `by`, or write a rule for what else it may follow from'
 FROM uncaused WHERE NOT fits
+UNION ALL
+SELECT key, rule, i, event_type || ' ' || event_id || ' has ' || key || ', and no such ' || of || ' was seen, but it names '
+       || cause || ' as its cause, which has ' || due || ': it is one too many, or altered; write a rule for it if it is neither'
+FROM uncaused WHERE fits AND cause IS NOT NULL
 ORDER BY ALL
 """
 

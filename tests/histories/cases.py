@@ -1040,7 +1040,15 @@ def undecided_spelling_of_a_second_followup(tape: Tape) -> None:
 
 def followup_unasked(tape: Tape) -> None:
     """An order was shipped that nobody placed: by a timer, for example, or one that was placed before the run."""
-    tape.event(topics(tape), 99, "shipped", 0, 40)
+    tape.event(topics(tape), 99, "shipped", 0, 40, causation_id="placed-99")
+
+
+def undecided_followup_of_a_known_cause(tape: Tape) -> None:
+    """The order was shipped twice, once under a number that nobody has."""
+    followup_unasked(tape)
+    for event in tape.find("event", event_type="shipped"):
+        event["causation_id"] = event["event_id"].replace("shipped", "placed")
+    tape.one("event", event_id="shipped-99")["causation_id"] = "placed-4"
 
 
 def undecided_followup_of_nothing(tape: Tape) -> None:
@@ -2062,6 +2070,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.outcomes_slow": undecided_outcomes_slow,
     "undecided.last_seen": undecided_last_seen,
     "undecided.followup_of_nothing": undecided_followup_of_nothing,
+    "undecided.followup_of_a_known_cause": undecided_followup_of_a_known_cause,
     "undecided.spelling": undecided_spelling_of_a_followup,
     "undecided.spelling_of_an_upload": undecided_spelling_of_an_upload,
     "undecided.spelling_of_a_second": undecided_spelling_of_a_second_followup,

@@ -955,17 +955,21 @@ class OutcomeOracle:
     def _uncaused(self, n: str, rule: Mapping[str, Any]) -> Iterator[Hit]:
         """Follow-ups, published by the system, which nothing on the topics or in the load explains.
 
-        If another follow-up has the key of what it follows from, the rule is right, and something else may be the cause.
+        If another follow-up has the key of what it follows from, the rule is right, and something else may be the cause,
+        unless the follow-up names an event that has another key.
         """
         published = {r.get("event_id") for r in self.run.of("publish") if r.get("injected") is None}
-        there = {(e.get("joins") or {}).get(n) for e in self.run.events if e["event_type"] == rule["of"]}
+        of = [e for e in self.run.events if e["event_type"] == rule["of"]]
+        there = {(e.get("joins") or {}).get(n) for e in of}
+        calling = {e["event_id"] for e in of if (e.get("joins") or {}).get(n) is not None}
         own = list(self._own(n, rule["then"]))
         fits = any(key in there for key, _ in own)
+        naming = {(key, e["event_id"]) for key, e in own if e.get("causation_id") in calling}
         kinds: dict[str, set[str]] = defaultdict(set)
         for key, event in own:
             if key in there or event["event_id"] in published or self._explained(event) or key in self.respelled:
                 continue
-            if fits:
+            if fits and (key, event["event_id"]) not in naming:
                 kinds[event["event_id"] + " " + key].add(event["event_type"])
             else:
                 yield "undecided", (key, n)
