@@ -43,7 +43,8 @@ class Outcome(Model):
     """Exactly one of ``then`` for each ``of`` (``upload``, ``batch`` or an event type), joined by the value at ``by``.
 
     ``by`` may be several pointers, whose values together are the key. ``then`` may differ between uploads that should
-    pass validation and those that should not: ``{accepted: [...], rejected: [...]}``.
+    pass validation and those that should not: ``{accepted: [...], rejected: [...]}``. With one of the two, the other kind of
+    upload need not have an outcome by this rule.
     """
 
     of: str
@@ -68,6 +69,13 @@ class Outcome(Model):
         if isinstance(self.then, list):
             return self.then
         return [name for names in self.then.values() for name in names]
+
+    def kind(self) -> bool | None:
+        """Whether only uploads that should pass validation must have an outcome (true), or only the others (false)."""
+        kinds = (
+            [kind == "accepted" for kind, names in self.then.items() if names] if isinstance(self.then, dict) else []
+        )
+        return kinds[0] if len(kinds) == 1 else None
 
 
 class Blobs(Model):

@@ -20,6 +20,12 @@ TABLES: Final = {
         SELECT worker FROM history WHERE op = 'load' AND worker IS NOT NULL
         GROUP BY worker HAVING bool_or(phase = 'joined') AND NOT bool_or(phase = 'lost')
     """,
+    # One row per outcome rule. ``kind``: only uploads that should pass validation must have an outcome by it (true), or only
+    # the others (false); null: all must.
+    "asking": """
+        SELECT rule, of, CASE WHEN count(accepted) = count(*) AND min(accepted) = max(accepted) THEN min(accepted) END AS kind
+        FROM rules GROUP BY rule, of
+    """,
     # One row per (event, rule that it calls for an outcome by, or is an outcome by): ``asks`` says which; ``key`` is its join
     # value. A join on (rule, key) is a hash join; one on ``joins[rule]`` of both sides compares each with each.
     "keyed": """
@@ -58,6 +64,12 @@ TABLES: Final = {
                      AND count(*) >= (SELECT batch_size FROM settings) THEN 'ok' ELSE 'unknown' END,
                NULL, min(i), min(t), max(ended), sum(times), 0, bool_or(late)
         FROM sent WHERE batch IS NOT NULL GROUP BY batch
+    """,
+    # One row per upload or batch and rule by which it must have an outcome, if it was taken. Of an upload that may or may not
+    # be of the rule's kind nobody can tell.
+    "wanting": """
+        SELECT a.*, r.rule, r.kind, r.kind IS NOT NULL AND a.acceptable IS NULL AS unsure
+        FROM asked a JOIN asking r USING (of) WHERE r.kind IS NULL OR coalesce(a.acceptable, r.kind) = r.kind
     """,
     # Keys worth a closer look: every other key has one record, of the right kind, for an upload that was sent.
     "odd_keys": """
@@ -105,27 +117,31 @@ TABLES: Final = {
     # have an outcome.
     "respelled": """
         WITH wanted AS (
-            SELECT r.rule, a.key FROM asked a JOIN (SELECT DISTINCT rule, of FROM rules) r USING (of)
+            SELECT r.rule, a.key FROM asked a JOIN asking r USING (of)
             UNION SELECT rule, key FROM causes
         ), strays AS (SELECT * FROM per_key k ANTI JOIN wanted USING (rule, key))
         SELECT s.rule, s.of, s.key, min(w.key) AS other
         FROM strays s JOIN wanted w ON w.rule = s.rule AND lower(w.key) = lower(s.key) GROUP BY s.rule, s.of, s.key
     """,
-    # Follow-ups of an event that nobody is seen to have published, not even a fault, and that no other rule explains either.
-    # The load's own events are nobody's follow-ups. ``fits``: other outcomes by the rule have the join value of what they
-    # follow from, so it reads the right values; the cause may be a timer, an operator, or what was there before the run.
+    # Outcomes of what was never sent, or of an event that nobody is seen to have published, not even a fault, and that no other
+    # rule explains either. The load's own events are nobody's outcomes. ``fits``: other outcomes by the rule have the join
+    # value of what they follow from, so it reads the right values; the cause of a follow-up may be a timer, an operator, or
+    # what was there before the run.
     # ``cause``: the event that it names as its cause, if that calls for a follow-up with another join value, ``due``.
     "uncaused": """
         WITH strays AS (
-            SELECT rule, of, key FROM per_key ANTI JOIN causes USING (rule, key) ANTI JOIN respelled USING (rule, key)
-            WHERE of NOT IN ('upload', 'batch')
+            SELECT rule, of, key FROM per_key
+            ANTI JOIN causes USING (rule, key) ANTI JOIN asked USING (of, key) ANTI JOIN respelled USING (rule, key)
+        ), fitting AS (
+            SELECT rule FROM per_key SEMI JOIN (FROM keyed WHERE asks) c USING (rule, key)
+            UNION SELECT rule FROM per_key SEMI JOIN asked USING (of, key)
         ), calling AS (
             SELECT rule, event_id AS causation_id, min(key) AS due FROM keyed WHERE asks AND key IS NOT NULL
             GROUP BY rule, event_id
         )
         SELECT rule, of, key, event_id, min(event_type) AS event_type, min(i) AS i,
-               rule IN (SELECT rule FROM per_key SEMI JOIN (FROM keyed WHERE asks) c USING (rule, key)) AS fits,
-               min(causation_id) FILTER (due IS NOT NULL) AS cause, arg_min(due, causation_id) AS due
+               rule IN (FROM fitting) AS fits, min(causation_id) FILTER (due IS NOT NULL) AS cause,
+               arg_min(due, causation_id) AS due
         FROM keyed k LEFT JOIN calling USING (rule, causation_id) SEMI JOIN strays USING (rule, key)
         ANTI JOIN (FROM keyed WHERE asks) c USING (rule, key)
         ANTI JOIN (SELECT i FROM keyed SEMI JOIN causes USING (rule, key) WHERE NOT asks) USING (i)
@@ -134,6 +150,9 @@ TABLES: Final = {
         WHERE NOT k.asks AND k.injected IS NULL
         GROUP BY rule, of, key, event_id
     """,
+    # Rules with outcomes, none of which is of anything that was sent or seen: they may read the wrong values, so nothing is
+    # missing for certain.
+    "misread": "SELECT DISTINCT rule FROM uncaused WHERE NOT fits",
     # Of events that share a join value and have as many outcomes together, those that several outcomes name as their cause.
     # Each event may have its own all the same: a service may publish them all while it handles one.
     "favoured": """
@@ -151,17 +170,20 @@ TABLES: Final = {
         WHERE c.n = v.n GROUP BY ALL HAVING count(*) > 1
     """,
     # Each upload or batch with fewer outcomes than it must have: one, and one more for each time that it was certainly
-    # reprocessed. ``since``: there are enough, but too few that came after this request.
+    # reprocessed. ``since``: there are enough, but too few that came after this request. ``veil``: why an outcome may not be
+    # missing all the same.
     "unanswered": """
         WITH unpaid AS (
             SELECT rule, key, min(t) AS since, arg_min(after, t) AS n, arg_min(granted, t) AS expected FROM repeats
             WHERE of = 'upload' AND state = 'ok' AND after < granted GROUP BY rule, key
         ), counted AS (
-            SELECT u.of, u.key, u.upload_id, u.i, u.t, u.ended, u.late, r.rule, 1 + u.done AS expected,
-                   coalesce(s.n, k.records, 0) AS n
-            FROM asked u JOIN (SELECT DISTINCT rule, of FROM rules) r USING (of)
-            LEFT JOIN per_key k ON k.rule = r.rule AND k.key = u.key
-            LEFT JOIN several s ON s.rule = r.rule AND s.key = u.key
+            SELECT u.of, u.key, u.upload_id, u.i, u.t, u.ended, rule, 1 + u.done AS expected,
+                   coalesce(s.n, k.records, 0) AS n,
+                   CASE WHEN rule IN (FROM misread) THEN 'none of the rule''s outcomes is of what was sent: correct `by`'
+                        WHEN u.unsure THEN 'nobody knows whether it should pass validation, and so whether it must have one'
+                        WHEN NOT (well AND still AND legible) THEN doubt
+                        WHEN u.late THEN 'its load may have gone on when the topics were read for the last time' END AS veil
+            FROM wanting u LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key) CROSS JOIN moments
             WHERE u.state = 'ok'
         )
         SELECT c.* EXCLUDE (n, expected), NULL::BIGINT AS since, c.n, c.expected FROM counted c
@@ -172,15 +194,18 @@ TABLES: Final = {
         FROM counted c JOIN unpaid p ON p.rule = c.rule AND p.key = c.key AND c.of = 'upload' WHERE c.n >= c.expected
     """,
     "unfollowed": """
-        SELECT c.rule, c.key, c.event_id, c.event_type, c.n AS expected, coalesce(s.n, k.records, 0) AS n, c.i, c.t, c.late
-        FROM causes c LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key)
+        SELECT rule, key, c.event_id, c.event_type, c.n AS expected, coalesce(s.n, k.records, 0) AS n, c.i, c.t,
+               CASE WHEN rule IN (FROM misread) THEN 'none of the rule''s outcomes is of what was seen: correct `of` or `by`'
+                    WHEN NOT (well AND still AND legible) THEN doubt
+                    WHEN c.late THEN 'it was seen only when the topics were read for the last time' END AS veil
+        FROM causes c LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key) CROSS JOIN moments
         WHERE coalesce(s.n, k.records, 0) < c.n
           AND NOT EXISTS (SELECT 1 FROM respelled o WHERE o.rule = c.rule AND lower(o.key) = lower(c.key))
     """,
     # Each join value with more follow-ups than events that call for one.
     "surplus": """
         SELECT s.rule, s.key, s.n, coalesce(c.n, 0) AS expected FROM several s LEFT JOIN causes c USING (rule, key)
-        WHERE s.of NOT IN ('upload', 'batch') AND s.n > greatest(1, coalesce(c.n, 0))
+        WHERE s.of NOT IN ('upload', 'batch') AND s.n > greatest(1, coalesce(c.n, 0)) AND s.rule NOT IN (FROM misread)
           AND NOT EXISTS (SELECT 1 FROM respelled o WHERE o.rule = s.rule AND o.key = s.key)
     """,
     # Events that a rule is about and that hold nothing at its `by`. ``asks``: such an event calls for an outcome, which
@@ -190,22 +215,24 @@ TABLES: Final = {
         FROM keyed WHERE injected IS NULL AND key IS NULL GROUP BY rule, event_id, event_type = of
     """,
     # Rules that judged nothing: what they are about never came, or nothing of it had to have an outcome and none has one.
-    # ``keyless``: how many events held nothing at `by`. ``sent``: how many uploads or batches need not have an outcome.
+    # ``keyless``: how many events held nothing at `by`. ``sent``: how many uploads or batches need not have had an outcome.
     # ``decides``: some came, or the rule's pointer may be wrong, or no other rule judged anything either.
     "idle": """
         SELECT *, keyless > 0 OR sent > 0 OR count(*) OVER () = (SELECT count(DISTINCT rule) FROM rules) AS decides FROM (
-            SELECT rule, any_value(of) AS of, string_agg(DISTINCT event_type, ', ' ORDER BY event_type) AS types,
+            SELECT rule, string_agg(DISTINCT event_type, ', ' ORDER BY event_type) AS types,
+                   any_value(of) || CASE any_value(kind) WHEN true THEN ' that should pass validation'
+                                                         WHEN false THEN ' that should not pass validation' ELSE '' END AS of,
                    (SELECT count(*) FROM keyless k WHERE k.rule = r.rule AND k.asks) AS keyless,
-                   (SELECT count(*) FROM asked a WHERE a.of = any_value(r.of)) AS sent
-            FROM rules r
-            WHERE NOT EXISTS (SELECT 1 FROM asked a WHERE a.of = r.of AND a.state = 'ok')
+                   (SELECT count(*) FROM wanting w WHERE w.rule = r.rule) AS sent
+            FROM rules r JOIN asking USING (rule, of)
+            WHERE NOT EXISTS (SELECT 1 FROM wanting w WHERE w.rule = r.rule AND w.state = 'ok' AND NOT w.unsure)
               AND NOT EXISTS (SELECT 1 FROM per_key k JOIN asked a USING (of, key) WHERE k.rule = r.rule)
               AND NOT EXISTS (SELECT 1 FROM causes c WHERE c.rule = r.rule)
             GROUP BY rule)
     """,
 }
 
-VIEWS: Final = frozenset({"keyed"})
+VIEWS: Final = frozenset({"keyed", "wanting"})
 """Tables that are cheaper to evaluate again than to store."""
 
 OUTCOME_MISSING: Final = """
@@ -218,7 +245,7 @@ SELECT of, key, upload_id, rule, n, expected, i AS i_upload, t AS t_upload, ende
                                           expected)
             WHEN ended IS NULL THEN 'but it has none by rule ' || rule
             ELSE 'but it has no outcome' END AS what
-FROM unanswered, moments WHERE well AND still AND legible AND NOT late ORDER BY i
+FROM unanswered, moments WHERE veil IS NULL ORDER BY i
 """
 
 OUTCOME_DOUBLED: Final = """
@@ -248,9 +275,8 @@ WHERE u.state <> 'fail' AND a.accepted IS NOT NULL AND a.accepted <> u.acceptabl
 OUTCOME_UNASKED: Final = """
 SELECT of, key, a.rule, a.event_id, a.event_type, a.i AS i_event, a.t AS t_event, u.i AS i_upload,
        CASE WHEN u.state IS NULL THEN 'was never sent' ELSE 'was refused' END AS truth
-FROM answers a LEFT JOIN asked u USING (of, key) CROSS JOIN moments
-WHERE of IN ('upload', 'batch') AND (u.state = 'fail' OR (u.state IS NULL AND load_whole))
-  AND NOT EXISTS (SELECT 1 FROM respelled s WHERE s.rule = a.rule AND s.key = a.key)
+FROM answers a LEFT JOIN asked u USING (of, key) LEFT JOIN uncaused c USING (rule, of, key, event_id) CROSS JOIN moments
+WHERE of IN ('upload', 'batch') AND (u.state = 'fail' OR (c.fits AND load_whole))
 ORDER BY a.i
 """
 
@@ -265,7 +291,7 @@ HAVING bool_or(phase = 'fail') AND NOT bool_or(phase = 'ok') AND coalesce(bool_o
 FOLLOWUP_MISSING: Final = """
 SELECT key, rule, event_id, event_type, expected, n, i AS i_event, t AS t_event, topics_read AS i_read,
        seconds(t) AS seen_s
-FROM unfollowed, moments WHERE well AND still AND legible AND NOT late ORDER BY i
+FROM unfollowed, moments WHERE veil IS NULL ORDER BY i
 """
 
 FOLLOWUP_DOUBLED: Final = """
@@ -303,7 +329,7 @@ OUTCOME_UNSEEN: Final = "SELECT rule, of, types FROM idle WHERE NOT decides ORDE
 FOLLOWUP_UNASKED: Final = """
 SELECT rule, of, event_type, count(DISTINCT event_id) AS n, arg_min(event_id, i) AS event_id, arg_min(key, i) AS key,
        min(i) AS i_event
-FROM uncaused WHERE fits AND cause IS NULL GROUP BY rule, of, event_type ORDER BY i_event
+FROM uncaused WHERE fits AND cause IS NULL AND of NOT IN ('upload', 'batch') GROUP BY rule, of, event_type ORDER BY i_event
 """
 
 FOLLOWUP_UNCLEAR: Final = """
@@ -313,15 +339,10 @@ SELECT key, rule, event_id, event_type, events, n, event_ids, i AS i_event, t AS
 UNDECIDED: Final = """
 SELECT key, rule, i, of || ' ' || key || ' has ' || CASE WHEN since IS NOT NULL THEN 'too few outcomes since it was reprocessed'
                                                     WHEN expected = 1 THEN 'no outcome'
-                                                    ELSE n || ' outcomes of ' || expected END || ', but '
-       || CASE WHEN well AND still AND legible THEN 'its load may have gone on when the topics were read for the last time'
-               ELSE doubt END AS why
-FROM unanswered, moments WHERE NOT (well AND still AND legible) OR late
+                                                    ELSE n || ' outcomes of ' || expected END || ', but ' || veil AS why
+FROM unanswered WHERE veil IS NOT NULL
 UNION ALL
-SELECT key, rule, i, event_type || ' ' || event_id || ' has no follow-up, but '
-       || CASE WHEN well AND still AND legible THEN 'it was seen only when the topics were read for the last time'
-               ELSE doubt END
-FROM unfollowed, moments WHERE NOT (well AND still AND legible) OR late
+SELECT key, rule, i, event_type || ' ' || event_id || ' has no follow-up, but ' || veil FROM unfollowed WHERE veil IS NOT NULL
 UNION ALL
 SELECT s.key, s.rule, min(a.i), 'there are ' || s.n || ' follow-ups for ' || s.key || ' and ' || s.expected || ' causes, but '
        || CASE WHEN any_value(topics_read) IS NULL THEN 'the topics were not read to their end'
@@ -336,10 +357,14 @@ FROM respelled s JOIN keyed k USING (rule, key) WHERE NOT k.asks AND k.injected 
 UNION ALL
 SELECT key, rule, i, event_type || ' ' || event_id || ' follows from a ' || of || ' with ' || key || ', and none was seen; '
        || 'correct `of` or `by`, or write a rule for what else it may follow from'
-FROM uncaused WHERE NOT fits
+FROM uncaused WHERE NOT fits AND of NOT IN ('upload', 'batch')
 UNION ALL
-SELECT key, rule, i, event_type || ' ' || event_id || ' has ' || key || ', and no such ' || of || ' was seen, but it names '
-       || cause || ' as its cause, which has ' || due || ': it is one too many, or altered; write a rule for it if it is neither'
+SELECT key, rule, i, event_type || ' ' || event_id || ' is an outcome of ' || of || ' ' || key || ', which was never sent, '
+       || 'nor was what the rule''s other outcomes are of: correct `by`'
+FROM uncaused, moments WHERE NOT fits AND of IN ('upload', 'batch') AND load_whole
+UNION ALL
+SELECT key, rule, i, event_type || ' ' || event_id || ' has ' || key || ', which no ' || of || ' has, but it names '
+       || cause || ' as its cause, which has ' || due || ': it is one too many, or altered; if neither, write a rule for it'
 FROM uncaused WHERE fits AND cause IS NOT NULL
 ORDER BY ALL
 """
@@ -352,7 +377,7 @@ class Outcomes(Queries):
     tables: ClassVar[Mapping[str, str]] = TABLES
     views: ClassVar[frozenset[str]] = VIEWS
     judged: ClassVar[str] = """
-        SELECT (SELECT count(*) FROM asked JOIN (SELECT DISTINCT rule, of FROM rules) USING (of))
+        SELECT (SELECT count(*) FROM wanting)
              + (SELECT coalesce(sum(n), 0) FROM causes) AS n
     """
     anomalies: ClassVar[tuple[Anomaly, ...]] = (

@@ -41,10 +41,10 @@ def blob_in_body(body: bytes, door: UploadLoad) -> str | None:
 class Answers:
     """Reports what must have an outcome; holds only incomplete batches, as a long load has very many.
 
-    ``on_asked`` gets "upload" or "batch" and the id: a batch's once each of its uploads was acknowledged or its outcome
-    seen, provided that one is acceptable. ``on_acknowledged`` gets each raw blob's id and the client's SHA-256 of it.
-    ``on_taken`` gets each acknowledged upload's id, whether it is acceptable, and its raw blob's id if the front door
-    gives one.
+    ``on_asked`` gets "upload" or "batch", the id, and whether it is acceptable: a batch's once each of its uploads was
+    acknowledged or its outcome seen, provided that one is acceptable. ``on_acknowledged`` gets each raw blob's id and the
+    client's SHA-256 of it. ``on_taken`` gets each acknowledged upload's id, whether it is acceptable, and its raw blob's id if
+    the front door gives one.
     """
 
     def __init__(self, batch: int) -> None:
@@ -55,7 +55,7 @@ class Answers:
         """Upload without an answer -> its batch, and whether it is acceptable."""
         self.has_outcome: Callable[[str], bool] = lambda _id: False
         """Whether an upload's outcome was seen, which is as good as an answer."""
-        self.on_asked: Callable[[str, str], None] = lambda _of, _id: None
+        self.on_asked: Callable[[str, str, bool], None] = lambda _of, _id, _acceptable: None
         self.on_acknowledged: Callable[[str, str], None] = lambda _id, _sha256: None
         self.on_taken: Callable[[str, bool, str | None], None] = lambda _id, _acceptable, _raw: None
         self.begun = 0
@@ -98,7 +98,7 @@ class Answers:
         if phase != "ok":
             return
         self.acknowledged += 1
-        self.on_asked("upload", upload_id)
+        self.on_asked("upload", upload_id, acceptable)
         self.on_taken(upload_id, acceptable, raw)
         self._unsure.pop(upload_id, None)
         if batch is not None:
@@ -114,4 +114,4 @@ class Answers:
     def _take(self, upload_id: str, batch: str, acceptable: bool) -> None:  # noqa: FBT001 - a fact about the upload
         self._open[batch][upload_id] = acceptable
         if len(self._open[batch]) == self._batch and any(self._open.pop(batch).values()):
-            self.on_asked("batch", batch)
+            self.on_asked("batch", batch, True)  # noqa: FBT003 - as on_asked has it

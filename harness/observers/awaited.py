@@ -24,24 +24,28 @@ class Awaited:
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         self._outcomes = outcomes
+        self._kinds = [rule.kind() for rule in outcomes]
+        self._spared = [DiskMap() for _ in outcomes]
+        """Uploads that are not of the rule's kind, and need no outcome by it."""
         self._waiting: list[set[str]] = [set() for _ in outcomes]
         self._answered = [DiskMap() for _ in outcomes]
         """Key -> the digests of its outcomes' ids, concatenated."""
         self._more: list[Counter[str]] = [Counter() for _ in outcomes]
         """Key -> how many outcomes it needs beyond the first."""
 
-    def asked(self, of: str, key: str) -> None:
-        """Note that an upload or a batch needs an outcome."""
+    def asked(self, of: str, key: str, *, acceptable: bool) -> None:
+        """Note that an upload, which should pass validation or not, or a batch needs an outcome."""
         for number, rule in enumerate(self._outcomes):
-            if rule.of == of:
+            if rule.of == of and self._kinds[number] in {None, acceptable}:
                 self._ask(number, key)
+            elif rule.of == of:
+                self._spared[number].keep(key)
 
     def asked_again(self, of: str, key: str) -> None:
         """Note that an upload needs one more outcome, which must be another event."""
-        for number, rule in enumerate(self._outcomes):
-            if rule.of == of:
-                self._more[number][key] += 1
-                self._ask(number, key)
+        for number in self._concerned(of, key):
+            self._more[number][key] += 1
+            self._ask(number, key)
 
     def saw(self, event_type: str, joins: Mapping[str, str], event_id: str) -> None:
         """Note an event of this type; ``joins`` maps the number of each rule that it matches to its joining key."""
@@ -57,8 +61,13 @@ class Awaited:
 
     def settled(self, of: str, key: str) -> bool:
         """Whether at least one rule applies, and every such rule has all the outcomes it asks for."""
-        rules = [number for number, rule in enumerate(self._outcomes) if rule.of == of]
+        rules = self._concerned(of, key)
         return bool(rules) and all(self._enough(number, key) for number in rules)
+
+    def _concerned(self, of: str, key: str) -> list[int]:
+        return [
+            number for number, rule in enumerate(self._outcomes) if rule.of == of and key not in self._spared[number]
+        ]
 
     def _ask(self, rule: int, key: str) -> None:
         if not self._enough(rule, key):
@@ -82,5 +91,5 @@ class Awaited:
 
     def close(self) -> None:
         """Delete the temporary files."""
-        for answered in self._answered:
-            answered.close()
+        for kept in (*self._answered, *self._spared):
+            kept.close()

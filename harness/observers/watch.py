@@ -291,9 +291,9 @@ class Watch:
             if self._blobs is not None:
                 self._blobs.ask(raw, "event")
 
-    def asked(self, of: str, key: str) -> None:
+    def asked(self, of: str, key: str, acceptable: bool) -> None:  # noqa: FBT001 - a callback
         """Note that an upload or a batch needs an outcome before the system is done."""
-        self._topics.awaited.asked(of, key)
+        self._topics.awaited.asked(of, key, acceptable=acceptable)
 
     def asked_again(self, of: str, key: str) -> None:
         """Note that an upload needs one more outcome before the system is done."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.histories.builder import MS, REJECTED, UPLOADS, Record, Tape, final, good_run, kind_of, sha
+from tests.histories.builder import MS, REJECTED, UPLOADS, Record, Tape, accepted, final, good_run, kind_of, sha
 
 FOLDER = Path(__file__).parent
 
@@ -1004,6 +1004,33 @@ def archived(tape: Tape) -> None:
         tape.event(topics(tape), n, "archived", 0, 100 + n, joins={"3": f"u{n}"})
 
 
+def archived_if_accepted(tape: Tape) -> None:
+    """By a second rule each upload that should pass validation is archived; the other one need not be."""
+    tape.checks["outcomes"].append({"of": "upload", "then": ["archived"], "accepted": ["archived"], "rejected": None})
+    for n in accepted():
+        tape.event(topics(tape), n, "archived", 0, 100 + n, joins={"3": f"u{n}"})
+
+
+def outcome_missing_of_its_kind(tape: Tape) -> None:
+    archived_if_accepted(tape)
+    tape.drop(tape.find("event", event_id="archived-4"))
+
+
+def undecided_whether_of_the_kind(tape: Tape) -> None:
+    """Nobody knows whether an upload should pass validation, and it was not archived."""
+    archived_if_accepted(tape)
+    for record in tape.find("upload", upload_id=f"u{REJECTED}"):
+        record["acceptable"] = None
+
+
+def outcome_unseen_of_a_kind(tape: Tape) -> None:
+    """What should not pass validation is archived, and nothing of the kind was sent."""
+    tape.checks["outcomes"][0].update(accepted=None, rejected=None)
+    tape.checks["outcomes"].append({"of": "upload", "then": ["archived"], "accepted": None, "rejected": ["archived"]})
+    for record in tape.find("upload", upload_id=f"u{REJECTED}"):
+        record["acceptable"] = True
+
+
 def outcome_missing_by_a_second_rule(tape: Tape) -> None:
     """Its outcome by the first rule shows that it was taken."""
     archived(tape)
@@ -1049,6 +1076,28 @@ def undecided_followup_of_a_known_cause(tape: Tape) -> None:
     for event in tape.find("event", event_type="shipped"):
         event["causation_id"] = event["event_id"].replace("shipped", "placed")
     tape.one("event", event_id="shipped-99")["causation_id"] = "placed-4"
+
+
+def undecided_followups_by_another_value(tape: Tape) -> None:
+    """The follow-ups have another number at `by` than the orders."""
+    for event in tape.find("event", event_type="shipped"):
+        event["joins"] = {"1": f"shipment-{int(event['event_id'].split('-')[1]) // 2}"}
+
+
+def undecided_outcomes_by_another_value(tape: Tape) -> None:
+    """The outcomes have another id at `by` than the uploads."""
+    for event in tape.find("event"):
+        if "0" in event["joins"]:
+            event["joins"]["0"] = event["upload_id"] = f"file-{event['joins']['0']}"
+
+
+def closed_by_a_timer(tape: Tape) -> None:
+    """A batch that nobody sent was closed, for which there is a rule of its own."""
+    outcome_unasked_batch(tape)
+    tape.checks["outcomes"].append({"of": "timer", "then": ["closed"], "accepted": None, "rejected": None})
+    for event in tape.find("event", event_type="closed"):
+        event["joins"]["3"] = event["joins"]["2"]
+    tape.event(topics(tape), 99, "timer", 1, 12, joins={"3": "g99"})
 
 
 def undecided_followup_of_nothing(tape: Tape) -> None:
@@ -2070,6 +2119,11 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.outcomes_slow": undecided_outcomes_slow,
     "undecided.last_seen": undecided_last_seen,
     "undecided.followup_of_nothing": undecided_followup_of_nothing,
+    "undecided.followups_by_another_value": undecided_followups_by_another_value,
+    "undecided.outcomes_by_another_value": undecided_outcomes_by_another_value,
+    "undecided.whether_of_the_kind": undecided_whether_of_the_kind,
+    "outcome_missing.of_its_kind": outcome_missing_of_its_kind,
+    "outcome_unseen.of_a_kind": outcome_unseen_of_a_kind,
     "undecided.followup_of_a_known_cause": undecided_followup_of_a_known_cause,
     "undecided.spelling": undecided_spelling_of_a_followup,
     "undecided.spelling_of_an_upload": undecided_spelling_of_an_upload,
@@ -2173,6 +2227,8 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         unknown_upload_with_an_outcome,
         unknown_upload_with_bytes_of_its_clients,
         archived,
+        archived_if_accepted,
+        closed_by_a_timer,
         unknown_upload_without_an_outcome,
         unknown_upload_sent_again,
         refused_upload,

@@ -863,6 +863,8 @@ class OutcomeOracle:
         self.run = run
         self.decided = run.still and run.well and run.legible
         self.respelled: set[str] = set()
+        self.strays: list[tuple[str, Record]] = []
+        self.fits = self.misread = False
         phases: dict[str, list[str]] = defaultdict(list)
         self.acceptable: dict[str, Any] = {}
         for record in run.of("upload"):
@@ -894,6 +896,14 @@ class OutcomeOracle:
         unanswered = phases.count("invoke") > phases.count("fail")
         return "unknown" if "unknown" in phases or unanswered else "fail"
 
+    def _must(self, upload: str, rule: Mapping[str, Any]) -> bool | None:
+        """An upload must have an outcome by a rule if it is of a kind that has one; None: nobody knows its kind."""
+        kinds = {name: set(rule.get(name) or ()) for name in ("accepted", "rejected")}
+        if (sum(map(bool, kinds.values()))) != 1:
+            return True
+        good = self.acceptable[upload]
+        return None if good is None else bool(kinds["accepted"]) == good
+
     def _late(self, upload: str) -> bool:
         """Acknowledged when the topics were read for the last time, or by a worker elsewhere that may have been then."""
         oks = [r for r in self.run.of("upload") if r["upload_id"] == upload and r["phase"] == "ok"]
@@ -915,11 +925,16 @@ class OutcomeOracle:
             answers = self._ids(n, rule["then"])
             wanted = {"upload": set(self.state), "batch": set(self.batches)}.get(rule["of"])
             wanted = set(self._ids(n, [rule["of"]])) if wanted is None else wanted
+            sent = rule["of"] in {"upload", "batch"}
             lower = {key.lower() for key in wanted}
             self.respelled = {key for key in answers if key not in wanted and key.lower() in lower}
             yield from (("undecided", (key, n)) for key in self.respelled)
-            if rule["of"] not in {"upload", "batch"}:
-                yield from self._uncaused(n, rule)
+            self.strays, self.fits = self._uncaused(n, rule, wanted)
+            self.misread = bool(self.strays) and not self.fits
+            if self.misread and not (sent and self.run.absent()):
+                yield from (("undecided", (key, n)) for key, _ in self.strays)
+            elif not sent:
+                yield from self._unasked(n, rule, self.strays)
             if rule["of"] == "upload":
                 yield from self._uploads(n, rule, answers)
             elif rule["of"] == "batch":
@@ -943,36 +958,46 @@ class OutcomeOracle:
             }
             yield from (("outcome_key_missing", (n, event_id)) for event_id in then)
             sent = {"upload": set(self.state), "batch": set(self.batches)}.get(rule["of"], set())
-            must = {"upload": self.taken, "batch": {one for one in sent if self._closes(one)}}.get(rule["of"], set())
+            must = {
+                "upload": {one for one in self.taken if self._must(one, rule)},
+                "batch": {one for one in sent if self._closes(one)},
+            }.get(rule["of"], set())
             if must or sent & set(self._ids(n, rule["then"])) or self._ids(n, [rule["of"]]):
                 yield from (("outcome_not_asked", (n, event_id)) for event_id in of)
             else:
-                idle[n] = bool(of or sent)
+                may = {one for one in sent if rule["of"] != "upload" or self._must(one, rule) is not False}
+                idle[n] = bool(of or may)
         some = len(idle) < sum(bool(rule["then"]) for rule in self.run.checks["outcomes"])
         for n, decides in idle.items():
             yield "outcome_unexercised" if decides or not some else "outcome_unseen", (n,)
 
-    def _uncaused(self, n: str, rule: Mapping[str, Any]) -> Iterator[Hit]:
-        """Follow-ups, published by the system, which nothing on the topics or in the load explains.
+    def _uncaused(self, n: str, rule: Mapping[str, Any], wanted: set[str]) -> tuple[list[tuple[str, Record]], bool]:
+        """Outcomes, published by the system, which nothing on the topics or in the load explains.
 
-        If another follow-up has the key of what it follows from, the rule is right, and something else may be the cause,
-        unless the follow-up names an event that has another key.
+        And whether another outcome has the key of what it follows from, so that the rule is right.
         """
         published = {r.get("event_id") for r in self.run.of("publish") if r.get("injected") is None}
-        of = [e for e in self.run.events if e["event_type"] == rule["of"]]
-        there = {(e.get("joins") or {}).get(n) for e in of}
-        calling = {e["event_id"] for e in of if (e.get("joins") or {}).get(n) is not None}
-        own = list(self._own(n, rule["then"]))
-        fits = any(key in there for key, _ in own)
-        naming = {(key, e["event_id"]) for key, e in own if e.get("causation_id") in calling}
-        kinds: dict[str, set[str]] = defaultdict(set)
-        for key, event in own:
-            if key in there or event["event_id"] in published or self._explained(event) or key in self.respelled:
-                continue
-            if fits and (key, event["event_id"]) not in naming:
-                kinds[event["event_id"] + " " + key].add(event["event_type"])
-            else:
-                yield "undecided", (key, n)
+        there = {(e.get("joins") or {}).get(n) for e in self.run.events if e["event_type"] == rule["of"]} | wanted
+        strays = [
+            (key, event)
+            for key, event in self._own(n, rule["then"])
+            if key not in there | self.respelled and event["event_id"] not in published and not self._explained(event)
+        ]
+        return strays, any(key in there for key, _ in self._own(n, rule["then"]))
+
+    def _unasked(self, n: str, rule: Mapping[str, Any], strays: Sequence[tuple[str, Record]]) -> Iterator[Hit]:
+        """Something else may be the cause of a follow-up, unless it names an event that has another key."""
+        calling = {
+            e["event_id"]
+            for e in self.run.events
+            if e["event_type"] == rule["of"] and (e.get("joins") or {}).get(n) is not None
+        }
+        naming = {(key, event["event_id"]) for key, event in strays if event.get("causation_id") in calling}
+        yield from (("undecided", (key, n)) for key, _ in naming)
+        kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for key, event in strays:
+            if (key, event["event_id"]) not in naming:
+                kinds[key, event["event_id"]].add(event["event_type"])
         yield from (("followup_unasked", (n, min(one))) for one in kinds.values())
 
     def _explained(self, event: Record) -> bool:
@@ -1022,14 +1047,16 @@ class OutcomeOracle:
             times = sorted(self._first_seen(n, rule, upload).values())
             few = len(ids) < 1 + len(again) and self._spelled(upload)
             unpaid = len(ids) >= 1 + len(again) and self._unpaid(upload, times)
-            if upload in self.taken and (few or unpaid):
-                yield "outcome_missing" if self.decided and not self._late(upload) else "undecided", (upload, n)
+            must = self._must(upload, rule)
+            if upload in self.taken and must is not False and (few or unpaid):
+                sure = must and self.decided and not self._late(upload) and not self.misread
+                yield "outcome_missing" if sure else "undecided", (upload, n)
             if state != "fail" and (len(ids) > 1 + self._again({upload}) or self._too_early({upload}, times)):
                 yield "outcome_doubled", (upload, n)
         for upload, event in self._own(n, rule["then"]):
             key = (upload, n, event["event_id"])
             if self.state.get(upload, "fail") == "fail":
-                if upload in self.state or (not self.run.absent() and upload not in self.respelled):
+                if upload in self.state or (not self.run.absent() and self.fits and (upload, event) in self.strays):
                     yield "outcome_unasked", key
                 continue
             good = event["event_type"] in (rule["accepted"] or ())
@@ -1049,12 +1076,13 @@ class OutcomeOracle:
             ids = answers.get(batch, set())
             if self._closes(batch) and not ids and self._spelled(batch):
                 late = any(self._late(upload) for upload in uploads)
-                yield "outcome_missing" if self.decided and not late else "undecided", (batch, n)
+                sure = self.decided and not late and not self.misread
+                yield "outcome_missing" if sure else "undecided", (batch, n)
             times = sorted(self._first_seen(n, rule, batch).values())
             if len(ids) > 1 + self._again(uploads) or self._too_early(uploads, times):
                 yield "outcome_doubled", (batch, n)
         for batch, event in self._own(n, rule["then"]):
-            if batch not in self.batches and not self.run.absent() and batch not in self.respelled:
+            if not self.run.absent() and self.fits and (batch, event) in self.strays:
                 yield "outcome_unasked", (batch, n, event["event_id"])
 
     def _cause_late(self, n: str, key: str) -> bool:
@@ -1100,8 +1128,9 @@ class OutcomeOracle:
         for key in causes.keys() | answers.keys():
             asked, answered = len(causes.get(key, ())), len(answers.get(key, ()))
             if answered < asked and self._spelled(key):
-                yield "followup_missing" if self.decided and not self._cause_late(n, key) else "undecided", (key, n)
-            if answered > max(1, asked) and key not in self.respelled:
+                sure = self.decided and not self._cause_late(n, key) and not self.misread
+                yield "followup_missing" if sure else "undecided", (key, n)
+            if answered > max(1, asked) and key not in self.respelled and not self.misread:
                 read = self.run.final("topics") is not None and self.run.legible
                 yield "followup_doubled" if read else "undecided", (key, n)
 

@@ -8,7 +8,7 @@ from harness.system_load import UploadLoad
 
 def answers() -> tuple[Answers, list[tuple[str, str]]]:
     made, asked = Answers(2), []
-    made.on_asked = lambda of, key: asked.append((of, key))
+    made.on_asked = lambda of, key, _acceptable: asked.append((of, key))
     return made, asked
 
 

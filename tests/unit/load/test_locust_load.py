@@ -115,7 +115,7 @@ async def test_every_request_is_an_operation_of_the_history(bench: Bench, door: 
     load = bench.load(door)
     load.answers.on_acknowledged = lambda raw, _: blobs.append(raw)
     asked: list[tuple[str, str]] = []
-    load.answers.on_asked = lambda of, key: asked.append((of, key))
+    load.answers.on_asked = lambda of, key, _acceptable: asked.append((of, key))
     await load.run()
     invokes, ends = bench.records("upload", "invoke"), bench.records("upload", "ok", "unknown")
     assert len(door.keys) > 5

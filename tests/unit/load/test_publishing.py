@@ -100,7 +100,7 @@ async def drive(answer: Appended = OK, **described: Any) -> tuple[Tape, Broker, 
     tape, broker = Tape(), Broker(answer)
     load = loaded(tape, broker, **described)
     asked: list[tuple[str, str]] = []
-    load.answers.on_asked = lambda of, key: asked.append((of, key))
+    load.answers.on_asked = lambda of, key, _acceptable: asked.append((of, key))
     tape.asked = asked
     await load.run()
     assert not broker.open

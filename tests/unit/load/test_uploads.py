@@ -69,7 +69,7 @@ class Door(StandIn):
 def asked_of(load: Load) -> list[tuple[str, str]]:
     """What the load will have said must have its outcome."""
     asked: list[tuple[str, str]] = []
-    load.answers.on_asked = lambda of, key: asked.append((of, key))
+    load.answers.on_asked = lambda of, key, _acceptable: asked.append((of, key))
     return asked
 
 

@@ -22,8 +22,8 @@ def awaited() -> Iterator[Awaited]:
 
 
 def test_what_was_asked_waits_until_it_is_answered(awaited: Awaited) -> None:
-    awaited.asked("upload", "u1")
-    awaited.asked("batch", "b1")
+    awaited.asked("upload", "u1", acceptable=True)
+    awaited.asked("batch", "b1", acceptable=True)
     assert len(awaited) == 2
     awaited.saw("refused", {"0": "u1"}, "id")
     assert len(awaited) == 1
@@ -33,12 +33,12 @@ def test_what_was_asked_waits_until_it_is_answered(awaited: Awaited) -> None:
 
 def test_an_answer_may_come_before_it_is_asked_for(awaited: Awaited) -> None:
     awaited.saw("stored", {"0": "u1"}, "id")
-    awaited.asked("upload", "u1")
+    awaited.asked("upload", "u1", acceptable=True)
     assert not awaited
 
 
 def test_an_answer_to_one_rule_is_none_to_another(awaited: Awaited) -> None:
-    awaited.asked("batch", "k")
+    awaited.asked("batch", "k", acceptable=True)
     awaited.saw("stored", {"0": "k"}, "id")
     assert len(awaited) == 1
 
@@ -54,7 +54,7 @@ def test_an_event_asks_for_what_follows_it_once_however_often_it_is_seen(awaited
 
 
 def test_what_is_asked_again_waits_for_another_event(awaited: Awaited) -> None:
-    awaited.asked("upload", "u1")
+    awaited.asked("upload", "u1", acceptable=True)
     awaited.saw("stored", {"0": "u1"}, "first")
     assert awaited.settled("upload", "u1")
     awaited.asked_again("upload", "u1")
@@ -88,6 +88,27 @@ def test_of_what_nobody_asks_nothing_is_settled(awaited: Awaited) -> None:
     assert not awaited.settled("parcel", "p1")
     awaited.saw("stored", {"0": "u1"}, "first")
     assert awaited.settled("upload", "u1")
+
+
+def test_of_a_rule_for_one_kind_of_upload_the_other_waits_for_nothing() -> None:
+    rules = [
+        Outcome(of="upload", by="/upload", then=["stored"]),
+        Outcome(of="upload", by="/upload", then={"accepted": ["archived"]}),
+    ]
+    awaited = Awaited(rules)
+    awaited.asked("upload", "good", acceptable=True)
+    awaited.asked("upload", "bad", acceptable=False)
+    assert len(awaited) == 3
+    awaited.saw("stored", {"0": "bad"}, "id")
+    assert awaited.settled("upload", "bad")
+    awaited.asked_again("upload", "bad")
+    awaited.saw("stored", {"0": "bad"}, "again")
+    assert awaited.settled("upload", "bad")
+    awaited.saw("stored", {"0": "good"}, "id")
+    assert not awaited.settled("upload", "good")
+    awaited.saw("archived", {"1": "good"}, "id")
+    assert not awaited
+    awaited.close()
 
 
 def test_what_is_kept_of_a_key_is_bounded(awaited: Awaited) -> None:
