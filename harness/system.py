@@ -393,6 +393,7 @@ def checks(system: System) -> dict[str, Any]:
         "outcomes": [
             {
                 "of": rule.of,
+                "by": said(rule.by),
                 "then": rule.types(),
                 "accepted": rule.then.get("accepted") if isinstance(rule.then, dict) else None,
                 "rejected": rule.then.get("rejected") if isinstance(rule.then, dict) else None,

@@ -44,7 +44,8 @@ class Outcome(Model):
 
     ``by`` may be several pointers, whose values together are the key. ``then`` may differ between uploads that should
     pass validation and those that should not: ``{accepted: [...], rejected: [...]}``. With one of the two, the other kind of
-    upload need not have an outcome by this rule.
+    upload need not have an outcome by this rule. If rules about events have a type in ``then`` and their ``by`` in common, each
+    event must have an outcome of its own, as ``cause`` shows.
     """
 
     of: str

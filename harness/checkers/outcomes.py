@@ -30,10 +30,10 @@ TABLES: Final = {
     # value. A join on (rule, key) is a hash join; one on ``joins[rule]`` of both sides compares each with each.
     "keyed": """
         SELECT r.rule, r.of, r.asks, r.accepted, e.joins[r.rule] AS key, e.event_type, e.event_id, e.causation_id, e.injected,
-               e.i, e.t
+               e.i, e.t, r.pool
         FROM events e JOIN (
-            SELECT rule, of, event_type, accepted, false AS asks FROM rules
-            UNION SELECT rule, of, of, NULL, true FROM rules
+            SELECT rule, of, event_type, accepted, pool, false AS asks FROM rules
+            UNION SELECT rule, of, of, NULL, pool, true FROM rules
         ) r USING (event_type)
     """,
     # One row per (outcome rule, join value). Records that the harness published are not outcomes.
@@ -108,7 +108,7 @@ TABLES: Final = {
     # One row per (outcome rule about an event type, join value): how many facts call for an outcome. ``late``: only the
     # final read of the topics saw one of them, so its outcome may have come after that.
     "causes": """
-        SELECT rule, key, count(DISTINCT event_id) AS n, min(event_id) AS event_id,
+        SELECT rule, key, any_value(pool) AS pool, count(DISTINCT event_id) AS n, min(event_id) AS event_id,
                arg_min(event_type, event_id) AS event_type, min(i) AS i, min(t) AS t,
                coalesce(max(t) >= any_value(topics_began), false) AS late
         FROM keyed CROSS JOIN moments WHERE asks AND injected IS NULL AND key IS NOT NULL GROUP BY rule, key
@@ -123,27 +123,27 @@ TABLES: Final = {
         SELECT s.rule, s.of, s.key, min(w.key) AS other
         FROM strays s JOIN wanted w ON w.rule = s.rule AND lower(w.key) = lower(s.key) GROUP BY s.rule, s.of, s.key
     """,
-    # Outcomes of what was never sent, or of an event that nobody is seen to have published, not even a fault, and that no other
-    # rule explains either. The load's own events are nobody's outcomes. ``fits``: other outcomes by the rule have the join
-    # value of what they follow from, so it reads the right values; the cause of a follow-up may be a timer, an operator, or
-    # what was there before the run.
-    # ``cause``: the event that it names as its cause, if that calls for a follow-up with another join value, ``due``.
+    # Outcomes of what was never sent, or of an event that the system is not seen to have published, and that no other rule
+    # explains either. The load's own events are nobody's outcomes. ``planted``: a fault published the event. ``fits``: other
+    # outcomes by the rule have the join value of what they follow from, so it reads the right values; the cause of a follow-up
+    # may be a timer, an operator, or what was there before the run. ``cause``: the event that it names as its cause, if that
+    # calls for a follow-up with another join value, ``due``.
     "uncaused": """
         WITH strays AS (
             SELECT rule, of, key FROM per_key
             ANTI JOIN causes USING (rule, key) ANTI JOIN asked USING (of, key) ANTI JOIN respelled USING (rule, key)
-        ), fitting AS (
-            SELECT rule FROM per_key SEMI JOIN (FROM keyed WHERE asks) c USING (rule, key)
+        ), planted AS (SELECT DISTINCT rule, key FROM keyed WHERE asks), fitting AS (
+            SELECT rule FROM per_key SEMI JOIN planted USING (rule, key)
             UNION SELECT rule FROM per_key SEMI JOIN asked USING (of, key)
         ), calling AS (
             SELECT rule, event_id AS causation_id, min(key) AS due FROM keyed WHERE asks AND key IS NOT NULL
             GROUP BY rule, event_id
         )
-        SELECT rule, of, key, event_id, min(event_type) AS event_type, min(i) AS i,
-               rule IN (FROM fitting) AS fits, min(causation_id) FILTER (due IS NOT NULL) AS cause,
+        SELECT rule, of, key, event_id, min(event_type) AS event_type, min(i) AS i, rule IN (FROM fitting) AS fits,
+               bool_or(p.key IS NOT NULL) AS planted, min(causation_id) FILTER (due IS NOT NULL) AS cause,
                arg_min(due, causation_id) AS due
         FROM keyed k LEFT JOIN calling USING (rule, causation_id) SEMI JOIN strays USING (rule, key)
-        ANTI JOIN (FROM keyed WHERE asks) c USING (rule, key)
+        LEFT JOIN planted p USING (rule, key)
         ANTI JOIN (SELECT i FROM keyed SEMI JOIN causes USING (rule, key) WHERE NOT asks) USING (i)
         ANTI JOIN (SELECT i FROM keyed SEMI JOIN asked USING (of, key) WHERE NOT asks) USING (i)
         ANTI JOIN (SELECT upload_id AS event_id FROM uploads WHERE op = 'publish') USING (event_id)
@@ -169,6 +169,26 @@ TABLES: Final = {
         JOIN given g ON g.rule = s.rule AND g.key = s.key AND g.cause = s.event_id
         WHERE c.n = v.n GROUP BY ALL HAVING count(*) > 1
     """,
+    # One row per join value with an outcome that several rules of a pool count: how many outcomes there are by all of them, of
+    # how many events, and how many of these events they name as their causes. Where each event has its own, each is named
+    # (``apart``). One outcome may also be of an event by every rule; nothing but another join value with its events apart shows
+    # which of the two is meant.
+    "joint": """
+        WITH outcomes AS (
+            SELECT pool, key, event_id, min(causation_id) AS cause, count(DISTINCT rule) AS rules
+            FROM keyed SEMI JOIN causes USING (rule, key) WHERE NOT asks AND injected IS NULL AND pool IS NOT NULL
+            GROUP BY pool, key, event_id
+        ), callers AS (
+            SELECT DISTINCT pool, key, event_id AS cause FROM keyed WHERE asks AND injected IS NULL AND pool IS NOT NULL
+        ), called AS (SELECT pool, key, count(*) AS expected FROM callers GROUP BY pool, key)
+        SELECT pool, key, count(*) AS n, any_value(expected) AS expected, list(DISTINCT c.cause) AS named,
+               count(c.cause) > count(DISTINCT c.cause) AS favours,
+               bool_or(count(*) = any_value(expected) AND count(DISTINCT c.cause) = any_value(expected))
+                   OVER (PARTITION BY pool) AS apart
+        FROM outcomes o JOIN called USING (pool, key)
+        LEFT JOIN callers c ON c.pool = o.pool AND c.key = o.key AND c.cause = o.cause
+        GROUP BY o.pool, o.key HAVING max(rules) > 1
+    """,
     # Each upload or batch with fewer outcomes than it must have: one, and one more for each time that it was certainly
     # reprocessed. ``since``: there are enough, but too few that came after this request. ``veil``: why an outcome may not be
     # missing all the same.
@@ -193,20 +213,44 @@ TABLES: Final = {
         SELECT c.* EXCLUDE (n, expected), p.since, p.n, p.expected
         FROM counted c JOIN unpaid p ON p.rule = c.rule AND p.key = c.key AND c.of = 'upload' WHERE c.n >= c.expected
     """,
+    # Events with fewer follow-ups than call for one, by their rule or by all of a pool, and those whose follow-ups may be of
+    # another. ``veil``: why none may be missing all the same.
     "unfollowed": """
-        SELECT rule, key, c.event_id, c.event_type, c.n AS expected, coalesce(s.n, k.records, 0) AS n, c.i, c.t,
-               CASE WHEN rule IN (FROM misread) THEN 'none of the rule''s outcomes is of what was seen: correct `of` or `by`'
-                    WHEN NOT (well AND still AND legible) THEN doubt
-                    WHEN c.late THEN 'it was seen only when the topics were read for the last time' END AS veil
-        FROM causes c LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key) CROSS JOIN moments
-        WHERE coalesce(s.n, k.records, 0) < c.n
-          AND NOT EXISTS (SELECT 1 FROM respelled o WHERE o.rule = c.rule AND lower(o.key) = lower(c.key))
+        WITH alone AS (
+            SELECT rule, key, c.event_id, c.event_type, c.n AS expected, coalesce(s.n, k.records, 0) AS n, c.i, c.t, c.late,
+                   CASE WHEN rule IN (FROM misread)
+                        THEN 'none of the rule''s outcomes is of what was seen: correct `of` or `by`' END AS veil
+            FROM causes c LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key)
+            WHERE coalesce(s.n, k.records, 0) < c.n
+        ), together AS (
+            SELECT k.rule, key, min(k.event_id) AS event_id, arg_min(k.event_type, k.event_id) AS event_type,
+                   any_value(expected) AS expected, any_value(n) AS n, min(k.i) AS i, min(k.t) AS t,
+                   coalesce(max(k.t) >= any_value(topics_began), false) AS late,
+                   CASE WHEN any_value(NOT apart)
+                        THEN 'another rule counts the same, and nothing shows whether each event has its own: write `cause:` '
+                             'under `events` if they name theirs, or keep one of the rules if one follow-up is for both'
+                        WHEN any_value(n = expected) THEN 'some of them name one event as their cause, so another may have none'
+                   END AS veil
+            FROM keyed k JOIN joint USING (pool, key) CROSS JOIN moments
+            WHERE k.asks AND k.injected IS NULL AND n <= expected
+              AND CASE WHEN n < expected THEN NOT coalesce(list_contains(named, k.event_id), false)
+                       ELSE favours OR NOT apart END
+            GROUP BY k.rule, key
+        )
+        SELECT u.* REPLACE (CASE WHEN veil IS NOT NULL THEN veil
+                                 WHEN NOT (well AND still AND legible) THEN doubt
+                                 WHEN late THEN 'it was seen only when the topics were read for the last time' END AS veil)
+        FROM (FROM alone UNION ALL FROM together ANTI JOIN alone USING (rule, key)) u CROSS JOIN moments
+        WHERE NOT EXISTS (SELECT 1 FROM respelled o WHERE o.rule = u.rule AND lower(o.key) = lower(u.key))
     """,
     # Each join value with more follow-ups than events that call for one.
     "surplus": """
-        SELECT s.rule, s.key, s.n, coalesce(c.n, 0) AS expected FROM several s LEFT JOIN causes c USING (rule, key)
-        WHERE s.of NOT IN ('upload', 'batch') AND s.n > greatest(1, coalesce(c.n, 0)) AND s.rule NOT IN (FROM misread)
-          AND NOT EXISTS (SELECT 1 FROM respelled o WHERE o.rule = s.rule AND o.key = s.key)
+        SELECT s.rule, s.key, coalesce(j.n, s.n) AS n, coalesce(j.expected, c.n) AS expected
+        FROM several s JOIN causes c USING (rule, key) LEFT JOIN joint j ON j.pool = c.pool AND j.key = c.key
+        WHERE s.n > 1 AND coalesce(j.n, s.n) > coalesce(j.expected, c.n)
+        UNION ALL
+        SELECT rule, key, count(*), 0 FROM uncaused WHERE fits AND of NOT IN ('upload', 'batch')
+        GROUP BY rule, key HAVING count(*) > 1
     """,
     # Events that a rule is about and that hold nothing at its `by`. ``asks``: such an event calls for an outcome, which
     # cannot be found; the others are outcomes, of what is unknown.
@@ -329,7 +373,8 @@ OUTCOME_UNSEEN: Final = "SELECT rule, of, types FROM idle WHERE NOT decides ORDE
 FOLLOWUP_UNASKED: Final = """
 SELECT rule, of, event_type, count(DISTINCT event_id) AS n, arg_min(event_id, i) AS event_id, arg_min(key, i) AS key,
        min(i) AS i_event
-FROM uncaused WHERE fits AND cause IS NULL AND of NOT IN ('upload', 'batch') GROUP BY rule, of, event_type ORDER BY i_event
+FROM uncaused WHERE fits AND NOT planted AND cause IS NULL AND of NOT IN ('upload', 'batch')
+GROUP BY rule, of, event_type ORDER BY i_event
 """
 
 FOLLOWUP_UNCLEAR: Final = """
@@ -342,7 +387,10 @@ SELECT key, rule, i, of || ' ' || key || ' has ' || CASE WHEN since IS NOT NULL 
                                                     ELSE n || ' outcomes of ' || expected END || ', but ' || veil AS why
 FROM unanswered WHERE veil IS NOT NULL
 UNION ALL
-SELECT key, rule, i, event_type || ' ' || event_id || ' has no follow-up, but ' || veil FROM unfollowed WHERE veil IS NOT NULL
+SELECT key, rule, i, event_type || ' ' || event_id || ' has ' || CASE n WHEN 0 THEN 'no follow-up'
+                                                                    ELSE format('{} follow-ups of {}', n, expected) END
+       || ', but ' || veil
+FROM unfollowed WHERE veil IS NOT NULL
 UNION ALL
 SELECT s.key, s.rule, min(a.i), 'there are ' || s.n || ' follow-ups for ' || s.key || ' and ' || s.expected || ' causes, but '
        || CASE WHEN any_value(topics_read) IS NULL THEN 'the topics were not read to their end'
@@ -365,7 +413,7 @@ FROM uncaused, moments WHERE NOT fits AND of IN ('upload', 'batch') AND load_who
 UNION ALL
 SELECT key, rule, i, event_type || ' ' || event_id || ' has ' || key || ', which no ' || of || ' has, but it names '
        || cause || ' as its cause, which has ' || due || ': it is one too many, or altered; if neither, write a rule for it'
-FROM uncaused WHERE fits AND cause IS NOT NULL
+FROM uncaused WHERE fits AND NOT planted AND cause IS NOT NULL
 ORDER BY ALL
 """
 

@@ -4,7 +4,8 @@ Times are ns since the run's start; ``i`` is a record's index.
 
 =============  ======================================================================================================
 applies        (consumer, event_type): what each consumer must apply
-rules          (rule, of, event_type, accepted): outcome rules; ``accepted`` null: the type fits either kind of upload
+rules          (rule, of, event_type, accepted, pool): outcome rules; ``accepted`` null: the type fits either kind of upload;
+               ``pool``: a number that rules about events share if one outcome may be of either; null: of no other's
 settings       one row: settle_ns, dead_letters, blobs, batch_size
 again          (op, wanted): the least number of uploads to reprocess, or dead letters to replay, in the plan
 planned        (fault, name, target): the plan's faults
@@ -41,7 +42,8 @@ offsets        offsets, with the ``read`` that saw each
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any, Final
 
 MACROS: Final = """
@@ -192,7 +194,7 @@ CONSTANTS: Final = {
     "applies": "consumer VARCHAR, event_type VARCHAR",
     "joined_by": "consumer VARCHAR, located VARCHAR",
     "totalled": "consumer VARCHAR, event_type VARCHAR, located VARCHAR, adds VARCHAR, apart BOOLEAN",
-    "rules": "rule VARCHAR, of VARCHAR, event_type VARCHAR, accepted BOOLEAN",
+    "rules": "rule VARCHAR, of VARCHAR, event_type VARCHAR, accepted BOOLEAN, pool BIGINT",
     "again": "op VARCHAR, wanted BIGINT",
     "planned": "fault VARCHAR, name VARCHAR, target VARCHAR",
     "covers": "number BIGINT, consumer VARCHAR, cut VARCHAR, again VARCHAR, redis VARCHAR, lost VARCHAR, least BIGINT",
@@ -220,8 +222,9 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
             for kind in dict.fromkeys(total["types"])
         ],
         "rules": [
-            (str(number), rule["of"], kind, _accepted(kind, rule))
-            for number, rule in enumerate(checks.get("outcomes", []))
+            (str(number), rule["of"], kind, _accepted(kind, rule), pool)
+            for rules in [checks.get("outcomes", [])]
+            for number, (rule, pool) in enumerate(zip(rules, _pools(rules), strict=True))
             for kind in dict.fromkeys(rule["then"])
         ],
         "again": [
@@ -250,6 +253,16 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
             )
         ],
     }
+
+
+def _pools(rules: Sequence[Mapping[str, Any]]) -> list[int | None]:
+    """Number the rules about events; those with an outcome of one type, whose key is at one place, have one number."""
+    pools = list(range(len(rules)))
+    about = [number for number, rule in enumerate(rules) if rule["of"] not in {"upload", "batch"}]
+    for one, other in combinations(about, 2):
+        if rules[one].get("by") == rules[other].get("by") and {*rules[one]["then"]} & {*rules[other]["then"]}:
+            pools = [pools[one] if pool == pools[other] else pool for pool in pools]
+    return [pool if pools.count(pool) > 1 else None for pool in pools]
 
 
 def _count(row: Mapping[str, Any]) -> int:

@@ -1100,6 +1100,97 @@ def closed_by_a_timer(tape: Tape) -> None:
     tape.event(topics(tape), 99, "timer", 1, 12, joins={"3": "g99"})
 
 
+def mailed(tape: Tape, *of: str) -> None:
+    """There is to be a mail of each order, of each shipment and of each gift; there is one of each ``of``."""
+    for rule, kind in enumerate(("placed", "shipped", "gift"), 3):
+        tape.checks["outcomes"].append({"of": kind, "then": ["mailed"], "accepted": None, "rejected": None})
+        for event in tape.find("event", event_type=kind):
+            event["joins"][str(rule)] = f"order-{event['event_id'].split('-')[1]}"
+    tape.event(topics(tape), 99, "gift", 0, 200, joins={"5": "order-99"})
+    for at, event in enumerate([e for kind in of for e in tape.find("event", event_type=kind)]):
+        mail(tape, event["event_id"], 50 + at)
+
+
+def mail(tape: Tape, cause: str, offset: int, event_id: str = "") -> None:
+    """One mail, by each rule."""
+    kind, _, n = cause.partition("-")
+    joins = dict.fromkeys("345", f"order-{n}")
+    name = event_id or f"mail-of-{cause}"
+    tape.event(topics(tape), int(n), "mailed", 1, offset, event_id=name, causation_id=cause, digest=kind, joins=joins)
+
+
+def mailed_for_each(tape: Tape) -> None:
+    mailed(tape, "placed", "shipped", "gift")
+
+
+def followup_missing_of_one_rule(tape: Tape) -> None:
+    """A mail is missing where another rule has one for the same order."""
+    mailed_for_each(tape)
+    tape.drop(tape.find("event", event_id="mail-of-shipped-4"))
+
+
+def undecided_followups_of_one_rule(tape: Tape) -> None:
+    """Every mail of a shipment is lost, or the mail of the order was for both."""
+    mailed(tape, "placed", "gift")
+
+
+def undecided_followups_of_one_rule_late(tape: Tape) -> None:
+    """A mail may be missing, and may yet come."""
+    followup_missing_of_one_rule(tape)
+    tape.one("event", event_id="shipped-4")["t"] = final(tape, "topics")["t"] + 1
+
+
+def undecided_followups_without_causes(tape: Tape) -> None:
+    """Two mails for each order, and nothing says of what they are."""
+    mailed_for_each(tape)
+    for event in tape.find("event", event_type="mailed"):
+        event["causation_id"] = None
+
+
+def undecided_followups_of_one_cause(tape: Tape) -> None:
+    """Two mails for an order, both of which name the order, and not the shipment, as their cause."""
+    mailed_for_each(tape)
+    tape.one("event", event_id="mail-of-shipped-4")["causation_id"] = "placed-4"
+
+
+def followup_doubled_of_several_rules(tape: Tape) -> None:
+    """Three mails for an order and its shipment."""
+    mailed_for_each(tape)
+    mail(tape, "placed-4", 150, "mail-again")
+
+
+def returned(tape: Tape) -> None:
+    """Orders are shipped or cancelled, and what is shipped is kept or cancelled, as one is."""
+    tape.checks["outcomes"][1]["then"] = ["shipped", "cancelled"]
+    kept = {"of": "shipped", "then": ["kept", "cancelled"], "accepted": None, "rejected": None}
+    tape.checks["outcomes"].append(kept)
+    for at, event in enumerate(tape.find("event", event_type="shipped")):
+        n = int(event["event_id"].split("-")[1])
+        event["causation_id"] = f"placed-{n}"
+        event["joins"]["3"] = f"order-{n}"
+        kind = "cancelled" if n == 4 else "kept"
+        joins = {"1": f"order-{n}", "3": f"order-{n}"} if kind == "cancelled" else {"3": f"order-{n}"}
+        tape.event(topics(tape), n, kind, 1, 50 + at, causation_id=event["event_id"], joins=joins)
+
+
+def invoiced(tape: Tape) -> None:
+    """One invoice is for an order and for its shipment, whose numbers it holds, and these are equal."""
+    for rule, (kind, by) in enumerate((("placed", "/data/order"), ("shipped", "/data/shipment")), 3):
+        tape.checks["outcomes"].append(
+            {"of": kind, "by": by, "then": ["invoiced"], "accepted": None, "rejected": None}
+        )
+        for event in tape.find("event", event_type=kind):
+            event["joins"][str(rule)] = event["event_id"].split("-")[1]
+    for n in accepted():
+        tape.event(topics(tape), n, "invoiced", 1, 50 + n, joins=dict.fromkeys("34", str(n)))
+
+
+def followup_doubled_of_a_faults_event(tape: Tape) -> None:
+    """What a fault published was shipped twice."""
+    followup_of_a_faults_event(tape)
+    tape.event(topics(tape), 99, "shipped", 0, 41, event_id="shipped-99-again")
+
+
 def undecided_followup_of_nothing(tape: Tape) -> None:
     """The system file has another name for what orders are shipped for."""
     tape.checks["outcomes"][1]["of"] = "plaecd"
@@ -2119,6 +2210,13 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.outcomes_slow": undecided_outcomes_slow,
     "undecided.last_seen": undecided_last_seen,
     "undecided.followup_of_nothing": undecided_followup_of_nothing,
+    "undecided.followups_of_one_rule": undecided_followups_of_one_rule,
+    "undecided.followups_of_one_rule_late": undecided_followups_of_one_rule_late,
+    "undecided.followups_of_one_cause": undecided_followups_of_one_cause,
+    "undecided.followups_without_causes": undecided_followups_without_causes,
+    "followup_missing.of_one_rule": followup_missing_of_one_rule,
+    "followup_doubled.of_several_rules": followup_doubled_of_several_rules,
+    "followup_doubled.of_a_faults_event": followup_doubled_of_a_faults_event,
     "undecided.followups_by_another_value": undecided_followups_by_another_value,
     "undecided.outcomes_by_another_value": undecided_outcomes_by_another_value,
     "undecided.whether_of_the_kind": undecided_whether_of_the_kind,
@@ -2228,6 +2326,9 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         unknown_upload_with_bytes_of_its_clients,
         archived,
         archived_if_accepted,
+        mailed_for_each,
+        returned,
+        invoiced,
         closed_by_a_timer,
         unknown_upload_without_an_outcome,
         unknown_upload_sent_again,

@@ -96,6 +96,12 @@ def test_what_is_asked_for_again_is_part_of_the_plan(tmp_path: Path) -> None:
     assert len(digests) == len(WAYS)
 
 
+def test_the_plan_says_where_outcomes_hold_their_keys_as_rules_with_one_place_share_them(tmp_path: Path) -> None:
+    rules = "outcomes: [{of: placed, by: [/order, /line], then: [mailed]}, {of: paid, by: /payment, then: [mailed]}, "
+    made = plan(asking_again(tmp_path, AGAIN.replace("outcomes: [", rules)))
+    assert [rule["by"] for rule in made.document["checks"]["outcomes"]] == ["/order, /line", "/payment", "/order"]
+
+
 @pytest.mark.parametrize(
     ("taps", "cover", "said"),
     [

@@ -453,6 +453,41 @@ def causes(tape: Tape, random: Random) -> None:
             event["joins"] = None
 
 
+def rules_in_common(tape: Tape, random: Random) -> None:
+    """What follows from orders and from shipments has one type; it names its cause, a wrong one, or none."""
+    first = len(tape.checks["outcomes"])
+    rules = {
+        "placed": (str(first), ["mailed"]),
+        "shipped": (str(first + 1), random.choice([["mailed"], ["mailed", "faxed"]])),
+    }
+    by = random.choice([["/order"] * 2, ["/order"] * 2, ["/order", "/shipment"]])
+    tape.checks["outcomes"] += [
+        {"of": of, "by": by[n], "then": then, "accepted": None, "rejected": None}
+        for n, (of, (_, then)) in enumerate(rules.items())
+    ]
+    causing, careless = random.choice([0, 0.9, 1]), random.choice([0, 0, 0.1])
+    alone = random.random() < 0.2
+    for event in [e for of in rules for e in tape.find("event", event_type=of, malformed=None)]:
+        number, then = rules[event["event_type"]]
+        key = f"order-{event['event_id'].split('-')[1]}"
+        event["joins"] = {**(event.get("joins") or {}), number: key}
+        several = random.random() < careless
+        for again in range(
+            0 if random.random() < careless or (alone and event["event_type"] == "placed") else 1 + several
+        ):
+            new = {
+                "topic": "shipping",
+                "partition": 1,
+                "offset": random.randint(100, 999),
+                "event_id": f"mail-{again}-{event['event_id']}",
+                "event_type": random.choice(then),
+                "causation_id": event["event_id"] if random.random() < causing else random.choice([None, "placed-0"]),
+                "digest": "mail",
+                "joins": {own: key for own, _ in rules.values()},
+            }
+            tape.seen(event["read"], "event", new)
+
+
 def change_blob(tape: Tape, random: Random) -> None:
     """A read finds nothing, other bytes, or nobody."""
     if (blob := some(tape, random, "blob")) is None:
@@ -742,6 +777,8 @@ PLANTS: tuple[Plant, ...] = (
     change_outcomes,
     causes,
     causes,
+    rules_in_common,
+    rules_in_common,
     change_blob,
     change_blob,
     overwrite,

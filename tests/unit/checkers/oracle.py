@@ -929,12 +929,14 @@ class OutcomeOracle:
             lower = {key.lower() for key in wanted}
             self.respelled = {key for key in answers if key not in wanted and key.lower() in lower}
             yield from (("undecided", (key, n)) for key in self.respelled)
-            self.strays, self.fits = self._uncaused(n, rule, wanted)
+            there = {(e.get("joins") or {}).get(n) for e in self.run.events if e["event_type"] == rule["of"]} | wanted
+            self.strays = self._uncaused(n, rule, wanted)
+            self.fits = any(key in there for key, _ in self._own(n, rule["then"]))
             self.misread = bool(self.strays) and not self.fits
             if self.misread and not (sent and self.run.absent()):
                 yield from (("undecided", (key, n)) for key, _ in self.strays)
             elif not sent:
-                yield from self._unasked(n, rule, self.strays)
+                yield from self._unasked(n, rule, [(key, event) for key, event in self.strays if key not in there])
             if rule["of"] == "upload":
                 yield from self._uploads(n, rule, answers)
             elif rule["of"] == "batch":
@@ -971,19 +973,16 @@ class OutcomeOracle:
         for n, decides in idle.items():
             yield "outcome_unexercised" if decides or not some else "outcome_unseen", (n,)
 
-    def _uncaused(self, n: str, rule: Mapping[str, Any], wanted: set[str]) -> tuple[list[tuple[str, Record]], bool]:
-        """Outcomes, published by the system, which nothing on the topics or in the load explains.
-
-        And whether another outcome has the key of what it follows from, so that the rule is right.
-        """
+    def _uncaused(self, n: str, rule: Mapping[str, Any], wanted: set[str]) -> list[tuple[str, Record]]:
+        """Outcomes, published by the system, which nothing that it published, and nothing in the load, explains."""
         published = {r.get("event_id") for r in self.run.of("publish") if r.get("injected") is None}
-        there = {(e.get("joins") or {}).get(n) for e in self.run.events if e["event_type"] == rule["of"]} | wanted
-        strays = [
+        return [
             (key, event)
             for key, event in self._own(n, rule["then"])
-            if key not in there | self.respelled and event["event_id"] not in published and not self._explained(event)
+            if key not in wanted | self.respelled
+            and event["event_id"] not in published
+            and not self._explained(event)
         ]
-        return strays, any(key in there for key, _ in self._own(n, rule["then"]))
 
     def _unasked(self, n: str, rule: Mapping[str, Any], strays: Sequence[tuple[str, Record]]) -> Iterator[Hit]:
         """Something else may be the cause of a follow-up, unless it names an event that has another key."""
@@ -1085,10 +1084,11 @@ class OutcomeOracle:
             if not self.run.absent() and self.fits and (batch, event) in self.strays:
                 yield "outcome_unasked", (batch, n, event["event_id"])
 
-    def _cause_late(self, n: str, key: str) -> bool:
-        """A cause was seen only when the topics were read for the last time."""
+    def _cause_late(self, n: str, key: str, ids: set[str] | None = None) -> bool:
+        """A cause, or one of these, was seen only when the topics were read for the last time."""
         topics, of = self.run.final("topics"), self.run.checks["outcomes"][int(n)]["of"]
-        times = [event["t"] for one, event in self._own(n, [of]) if one == key]
+        own = [event for one, event in self._own(n, [of]) if one == key]
+        times = [event["t"] for event in own if ids is None or event["event_id"] in ids]
         return topics is not None and bool(times) and max(times) >= topics["began"]
 
     def _again(self, uploads: set[str]) -> int:
@@ -1125,14 +1125,90 @@ class OutcomeOracle:
         return any(sum(t >= asked for t in times) < sum(t >= asked for t in granted) for asked in granted)
 
     def _followups(self, n: str, causes: Mapping[str, set[str]], answers: Mapping[str, set[str]]) -> Iterator[Hit]:
+        read = self.run.final("topics") is not None and self.run.legible
         for key in causes.keys() | answers.keys():
             asked, answered = len(causes.get(key, ())), len(answers.get(key, ()))
-            if answered < asked and self._spelled(key):
-                sure = self.decided and not self._cause_late(n, key) and not self.misread
-                yield "followup_missing" if sure else "undecided", (key, n)
-            if answered > max(1, asked) and key not in self.respelled and not self.misread:
-                read = self.run.final("topics") is not None and self.run.legible
+            joint = self._joint.get((n, key)) if asked else None
+            if answered < asked:
+                if self._spelled(key):
+                    sure = self.decided and not self._cause_late(n, key) and not self.misread
+                    yield "followup_missing" if sure else "undecided", (key, n)
+            elif joint is not None and self._spelled(key):
+                yield from self._of_several(n, key, joint)
+            if not asked:
+                loose = {event["event_id"] for one, event in self.strays if one == key}
+                too_many = len(loose) > 1 and self.fits
+            elif joint is not None:
+                too_many = answered > 1 and len(joint["outcomes"]) > len(joint["callers"])
+            else:
+                too_many = answered > asked
+            if too_many:
                 yield "followup_doubled" if read else "undecided", (key, n)
+
+    def _of_several(self, n: str, key: str, joint: Mapping[str, Any]) -> Iterator[Hit]:
+        """Rules share follow-ups. Each event has its own if each is named as a cause, at this key or at another."""
+        named = [cause for cause in joint["outcomes"].values() if cause in joint["callers"]]
+        short = len(joint["callers"]) - len(joint["outcomes"])
+        own = self._ids(n, [self.run.checks["outcomes"][int(n)]["of"]])[key]
+        if short > 0 and (unnamed := own - set(named)):
+            sure = joint["apart"] and self.decided and not self._cause_late(n, key, unnamed)
+            yield "followup_missing" if sure else "undecided", (key, n)
+        if short == 0 and (not joint["apart"] or len(named) > len(set(named))):
+            yield "undecided", (key, n)
+
+    @cached_property
+    def _joint(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """(rule, key) -> the outcomes that several rules count there, with what each names as its cause, and their causes."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for pool in self._pools():
+            of = {n: self._ids(n, [self.run.checks["outcomes"][int(n)]["of"]]) for n in pool}
+            then = {n: list(self._own(n, self.run.checks["outcomes"][int(n)]["then"])) for n in pool}
+            joints: list[dict[str, Any]] = []
+            for key in {key for ids in of.values() for key in ids}:
+                rules = [n for n in pool if of[n].get(key)]
+                counted = [{event["event_id"] for one, event in then[n] if one == key} for n in rules]
+                if not any(one & other for one, other in combinations(counted, 2)):
+                    continue
+                outcomes = {
+                    event_id: min(
+                        (
+                            event["causation_id"]
+                            for n in rules
+                            for one, event in then[n]
+                            if (one, event["event_id"]) == (key, event_id) and event.get("causation_id") is not None
+                        ),
+                        default=None,
+                    )
+                    for event_id in set().union(*counted)
+                }
+                callers = set().union(*(of[n][key] for n in rules))
+                joint: dict[str, Any] = {"outcomes": outcomes, "callers": callers}
+                joints.append(joint)
+                found |= {(n, key): joint for n in rules}
+            apart = any(
+                len(j["outcomes"]) == len(j["callers"]) and {*j["outcomes"].values()} == j["callers"] for j in joints
+            )
+            for joint in joints:
+                joint["apart"] = apart
+        return found
+
+    def _pools(self) -> list[set[str]]:
+        """Rules about events that one outcome may meet, as their outcomes have a type in common and the key at one place."""
+        pools: list[set[str]] = []
+        rules = self.run.checks["outcomes"]
+        for number, rule in enumerate(rules):
+            if rule["of"] in {"upload", "batch"}:
+                continue
+            near = [
+                pool
+                for pool in pools
+                if any(
+                    set(rules[int(n)]["then"]) & set(rule["then"]) and rules[int(n)].get("by") == rule.get("by")
+                    for n in pool
+                )
+            ]
+            pools = [pool for pool in pools if pool not in near] + [set().union({str(number)}, *near)]
+        return pools
 
 
 class RawOracle:
