@@ -51,7 +51,7 @@ TABLES: Final = {
             WHERE b.final AND b.phase IN ('present', 'different')
               AND b.raw_file_storage_id = k.raw_file_storage_id AND b.sha256 = k.sha256)
     """,
-    # Blobs worth a closer look: every other blob belongs to one upload, and no read disagreed.
+    # Blobs worth a closer look: every other blob belongs to one upload, whose events name no other, and no read disagreed.
     "doubtful": """
         SELECT raw_file_storage_id FROM unsure
         UNION
@@ -59,7 +59,8 @@ TABLES: Final = {
         UNION
         SELECT raw_file_storage_id FROM events e
         WHERE raw_file_storage_id IS NOT NULL AND injected IS NULL
-          AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.raw_file_storage_id = e.raw_file_storage_id)
+          AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.raw_file_storage_id = e.raw_file_storage_id
+                                                 AND k.upload_id = coalesce(e.upload_id, k.upload_id))
         UNION
         SELECT raw_file_storage_id FROM blobs WHERE phase = 'missing'
         UNION
@@ -92,6 +93,21 @@ TABLES: Final = {
         FROM named n LEFT JOIN last_looks l USING (raw_file_storage_id)
         WHERE NOT EXISTS (SELECT 1 FROM doubted k WHERE k.raw_file_storage_id = n.raw_file_storage_id)
     """,
+    # Blobs that an event names for an upload, and that hold other bytes at the end: no answer to the upload named them.
+    # ``anothers``: those of another upload.
+    "crossed": """
+        WITH sent AS (
+            SELECT upload_id, min(sha256) AS expected, list(DISTINCT sha256) AS shas FROM history
+            WHERE op = 'upload' AND sha256 IS NOT NULL GROUP BY upload_id
+        )
+        SELECT e.upload_id, raw_file_storage_id, any_value(expected) AS expected, any_value(l.sha256) AS sha256,
+               min(e.i) AS i_event, arg_min(e.event_id, e.i) AS event_id, any_value(l.i) AS i_blob, any_value(l.t) AS t_blob,
+               bool_or(l.sha256 IN (SELECT sha256 FROM history WHERE op = 'upload' AND sha256 IS NOT NULL)) AS anothers
+        FROM events e JOIN last_looks l USING (raw_file_storage_id) JOIN sent USING (upload_id)
+        ANTI JOIN kept USING (upload_id, raw_file_storage_id)
+        WHERE e.injected IS NULL AND NOT list_contains(shas, l.sha256)
+        GROUP BY e.upload_id, raw_file_storage_id
+    """,
     "gone": """
         SELECT k.upload_id, k.raw_file_storage_id, bool_or(k.acceptable) AS acceptable, min(k.i) AS i_ok, min(k.t) AS t_ok,
                max(l.i) AS i_blob, max(l.t) AS t_blob, seconds(min(k.t)) AS ok_s, seconds(max(l.t)) AS read_s
@@ -113,11 +129,18 @@ RAW_DROPPED: Final = "SELECT * FROM gone WHERE acceptable = false ORDER BY i_ok"
 
 RAW_DIFFERENT: Final = """
 SELECT k.upload_id, k.raw_file_storage_id, min(k.sha256) AS expected, arg_min(b.sha256, b.i) AS sha256,
-       count(DISTINCT b.i) AS n, min(k.i) AS i_ok, min(k.t) AS t_ok, min(b.i) AS i_blob, min(b.t) AS t_blob,
-       seconds(min(b.t)) AS read_s
+       min(k.i) AS i_ok, min(k.t) AS t_ok, NULL AS i_event, min(b.i) AS i_blob, min(b.t) AS t_blob,
+       format('its raw blob {} held other bytes in {} reads, first at {} s', k.raw_file_storage_id, count(DISTINCT b.i),
+              seconds(min(b.t))) AS what
 FROM doubted k JOIN looks b USING (raw_file_storage_id)
 WHERE b.phase IN ('present', 'different') AND b.sha256 <> k.sha256
-GROUP BY k.upload_id, k.raw_file_storage_id ORDER BY i_ok
+GROUP BY k.upload_id, k.raw_file_storage_id
+UNION ALL
+SELECT upload_id, raw_file_storage_id, expected, sha256, NULL, NULL, i_event, i_blob, t_blob,
+       format('event {} names the raw blob {}, which held the bytes of another upload at {} s', event_id, raw_file_storage_id,
+              seconds(t_blob))
+FROM crossed WHERE anothers
+ORDER BY i_ok, i_event
 """
 
 RAW_OVERWRITTEN: Final = """
@@ -175,9 +198,10 @@ SELECT upload_id, raw_file_storage_id, NULL, i, 'event ' || event_id,
        CASE WHEN phase = 'unreachable' THEN 'the blob it names could not be read at the end'
             WHEN phase IS NULL THEN 'the blob it names was not read at the end'
             WHEN NOT hashed THEN 'of the blob it names there is no hash'
-            ELSE 'the blob it names holds the bytes of no upload' END
+            ELSE 'the blob it names holds the bytes of no upload, or not of its own' END
 FROM strays, moments
-WHERE phase IS NULL OR phase = 'unreachable' OR (phase <> 'missing' AND (NOT hashed OR (
+WHERE phase IS NULL OR phase = 'unreachable' OR (phase <> 'missing' AND (
+    NOT hashed OR raw_file_storage_id IN (SELECT raw_file_storage_id FROM crossed WHERE NOT anothers) OR (
     -- Of an upload without an answer, only its bytes can tell that the blob is its own.
     load_whole AND EXISTS (SELECT 1 FROM history WHERE op = 'upload')
     AND sha256 NOT IN (SELECT sha256 FROM history WHERE op = 'upload' AND sha256 IS NOT NULL)
@@ -215,7 +239,7 @@ class RawRetained(Queries):
             "raw_different",
             Verdict.INVALID,
             RAW_DIFFERENT,
-            "upload {upload_id}: its raw blob {raw_file_storage_id} held other bytes in {n} reads, first at {read_s} s",
+            "upload {upload_id}: {what}",
         ),
         Anomaly(
             "raw_overwritten",

@@ -1251,6 +1251,32 @@ def raw_different(tape: Tape) -> None:
         blob.update(phase="different", sha256="a" * 8)
 
 
+def raw_different_of_two_events(tape: Tape) -> None:
+    """The events about two uploads name each other's blob."""
+    for n, other in ((4, 5), (5, 4)):
+        tape.one("event", event_id=f"placed-{n}")["raw_file_storage_id"] = f"b{other}"
+
+
+def raw_different_of_an_event_alone(tape: Tape) -> None:
+    """The event names a blob that no answer does, with the bytes of another upload."""
+    of_an_event_alone(tape, "unreachable", "present", sha256=sha(5))
+
+
+def raw_shared_by_equal_bytes(tape: Tape) -> None:
+    """The store keeps equal bytes once, and the event about the second upload names the first one's blob."""
+    raw_different_of_two_events(tape)
+    for record in [*tape.find("upload", upload_id="u5"), *tape.find("blob", raw_file_storage_id="b5")]:
+        record["sha256"] = sha(4)
+
+
+def raw_unread_beside_an_upload_without_a_hash(tape: Tape) -> None:
+    """Nobody knows the bytes of an upload that was refused; those that the event about u4 names are not its own."""
+    raw_unread_of_no_upload(tape)
+    invoke = tape.upload(260, 99, phase="fail", acceptable=False)
+    for record in (invoke, tape.one("upload", "fail", upload_id="u99")):
+        record.update(sha256=None, batch=None)
+
+
 def raw_overwritten(tape: Tape) -> None:
     for record in [*tape.find("upload", "ok", upload_id="u5"), *tape.find("event", upload_id="u5")]:
         record["raw_file_storage_id"] = "b4"
@@ -1287,7 +1313,8 @@ def raw_vanished(tape: Tape) -> None:
 
 
 def raw_changed(tape: Tape) -> None:
-    of_an_event_alone(tape, "present", "present", sha256=sha(5))
+    of_an_event_alone(tape, "present", "present")
+    tape.one("blob", raw_file_storage_id="b99", why="event")["sha256"] = sha(5)
 
 
 def raw_unread_of_no_upload(tape: Tape) -> None:
@@ -2259,6 +2286,9 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "raw_missing": raw_missing,
     "raw_dropped_on_rejection": raw_dropped_on_rejection,
     "raw_different": raw_different,
+    "raw_different.of_two_events": raw_different_of_two_events,
+    "raw_different.of_an_event_alone": raw_different_of_an_event_alone,
+    "raw_unread.beside_an_upload_without_a_hash": raw_unread_beside_an_upload_without_a_hash,
     "raw_overwritten": raw_overwritten,
     "raw_late": raw_late,
     "raw_late.unread": raw_late_and_unread,
@@ -2383,6 +2413,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         delivered,
         followup_of_a_faults_event,
         raw_named_by_an_event_alone,
+        raw_shared_by_equal_bytes,
         effects_on_a_topic_that_a_fault_wrote_to,
     )
 }

@@ -529,7 +529,7 @@ def named_by_an_event(tape: Tape, random: Random) -> None:
     event = some(tape, random, "event", malformed=None)
     if event is None:
         return
-    event["raw_file_storage_id"] = "b90"
+    event["raw_file_storage_id"] = random.choice(["b90", "b90", "b0", "b1"])
     for read in tape.find("read", "invoke", what="blobs"):
         if random.random() < 0.7:
             why = "final" if read["final"] else "event"

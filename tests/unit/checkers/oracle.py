@@ -1221,6 +1221,7 @@ class RawOracle:
             if event.get("raw_file_storage_id") is not None and event.get("injected") is None:
                 self.named.setdefault(event["raw_file_storage_id"], event)
         self.kept = [*self._kept(), *self._unanswered()]
+        self.strange: set[str] = set()
         finals = [read["read"] for read in run.reads if read["what"] == "blobs" and read["final"]]
         self.last = {
             blob["raw_file_storage_id"]: blob for blob in run.blobs if finals and blob.get("read") == finals[-1]
@@ -1288,10 +1289,26 @@ class RawOracle:
             gone = raw in self.last and self.last[raw]["phase"] == "missing"
             if blob["phase"] == "missing" and names and blob["t_begin"] > min(names) and not gone:
                 yield "raw_late", (raw,)
+        self.strange = {raw for name, (_, raw) in self._crossed() if name == "raw_unread"}
+        yield from (hit for hit in self._crossed() if hit[0] == "raw_different")
         for raw in self.named:
             yield from self._named(raw)
         if not self.kept and not self.named:
             yield "raw_unexercised", ()
+
+    def _crossed(self) -> Iterator[Hit]:
+        """An event about an upload names a blob that no answer to it did, and that does not hold its bytes at the end."""
+        pairs = {
+            (e.get("upload_id"), e.get("raw_file_storage_id")) for e in self.run.events if e.get("injected") is None
+        }
+        for upload, raw in pairs - {(one["upload"], one["raw"]) for one in self.kept}:
+            sent = {
+                r["sha256"] for r in self.run.of("upload") if r["upload_id"] == upload and r.get("sha256") is not None
+            }
+            every = {r["sha256"] for r in self.run.of("upload") if r.get("sha256") is not None}
+            sha = self._last_sha([blob for blob in self.run.blobs if blob["raw_file_storage_id"] == raw])
+            if sha is not None and sent and sha not in sent:
+                yield "raw_different" if sha in every else "raw_unread", (upload, raw)
 
     def _named(self, raw: str) -> Iterator[Hit]:
         if any(upload["raw"] == raw for upload in self.kept):
@@ -1303,7 +1320,7 @@ class RawOracle:
         if last == "missing":
             found = {blob["phase"] for blob in looks} & {"present", "different"}
             yield "raw_vanished" if found else "raw_dangling", (raw,)
-        elif last in {None, "unreachable"} or not self._some_uploads(self._last_sha(looks)):
+        elif last in {None, "unreachable"} or raw in self.strange or not self._some_uploads(self._last_sha(looks)):
             naming = [e for e in self.run.events if e.get("raw_file_storage_id") == raw and e.get("injected") is None]
             uploads = [e["upload_id"] for e in naming if e.get("upload_id") is not None]
             yield "raw_unread", (uploads[0] if uploads else None, raw)
