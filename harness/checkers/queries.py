@@ -9,17 +9,14 @@ from harness.history.reader import History
 from harness.verdict import Anomaly, Fields, Finding, Verdict
 
 MOVES: Final = """
-WITH finals_of AS (SELECT what, read FROM finals),
-sights AS (
-    -- A final pass that failed was made again: its rows are no news, and not the last word either.
-    SELECT consumer, t, read = (SELECT read FROM finals_of WHERE what = 'effects') AS judging
-    FROM effects LEFT JOIN reads r USING (read) WHERE r.final IS NOT TRUE OR judging
+WITH sights AS (
+    -- Interim passes give what is new, so all their rows count together. A final pass gives everything, and may be made again.
+    SELECT consumer, hash(event_id, effect, digest) AS alike, max(t) AS t, count(*) AS n
+    FROM effects LEFT JOIN reads r USING (read) GROUP BY consumer, alike, CASE WHEN r.final THEN read END
 ), moved AS (
-    SELECT consumer, max(t) AS t FROM sights WHERE judging IS NOT TRUE GROUP BY consumer
-    UNION ALL
-    -- Interim passes give what is new: more rows in the final one were made since the last of them.
-    SELECT consumer, max(t) FROM sights GROUP BY consumer
-    HAVING count(*) FILTER (judging) > count(*) FILTER (judging IS NOT TRUE)
+    -- Of rows that look alike, the last one is as old as the earliest sight of that many.
+    SELECT consumer, max(t) AS t FROM (SELECT consumer, min({fewer: -n, t: t}).t AS t FROM sights GROUP BY consumer, alike)
+    GROUP BY consumer
     UNION ALL
     SELECT consumer, max(t) FROM (
         SELECT consumer, t, committed > coalesce(lag(committed) OVER (

@@ -898,6 +898,20 @@ def outcome_missing_though_effects_were_read_again(tape: Tape) -> None:
         tape.effect(failed, "shop", kind_of(n), n)
 
 
+def outcome_missing_though_everything_was_read_again(tape: Tape) -> None:
+    """Something arrived while everything was read for the last time, so that was done again; since then nothing moved."""
+    outcome_missing_batch(tape)
+    late = effects_of(tape, "placed-2")[0]
+    tape.drop([late])
+    committed(tape, 1, only_final=False)
+    committed(tape, UPLOADS // 2)
+    middle = tape.look(490, "offsets")
+    tape.offset(middle, "shop", ("orders", 0), committed=UPLOADS // 2, end=UPLOADS // 2)
+    superseded = tape.look(500, "effects", final=True)
+    for n in range(UPLOADS):
+        tape.effect(superseded, "shop", kind_of(n), n)
+
+
 def outcome_doubled_batch(tape: Tape) -> None:
     tape.event(topics(tape), 2, "closed", 1, 11, event_id="closed-2-again")
 
@@ -2268,6 +2282,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "outcome_doubled": outcome_doubled,
     "outcome_missing.batch": outcome_missing_batch,
     "outcome_missing.read_again": outcome_missing_though_effects_were_read_again,
+    "outcome_missing.all_read_again": outcome_missing_though_everything_was_read_again,
     "outcome_missing.healthy_at_last": outcome_missing_healthy_at_last,
     "outcome_doubled.batch": outcome_doubled_batch,
     "outcome_doubled.before_a_reprocess": outcome_doubled_before_it_was_reprocessed,

@@ -107,18 +107,24 @@ class Run:
     def moved(self, consumer: str) -> int:
         """When a new effect of it was last seen, or an offset that it had passed; 0: never.
 
-        Only interim passes give what is new. A final pass that does not judge was made again, and the next one gives it all.
+        Interim passes give what is new, and each final pass gives everything: a row is as old as the first pass with that many
+        of its kind.
         """
         if consumer not in self._moved:
             self._moved[consumer] = self._last_moved(consumer)
         return self._moved[consumer]
 
     def _last_moved(self, consumer: str) -> int:
-        final = self.final("effects")
-        own = [e for e in self.effects if e["consumer"] == consumer]
-        last = [e for e in own if final is not None and e["read"] == final["read"]]
-        earlier = [e for e in own if not self.read_by.get(e["read"], {}).get("final")]
-        times = [e["t"] for e in ([*last, *earlier] if len(last) > len(earlier) else earlier)]
+        counted: dict[tuple[Any, ...], int] = defaultdict(int)
+        first: dict[tuple[Any, ...], int] = {}
+        for effect in self.effects:
+            if effect["consumer"] == consumer:
+                read = effect["read"] if self.read_by.get(effect["read"], {}).get("final") else None
+                alike = (effect["event_id"], effect.get("effect"), effect.get("digest"))
+                counted[alike, read] += 1
+                key = (*alike, counted[alike, read])
+                first[key] = min(effect["t"], first.get(key, effect["t"]))
+        times = list(first.values())
         passed: dict[tuple[Any, ...], int] = {}
         for row in self.offsets:
             if row["consumer"] == consumer:
