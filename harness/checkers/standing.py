@@ -97,14 +97,14 @@ TABLES: Final = {
           ON z.topic = l.source_topic AND z.partition = l.source_partition AND z."offset" = l.source_offset
     """,
     # Dead letters about events, without those about malformed records and tombstones, whatever id they name. ``taken``: the
-    # letter was replayed since, so it no longer counts; ``asked``: it may have been. ``early``: it was seen after a replay
-    # was asked for, and no look at the letters that began after the answer shows that it was not there yet. ``unsure``: it may
-    # be about a malformed record that claims the event's id.
+    # letter was replayed since, so it no longer counts; ``asked``: when that was first asked for, if it may have been granted.
+    # ``early``: it was seen after a replay was asked for, and no look at the letters that began after the answer shows that it
+    # was not there yet. ``unsure``: it may be about a malformed record that claims the event's id.
     "event_letters": """
         SELECT consumer, coalesce(source_id, event_id) AS event_id, kind, source_digest AS digest, i, t,
                EXISTS (SELECT 1 FROM replays r WHERE r.consumer = s.consumer AND r.t > s.t AND r.state = 'ok'
                        AND r.event_id = coalesce(s.source_id, s.event_id)) AS taken,
-               EXISTS (SELECT 1 FROM replays r WHERE r.consumer = s.consumer AND r.t > s.t AND r.state <> 'fail'
+               (SELECT min(r.t) FROM replays r WHERE r.consumer = s.consumer AND r.t > s.t AND r.state <> 'fail'
                        AND r.event_id = coalesce(s.source_id, s.event_id)) AS asked,
                EXISTS (SELECT 1 FROM replays r WHERE r.consumer = s.consumer AND r.t <= s.t AND r.state <> 'fail'
                        AND r.event_id = coalesce(s.source_id, s.event_id)
@@ -119,14 +119,16 @@ TABLES: Final = {
         FROM sources s
         WHERE NOT of_malformed AND NOT of_tombstone AND (whole OR kind IS DISTINCT FROM 'malformed')
     """,
-    # The same letters, with what else is known about the event.
+    # The same letters, with what else is known about the event. ``asked``: an effect may be that of a replay, so it had not been
+    # seen before.
     "lettered": """
         WITH applied AS (
             SELECT consumer, event_id, min(e.i) AS i, min(e.t) AS t, bool_or(e.read = effects_read) AS at_end
             FROM effects e SEMI JOIN event_letters USING (consumer, event_id), moments GROUP BY consumer, event_id
         ), published AS (SELECT DISTINCT event_id FROM events SEMI JOIN event_letters USING (event_id))
-        SELECT l.consumer, l.event_id, l.kind, l.i, l.t, l.asked, l.taken, l.early, l.unsure, a.i AS i_effect, a.t AS t_effect,
-               coalesce(a.at_end, false) AS applied, p.event_id IS NOT NULL AS published,
+        SELECT l.consumer, l.event_id, l.kind, l.i, l.t, l.taken, l.early, l.unsure, a.i AS i_effect, a.t AS t_effect,
+               coalesce(a.at_end, false) AS applied, l.asked IS NOT NULL AND NOT (applied AND a.t < l.asked) AS asked,
+               p.event_id IS NOT NULL AS published,
                l.event_id IN (SELECT event_id FROM conflicting) AS conflict
         FROM event_letters l LEFT JOIN applied a USING (consumer, event_id) LEFT JOIN published p USING (event_id)
         WHERE l.event_id IS NOT NULL

@@ -34,7 +34,8 @@ totalled       (consumer, event_type, located, adds, apart): what is added up in
                and the number; ``apart``: in another store than the effects that are counted
 totals         sums that consumers update in place, with the ``read`` that saw each; ``key`` says which
 letters        dead letters, each place once, with the ``read`` that saw it first; those published by faults are left out
-replays        (consumer, event_id, i, t, ended, state): requests to replay a dead letter
+replays        (consumer, event_id, i, t, ended, state): requests to replay a dead letter; ``event_id`` null: of no event, whatever
+               id it names
 blobs          reads of blobs, with ``final``
 offsets        offsets, with the ``read`` that saw each
 =============  ======================================================================================================
@@ -170,12 +171,15 @@ VIEWS: Final = {
         QUALIFY row_number() OVER (PARTITION BY topic, partition, "offset" ORDER BY i) = 1
     """,
     "replays": """
-        SELECT b.consumer, coalesce(v.event_id, b.event_id) AS event_id, b.i, b.t, e.t AS ended,
+        SELECT b.consumer, CASE WHEN v.op IS NULL THEN b.event_id WHEN v.malformed IS NULL THEN v.event_id END AS event_id,
+               b.i, b.t, e.t AS ended,
                coalesce(e.phase, 'unknown') AS state
         FROM history b
         LEFT JOIN (SELECT * FROM history WHERE op = 'replay' AND phase <> 'invoke') e ON e.of = b.i
-        LEFT JOIN events v
-          ON v.topic = b.source_topic AND v.partition = b.source_partition AND v."offset" = b.source_offset
+        LEFT JOIN (
+            SELECT DISTINCT op, topic, partition, "offset", event_id, malformed FROM history
+            WHERE op = 'tombstone' OR (op = 'event' AND error IS NULL)
+        ) v ON v.topic = b.source_topic AND v.partition = b.source_partition AND v."offset" = b.source_offset
         WHERE b.op = 'replay' AND b.phase = 'invoke'
     """,
     "blobs": """

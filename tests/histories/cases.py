@@ -1887,15 +1887,37 @@ def anothers_topic(tape: Tape) -> None:
         tape.event(topics(tape), n, "placed", 0, n, topic="audit")
 
 
-def replayed(tape: Tape) -> None:
-    """Set aside, taken back, and applied once."""
-    event = tape.one("event", event_id="placed-4")
-    early = tape.look(440, "dead_letters")
-    tape.letter(early, 0, "shop", "poison", event)
-    place = {"source_topic": "orders", "source_partition": 0, "source_offset": event["offset"]}
+def replay(tape: Tape, event: dict) -> None:
+    """The shop is asked to process its dead letter of a record again, which names placed-4."""
+    place = {f"source_{name}": event[name] for name in ("topic", "partition", "offset")}
     invoke = tape.add(450, "replay", "invoke", consumer="shop", event_id="placed-4", **place)
     tape.add(460, "replay", "ok", of=invoke, consumer="shop", event_id="placed-4", **place)
-    tape.letter(final(tape, "dead_letters"), 0, "shop", "poison", event)
+
+
+def replayed(tape: Tape) -> None:
+    """Set aside, taken back, and applied once."""
+    effect_and_dead_letter_before_its_replay(tape)
+    tape.drop(effects_of(tape, "placed-4")[:1])
+
+
+def effect_and_dead_letter_before_its_replay(tape: Tape) -> None:
+    """The letter is taken back, when the effect has been there for long."""
+    event = tape.one("event", event_id="placed-4")
+    for read in (tape.look(440, "dead_letters"), final(tape, "dead_letters")):
+        tape.letter(read, 0, "shop", "poison", event)
+    replay(tape, event)
+
+
+def effect_and_dead_letter_beside_a_replay(tape: Tape) -> None:
+    """What is taken back is the letter of a malformed record that claims the event's id."""
+    event, claiming = tape.one("event", event_id="placed-4"), malformed(tape)
+    claiming.update(claims="placed-4", event_type="placed")
+    tape.drop(effects_of(tape, "placed-4")[:1])
+    for read in (tape.look(440, "dead_letters"), final(tape, "dead_letters")):
+        tape.letter(read, 0, "shop", "poison", event)
+        tape.letter(read, 1, "shop", "malformed", claiming, event_id="placed-4")
+        tape.letter(read, 2, "desk", "malformed", claiming, event_id="placed-4")
+    replay(tape, claiming)
 
 
 def set_aside_again(tape: Tape) -> None:
@@ -2201,6 +2223,8 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.set_aside_again": set_aside_again,
     "undecided.letter_from_before_a_replay": undecided_letter_from_before_a_replay,
     "effect_and_dead_letter.after_a_replay": effect_and_dead_letter_after_a_replay,
+    "effect_and_dead_letter.before_its_replay": effect_and_dead_letter_before_its_replay,
+    "effect_and_dead_letter.beside_a_replay": effect_and_dead_letter_beside_a_replay,
     "dead_lettered_wrongly.after_a_replay": dead_lettered_wrongly_after_a_replay,
     "undecided.letter_without_a_place": undecided_letter_without_a_place,
     "undecided.letters_of_some": undecided_letters_of_some,

@@ -196,17 +196,17 @@ class Run:
         said = [r["phase"] for r in self.of("run") if r["phase"] in {"drained", "deadline"}]
         return bool(said) and said[-1] == "drained"
 
-    def replayed(self, consumer: str | None, event_id: str | None, after: int) -> set[str]:
-        """How replays of a dead letter that were asked for after ``after`` ended."""
-        return {end for t, _, end in self.replays(consumer, event_id) if t > after}
-
     def replays(self, consumer: str | None, event_id: str | None) -> list[tuple[int, int | None, str]]:
-        """When replays of its dead letter were asked for and answered, and how they ended."""
+        """When replays of its dead letter were asked for and answered, and how they ended.
+
+        A replay of a letter about a malformed record or a tombstone is none of the event whose id it names.
+        """
         replays = self.of("replay")
         if not replays:
             return []
         ends = {r["of"]: r for r in replays if r["phase"] != "invoke" and "of" in r}
-        events = {place(event): event["event_id"] for event in self.events}
+        about: dict[tuple[Any, ...], str | None] = {place(r): None for r in (*self.malformed, *self.tombstones)}
+        about |= {place(event): event["event_id"] for event in self.events}
         return [
             (
                 r["t"],
@@ -214,7 +214,7 @@ class Run:
                 ends[r["i"]]["phase"] if r["i"] in ends else "unknown",
             )
             for r in self.of("replay", "invoke")
-            if r.get("consumer") == consumer and events.get(source(r), r.get("event_id")) == event_id
+            if r.get("consumer") == consumer and about.get(source(r), r.get("event_id")) == event_id
         ]
 
     def of(self, op: str, phase: str | None = None) -> list[Record]:
@@ -413,15 +413,16 @@ class EffectOracle:
                 continue
             origin = events.get(source(letter))
             event_id = origin["event_id"] if origin else letter.get("event_id")
-            replays = self.run.replayed(letter.get("consumer"), event_id, letter["t"])
+            replays = [one for one in self.run.replays(letter.get("consumer"), event_id) if one[0] > letter["t"]]
+            granted = [t for t, _, end in replays if end != "fail"]
             absent = self._absent_since(letter)
             yield {
                 "consumer": letter.get("consumer"),
                 "event_id": event_id,
                 "kind": letter.get("kind"),
                 "digest": origin["digest"] if origin else None,
-                "taken": "ok" in replays,
-                "asked": bool(replays - {"fail"}),
+                "taken": any(end == "ok" for _, _, end in replays),
+                "asked": bool(granted) and not self._applied_before(letter.get("consumer"), event_id, min(granted)),
                 "early": any(
                     t <= letter["t"] and end != "fail" and (ended is None or absent is None or absent <= ended)
                     for t, ended, end in self.run.replays(letter.get("consumer"), event_id)
@@ -434,6 +435,11 @@ class EffectOracle:
                     for record in self.run.malformed
                 ),
             }
+
+    def _applied_before(self, consumer: str | None, event_id: str | None, t: int) -> bool:
+        """Its effect is there, and was before that time: no replay that was asked for then led to it."""
+        own = [e for e in self.run.effects if (e["consumer"], e["event_id"]) == (consumer, event_id)]
+        return any(e in self.at_end for e in own) and any(e["t"] < t for e in own)
 
     def _absent_since(self, letter: Record) -> int | None:
         """When the last look at the letters began that did not find it yet."""
@@ -1407,7 +1413,7 @@ class TotalOracle:
                 continue
             worth = Fraction(records[0]["amounts"][consumer])
             must = all(self._done(consumer, record, events) for record in records)
-            unsure = "unknown" in self.run.replayed(consumer, event_id, -1)
+            unsure = any(end == "unknown" for _, _, end in self.run.replays(consumer, event_id))
             if must and not unsure:
                 certain += worth
             else:
