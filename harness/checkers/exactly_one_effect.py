@@ -119,7 +119,7 @@ GROUP BY consumer, event_id, kind ORDER BY i_letter
 NEITHER: Final = """
 SELECT consumer, event_id, topic, partition, "offset", i AS i_event, t AS t_event, i_offset
 FROM unlettered, moments
-WHERE dead_letters AND letters_settled AND NOT doubted AND letters_legible AND NOT maybe
+WHERE done AND dead_letters AND letters_settled AND NOT doubted AND letters_legible AND NOT maybe
 ORDER BY i
 """
 
@@ -160,15 +160,15 @@ GROUP BY consumer, event_id, i_offset, t_offset, i_read ORDER BY t_offset
 """
 
 STALLED: Final = """
-WITH waiting AS (
+WITH owed AS (
     SELECT *, row_number() OVER (PARTITION BY consumer, topic, partition ORDER BY "offset") AS nth,
            count(*) OVER (PARTITION BY consumer, topic, partition) - 1 AS behind
-    FROM due WHERE standing = 'waiting' AND NOT dealt_with
+    FROM waiting WHERE sign IS NULL
 )
 SELECT consumer, event_id, topic, partition, "offset", behind, i AS i_event, t AS t_event, i_offset, t_offset, committed,
        coalesce('committed: ' || committed, 'nothing committed') AS standing_at, seconds(t) AS seen_s,
        seconds(moved) AS moved_s, CASE WHEN behind > 0 THEN ', and ' || behind || ' more behind it' ELSE '' END AS others
-FROM waiting JOIN stuck USING (consumer, topic, partition), moments
+FROM owed JOIN stuck USING (consumer, topic, partition), moments
 WHERE nth = 1 AND well AND is_stuck AND NOT drained ORDER BY i
 """
 
@@ -304,15 +304,17 @@ SELECT consumer, event_id, i, 'it is malformed and passed, but '
                WHEN NOT letters_legible THEN 'not all dead letters could be read'
                ELSE 'a dead letter that names no whole place (topic, partition and offset) may be about it' END
 FROM unlettered, moments
-WHERE NOT (dead_letters AND letters_settled) OR doubted OR NOT letters_legible OR maybe
+WHERE done AND (NOT (dead_letters AND letters_settled) OR doubted OR NOT letters_legible OR maybe)
 UNION ALL
 SELECT consumer, event_id, i,
        CASE WHEN drained THEN 'its offset was not passed, although the run considered the system at rest'
             WHEN NOT well THEN 'it is not passed, but not everything was healed and healthy at the end'
-            WHEN dealt_with THEN 'its effect is there, but ' || consumer || ' has never committed an offset on ' || topic
-            ELSE 'it is not passed, but ' || since END
-FROM due JOIN stuck USING (consumer, topic, partition), moments
-WHERE standing = 'waiting' AND (drained OR NOT well OR NOT is_stuck OR dealt_with)
+            WHEN sign IS NULL THEN 'it is not passed, but ' || since
+            ELSE sign || ', but ' || consumer || CASE
+                WHEN (consumer, topic) IN (FROM elsewhere) THEN ' has never committed an offset on ' || topic
+                ELSE format(' committed no offset past it on {}:{}, so it may not be done with it', topic, partition) END END
+FROM waiting JOIN stuck USING (consumer, topic, partition), moments
+WHERE drained OR NOT well OR NOT is_stuck OR NOT owed
 UNION ALL
 SELECT consumer, NULL, NULL, 'its offsets were not read at the end'
 FROM (SELECT DISTINCT consumer FROM due), moments WHERE offsets_read IS NULL

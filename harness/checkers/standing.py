@@ -119,8 +119,7 @@ TABLES: Final = {
         FROM sources s
         WHERE NOT of_malformed AND NOT of_tombstone AND (whole OR kind IS DISTINCT FROM 'malformed')
     """,
-    # The same letters, with what else is known about the event. ``asked``: an effect may be that of a replay, so it had not been
-    # seen before.
+    # The same letters, with what else is known about the event. ``asked``: maybe it was replayed before its effect was seen.
     "lettered": """
         WITH applied AS (
             SELECT consumer, event_id, min(e.i) AS i, min(e.t) AS t, bool_or(e.read = effects_read) AS at_end
@@ -176,36 +175,12 @@ TABLES: Final = {
         SELECT a.consumer, e.event_id FROM events e SEMI JOIN conflicting USING (event_id) JOIN applies a USING (event_type)
     """,
     # All records of the suspects, and every record that is malformed, or neither passed nor silent. ``doubted``: its offset
-    # says nothing. ``dealt_with``: its effect is there, and its offset may be kept elsewhere.
+    # says nothing.
     "due": """
         SELECT s.*, EXISTS (SELECT 1 FROM refilled f WHERE f.topic = s.topic
-                            AND coalesce(f.partition, s.partition) = s.partition) AS doubted,
-               (s.consumer, s.topic) IN (FROM elsewhere)
-               AND EXISTS (SELECT 1 FROM found f WHERE f.consumer = s.consumer AND f.event_id = s.event_id) AS dealt_with
+                            AND coalesce(f.partition, s.partition) = s.partition) AS doubted
         FROM standings s LEFT JOIN suspects x ON x.consumer = s.consumer AND x.event_id = s.event_id
         WHERE x.event_id IS NOT NULL OR s.malformed OR s.standing NOT IN ('passed', 'silent')
-    """,
-    # Each partition on which records wait for a consumer: when it was last seen to move, when the first of them came, and
-    # whether all that was so long ago that it is stuck.
-    "stuck": """
-        WITH waits AS (
-            SELECT consumer, topic, partition, min(t) FILTER (NOT dealt_with) AS came FROM due WHERE standing = 'waiting'
-            GROUP BY ALL
-        ), idle AS (
-            SELECT w.*, coalesce(v.t, 0) AS moved, m.mended, m.patience,
-                   CASE WHEN m.offsets_began < m.effects_began THEN m.offsets_began
-                        WHEN m.offsets_began >= m.effects_began THEN m.effects_began END
-                   - greatest(coalesce(v.t, 0), m.mended, w.came) AS idle
-            FROM waits w LEFT JOIN moves v USING (consumer) CROSS JOIN moments m
-        )
-        SELECT consumer, topic, partition, moved, coalesce(idle >= patience, false) AS is_stuck,
-               CASE WHEN idle IS NULL THEN 'the effects were not read at the end'
-                    WHEN came >= greatest(moved, mended)
-                    THEN format('nothing waited on its partition before {} s', seconds(came))
-                    WHEN moved >= mended THEN format('{} still moved at {} s', consumer, seconds(moved))
-                    ELSE format('the load, or what was broken, went on until {} s', seconds(mended)) END
-               || CASE WHEN idle IS NULL THEN '' ELSE ': it may be slow' END AS since
-        FROM idle
     """,
     # Effects of the final read whose id, or id and digest, no event on the topics has. Of an event with integers that a double
     # cannot hold, an effect may carry either digest: RFC 8785 rounds them, and many libraries do not.
@@ -243,6 +218,82 @@ TABLES: Final = {
         LEFT JOIN at_end a ON a.consumer = d.consumer AND a.key = lower(k.key)
         WHERE NOT d.malformed AND (e.keys[d.consumer] IS NULL OR (k.events > 1 AND a.key IS NOT NULL)
                                    OR d.consumer IN (SELECT consumer FROM strangers))
+    """,
+    # Malformed records of which a consumer left no dead letter. ``maybe``: one that names no whole place may be
+    # about it, for it names no other malformed record, and no event, or one whose id this record claims. A letter that names
+    # nothing at all is about a consumer's only malformed record without a letter; of several it may be about any.
+    "unlettered": """
+        WITH vague AS (
+            SELECT s.*, EXISTS (SELECT 1 FROM malformed m WHERE m.event_id = s.event_id)
+                        OR (s.kind IS DISTINCT FROM 'malformed'
+                            AND EXISTS (SELECT 1 FROM events e WHERE e.event_id = s.event_id)) AS known
+            FROM sources s WHERE NOT whole
+        ), unnamed AS (
+            SELECT * FROM due d
+            WHERE malformed AND NOT EXISTS (
+                SELECT 1 FROM sources l
+                WHERE l.consumer = d.consumer AND CASE
+                    WHEN l.whole
+                    THEN l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset"
+                    ELSE l.event_id = d.event_id END)
+        ), nameless AS (
+            SELECT consumer, count(*) AS n FROM vague
+            WHERE kind = 'malformed' AND event_id IS NULL
+              AND coalesce(source_topic, source_partition::VARCHAR, source_offset::VARCHAR) IS NULL
+            GROUP BY consumer
+        )
+        SELECT d.*, EXISTS (
+                   SELECT 1 FROM vague v JOIN malformed m ON m.i = d.i
+                   WHERE v.consumer = d.consumer AND coalesce(v.source_topic, d.topic) = d.topic
+                     AND coalesce(v.source_partition, d.partition) = d.partition
+                     AND coalesce(v.source_offset, d."offset") = d."offset"
+                     AND (NOT v.known OR v.event_id = m.claims)) AS maybe
+        FROM unnamed d LEFT JOIN nameless s USING (consumer)
+        WHERE NOT (s.n IS NOT NULL AND (SELECT count(*) FROM unnamed u WHERE u.consumer = d.consumer) = 1)
+    """,
+    # Records that a consumer has not passed. ``sign``: what shows that it may be done with one all the same, for it may commit
+    # once for many records, or elsewhere. Of two facts with one id, an effect says which it is of if it has a digest.
+    "waiting": """
+        WITH told AS (
+            SELECT d.consumer, d.i, 1 AS way FROM due d JOIN found f USING (consumer, event_id)
+            LEFT JOIN (SELECT DISTINCT event_id, digest FROM events SEMI JOIN conflicting USING (event_id)) c
+              ON c.event_id = f.event_id AND c.digest = f.digest
+            WHERE NOT d.malformed AND (c.digest IS NULL OR c.digest = d.digest)
+            UNION ALL
+            SELECT d.consumer, d.i, 2 FROM due d JOIN event_letters l USING (consumer, event_id)
+            WHERE NOT d.malformed AND NOT l.taken AND (l.digest IS NULL OR l.digest = d.digest)
+            UNION ALL
+            SELECT d.consumer, d.i, CASE WHEN u.i IS NULL THEN 2 ELSE 3 END
+            FROM due d LEFT JOIN unlettered u ON u.consumer = d.consumer AND u.i = d.i
+            WHERE d.malformed AND (u.i IS NULL OR u.maybe)
+            UNION ALL
+            SELECT d.consumer, d.i, 3 FROM due d JOIN respelled r ON r.consumer = d.consumer AND r.published_id = d.event_id
+            UNION ALL
+            SELECT d.consumer, d.i, 3 FROM due d JOIN unjoined j ON j.consumer = d.consumer AND j.event_id = d.event_id
+        ), best AS (SELECT consumer, i, min(way) AS way FROM told GROUP BY ALL)
+        SELECT d.*, ['its effect is there', 'it has a dead letter', 'its effect or dead letter may be there'][b.way] AS sign
+        FROM due d LEFT JOIN best b ON b.consumer = d.consumer AND b.i = d.i WHERE d.standing = 'waiting'
+    """,
+    # Each partition on which records wait for a consumer: when it was last seen to move, and when the first came that
+    # is not known to be done (``owed``: there is one). ``is_stuck``: all that was long ago.
+    "stuck": """
+        WITH waits AS (
+            SELECT consumer, topic, partition, min(t) FILTER (sign IS NULL) AS came FROM waiting GROUP BY ALL
+        ), idle AS (
+            SELECT w.*, coalesce(v.t, 0) AS moved, m.mended, m.patience,
+                   CASE WHEN m.offsets_began < m.effects_began THEN m.offsets_began
+                        WHEN m.offsets_began >= m.effects_began THEN m.effects_began END
+                   - greatest(coalesce(v.t, 0), m.mended, w.came) AS idle
+            FROM waits w LEFT JOIN moves v USING (consumer) CROSS JOIN moments m
+        )
+        SELECT consumer, topic, partition, moved, came IS NOT NULL AS owed, coalesce(idle >= patience, false) AS is_stuck,
+               CASE WHEN idle IS NULL THEN 'the effects were not read at the end'
+                    WHEN came >= greatest(moved, mended)
+                    THEN format('nothing waited on its partition before {} s', seconds(came))
+                    WHEN moved >= mended THEN format('{} still moved at {} s', consumer, seconds(moved))
+                    ELSE format('the load, or what was broken, went on until {} s', seconds(mended)) END
+               || CASE WHEN idle IS NULL THEN '' ELSE ': it may be slow' END AS since
+        FROM idle
     """,
     # Each (consumer, event id) without an effect in the final read. A fact (event id and digest) may have a dead letter
     # instead; a letter that names no source stands for all facts of its id. ``veil``: why it may be there all the same.
@@ -292,38 +343,6 @@ TABLES: Final = {
                          AND s.kind IN ('conflict', 'unsaid'))
                AS maybe_reported
         FROM facts GROUP BY consumer, event_id HAVING count(*) > 1
-    """,
-    # Malformed records that a consumer passed without leaving a dead letter. ``maybe``: one that names no whole place may be
-    # about it, for it names no other malformed record, and no event, or one whose id this record claims. A letter that names
-    # nothing at all is about a consumer's only malformed record without a letter; of several it may be about any.
-    "unlettered": """
-        WITH vague AS (
-            SELECT s.*, EXISTS (SELECT 1 FROM malformed m WHERE m.event_id = s.event_id)
-                        OR (s.kind IS DISTINCT FROM 'malformed'
-                            AND EXISTS (SELECT 1 FROM events e WHERE e.event_id = s.event_id)) AS known
-            FROM sources s WHERE NOT whole
-        ), unnamed AS (
-            SELECT * FROM due d
-            WHERE malformed AND NOT EXISTS (
-                SELECT 1 FROM sources l
-                WHERE l.consumer = d.consumer AND CASE
-                    WHEN l.whole
-                    THEN l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset"
-                    ELSE l.event_id = d.event_id END)
-        ), nameless AS (
-            SELECT consumer, count(*) AS n FROM vague
-            WHERE kind = 'malformed' AND event_id IS NULL
-              AND coalesce(source_topic, source_partition::VARCHAR, source_offset::VARCHAR) IS NULL
-            GROUP BY consumer
-        )
-        SELECT d.*, EXISTS (
-                   SELECT 1 FROM vague v JOIN malformed m ON m.i = d.i
-                   WHERE v.consumer = d.consumer AND coalesce(v.source_topic, d.topic) = d.topic
-                     AND coalesce(v.source_partition, d.partition) = d.partition
-                     AND coalesce(v.source_offset, d."offset") = d."offset"
-                     AND (NOT v.known OR v.event_id = m.claims)) AS maybe
-        FROM unnamed d LEFT JOIN nameless s USING (consumer)
-        WHERE done AND NOT (s.n IS NOT NULL AND (SELECT count(*) FROM unnamed u WHERE u.consumer = d.consumer) = 1)
     """,
 }
 """Name to query; each query may use the tables above it."""

@@ -34,8 +34,8 @@ totalled       (consumer, event_type, located, adds, apart): what is added up in
                and the number; ``apart``: in another store than the effects that are counted
 totals         sums that consumers update in place, with the ``read`` that saw each; ``key`` says which
 letters        dead letters, each place once, with the ``read`` that saw it first; those published by faults are left out
-replays        (consumer, event_id, i, t, ended, state): requests to replay a dead letter; ``event_id`` null: of no event, whatever
-               id it names
+replays        (consumer, event_id, i, t, ended, state): requests to replay a dead letter; ``event_id`` null: it is of no event,
+               whatever it names
 blobs          reads of blobs, with ``final``
 offsets        offsets, with the ``read`` that saw each
 =============  ======================================================================================================

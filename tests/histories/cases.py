@@ -214,6 +214,7 @@ def premature_commit_before_a_copy(tape: Tape) -> None:
 
 def stalled(tape: Tape) -> None:
     committed(tape, 10, only_final=False)
+    tape.drop(effects_of(tape, "placed-20"))
 
 
 def arrived_late(tape: Tape) -> None:
@@ -701,6 +702,37 @@ def kept_elsewhere(tape: Tape) -> None:
         tape.offset(read, "shop", ("refunds", 0), committed=None, end=1)
 
 
+def committed_behind(tape: Tape) -> None:
+    """Shop commits every eighth record; all its effects are there."""
+    committed(tape, 8, only_final=False)
+
+
+def committed_behind_a_letter(tape: Tape) -> None:
+    """Shop has set the only record of refunds aside, and commits no offset there."""
+    event = tape.malformed(topics(tape), 0, 0, topic="refunds", event_id="refunds:0:0")
+    letters(tape, "malformed", event, "shop")
+    for read in tape.find("read", "invoke", what="offsets"):
+        tape.offset(read, "shop", ("refunds", 0), committed=None, end=1)
+
+
+def committed_behind_a_letter_of_an_event(tape: Tape) -> None:
+    """Each of two facts with one id was set aside as a conflict; the offset of the second stays behind."""
+    letters(tape, "conflict", conflict(tape), "shop", "desk")
+    committed(tape, 11, only_final=False)
+
+
+def stalled_behind_what_is_done(tape: Tape) -> None:
+    """Shop works ahead of its offset, and stands still before placed-20."""
+    stalled(tape)
+    committed(tape, 8, only_final=False)
+
+
+def stalled_before_another_fact(tape: Tape) -> None:
+    """Shop has the effect of the one fact, and stands still before the other, which has its id."""
+    letters(tape, "conflict", conflict(tape), "desk")
+    committed(tape, 11, only_final=False)
+
+
 def stalled_head(tape: Tape) -> None:
     """One record blocks its partition: the three behind it wait for no reason of their own."""
     committed(tape, 7, only_final=False)
@@ -737,12 +769,9 @@ def total_undecided_just_came(tape: Tape) -> None:
 
 def stalled_where_another_came_late(tape: Tape) -> None:
     """One partition stands still; on the other, a record has only just come, of which nothing is proven."""
-    stalled(tape)
     came_late(tape)
-    for row in tape.find("offset", topic="orders", partition=0, consumer="shop"):
-        row["committed"] = 11
-    for row in tape.find("offset", topic="orders", partition=1, consumer="shop"):
-        row["committed"] = 10
+    committed(tape, 10, partition=1, only_final=False)
+    tape.drop(effects_of(tape, "placed-21"))
 
 
 def undecided_illegible(tape: Tape) -> None:
@@ -2268,6 +2297,11 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "stalled.head": stalled_head,
     "undecided.slow": undecided_slow,
     "undecided.kept_elsewhere": kept_elsewhere,
+    "undecided.committed_behind": committed_behind,
+    "undecided.committed_behind_a_letter": committed_behind_a_letter,
+    "undecided.committed_behind_a_conflict": committed_behind_a_letter_of_an_event,
+    "stalled.behind_what_is_done": stalled_behind_what_is_done,
+    "stalled.another_fact": stalled_before_another_fact,
     "undecided.came_late": came_late,
     "stalled.another_came_late": stalled_where_another_came_late,
     "total_undecided.just_came": total_undecided_just_came,

@@ -739,8 +739,12 @@ def still_moving(tape: Tape, random: Random) -> None:
         case _:
             if row := some(tape, random, "offset"):
                 ends = tape.find("offset", consumer=row["consumer"], topic=row["topic"], partition=row["partition"])
+                stands = max(0, row["visible_end"] - random.choice([1, 2, 3]))
                 for one in ends:
-                    one["committed"] = max(0, row["visible_end"] - random.choice([1, 2]))
+                    one["committed"] = stands
+                for event in legible(tape, "event", topic=row["topic"], partition=row["partition"]):
+                    if event["offset"] >= stands and random.random() < 0.5:
+                        tape.drop(tape.find("effect", consumer=row["consumer"], event_id=event["event_id"]))
 
 
 def interrupt(tape: Tape, random: Random) -> None:

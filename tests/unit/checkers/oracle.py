@@ -724,22 +724,29 @@ class EffectOracle:
             yield "effect_and_dead_letter" if applied else "dead_lettered_wrongly", (*pair, letter["kind"])
 
     def _malformed(self) -> Iterator[Hit]:
-        """Passed without a letter of its own; letters that name nothing will do if there is one for each such record."""
-        without = [
-            (consumer, record)
-            for consumer, record in self.due
-            if record.get("malformed") is not None and not self._has_letter(consumer, record)
-        ]
-        for consumer, record in without:
-            own = [letter for letter in self.run.letters if letter.get("consumer") == consumer]
-            mute = [x for x in self._nameless(consumer) if x.get("kind") == "malformed" and set(source(x)) == {None}]
-            if not self.done(consumer, record) or (mute and sum(of == consumer for of, _ in without) == 1):
+        """Passed without a letter of its own."""
+        for consumer, record in self.due:
+            if record.get("malformed") is None or not self.done(consumer, record) or self._answered(consumer, record):
                 continue
             told = self.letters_settled and not self._letters_unread and not self._refilled(record)
-            if told and not any(self._may_be_about(letter, record) for letter in own):
+            if told and not self._maybe_answered(consumer, record):
                 yield "neither", (consumer, *place(record))
             else:
                 yield "undecided", (consumer, record["event_id"])
+
+    def _answered(self, consumer: str, record: Record) -> bool:
+        """It has a letter of its own, or it is the only one without, and one names nothing."""
+        without = [
+            other
+            for of, other in self.due
+            if of == consumer and other.get("malformed") is not None and not self._has_letter(consumer, other)
+        ]
+        mute = [x for x in self._nameless(consumer) if x.get("kind") == "malformed" and set(source(x)) == {None}]
+        return record not in without or (bool(mute) and len(without) == 1)
+
+    def _maybe_answered(self, consumer: str, record: Record) -> bool:
+        own = [letter for letter in self.run.letters if letter.get("consumer") == consumer]
+        return any(self._may_be_about(letter, record) for letter in own)
 
     def _has_letter(self, consumer: str, record: Record) -> bool:
         """A letter names its place, or names no whole place and its id."""
@@ -781,43 +788,39 @@ class EffectOracle:
         yield from (("dead_letter_doubled", key) for key, n in times.items() if n > 1)
 
     def _offsets(self) -> Iterator[Hit]:
-        """What is not passed at the end; of a stuck partition the first record stands for those behind it."""
-        heads: dict[tuple[Any, ...], int] = {}
+        """What is not passed at the end; of a stuck partition the first record stands for those behind it.
+
+        Where nothing is left to do, a consumer that commits seldom, or elsewhere, cannot be told from one that is stuck.
+        """
+        waiting: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
         for consumer, record in self.due:
             standing = self.standing(consumer, record)
             if standing == "late":
                 yield "arrived_late", (consumer, *place(record))
-            elif (
-                standing == "waiting"
-                and self.run.well
-                and not self.run.drained
-                and not self._elsewhere(consumer, record)
-                and self.run.stuck(consumer, self._waits_since(consumer, record), "effects")
-            ):
-                where = (consumer, record["topic"], record["partition"])
-                heads[where] = min(heads.get(where, record["offset"]), record["offset"])
             elif standing == "waiting":
-                yield "undecided", (consumer, record["event_id"])
-        yield from (("stalled", (*where, offset)) for where, offset in heads.items())
+                waiting[consumer, record["topic"], record["partition"]].append(record)
+        for where, records in waiting.items():
+            owed = [record for record in records if not self._may_be_done(where[0], record)]
+            since = min((record["t"] for record in owed), default=0)
+            over = self.run.well and not self.run.drained and self.run.stuck(where[0], since, "effects")
+            if owed and over:
+                yield "stalled", (*where, min(record["offset"] for record in owed))
+            else:
+                yield from (("undecided", (where[0], record["event_id"])) for record in records)
 
-    def _waits_since(self, consumer: str, record: Record) -> int:
-        """When something was first seen that it has to do on this record's partition and has not done."""
-        return min(
-            other["t"]
-            for of, other in self.due
-            if of == consumer
-            and (other["topic"], other["partition"]) == (record["topic"], record["partition"])
-            and self.standing(consumer, other) == "waiting"
-            and not self._elsewhere(consumer, other)
+    def _may_be_done(self, consumer: str, record: Record) -> bool:
+        """Its effect or a dead letter is there, or may be; of two facts with one id, its own."""
+        if record.get("malformed") is not None:
+            return self._answered(consumer, record) or self._maybe_answered(consumer, record)
+        event_id = record["event_id"]
+        if event_id in self.respelled(consumer).values() or self.unjoined(consumer, event_id):
+            return True
+        others = self.run.digests(event_id) - {record["digest"]} if event_id in self.run.conflicting else set()
+        effects = [e for e in self.final if (e["consumer"], e["event_id"]) == (consumer, event_id)]
+        letters = [letter for letter in self.about(consumer, event_id) if not letter["taken"]]
+        return any(e.get("digest") not in others for e in effects) or any(
+            letter["digest"] in {None, record["digest"]} for letter in letters
         )
-
-    def _elsewhere(self, consumer: str, record: Record) -> bool:
-        """It has its effect, on a topic where its consumer, which commits elsewhere, has never committed."""
-        there = [
-            o.get("committed") for o in self.run.offsets if (o["consumer"], o["topic"]) == (consumer, record["topic"])
-        ]
-        unseen = bool(there) and all(one is None for one in there) and not self.silent(consumer)
-        return unseen and record.get("event_id") is not None and self.applied(consumer, record["event_id"])
 
     def _premature(self) -> Iterator[Hit]:
         """Passed in R1; R1 ended before the ok pass R2 of effects began; first seen in a pass begun after R2 ended.
