@@ -119,7 +119,7 @@ GROUP BY consumer, event_id, kind ORDER BY i_letter
 NEITHER: Final = """
 SELECT consumer, event_id, topic, partition, "offset", i AS i_event, t AS t_event, i_offset
 FROM unlettered, moments
-WHERE done AND dead_letters AND letters_settled AND NOT doubted AND letters_legible AND NOT maybe
+WHERE done AND dead_letters AND letters_settled AND NOT doubted AND letters_legible AND maybe IS NULL
 ORDER BY i
 """
 
@@ -270,7 +270,7 @@ SELECT consumer, event_id, i, 'its id was used twice, but ' || CASE
            THEN 'the dead letters were not read, or not long enough after the offsets'
            WHEN doubted THEN 'the broker lost records of its partition'
            WHEN NOT letters_legible THEN 'not all dead letters could be read'
-           ELSE 'a dead letter that names neither a record nor an event may be the report' END
+           ELSE 'a dead letter that names no known record or event, or no service, may be the report' END
 FROM conflicts, moments
 WHERE foreign_facts > 0 AND done = positions AND NOT reported
   AND (NOT (dead_letters AND letters_settled) OR doubted OR NOT letters_legible OR maybe_reported)
@@ -289,8 +289,8 @@ WHERE early AND NOT unsure AND NOT asked AND CASE
     WHEN applied THEN kind = 'poison' OR NOT conflict
     ELSE published AND NOT conflict AND topics_after_letters AND NOT effects_settled END
 UNION ALL
-SELECT consumer, event_id, i, 'a dead letter names it, and no whole place (topic, partition and offset), so it may be about a '
-       || 'malformed record that claims the same id'
+SELECT consumer, event_id, i, 'a dead letter names it, and no place (topic, partition and offset) where anything was read, so '
+       || 'it may be about a malformed record'
 FROM lettered
 WHERE unsure AND NOT asked AND CASE WHEN applied THEN kind = 'poison' OR NOT conflict ELSE published AND NOT conflict END
 UNION ALL
@@ -302,9 +302,9 @@ SELECT consumer, event_id, i, 'it is malformed and passed, but '
                WHEN NOT letters_settled THEN 'the dead letters were not read, or not long enough after the offsets'
                WHEN doubted THEN 'the broker lost records of its partition'
                WHEN NOT letters_legible THEN 'not all dead letters could be read'
-               ELSE 'a dead letter that names no whole place (topic, partition and offset) may be about it' END
+               ELSE maybe END
 FROM unlettered, moments
-WHERE done AND (NOT (dead_letters AND letters_settled) OR doubted OR NOT letters_legible OR maybe)
+WHERE done AND (NOT (dead_letters AND letters_settled) OR doubted OR NOT letters_legible OR maybe IS NOT NULL)
 UNION ALL
 SELECT consumer, event_id, i,
        CASE WHEN drained THEN 'its offset was not passed, although the run considered the system at rest'
@@ -338,6 +338,28 @@ WHERE event_id IS NOT NULL AND CASE
     -- The id that a malformed record claims may be named; another event's may not.
     WHEN of_malformed THEN event_id IS DISTINCT FROM claims
                        AND EXISTS (SELECT 1 FROM events e WHERE e.event_id = s.event_id) END
+ORDER BY i
+"""
+
+LETTER_UNMATCHED: Final = """
+SELECT consumer, topic, partition, "offset", i AS i_letter, t AS t_letter, coalesce(consumer, 'an unnamed consumer') AS who,
+       coalesce(nullif(concat_ws(' and ', 'event ' || event_id, 'the place '
+                || nullif(concat_ws(':', source_topic, source_partition, source_offset), '')), ''), 'nothing') AS named,
+       CASE WHEN NOT topics_after_letters THEN 'the topics were not read after the dead letters'
+            WHEN astray THEN 'correct `dead_letters: source`, or list ' || source_topic || ' in `events: topics`'
+            ELSE 'correct `id` and `source` of `dead_letters`' END AS advice
+FROM strays s, moments
+WHERE (anyones OR consumer IN (SELECT consumer FROM concerned))
+  AND NOT EXISTS (SELECT 1 FROM unreadable u WHERE u.topic = s.source_topic AND u.partition = s.source_partition
+                                               AND u."offset" = s.source_offset)
+  -- One without a name is about a malformed record, or a conflict, if there is one.
+  AND NOT (event_id IS NULL AND NOT astray AND (
+      (kind IN ('malformed', 'unsaid') AND EXISTS (
+          SELECT 1 FROM due d
+          WHERE d.malformed AND (s.anyones OR d.consumer = s.consumer) AND fits(s.source_topic, d.topic)
+            AND fits(s.source_partition, d.partition) AND fits(s.source_offset, d."offset")))
+      OR (kind IN ('conflict', 'unsaid') AND EXISTS (
+          SELECT 1 FROM conflicts c WHERE s.anyones OR c.consumer = s.consumer))))
 ORDER BY i
 """
 
@@ -507,6 +529,13 @@ class ExactlyOneEffect(Queries):
             LETTER_CONTRADICTS,
             "{consumer}'s dead letter ({kind}) names event {named} and the place {topic}:{partition}:{offset}, where "
             "{event_id} lies; fix the letter, or `dead_letters` in the system file",
+        ),
+        Anomaly(
+            "dead_letter_unmatched",
+            Verdict.UNKNOWN,
+            LETTER_UNMATCHED,
+            "dead letter {topic}:{partition}:{offset} of {who} is about no record that was read (it names {named}), so it may "
+            "be about an event that was applied; {advice}",
         ),
         Anomaly(
             "offsets_unseen",

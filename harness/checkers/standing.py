@@ -83,11 +83,14 @@ TABLES: Final = {
           ON p.consumer = h.consumer AND p.topic = h.topic AND p.partition = h.partition AND h.horizon > p.ended
     """,
     # Dead letters with the record that each names as its source: the place decides, whatever id the letter names. ``whole``: it
-    # names topic, partition and offset; otherwise nobody can be sure which record it is about.
+    # names topic, partition and offset; otherwise nobody can be sure which record it is about. ``astray``: nothing was read at
+    # the place that it names, which may hold a copy. ``anyones``: nobody knows whose it is.
     "sources": """
         SELECT l.*, e.event_id AS source_id, e.digest AS source_digest, m.i IS NOT NULL AS of_malformed, m.claims,
                z.topic IS NOT NULL AS of_tombstone,
-               l.source_topic IS NOT NULL AND l.source_partition IS NOT NULL AND l.source_offset IS NOT NULL AS whole
+               l.source_topic IS NOT NULL AND l.source_partition IS NOT NULL AND l.source_offset IS NOT NULL AS whole,
+               whole AND source_id IS NULL AND NOT of_malformed AND NOT of_tombstone AS astray,
+               l.consumer IS NULL OR (EXISTS (FROM services) AND l.consumer NOT IN (FROM services)) AS anyones
         FROM letters l
         LEFT JOIN events e
           ON e.topic = l.source_topic AND e.partition = l.source_partition AND e."offset" = l.source_offset
@@ -99,9 +102,10 @@ TABLES: Final = {
     # Dead letters about events, without those about malformed records and tombstones, whatever id they name. ``taken``: the
     # letter was replayed since, so it no longer counts; ``asked``: when that was first asked for, if it may have been granted.
     # ``early``: it was seen after a replay was asked for, and no look at the letters that began after the answer shows that it
-    # was not there yet. ``unsure``: it may be about a malformed record that claims the event's id.
+    # was not there yet. ``unsure``: it names no place of an event, so it may be about a malformed record, if that is
+    # its reason, or if one claims the event's id.
     "event_letters": """
-        SELECT consumer, coalesce(source_id, event_id) AS event_id, kind, source_digest AS digest, i, t,
+        SELECT consumer, coalesce(source_id, event_id) AS event_id, kind, source_digest AS digest, anyones, i, t,
                EXISTS (SELECT 1 FROM replays r WHERE r.consumer = s.consumer AND r.t > s.t AND r.state = 'ok'
                        AND r.event_id = coalesce(s.source_id, s.event_id)) AS taken,
                (SELECT min(r.t) FROM replays r WHERE r.consumer = s.consumer AND r.t > s.t AND r.state <> 'fail'
@@ -111,13 +115,22 @@ TABLES: Final = {
                        AND NOT EXISTS (SELECT 1 FROM reads p JOIN reads q ON p.ended < q.began
                                        WHERE p.what = 'dead_letters' AND p.phase = 'ok' AND p.began > r.ended
                                          AND q.read = s.read)) AS early,
-               NOT whole AND EXISTS (
+               source_id IS NULL AND (coalesce(kind = 'malformed', false) OR EXISTS (
                    SELECT 1 FROM malformed m
-                   WHERE m.claims = s.event_id AND coalesce(s.source_topic, m.topic) = m.topic
-                     AND coalesce(s.source_partition, m.partition) = m.partition
-                     AND coalesce(s.source_offset, m."offset") = m."offset") AS unsure
+                   WHERE m.claims = s.event_id
+                     AND (s.astray OR (fits(s.source_topic, m.topic) AND fits(s.source_partition, m.partition)
+                                       AND fits(s.source_offset, m."offset"))))) AS unsure
         FROM sources s
-        WHERE NOT of_malformed AND NOT of_tombstone AND (whole OR kind IS DISTINCT FROM 'malformed')
+        WHERE NOT of_malformed AND NOT of_tombstone
+          AND (whole OR kind IS DISTINCT FROM 'malformed' OR event_id IN (SELECT event_id FROM events))
+    """,
+    # Dead letters that name neither the place nor the id of anything on the topics.
+    "strays": """
+        SELECT * FROM sources s
+        WHERE source_id IS NULL AND NOT of_malformed AND NOT of_tombstone
+          AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event_id = s.event_id)
+          AND NOT EXISTS (SELECT 1 FROM malformed m WHERE m.event_id = s.event_id)
+          AND NOT EXISTS (SELECT 1 FROM malformed m WHERE m.claims = s.event_id)
     """,
     # The same letters, with what else is known about the event. ``asked``: maybe it was replayed before its effect was seen.
     "lettered": """
@@ -219,16 +232,11 @@ TABLES: Final = {
         WHERE NOT d.malformed AND (e.keys[d.consumer] IS NULL OR (k.events > 1 AND a.key IS NOT NULL)
                                    OR d.consumer IN (SELECT consumer FROM strangers))
     """,
-    # Malformed records of which a consumer left no dead letter. ``maybe``: one that names no whole place may be
-    # about it, for it names no other malformed record, and no event, or one whose id this record claims. A letter that names
-    # nothing at all is about a consumer's only malformed record without a letter; of several it may be about any.
+    # Malformed records of which a consumer left no dead letter. ``maybe``: why one may be about it all the same. A letter at no
+    # known place may be, if it names no other malformed record, and no event but one whose id this record claims. A letter
+    # that names nothing at all is about a consumer's only malformed record without a letter; of several it may be about any.
     "unlettered": """
-        WITH vague AS (
-            SELECT s.*, EXISTS (SELECT 1 FROM malformed m WHERE m.event_id = s.event_id)
-                        OR (s.kind IS DISTINCT FROM 'malformed'
-                            AND EXISTS (SELECT 1 FROM events e WHERE e.event_id = s.event_id)) AS known
-            FROM sources s WHERE NOT whole
-        ), unnamed AS (
+        WITH unnamed AS (
             SELECT * FROM due d
             WHERE malformed AND NOT EXISTS (
                 SELECT 1 FROM sources l
@@ -237,18 +245,29 @@ TABLES: Final = {
                     THEN l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset"
                     ELSE l.event_id = d.event_id END)
         ), nameless AS (
-            SELECT consumer, count(*) AS n FROM vague
+            SELECT consumer, count(*) AS n FROM sources
             WHERE kind = 'malformed' AND event_id IS NULL
               AND coalesce(source_topic, source_partition::VARCHAR, source_offset::VARCHAR) IS NULL
             GROUP BY consumer
+        ), vague AS (
+            SELECT s.*, EXISTS (SELECT 1 FROM malformed m WHERE m.event_id = s.event_id)
+                        OR (s.kind IS DISTINCT FROM 'malformed'
+                            AND EXISTS (SELECT 1 FROM events e WHERE e.event_id = s.event_id)) AS known
+            FROM sources s WHERE NOT whole OR astray OR (anyones AND of_malformed)
+        ), ways AS (
+            SELECT d.consumer, d.i, min(CASE WHEN v.anyones THEN 3 WHEN v.astray THEN 2 ELSE 1 END) AS way
+            FROM unnamed d JOIN malformed m ON m.i = d.i JOIN vague v ON v.anyones OR v.consumer = d.consumer
+            WHERE (v.astray OR (fits(v.source_topic, d.topic) AND fits(v.source_partition, d.partition)
+                                AND fits(v.source_offset, d."offset")))
+              AND (v.of_malformed OR NOT v.known OR v.event_id = m.claims OR v.event_id = d.event_id)
+            GROUP BY ALL
         )
-        SELECT d.*, EXISTS (
-                   SELECT 1 FROM vague v JOIN malformed m ON m.i = d.i
-                   WHERE v.consumer = d.consumer AND coalesce(v.source_topic, d.topic) = d.topic
-                     AND coalesce(v.source_partition, d.partition) = d.partition
-                     AND coalesce(v.source_offset, d."offset") = d."offset"
-                     AND (NOT v.known OR v.event_id = m.claims)) AS maybe
-        FROM unnamed d LEFT JOIN nameless s USING (consumer)
+        SELECT d.*, ['a dead letter that names no whole place (topic, partition and offset) may be about it',
+                     'a dead letter that names a place where nothing was read may be about a copy of it; list that topic in '
+                     || '`events: topics`',
+                     'a dead letter that names no service as its consumer may be about it'][w.way] AS maybe
+        FROM unnamed d LEFT JOIN ways w ON w.consumer = d.consumer AND w.i = d.i
+        LEFT JOIN nameless s ON s.consumer = d.consumer
         WHERE NOT (s.n IS NOT NULL AND (SELECT count(*) FROM unnamed u WHERE u.consumer = d.consumer) = 1)
     """,
     # Records that a consumer has not passed. ``sign``: what shows that it may be done with one all the same, for it may commit
@@ -265,7 +284,7 @@ TABLES: Final = {
             UNION ALL
             SELECT d.consumer, d.i, CASE WHEN u.i IS NULL THEN 2 ELSE 3 END
             FROM due d LEFT JOIN unlettered u ON u.consumer = d.consumer AND u.i = d.i
-            WHERE d.malformed AND (u.i IS NULL OR u.maybe)
+            WHERE d.malformed AND (u.i IS NULL OR u.maybe IS NOT NULL)
             UNION ALL
             SELECT d.consumer, d.i, 3 FROM due d JOIN respelled r ON r.consumer = d.consumer AND r.published_id = d.event_id
             UNION ALL
@@ -311,14 +330,17 @@ TABLES: Final = {
             GROUP BY consumer, event_id
         ), answered AS (
             SELECT consumer, event_id, count(*) AS letters, count(DISTINCT digest) AS facts, count(digest) AS sourced
-            FROM event_letters WHERE NOT taken GROUP BY consumer, event_id
+            -- What is lost is lost, whether the letter of a malformed record names it or its own was made without a reason.
+            FROM event_letters WHERE NOT taken AND NOT (unsure AND kind = 'malformed') GROUP BY consumer, event_id
         )
         SELECT u.*,
                coalesce(a.letters > 0 AND (u.facts = 1 OR a.sourced < a.letters OR a.facts >= u.facts), false) AS excused,
                CASE WHEN u.consumer IN (FROM illegible) THEN 'not all effects could be read'
                     WHEN m.dead_letters AND NOT m.letters_legible THEN 'not all dead letters could be read'
                     WHEN u.doubted THEN 'the broker lost records of its partition'
-                    WHEN u.facts > 1 AND u.consumer IN (SELECT consumer FROM sources WHERE NOT whole AND event_id IS NULL)
+                    WHEN u.event_id IN (SELECT event_id FROM event_letters WHERE anyones)
+                    THEN 'a dead letter of it names no service as its consumer'
+                    WHEN u.facts > 1 AND EXISTS (SELECT 1 FROM strays s WHERE s.anyones OR s.consumer = u.consumer)
                     THEN 'a dead letter names neither a record nor an event' END AS veil
         FROM unapplied u LEFT JOIN answered a USING (consumer, event_id) CROSS JOIN moments m
     """,
@@ -338,9 +360,10 @@ TABLES: Final = {
                          -- Of a system whose letters give no reason, any may be about the conflict.
                          AND l.kind IN ('conflict', 'unsaid'))
                AS reported,
-               EXISTS (SELECT 1 FROM sources s
-                       WHERE s.consumer = facts.consumer AND NOT s.whole AND s.event_id IS NULL
-                         AND s.kind IN ('conflict', 'unsaid'))
+               EXISTS (SELECT 1 FROM strays s
+                       WHERE (s.anyones OR s.consumer = facts.consumer) AND s.kind IN ('conflict', 'unsaid'))
+               OR EXISTS (SELECT 1 FROM event_letters l
+                          WHERE l.anyones AND l.event_id = facts.event_id AND l.kind IN ('conflict', 'unsaid'))
                AS maybe_reported
         FROM facts GROUP BY consumer, event_id HAVING count(*) > 1
     """,

@@ -4,6 +4,7 @@ Times are ns since the run's start; ``i`` is a record's index.
 
 =============  ======================================================================================================
 applies        (consumer, event_type): what each consumer must apply
+services       (name): those of the system file; none if the plan does not tell
 rules          (rule, of, event_type, accepted, pool): outcome rules; ``accepted`` null: the type fits either kind of upload;
                ``pool``: a number that rules about events share if one outcome may be of either; null: of no other's
 settings       one row: settle_ns, dead_letters, blobs, batch_size
@@ -49,9 +50,10 @@ from typing import Any, Final
 
 MACROS: Final = """
     CREATE MACRO seconds(ns) AS coalesce(printf('%.3f', ns / 1e9), '?');
+    CREATE MACRO fits(said, place) AS coalesce(said = place, true);
     CREATE MACRO plain(number) AS rtrim(rtrim(number::VARCHAR, '0'), '.')
 """
-"""``plain`` writes a decimal number without trailing zeros."""
+"""``plain`` writes a decimal number without trailing zeros; what is not said ``fits`` everything."""
 
 TABLES: Final = {
     "reads": """
@@ -196,6 +198,7 @@ VIEWS: Final = {
 
 CONSTANTS: Final = {
     "applies": "consumer VARCHAR, event_type VARCHAR",
+    "services": "name VARCHAR",
     "joined_by": "consumer VARCHAR, located VARCHAR",
     "totalled": "consumer VARCHAR, event_type VARCHAR, located VARCHAR, adds VARCHAR, apart BOOLEAN",
     "rules": "rule VARCHAR, of VARCHAR, event_type VARCHAR, accepted BOOLEAN, pool BIGINT",
@@ -219,6 +222,7 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
         "applies": [
             (name, kind) for name, kinds in checks.get("consumers", {}).items() for kind in dict.fromkeys(kinds)
         ],
+        "services": [(name,) for name in (plan.get("system") or {}).get("services") or {}],
         "joined_by": list(checks.get("keyed", {}).items()),
         "totalled": [
             (name, kind, total["by"], total["adds"], bool(total.get("apart")))

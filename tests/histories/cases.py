@@ -625,6 +625,76 @@ def undecided_letter_of_either(tape: Tape) -> None:
     without_a_place(tape, event_id="placed-4")
 
 
+def dead_letter_unmatched(tape: Tape) -> None:
+    """The system file's pointer leads to the letter's own id, and the event was applied."""
+    effect_and_dead_letter(tape)
+    without_a_place(tape, event_id="letter-0")
+
+
+def dead_letter_unmatched_in_spelling(tape: Tape) -> None:
+    effect_and_dead_letter(tape)
+    without_a_place(tape, event_id="Placed-4")
+
+
+def dead_letter_unmatched_elsewhere(tape: Tape) -> None:
+    """It names a place on a topic that is not read, and no id."""
+    effect_and_dead_letter(tape)
+    tape.one("dead_letter").update(event_id=None, source_topic="orders-retry")
+
+
+def dead_letter_unmatched_of_nothing(tape: Tape) -> None:
+    """It names nothing, and no record is malformed."""
+    effect_and_dead_letter(tape)
+    without_a_place(tape, event_id=None, kind="malformed")
+
+
+def dead_letter_unmatched_of_nobody(tape: Tape) -> None:
+    """Nor does it name a service."""
+    effect_and_dead_letter(tape)
+    without_a_place(tape, event_id="letter-0", consumer="schop")
+    tape.header["plan"]["system"] = {"services": {"shop": {}, "desk": {}}}
+
+
+def undecided_letter_of_an_event_called_malformed(tape: Tape) -> None:
+    """It names an event that was applied, and says that a record was malformed; none is."""
+    effect_and_dead_letter(tape)
+    without_a_place(tape, kind="malformed")
+
+
+def lost_beside_a_letter_of_a_malformed_record(tape: Tape) -> None:
+    """A letter of a malformed record that claims the id of the lost event stands for no effect."""
+    event = malformed(tape)
+    event.update(claims="placed-4", event_type="placed")
+    letters(tape, "malformed", event, "shop", "desk")
+    without_a_place(tape, event_id="placed-4")
+    lost(tape)
+
+
+def undecided_letter_of_a_copy(tape: Tape) -> None:
+    """Desk's letter names the place of a copy on a retry topic that is not read."""
+    letters(tape, "malformed", malformed(tape), "shop", "desk")
+    tape.one("dead_letter", consumer="desk").update(source_topic="orders-retry", source_offset=0)
+
+
+def undecided_letter_of_anyone(tape: Tape) -> None:
+    """A letter at the place of a malformed record does not say whose it is; desk has left no other."""
+    letters(tape, "malformed", malformed(tape), "shop", "desk")
+    tape.one("dead_letter", consumer="desk")["consumer"] = None
+
+
+def undecided_conflict_of_anyone(tape: Tape) -> None:
+    """Nor does the report of a conflict."""
+    letters(tape, "conflict", conflict(tape), "shop", "desk")
+    tape.one("dead_letter", consumer="shop")["consumer"] = None
+
+
+def letter_of_another_service(tape: Tape) -> None:
+    """A service whose effects are not described sets aside what it reads elsewhere."""
+    record = {"topic": "mails", "partition": 0, "offset": 7, "event_id": "mail-7"}
+    letters(tape, "poison", record, "mailer")
+    tape.header["plan"]["system"] = {"services": {"shop": {}, "desk": {}, "mailer": {}}}
+
+
 def undecided_conflict_without_a_name(tape: Tape) -> None:
     """Shop's dead letter says that there was a conflict, and not which."""
     letters(tape, "conflict", conflict(tape), "shop", "desk")
@@ -2259,6 +2329,16 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.letters_of_some": undecided_letters_of_some,
     "undecided.letter_with_a_topic": undecided_letter_with_a_topic,
     "undecided.letter_of_either": undecided_letter_of_either,
+    "dead_letter_unmatched": dead_letter_unmatched,
+    "dead_letter_unmatched.spelling": dead_letter_unmatched_in_spelling,
+    "dead_letter_unmatched.elsewhere": dead_letter_unmatched_elsewhere,
+    "dead_letter_unmatched.nothing": dead_letter_unmatched_of_nothing,
+    "dead_letter_unmatched.nobody": dead_letter_unmatched_of_nobody,
+    "undecided.letter_called_malformed": undecided_letter_of_an_event_called_malformed,
+    "lost.letter_of_a_malformed_record": lost_beside_a_letter_of_a_malformed_record,
+    "undecided.letter_of_a_copy": undecided_letter_of_a_copy,
+    "undecided.letter_of_anyone": undecided_letter_of_anyone,
+    "undecided.conflict_of_anyone": undecided_conflict_of_anyone,
     "undecided.conflict_without_a_name": undecided_conflict_without_a_name,
     "undecided.unreadable_effect": undecided_unreadable_effect,
     "undecided.unreadable_letter": undecided_unreadable_letter,
@@ -2453,6 +2533,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         malformed_of_anothers_type,
         letters_that_name_a_record_without_a_place,
         letters_that_name_nothing,
+        letter_of_another_service,
         anothers_topic,
         replayed,
         effects_with_names_of_their_own,

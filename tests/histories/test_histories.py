@@ -33,8 +33,10 @@ ALONG = {
     "total_undecided.one_id": {"conflated"},
     # A doubled outcome does not pay for one that is missing.
     "outcome_doubled.before_a_reprocess": {"outcome_missing"},
-    # The event that was set aside should have been applied.
-    "neither.other_letters": {"dead_lettered_wrongly"},
+    # The event that was set aside should have been applied; what another letter is about, nobody knows.
+    "neither.other_letters": {"dead_lettered_wrongly", "dead_letter_unmatched"},
+    # Nobody knows what the letter is about, but it does not stand for the effect.
+    "lost.letter_of_a_malformed_record": {"undecided"},
     # A record that was set aside twice has two letters.
     "undecided.set_aside_again": {"dead_letter_doubled"},
     "undecided.letter_from_before_a_replay": {"dead_letter_doubled"},

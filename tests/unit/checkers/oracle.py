@@ -37,6 +37,7 @@ class Run:
             for r in (*self.of("event"), *self.of("dead_letter"), *self.of("effect"))
             if r.get("error") is not None and not (r["op"] != "event" and place(r) in published)
         }
+        self.unread = {place(r) for r in self.of("event") if r.get("error") is not None} | self.unreadable
         self._published = [r for r in self.of("publish") if r.get("injected") is not None]
         self.injections = {place(r) for r in self._published if r["phase"] == "ok" and r.get("offset") is not None}
         self._moved: dict[str, int] = {}
@@ -293,6 +294,27 @@ class Run:
                 seen.setdefault(place(letter), letter)
         return list(seen.values())
 
+    def anyones(self, letter: Record) -> bool:
+        """It names no consumer, or none of the system file's services."""
+        services = (self.plan.get("system") or {}).get("services") or {}
+        named = letter.get("consumer")
+        return named is None or (bool(services) and named not in services)
+
+    @cached_property
+    def located(self) -> set[tuple[Any, ...]]:
+        """Places of events, malformed records and tombstones."""
+        return {place(record) for record in (*self.events, *self.malformed, *self.tombstones)}
+
+    @cached_property
+    def strays(self) -> list[Record]:
+        """Dead letters that name neither the place nor the id of anything on the topics."""
+        known = {e["event_id"] for e in (*self.events, *self.malformed)} | {m.get("claims") for m in self.malformed}
+        return [
+            letter
+            for letter in self.letters
+            if source(letter) not in self.located and letter.get("event_id") not in known - {None}
+        ]
+
     @cached_property
     def _digests(self) -> dict[str, set[str]]:
         found: dict[str, set[str]] = defaultdict(set)
@@ -308,8 +330,8 @@ class Run:
             of[event["event_id"]].append(event)
         return {event_id for event_id, records in of.items() if several(records)}
 
-    def digests(self, event_id: str) -> set[str]:
-        return self._digests.get(event_id, set())
+    def digests(self, event_id: str | None) -> set[str]:
+        return self._digests.get(event_id, set()) if event_id is not None else set()
 
     @cached_property
     def _rounded(self) -> set[tuple[str, str]]:
@@ -408,11 +430,11 @@ class EffectOracle:
         others = {place(record) for record in (*self.run.malformed, *self.run.tombstones)}
         events = {place(event): event for event in self.run.events}
         for letter in self.run.letters:
-            vague = not whole_place(letter)
-            if source(letter) in others or (vague and letter.get("kind") == "malformed"):
-                continue
             origin = events.get(source(letter))
             event_id = origin["event_id"] if origin else letter.get("event_id")
+            reason = letter.get("kind") == "malformed"
+            if source(letter) in others or (reason and not whole_place(letter) and not self.run.digests(event_id)):
+                continue
             replays = [one for one in self.run.replays(letter.get("consumer"), event_id) if one[0] > letter["t"]]
             granted = [t for t, _, end in replays if end != "fail"]
             absent = self._absent_since(letter)
@@ -427,12 +449,16 @@ class EffectOracle:
                     t <= letter["t"] and end != "fail" and (ended is None or absent is None or absent <= ended)
                     for t, ended, end in self.run.replays(letter.get("consumer"), event_id)
                 ),
-                "unsure": vague
-                and any(
-                    record.get("claims") is not None
-                    and record["claims"] == letter.get("event_id")
-                    and may_lie_at(letter, record)
-                    for record in self.run.malformed
+                "anyones": self.run.anyones(letter),
+                "unsure": origin is None
+                and (
+                    reason
+                    or any(
+                        record.get("claims") is not None
+                        and record["claims"] == letter.get("event_id")
+                        and (whole_place(letter) or may_lie_at(letter, record))
+                        for record in self.run.malformed
+                    )
                 ),
             }
 
@@ -485,6 +511,7 @@ class EffectOracle:
     def excused(self, consumer: str, event_id: str) -> bool:
         """A dead letter that was not taken back stands for the effect; of an id with several facts, each needs its own."""
         letters = [letter for letter in self.about(consumer, event_id) if not letter["taken"]]
+        letters = [letter for letter in letters if not (letter["unsure"] and letter["kind"] == "malformed")]
         facts = {event["digest"] for event in self.pairs[consumer, event_id]}
         if not letters or len(facts) == 1:
             return bool(letters)
@@ -526,6 +553,7 @@ class EffectOracle:
         yield from self._event_dead_letters()
         yield from self._malformed()
         yield from self._letters_doubled()
+        yield from self._unmatched()
         yield from self._contradictions()
         yield from self._offsets()
         yield from self._premature()
@@ -571,13 +599,13 @@ class EffectOracle:
         unread = any("topic" not in r or place(r) not in self.run.injections for r in mute)
         letters = self.run.checks["dead_letters"] and self._letters_unread
         facts = {event["digest"] for event in self.pairs[consumer, event_id]}
-        letters = letters or (len(facts) > 1 and bool(self._nameless(consumer)))
+        letters = letters or (len(facts) > 1 and bool(self._strays_of(consumer)))
+        letters = letters or any(x["anyones"] and x["event_id"] == event_id for x in self.letters)
         return unread or letters or any(self._refilled(event) for event in self.pairs[consumer, event_id])
 
-    def _nameless(self, consumer: str) -> list[Record]:
-        """Its letters that name neither a record nor an event."""
-        own = [letter for letter in self.run.letters if letter.get("consumer") == consumer]
-        return [letter for letter in own if letter.get("event_id") is None and not whole_place(letter)]
+    def _strays_of(self, consumer: str) -> list[Record]:
+        """Letters about nothing that is known, which are its own or may be."""
+        return [x for x in self.run.strays if x.get("consumer") == consumer or self.run.anyones(x)]
 
     @cached_property
     def _letters_unread(self) -> bool:
@@ -696,7 +724,11 @@ class EffectOracle:
                 continue
             known = self.letters_settled and not self._letters_unread
             known = known and not any(self._refilled(event) for event in events)
-            known = known and not any(x["kind"] in {"conflict", "unsaid"} for x in self._nameless(consumer))
+            maybe = [
+                *self._strays_of(consumer),
+                *(x for x in self.letters if x["anyones"] and x["event_id"] == event_id),
+            ]
+            known = known and not any(x.get("kind") in {"conflict", "unsaid"} for x in maybe)
             yield "conflict_unreported" if known else "undecided", (consumer, event_id)
 
     def _event_dead_letters(self) -> Iterator[Hit]:
@@ -741,11 +773,12 @@ class EffectOracle:
             for of, other in self.due
             if of == consumer and other.get("malformed") is not None and not self._has_letter(consumer, other)
         ]
-        mute = [x for x in self._nameless(consumer) if x.get("kind") == "malformed" and set(source(x)) == {None}]
+        own = [x for x in self.run.letters if x.get("consumer") == consumer and x.get("kind") == "malformed"]
+        mute = [x for x in own if {x.get("event_id"), *source(x)} == {None}]
         return record not in without or (bool(mute) and len(without) == 1)
 
     def _maybe_answered(self, consumer: str, record: Record) -> bool:
-        own = [letter for letter in self.run.letters if letter.get("consumer") == consumer]
+        own = [x for x in self.run.letters if x.get("consumer") == consumer or self.run.anyones(x)]
         return any(self._may_be_about(letter, record) for letter in own)
 
     def _has_letter(self, consumer: str, record: Record) -> bool:
@@ -758,15 +791,36 @@ class EffectOracle:
         )
 
     def _may_be_about(self, letter: Record, record: Record) -> bool:
-        """Nobody can tell which record it is about, and it may be this malformed one."""
-        if whole_place(letter) or not may_lie_at(letter, record):
+        """Nobody can tell which record it is about, or whose it is, and it may be about this malformed one.
+
+        Where nothing was read may be a copy of it.
+        """
+        if source(letter) in self.run.located:
+            return source(letter) == place(record)
+        if not whole_place(letter) and not may_lie_at(letter, record):
             return False
         named = letter.get("event_id")
-        if named is None or named == record.get("claims"):
+        if named in {None, record.get("claims"), record["event_id"]}:
             return True
         if any(other["event_id"] == named for other in self.run.malformed):
             return False
         return letter.get("kind") == "malformed" or not self.run.digests(named)
+
+    def _unmatched(self) -> Iterator[Hit]:
+        """About nothing that is known, by a consumer that answers for what it sets aside, or may be by one."""
+        for letter in self.run.strays:
+            named, kind = letter.get("consumer"), letter.get("kind")
+            answers = self.run.anyones(letter) or (named is not None and self._types(named))
+            if not answers or (whole_place(letter) and source(letter) in self.run.unread):
+                continue
+            if letter.get("event_id") is None and not whole_place(letter):
+                own = [(c, r) for c, r in self.due if self.run.anyones(letter) or c == named]
+                broken = [r for _, r in own if r.get("malformed") is not None and may_lie_at(letter, r)]
+                facts = [self.pairs[c, r["event_id"]] for c, r in own if r.get("malformed") is None]
+                torn = any(len({event["digest"] for event in events}) > 1 for events in facts)
+                if (kind in {"malformed", "unsaid"} and broken) or (kind in {"conflict", "unsaid"} and torn):
+                    continue
+            yield "dead_letter_unmatched", place(letter)
 
     def _contradictions(self) -> Iterator[Hit]:
         """A letter names an id and a place, and at the place lies another event, or a record that claims another's id."""

@@ -73,6 +73,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "outcomes undecided": ("key", "rule"),
     "id_differs": ("consumer", "named", "effect"),
     "dead_letter_contradicts": ("consumer", "topic", "partition", "offset"),
+    "dead_letter_unmatched": ("topic", "partition", "offset"),
     "offsets_unseen": ("consumer",),
     "asked_too_little": ("op",),
     "record_malformed": ("topic",),
