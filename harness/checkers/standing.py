@@ -155,7 +155,7 @@ TABLES: Final = {
                    false AS malformed
             FROM events e JOIN applies a USING (event_type) JOIN reading r ON r.consumer = a.consumer AND r.topic = e.topic
             UNION ALL
-            SELECT r.consumer, m.event_id, NULL, m.topic, m.partition, m."offset", m.i, m.t, NULL, true
+            SELECT r.consumer, m.event_id, m.digest, m.topic, m.partition, m."offset", m.i, m.t, m.injected, true
             FROM malformed m JOIN reading r USING (topic)
             WHERE m.event_type IS NULL
                OR EXISTS (SELECT 1 FROM concerned c WHERE c.consumer = r.consumer AND c.event_type = m.event_type)
@@ -235,15 +235,30 @@ TABLES: Final = {
     # Malformed records of which a consumer left no dead letter. ``maybe``: why one may be about it all the same. A letter at no
     # known place may be, if it names no other malformed record, and no event but one whose id this record claims. A letter
     # that names nothing at all is about a consumer's only malformed record without a letter; of several it may be about any.
+    # What a fault published and what the system published with the same bytes, as onto a retry topic, share a letter, unless it
+    # was replayed; if faults published several, it may be about any of them.
     "unlettered": """
-        WITH unnamed AS (
-            SELECT * FROM due d
-            WHERE malformed AND NOT EXISTS (
-                SELECT 1 FROM sources l
-                WHERE l.consumer = d.consumer AND CASE
-                    WHEN l.whole
-                    THEN l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset"
-                    ELSE l.event_id = d.event_id END)
+        WITH named AS (
+            SELECT d.consumer, d.i, d.digest, d.injected,
+                   bool_or(NOT EXISTS (SELECT 1 FROM replays r
+                                       WHERE r.consumer = l.consumer AND r.t > l.t AND r.state <> 'fail'
+                                         AND r.source_topic = l.source_topic AND r.source_partition = l.source_partition
+                                         AND r.source_offset = l.source_offset)) AS kept
+            FROM due d JOIN sources l ON l.consumer = d.consumer AND CASE
+                WHEN l.whole
+                THEN l.source_topic = d.topic AND l.source_partition = d.partition AND l.source_offset = d."offset"
+                ELSE l.event_id = d.event_id END
+            WHERE d.malformed GROUP BY ALL
+        ), originals AS (
+            SELECT consumer, digest, count(injected) AS originals FROM due WHERE malformed GROUP BY ALL
+        ), copied AS (
+            SELECT DISTINCT d.consumer, d.i, o.originals = 1 AS sure
+            FROM due d JOIN named n USING (consumer, digest) JOIN originals o USING (consumer, digest)
+            WHERE d.malformed AND n.kept AND (d.injected IS NULL OR n.injected IS NULL)
+        ), unnamed AS (
+            SELECT d.* FROM due d ANTI JOIN named n ON n.consumer = d.consumer AND n.i = d.i
+            ANTI JOIN copied c ON c.consumer = d.consumer AND c.i = d.i AND c.sure
+            WHERE d.malformed
         ), nameless AS (
             SELECT consumer, count(*) AS n FROM sources
             WHERE kind = 'malformed' AND event_id IS NULL
@@ -255,18 +270,20 @@ TABLES: Final = {
                             AND EXISTS (SELECT 1 FROM events e WHERE e.event_id = s.event_id)) AS known
             FROM sources s WHERE NOT whole OR astray OR (anyones AND of_malformed)
         ), ways AS (
-            SELECT d.consumer, d.i, min(CASE WHEN v.anyones THEN 3 WHEN v.astray THEN 2 ELSE 1 END) AS way
+            SELECT d.consumer, d.i, CASE WHEN v.anyones THEN 3 WHEN v.astray THEN 2 ELSE 1 END AS way
             FROM unnamed d JOIN malformed m ON m.i = d.i JOIN vague v ON v.anyones OR v.consumer = d.consumer
             WHERE (v.astray OR (fits(v.source_topic, d.topic) AND fits(v.source_partition, d.partition)
                                 AND fits(v.source_offset, d."offset")))
               AND (v.of_malformed OR NOT v.known OR v.event_id = m.claims OR v.event_id = d.event_id)
-            GROUP BY ALL
-        )
+            UNION ALL
+            SELECT consumer, i, 4 FROM copied
+        ), first AS (SELECT consumer, i, min(way) AS way FROM ways GROUP BY ALL)
         SELECT d.*, ['a dead letter that names no whole place (topic, partition and offset) may be about it',
                      'a dead letter that names a place where nothing was read may be about a copy of it; list that topic in '
                      || '`events: topics`',
-                     'a dead letter that names no service as its consumer may be about it'][w.way] AS maybe
-        FROM unnamed d LEFT JOIN ways w ON w.consumer = d.consumer AND w.i = d.i
+                     'a dead letter that names no service as its consumer may be about it',
+                     'a record with its bytes was set aside, and it may be a copy of that one'][w.way] AS maybe
+        FROM unnamed d LEFT JOIN first w ON w.consumer = d.consumer AND w.i = d.i
         LEFT JOIN nameless s ON s.consumer = d.consumer
         WHERE NOT (s.n IS NOT NULL AND (SELECT count(*) FROM unnamed u WHERE u.consumer = d.consumer) = 1)
     """,

@@ -35,8 +35,8 @@ totalled       (consumer, event_type, located, adds, apart): what is added up in
                and the number; ``apart``: in another store than the effects that are counted
 totals         sums that consumers update in place, with the ``read`` that saw each; ``key`` says which
 letters        dead letters, each place once, with the ``read`` that saw it first; those published by faults are left out
-replays        (consumer, event_id, i, t, ended, state): requests to replay a dead letter; ``event_id`` null: it is of no event,
-               whatever it names
+replays        (consumer, event_id, source_topic, source_partition, source_offset, i, t, ended, state): requests to replay a
+               dead letter; ``event_id`` null: it is of no event, whatever it names
 blobs          reads of blobs, with ``final``
 offsets        offsets, with the ``read`` that saw each
 =============  ======================================================================================================
@@ -134,8 +134,12 @@ VIEWS: Final = {
         WHERE e.op = 'event' AND e.malformed IS NULL AND e.error IS NULL
     """,
     "malformed": """
-        SELECT i, t, read, topic, partition, "offset", event_id, event_type, claims, digest, malformed
-        FROM history WHERE op = 'event' AND malformed IS NOT NULL
+        SELECT m.i, m.t, m.read, m.topic, m.partition, m."offset", m.event_id, m.event_type, m.claims, m.digest, m.malformed,
+               coalesce(p.injected, u.injected) AS injected
+        FROM history m
+        LEFT JOIN injections p ON p.topic = m.topic AND p.partition = m.partition AND p."offset" = m."offset"
+        LEFT JOIN unplaced u ON u.topic = m.topic AND u.partition = m.partition AND u.injected = m.marked
+        WHERE m.op = 'event' AND m.malformed IS NOT NULL
     """,
     "tombstones": "SELECT i, t, read, topic, partition, \"offset\" FROM history WHERE op = 'tombstone'",
     "unreadable": """
@@ -174,7 +178,7 @@ VIEWS: Final = {
     """,
     "replays": """
         SELECT b.consumer, CASE WHEN v.op IS NULL THEN b.event_id WHEN v.malformed IS NULL THEN v.event_id END AS event_id,
-               b.i, b.t, e.t AS ended,
+               b.source_topic, b.source_partition, b.source_offset, b.i, b.t, e.t AS ended,
                coalesce(e.phase, 'unknown') AS state
         FROM history b
         LEFT JOIN (SELECT * FROM history WHERE op = 'replay' AND phase <> 'invoke') e ON e.of = b.i

@@ -172,7 +172,9 @@ class Tape:
         total = f"{hundredths // 100}.{hundredths % 100:02}"
         return self.seen(read, "total", {"consumer": consumer, "key": key, "total": total})
 
-    def letter(self, read: Record, offset: int, consumer: str, kind: str, event: Record, **changes: Any) -> Record:
+    def letter(
+        self, read: Record, offset: int, consumer: str | None, kind: str, event: Record, **changes: Any
+    ) -> Record:
         """A dead letter about a record."""
         fields = {
             "topic": "dead-letters",

@@ -1973,6 +1973,64 @@ def malformed_published_again(tape: Tape) -> None:
             tape.letter(final(tape, "dead_letters"), 2 * n + k, consumer, "malformed", event)
 
 
+def retried(tape: Tape, event: dict, offset: int = 0) -> dict:
+    """Desk puts a malformed record on its retry topic, and passes it there."""
+    for read in tape.find("read", "invoke", what="offsets"):
+        tape.drop(tape.find("offset", read=read, topic="retry"))
+        tape.offset(read, "desk", ("retry", 0), committed=offset + 1, end=offset + 1)
+    copied = {"topic": "retry", "event_id": f"retry:0:{offset}", "injected": None, "malformed": event["malformed"]}
+    return tape.malformed(topics(tape), 0, offset, **copied)
+
+
+def spoiled(tape: Tape) -> dict:
+    """A malformed record, as the harness makes them, which shop sets aside."""
+    event = malformed(tape)
+    event["malformed"] = "spoiled by kafka.malformed: bytes"
+    letters(tape, "malformed", event, "shop")
+    return event
+
+
+def malformed_retried(tape: Tape) -> None:
+    """Desk sets it aside once, and names the place on the retry topic."""
+    tape.letter(final(tape, "dead_letters"), 1, "desk", "malformed", retried(tape, spoiled(tape)))
+
+
+def malformed_retried_by_its_first_place(tape: Tape) -> None:
+    """Desk sets it aside once, and names the place where it was first."""
+    event = spoiled(tape)
+    retried(tape, event)
+    tape.letter(final(tape, "dead_letters"), 1, "desk", "malformed", event)
+
+
+def neither_of_two_with_the_same_bytes(tape: Tape) -> None:
+    """The harness published both, so both are to be set aside."""
+    event = malformed(tape)
+    ends(tape, 0, 13)
+    tape.malformed(topics(tape), 0, 12, injected="kafka.duplicate")
+    letters(tape, "malformed", event, "shop", "desk")
+    tape.letter(final(tape, "dead_letters"), 2, "shop", "malformed", tape.one("event", offset=12, topic="orders"))
+
+
+def neither_after_a_replay(tape: Tape) -> None:
+    """The letter is replayed, onto the retry topic, where nothing follows it."""
+    event = spoiled(tape)
+    for read in (tape.look(440, "dead_letters"), final(tape, "dead_letters")):
+        tape.letter(read, 1, "desk", "malformed", event)
+    replay(tape, event, consumer="desk", event_id=event["event_id"])
+    retried(tape, event)
+
+
+def undecided_copy_of_either(tape: Tape) -> None:
+    """The harness published two with the same bytes; desk retried both, and set one aside."""
+    event = spoiled(tape)
+    ends(tape, 0, 13)
+    other = tape.malformed(topics(tape), 0, 12, malformed=event["malformed"])
+    letters(tape, "malformed", other, "shop")
+    tape.find("dead_letter")[-1]["offset"] = 1
+    retried(tape, event)
+    tape.letter(final(tape, "dead_letters"), 2, "desk", "malformed", retried(tape, other, 1))
+
+
 def malformed_of_anothers_type(tape: Tape) -> None:
     """It claims a type that the desk does not apply, and so need not look at."""
     event = malformed(tape)
@@ -1986,11 +2044,11 @@ def anothers_topic(tape: Tape) -> None:
         tape.event(topics(tape), n, "placed", 0, n, topic="audit")
 
 
-def replay(tape: Tape, event: dict) -> None:
-    """The shop is asked to process its dead letter of a record again, which names placed-4."""
+def replay(tape: Tape, event: dict, *, consumer: str = "shop", event_id: str = "placed-4") -> None:
+    """A consumer is asked to process its dead letter of a record again."""
     place = {f"source_{name}": event[name] for name in ("topic", "partition", "offset")}
-    invoke = tape.add(450, "replay", "invoke", consumer="shop", event_id="placed-4", **place)
-    tape.add(460, "replay", "ok", of=invoke, consumer="shop", event_id="placed-4", **place)
+    about = {"consumer": consumer, "event_id": event_id, **place}
+    tape.add(460, "replay", "ok", of=tape.add(450, "replay", "invoke", **about), **about)
 
 
 def replayed(tape: Tape) -> None:
@@ -2281,6 +2339,9 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "effect_and_dead_letter": effect_and_dead_letter,
     "neither": neither,
     "neither.other_letters": neither_beside_a_letter_without_a_place,
+    "neither.same_bytes": neither_of_two_with_the_same_bytes,
+    "neither.after_a_replay": neither_after_a_replay,
+    "undecided.copy_of_either": undecided_copy_of_either,
     "neither.total": neither_of_a_total,
     "neither.totals_alone": neither_of_totals_alone,
     "neither.silent_totals": neither_of_silent_totals_alone,
@@ -2529,6 +2590,8 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         batch_that_was_not_filled,
         header_forwarded,
         malformed_published_again,
+        malformed_retried,
+        malformed_retried_by_its_first_place,
         window_of_few_uploads_and_many_records,
         malformed_of_anothers_type,
         letters_that_name_a_record_without_a_place,

@@ -122,7 +122,7 @@ class World:
 
 def final(tape: Tape, what: str) -> Record | None:
     found = tape.find("read", "invoke", what=what, final=True)
-    return found[-1] if found else None
+    return max(found, key=lambda read: read["t"], default=None)
 
 
 def legible(tape: Tape, op: str, phase: str | None = None, **fields: object) -> list[Record]:
@@ -212,9 +212,8 @@ def add_event(tape: Tape, random: Random) -> None:
     new |= {"partition": partition, "offset": offset, "injected": random.choice([None, "kafka.duplicate"])}
     if what == "malformed":
         read = random.choice(reads)
-        tape.malformed(
-            read, partition, offset, topic=event["topic"], event_id=f"{event['topic']}:{partition}:{offset}"
-        )
+        event_id, fault = f"{event['topic']}:{partition}:{offset}", random.choice(["kafka.malformed"] * 3 + [None])
+        tape.malformed(read, partition, offset, topic=event["topic"], event_id=event_id, injected=fault)
     else:
         new |= {
             "twice": {},
@@ -250,10 +249,12 @@ def add_letter(tape: Tape, random: Random) -> None:
     read = final(tape, "dead_letters")
     if event is None or read is None:
         return
-    place = {} if random.random() < 0.8 else {"source_topic": None, "source_partition": None, "source_offset": None}
+    nowhere: dict[str, Any] = {"source_topic": None, "source_partition": None, "source_offset": None}
+    place: dict[str, Any] = random.choice([*[{}] * 7, nowhere, nowhere, {"source_topic": "elsewhere"}])
     named = {} if random.random() < 0.7 else {"event_id": random.choice([None, "placed-99", "placed-0"])}
     kind = random.choice(["poison", "conflict", "malformed"])
-    for consumer in random.choice([["shop"], ["desk"], ["shop", "desk"], ["shop", "shop"]]):
+    whose: list[list[str | None]] = [["shop"], ["desk"], ["shop", "desk"], ["shop", "shop"], ["shop", None]]
+    for consumer in random.choice(whose):
         tape.letter(read, len(tape.find("dead_letter")), consumer, kind, event, **place, **named)
 
 
@@ -681,6 +682,16 @@ def claims(tape: Tape, random: Random) -> None:
         record["claims"] = random.choice([None, "placed-0", "placed-1"])
 
 
+def read_again(tape: Tape, random: Random) -> None:
+    """The final pass over the effects was made before, and found less, or failed."""
+    if (last := final(tape, "effects")) is None:
+        return
+    before = tape.look(random.choice([600, 3000]), "effects", final=True, phase=random.choice(["ok", "fail"]))
+    for effect in tape.find("effect", read=last):
+        if random.random() < 0.9:
+            tape.records.append({**effect, "t": before["t"] + MS, "t_begin": before["t"], "read": before})
+
+
 def names(tape: Tape, random: Random) -> None:
     """Effects are named by what their events carry, or by that and something of their own."""
     own = random.choice([False, False, True])
@@ -808,6 +819,7 @@ PLANTS: tuple[Plant, ...] = (
     keyed,
     keyed,
     replay,
+    read_again,
     wanted_again,
     still_moving,
     still_moving,

@@ -43,7 +43,7 @@ class Run:
         self._moved: dict[str, int] = {}
         readable = [record for record in self.of("event") if record.get("error") is None]
         self.events = [self.with_publisher(record) for record in readable if record.get("malformed") is None]
-        self.malformed = [record for record in readable if record.get("malformed") is not None]
+        self.malformed = [self.with_publisher(record) for record in readable if record.get("malformed") is not None]
         self.tombstones = self.of("tombstone")
         self.offsets = self.of("offset")
         self.keys = self._keys()
@@ -767,27 +767,55 @@ class EffectOracle:
                 yield "undecided", (consumer, record["event_id"])
 
     def _answered(self, consumer: str, record: Record) -> bool:
-        """It has a letter of its own, or it is the only one without, and one names nothing."""
-        without = [
-            other
-            for of, other in self.due
-            if of == consumer and other.get("malformed") is not None and not self._has_letter(consumer, other)
-        ]
+        """It has a letter of its own or of a copy, or it is the only one without, and one names nothing."""
+        broken = [r for of, r in self.due if of == consumer and r.get("malformed") is not None]
+        without = [r for r in broken if not self._letters_of(consumer, r) and self._copied(consumer, r) != "surely"]
         own = [x for x in self.run.letters if x.get("consumer") == consumer and x.get("kind") == "malformed"]
         mute = [x for x in own if {x.get("event_id"), *source(x)} == {None}]
         return record not in without or (bool(mute) and len(without) == 1)
 
     def _maybe_answered(self, consumer: str, record: Record) -> bool:
         own = [x for x in self.run.letters if x.get("consumer") == consumer or self.run.anyones(x)]
-        return any(self._may_be_about(letter, record) for letter in own)
+        return bool(self._copied(consumer, record)) or any(self._may_be_about(letter, record) for letter in own)
 
-    def _has_letter(self, consumer: str, record: Record) -> bool:
-        """A letter names its place, or names no whole place and its id."""
+    def _letters_of(self, consumer: str, record: Record) -> list[Record]:
+        """Letters that name its place, or no whole place and its id."""
         own = [letter for letter in self.run.letters if letter.get("consumer") == consumer]
-        return any(
-            source(letter) == place(record)
-            or (not whole_place(letter) and letter.get("event_id") == record["event_id"])
+        return [
+            letter
             for letter in own
+            if source(letter) == place(record)
+            or (not whole_place(letter) and letter.get("event_id") == record["event_id"])
+        ]
+
+    def _copied(self, consumer: str, record: Record) -> str:
+        """Whether a record with its bytes has a letter that was not replayed, and one of the two is the system's own copy.
+
+        If faults published several such records, nobody knows of which.
+        """
+        alike = [
+            r
+            for of, r in self.due
+            if of == consumer
+            and r.get("malformed") is not None
+            and r.get("digest") == record.get("digest") is not None
+        ]
+        for other in alike:
+            kept = [letter for letter in self._letters_of(consumer, other) if not self._taken_back(letter)]
+            if kept and None in {record["injected"], other["injected"]}:
+                return "surely" if sum(r["injected"] is not None for r in alike) == 1 else "maybe"
+        return ""
+
+    def _taken_back(self, letter: Record) -> bool:
+        """Its replay was asked for, by its place, and not refused."""
+        ends = {r["of"]: r["phase"] for r in self.run.of("replay") if r["phase"] != "invoke" and "of" in r}
+        return any(
+            r.get("consumer") == letter.get("consumer")
+            and r["t"] > letter["t"]
+            and source(r) == source(letter)
+            and whole_place(r)
+            and ends.get(r["i"]) != "fail"
+            for r in self.run.of("replay", "invoke")
         )
 
     def _may_be_about(self, letter: Record, record: Record) -> bool:
