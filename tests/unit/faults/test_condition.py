@@ -139,10 +139,6 @@ def test_kafka_is_asked_by_its_apis(system, api) -> None:
             "OOM says that it was not",
         ),
         (
-            {"fault": "tap.error", "on": "essay_lifecycle->redis", "error": "OOM", "when": {"request": "EXEC"}},
-            "cannot answer EXEC with an error",
-        ),
-        (
             {
                 "fault": "tap.error",
                 "on": "essay_lifecycle->content_service",
