@@ -128,7 +128,11 @@ async def test_an_outcome_that_is_seen_closes_a_batch_whose_upload_had_no_answer
     watch = Watch.__new__(Watch)
     watch._topics = topics
     asked: list[tuple[str, str]] = []
-    watch.asked = lambda of, key: asked.append((of, key))
+
+    def note(of: str, key: str, _acceptable: bool) -> None:
+        asked.append((of, key))
+
+    setattr(watch, "asked", note)  # noqa: B010 - a method, as far as types go
     live_run: Any = SimpleNamespace(
         _load=SimpleNamespace(answers=answers), _watch=watch, _again=SimpleNamespace(drawn=SimpleNamespace(note=None))
     )
