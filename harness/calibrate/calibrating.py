@@ -180,6 +180,8 @@ def _lettered(
         "offset": [one.offset for one in places],
     }
     if shows(with_letter, ("undecided",), {"consumer": [consumer]}):
+        if shows(without, ("neither",), about):
+            return "unseen", f"{how}, and no dead letter says that it is of it and by {consumer}"
         return "not_tried", f"{how}, and nothing was decided about it"
     if shows(with_letter, ("neither", "stalled", "dead_letter_contradicts"), {"consumer": [consumer]}):
         return "unseen", f"{how}, and no dead letter of it is seen"

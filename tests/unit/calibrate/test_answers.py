@@ -98,6 +98,12 @@ def test_one_fact_under_two_ids_has_two_effects(effects: list[dict[str, Any]], f
         (finding("neither", consumer="desk", topic="orders", offset=7), finding(), "unseen"),
         (finding(), finding(), "unseen"),
         (finding("undecided", Verdict.UNKNOWN, consumer="desk"), finding(), "not_tried"),
+        # A letter that does not say whose it is leaves undecided what is decided without it.
+        (
+            finding("undecided", Verdict.UNKNOWN, consumer="desk"),
+            finding("neither", consumer="desk", topic="orders", offset=7),
+            "unseen",
+        ),
     ],
 )
 def test_a_dead_letter_is_seen_if_it_makes_the_difference(
