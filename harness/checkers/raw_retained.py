@@ -96,17 +96,18 @@ TABLES: Final = {
     # Blobs that an event names for an upload, and that hold other bytes at the end: no answer to the upload named them.
     # ``anothers``: those of another upload.
     "crossed": """
-        WITH sent AS (
-            SELECT upload_id, min(sha256) AS expected, list(DISTINCT sha256) AS shas FROM history
-            WHERE op = 'upload' AND sha256 IS NOT NULL GROUP BY upload_id
+        WITH naming AS (SELECT * FROM events SEMI JOIN last_looks USING (raw_file_storage_id) WHERE injected IS NULL),
+        sent AS (
+            SELECT upload_id, min(sha256) AS expected, list(DISTINCT sha256) AS shas
+            FROM history SEMI JOIN naming USING (upload_id) WHERE op = 'upload' AND sha256 IS NOT NULL GROUP BY upload_id
         )
-        SELECT e.upload_id, raw_file_storage_id, any_value(expected) AS expected, any_value(l.sha256) AS sha256,
+        SELECT upload_id, raw_file_storage_id, any_value(expected) AS expected, any_value(l.sha256) AS sha256,
                min(e.i) AS i_event, arg_min(e.event_id, e.i) AS event_id, any_value(l.i) AS i_blob, any_value(l.t) AS t_blob,
                bool_or(l.sha256 IN (SELECT sha256 FROM history WHERE op = 'upload' AND sha256 IS NOT NULL)) AS anothers
-        FROM events e JOIN last_looks l USING (raw_file_storage_id) JOIN sent USING (upload_id)
-        ANTI JOIN kept USING (upload_id, raw_file_storage_id)
-        WHERE e.injected IS NULL AND NOT list_contains(shas, l.sha256)
-        GROUP BY e.upload_id, raw_file_storage_id
+        FROM naming e JOIN last_looks l USING (raw_file_storage_id) JOIN sent USING (upload_id)
+        ANTI JOIN doubted USING (upload_id, raw_file_storage_id)
+        WHERE NOT list_contains(shas, l.sha256)
+        GROUP BY upload_id, raw_file_storage_id
     """,
     "gone": """
         SELECT k.upload_id, k.raw_file_storage_id, bool_or(k.acceptable) AS acceptable, min(k.i) AS i_ok, min(k.t) AS t_ok,
