@@ -1424,7 +1424,7 @@ class RawOracle:
 
     def _last_sha(self, looks: Sequence[Record]) -> str | None:
         finals = [read["read"] for read in self.run.reads if read["what"] == "blobs" and read["final"]]
-        shas = [b["sha256"] for b in looks if b.get("read") == finals[-1] and b.get("sha256") is not None]
+        shas = [b["sha256"] for b in looks if b.get("read") in finals[-1:] and b.get("sha256") is not None]
         return shas[-1] if shas else None
 
     def _some_uploads(self, sha: str | None) -> bool:
