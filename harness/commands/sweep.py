@@ -269,11 +269,9 @@ class _Sweep:
         return found
 
     def _matching(self, found: Sequence[Step]) -> list[Step]:
-        from harness.history.named import ID
         from harness.taps.trigger import Pattern
 
-        # Cells and maps write what names an event as `{id}` or `*`; either is a way to say it here.
-        pattern = Pattern(self._only.replace(ID, "*"))
+        pattern = Pattern(self._only)
         matching = [step for step in found if pattern.matches(step.command, step.key)]
         if not matching:
             raise UsageError(f"--only {self._only!r}: matches none of {'; '.join(map(str, found))}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import BeforeValidator
 
@@ -47,15 +47,6 @@ class TapError(Fault):
             raise PlanRefused(
                 f"error: {on} speaks {spoken}, and a tap knows no error {self.error} of it{nearest(self.error, known)}; "
                 f"known: {_listed(known)}"
-            )
-
-    def check_side(self, side: Literal["request", "reply"], on: str, system: System) -> None:
-        """At a reply, the error must be one that a dependency can give for what it has executed."""
-        spoken = protocol(system, on.partition("->")[2])
-        if side == "reply" and self.error in parser_type(spoken).never_executed:
-            raise PlanRefused(
-                f"tap.error: at a reply the request was executed, and {self.error} says that it was not, so whoever tried again"
-                " would be right; act at the request, or use tap.lose_reply"
             )
 
     def check_commands(self, spoken: str, commands: Collection[str]) -> None:

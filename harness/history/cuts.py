@@ -98,17 +98,7 @@ SELECT replace(actor, 'fault:', ''), name, phase, t, NULL, i FROM history WHERE 
 """
 
 _CLAIMS: Final = frozenset({"SET", "SETNX", "EVAL", "EVALSHA", "FCALL"})
-"""Commands whose reply says whether they claimed, but for a script's: that does not show a refusal, and only the first
-claim of an event counts."""
-
-_NO_CLAIMS: Final = frozenset(
-    """
-    DEL DUMP EXISTS EXPIRE EXPIREAT EXPIRETIME GET GETRANGE HEXISTS HGET HGETALL HKEYS HLEN HMGET HVALS LINDEX LLEN LRANGE
-    MGET OBJECT PERSIST PEXPIRE PEXPIREAT PTTL PUBLISH SCARD SISMEMBER SMEMBERS SMISMEMBER STRLEN TOUCH TTL TYPE UNLINK WATCH
-    XLEN XRANGE ZCARD ZRANGE ZRANK ZSCORE
-    """.split()  # noqa: SIM905 - so many words read best as a text
-)
-"""Commands that claim nothing. Any other may: the first to INCR a key, to SADD a member, to set a field."""
+"""Commands that can claim. A script's reply does not show a refusal, but only the first claim of an event counts."""
 
 
 def cuts(history: History) -> list[Cut]:
@@ -169,14 +159,14 @@ def as_rows(found: Iterable[Cut]) -> list[tuple[object, ...]]:
 
 def _claim(row: Mapping[str, Any]) -> Literal["granted", "refused", "unclear"] | None:
     """Return what a command to Redis did, if it may have claimed its key."""
-    if row["command"] in _NO_CLAIMS:
+    if row["command"] not in _CLAIMS:
         return None
     if row["phase"] in {"refused", "lost_request"} or str(row["kind"]).startswith("error"):
         return "refused"
     if row["phase"] not in {"answered", "lost_reply"} or row["kind"] == "QUEUED":
         return "unclear"
     options = set((row["options"] or "").split())
-    if row["command"] not in _CLAIMS or any(option.startswith("IF") for option in options):
+    if any(option.startswith("IF") for option in options):
         return "unclear"
     nil = row["kind"] in {"nil", "null"}
     if "GET" in options and "XX" not in options:
@@ -333,11 +323,9 @@ def _lives(rows: Iterable[Mapping[str, Any]]) -> Iterator[Life]:
 
 
 def _kinds(header: Mapping[str, Any]) -> dict[str, str]:
-    """Return the protocol that each dependency speaks, from the plan."""
+    """Return each dependency's kind, from the plan."""
     dependencies = ((header.get("plan") or {}).get("system") or {}).get("dependencies") or {}
-    return {
-        name: (each or {}).get("speaks") or (each or {}).get("kind") or name for name, each in dependencies.items()
-    }
+    return {name: (each or {}).get("kind") or name for name, each in dependencies.items()}
 
 
 def _named(key: str, named: Mapping[str, set[str]]) -> set[str]:

@@ -23,14 +23,9 @@ LEAST: Final = 2
 _DOWN: Final = "500ms"
 
 TELLING: Final = frozenset(
-    """
-    COMMIT INSERT UPDATE DELETE MERGE
-    Produce OffsetCommit TxnOffsetCommit AddOffsetsToTxn EndTxn
-    POST PUT PATCH
-    DECR DECRBY EXEC HINCRBY HINCRBYFLOAT HSET INCR INCRBY INCRBYFLOAT LPUSH RPUSH SADD XADD ZADD ZINCRBY
-    """.split()  # noqa: SIM905 - a line for each protocol
+    ["COMMIT", "INSERT", "UPDATE", "MERGE", "Produce", "OffsetCommit", "TxnOffsetCommit", "AddOffsetsToTxn", "EndTxn"]
 )
-"""Commands that an event causes although their key (a table, a topic, a path, an account) names no event."""
+"""Postgres and Kafka commands that an event causes although their key (a table or a topic) names no event."""
 
 
 @dataclass(frozen=True, slots=True)

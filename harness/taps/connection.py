@@ -16,7 +16,7 @@ from harness.stack import Twice
 from harness.taps.cut import Cut, Severed, handed_over
 from harness.taps.exchange import Exchange
 from harness.taps.held import PASSES, Fate, Held
-from harness.taps.message import Edit, Editing, Message, Replacing, Scanner, Side
+from harness.taps.message import Edit, Editing, Message, Scanner, Side
 
 if TYPE_CHECKING:
     from harness.taps.proxy import Tap
@@ -98,8 +98,6 @@ class Connection:
         self._streaming = False
         self._twice: Exchange | None = None
         """The exchange whose request is to be sent twice, until the second one is answered."""
-        self._refused: Exchange | None = None
-        """The exchange whose request gets an error, until that has ended."""
         self._midst = False
         """Whether a reply has begun and not yet ended."""
         self._ending = False
@@ -132,8 +130,6 @@ class Connection:
             if self._twice is not None:
                 self._twice.fate.over()
             for exchange in self._pending:
-                if exchange.replaces:
-                    continue
                 phase = "unanswered" if exchange.repeats is None else "repeated"
                 self._tap.note(phase, self._number, exchange, None)
             writers = (self._up.writer, self._down.writer)
@@ -198,7 +194,7 @@ class Connection:
     def _under_way(self) -> bool:
         """Whether a fault that has begun to act here depends on where messages end: it drops some, or answers them."""
         drops = self._up.drops or self._down.drops
-        return drops or self._twice is not None or any(one.own or one.swallowed for one in self._pending)
+        return drops or self._twice is not None or any(exchange.own for exchange in self._pending)
 
     async def let_go(self) -> None:
         """Pass on what waited for a trigger that is gone; nobody may be about to send the bytes that would do so."""
@@ -234,8 +230,6 @@ class Connection:
             self._up.cut = _cut(message, exchange, exchange.fate)
             if exchange.fate.again:
                 self._twice, self._up.copy = exchange, bytearray()
-            if exchange.fate.reply is not None:
-                self._refused = exchange
             if exchange.own:
                 # Now, not when its reply would be due: later replies may be in the same bytes.
                 self._parser.took(message)
@@ -251,21 +245,9 @@ class Connection:
         if self._up.drops and message.end is not None:
             self._up.forward(message.end)
             self._up.drops = self._ending
-            if (refused := self._refused) is not None and refused.request is message:
-                self._refused = None
-                self._replace(refused)
             self._settle()
         if self._twice is not None and self._twice.request is message:
             self._send_again(self._twice, message)
-
-    def _replace(self, refused: Exchange) -> None:
-        """Send the dependency what it gets in place of a request that was dropped, if it must get something."""
-        made = self._parser.instead(refused.request) if isinstance(self._parser, Replacing) else None
-        if made is not None:
-            self._up.writer.write(made[0])
-            # The error may have been sent already, if it was its turn; nothing has come since.
-            at = self._pending.index(refused) + 1 if refused in self._pending else 0
-            self._pending.insert(at, Exchange(made[1], self._tap.now(), replaces=True))
 
     def _send_again(self, exchange: Exchange, message: Message) -> None:
         """Send a request that has just passed a second time, unless it was too large to copy."""
@@ -283,7 +265,7 @@ class Connection:
         self._midst = True
         message.unasked = message.unasked or self._streaming or not self._pending
         exchange = self._pending[0] if self._pending else None
-        if exchange is not None and exchange.swallowed and (message.interim or not message.unasked):
+        if exchange is not None and exchange.repeats is not None and (message.interim or not message.unasked):
             self._down.forward(message.start)
             self._down.drops = True
             return
@@ -310,8 +292,7 @@ class Connection:
             self._streaming = self._streaming or exchange.request.streams
             exchange.reply = message
             phase = "answered" if exchange.reply_fate.reply is None else "refused_reply"
-            if not exchange.replaces:
-                self._tap.note(phase if exchange.repeats is None else "repeated", self._number, exchange, message)
+            self._tap.note(phase if exchange.repeats is None else "repeated", self._number, exchange, message)
             if exchange.repeats is not None:
                 self._answered_again(exchange, exchange.repeats, message)
         if self._down.drops:

@@ -23,13 +23,6 @@ class Exchange:
     """The exchange whose request the tap sent once more; the tap swallows the reply to this one."""
     sent: bytes = b""
     """The bytes of such a second request."""
-    replaces: bool = False
-    """Whether the tap sent it in place of a request that got an error; the tap swallows the reply to this one, too."""
-
-    @property
-    def swallowed(self) -> bool:
-        """Whether the service must not see the reply."""
-        return self.repeats is not None or self.replaces
 
     @property
     def own(self) -> bool:

@@ -38,7 +38,6 @@ class HttpParser:
 
     single: ClassVar[str] = ""
     errors: ClassVar[Mapping[str, str]] = ERRORS
-    never_executed: ClassVar[Collection[str]] = frozenset()
     commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:

@@ -75,7 +75,6 @@ class KafkaParser:
 
     single: ClassVar[str] = ""
     errors: ClassVar[Mapping[str, str]] = {name: name for name in ERRORS}
-    never_executed: ClassVar[Collection[str]] = frozenset()
     commands: ClassVar[Collection[str]] = frozenset(NAMES.values())
 
     def __init__(self) -> None:

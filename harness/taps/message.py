@@ -117,8 +117,6 @@ class Parser(Protocol):
     """Why no request of the protocol can be sent twice; empty where one can."""
     errors: ClassVar[Mapping[str, str]]
     """Name -> text of the errors that a tap can give."""
-    never_executed: ClassVar[Collection[str]]
-    """Those of them that no dependency gives for a request that it has executed."""
     commands: ClassVar[Collection[str]]
     """All commands of the protocol; empty if they cannot all be known."""
     requests: Scanner
@@ -170,18 +168,6 @@ class Rerouting(Protocol):
 
     def reroute(self, routes: Routes) -> None:
         """Replace addresses; call it before anything has passed. Bytes that raise NotUnderstood must not pass then."""
-        ...
-
-
-@runtime_checkable
-class Replacing(Protocol):
-    """A parser whose dependency must not go on as if it had never got a request that the tap answers with an error."""
-
-    def instead(self, request: Message) -> tuple[bytes, Message] | None:
-        """Return what the dependency gets in place of the request, and its message, to which a reply will come.
-
-        None if the dependency is where it should be.
-        """
         ...
 
 

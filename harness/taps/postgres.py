@@ -53,18 +53,13 @@ _EMPTY_HANDED = frozenset(b"123tTnG")
 _READS = frozenset({"SELECT", "WITH", "TRUNCATE"})
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "COPY"})
 _COMMITS = frozenset({"COMMIT", "END"})
-_OPENS = frozenset({"BEGIN", "START"})
-_BEGINS = _OPENS | {"ROLLBACK", "ABORT"}
+_BEGINS = frozenset({"BEGIN", "START", "ROLLBACK", "ABORT"})
 _TABLE = r'\s+(?:ONLY\s+)?([\w."$]+)'
 _WRITTEN = re.compile(
     rf"(?:\bINSERT\s+INTO|\bMERGE\s+INTO|\bDELETE\s+FROM|(?<!FOR)(?<!DO)(?<!KEY)\s+UPDATE|^UPDATE|^COPY){_TABLE}",
     re.IGNORECASE,
 )
 _READ = re.compile(rf"\b(?:FROM|INTO|TABLE){_TABLE}", re.IGNORECASE)
-_TO = "TO"
-"""The key of a ROLLBACK that undoes only what came after a savepoint."""
-
-_TO_SAVEPOINT = re.compile(r"ROLLBACK(?:\s+WORK|\s+TRANSACTION)?\s+TO\b", re.IGNORECASE)
 _SPACE = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$)|\()+", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]+")
 
@@ -95,7 +90,6 @@ class PostgresParser:
         "duplicate the message that leads to it"
     )
     errors: ClassVar[Mapping[str, str]] = ERRORS
-    never_executed: ClassVar[Collection[str]] = frozenset(ERRORS)
     commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:
@@ -124,25 +118,12 @@ class PostgresParser:
     def refusable(cls, command: str) -> bool:  # noqa: ARG003 - any is
         return True
 
-    def refusal(self, request: Message, error: str) -> Answer:
-        """Return the error, after which an open transaction has failed, or at its COMMIT is over; see ``instead``."""
-        if self._syncs.behind(request):
-            raise FaultError(
-                f"{request.command}: it follows requests without a reply, so nobody knows whether a transaction is open"
-            )
+    def refusal(self, request: Message, error: str) -> Answer:  # noqa: ARG002 - it answers any
+        """Return the error; the server does not see it, so the client's ROLLBACK ends any open transaction there."""
         fields = f"SERROR\0VERROR\0C{error}\0M{ERRORS[error]}\0\0".encode()
-        status = b"I" if self.replies.status == b"I" or request.command in _COMMITS else b"E"
+        status = b"I" if self.replies.status == b"I" else b"E"
         reply = b"E" + (len(fields) + _LENGTH).to_bytes(_LENGTH) + fields + b"Z" + _TYPED.to_bytes(_LENGTH) + status
         return lambda: reply
-
-    def instead(self, request: Message) -> tuple[bytes, Message] | None:
-        """In an open transaction, end it as a failed COMMIT does, or let it fail as at any other statement."""
-        if self.replies.status == b"I":
-            return None
-        statement = b"ROLLBACK" if request.command in _COMMITS else b"SELECT 1/0"
-        query = Message(request.start, statement.decode())
-        self._syncs.ask(query)
-        return b"Q" + (len(statement) + 1 + _LENGTH).to_bytes(_LENGTH) + statement + b"\0", query
 
 
 class _Frames(Spans):
@@ -221,11 +202,7 @@ class Requests(_Frames):
         self._started = False
         self._statements: dict[bytes, _Said] = {}
         self._described = _FLUSH
-        """What is known of a request so far by the first statement that it has parsed or described."""
-        self._prepared: str | None = None
-        """The table of the first statement that a request has parsed; None if it has parsed none."""
-        self._begun: _Said | None = None
-        """The BEGIN that a request has executed so far, and nothing else."""
+        """What is known of a request so far by the statement that it asks to be described."""
         self._executed: Message | None = None
         """The last request of which a statement was executed: that one names it."""
         self._written: list[str] = []
@@ -263,13 +240,10 @@ class Requests(_Frames):
             self._learn(_Said(_ALONE[kind]), answered=called, executes=called)
         elif kind in _EXTENDED:
             self._extended(kind, body)
-        elif self._begun is not None:
-            self._learn(self._begun, executes=True)
         else:
-            self._learn(_Said("Sync") if self._prepared is None else _Said("Parse", self._prepared))
+            self._learn(_Said("Sync"))
         if self._last:
             self._syncs.end(self._message, synced=kind == ord("S"))
-            self._described, self._prepared, self._begun = _FLUSH, None, None
 
     def _begins(self) -> bool:
         """Whether nothing stands before the frame in its message that asks for something."""
@@ -278,9 +252,7 @@ class Requests(_Frames):
     def _between(self, kind: int) -> None:
         if kind == ord("H"):
             # Behind a Flush the service may wait for what the server says so far, and send nothing more until then.
-            if self._begun is not None:
-                self._learn(self._begun, executes=True)
-            elif not self._begins():
+            if not self._begins():
                 self._learn(self._described)
         elif self._begins():
             self._message = None  # data, which belongs to the COPY before it
@@ -306,18 +278,12 @@ class Requests(_Frames):
             self._statements[first] = said
             if len(self._statements) > _MOST_STATEMENTS:
                 del self._statements[next(iter(self._statements))]
-            if self._described is _FLUSH:
-                self._described = said
-            # It names the request only if it is executed: a client may prepare a statement and execute it later.
-            self._prepared = said.table if self._prepared is None else self._prepared
+            self._learn(said)
         elif kind == ord("B"):
             said = self._statements.get(rest.partition(b"\0")[0], _Said("?"))
-            if said.command in _OPENS:
-                self._begun = self._begun or said  # what follows it names the request
-            else:
-                self._learn(said, executes=True)
+            self._learn(said, executes=True)
             self._track(said)
-        elif kind == ord("D") and first[:1] == b"S" and not self._told and self._described is _FLUSH:
+        elif kind == ord("D") and first[:1] == b"S" and not self._told:
             self._described = self._statements.get(first[1:], _FLUSH)
 
     def _ended(self, offset: int) -> None:
@@ -330,6 +296,7 @@ class Requests(_Frames):
         message = self._message
         if message is None or message is self._executed or (self._told and not executes):
             return
+        self._described = _FLUSH
         if executes:
             self._executed = message
         table = ",".join(sorted(self._written)) if said.command in _COMMITS else said.table
@@ -340,7 +307,7 @@ class Requests(_Frames):
 
     def _track(self, said: _Said) -> None:
         """Remember which tables the open transaction writes to."""
-        if (said.command in _COMMITS or said.command in _BEGINS) and said.table != _TO:
+        if said.command in _COMMITS or said.command in _BEGINS:
             self._written = []
         for name in said.written:
             if name not in self._written and len(self._written) < _MOST_TABLES:
@@ -406,9 +373,7 @@ def _statement(text: bytes) -> _Said:
     """Read the beginning of a statement."""
     words = text.decode(errors="replace")
     begin = _SPACE.match(words)
-    words = " ".join((words[begin.end() :] if begin else words).split())
-    if _TO_SAVEPOINT.match(words):
-        return _Said("ROLLBACK", _TO)
+    words = words[begin.end() :] if begin else words
     first = _WORD.match(words)
     command = first[0].upper() if first else "?"
     written = tuple(map(_plain, _WRITTEN.findall(words))) if command in _WRITES else ()

@@ -36,10 +36,6 @@ class Syncs:
         """Expect a reply to a request."""
         self._asked.append(request)
 
-    def behind(self, request: Message) -> bool:
-        """Whether other requests before a request have no reply yet."""
-        return any(one is not request for one in self._asked)
-
     def took(self, request: Message) -> None:
         """Expect no reply to a request that never reaches the server."""
         if request in self._asked:

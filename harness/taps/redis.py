@@ -126,7 +126,6 @@ class RedisParser:
 
     single: ClassVar[str] = ""
     errors: ClassVar[Mapping[str, str]] = ERRORS
-    never_executed: ClassVar[Collection[str]] = frozenset(ERRORS)
     commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:
@@ -152,15 +151,10 @@ class RedisParser:
         return ()
 
     @classmethod
-    def refusable(cls, command: str) -> bool:
-        return command not in _ENDS | {"MULTI"}
+    def refusable(cls, command: str) -> bool:  # noqa: ARG003 - any is
+        return True
 
-    def refusal(self, request: Message, error: str) -> Answer:
-        if request.memo is _TRANSACTION or not self.refusable(request.command):
-            raise FaultError(
-                f"{request.command}: after an error within MULTI, Redis executes nothing of the transaction, and of an error"
-                " that a tap gives it knows nothing; lose the request or its reply"
-            )
+    def refusal(self, request: Message, error: str) -> Answer:  # noqa: ARG002 - it answers any
         reply = f"-{ERRORS[error]}\r\n".encode()
         return lambda: reply
 

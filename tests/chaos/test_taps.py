@@ -61,7 +61,7 @@ CASES = [
         "tap.hold", KAFKA, "request", "Produce *", "answered", {"for": "60s"}, Condition("reply", ("GET /",), (PEER,))
     ),
     Case("tap.error", REDIS, "request", "SET *", "refused", {"error": "READONLY"}),
-    Case("tap.error", PEER, "reply", "GET /", "refused_reply", {"error": "503"}),
+    Case("tap.error", REDIS, "reply", "SET *", "refused_reply", {"error": "LOADING"}),
     Case("tap.error", PEER, "request", "GET /", "refused", {"error": "503"}),
     Case("tap.lose_request", KAFKA, "request", "Produce work", "lost_request"),
     Case("tap.lose_request", KAFKA, "request", "Heartbeat worker", "lost_request", {"then": "silence"}),

@@ -120,9 +120,8 @@ def test_four_runs_for_each_message_after_one_that_watches(runs, project: Path, 
     assert said.stdout.splitlines()[-1].startswith("8 cells: 8 valid; map: .oneffect/sweeps/")
 
 
-@pytest.mark.parametrize("only", ["DEL claim:*", "DEL claim:{id}"])
-def test_of_messages_that_match_alone(runs, project: Path, say, only: str) -> None:
-    assert sweep(say, "--only", only).exit_code == 0
+def test_of_messages_that_match_alone(runs, project: Path, say) -> None:
+    assert sweep(say, "--only", "DEL claim:*").exit_code == 0
     assert list(mapped(project)) == [f"m01-del-{action}" for action in ACTIONS]
     said = sweep(say, "--only", "DEL clam:*")
     assert said.exit_code == 2

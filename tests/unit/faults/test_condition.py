@@ -135,10 +135,6 @@ def test_kafka_is_asked_by_its_apis(system, api) -> None:
             r"a tap knows no error READONLI of it \(nearest: READONLY\); known: LOADING, READONLY, OOM",
         ),
         (
-            {"fault": "tap.error", "on": "essay_lifecycle->redis", "error": "OOM", "when": {"reply": "SET *"}},
-            "OOM says that it was not",
-        ),
-        (
             {
                 "fault": "tap.error",
                 "on": "essay_lifecycle->content_service",

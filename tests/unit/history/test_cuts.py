@@ -51,37 +51,6 @@ def test_between_claim_and_effect(tmp_path: Path) -> None:
     assert one(tmp_path, died) == ("claimed", "other", "kept")
 
 
-@pytest.mark.parametrize("command", ["INCR", "HSETNX", "SADD", "SETEX", "XADD"])
-def test_whether_another_command_claimed_is_not_known(tmp_path: Path, command: str) -> None:
-    def change(tape: Tape) -> None:
-        died(tape)
-        for wire in tape.find("wire", key=KEY):
-            wire.update(command=command, kind="integer")
-
-    assert one(tmp_path, change)[0] == "unseen"
-
-
-@pytest.mark.parametrize("command", ["GET", "EXISTS", "DEL", "TTL"])
-def test_what_only_looks_claims_nothing(tmp_path: Path, command: str) -> None:
-    def change(tape: Tape) -> None:
-        died(tape)
-        for wire in tape.find("wire", key=KEY):
-            wire.update(command=command, kind="integer")
-
-    assert one(tmp_path, change)[0] == "unclaimed"
-
-
-def test_a_store_that_speaks_redis_grants_claims(tmp_path: Path) -> None:
-    def change(tape: Tape) -> None:
-        died(tape)
-        system = tape.header["plan"].setdefault("system", {})
-        system.setdefault("dependencies", {})["dragonfly"] = {"kind": "tcp", "speaks": "redis"}
-        for wire in tape.find("wire", key=KEY):
-            wire["link"] = wire["link"].replace("redis", "dragonfly")
-
-    assert one(tmp_path, change)[0] == "claimed"
-
-
 def test_at_the_same_replica_again(tmp_path: Path) -> None:
     def change(tape: Tape) -> None:
         died(tape, again="desk#1")

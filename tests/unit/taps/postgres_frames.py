@@ -66,18 +66,16 @@ class Server:
     """Executes statements on no data; ``executed`` are their texts. One that says ``refused`` ends in an error.
 
     As Postgres does, it skips what follows an error up to a Sync, and while it reads a COPY's data it ignores a Sync. A
-    COPY ends in an error at data that say ``wrong``, and into a ``guarded`` table before it reads any. One that ``transacts``
-    says whether a transaction is open; ``kept`` are the statements of those that were committed.
+    COPY ends in an error at data that say ``wrong``, and into a ``guarded`` table before it reads any.
     """
 
-    def __init__(self, *, transacts=False):
-        self.executed, self.kept = [], []
-        self._transacts = transacts
+    def __init__(self):
+        self.executed = []
 
     async def __call__(self, reader, writer):
         await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big") - 4)
         writer.write(STARTED)
-        session = _Session(self.executed, self.kept, transacts=self._transacts)
+        session = _Session(self.executed)
         while kind := (await reader.read(1)).decode():
             body = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big") - 4)
             session.take(kind, body)
@@ -87,10 +85,9 @@ class Server:
 
 
 class _Session:
-    def __init__(self, executed, kept, *, transacts):
+    def __init__(self, executed):
         self.out, self.flushes = b"", False
-        self._executed, self._kept, self._transacts = executed, kept, transacts
-        self._status, self._open = b"I", []
+        self._executed = executed
         self._statements, self._bound = {}, ""
         self._skips = self._copies = self._simple = False
 
@@ -126,10 +123,7 @@ class _Session:
 
     def _execute(self, text):
         self._executed.append(text)
-        if self._transacts and self._transaction(text):
-            self.out += done(text if self._status != b"E" else "ROLLBACK")
-            self._status = b"T" if text == "BEGIN" else b"I"
-        elif "refused" in text or "1/0" in text:
+        if "refused" in text:
             self._fail(b"23505")
         elif "STDIN" in text:
             self.flushes = True
@@ -140,17 +134,6 @@ class _Session:
                 self._copies = True
         else:
             self.out += done(text)
-
-    def _transaction(self, text):
-        """Whether a statement begins a transaction or ends it; keep what a COMMIT keeps."""
-        if text == "COMMIT" and self._status == b"T":
-            self._kept += self._open
-        if text in {"BEGIN", "COMMIT", "ROLLBACK"}:
-            self._open = []
-            return True
-        if self._status == b"T":
-            self._open.append(text)
-        return False
 
     def _copy(self, kind, body):
         wrong = b"wrong" in body
@@ -167,8 +150,7 @@ class _Session:
     def _fail(self, code):
         self.out += error(code)
         self._skips = self.flushes = True
-        self._status = b"E" if self._status == b"T" else self._status
 
     def _ready(self):
         self._skips = self._simple = False
-        self.out, self.flushes = self.out + frame("Z", self._status), True
+        self.out, self.flushes = self.out + READY, True
