@@ -162,10 +162,16 @@ def _resolved(  # noqa: PLR0913 - what a condition is resolved by
 
 
 def _commands(name: str, spoken: str, patterns: Sequence[str]) -> Iterator[Collection[str]]:
-    """Yield the commands that each pattern names, where a protocol's are known; PlanRefused if one names none."""
-    if not (known := parser_type(spoken).commands):
-        return
+    """Yield the commands that each pattern names; where a protocol's are not known, a name without ``*`` is a command.
+
+    Raises PlanRefused if a pattern names none.
+    """
+    known = parser_type(spoken).commands
     for pattern in patterns:
+        if not known:
+            if "*" not in (command := pattern.strip().partition(" ")[0]):
+                yield [command.upper()]
+            continue
         if not (named := Pattern(pattern).named(known)):
             command = pattern.strip().partition(" ")[0]
             raise PlanRefused(

@@ -188,13 +188,16 @@ class Connection:
 
     def _pass(self, flow: _Flow) -> None:
         """Pass on what has come, up to a message that must wait: with triggers, until it is known what it is."""
-        head = flow.scanner.head if self._tap.triggers and not self._tap.plain else None
+        swallows = flow is self._down and bool(self._pending) and self._pending[0].swallowed
+        waits = (self._tap.triggers or swallows) and not self._tap.plain
+        head = flow.scanner.head if waits else None
         flow.forward(flow.end if head is None else head)
 
     def _under_way(self) -> bool:
         """Whether a fault that has begun to act here depends on where messages end: it drops some, or answers them."""
         drops = self._up.drops or self._down.drops
-        return drops or self._twice is not None or any(exchange.own for exchange in self._pending)
+        answers = any(exchange.own or exchange.swallowed for exchange in self._pending)
+        return drops or self._twice is not None or answers
 
     async def let_go(self) -> None:
         """Pass on what waited for a trigger that is gone; nobody may be about to send the bytes that would do so."""
@@ -225,7 +228,8 @@ class Connection:
         if helds := self._held(self._up, message, message):
             self._up.forward(message.held_from)
             exchange.fate = await self._stand(helds)
-            self._up.drops = exchange.own
+            self._up.drops = exchange.own or exchange.swallowed
+            self._up.writer.write(exchange.fate.instead)
             self._ending = exchange.fate.lost
             self._up.cut = _cut(message, exchange, exchange.fate)
             if exchange.fate.again:
@@ -265,7 +269,7 @@ class Connection:
         self._midst = True
         message.unasked = message.unasked or self._streaming or not self._pending
         exchange = self._pending[0] if self._pending else None
-        if exchange is not None and exchange.repeats is not None and (message.interim or not message.unasked):
+        if exchange is not None and exchange.swallowed and (message.interim or not message.unasked):
             self._down.forward(message.start)
             self._down.drops = True
             return
@@ -291,8 +295,12 @@ class Connection:
             exchange = self._pending.popleft()
             self._streaming = self._streaming or exchange.request.streams
             exchange.reply = message
-            phase = "answered" if exchange.reply_fate.reply is None else "refused_reply"
-            self._tap.note(phase if exchange.repeats is None else "repeated", self._number, exchange, message)
+            if exchange.fate.instead:
+                self._down.forward(message.end or 0)
+                self._answer(exchange, (exchange.fate.reply and exchange.fate.reply()) or b"")
+            else:
+                phase = "answered" if exchange.reply_fate.reply is None else "refused_reply"
+                self._tap.note(phase if exchange.repeats is None else "repeated", self._number, exchange, message)
             if exchange.repeats is not None:
                 self._answered_again(exchange, exchange.repeats, message)
         if self._down.drops:
@@ -311,6 +319,13 @@ class Connection:
             first.fate.over()
         else:
             first.fate.over(Twice(message.kind, appended))
+
+    def _refusal(self, side: Side, request: Message, error: str) -> Fate:
+        """Return the fate of a request, or of its reply, in place of which the service gets an error."""
+        reply = self._parser.refusal(request, error)
+        if self._streaming or not request.answered:
+            raise FaultError(f"{request.command}: it waits for no reply, so it cannot be answered with an error")
+        return Fate(reply=reply, instead=self._parser.instead(request) if side == "request" else b"")
 
     def _repeatable(self, request: Message) -> None:
         """Raise FaultError if a request cannot be sent twice."""
@@ -334,8 +349,11 @@ class Connection:
             if reply is None:  # the rest of its request is still to come
                 return
             self._pending.popleft()
-            self._tap.note("refused", self._number, exchange, None)
-            self._down.writer.write(reply)
+            self._answer(exchange, reply)
+
+    def _answer(self, exchange: Exchange, reply: bytes) -> None:
+        self._tap.note("refused", self._number, exchange, None)
+        self._down.writer.write(reply)
 
     def _untouched(self) -> bool:
         """Whether no byte of the next reply has passed that could not stand before one of the tap's own."""
@@ -376,7 +394,7 @@ class Connection:
         for trigger in triggers:
             of = "the reply to " if side == "reply" else ""
             what = f"{of}{request.command} {request.key}".rstrip()
-            refusal = partial(self._parser.refusal, request)
+            refusal = partial(self._refusal, side, request)
             repeatable = partial(self._repeatable, request)
             waits = self._waits
             held = Held(self._tap.name, side, what, waits=waits, refusal=refusal, repeatable=repeatable)

@@ -28,3 +28,8 @@ class Exchange:
     def own(self) -> bool:
         """Whether the tap, not the dependency, takes its turn in the order of replies."""
         return self.fate.own
+
+    @property
+    def swallowed(self) -> bool:
+        """Whether the dependency answers something that the tap itself has sent, so that its reply does not pass."""
+        return self.repeats is not None or bool(self.fate.instead)

@@ -21,6 +21,8 @@ class Fate:
     closes: bool = False
     """For a lost message: whether its connection ends; otherwise it stays open, and nothing moves on it any more."""
     reply: Answer | None = None
+    instead: bytes = b""
+    """For a request that the tap answers: what the dependency gets in its place; the tap keeps the reply to that."""
     cut: int | None = None
     """Bytes of it that pass before the connection breaks off."""
     again: bool = False
@@ -32,7 +34,7 @@ class Fate:
     @property
     def own(self) -> bool:
         """Whether the dependency never sees the request, so that the tap takes its turn in the order of replies."""
-        return self.lost or self.reply is not None
+        return self.lost or (self.reply is not None and not self.instead)
 
     def over(self, came: int | Twice | None = None) -> None:
         """Set the result; None if nothing was done after all."""
@@ -53,7 +55,7 @@ class Held:
         what: str,
         *,
         waits: Callable[[], bool],
-        refusal: Callable[[str], Answer],
+        refusal: Callable[[str], Fate],
         repeatable: Callable[[], None],
     ) -> None:
         self.link, self.side, self.what = link, side, what
@@ -86,7 +88,7 @@ class Held:
         return await asyncio.wrap_future(fate.acted) if self._settle(fate) else None
 
     def refuse(self, error: str) -> None:
-        self._settle(Fate(reply=self._refusal(error)))
+        self._settle(self._refusal(error))
 
     def _settle(self, fate: Fate) -> bool:
         # The first call counts; a tap that closes has cancelled the wait.

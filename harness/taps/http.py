@@ -64,6 +64,9 @@ class HttpParser:
     def refusable(cls, command: str) -> bool:  # noqa: ARG003 - any is
         return True
 
+    def instead(self, request: Message) -> bytes:  # noqa: ARG002 - a connection has no state
+        return b""
+
     def refusal(self, request: Message, error: str) -> Answer:  # noqa: ARG002 - it answers any
         later = "Retry-After: 1\r\n" if error in _RETRY_AFTER else ""
         reply = f"HTTP/1.1 {error} {ERRORS[error]}\r\nContent-Length: 0\r\n{later}\r\n".encode()

@@ -120,6 +120,9 @@ class KafkaParser:
 
         return answerable(command)
 
+    def instead(self, request: Message) -> bytes:  # noqa: ARG002 - a connection has no state
+        return b""
+
     def refusal(self, request: Message, error: str) -> Answer:
         from harness.taps.kafka_refusal import refusal
 

@@ -146,8 +146,15 @@ class Parser(Protocol):
         """Whether a tap can answer a command with an error, as far as the command alone tells."""
         ...
 
+    def instead(self, request: Message) -> bytes:
+        """Return what to send in place of a request that a tap answers with an error; empty for nothing.
+
+        With it the dependency is where its own error would have left it, and answers it in the request's turn.
+        """
+        ...
+
     def refusal(self, request: Message, error: str) -> Answer:
-        """Return a function that makes the reply with this error.
+        """Return a function that makes the reply with this error, called once the dependency has answered ``instead``.
 
         Raises LookupError if the protocol has no such error, FaultError if no reply to this request can carry it.
         """

@@ -34,6 +34,16 @@ _MOST_TABLES = 16
 _NO_TLS: Final = {80877103: "SSLRequest", 80877104: "GSSENCRequest"}
 """Codes sent in place of a protocol version; the server answers with one byte."""
 
+_BEFORE: Final = frozenset({*_NO_TLS.values(), "StartupMessage"})
+"""Requests before which no server takes a statement."""
+
+_OPEN: Final = frozenset({b"T", b"E"})
+"""What ReadyForQuery says within a transaction, and within one that failed."""
+
+_ROLLBACK: Final = b"ROLLBACK\0"
+_FAILS: Final = b"refused by oneffect\0"
+"""No statement of SQL, so that the server fails the open transaction at it, if there is one."""
+
 _CANCEL = 80877102
 _VERSION = 3
 _LENGTH, _TYPED = 4, 5
@@ -118,12 +128,20 @@ class PostgresParser:
     def refusable(cls, command: str) -> bool:  # noqa: ARG003 - any is
         return True
 
-    def refusal(self, request: Message, error: str) -> Answer:  # noqa: ARG002 - it answers any
-        """Return the error; the server does not see it, so the client's ROLLBACK ends any open transaction there."""
+    def instead(self, request: Message) -> bytes:
+        """Return what ends or fails the open transaction, as the error would: a refused COMMIT has rolled back."""
+        if request.command in _BEFORE:
+            return b""
+        return _frame(b"Q", _ROLLBACK if request.command in _COMMITS else _FAILS)
+
+    def refusal(self, request: Message, error: str) -> Answer:
+        """Return the error, with the transaction's state as the server tells it in its answer to ``instead``."""
         fields = f"SERROR\0VERROR\0C{error}\0M{ERRORS[error]}\0\0".encode()
-        status = b"I" if self.replies.status == b"I" else b"E"
-        reply = b"E" + (len(fields) + _LENGTH).to_bytes(_LENGTH) + fields + b"Z" + _TYPED.to_bytes(_LENGTH) + status
-        return lambda: reply
+
+        def reply() -> bytes:
+            return _frame(b"E", fields) + _frame(b"Z", b"E" if request.memo in _OPEN else b"I")
+
+        return reply
 
 
 class _Frames(Spans):
@@ -321,8 +339,6 @@ class Replies(_Frames):
         super().__init__(syncs)
         self.one_byte = False
         """Whether the next reply is one byte, which says whether TLS follows."""
-        self.status = b"I"
-        """Whether a transaction is open: I (none), T (one), E (one that failed)."""
 
     def _scan(self, data: bytes) -> None:
         if self.one_byte and data:
@@ -361,10 +377,8 @@ class Replies(_Frames):
             message.kind = body.partition(b"\0")[0].partition(b" ")[0].decode(errors="replace")[:_LONGEST_TAG]
         elif kind == ord("G"):
             self._syncs.reads()
-        elif kind == ord("Z"):
-            self.status = body[:1]
-            if not message.unasked:
-                self._syncs.answered(failed=message.kind.startswith("error"))
+        elif kind == ord("Z") and not message.unasked:
+            self._syncs.answered(failed=message.kind.startswith("error"), status=body[:1])
         if message.unasked or (kind not in _EMPTY_HANDED and kind not in _UNASKED):
             self._tell()
 
@@ -381,6 +395,10 @@ def _statement(text: bytes) -> _Said:
         return _Said(command, written[0], written)
     read = _READ.search(words) if command in _READS else None
     return _Said(command, _plain(read[1]) if read else "")
+
+
+def _frame(kind: bytes, body: bytes) -> bytes:
+    return kind + (len(body) + _LENGTH).to_bytes(_LENGTH) + body
 
 
 def _plain(table: str) -> str:

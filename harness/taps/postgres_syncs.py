@@ -78,10 +78,13 @@ class Syncs:
             raise NotUnderstood("an answer to a Sync, which may be the one behind a COPY's data or the next")
         return left and ready
 
-    def answered(self, *, failed: bool) -> None:
-        """Note that the reply to a request is complete."""
+    def answered(self, *, failed: bool, status: bytes = b"I") -> None:
+        """Note that the reply to a request is complete, and in the request's memo the ``status`` that it ends with."""
         reads, self._reads = self._reads, False
-        ended_with = self._asked.popleft().memo if self._asked else None
+        ended_with = None
+        if self._asked:
+            request = self._asked.popleft()
+            ended_with, request.memo = request.memo, status
         if reads and not failed:
             return  # the data were read to their end, and the first of two Syncs with them
         self._left = ended_with == _TWO

@@ -90,6 +90,13 @@ _TRANSACTION: Final = "within MULTI"
 _ENDS: Final = frozenset({"EXEC", "DISCARD", "RESET"})
 """Commands that end a transaction."""
 
+_NEVER_REFUSED: Final = frozenset({"MULTI", "DISCARD", "RESET"})
+"""Commands of transactions that Redis executes whatever its state is."""
+
+_DISCARD: Final = b"*1\r\n$7\r\nDISCARD\r\n"
+_UNKNOWN: Final = b"*1\r\n$8\r\nONEFFECT\r\n"
+"""No command of Redis': its error makes the EXEC of an open transaction fail."""
+
 _REPLICATES = frozenset({"PSYNC", "SYNC"})
 
 _STATUSES = frozenset({"OK", "QUEUED", "PONG", "RESET", "BACKGROUND"})
@@ -151,11 +158,20 @@ class RedisParser:
         return ()
 
     @classmethod
-    def refusable(cls, command: str) -> bool:  # noqa: ARG003 - any is
-        return True
+    def refusable(cls, command: str) -> bool:
+        return command not in _NEVER_REFUSED
 
-    def refusal(self, request: Message, error: str) -> Answer:  # noqa: ARG002 - it answers any
-        reply = f"-{ERRORS[error]}\r\n".encode()
+    def instead(self, request: Message) -> bytes:
+        """Return what makes Redis discard the open transaction, as its own error would: at once, or at its EXEC."""
+        if request.memo is not _TRANSACTION:
+            return b""
+        return _DISCARD if request.command == "EXEC" else _UNKNOWN
+
+    def refusal(self, request: Message, error: str) -> Answer:
+        if request.command in _NEVER_REFUSED:
+            raise FaultError(f"{request.command}: Redis never answers it with {error}; act at a command behind it")
+        aborts = "EXECABORT Transaction discarded because of: " if request.command == "EXEC" else ""
+        reply = f"-{aborts}{ERRORS[error]}\r\n".encode()
         return lambda: reply
 
 

@@ -154,6 +154,10 @@ def test_kafka_is_asked_by_its_apis(system, api) -> None:
             "cannot answer DeleteTopics with an error",
         ),
         (
+            {"fault": "tap.error", "on": "essay_lifecycle->redis", "error": "OOM", "when": {"request": "multi"}},
+            "cannot answer MULTI with an error",
+        ),
+        (
             {"fault": "tap.delay", "on": "essay_lifecycle->redis", "by": "0s", "when": {"request": "SET"}},
             "greater than 0",
         ),

@@ -72,10 +72,13 @@ class Server:
     def __init__(self):
         self.executed = []
 
+    def session(self):
+        return _Session(self.executed)
+
     async def __call__(self, reader, writer):
         await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big") - 4)
         writer.write(STARTED)
-        session = _Session(self.executed)
+        session = self.session()
         while kind := (await reader.read(1)).decode():
             body = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big") - 4)
             session.take(kind, body)
@@ -85,6 +88,8 @@ class Server:
 
 
 class _Session:
+    _status = b"I"
+
     def __init__(self, executed):
         self.out, self.flushes = b"", False
         self._executed = executed
@@ -153,4 +158,43 @@ class _Session:
 
     def _ready(self):
         self._skips = self._simple = False
-        self.out, self.flushes = self.out + READY, True
+        self.out, self.flushes = self.out + frame("Z", self._status), True
+
+
+class Transactions(Server):
+    """A server with transactions; ``committed`` are the statements that count. Text without a word in capitals is none."""
+
+    def __init__(self):
+        super().__init__()
+        self.committed = []
+
+    def session(self):
+        return _InTransactions(self.executed, self.committed)
+
+
+class _InTransactions(_Session):
+    def __init__(self, executed, committed):
+        super().__init__(executed)
+        self._committed, self._open = committed, []
+
+    def _execute(self, text):
+        word = text.partition(" ")[0]
+        if not word.isupper():
+            self._fail(b"42601")
+        elif word in {"COMMIT", "ROLLBACK"}:
+            counts = word == "COMMIT" and self._status == b"T"
+            self._committed += self._open if counts else []
+            self._status, self._open = b"I", []
+            super()._execute("COMMIT" if counts else "ROLLBACK")
+        elif self._status == b"E":
+            self._fail(b"25P02")
+        elif word == "BEGIN":
+            self._status = b"T"
+            super()._execute(text)
+        else:
+            (self._committed if self._status == b"I" else self._open).append(text)
+            super()._execute(text)
+
+    def _fail(self, code):
+        super()._fail(code)
+        self._status = b"I" if self._status == b"I" else b"E"

@@ -105,3 +105,29 @@ async def test_a_connection_on_which_nothing_is_under_way_goes_on() -> None:
         for _ in range(2):
             writer.write(GET)
             assert await reader.readexactly(len(GOT)) == GOT
+
+
+async def test_a_reply_to_what_the_tap_sent_itself_is_never_heard() -> None:
+    go_on = asyncio.Event()
+    multi = b"*1\r\n$5\r\nMULTI\r\n"
+
+    async def serve(reader, writer):
+        await reader.readexactly(len(multi))
+        writer.write(b"+OK\r\n")
+        await reader.readuntil(b"ONEFFECT\r\n")
+        await go_on.wait()
+        writer.write(b"-ERR unknown command\r\n")
+        await reader.read()
+
+    met = trigger()
+    async with tapped(serve, trigger=met) as (_, connect, tap):
+        reader, writer = await connect()
+        writer.write(multi + SET)
+        (await met.met()).refuse("OOM")
+        assert await reader.readline() == b"+OK\r\n"
+        await make_plain(connect, tap)
+        go_on.set()
+        heard = b""
+        with suppress(ConnectionResetError):
+            heard = await reader.read()
+        assert heard == b""

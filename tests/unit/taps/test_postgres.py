@@ -261,11 +261,12 @@ def test_a_request_is_named_by_what_it_executes_and_not_by_what_it_prepared_befo
     assert (later.command, later.key) == ("INSERT", "inbox")
 
 
-def test_a_refusal_is_an_error_and_leaves_the_transaction_failed() -> None:
+def test_a_refusal_is_an_error_with_the_state_that_the_server_tells() -> None:
     parser = PostgresParser()
     request = Message(0, command="COMMIT")
     assert (parser.refusal(request, "40001")() or b"").endswith(frame("Z", b"I"))
-    parser.replies.feed(answer(frame("C", b"BEGIN\0"), status=b"T"))
+    (request,) = parser.requests.feed(START + query("BEGIN"))[1:]
+    parser.replies.feed(READY + answer(error(b"42601"), status=b"E") + READY)
     refusal = parser.refusal(request, "40P01")() or b""
     assert refusal.endswith(frame("Z", b"E"))
     assert [message.kind for message in PostgresParser().replies.feed(refusal)] == ["error 40P01"]
