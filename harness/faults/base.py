@@ -224,8 +224,8 @@ class Fault(Model):
     def check(self, on: str, system: System) -> None:
         """Raise PlanRefused if the system has the target, but this fault cannot break it."""
 
-    def check_side(self, side: Literal["request", "reply"]) -> None:
-        """Raise PlanRefused if its ``when`` cannot name a ``side``."""
+    def check_side(self, side: Literal["request", "reply"], on: str, system: System) -> None:
+        """Raise PlanRefused if its ``when`` cannot name a ``side`` for a target."""
 
     def check_commands(self, spoken: str, commands: Collection[str]) -> None:
         """Raise PlanRefused if it can act on none of the protocol's commands that its ``when`` names."""

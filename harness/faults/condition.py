@@ -92,7 +92,7 @@ def condition(fault: Fault, target: str, line: FaultLine, system: System) -> Con
             f"when: say on which link the message is: `on: SERVICE->DEPENDENCY`, since {target} is none"
         )
     side, _ = when.message
-    fault.check_side(side)
+    fault.check_side(side, target, system)
     own = for_target(line, target, system).when or when
     return _resolved("when", own, target, system, side=fault.acts_at or side, check=fault.check_commands)
 

@@ -34,7 +34,7 @@ class TapDuplicate(Fault):
         if spoken in TABLE and (why := parser_type(spoken).single):
             raise PlanRefused(f"tap.duplicate: {on} speaks {spoken}, where no request can be sent twice: {why}")
 
-    def check_side(self, side: Literal["request", "reply"]) -> None:
+    def check_side(self, side: Literal["request", "reply"], on: str, system: System) -> None:  # noqa: ARG002 - on any link
         """Refuse a reply: the request is sent again before its reply has come."""
         if side == "reply":
             raise PlanRefused("tap.duplicate: it acts on a request; write `when: {request: …}`")

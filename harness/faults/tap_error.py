@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator
 
@@ -23,7 +23,7 @@ _MANY: Final = 12
 
 
 class TapError(Fault):
-    """Answers one request with an error; at its reply, after it was executed."""
+    """Answers one request with an error; at its reply, after it was executed, with one that may be given then."""
 
     name = "tap.error"
     summary: ClassVar[str] = (
@@ -37,7 +37,8 @@ class TapError(Fault):
 
     error: Annotated[str, BeforeValidator(str, json_schema_input_type=str | int)]
     """The error: ``LOADING``, ``READONLY`` or ``OOM`` of Redis; the status 500, 502, 503 or 429 of HTTP; the SQLSTATE 40001 or
-    40P01 of Postgres; any of Kafka's by its name, for example ``NOT_COORDINATOR``."""
+    40P01 of Postgres; any of Kafka's by its name, for example ``NOT_COORDINATOR``. At a reply, none that says that the request
+    was not executed."""
 
     def check(self, on: str, system: System) -> None:
         """The error must be one of the link's protocol."""
@@ -47,6 +48,21 @@ class TapError(Fault):
             raise PlanRefused(
                 f"error: {on} speaks {spoken}, and a tap knows no error {self.error} of it{nearest(self.error, known)}; "
                 f"known: {_listed(known)}"
+            )
+
+    def check_side(self, side: Literal["request", "reply"], on: str, system: System) -> None:
+        """The error must not deny what has happened: a system that believes it is right to do it again."""
+        parser = parser_type(protocol(system, on.partition("->")[2]))
+        if side == "reply" and self.error not in parser.after:
+            raise PlanRefused(
+                f"tap.error: {self.error} says that the request was not executed, and at its reply it was; write "
+                "`when: {request: …}`, or tap.lose_reply in its place"
+                + (f", or one of {', '.join(sorted(parser.after))}" if parser.after else "")
+            )
+        if side == "request" and self.error in parser.only_after:
+            raise PlanRefused(
+                f"tap.error: {self.error} says that the request was executed, and at a request it never is; write "
+                "`when: {reply: …}`"
             )
 
     def check_commands(self, spoken: str, commands: Collection[str]) -> None:

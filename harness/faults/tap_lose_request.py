@@ -13,6 +13,8 @@ from harness.stack import Tapping
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from harness.system import System
+
 
 class TapLoseRequest(Fault):
     """Loses one request, and its connection once all earlier requests are answered."""
@@ -28,7 +30,7 @@ class TapLoseRequest(Fault):
     then: Literal["close", "silence"] = "close"
     """What becomes of the connection: it ends, or stays open without another byte until the service gives it up."""
 
-    def check_side(self, side: Literal["request", "reply"]) -> None:
+    def check_side(self, side: Literal["request", "reply"], on: str, system: System) -> None:  # noqa: ARG002 - on any link
         """A request whose reply is there cannot be lost any more."""
         if side == "reply":
             raise PlanRefused(

@@ -38,6 +38,8 @@ class HttpParser:
 
     single: ClassVar[str] = ""
     errors: ClassVar[Mapping[str, str]] = ERRORS
+    after: ClassVar[Collection[str]] = ERRORS.keys() - {"429"}
+    only_after: ClassVar[Collection[str]] = ()
     commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:

@@ -14,8 +14,10 @@ from harness.errors import FaultError
 from harness.taps.kafka_asked import LARGEST, Asked, Unanswered
 from harness.taps.kafka_frames import Frames, Reading
 from harness.taps.kafka_schema import (
+    AFTER,
     ERRORS,
     NAMES,
+    ONLY_AFTER,
     Cursor,
     Misfit,
     Schema,
@@ -75,6 +77,8 @@ class KafkaParser:
 
     single: ClassVar[str] = ""
     errors: ClassVar[Mapping[str, str]] = {name: name for name in ERRORS}
+    after: ClassVar[Collection[str]] = AFTER
+    only_after: ClassVar[Collection[str]] = ONLY_AFTER
     commands: ClassVar[Collection[str]] = frozenset(NAMES.values())
 
     def __init__(self) -> None:

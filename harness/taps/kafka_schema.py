@@ -29,6 +29,23 @@ NAMES: Final[Mapping[int, str]] = {
 ERRORS: Final[Mapping[str, int]] = {code.name.upper(): int(code) for code in ErrorCode if code is not ErrorCode.none}
 """Name of an error as Kafka spells it -> its code."""
 
+ONLY_AFTER: Final = frozenset(
+    {"DUPLICATE_SEQUENCE_NUMBER", "NOT_ENOUGH_REPLICAS_AFTER_APPEND", "TOPIC_ALREADY_EXISTS"}
+)
+"""Errors by which a client learns that what it asked for is there."""
+
+AFTER: Final = ONLY_AFTER | {
+    "COORDINATOR_NOT_AVAILABLE",
+    "KAFKA_STORAGE_ERROR",
+    "NETWORK_EXCEPTION",
+    "NOT_COORDINATOR",
+    "NOT_LEADER_OR_FOLLOWER",
+    "REQUEST_TIMED_OUT",
+    "UNKNOWN_SERVER_ERROR",
+}
+"""Errors that a broker may give once it has appended what it was sent, as when it loses its leadership or its followers. By
+any other it says that it has not."""
+
 MOST: Final = 20_000
 """Array elements read of one message; reading stops at the array that exceeds it."""
 

@@ -117,6 +117,10 @@ class Parser(Protocol):
     """Why no request of the protocol can be sent twice; empty where one can."""
     errors: ClassVar[Mapping[str, str]]
     """Name -> text of the errors that a tap can give."""
+    after: ClassVar[Collection[str]]
+    """Of these, the errors that may answer a request which was executed."""
+    only_after: ClassVar[Collection[str]]
+    """Of those, the errors that say that it was."""
     commands: ClassVar[Collection[str]]
     """All commands of the protocol; empty if they cannot all be known."""
     requests: Scanner

@@ -100,6 +100,8 @@ class PostgresParser:
         "duplicate the message that leads to it"
     )
     errors: ClassVar[Mapping[str, str]] = ERRORS
+    after: ClassVar[Collection[str]] = ()
+    only_after: ClassVar[Collection[str]] = ()
     commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:

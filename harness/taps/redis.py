@@ -133,6 +133,8 @@ class RedisParser:
 
     single: ClassVar[str] = ""
     errors: ClassVar[Mapping[str, str]] = ERRORS
+    after: ClassVar[Collection[str]] = ()
+    only_after: ClassVar[Collection[str]] = ()
     commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:

@@ -61,8 +61,8 @@ CASES = [
         "tap.hold", KAFKA, "request", "Produce *", "answered", {"for": "60s"}, Condition("reply", ("GET /",), (PEER,))
     ),
     Case("tap.error", REDIS, "request", "SET *", "refused", {"error": "READONLY"}),
-    Case("tap.error", REDIS, "reply", "SET *", "refused_reply", {"error": "LOADING"}),
     Case("tap.error", PEER, "request", "GET /", "refused", {"error": "503"}),
+    Case("tap.error", PEER, "reply", "GET /", "refused_reply", {"error": "500"}),
     Case("tap.lose_request", KAFKA, "request", "Produce work", "lost_request"),
     Case("tap.lose_request", KAFKA, "request", "Heartbeat worker", "lost_request", {"then": "silence"}),
     Case("tap.lose_reply", KAFKA, "reply", "OffsetCommit worker", "lost_reply"),
@@ -71,9 +71,7 @@ CASES = [
     Case("tap.error", KAFKA, "request", "Heartbeat worker", "refused", {"error": "REBALANCE_IN_PROGRESS"}),
     Case("tap.error", KAFKA, "request", "Produce work", "refused", {"error": "NOT_LEADER_OR_FOLLOWER"}),
     Case("tap.error", KAFKA, "request", "Fetch work", "refused", {"error": "NOT_LEADER_OR_FOLLOWER"}),
-    Case(
-        "tap.error", KAFKA, "reply", "OffsetCommit worker", "refused_reply", {"error": "COORDINATOR_LOAD_IN_PROGRESS"}
-    ),
+    Case("tap.error", KAFKA, "reply", "OffsetCommit worker", "refused_reply", {"error": "COORDINATOR_NOT_AVAILABLE"}),
     Case("tap.error", KAFKA, "reply", "Fetch work", "refused_reply", {"error": "REQUEST_TIMED_OUT"}),
 ]
 

@@ -96,6 +96,28 @@ def test_a_service_is_asked_over_http(system) -> None:
     assert (fault.fault.error, fault.when.every) == ("503", 5)
 
 
+@pytest.mark.parametrize(
+    ("on", "error", "reply"),
+    [
+        ("essay_lifecycle#1->content_service", 503, "POST /v1/*"),
+        (ON_KAFKA, "NOT_COORDINATOR", "OffsetCommit"),
+        (ON_KAFKA, "NOT_ENOUGH_REPLICAS_AFTER_APPEND", "Produce"),
+    ],
+)
+def test_an_error_may_be_given_of_what_was_executed_if_it_does_not_deny_it(system, on, error, reply) -> None:
+    (fault,) = planned(system, fault="tap.error", on=on, error=error, when={"reply": reply})
+    assert fault.when.side == "reply"
+
+
+def test_an_error_of_postgres_says_that_nothing_was_done(system) -> None:
+    document = system.model_dump(mode="json", by_alias=True)
+    document["dependencies"]["postgres"] = {}
+    document["services"]["file_service"]["env"]["DB"] = "{postgres}"
+    row = {"fault": "tap.error", "on": "file_service->postgres", "error": "40001", "when": {"reply": "COMMIT *"}}
+    with pytest.raises(PlanRefused, match="40001 says that the request was not executed"):
+        planned(System.model_validate(document), **row)
+
+
 def test_a_link_that_no_tap_understands_is_refused(system, monkeypatch) -> None:
     monkeypatch.delitem(TABLE, "postgres")
     document = system.model_dump(mode="json", by_alias=True)
@@ -152,6 +174,27 @@ def test_kafka_is_asked_by_its_apis(system, api) -> None:
         (
             ERROR | {"error": "NOT_CONTROLLER", "when": {"request": "DeleteTopics"}},
             "cannot answer DeleteTopics with an error",
+        ),
+        (
+            {"fault": "tap.error", "on": "essay_lifecycle->redis", "error": "OOM", "when": {"reply": "SET *"}},
+            "OOM says that the request was not executed, .* tap.lose_reply in its place$",
+        ),
+        (
+            {
+                "fault": "tap.error",
+                "on": "essay_lifecycle->content_service",
+                "error": "429",
+                "when": {"reply": "POST *"},
+            },
+            "tap.lose_reply in its place, or one of 500, 502, 503$",
+        ),
+        (
+            ERROR | {"error": "REBALANCE_IN_PROGRESS", "when": {"reply": "OffsetCommit"}},
+            "says that the request was not executed, .* or one of COORDINATOR_NOT_AVAILABLE, ",
+        ),
+        (
+            ERROR | {"error": "DUPLICATE_SEQUENCE_NUMBER", "when": {"request": "Produce"}},
+            "says that the request was executed, .* write `when: {reply: …}`",
         ),
         (
             {"fault": "tap.error", "on": "essay_lifecycle->redis", "error": "OOM", "when": {"request": "multi"}},
