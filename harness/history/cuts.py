@@ -11,7 +11,7 @@ not see whether it was over, it is left out.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -26,6 +26,8 @@ Stage = Literal["unclaimed", "claimed", "applied", "unseen"]
 
 ``unseen``: it is unknown whether the effect, or the claim, was there, or whether a commit under way was executed.
 """
+
+_Claim = Literal["granted", "refused", "released", "unclear"]
 
 COLUMNS: Final = (
     "consumer VARCHAR, event_id VARCHAR, replica VARCHAR, t BIGINT, stage VARCHAR, again VARCHAR, redis VARCHAR"
@@ -58,8 +60,8 @@ class _Message:
     store: bool
     """Whether it went to a Redis."""
     answered: bool
-    claim: Literal["granted", "refused", "unclear"] | None
-    """Its result, if it may have been a claim; ``unclear``: it is unknown whether it was executed."""
+    claim: _Claim | None
+    """Its result, if it may have been a claim; ``unclear``: it is unknown whether it was one, or was executed."""
 
 
 _LIVES: Final = """
@@ -100,6 +102,28 @@ SELECT replace(actor, 'fault:', ''), name, phase, t, NULL, i FROM history WHERE 
 _CLAIMS: Final = frozenset({"SET", "SETNX", "EVAL", "EVALSHA", "FCALL"})
 """Commands that can claim. A script's reply does not show a refusal, but only the first claim of an event counts."""
 
+_NO_CLAIMS: Final = frozenset(
+    """
+    BITCOUNT BITFIELD_RO BITPOS DUMP EVALSHA_RO EVAL_RO EXISTS EXPIRE EXPIREAT EXPIRETIME FCALL_RO GET GETBIT GETRANGE HEXISTS
+    HGET HGETALL HKEYS HLEN HMGET HRANDFIELD HSCAN HSTRLEN HVALS LINDEX LLEN LPOS LRANGE MEMORY MGET OBJECT PERSIST PEXPIRE
+    PEXPIREAT PEXPIRETIME PFCOUNT PSUBSCRIBE PTTL PUBLISH PUNSUBSCRIBE SCARD SISMEMBER SMEMBERS SMISMEMBER SPUBLISH
+    SRANDMEMBER SSCAN SSUBSCRIBE STRLEN SUBSCRIBE SUBSTR SUNSUBSCRIBE TOUCH TTL TYPE UNSUBSCRIBE WATCH XINFO XLEN XPENDING
+    XRANGE XREVRANGE ZCARD ZCOUNT ZLEXCOUNT ZMSCORE ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANK ZREVRANGE
+    ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE
+    """.split()  # noqa: SIM905 - so many words read best as a text
+)
+"""Commands that leave nothing by which an event could be known again; of any other, nobody can tell."""
+
+_RELEASES: Final = frozenset({"DEL", "UNLINK", "GETDEL"})
+
+# What these keep may be an event's id, which is no key and so is not in the history.
+_ASIDE: Final = """
+SELECT DISTINCT split_part(link, '#', 1) AS consumer, split_part(link, '->', 2) AS target, coalesce(key, '') AS key
+FROM history
+WHERE op = 'wire' AND command IN ('SADD', 'HSETNX', 'HSET', 'ZADD', 'SETBIT', 'PFADD', 'BF.ADD', 'CF.ADD', 'CF.ADDNX',
+                                  'EVAL', 'EVALSHA', 'FCALL')
+"""
+
 
 def cuts(history: History) -> list[Cut]:
     """Return every delivery at a consumer that the death of a replica cut off, in the order of the deaths.
@@ -119,11 +143,11 @@ def cuts(history: History) -> list[Cut]:
         places[event["event_id"]].add((event["topic"], event["partition"], event["offset"]))
         for name in filter(None, (event["event_id"], event["upload_id"], event["raw_file_storage_id"])):
             named[name].add(event["event_id"])
-    kinds = _kinds(history.header)
+    spoken = _spoken(history.header)
     dealt: defaultdict[tuple[str, str], list[_Message]] = defaultdict(list)
     for row in rows:
         consumer = row["replica"].partition("#")[0]
-        store = kinds.get(row["target"], row["target"]) == "redis"
+        store = spoken.get(row["target"], row["target"]) == "redis"
         message = _Message(
             t_begin=row["t_begin"],
             t=row["t"],
@@ -141,6 +165,11 @@ def cuts(history: History) -> list[Cut]:
         sights={(row["consumer"], row["event_id"]): row["began"] for row in history.sql(_SIGHTS)},
         looks=[(row["began"], row["ended"]) for row in history.sql(_LOOKS)],
         upsets=list(_upsets(history.sql(_UPSETS))),
+        aside={
+            row["consumer"]
+            for row in history.sql(_ASIDE)
+            if spoken.get(row["target"], row["target"]) == "redis" and not _named(row["key"], named)
+        },
     )
     made = [
         cut
@@ -157,14 +186,21 @@ def as_rows(found: Iterable[Cut]) -> list[tuple[object, ...]]:
     return [astuple(cut) for cut in found]
 
 
-def _claim(row: Mapping[str, Any]) -> Literal["granted", "refused", "unclear"] | None:
-    """Return what a command to Redis did, if it may have claimed its key."""
-    if row["command"] not in _CLAIMS:
+def _claim(row: Mapping[str, Any]) -> _Claim | None:
+    """Return what a command to Redis did, if it may have claimed its key, or given it back."""
+    if row["command"] in _NO_CLAIMS:
         return None
     if row["phase"] in {"refused", "lost_request"} or str(row["kind"]).startswith("error"):
         return "refused"
     if row["phase"] not in {"answered", "lost_reply"} or row["kind"] == "QUEUED":
         return "unclear"
+    if row["command"] in _RELEASES:
+        return None if row["changed"] == 0 or row["kind"] in {"nil", "null"} else "released"
+    return _taken(row) if row["command"] in _CLAIMS else "unclear"
+
+
+def _taken(row: Mapping[str, Any]) -> _Claim:
+    """Return what an answered command of _CLAIMS did."""
     options = set((row["options"] or "").split())
     if any(option.startswith("IF") for option in options):
         return "unclear"
@@ -197,6 +233,8 @@ class _Context:
     """(consumer, event id) -> when the read began that first saw the effect."""
     looks: Sequence[tuple[int, int]]
     upsets: Sequence[_Upset]
+    aside: Collection[str]
+    """Consumers that may keep what they have claimed where a key does not tell."""
 
 
 def _cut(
@@ -223,7 +261,7 @@ def _cut(
     if stage == "applied" and not _told_apart(earlier, first, context.looks):
         stage = "unseen"
     if stage == "claimed":
-        stage = _claimed(mine, earlier)
+        stage = _claimed(mine, earlier, aside=delivered[0] in context.aside)
     if over is None:
         stage = "unseen"
     again: Literal["same", "other"] | None = None
@@ -251,15 +289,16 @@ def _told_apart(earlier: Sequence[_Message], first: int, looks: Sequence[tuple[i
     return last is None or any(began > last and ended < first for began, ended in looks)
 
 
-def _claimed(mine: Sequence[_Message], earlier: Sequence[_Message]) -> Stage:
+def _claimed(mine: Sequence[_Message], earlier: Sequence[_Message], *, aside: bool) -> Stage:
     """Return the stage of a delivery without its effect: whether Redis had granted it a claim.
 
-    ``unseen`` if an earlier delivery may have left its claim behind, or it is unknown whether a command was executed.
+    ``unseen`` if an earlier delivery may have left its claim behind, if this one may have given its claim back, or if it is
+    unknown whether a command was executed or was a claim; ``aside``: whether there may be claims that no key shows.
     """
-    if any(one.claim in {"granted", "unclear"} for one in earlier):
-        return "unseen"
     claims = {one.claim for one in mine}
-    return "claimed" if "granted" in claims else "unseen" if "unclear" in claims else "unclaimed"
+    if "released" in claims or any(one.claim in {"granted", "unclear"} for one in earlier):
+        return "unseen"
+    return "claimed" if "granted" in claims else "unseen" if "unclear" in claims or aside else "unclaimed"
 
 
 def _redis(
@@ -322,10 +361,12 @@ def _lives(rows: Iterable[Mapping[str, Any]]) -> Iterator[Life]:
     yield from dead.values()
 
 
-def _kinds(header: Mapping[str, Any]) -> dict[str, str]:
-    """Return each dependency's kind, from the plan."""
+def _spoken(header: Mapping[str, Any]) -> dict[str, str]:
+    """Return the protocol of each dependency, from the plan."""
     dependencies = ((header.get("plan") or {}).get("system") or {}).get("dependencies") or {}
-    return {name: (each or {}).get("kind") or name for name, each in dependencies.items()}
+    return {
+        name: (each or {}).get("speaks") or (each or {}).get("kind") or name for name, each in dependencies.items()
+    }
 
 
 def _named(key: str, named: Mapping[str, set[str]]) -> set[str]:

@@ -1673,6 +1673,35 @@ def not_covered_refused(tape: Tape) -> None:
     wants(tape, cut="claimed", consumer="desk")
 
 
+def not_covered_counted(tape: Tape) -> None:
+    """What the replica that died had counted up may have been its claim."""
+    cut_off(tape, applied=False)
+    tape.one("wire", link="desk#1->redis").update(command="INCR", kind="integer")
+    wants(tape, cut="unclaimed", consumer="desk")
+
+
+def not_covered_aside(tape: Tape) -> None:
+    """The desk keeps what it has claimed in one set, whose members nobody sees."""
+    cut_off(tape, applied=False)
+    tape.one("wire", link="desk#1->redis").update(command="GET", kind="nil")
+    tape.wire(413, "desk#1->redis", "SADD", key="seen", kind="integer")
+    wants(tape, cut="unclaimed", consumer="desk")
+
+
+def not_covered_spoken(tape: Tape) -> None:
+    """The claim was granted by a store of another make, which speaks Redis' protocol."""
+    cut_off(tape, applied=False)
+    tape.header["plan"]["system"] = {"dependencies": {"redis": {"kind": "tcp", "speaks": "redis"}}}
+    wants(tape, cut="unclaimed", consumer="desk")
+
+
+def not_covered_given_back(tape: Tape) -> None:
+    """The replica had given its claim back before it died."""
+    cut_off(tape, applied=False)
+    tape.wire(412.6, "desk#1->redis", "DEL", key="claim:placed-3", kind="integer", changed=1, took=0.3)
+    wants(tape, cut="claimed", consumer="desk")
+
+
 def store_lost(tape: Tape) -> None:
     """Redis is lost while ``desk#1`` still works, and comes back empty when that is dead."""
     fault = {"fault": "f2", "name": "redis.lose", "target": "redis", "heals": True}
@@ -2532,6 +2561,10 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "not_covered.lost": not_covered_lost,
     "not_covered.refused": not_covered_refused,
     "not_covered.store_lost": not_covered_store_lost,
+    "not_covered.counted": not_covered_counted,
+    "not_covered.aside": not_covered_aside,
+    "not_covered.spoken": not_covered_spoken,
+    "not_covered.given_back": not_covered_given_back,
     "not_covered.offsets_elsewhere": not_covered_offsets_elsewhere,
     "not_covered.plain": not_covered_plain,
     "not_covered.commit_under_way": not_covered_commit_under_way,

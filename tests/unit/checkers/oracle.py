@@ -1734,12 +1734,18 @@ class Cuts:
     ``applied``: the first look at the effects after the death and before any replica began again, or an earlier one, has the
     effect. ``claimed``: such a look has none, Redis had granted what the replica asked, and never before to anyone.
     ``unclaimed``: the same without such a grant. ``unseen``: there was no such look, it may have seen the work of an earlier
-    delivery, or nobody knows whether anything was granted.
+    delivery, or nobody knows whether anything was granted, or still was. Nobody knows of a command that is neither a claim nor
+    reads; nor, without a grant, of a consumer that adds to sets, to fields or by scripts under keys that name no event.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
         wire = [r for r in run.of("wire") if r.get("key") and "t_begin" in r and "places" not in r]
+        self.aside = [
+            r
+            for r in run.of("wire")
+            if r.get("command") in {"SADD", "HSETNX", "HSET", "ZADD", "EVAL"} and r["link"].endswith("->redis")
+        ]
         self.messages = [r for r in wire if r["link"].split("#")[0] in run.checks["consumers"]]
         self.looks = [read for read in run.reads if read["what"] == "effects" and read.get("phase") == "ok"]
 
@@ -1847,20 +1853,40 @@ class Cuts:
         then, since = (
             [self._claim(r) for r in records if r["link"].endswith("->redis")] for records in (before, mine)
         )
-        if "granted" in then or "unclear" in then:
+        if "granted" in then or "unclear" in then or "released" in since:
             return "unseen"
-        return "claimed" if "granted" in since else "unseen" if "unclear" in since else "unclaimed"
+        hidden = any(
+            r["link"].split("#")[0] == mine[0]["link"].split("#")[0] and not self._named(r.get("key") or "")
+            for r in self.aside
+        )
+        return "claimed" if "granted" in since else "unseen" if "unclear" in since or hidden else "unclaimed"
+
+    def _named(self, key: str) -> bool:
+        return any(
+            whole(str(event[name]), key)
+            for event in self.run.events
+            for name in ("event_id", "upload_id", "raw_file_storage_id")
+            if event.get(name)
+        )
 
     @staticmethod
     def _claim(message: Record) -> str:
-        if message.get("command") not in {"SET", "SETNX", "EVAL", "EVALSHA", "FCALL"}:
+        command = message.get("command")
+        if command in {"GET", "HGET", "EXISTS", "TTL", "EXPIRE", "STRLEN", "SMEMBERS", "PUBLISH"}:
             return ""
         said = str(message.get("kind"))
         if message["phase"] in {"refused", "lost_request"} or said.startswith("error"):
             return ""
         if message["phase"] not in {"answered", "lost_reply"} or said == "QUEUED":
             return "unclear"
-        options, nothing = message.get("options", "").split(), said in {"nil", "null"}
+        if command in {"DEL", "UNLINK", "GETDEL"}:
+            return "" if message.get("changed") == 0 or said in {"nil", "null"} else "released"
+        claims = command in {"SET", "SETNX", "EVAL", "EVALSHA", "FCALL"}
+        return Cuts._taken(message, nothing=said in {"nil", "null"}) if claims else "unclear"
+
+    @staticmethod
+    def _taken(message: Record, *, nothing: bool) -> str:
+        options = message.get("options", "").split()
         if {"IFEQ", "IFNE", "IFDEQ", "IFDNE"} & set(options):
             return "unclear"
         if "GET" in options:

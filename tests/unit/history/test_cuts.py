@@ -82,6 +82,10 @@ def test_with_the_effect(tmp_path: Path) -> None:
         {"options": "XX GET", "kind": "nil"},
         {"command": "GET", "kind": "bulk"},
         {"command": "EXISTS", "kind": "integer"},
+        {"command": "HGETALL", "kind": "array"},
+        {"command": "EXPIRE", "kind": "integer"},
+        {"command": "DEL", "kind": "integer", "changed": 0},
+        {"command": "HSETNX", "kind": "error OOM"},
     ],
 )
 def test_what_was_not_granted_is_no_claim(tmp_path: Path, fields: dict[str, object]) -> None:
@@ -113,7 +117,16 @@ def test_what_was_granted_is_a_claim(tmp_path: Path, fields: dict[str, object]) 
 
 @pytest.mark.parametrize(
     "fields",
-    [{"phase": "unanswered"}, {"kind": "QUEUED"}, {"options": "IFEQ GET", "kind": "nil"}],
+    [
+        {"phase": "unanswered"},
+        {"kind": "QUEUED"},
+        {"options": "IFEQ GET", "kind": "nil"},
+        {"command": "INCR", "kind": "integer"},
+        {"command": "HSETNX", "kind": "integer"},
+        {"command": "SADD", "kind": "integer"},
+        {"command": "SETEX", "kind": "OK"},
+        {"command": "GETDEL", "kind": "bulk"},
+    ],
 )
 def test_whether_it_was_claimed_is_not_known(tmp_path: Path, fields: dict[str, object]) -> None:
     def change(tape: Tape) -> None:
@@ -121,6 +134,47 @@ def test_whether_it_was_claimed_is_not_known(tmp_path: Path, fields: dict[str, o
         tape.one("wire", link="desk#1->redis").update(fields)
 
     assert one(tmp_path, change)[0] == "unseen"
+
+
+@pytest.mark.parametrize(("command", "changed", "stage"), [("DEL", 1, "unseen"), ("UNLINK", 0, "claimed")])
+def test_a_claim_that_was_given_back_is_none(tmp_path: Path, command: str, changed: int, stage: str) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.wire(412.5, "desk#1->redis", command, key=KEY, kind="integer", changed=changed, took=0.5)
+
+    assert one(tmp_path, change)[0] == stage
+
+
+@pytest.mark.parametrize(
+    ("fields", "stage"),
+    [
+        ({"command": "SADD", "key": "seen"}, "unseen"),
+        ({"command": "HSETNX", "key": "claims"}, "unseen"),
+        ({"command": "EVAL"}, "unseen"),
+        ({"command": "SADD", "key": "seen:placed-1", "link": "desk#2->redis"}, "unclaimed"),
+        ({"command": "INCRBY", "key": "total"}, "unclaimed"),
+        ({"command": "SADD", "key": "seen", "link": "desk#1->kafka"}, "unclaimed"),
+        ({"command": "SADD", "key": "seen", "link": "shop#1->redis"}, "unclaimed"),
+    ],
+)
+def test_a_claim_whose_key_does_not_name_its_event_is_not_seen(
+    tmp_path: Path, fields: dict[str, str], stage: str
+) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.one("wire", link="desk#1->redis").update(command="GET", kind="nil")
+        seen: dict[str, Any] = {"link": "desk#1->redis", "kind": "integer", **fields}
+        tape.wire(300, **seen)
+
+    assert one(tmp_path, change)[0] == stage
+
+
+def test_a_store_is_whatever_speaks_redis(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.header["plan"]["system"] = {"dependencies": {"redis": {"kind": "tcp", "speaks": "redis"}}}
+
+    assert one(tmp_path, change) == ("claimed", "other", "kept")
 
 
 def test_a_claim_whose_answer_was_lost_was_granted(tmp_path: Path) -> None:
