@@ -1,7 +1,9 @@
 """Postgres' protocol, version 3; see https://www.postgresql.org/docs/current/protocol.html.
 
 A request is what the server answers with one ReadyForQuery: a simple query, or all messages of an extended one up to its Sync.
-Its command is the statement's first word, its key the table; a COMMIT's key lists the tables that its transaction wrote to.
+Its command is the first word of the first statement that it executes, leaving out what only leads up to one, such as a BEGIN;
+its key is the table, and of a COMMIT the tables that its transaction wrote to. One that executes none is a ``Parse`` or a
+``Sync``.
 Nothing else of a statement is kept, since it may hold values.
 """
 
@@ -64,6 +66,9 @@ _READS = frozenset({"SELECT", "WITH", "TRUNCATE"})
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "COPY"})
 _COMMITS = frozenset({"COMMIT", "END"})
 _BEGINS = frozenset({"BEGIN", "START", "ROLLBACK", "ABORT"})
+_LEADS = frozenset({"BEGIN", "START", "SAVEPOINT", "RELEASE", "SET"})
+"""Statements that drivers send in one request with the statement that they are for."""
+
 _TABLE = r'\s+(?:ONLY\s+)?([\w."$]+)'
 _WRITTEN = re.compile(
     rf"(?:\bINSERT\s+INTO|\bMERGE\s+INTO|\bDELETE\s+FROM|(?<!FOR)(?<!DO)(?<!KEY)\s+UPDATE|^UPDATE|^COPY){_TABLE}",
@@ -72,6 +77,8 @@ _WRITTEN = re.compile(
 _READ = re.compile(rf"\b(?:FROM|INTO|TABLE){_TABLE}", re.IGNORECASE)
 _SPACE = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$)|\()+", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]+")
+_TO_SAVEPOINT = re.compile(r"ROLLBACK (?:WORK |TRANSACTION )?TO\b", re.IGNORECASE)
+_BEFORE_ANOTHER = re.compile(r"[^;']*;\s*(?=\S)")
 
 ERRORS: Final = {
     "40001": "could not serialize access due to concurrent update",
@@ -86,10 +93,13 @@ class _Said(NamedTuple):
     command: str
     table: str = ""
     written: tuple[str, ...] = ()
+    bounds: bool = False
+    """Whether it begins or ends a transaction."""
 
 
 _FLUSH: Final = _Said("Flush")
-"""A request of which only this is known: that it ends with no statement."""
+_SYNC: Final = _Said("Sync")
+"""Requests of which only this is known: with what they go on or end, and that they execute no statement."""
 
 
 class PostgresParser:
@@ -221,8 +231,8 @@ class Requests(_Frames):
         self._one_byte = one_byte
         self._started = False
         self._statements: dict[bytes, _Said] = {}
-        self._described = _FLUSH
-        """What is known of a request so far by the statement that it asks to be described."""
+        self._flushed, self._synced = _FLUSH, _SYNC
+        """What names a request if a Flush comes next, and what if a Sync does."""
         self._executed: Message | None = None
         """The last request of which a statement was executed: that one names it."""
         self._written: list[str] = []
@@ -261,8 +271,9 @@ class Requests(_Frames):
         elif kind in _EXTENDED:
             self._extended(kind, body)
         else:
-            self._learn(_Said("Sync"))
+            self._learn(self._synced, executes=True)
         if self._last:
+            self._flushed, self._synced = _FLUSH, _SYNC
             self._syncs.end(self._message, synced=kind == ord("S"))
 
     def _begins(self) -> bool:
@@ -273,7 +284,7 @@ class Requests(_Frames):
         if kind == ord("H"):
             # Behind a Flush the service may wait for what the server says so far, and send nothing more until then.
             if not self._begins():
-                self._learn(self._described)
+                self._learn(self._flushed)
         elif self._begins():
             self._message = None  # data, which belongs to the COPY before it
             self._syncs.data()
@@ -298,13 +309,17 @@ class Requests(_Frames):
             self._statements[first] = said
             if len(self._statements) > _MOST_STATEMENTS:
                 del self._statements[next(iter(self._statements))]
-            self._learn(said)
+            if self._synced.command not in _LEADS:
+                self._flushed, self._synced = said, _Said("Parse", said.table)
         elif kind == ord("B"):
             said = self._statements.get(rest.partition(b"\0")[0], _Said("?"))
-            self._learn(said, executes=True)
+            if said.command not in _LEADS:
+                self._learn(said, executes=True)
+            elif self._synced.command not in _LEADS:
+                self._flushed = self._synced = said
             self._track(said)
-        elif kind == ord("D") and first[:1] == b"S" and not self._told:
-            self._described = self._statements.get(first[1:], _FLUSH)
+        elif kind == ord("D") and first[:1] == b"S" and self._synced.command not in _LEADS:
+            self._flushed = self._statements.get(first[1:], _FLUSH)
 
     def _ended(self, offset: int) -> None:
         super()._ended(offset)
@@ -316,7 +331,6 @@ class Requests(_Frames):
         message = self._message
         if message is None or message is self._executed or (self._told and not executes):
             return
-        self._described = _FLUSH
         if executes:
             self._executed = message
         table = ",".join(sorted(self._written)) if said.command in _COMMITS else said.table
@@ -327,7 +341,7 @@ class Requests(_Frames):
 
     def _track(self, said: _Said) -> None:
         """Remember which tables the open transaction writes to."""
-        if said.command in _COMMITS or said.command in _BEGINS:
+        if said.bounds:
             self._written = []
         for name in said.written:
             if name not in self._written and len(self._written) < _MOST_TABLES:
@@ -387,16 +401,22 @@ class Replies(_Frames):
 
 def _statement(text: bytes) -> _Said:
     """Read the beginning of a statement."""
-    words = text.decode(errors="replace")
-    begin = _SPACE.match(words)
-    words = words[begin.end() :] if begin else words
-    first = _WORD.match(words)
-    command = first[0].upper() if first else "?"
+    words, bounds = text.decode(errors="replace"), False
+    while True:
+        begin = _SPACE.match(words)
+        words = " ".join((words[begin.end() :] if begin else words).split())
+        first = _WORD.match(words)
+        command = first[0].upper() if first else "?"
+        bounds = bounds or command in _COMMITS or (command in _BEGINS and not _TO_SAVEPOINT.match(words))
+        behind = _BEFORE_ANOTHER.match(words) if command in _LEADS else None
+        if behind is None:
+            break
+        words = words[behind.end() :]
     written = tuple(map(_plain, _WRITTEN.findall(words))) if command in _WRITES else ()
     if written:
-        return _Said(command, written[0], written)
+        return _Said(command, written[0], written, bounds)
     read = _READ.search(words) if command in _READS else None
-    return _Said(command, _plain(read[1]) if read else "")
+    return _Said(command, _plain(read[1]) if read else "", bounds=bounds)
 
 
 def _frame(kind: bytes, body: bytes) -> bytes:
