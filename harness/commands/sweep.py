@@ -8,6 +8,7 @@ import re
 import shlex
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from harness.reports.case import Case
     from harness.reports.progress import Board
     from harness.session.stacks import Stacks
-    from harness.sweep.lineage import Action, Step
+    from harness.sweep.lineage import Action, LeftOut, Step
     from harness.sweep.map import Cell, Map
     from harness.sweep.pair_map import PairMap
     from harness.sweep.pairs import First, Pairs
@@ -64,7 +65,8 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter for each option
     First a run without faults shows which messages an event causes on the service's tapped links. Then there are four runs
     for each message: the first replica is killed before it and after it, its request is lost, its reply is lost. A cell
     whose message never came, or whose fault acted at another one, is `unknown`. `--only` limits the runs to the messages
-    that match.
+    that match. What came with about every event, but neither names one nor changes anything as far as its command tells,
+    is not tried, and is listed below the map.
 
     With `--depth 2`, the run of each first fault shows which messages its event caused afterwards, and each of these is
     tried with a second fault, in a run with both. Left out are pairs that equal another pair except for the event, that
@@ -137,13 +139,14 @@ class _Sweep:
 
         everything = self._plan(self._written("messages", [], taps=True))
         (watched,) = await in_lanes([everything], out, lambda plan, stacks: run_case(plan, stacks, board))
-        lineage = self._steps(watched)
+        lineage, left_out = self._lineage(watched)
         made = Map(
             [
                 Cell(step, action, self._cell(number, step, action))
                 for number, step in enumerate(self._matching(lineage), 1)
                 for action in ACTIONS
-            ]
+            ],
+            left_out,
         )
         await self._try(made.cells, made, out, board)
         if self.depth > 1:
@@ -248,11 +251,13 @@ class _Sweep:
                 printer.print(f"{what}: {show}    again: oneffect run {cell.path}{variant}")
         if self._pairs is not None:
             printer.print(self._pairs.said)
+        if made.left:
+            printer.print(made.left)
         printer.print(f"{len(made.cells)} cells: {made.counts}; map: {self._folder / 'map.html'}")
 
-    def _steps(self, watched: Case) -> list[Step]:
+    def _lineage(self, watched: Case) -> tuple[list[Step], list[LeftOut]]:
         from harness.history.reader import History
-        from harness.sweep.lineage import steps
+        from harness.sweep.lineage import lineage
 
         if watched.verdict != "valid":
             raise UsageError(
@@ -260,19 +265,21 @@ class _Sweep:
                 f"see: oneffect show {watched.directory}"
             )
         with History(watched.directory / "history.jsonl") as history:
-            found = steps(history, self._service)
+            found, left_out = lineage(history, self._service)
         if not found:
             raise UsageError(
                 f"on the tapped links of {self._service}, no message names an event, its upload or its raw blob; "
                 f"see what passed: oneffect wire {watched.directory}"
             )
-        return found
+        return found, left_out
 
     def _matching(self, found: Sequence[Step]) -> list[Step]:
         from harness.taps.trigger import Pattern
 
         pattern = Pattern(self._only)
-        matching = [step for step in found if pattern.matches(step.command, step.key)]
+        # A stand-in for the names in its keys, which both `*` and `{id}` match.
+        keys = {step: step.key.replace("*", "0") if step.whole else step.key for step in found}
+        matching = [step for step in found if pattern.matches(step.command, keys[step])]
         if not matching:
             raise UsageError(f"--only {self._only!r}: matches none of {'; '.join(map(str, found))}")
         return matching
@@ -308,6 +315,7 @@ class _Sweep:
             "variant": self._variant,
             "seed": self.seed,
             "messages": made.document(),
+            "left_out": [asdict(one) for one in made.left_out],
             **({"pairs": self._pairs.document()} if self._pairs is not None else {}),
         }
         write_whole(self._folder / "map.json", orjson.dumps(document, option=orjson.OPT_INDENT_2))

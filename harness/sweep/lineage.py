@@ -23,9 +23,19 @@ LEAST: Final = 2
 _DOWN: Final = "500ms"
 
 TELLING: Final = frozenset(
-    ["COMMIT", "INSERT", "UPDATE", "MERGE", "Produce", "OffsetCommit", "TxnOffsetCommit", "AddOffsetsToTxn", "EndTxn"]
+    """
+    COMMIT INSERT UPDATE DELETE MERGE
+    Produce OffsetCommit TxnOffsetCommit AddOffsetsToTxn EndTxn
+    POST PUT PATCH
+    APPEND DECR DECRBY DEL EVAL EVALSHA EXEC FCALL GETDEL GETSET HDEL HINCRBY HINCRBYFLOAT HMSET HSET HSETNX INCR INCRBY
+    INCRBYFLOAT LPUSH LREM LSET MSET MSETNX PFADD PSETEX PUBLISH RENAME RPUSH SADD SET SETBIT SETEX SETNX SPUBLISH SREM
+    UNLINK XACK XADD ZADD ZINCRBY ZREM
+    """.split()  # noqa: SIM905 - so many words read best as a text
 )
-"""Postgres and Kafka commands that an event causes although their key (a table or a topic) names no event."""
+"""Commands of Postgres, Kafka, HTTP and Redis that change something: an event causes them even if their key names none."""
+
+_OFTEN: Final = 0.5
+"""Share of the events with which a message must have come to be one that each causes, as far as anybody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,7 @@ class Step:
     @property
     def message(self) -> str:
         """``SET claim:*``."""
-        return f"{self.command} {self.key}"
+        return f"{self.command} {self.key}".rstrip()
 
     @property
     def pattern(self) -> str:
@@ -90,47 +100,73 @@ class Step:
 
 
 PASSED: Final = """
-SELECT t_begin AS t, split_part(link, '->', 1) AS replica, split_part(link, '->', 2) AS target, command, key, kind, places
+SELECT t_begin AS t, split_part(link, '->', 1) AS replica, split_part(link, '->', 2) AS target, command,
+       coalesce(key, '') AS key, kind, places
 FROM history
-WHERE op = 'wire' AND phase = 'answered' AND key IS NOT NULL AND split_part(split_part(link, '->', 1), '#', 1) = $service
+WHERE op = 'wire' AND phase = 'answered' AND split_part(split_part(link, '->', 1), '#', 1) = $service
 ORDER BY t_begin, i
 """
 """Answered messages of a service, in the order in which they were sent; ``t`` is when."""
 
 
-def steps(history: History, service: str) -> list[Step]:
-    """Return what one event causes at a service, from a run without faults whose links had taps.
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Messages that came with about every event, and of which nothing tells that events caused them."""
 
-    A message belongs to an event if its key names the event, its upload or its raw blob. A statement, a commit or a record
-    whose key names none counts for the event that the replica dealt with last. Everything else, such as a ping, belongs to
-    no event.
+    target: str
+    command: str
+    events: int
+    """The events with which they came."""
+
+    def __str__(self) -> str:
+        return f"{self.target}: {self.command} (with {self.events} events)"
+
+
+def lineage(history: History, service: str) -> tuple[list[Step], list[LeftOut]]:
+    """Return what one event causes at a service, from a run without faults whose links had taps, and what was left out.
+
+    A message belongs to an event if its key names the event, its upload or its raw blob. One that changes something and
+    whose key names none, such as a commit or a record, counts for the event that the replica dealt with last. Everything
+    else, such as a ping, belongs to no event.
     """
     named = Named(history)
-    orders: defaultdict[tuple[str, str, str, int | None], list[int]] = defaultdict(list)
+    orders: defaultdict[tuple[str, str, str, int | None], list[tuple[int, str]]] = defaultdict(list)
+    """Message -> for each time, how many of its event's came before it, and the event."""
     turns: Counter[tuple[str, str, str]] = Counter()
     positions: Counter[str] = Counter()
     latest: dict[str, str] = {}
     parted: set[tuple[str, str, str, int | None]] = set()
     """Messages that name an event in a way that ``{id}`` cannot stand for."""
+    others: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    """Target and command of all other messages -> the events that their replicas had dealt with last."""
     for row in history.sql(PASSED, service=service):
         target, command, key = row["target"], row["command"], row["key"]
-        identity, turn = latest.get(row["replica"]) if command in TELLING else None, None
+        last = latest.get(row["replica"])
+        # Postgres' SET, which has no key, is about its connection.
+        identity, turn = last if command in TELLING and (key or command != "SET") else None, None
         if (own := named.identity(key)) is not None:
             identity = latest[row["replica"]] = own
             turns[target, command, key] += 1
             turn = turns[target, command, key]
         if identity is not None:
             message = target, command, named.general(key), turn
-            orders[message].append(positions[identity])
+            orders[message].append((positions[identity], identity))
             positions[identity] += 1
             if not named.whole(key):
                 parted.add(message)
+        elif last is not None:
+            others[target, command].add(last)
     found = [
-        (fmean(order), Step(*message, len(order), message not in parted))
+        (fmean(place for place, _ in order), Step(*message, len(order), message not in parted))
         for message, order in orders.items()
         if len(order) >= LEAST
     ]
-    return [step for _, step in sorted(found, key=lambda one: (one[0], str(one[1])))]
+    for message, order in orders.items():
+        if len(order) < LEAST:  # as if each time its key names something else
+            others[message[:2]] |= {identity for _, identity in order}
+    often = max(LEAST, _OFTEN * len(positions))
+    left = [LeftOut(*what, len(events)) for what, events in sorted(others.items()) if len(events) >= often]
+    return [step for _, step in sorted(found, key=lambda one: (one[0], str(one[1])))], left
 
 
 def scenario(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.reports.case import Case
-from harness.sweep.lineage import ACTIONS, Action, Step
+from harness.sweep.lineage import ACTIONS, Action, LeftOut, Step
 from harness.taps.event import Event
 from harness.verdict import Verdict
 
@@ -115,6 +115,14 @@ class Map:
     """All cells, message by message, each message's in the order of ACTIONS."""
 
     cells: list[Cell] = field(default_factory=list)
+    left_out: Sequence[LeftOut] = ()
+    """What came with about every event, and is in no cell."""
+
+    @property
+    def left(self) -> str:
+        """What was left out, in words; empty if nothing was."""
+        what = ", ".join(map(str, self.left_out))
+        return f"not tried, as nothing tells whether an event caused it: {what}" if what else ""
 
     @property
     def verdict(self) -> str:

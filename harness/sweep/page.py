@@ -33,6 +33,7 @@ def page(made: Map, title: str, folder: Path, pairs: PairMap | None = None) -> s
             "section",
             tag("h2", "Every message that one event causes, in order"),
             tag("table", head, *rows, class_="checks"),
+            tag("p", made.left, class_="from") if made.left else None,
         ),
         _pairs(pairs, folder) if pairs is not None else None,
     )

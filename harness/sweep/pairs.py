@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.history.named import Named
 from harness.observers.known import Known
-from harness.sweep.lineage import ACTIONS, PASSED, TELLING, Action, Step
+from harness.sweep.lineage import ACTIONS, PASSED, Action, Step
 from harness.sweep.struck import LATEST
 from harness.taps.event import Event, passes
 
@@ -219,7 +219,7 @@ def after(history: History, service: str) -> tuple[Met, ...] | None:
             continue
         passed = passed or bool(commits)
         turns[target, command, key] += 1
-        turn = None if command in TELLING else turns[target, command, key]
+        turn = None if named.identity(key) is None else turns[target, command, key]
         step = Step(target, command, named.general(key), turn, 1, named.whole(key))
         found.append(Met(step, row["kind"] or "", bool(commits)))
     return tuple(found)

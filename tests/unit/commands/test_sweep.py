@@ -120,12 +120,22 @@ def test_four_runs_for_each_message_after_one_that_watches(runs, project: Path, 
     assert said.stdout.splitlines()[-1].startswith("8 cells: 8 valid; map: .oneffect/sweeps/")
 
 
-def test_of_messages_that_match_alone(runs, project: Path, say) -> None:
-    assert sweep(say, "--only", "DEL claim:*").exit_code == 0
+@pytest.mark.parametrize("pattern", ["DEL claim:*", "DEL claim:{id}", "DEL *"])
+def test_of_messages_that_match_alone(runs, project: Path, say, pattern) -> None:
+    assert sweep(say, "--only", pattern).exit_code == 0
     assert list(mapped(project)) == [f"m01-del-{action}" for action in ACTIONS]
     said = sweep(say, "--only", "DEL clam:*")
     assert said.exit_code == 2
     assert "matches none of redis: SET claim:*; redis: DEL claim:*" in said.stderr
+
+
+def test_what_came_with_about_every_event_and_is_not_tried_is_listed(runs, project: Path, say) -> None:
+    runs.records += [wire(8, "TTL", IDS[0]), wire(9, "GET", "settings"), wire(30, "GET", "settings")]
+    said = sweep(say, "--only", "DEL *")
+    assert said.exit_code == 0
+    assert "not tried, as nothing tells whether an event caused it: redis: GET (with 2 events)" in said.stdout
+    (path,) = (project / ".oneffect" / "sweeps").glob("*/map.json")
+    assert json.loads(path.read_text())["left_out"] == [{"target": "redis", "command": "GET", "events": 2}]
 
 
 def test_each_cell_can_be_run_again(runs, project: Path, say) -> None:

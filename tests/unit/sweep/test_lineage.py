@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.history.reader import History
-from harness.sweep.lineage import ACTIONS, Step, scenario, steps
+from harness.sweep.lineage import ACTIONS, LeftOut, Step, lineage, scenario
 from harness.taps.trigger import Pattern
 
 
@@ -29,12 +29,16 @@ def history(tmp_path: Path):
         one.close()
 
 
+def steps(history: History, service: str) -> list[Step]:
+    return lineage(history, service)[0]
+
+
 def event(number: int) -> dict[str, object]:
     ids = {"event_id": f"event-{number}", "upload_id": f"up-{number}", "raw_file_storage_id": f"raw-{number}"}
     return {"op": "event", "phase": "seen", "t": 1, **ids}
 
 
-def passed(at: int, target: str, command: str, key: str, *, replica: str = "ledger#1", **fields: object):
+def passed(at: int, target: str, command: str, key: str | None, *, replica: str = "ledger#1", **fields: object):
     link = f"{replica}->{target}"
     return {
         "op": "wire",
@@ -107,6 +111,37 @@ def test_a_commit_counts_for_the_event_that_the_replica_dealt_with_last(history)
     commit = Step("postgres", "COMMIT", "inbox", None, 2)
     assert steps(history(*records), "ledger") == [*LIFE[:2], commit, LIFE[2]]
     assert "per_key" not in commit.fault(ACTIONS[1], "ledger#1")["when"]
+
+
+def busy(number: int, at: int) -> list[dict[str, object]]:
+    """A claim, a charge, a transaction of which the tap knows no table, a total."""
+    return [
+        passed(at, "redis", "SET", f"claim:event-{number}"),
+        passed(at + 1, "payments", "POST", "/v1/charges"),
+        passed(at + 2, "postgres", "SET", None),
+        passed(at + 3, "postgres", "SELECT", None),
+        passed(at + 4, "postgres", "COMMIT", None),
+        passed(at + 5, "redis", "INCRBY", "total"),
+        passed(at + 6, "payments", "PUT", f"/v1/charges/c{at}"),
+        passed(at + 7, "redis", "GET", "settings"),
+    ]
+
+
+def test_what_changes_something_counts_for_the_event_whatever_its_key(history) -> None:
+    records = [event(1), event(2), event(3), *busy(1, 100), *busy(2, 200), *busy(3, 300)]
+    found, left = lineage(history(*records, passed(310, "redis", "PING", None)), "ledger")
+    assert [(str(step), step.pattern) for step in found] == [
+        ("redis: SET claim:*", "SET claim:{id}"),
+        ("payments: POST /v1/charges", "POST /v1/charges"),
+        ("postgres: COMMIT", "COMMIT"),
+        ("redis: INCRBY total", "INCRBY total"),
+    ]
+    assert left == [
+        LeftOut("payments", "PUT", 3),
+        LeftOut("postgres", "SELECT", 3),
+        LeftOut("postgres", "SET", 3),
+        LeftOut("redis", "GET", 3),
+    ], "a PUT each time to something else, too"
 
 
 def test_the_row_of_a_schedule() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from harness.reports.case import Case
-from harness.sweep.lineage import ACTIONS, Step
-from harness.sweep.map import Cell
+from harness.sweep.lineage import ACTIONS, LeftOut, Step
+from harness.sweep.map import Cell, Map
+from harness.sweep.page import page
 from harness.taps.event import Event
 
 STEP = Step("redis", "SET", "claim:*", 1, 9)
@@ -76,3 +77,11 @@ def test_a_fault_that_acted_at_another_message_shows_nothing_of_its_own(pair, an
 def test_a_single_fault_counts_if_it_acted() -> None:
     assert cell(True).said == "valid"
     assert cell(False).said == "unknown: its message never came"
+
+
+def test_what_was_not_tried_is_said() -> None:
+    made = Map([cell(True)] * len(ACTIONS), [LeftOut("kafka", "Fetch", 9), LeftOut("redis", "GET", 8)])
+    said = "not tried, as nothing tells whether an event caused it: kafka: Fetch (with 9 events), redis: GET (with 8 events)"
+    assert made.left == said
+    assert said in page(made, "sweep", Path())
+    assert "not tried" not in page(Map(made.cells), "sweep", Path())
