@@ -80,6 +80,9 @@ class Service(Model):
     """The path that answers 2xx on ``{port}`` once a replica is ready; without an HTTP endpoint, what it prints."""
     reads: list[Name] | None = None
     """Topics whose events it must apply, for example ``[orders]``; default: those assigned to its consumer group."""
+    commits: Literal["after_effect", "on_receipt"] = "after_effect"
+    """When it commits an offset: once the effects up to there are in its store, or once it has stored the records to apply
+    them later, as a consumer with a durable inbox does."""
 
     @model_validator(mode="after")
     def _starts(self) -> Service:
@@ -373,12 +376,21 @@ class System(Model):
         """Event types that each service must apply, of those whose effects can be counted."""
         return {name: effects.applies for name, effects in self.effects.items() if effects.countable}
 
+    def deferred(self) -> list[str]:
+        """Consumers whose effects may come after their offsets: they say so, or a relay may publish what they stored."""
+        return [
+            name
+            for name, effects in self.effects.items()
+            if self.services[name].commits == "on_receipt" or effects.topic is not None
+        ]
+
 
 def checks(system: System) -> dict[str, Any]:
     """What the checkers need to know of a system, for ``checks`` in the plan."""
     return {
         "consumers": system.consumers(),
         "keyed": {name: said(effects.by) for name, effects in system.effects.items() if effects.by is not None},
+        "deferred": system.deferred(),
         "totals": {
             name: {
                 "types": effects.applies,

@@ -25,8 +25,10 @@ SELECT consumer, event_id, place.topic, place.partition, place."offset", i AS i_
        place.i AS i_offset, effects_read AS i_read, seconds(t) AS seen_s, seconds(t_passed) AS passed_s,
        seconds(effects_began) AS read_s,
        CASE WHEN silent > 0 THEN 'commits no offset; nothing had moved for ' || seconds(quiet) || ' s, and'
-            ELSE format('passed its offset ({}:{}:{}) by {} s, but', place.topic, place.partition, place."offset",
-                        seconds(t_passed)) END AS deed
+            ELSE format('passed its offset ({}:{}:{}) by {} s, {}', place.topic, place.partition, place."offset",
+                        seconds(t_passed),
+                        CASE WHEN consumer IN (FROM deferred)
+                             THEN 'nothing had moved for ' || seconds(quiet) || ' s, and' ELSE 'but' END) END AS deed
 FROM gone ORDER BY i
 """
 
@@ -135,6 +137,7 @@ WITH applied AS (
     WHERE NOT d.malformed AND NOT d.doubted
       AND NOT EXISTS (SELECT 1 FROM event_letters l WHERE l.consumer = d.consumer AND l.event_id = d.event_id)
       AND d.event_id NOT IN (SELECT event_id FROM conflicting)
+      AND d.consumer NOT IN (FROM deferred)
       -- A transaction that is still open on a topic of effects hides those behind it, which are committed already.
       AND d.consumer NOT IN (SELECT consumer FROM history WHERE op = 'effect' AND topic IS NOT NULL)
 ), looks AS (
@@ -248,7 +251,8 @@ FROM missing, moments
 WHERE done = positions AND NOT excused AND effects_read IS NOT NULL
   AND (veil IS NOT NULL OR NOT (effects_settled AND (letters_settled OR NOT dead_letters)))
 UNION ALL
-SELECT consumer, event_id, i, 'it has no effect, and its consumer commits no offset; ' || doubt
+SELECT consumer, event_id, i, 'it has no effect, and its consumer '
+       || CASE WHEN silent > 0 THEN 'commits no offset; ' ELSE 'may apply it after its offset; ' END || doubt
 FROM missing, moments WHERE done < positions AND passed + silent = positions AND NOT excused AND effects_read IS NOT NULL
 UNION ALL
 SELECT consumer, event_id, i, 'its effect matches no event, but the topics were not read after the effects'
@@ -467,7 +471,7 @@ class ExactlyOneEffect(Queries):
             Verdict.INVALID,
             PREMATURE,
             "event {event_id}: {consumer} passed its offset by {passed_s} s, before its effect came (seen at "
-            "{effect_s} s)",
+            "{effect_s} s); if it applies later what it stores, write `commits: on_receipt` in its service",
         ),
         Anomaly(
             "stalled",

@@ -148,7 +148,7 @@ TABLES: Final = {
     # Every record that a consumer reads and must deal with: an event of a type it applies, or a malformed record,
     # unless it claims a type that does not concern the consumer. ``standing``: passed, waiting, late (visible only after the
     # offsets were read), silent (the consumer commits no offset) or unread (there is no final read of offsets).
-    # ``done``: the consumer passed the record, or is silent and had time for it.
+    # ``done``: the consumer passed the record; if it is silent, or its effects may come after its offsets, it had time for it.
     "standings": """
         WITH concerns AS (
             SELECT a.consumer, e.event_id, e.digest, e.topic, e.partition, e."offset", e.i, e.t, e.injected,
@@ -167,7 +167,8 @@ TABLES: Final = {
                     WHEN o.i IS NULL AND c.t >= m.offsets_began THEN 'late'
                     WHEN c."offset" >= o.visible_end THEN 'late'
                     ELSE 'waiting' END AS standing,
-               standing = 'passed' OR (standing = 'silent' AND m.still AND m.well) AS done
+               (standing = 'passed' AND c.consumer NOT IN (FROM deferred))
+               OR (standing IN ('passed', 'silent') AND m.still AND m.well) AS done
         FROM concerns c CROSS JOIN moments m
         LEFT JOIN silent q ON q.consumer = c.consumer
         LEFT JOIN (SELECT * FROM offsets WHERE read = (SELECT offsets_read FROM moments)) o

@@ -20,8 +20,9 @@ TABLES: Final = {
                coalesce(m.topics_began >= t.ended, false) AS topics_after
         FROM moments m LEFT JOIN finals t ON t.what = 'totals' LEFT JOIN first f ON true
     """,
-    # Each event that a consumer must add up, once. ``must``: it should be in the sum by now (its offset is passed, or
-    # nothing moves any more); ``maybe``: it is unknown whether a replay of its dead letter was granted.
+    # Each event that a consumer must add up, once. ``must``: it should be in the sum by now (its offset is passed, which
+    # is enough unless it may be added later, or nothing moves any more); ``maybe``: it is unknown whether a replay of its
+    # dead letter was granted.
     "additions": """
         WITH places AS (SELECT DISTINCT consumer, topic FROM offsets),
         committing AS (SELECT DISTINCT consumer FROM offsets WHERE committed IS NOT NULL),
@@ -47,7 +48,7 @@ TABLES: Final = {
         ), records AS (
             SELECT p.*, CASE p.standing
                 WHEN 'silent' THEN s.rests
-                WHEN 'passed' THEN true
+                WHEN 'passed' THEN s.rests OR p.consumer NOT IN (FROM deferred)
                 WHEN 'late' THEN false
                 -- What only just came may be in hand.
                 ELSE coalesce(s.may_be_stuck AND s.looked - greatest(s.moved, c.came) >= s.patience, false) END AS done

@@ -77,7 +77,7 @@ TABLES: Final = {
                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), -1)
         )
         SELECT e.consumer, e.event_id, e.topic, e.partition, e."offset", c.i, c.t_begin, c.replica
-        FROM (SELECT * FROM events JOIN applies USING (event_type)) e
+        FROM (SELECT * FROM events JOIN applies USING (event_type) WHERE consumer NOT IN (FROM deferred)) e
         ASOF JOIN rising c
           ON c.consumer = e.consumer AND c.topic = e.topic AND c.partition = e.partition AND e."offset" < c.committed
     """,  # noqa: S608 - of this module's own making

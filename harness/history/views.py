@@ -204,6 +204,7 @@ CONSTANTS: Final = {
     "applies": "consumer VARCHAR, event_type VARCHAR",
     "services": "name VARCHAR",
     "joined_by": "consumer VARCHAR, located VARCHAR",
+    "deferred": "consumer VARCHAR",
     "totalled": "consumer VARCHAR, event_type VARCHAR, located VARCHAR, adds VARCHAR, apart BOOLEAN",
     "rules": "rule VARCHAR, of VARCHAR, event_type VARCHAR, accepted BOOLEAN, pool BIGINT",
     "again": "op VARCHAR, wanted BIGINT",
@@ -228,6 +229,7 @@ def constants(header: Mapping[str, Any]) -> Mapping[str, list[tuple[object, ...]
         ],
         "services": [(name,) for name in (plan.get("system") or {}).get("services") or {}],
         "joined_by": list(checks.get("keyed", {}).items()),
+        "deferred": [(name,) for name in checks.get("deferred", [])],
         "totalled": [
             (name, kind, total["by"], total["adds"], bool(total.get("apart")))
             for name, total in checks.get("totals", {}).items()

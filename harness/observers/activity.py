@@ -96,13 +96,18 @@ class Activity:
         return awaited
 
     @property
-    def silent(self) -> list[str]:
-        """Consumers with events to apply that have committed no offset: only silence says that they are done."""
+    def told_by_silence(self) -> list[str]:
+        """Consumers with events to apply whose offsets do not say that they are done: only silence does.
+
+        They have committed none, or their effects may come after it.
+        """
+        deferred = self._system.deferred()
         applied = {name: effects.applies for name, effects in self._system.effects.items()}
         return [
             name
             for name, kinds in applied.items()
-            if name not in self._offsets.committing and any(kind in self._topics.types for kind in kinds)
+            if (name in deferred or name not in self._offsets.committing)
+            and any(kind in self._topics.types for kind in kinds)
         ]
 
     def pulse(self) -> tuple[int, ...]:

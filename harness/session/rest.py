@@ -66,8 +66,8 @@ class Rest:
 
         At rest means that groups have passed all records, every outcome and dead letter has arrived, and nothing more
         came for ``settle`` (the longest lease, retry or session) after the offsets were read. Consumers that commit no
-        offsets must stay silent for longer. Past the deadline, go on while the system moves: it comes to rest,
-        or stops for so long that it is stuck, or is too slow.
+        offsets, or apply events after them, must stay silent for longer. Past the deadline, go on while the system
+        moves: it comes to rest, or stops for so long that it is stuck, or is too slow.
         """
         loop = asyncio.get_running_loop()
         settle = self._live.system.settle
@@ -77,7 +77,7 @@ class Rest:
             if not (fresh and self._watch.activity.idle()):
                 continue
             await self._watch.read_offsets()
-            await asyncio.sleep(settle * (SEVERAL if self._watch.activity.silent else 1))
+            await asyncio.sleep(settle * (SEVERAL if self._watch.activity.told_by_silence else 1))
             confirmed = (
                 await self._rounds(deadline) and self._watch.activity.pulse() == pulse and self._watch.activity.idle()
             )

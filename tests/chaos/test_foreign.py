@@ -43,6 +43,7 @@ class Case:
     system: str = "system.yaml"
     replicas: int = 1
     taps: bool = False
+    commits: str = "after_effect"
     query: str = "SELECT event AS id, name AS effect FROM effects"
     ledgers: tuple[str, ...] = ()
     """Further services, which run ledger.py; they have the flaw, and the shop has none."""
@@ -72,6 +73,9 @@ AVRO, OF_AVRO, BREAKING = (
 # By the clock, a kill rarely meets work of a millisecond.
 KILLED_AT_ITS_OFFSET = (
     "{fault: service.kill, on: 'purse#1', when: {request: OffsetCommit *, on: 'purse#1->kafka', nth: 4}, for: 1s}"
+)
+KILLED_AT_RECEIPT = (
+    "[{fault: service.kill, on: 'shop#1', when: {reply: OffsetCommit shop, on: 'shop#1->kafka', nth: 5}, for: 1s}]"
 )
 MALFORMED = "[{fault: kafka.malformed, on: orders, at: 60%, count: 4, kinds: [bytes]}]"
 SAMPLES = ("a.txt", "b/c.txt", "b/d.txt")
@@ -470,6 +474,32 @@ CASES = [
           - {fault: service.kill, on: "shop#1", when: {reply: "SET claim:*", on: "shop#1->redis", nth: 3}, for: 8s}""",
     ),
     Case(
+        "on_receipt",
+        VALID,
+        flaw="on_receipt",
+        commits="on_receipt",
+        taps=True,
+        never=HAZARDS,
+        faults=KILLED_AT_RECEIPT,
+    ),
+    Case(
+        "on_receipt_undeclared",
+        INVALID,
+        flaw="on_receipt",
+        finds=("premature_commit",),
+        says=("write `commits: on_receipt`",),
+    ),
+    Case(
+        "on_receipt_in_mind",
+        INVALID,
+        flaw="on_receipt_in_mind",
+        commits="on_receipt",
+        finds=("lost",),
+        never=("premature_commit",),
+        says=("nothing had moved for",),
+        faults=KILLED_AT_RECEIPT,
+    ),
+    Case(
         "tells_first",
         INVALID,
         flaw="tells_first",
@@ -534,6 +564,7 @@ def whole(case: Case, folder: Path) -> Ran:
                 "command": shlex.join(["python", str(FOREIGN / program)]),
                 "env": {"FLAW": case.flaw if name in flawed else ""},
                 "replicas": case.replicas,
+                "commits": case.commits,
             }
             for name, program in programs.items()
         },

@@ -816,6 +816,28 @@ def undecided_slow(tape: Tape) -> None:
     moving(tape, 8000)
 
 
+def lost_after_its_receipt(tape: Tape) -> None:
+    """Offsets say what the consumer has stored, and nothing moves any more."""
+    lost(tape)
+    tape.checks["deferred"] = ["shop"]
+
+
+def undecided_after_its_receipt(tape: Tape) -> None:
+    """The consumer still applied what it had stored a little while before the end."""
+    lost_after_its_receipt(tape)
+    moving(tape, 8000)
+
+
+def total_wrong_after_its_receipt(tape: Tape) -> None:
+    total_wrong_of_a_lost_event(tape)
+    tape.checks["deferred"] = ["purse"]
+
+
+def total_undecided_after_its_receipt(tape: Tape) -> None:
+    total_wrong_after_its_receipt(tape)
+    moving(tape, 8000)
+
+
 def came_late(tape: Tape) -> None:
     """What a slow front door published stands before the groups, and came only 19 ms before the offsets were read."""
     tape.upload(250, 30)
@@ -2275,6 +2297,12 @@ def put_on_a_retry_topic(tape: Tape) -> None:
         tape.offset(read, "shop", ("retry", 0), committed=1 if done else None, end=1 if done else 0)
 
 
+def applied_after_its_receipt(tape: Tape) -> None:
+    """The consumer commits an offset once it has stored the record, and applies it a little later."""
+    premature_commit(tape)
+    tape.checks["deferred"] = ["shop"]
+
+
 def effect_first_seen_late(tape: Tape) -> None:
     """Its offset was not passed when the interim pass did not find it."""
     premature_commit(tape)
@@ -2465,6 +2493,10 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "lost.silent": lost_without_offsets,
     "lost.replay": lost_after_a_replay,
     "stalled.head": stalled_head,
+    "lost.receipt": lost_after_its_receipt,
+    "undecided.receipt": undecided_after_its_receipt,
+    "total_wrong.receipt": total_wrong_after_its_receipt,
+    "total_undecided.receipt": total_undecided_after_its_receipt,
     "undecided.slow": undecided_slow,
     "undecided.kept_elsewhere": kept_elsewhere,
     "undecided.committed_behind": committed_behind,
@@ -2615,6 +2647,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         batch_of_an_unknown_upload,
         batch_of_a_refused_upload,
         batch_without_an_acceptable_upload,
+        applied_after_its_receipt,
         effect_first_seen_late,
         put_on_a_retry_topic,
         same_bytes_twice,

@@ -20,6 +20,8 @@ offset last. Each FLAW is one thing that is done in another way, wrong or only u
     releases_anothers   the same, with a client that sends once; and the claim is deleted, whether it was granted or not
     shelf_decides       an event is passed over unless the shelf, a server of another kind, says that it is new
     misplaces           what cannot be read is set aside as the record before it
+    on_receipt          the consumer stores each order and commits its offset; a task applies what is stored, every two seconds
+    on_receipt_in_mind  the same, but it keeps the orders in memory
     tells_first         each order is shipped and its offset committed before its effect, which at the tenth takes a while
 """
 
@@ -47,6 +49,9 @@ FLAW = os.environ["FLAW"]
 OWN_OFFSETS = FLAW in {"own_offsets", "own_offsets_skips"}
 SHIPS = FLAW in {"forwards_headers", "ships_twice"}
 CLAIMS = FLAW in {"claims_again", "releases_anothers"}
+ON_RECEIPT = FLAW in {"on_receipt", "on_receipt_in_mind"}
+EVERY = 2.0
+"""Seconds between looks at what was stored: longer than between looks at the effects."""
 A_WHILE = 10.0
 """Seconds: so long that the effects are looked at meanwhile."""
 MAGIC = b"\0\0\0\0\1" if FLAW == "never_json" else b""
@@ -55,6 +60,7 @@ SHELF = os.environ.get("SHELF", "")
 AVRO = os.environ.get("FORMAT") == "avro"
 TABLES = """
 CREATE TABLE IF NOT EXISTS uploads (number INTEGER PRIMARY KEY, upload TEXT UNIQUE, event TEXT, published INT DEFAULT 0);
+CREATE TABLE IF NOT EXISTS received (event TEXT PRIMARY KEY, document TEXT);
 CREATE TABLE IF NOT EXISTS inbox (event TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS effects (name TEXT PRIMARY KEY, event TEXT);
 CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next INTEGER);
@@ -67,6 +73,7 @@ class Shop:
     def __init__(self, database: sqlite3.Connection, producer: AIOKafkaProducer, redis: Redis) -> None:
         self.database, self.producer, self.redis = database, producer, redis
         self.handled = 0
+        self.in_mind: list[dict] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request; any GET says that it is ready."""
@@ -139,11 +146,33 @@ class Shop:
                     await self.ship(event, record.headers)
                     await self.commit(consumer, record)
                     await asyncio.sleep(A_WHILE if self.handled == TENTH else 0)
-                await (self.claimed if CLAIMS else self.apply)(event, record)
+                if ON_RECEIPT:
+                    self.receive(event)
+                else:
+                    await (self.claimed if CLAIMS else self.apply)(event, record)
                 if SHIPS:
                     await self.ship(event, record.headers)
                 if not OWN_OFFSETS and FLAW != "tells_first":
                     await self.commit(consumer, record)
+
+    def receive(self, event) -> None:
+        """Keep an order to apply it later: in the database, or only in memory."""
+        if FLAW == "on_receipt_in_mind":
+            self.in_mind.append(event)
+        else:
+            with self.database as change:
+                change.execute("INSERT OR IGNORE INTO received VALUES (?, ?)", (event["id"], json.dumps(event)))
+
+    async def work(self) -> None:
+        """Apply what was received, some time later; what the inbox has is passed over."""
+        while True:
+            await asyncio.sleep(EVERY)
+            stored = self.database.execute(
+                "SELECT document FROM received WHERE lower(event) NOT IN (SELECT event FROM inbox)"
+            )
+            orders, self.in_mind = [*self.in_mind, *(json.loads(one) for (one,) in stored.fetchall())], []
+            for order in orders:
+                await self.apply(order, None)
 
     async def shelve(self, word: str) -> bool:
         """Put a word on the shelf; return whether that says that it is new."""
@@ -237,8 +266,10 @@ async def main() -> None:
     redis = Redis.from_url(f"redis://{os.environ['REDIS']}", socket_timeout=1, retry=Retry(NoBackoff(), times))
     async with AIOKafkaProducer(bootstrap_servers=os.environ["KAFKA"], request_timeout_ms=2000) as producer:
         shop = Shop(database, producer, redis)
-        async with await asyncio.start_server(shop.serve, "127.0.0.1", int(os.environ["PORT"])):
-            await shop.consume()
+        server = asyncio.start_server(shop.serve, "127.0.0.1", int(os.environ["PORT"]))
+        async with await server, asyncio.TaskGroup() as both:
+            both.create_task(shop.consume())
+            both.create_task(shop.work())
 
 
 if __name__ == "__main__":

@@ -583,6 +583,8 @@ def change_checks(tape: Tape, random: Random) -> None:
             ("consumers", {"shop": ["placed", "shipped"]}),
             ("consumers", {"shop": ["placed"], "desk": ["mistyped"]}),
             ("consumers", {}),
+            ("deferred", ["shop"]),
+            ("deferred", ["shop", "purse"]),
             ("outcomes", [{"of": "upload", "then": ["placed", "refused"], "accepted": None, "rejected": None}]),
             ("outcomes", []),
         ]

@@ -503,7 +503,9 @@ class EffectOracle:
     def done(self, consumer: str, record: Record) -> bool:
         """It has had its time with a record: passed it, or, if it commits nothing, nothing moves any more."""
         standing = self.standing(consumer, record)
-        return standing == "passed" or (standing == "silent" and self.run.still and self.run.well)
+        if standing == "passed" and consumer not in self.run.checks.get("deferred", []):
+            return True
+        return standing in {"passed", "silent"} and self.run.still and self.run.well
 
     def passed(self, consumer: str, event_id: str) -> bool:
         return all(self.done(consumer, event) for event in self.pairs[consumer, event_id])
@@ -912,7 +914,7 @@ class EffectOracle:
         reads = self.run.reads
         on_topics = {r["consumer"] for r in self.run.of("effect") if r.get("topic") is not None}
         for (consumer, event_id), events in self.pairs.items():
-            if consumer in on_topics:
+            if consumer in on_topics or consumer in self.run.checks.get("deferred", []):
                 continue
             sights = [
                 e["read"]
@@ -1585,8 +1587,10 @@ class TotalOracle:
         run = self.run
         if all(o.get("committed") is None for o in run.offsets if o["consumer"] == consumer):
             return run.well and run.still
-        if self._standing(consumer, record) != "waiting":
-            return self._standing(consumer, record) == "passed"
+        if self._standing(consumer, record) == "passed":
+            return consumer not in run.checks.get("deferred", []) or (run.well and run.still)
+        if self._standing(consumer, record) == "late":
+            return False
         where = record["topic"], record["partition"]
         there = [r for own in events.values() for r in own if (r["topic"], r["partition"]) == where]
         since = min(r["t"] for r in there if self._standing(consumer, r) == "waiting")

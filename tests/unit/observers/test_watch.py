@@ -13,10 +13,11 @@ import pytest
 
 import harness.observers
 from harness.errors import StackError
+from harness.observers.activity import Activity
 from harness.observers.forms import Reach
 from harness.observers.watch import Watch
 from harness.stack import Record, RunNames
-from harness.system import System
+from harness.system import System, checks
 from tests.standin import StandIn
 
 SYSTEM = System.model_validate(
@@ -250,7 +251,7 @@ async def test_a_system_that_moves_or_is_done_is_not_given_up_at_its_deadline(  
     monkeypatch.setattr("harness.session.rest._AT_MOST", 2.0)
 
     class Rounds(Watching):
-        silent, _rounds, round_seconds = False, 0, 0.0
+        told_by_silence, _rounds, round_seconds = (), 0, 0.0
 
         async def hidden(self) -> str:
             return hidden(self._rounds)
@@ -326,7 +327,7 @@ async def test_who_looks_slowly_is_given_longer_to_be_sure(
     begun = now()
 
     class Rounds(Watching):
-        silent, round_seconds = False, seconds
+        told_by_silence, round_seconds = (), seconds
 
         @property
         def rounds(self) -> int:
@@ -353,6 +354,31 @@ async def test_who_looks_slowly_is_given_longer_to_be_sure(
     live: Any = SimpleNamespace(system=SimpleNamespace(settle=0.01))
     watch: Any = Rounds()
     assert await asyncio.wait_for(Rest(live, Notes(), watch, StandIn())._drained(begun), 60) == phase
+
+
+@pytest.mark.parametrize(
+    ("service", "effects", "deferred"),
+    [
+        ({}, {}, []),
+        ({"commits": "on_receipt"}, {}, ["shop"]),
+        ({}, {"sql": None, "total": None, "topic": {"name": "orders", "id": "/of"}}, ["shop"]),
+    ],
+    ids=["in one transaction", "stored first", "on a topic"],
+)
+def test_only_silence_says_that_a_consumer_is_done_whose_effects_may_come_after_its_offsets(
+    service: dict[str, Any], effects: dict[str, Any], deferred: list[str]
+) -> None:
+    told = SYSTEM.model_dump(exclude_none=True, exclude_unset=True)
+    told["services"]["shop"] |= service
+    told["effects"]["shop"] = {k: v for k, v in (told["effects"]["shop"] | effects).items() if v is not None}
+    system = System.model_validate(told)
+    topics, offsets = SimpleNamespace(types={}), SimpleNamespace(committing={"shop"})
+    observers: list[Any] = [topics, offsets, SimpleNamespace()]
+    activity = Activity(system, *observers, totals=None, letters=None)
+    assert activity.told_by_silence == []
+    topics.types["placed"] = {"orders"}
+    assert activity.told_by_silence == deferred
+    assert checks(system)["deferred"] == deferred
 
 
 @pytest.mark.parametrize(("failures", "made"), [(0, 1), (2, 3), (9, 3)])
