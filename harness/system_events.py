@@ -32,7 +32,7 @@ class Events(Model):
     data: Pointer | None = "/data"
     """The data that the digest covers; null for the whole value."""
     raw: Pointer | None = "/data/raw_file_storage_id"
-    """Where the id of its raw blob is; null if events name none."""
+    """Where the id of its raw blob is; null if events name none, which is the default without ``blobs``."""
     topics: list[Name]
     """The topics that hold events, for example ``[orders]``; dead letters are not events."""
     decode: Decode | None = None

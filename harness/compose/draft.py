@@ -202,7 +202,7 @@ def _asked(
         "load": todo("how work enters: by HTTP at a front door, or as events on a topic", f"{upload}, or {publish}"),
         "events": todo(
             "where a record says which event it is, and which topics hold events",
-            f"{{id: /id, type: /type, data: /data, raw: null, topics: [{', '.join(events)}]}}",
+            f"{{id: /id, type: /type, data: /data, topics: [{', '.join(events)}]}}",
         ),
         "effects": todo(
             "what the work of each consumer leaves for good, one row for each effect; {} if that cannot be read",

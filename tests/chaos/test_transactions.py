@@ -36,7 +36,7 @@ SYSTEM = System.model_validate(
         "dependencies": {"kafka": {"topics": {"orders": 2}}},
         "services": {"ledger": {"command": "ledger", "env": {"KAFKA": "{kafka}"}}},
         "load": {"upload": {"to": "ledger", "post": "/"}},
-        "events": {"id": "/id", "type": "/type", "data": None, "raw": None, "topics": ["orders"]},
+        "events": {"id": "/id", "type": "/type", "data": None, "topics": ["orders"]},
         "effects": {
             "ledger": {"applies": ["placed"], "sql": {"url": "sqlite:///{data}/db", "query": "SELECT * FROM entries"}}
         },

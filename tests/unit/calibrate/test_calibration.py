@@ -21,7 +21,7 @@ name: shop
 dependencies: {kafka: {topics: {orders: 4}}}
 services: {shop: {command: ./shop, env: {KAFKA: "{kafka}"}}}
 load: {upload: {to: shop, post: /orders}}
-events: {id: /id, type: /type, raw: null, topics: [orders]}
+events: {id: /id, type: /type, topics: [orders]}
 effects:
   shop: {applies: [placed], sql: {url: "sqlite:///{data}/db", query: "SELECT event AS id, max(n) AS effect FROM bills"}}
 settle: 2s

@@ -22,7 +22,7 @@ def system(where: Any, by: Any = None) -> System:
             "dependencies": {"kafka": {"topics": {"orders": 1}}},
             "services": {"shop": {"command": "./shop", "env": {"KAFKA": "{kafka}"}}},
             "load": {"upload": {"to": "shop", "post": "/orders"}},
-            "events": {"id": where, "type": "/type", "raw": None, "topics": ["orders"]},
+            "events": {"id": where, "type": "/type", "topics": ["orders"]},
             "effects": {
                 "shop": {
                     "applies": ["placed"],

@@ -18,7 +18,7 @@ services:
   billing: {command: python x.py, replicas: 2, env: {KAFKA: "{kafka}"@ENV@}}
   shipping: {command: python x.py, env: {KAFKA: "{kafka}"}}
 load: {upload: {to: shop, post: /orders}}
-events: {id: /id, type: /type, raw: null, topics: [orders]}
+events: {id: /id, type: /type, topics: [orders]}
 outcomes: [{of: upload, by: /order, then: [placed]}]
 effects:
   billing: &effects {applies: [placed], sql: {url: "sqlite:///{data}/db", query: SELECT 1}}

@@ -69,11 +69,12 @@ def test_where_there_is_no_event_to_spoil_none_is_made(kind, sample) -> None:
 
 
 def test_a_system_whose_events_name_no_raw_blob_cannot_lose_one(system: System) -> None:
+    """By default they name one if there are blobs to check."""
     fault = KafkaMalformed.model_validate({"count": 1, "kinds": ["no_raw"]})
-    fault.check("essays", system)
-    without = system.model_copy(update={"events": FLAT})
+    told = system.model_dump(exclude_unset=True, exclude_none=True)
+    fault.check("essays", System.model_validate({**told, "blobs": {"get": "http://{content_service}/{id}"}}))
     with pytest.raises(PlanRefused, match=r"no events\.raw"):
-        fault.check("essays", without)
+        fault.check("essays", System.model_validate(told))
 
 
 @pytest.mark.parametrize("kind", ["types", "no_raw"])
