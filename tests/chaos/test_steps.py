@@ -87,7 +87,7 @@ def test_faults_act_at_their_messages_and_what_is_right_is_valid(session: oneffe
         with shop.fault("tap.lose_reply", on="shop->kafka", when={"request": "OffsetCommit", "nth": 2}):
             shop.upload(count=20, retries=20)
         with shop.fault("service.kill", on="shop#1", when={"request": "OffsetCommit", "on": "shop#1->kafka"}):
-            shop.upload(count=2)
+            shop.upload(count=20)
         verdict = shop.verdict(SLOWLY)
     assert verdict.valid, verdict.story()
     with verdict.history() as history:
@@ -104,7 +104,7 @@ def test_a_kill_between_claim_and_effect_shows_what_a_claim_loses(session: oneff
     with session.system("claiming.yaml", variant="claims_again", taps="all") as shop:
         shop.upload(count=20, retries=20)
         with shop.fault("service.kill", on="shop#1", when={"reply": "SET *", "on": "shop#1->redis"}):
-            shop.upload(count=2)
+            shop.upload(count=20)
         verdict = shop.verdict(SLOWLY)
     assert verdict.invalid, verdict.story()
     assert verdict.anomalies["lost"] == 1
