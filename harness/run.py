@@ -327,6 +327,7 @@ class _LiveRun:
             armed=taps.armed if taps is not None else no_taps,
             passed=self._watch.committed,
             spoil=self._watch.spoiled.note,
+            overwritten=self._watch.overwritten,
             begun=lambda: self._load.answers.begun,
             under_way=lambda: self._load.answers.under_way,
             on_killed=self._watch.look_soon,

@@ -203,7 +203,7 @@ class Twice:
 
 
 class Held(Protocol):
-    """A message that a tap holds: nothing moves on its connection until one of the last five methods is called."""
+    """A message that a tap holds: nothing moves on its connection until one of the last six methods is called."""
 
     @property
     def link(self) -> str:
@@ -241,7 +241,7 @@ class Held(Protocol):
         ...
 
     def release(self) -> None:
-        """Let it pass. Only the first call of these five methods counts."""
+        """Let it pass. Only the first call of these six methods counts."""
         ...
 
     def lose(self, *, close: bool) -> None:
@@ -259,6 +259,14 @@ class Held(Protocol):
         """Let it pass, send it once more, and keep the second reply from the service.
 
         Returns the result; None if the second was not answered. FaultError if this message cannot be sent twice.
+        """
+        ...
+
+    async def corrupt(self, topics: Collection[str], alter: Callable[[bytes], bytes]) -> Record | None:
+        """Let it pass with the value of one record on ``topics`` altered; ``alter`` keeps the value's length.
+
+        Returns the record as the service sent it, at the place that the broker gave the altered one; None if nobody can
+        say whether it took it. FaultError if no record can be altered.
         """
         ...
 

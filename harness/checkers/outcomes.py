@@ -27,7 +27,8 @@ TABLES: Final = {
         FROM rules GROUP BY rule, of
     """,
     # One row per (event, rule that it calls for an outcome by, or is an outcome by): ``asks`` says which; ``key`` is its join
-    # value. A join on (rule, key) is a hash join; one on ``joins[rule]`` of both sides compares each with each.
+    # value. A join on (rule, key) is a hash join; one on ``joins[rule]`` of both sides compares each with each. What a fault
+    # has overwritten was published, and nobody could act on it.
     "keyed": """
         SELECT r.rule, r.of, r.asks, r.accepted, e.joins[r.rule] AS key, e.event_type, e.event_id, e.causation_id, e.injected,
                e.i, e.t, r.pool
@@ -35,6 +36,10 @@ TABLES: Final = {
             SELECT rule, of, event_type, accepted, pool, false AS asks FROM rules
             UNION SELECT rule, of, of, NULL, pool, true FROM rules
         ) r USING (event_type)
+        UNION ALL
+        SELECT r.rule, r.of, false, r.accepted, o.joins[r.rule], o.event_type, o.event_id, o.causation_id, NULL, o.i, o.t,
+               r.pool
+        FROM overwritten o JOIN rules r USING (event_type) WHERE o.joins[r.rule] IS NOT NULL
     """,
     # One row per (outcome rule, join value). Records that the harness published are not outcomes.
     "per_key": """
@@ -202,6 +207,7 @@ TABLES: Final = {
                    CASE WHEN rule IN (FROM misread) THEN 'none of the rule''s outcomes is of what was sent: correct `by`'
                         WHEN u.unsure THEN 'nobody knows whether it should pass validation, and so whether it must have one'
                         WHEN NOT (well AND still AND legible) THEN doubt
+                        WHEN EXISTS (FROM overwritten) THEN 'it may have followed from an event that a fault made unreadable'
                         WHEN u.late THEN 'its load may have gone on when the topics were read for the last time' END AS veil
             FROM wanting u LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key) CROSS JOIN moments
             WHERE u.state = 'ok'
@@ -239,6 +245,8 @@ TABLES: Final = {
         )
         SELECT u.* REPLACE (CASE WHEN veil IS NOT NULL THEN veil
                                  WHEN NOT (well AND still AND legible) THEN doubt
+                                 WHEN EXISTS (FROM overwritten)
+                                 THEN 'one may have followed from an event that a fault made unreadable'
                                  WHEN late THEN 'it was seen only when the topics were read for the last time' END AS veil)
         FROM (FROM alone UNION ALL FROM together ANTI JOIN alone USING (rule, key)) u CROSS JOIN moments
         WHERE NOT EXISTS (SELECT 1 FROM respelled o WHERE o.rule = u.rule AND lower(o.key) = lower(u.key))

@@ -356,6 +356,7 @@ TABLES: Final = {
                CASE WHEN u.consumer IN (FROM illegible) THEN 'not all effects could be read'
                     WHEN m.dead_letters AND NOT m.letters_legible THEN 'not all dead letters could be read'
                     WHEN u.doubted THEN 'the broker lost records of its partition'
+                    WHEN u.event_id IN (SELECT event_id FROM overwritten) THEN 'a fault made a copy of it unreadable'
                     WHEN u.event_id IN (SELECT event_id FROM event_letters WHERE anyones)
                     THEN 'a dead letter of it names no service as its consumer'
                     WHEN u.facts > 1 AND EXISTS (SELECT 1 FROM strays s WHERE s.anyones OR s.consumer = u.consumer)

@@ -58,7 +58,9 @@ TABLES: Final = {
                greatest(count(DISTINCT digest), count(DISTINCT event_type), count(DISTINCT upload_id)) AS facts,
                min(i) AS i, min(t) AS t, coalesce(bool_and(done), false) AS must,
                EXISTS (SELECT 1 FROM replays r WHERE r.consumer = records.consumer AND r.event_id = records.event_id
-                                                 AND r.state = 'unknown') AS maybe
+                                                 AND r.state = 'unknown')
+               -- A copy of it, which a fault made unreadable, may have been the one to apply.
+               OR event_id IN (SELECT event_id FROM overwritten) AS maybe
         FROM records GROUP BY consumer, event_id
     """,
     # Consumers whose sums cannot be judged: an event lacks a key or an amount, or has several facts, or no key fits.

@@ -32,6 +32,7 @@ TABLE: Final[Mapping[str, str]] = {
     "tap.cut": "harness.faults.tap_cut:TapCut",
     "tap.hold": "harness.faults.tap_hold:TapHold",
     "tap.duplicate": "harness.faults.tap_duplicate:TapDuplicate",
+    "tap.corrupt": "harness.faults.tap_corrupt:TapCorrupt",
     "tap.error": "harness.faults.tap_error:TapError",
 }
 """Fault name -> ``module:class``."""

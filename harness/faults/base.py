@@ -93,6 +93,8 @@ class FaultContext:
     """Redis clients by dependency."""
     spoil: Callable[[bytes | None, str], None] = lambda _value, _reason: None
     """Called with malformed bytes and the reason before they are published."""
+    overwritten: Callable[[Record], None] = lambda _record: None
+    """Called with a record of the system's own in whose place the fault put another."""
     begun: Callable[[], int] | None = None
     """Counts the load's operations begun so far; None where nothing counts them."""
     under_way: Callable[[], int] | None = None
@@ -160,10 +162,10 @@ class FaultContext:
             operation.ok(offset=taken.offset)
         return taken
 
-    def appended(self, topic: str, partition: int, offset: int) -> None:
+    def appended(self, topic: str, partition: int, offset: int, *, malformed: str | None = None) -> None:
         """Record the place of a record that the fault made the broker append by other means than ``publish``."""
         name = self.planned.fault.name
-        about = {"topic": topic, "partition": partition, "malformed": None}
+        about = {"topic": topic, "partition": partition, "malformed": malformed}
         with self.recorder.operation(
             "publish", self.actor, fault=self.planned.id, injected=name, **about
         ) as operation:

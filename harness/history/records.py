@@ -23,6 +23,7 @@ PHASES: Final = {
     "replay": ("invoke", "ok", "fail", "unknown"),
     "event": ("seen",),
     "tombstone": ("seen",),
+    "overwritten": ("seen",),
     "effect": ("seen",),
     "total": ("seen",),
     "dead_letter": ("seen",),
@@ -53,7 +54,8 @@ PHASES: Final = {
 }
 """The phases of each ``op``.
 
-``tombstone`` is a record without a value, which is no event. ``health`` is the harness's own look past the proxies;
+``tombstone`` is a record without a value, which is no event. ``overwritten`` is an event that a service published and
+in whose place a fault put other bytes, which have its place. ``health`` is the harness's own look past the proxies;
 ``when`` is start or end. ``load`` is about the processes of a load that has its own: a worker began or ended its part
 of the history, joined a master, made requests (``busy``), was lost, or its users' code raised an exception. ``wire``
 is a request that a tap saw on a link, and what became of it: answered, refused by the tap in the dependency's place,

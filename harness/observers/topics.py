@@ -110,6 +110,21 @@ class Topics:
             # Last: it looks at every value of the event, and a failure there must not lose what the run waits for.
             self.carried.note(event_id, event_type, record, _parsed(record.value), keys)
 
+    def overwritten(self, record: Record) -> Fields:
+        """Return the fields of an event in whose place a fault put other bytes, so that no read finds it.
+
+        As an outcome it is awaited no more; what would follow from it is not awaited.
+        """
+        fields = seen(record, self._system, Spoiled())
+        if "event_id" in fields and "malformed" not in fields:
+            event_type, joins = str(fields["event_type"]), fields["joins"]
+            assert isinstance(joins, Mapping)  # noqa: S101 - as event_fields returns it
+            answers = {n: key for n, key in joins.items() if self._system.outcomes[int(n)].of != event_type}
+            self.awaited.saw(event_type, answers, str(fields["event_id"]))
+            if (upload := fields.get("upload_id")) is not None:
+                self.on_outcome(str(upload))
+        return fields
+
     def take_raws(self) -> list[str]:
         """Return the raw blobs that events named since the last call, with repetitions."""
         taken, self._raws = self._raws, []

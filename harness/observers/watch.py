@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from harness.observers.known import Known as KnownEvents
     from harness.observers.set_aside import SetAside
     from harness.observers.sources import Reader, Source
-    from harness.stack import RunNames, TopicPartition
+    from harness.stack import Record, RunNames, TopicPartition
     from harness.system import System
 
 BETWEEN_PASSES = 0.3
@@ -311,6 +311,10 @@ class Watch:
         """Return the offsets that a consumer had committed at the last pass; None if that saw none of its group."""
         seen = [group for group in self._offsets.latest or () if group.consumer == consumer]
         return {group.place: group.committed or 0 for group in seen} or None
+
+    def overwritten(self, record: Record) -> None:
+        """Note an event of the system's own in whose place a fault put other bytes."""
+        self._recorder.record("overwritten", "seen", "observer:topics", **self._topics.overwritten(record))
 
     def on_outcome(self, tell: Callable[[str], object]) -> None:
         """Have ``tell`` called with the id of each upload whose outcome is seen."""

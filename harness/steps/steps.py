@@ -240,6 +240,7 @@ class Steps:
                     armed=taps.armed if taps is not None else no_taps,
                     passed=self._watch.committed,
                     spoil=self._watch.spoiled.note,
+                    overwritten=self._watch.overwritten,
                     begun=lambda: sum(answers.begun for answers in self._loads),
                     under_way=lambda: sum(answers.under_way for answers in self._loads),
                 )

@@ -16,9 +16,12 @@ from harness.stack import Twice
 from harness.taps.cut import Cut, Severed, handed_over
 from harness.taps.exchange import Exchange
 from harness.taps.held import PASSES, Fate, Held
-from harness.taps.message import Edit, Editing, Message, Scanner, Side
+from harness.taps.message import Corrupting, Edit, Editing, Message, Scanner, Side
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from harness.stack import Record
     from harness.taps.proxy import Tap
 
 CHUNK: Final = 1 << 16
@@ -52,7 +55,9 @@ class _Flow:
         self.drops = False
         """Whether bytes are dropped instead of passed on."""
         self.copy: bytearray | None = None
-        """Copy of a request that is to be sent twice, as far as it has passed; else None."""
+        """Copy of a request that is to be sent twice or altered, as far as it has come; else None."""
+        self.holds = False
+        """Whether what is copied is dropped only for now; a request that is too large to keep passes as it is."""
         self.cut: Cut | None = None
         """Where a fault cuts the connection, if one does."""
         self.ended = False
@@ -74,6 +79,8 @@ class _Flow:
         self.base += len(going)
         if self.copy is not None and len(self.copy) <= MOST_KEPT:
             self.copy += going
+            if self.holds and len(self.copy) > MOST_KEPT:
+                passing, self.copy, self.holds, self.drops = bytes(self.copy), None, False, False
         if not self.drops:
             self.writer.write(passing)
 
@@ -98,6 +105,8 @@ class Connection:
         self._streaming = False
         self._twice: Exchange | None = None
         """The exchange whose request is to be sent twice, until the second one is answered."""
+        self._altered: Exchange | None = None
+        """The exchange whose request is to be altered, until it is answered."""
         self._midst = False
         """Whether a reply has begun and not yet ended."""
         self._ending = False
@@ -127,8 +136,8 @@ class Connection:
                 pump.cancel()
             for cut in filter(None, (self._up.cut, self._down.cut)):
                 cut.fate.over()
-            if self._twice is not None:
-                self._twice.fate.over()
+            for exchange in filter(None, (self._twice, self._altered)):
+                exchange.fate.over()
             for exchange in self._pending:
                 phase = "unanswered" if exchange.repeats is None else "repeated"
                 self._tap.note(phase, self._number, exchange, None)
@@ -197,7 +206,7 @@ class Connection:
         """Whether a fault that has begun to act here depends on where messages end: it drops some, or answers them."""
         drops = self._up.drops or self._down.drops
         answers = any(exchange.own or exchange.swallowed for exchange in self._pending)
-        return drops or self._twice is not None or answers
+        return drops or self._twice is not None or self._altered is not None or answers
 
     async def let_go(self) -> None:
         """Pass on what waited for a trigger that is gone; nobody may be about to send the bytes that would do so."""
@@ -228,12 +237,15 @@ class Connection:
         if helds := self._held(self._up, message, message):
             self._up.forward(message.held_from)
             exchange.fate = await self._stand(helds)
-            self._up.drops = exchange.own or exchange.swallowed
+            self._up.holds = exchange.fate.alters is not None
+            self._up.drops = exchange.own or exchange.swallowed or self._up.holds
             self._up.writer.write(exchange.fate.instead)
             self._ending = exchange.fate.lost
             self._up.cut = _cut(message, exchange, exchange.fate)
             if exchange.fate.again:
                 self._twice, self._up.copy = exchange, bytearray()
+            elif exchange.fate.alters is not None:
+                self._altered, self._up.copy = exchange, bytearray()
             if exchange.own:
                 # Now, not when its reply would be due: later replies may be in the same bytes.
                 self._parser.took(message)
@@ -252,6 +264,8 @@ class Connection:
             self._settle()
         if self._twice is not None and self._twice.request is message:
             self._send_again(self._twice, message)
+        elif self._altered is not None and self._altered.request is message:
+            self._send_altered(self._altered, message)
 
     def _send_again(self, exchange: Exchange, message: Message) -> None:
         """Send a request that has just passed a second time, unless it was too large to copy."""
@@ -264,6 +278,22 @@ class Connection:
         self._up.writer.write(sent)
         second = Exchange(self._parser.again(message), self._tap.now(), repeats=exchange, sent=sent)
         self._pending.append(second)
+
+    def _send_altered(self, exchange: Exchange, message: Message) -> None:
+        """Send another request in place of one that has come whole and was kept, or that one if there is no other."""
+        sent, self._up.copy, self._up.holds = self._up.copy, None, False
+        if sent is None or exchange.fate.alters is None:
+            self._altered = None
+            exchange.fate.impossible(
+                FaultError(f"{message.command}: it has more than {MOST_KEPT} bytes, and passed as it was")
+            )
+            return
+        try:
+            other, exchange.altered = exchange.fate.alters(bytes(sent), message)
+        except FaultError as error:
+            other, self._altered = bytes(sent), None
+            exchange.fate.impossible(error)
+        self._up.writer.write(other)
 
     async def _reply(self, message: Message) -> None:
         self._midst = True
@@ -303,6 +333,9 @@ class Connection:
                 self._tap.note(phase if exchange.repeats is None else "repeated", self._number, exchange, message)
             if exchange.repeats is not None:
                 self._answered_again(exchange, exchange.repeats, message)
+            elif exchange is self._altered:
+                self._altered = None
+                exchange.fate.over(exchange.placed(message.places or ()))
         if self._down.drops:
             self._down.forward(message.end or 0)
             self._down.drops = False
@@ -334,6 +367,14 @@ class Connection:
                 f"{request.command}: it gets no reply that could be swallowed, so it cannot be sent twice"
             )
         self._parser.repeatable(request)
+
+    def _alters(
+        self, request: Message, topics: Collection[str], alter: Callable[[bytes], bytes]
+    ) -> Callable[[bytes, Message], tuple[bytes, Record]]:
+        """Return what makes another request of one; FaultError if none can be made."""
+        if not isinstance(self._parser, Corrupting) or self._altered is not None or self._streaming:
+            raise FaultError(f"{request.command}: a tap cannot alter it")
+        return partial(self._parser.corrupted, topics=topics, alter=alter)
 
     def _settle(self) -> None:
         """Send the tap's own replies whose turn has come, or end the connection of a lost request."""
@@ -397,7 +438,10 @@ class Connection:
             refusal = partial(self._refusal, side, request)
             repeatable = partial(self._repeatable, request)
             waits = self._waits
-            held = Held(self._tap.name, side, what, waits=waits, refusal=refusal, repeatable=repeatable)
+            altered = partial(self._alters, request)
+            held = Held(
+                self._tap.name, side, what, waits=waits, refusal=refusal, repeatable=repeatable, altered=altered
+            )
             held.command, held.key, held.commits = request.command, request.key, request.places or ()
             trigger.give(held)
             helds.append(held)
@@ -424,7 +468,7 @@ class Connection:
 
 
 def _gravity(fate: Fate) -> tuple[bool, ...]:
-    return fate.lost, fate.reply is not None, fate.cut is not None, fate.again
+    return fate.lost, fate.reply is not None, fate.cut is not None, fate.alters is not None, fate.again
 
 
 def _cut(message: Message, exchange: Exchange, fate: Fate) -> Cut | None:

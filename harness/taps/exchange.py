@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from harness.stack import Record
 from harness.taps.held import PASSES, Fate
-from harness.taps.message import Message
+from harness.taps.message import Message, Place
 
 
 @dataclass(slots=True)
@@ -23,6 +25,17 @@ class Exchange:
     """The exchange whose request the tap sent once more; the tap swallows the reply to this one."""
     sent: bytes = b""
     """The bytes of such a second request."""
+
+    altered: Record | None = None
+    """Of an altered request, the record that is another now; its offset counts from its batch's first."""
+
+    def placed(self, places: Sequence[Place]) -> Record | None:
+        """Return the altered record at its place on the broker, by what the reply says of each batch; None if it has none."""
+        record = self.altered
+        for topic, partition, base in places if record is not None else ():
+            if record is not None and (topic, partition) == (record.topic, record.partition) and base >= 0:
+                return replace(record, offset=base + record.offset)
+        return None
 
     @property
     def own(self) -> bool:

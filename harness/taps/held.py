@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.stack import Twice
-from harness.taps.message import Answer, Place, Side
+from harness.errors import FaultError
+from harness.stack import Record, Twice
+from harness.taps.message import Answer, Message, Place, Side
+
+Alters = Callable[[bytes, Message], tuple[bytes, Record]]
+"""Makes another request of one, and returns the record of it that is another; FaultError if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +31,26 @@ class Fate:
     """Bytes of it that pass before the connection breaks off."""
     again: bool = False
     """Whether the request is sent once more."""
+    alters: Alters | None = None
+    """What makes another request of it, which is sent in its place."""
     acted: Future[Any] = field(default_factory=Future, compare=False)
     """The result: for a cut, how many bytes had passed when the connection broke off; for a request sent again, a
-    ``Twice``; None if neither happened."""
+    ``Twice``; for an altered one, the record as it was; None if nothing of it happened."""
 
     @property
     def own(self) -> bool:
         """Whether the dependency never sees the request, so that the tap takes its turn in the order of replies."""
         return self.lost or (self.reply is not None and not self.instead)
 
-    def over(self, came: int | Twice | None = None) -> None:
+    def over(self, came: int | Twice | Record | None = None) -> None:
         """Set the result; None if nothing was done after all."""
         with suppress(InvalidStateError):
             self.acted.set_result(came)
+
+    def impossible(self, error: FaultError) -> None:
+        """Say that nothing was done, and why."""
+        with suppress(InvalidStateError):
+            self.acted.set_exception(error)
 
 
 PASSES = Fate()
@@ -57,12 +68,13 @@ class Held:
         waits: Callable[[], bool],
         refusal: Callable[[str], Fate],
         repeatable: Callable[[], None],
+        altered: Callable[[Collection[str], Callable[[bytes], bytes]], Alters],
     ) -> None:
         self.link, self.side, self.what = link, side, what
         self.command = ""
         self.key = ""
         self.commits: Sequence[Place] = ()
-        self._waits, self._refusal, self._repeatable = waits, refusal, repeatable
+        self._waits, self._refusal, self._repeatable, self._altered = waits, refusal, repeatable, altered
         self.fate: Future[Fate] = Future()
 
     @property
@@ -82,6 +94,10 @@ class Held:
     async def duplicate(self) -> Twice | None:
         self._repeatable()
         came: Twice | None = await self._came(Fate(again=True))
+        return came
+
+    async def corrupt(self, topics: Collection[str], alter: Callable[[bytes], bytes]) -> Record | None:
+        came: Record | None = await self._came(Fate(alters=self._altered(topics, alter)))
         return came
 
     async def _came(self, fate: Fate) -> Any:  # noqa: ANN401 - of the fate's kind

@@ -6,8 +6,8 @@ of a Produce only the fields around them are read, of a reply to Fetch only the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import UUID
 
 from harness.errors import FaultError
@@ -28,6 +28,9 @@ from harness.taps.kafka_schema import (
 )
 from harness.taps.message import LONGEST_KEY, Answer, Message, NotUnderstood, Place, Routes
 from harness.taps.names import Names
+
+if TYPE_CHECKING:
+    from harness.stack import Record
 
 MOST_PLACES: Final = 1024
 """Places kept of one request or reply: more than a commit names, even of a consumer with very many partitions."""
@@ -117,6 +120,20 @@ class KafkaParser:
         if len(has) >= MOST_PLACES:
             raise FaultError(f"Produce: it is for {MOST_PLACES} partitions or more, of which a tap keeps no record")
         return appended(sent, asked, had, has, self.names)
+
+    def corrupted(
+        self, sent: bytes, request: Message, topics: Collection[str], alter: Callable[[bytes], bytes]
+    ) -> tuple[bytes, Record]:
+        from harness.taps.kafka_corrupt import corrupted
+
+        asked = request.memo
+        if not isinstance(asked, Asked) or asked.key != _PRODUCE:
+            raise FaultError(f"{request.command}: it carries no records; write `when: {{request: Produce TOPIC}}`")
+        if not request.answered:
+            raise FaultError("Produce: it waits for no reply (acks=0), so nobody can tell where its records are")
+        if asked.body is None:
+            raise FaultError("Produce: a tap cannot tell what it says")
+        return corrupted(sent, asked, self.names, topics, alter)
 
     @classmethod
     def refusable(cls, command: str) -> bool:

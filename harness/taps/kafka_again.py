@@ -43,19 +43,25 @@ def appended(sent: bytes, asked: Asked, first: Sequence[Place], second: Sequence
 
 def records(sent: bytes, asked: Asked, names: Names) -> Counter[tuple[str, int]]:
     """Count the records of a Produce by topic and partition."""
+    found: Counter[tuple[str, int]] = Counter()
+    for topic, partition, data in produced(sent, asked, names):
+        found[topic, partition] += sum(_batches(data))
+    return found
+
+
+def produced(sent: bytes, asked: Asked, names: Names) -> Iterator[tuple[str, int, bytes]]:
+    """Yield the topic, the partition and the record batches of each part of a Produce that a tap has followed to its end."""
     kind: Any = schema(asked.key, asked.version, "request")
     client = int.from_bytes(sent[_HEADER - 2 : _HEADER], "big", signed=True)
     cursor = Cursor(sent[_HEADER + max(client, 0) :])
     if flexible_header(kind):
         cursor.tags()
-    # The tap has followed the whole request, so the lengths in it are true, and kio may read it.
+    # The lengths in it are true, so kio may read it.
     request: Any = entity_reader(kind)(cursor.rest(), 0)[0]
-    found: Counter[tuple[str, int]] = Counter()
     for topic in request.topic_data:
         name = names.topic(getattr(topic, "name", None) or getattr(topic, "topic_id", None))
         for part in topic.partition_data:
-            found[name, part.index] += sum(_batches(bytes(part.records or b"")))
-    return found
+            yield name, part.index, bytes(part.records or b"")
 
 
 def _batches(data: bytes) -> Iterator[int]:

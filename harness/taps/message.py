@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 from harness.errors import OneffectError
 
 if TYPE_CHECKING:
+    from harness.stack import Record
     from harness.taps.names import Names
 
 Side = Literal["request", "reply"]
@@ -161,6 +162,20 @@ class Parser(Protocol):
         """Return a function that makes the reply with this error, called once the dependency has answered ``instead``.
 
         Raises LookupError if the protocol has no such error, FaultError if no reply to this request can carry it.
+        """
+        ...
+
+
+@runtime_checkable
+class Corrupting(Protocol):
+    """A parser whose requests carry records, one of which can be altered."""
+
+    def corrupted(
+        self, sent: bytes, request: Message, topics: Collection[str], alter: Callable[[bytes], bytes]
+    ) -> tuple[bytes, Record]:
+        """Return a request with one record's value altered, and the record as it was, its offset counted from its batch's.
+
+        Raises FaultError if no record of it can be altered.
         """
         ...
 

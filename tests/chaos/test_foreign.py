@@ -267,6 +267,23 @@ CASES = [
         system="system.letters.yaml",
     ),
     Case(
+        "corrupted",
+        VALID,
+        faults="""
+          - {fault: tap.corrupt, on: "shop#1->kafka", when: {request: Produce orders, nth: 5}}""",
+        system="system.letters.yaml",
+    ),
+    Case(
+        "corrupted_and_misplaced",
+        INVALID,
+        flaw="misplaces",
+        finds=("neither",),
+        never=("outcome_missing",),
+        faults="""
+          - {fault: tap.corrupt, on: "shop#1->kafka", when: {request: Produce orders, nth: 5}}""",
+        system="system.letters.yaml",
+    ),
+    Case(
         "letters_misplaced",
         INVALID,
         flaw="misplaces",

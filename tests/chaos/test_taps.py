@@ -70,6 +70,7 @@ CASES = [
     Case("tap.error", KAFKA, "request", "OffsetCommit worker", "refused", {"error": "NOT_COORDINATOR"}),
     Case("tap.error", KAFKA, "request", "Heartbeat worker", "refused", {"error": "REBALANCE_IN_PROGRESS"}),
     Case("tap.error", KAFKA, "request", "Produce work", "refused", {"error": "NOT_LEADER_OR_FOLLOWER"}),
+    Case("tap.corrupt", KAFKA, "request", "Produce work", "answered"),
     Case("tap.error", KAFKA, "request", "Fetch work", "refused", {"error": "NOT_LEADER_OR_FOLLOWER"}),
     Case("tap.error", KAFKA, "reply", "OffsetCommit worker", "refused_reply", {"error": "COORDINATOR_NOT_AVAILABLE"}),
     Case("tap.error", KAFKA, "reply", "Fetch work", "refused_reply", {"error": "REQUEST_TIMED_OUT"}),
@@ -134,6 +135,22 @@ async def test_where_the_record_of_a_second_produce_lies_is_known(rig) -> None:
     same = sorted(one for one in records if records[one] == records[place])
     assert len(same) == 2
     assert same[1] == place, "the first one is the service's own"
+
+
+@on_the_rig
+async def test_the_broker_takes_a_record_with_another_value(rig) -> None:
+    await rig.busy()
+    notes = Notes()
+    async with taps_on(rig, notes) as taps:
+        await rig.working()
+        planned = PlannedFault("f1", fault_type("tap.corrupt")(), KAFKA, None, None, 1, rig.system)
+        with taps.armed(Trigger(side="request", patterns=["Produce work"], links=[KAFKA], nth=3)) as trigger:
+            await applied(rig, notes, planned, await met(trigger), taps)
+        records = {(one.partition, one.offset): one.value for one in await rig.kafka.tail("work", 1000)}
+    (made,) = [record for record in notes.records if (record["op"], record["phase"]) == ("publish", "ok")]
+    value = records[made["partition"], made["offset"]]
+    assert value == b"\xff" * len(value or b"")
+    assert sum(not (one or b"").startswith(b"{") for one in records.values()) == 1
 
 
 @on_the_rig

@@ -153,6 +153,23 @@ class Tape:
         }
         return self.seen(read, "event", fields | changes)
 
+    def overwrite(self, event: Record) -> Record:
+        """A fault put other bytes in the place of a record as its service published it, and both consumers set them aside."""
+        self.records.append(
+            {**event, "op": "overwritten", "t": event["t"] - MS // 2, "read": None, "t_begin": None, "injected": None}
+        )
+        self.drop([event])
+        named = f"{event['topic']}:{event['partition']}:{event['offset']}"
+        fields = {
+            "topic": event["topic"],
+            "event_id": named,
+            "malformed": "spoiled by tap.corrupt: bytes",
+            "t": event["t"],
+        }
+        made = self.malformed(event["read"], event["partition"], event["offset"], injected="tap.corrupt", **fields)
+        made["marked"] = None
+        return made
+
     def tombstone(self, read: Record, partition: int, offset: int, topic: str = "orders") -> Record:
         """A record without a value."""
         return self.seen(read, "tombstone", {"topic": topic, "partition": partition, "offset": offset})

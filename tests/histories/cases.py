@@ -838,6 +838,40 @@ def total_undecided_after_its_receipt(tape: Tape) -> None:
     moving(tape, 8000)
 
 
+def overwritten(tape: Tape) -> None:
+    """An upload's event was published, and the broker got other bytes: it is on no topic, and nothing follows from it."""
+    everywhere(tape, "placed-4")
+    tape.drop(tape.find("event", event_id="shipped-4"))
+    letters(tape, "malformed", tape.overwrite(tape.one("event", event_id="placed-4")), "shop", "desk")
+
+
+def neither_of_what_was_overwritten(tape: Tape) -> None:
+    """Desk passes the bytes, and sets nothing aside."""
+    overwritten(tape)
+    tape.drop(tape.find("dead_letter", consumer="desk"))
+
+
+def undecided_after_what_was_overwritten(tape: Tape) -> None:
+    """A batch needs all its events, and one of them was overwritten."""
+    overwritten(tape)
+    tape.drop(tape.find("event", event_id="closed-2"))
+
+
+def undecided_followup_after_what_was_overwritten(tape: Tape) -> None:
+    """Nobody knows what another follow-up followed from."""
+    overwritten(tape)
+    tape.drop(tape.find("event", event_id="shipped-8"))
+
+
+def undecided_copy_that_was_overwritten(tape: Tape) -> None:
+    """Desk passes an event as it puts a copy on its retry topic, and that was overwritten."""
+    tape.drop(effects_of(tape, "placed-4", "desk"))
+    copied = tape.event(topics(tape), 4, "placed", 0, 0, topic="retry")
+    for read in tape.find("read", "invoke", what="offsets"):
+        tape.offset(read, "desk", ("retry", 0), committed=1, end=1)
+    letters(tape, "malformed", tape.overwrite(copied), "desk")
+
+
 def came_late(tape: Tape) -> None:
     """What a slow front door published stands before the groups, and came only 19 ms before the offsets were read."""
     tape.upload(250, 30)
@@ -2493,6 +2527,10 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "lost.silent": lost_without_offsets,
     "lost.replay": lost_after_a_replay,
     "stalled.head": stalled_head,
+    "neither.overwritten": neither_of_what_was_overwritten,
+    "undecided.overwritten": undecided_after_what_was_overwritten,
+    "undecided.overwritten_followup": undecided_followup_after_what_was_overwritten,
+    "undecided.overwritten_copy": undecided_copy_that_was_overwritten,
     "lost.receipt": lost_after_its_receipt,
     "undecided.receipt": undecided_after_its_receipt,
     "total_wrong.receipt": total_wrong_after_its_receipt,
@@ -2647,6 +2685,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         batch_of_an_unknown_upload,
         batch_of_a_refused_upload,
         batch_without_an_acceptable_upload,
+        overwritten,
         applied_after_its_receipt,
         effect_first_seen_late,
         put_on_a_retry_topic,

@@ -614,6 +614,15 @@ def cannot_be_read(tape: Tape, random: Random) -> None:
             record.update(topic="billed", partition=0, offset=random.randint(0, 99))
 
 
+def overwrite_event(tape: Tape, random: Random) -> None:
+    """A fault put other bytes in the place of an event; what had come of it may be gone with it."""
+    event = some(tape, random, "event", malformed=None)
+    if event is not None and event.get("read") is not None and event.get("error") is None:
+        if random.random() < 0.7:
+            tape.drop(tape.find("effect", event_id=event["event_id"]))
+        tape.overwrite(event)
+
+
 def headers(tape: Tape, random: Random) -> None:
     """A system passes a fault's header on; what a fault published may be anywhere, for the broker did not answer."""
     for event in tape.find("event"):
@@ -811,6 +820,7 @@ PLANTS: tuple[Plant, ...] = (
     come_to_rest,
     respell,
     cannot_be_read,
+    overwrite_event,
     headers,
     groups,
     groups,

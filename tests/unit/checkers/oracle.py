@@ -154,6 +154,12 @@ class Run:
         return min(effects["began"], topics["began"]) - max([*times, self.mended]) >= 3 * self.settle
 
     @cached_property
+    def overwritten(self) -> list[Record]:
+        """Events that the system published, and in whose place a fault put other bytes."""
+        every = self.of("overwritten")
+        return [r for r in every if r.get("event_id") is not None and r.get("malformed") is None]
+
+    @cached_property
     def legible(self) -> bool:
         """Each record that no fault published could be read as an event."""
         published = {place(r) for r in self._published if r["phase"] == "ok" and r.get("offset") is not None}
@@ -603,6 +609,7 @@ class EffectOracle:
         facts = {event["digest"] for event in self.pairs[consumer, event_id]}
         letters = letters or (len(facts) > 1 and bool(self._strays_of(consumer)))
         letters = letters or any(x["anyones"] and x["event_id"] == event_id for x in self.letters)
+        letters = letters or any(one["event_id"] == event_id for one in self.run.overwritten)
         return unread or letters or any(self._refilled(event) for event in self.pairs[consumer, event_id])
 
     def _strays_of(self, consumer: str) -> list[Record]:
@@ -960,7 +967,7 @@ class OutcomeOracle:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.decided = run.still and run.well and run.legible
+        self.decided = run.still and run.well and run.legible and not run.overwritten
         self.respelled: set[str] = set()
         self.strays: list[tuple[str, Record]] = []
         self.fits = self.misread = False
@@ -1127,7 +1134,9 @@ class OutcomeOracle:
             yield from (("followup_unclear", (key, n, one)) for one in asked if causing.count(one) > 1)
 
     def _own(self, n: str, types: Sequence[str]) -> Iterator[tuple[str, Record]]:
-        for event in self.run.events:
+        """As an outcome, what a fault made unreadable was published; as a cause, nobody had it."""
+        outcomes = list(types) == list(self.run.checks["outcomes"][int(n)]["then"])
+        for event in (*self.run.events, *(self.run.overwritten if outcomes else ())):
             key = (event.get("joins") or {}).get(n)
             if key is not None and event.get("injected") is None and event["event_type"] in types:
                 yield key, event
@@ -1501,6 +1510,7 @@ class TotalOracle:
             worth = Fraction(records[0]["amounts"][consumer])
             must = all(self._done(consumer, record, events) for record in records)
             unsure = any(end == "unknown" for _, _, end in self.run.replays(consumer, event_id))
+            unsure = unsure or any(one["event_id"] == event_id for one in self.run.overwritten)
             if must and not unsure:
                 certain += worth
             else:

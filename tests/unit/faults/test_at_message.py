@@ -14,7 +14,7 @@ from harness.faults import fault_type
 from harness.faults.apply import apply
 from harness.faults.base import FaultContext, PlannedFault
 from harness.faults.condition import Condition
-from harness.stack import Twice
+from harness.stack import Record, Twice
 from harness.system import System
 from tests.standin import StandIn
 
@@ -49,6 +49,10 @@ class Held(StandIn):
     async def duplicate(self):
         self._settle("sent twice")
         return Twice("OK", [("essays", 2, 7)]) if self._waiting else None
+
+    async def corrupt(self, topics, alter):
+        self._settle(("corrupted", sorted(topics), alter(b"abc")))
+        return Record("essays", 2, 7, b"k", b"abc") if self._waiting else None
 
     async def cut(self, after):
         self._settle(("cut", after))
@@ -132,6 +136,7 @@ def context(system, held, name, *, target=LINK, lasts=None, **parameters):
         ("tap.error", {"error": "OOM"}, ("refused", "OOM")),
         ("tap.cut", {"after": "1KiB"}, ("cut", 1024)),
         ("tap.duplicate", {}, "sent twice"),
+        ("tap.corrupt", {}, ("corrupted", ["essays"], b"\xff\xff\xff")),
         ("tap.delay", {"by": "50ms"}, "released"),
         ("tap.hold", {"for": "50ms"}, "released"),
     ],
@@ -214,6 +219,26 @@ async def test_a_record_that_a_second_request_appended_is_the_faults(system) -> 
         "offset": 7,
         "malformed": None,
     }
+
+
+async def test_a_record_that_a_fault_altered_is_malformed_and_what_it_was_is_told(system) -> None:
+    world = context(system, Held([]), "tap.corrupt")
+    spoiled, was = [], []
+    object.__setattr__(world, "spoil", lambda value, reason: spoiled.append((value, reason)))
+    object.__setattr__(world, "overwritten", was.append)
+    await apply(world)
+    assert spoiled == [(b"\xff\xff\xff", "spoiled by tap.corrupt: bytes")]
+    assert was == [Record("essays", 2, 7, b"k", b"abc")]
+    (published,) = [fields for op, phase, fields in world.recorder if (op, phase) == ("publish", "ok")]
+    assert published["malformed"] == "spoiled by tap.corrupt: bytes"
+    assert (published["topic"], published["partition"], published["offset"]) == ("essays", 2, 7)
+
+
+async def test_an_altered_record_that_nobody_can_place_is_no_bite(system) -> None:
+    world = context(system, Held([], waiting=False), "tap.corrupt")
+    with pytest.raises(FaultError, match="nobody can say whether the broker took the altered record"):
+        await apply(world)
+    assert world.recorder.phases() == ["injected", "failed"]
 
 
 async def test_a_second_request_that_was_never_answered_is_no_bite(system) -> None:

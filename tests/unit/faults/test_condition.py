@@ -18,6 +18,7 @@ def planned(system, **row):
 KILL = {"fault": "service.kill", "on": "essay_lifecycle#1", "for": "1s"}
 ON_KAFKA = "essay_lifecycle#1->kafka"
 ERROR = {"fault": "tap.error", "on": ON_KAFKA}
+CORRUPT = {"fault": "tap.corrupt", "on": "file_service->kafka"}
 HOLD = {"fault": "tap.hold", "on": "essay_lifecycle#1->redis", "when": {"request": "SET *"}}
 LOSE = {"fault": "tap.lose_reply", "on": "essay_lifecycle->redis"}
 SLOW = {"fault": "net.latency", "for": "1s", "latency": "9ms"}
@@ -88,6 +89,23 @@ def test_what_is_sent_twice_must_mean_something_by_itself(system) -> None:
         PlanRefused, match=r"speaks postgres, where no request can be sent twice: .* same transaction"
     ):
         planned(System.model_validate(document), **row)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"events": {"decode": {"function": "decoding:order"}}}, "it needs events in JSON"),
+        (
+            {"effects": {"essay_lifecycle": {"applies": ["a"], "topic": {"name": "essays", "id": "/of"}}}},
+            "holds effects too",
+        ),
+    ],
+)
+def test_what_no_checker_could_judge_is_not_corrupted(system, change, said) -> None:
+    document = system.model_dump(mode="json", by_alias=True, exclude_none=True)
+    document["events"] |= change.pop("events", {})
+    with pytest.raises(PlanRefused, match=said):
+        planned(System.model_validate(document | change), **CORRUPT, when={"request": "Produce"})
 
 
 def test_a_service_is_asked_over_http(system) -> None:
@@ -218,6 +236,12 @@ def test_kafka_is_asked_by_its_apis(system, api) -> None:
             {"fault": "tap.duplicate", "on": "essay_lifecycle->redis", "when": {"reply": "SET *"}},
             "acts on a request; write `when: {request",
         ),
+        (
+            CORRUPT | {"on": "essay_lifecycle->redis", "when": {"request": "SET"}},
+            "only Kafka's records have a checksum",
+        ),
+        (CORRUPT | {"when": {"reply": "Produce"}}, "acts on a request; write `when: {request: Produce"),
+        (CORRUPT | {"when": {"request": "OffsetCommit"}}, "OffsetCommit carries no records"),
         (LOSE | {"for": "1s", "when": {"request": "SET"}}, "does not heal, so it takes no `for`"),
     ],
 )

@@ -24,7 +24,13 @@ SYSTEM = System.model_validate(
         "dependencies": {"kafka": {"topics": {"orders": 2}}},
         "services": {"shop": {"command": "python -m shop", "env": {"KAFKA": "{kafka}"}}},
         "load": {"upload": {"to": "shop", "post": "/orders"}},
-        "events": {"id": "/event_id", "type": "/event_type", "cause": "/causation_id", "topics": ["orders"]},
+        "events": {
+            "id": "/event_id",
+            "type": "/event_type",
+            "cause": "/causation_id",
+            "raw": "/data/raw_file_storage_id",
+            "topics": ["orders"],
+        },
         "outcomes": [
             {"of": "upload", "by": "/data/upload_id", "then": ["placed"]},
             {"of": "placed", "by": ["/data/upload_id", "/data/place"], "then": ["shipped"]},
@@ -64,6 +70,23 @@ def test_what_is_no_event_is_known_by_its_position(value: object) -> None:
     fields = seen(value)
     assert fields["malformed"]
     assert fields["event_id"] == "orders:1:7"
+
+
+class Nobody:
+    async def pass_to_end(self):
+        return []
+
+
+def test_what_a_fault_put_other_bytes_in_place_of_was_an_outcome_and_calls_for_none() -> None:
+    topics, heard = Topics(Nobody(), SYSTEM), []
+    topics.on_outcome = heard.append
+    topics.awaited.asked("upload", "u1", acceptable=True)
+    value = json.dumps(event(data={"upload_id": "u1", "place": "here"})).encode()
+    told = topics.overwritten(Record("orders", 1, 7, None, value))
+    assert (told["event_id"], told["offset"], told["joins"]) == ("e1", 7, {"0": "u1", "1": '["u1","here"]'})
+    assert heard == ["u1"]
+    assert not topics.awaited, "neither the upload nor what nobody could read"
+    assert topics.overwritten(Record("orders", 1, 8, None, b"none"))["malformed"] == "not JSON"
 
 
 def test_a_record_without_a_value_is_a_tombstone_and_no_event_is_missing() -> None:
