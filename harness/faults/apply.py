@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager as Scope
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from harness.cancelling import ended
 from harness.errors import FaultError, OneffectError
 from harness.faults.message import GivenUpError, passes_nothing
 from harness.faults.patience import AT_MOST, Patience
@@ -135,8 +136,7 @@ class _Application:
                 ends += [looks.create_task(self._out_of_patience()), looks.create_task(asyncio.wait(tasks))]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in (*tasks, *ends):
-                    task.cancel()
+                await ended([*tasks, *ends])
 
     async def _lasted(self) -> None:
         """Wait until the fault's ``for:`` is over, or whoever holds it in place lets go."""
@@ -193,7 +193,7 @@ class _Application:
                     await self._context.let_go()
                 await asyncio.wait([looking], timeout=self._context.deadline)
             finally:
-                looking.cancel()
+                await ended([looking])
 
     async def _until_seen(self, injected: Injected) -> None:
         await self._watch(injected.armed)

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
+from harness.cancelling import ended
 from harness.errors import OneffectError
 from harness.stack import Adopting
 
@@ -158,5 +159,4 @@ async def observed(live: LiveSystem, watch: Watch, recorder: Recorder) -> AsyncI
         try:
             yield
         finally:
-            for task in running:
-                task.cancel()
+            await ended(running)

@@ -1,6 +1,7 @@
 """Records what clients and their dependencies say: ``python -m tests.recorded.record --python OTHER --java JAVA``.
 
-OTHER is a Python whose environment has the clients' libraries, which need not be the project's, and JAVA a JDK's ``java``.
+OTHER is a Python whose environment has the clients' libraries, which need not be the project's, and JAVA a JDK's ``java``. Go
+comes with the project.
 Each recording is a file of JSON lines beside this one: first the client, then each piece of bytes as it came, with its
 connection and direction.
 """
@@ -28,7 +29,7 @@ from harness.system import System
 from tests.recorded.clients import PROGRAMS, TOPIC
 
 HERE = Path(__file__).parent
-JAVA = "java"
+JAVA, GO = "java", "redis_go"
 PATIENCE = 120.0
 SYSTEM = System.model_validate(
     {
@@ -123,6 +124,10 @@ async def main(python: str, java: str, programs: list[str]) -> None:
                     compiler = [Path(java).with_name("javac"), "-cp", path, "-d", folder, HERE / "JavaClient.java"]
                     await asyncio.to_thread(partial(subprocess.run, compiler, check=True))
                     command = [java, "-cp", f"{folder}:{path}", "JavaClient"]
+                if name == GO:
+                    go = [Path(sys.executable).with_name("go"), "build", "-C", HERE / "go", "-o", f"{folder}/client"]
+                    await asyncio.to_thread(partial(subprocess.run, go, check=True))
+                    command = [f"{folder}/client"]
                 await record(stack, command, name, env)
         finally:
             await stack.stop()
@@ -132,6 +137,6 @@ if __name__ == "__main__":
     words = argparse.ArgumentParser(description="records what clients and their dependencies say to each other")
     words.add_argument("--python", required=True, help="a Python that has the clients' libraries")
     words.add_argument("--java", required=True, help="the java of a JDK, by its path")
-    words.add_argument("names", nargs="*", default=[*PROGRAMS, JAVA], help="which (default: all)")
+    words.add_argument("names", nargs="*", default=[*PROGRAMS, JAVA, GO], help="which (default: all)")
     asked = words.parse_args()
     asyncio.run(main(asked.python, asked.java, asked.names))

@@ -104,6 +104,24 @@ async def test_evidence_is_recorded_once_a_level(fault, system) -> None:
     assert notes.phases().count("bit") == 1
 
 
+@pytest.mark.parametrize("heals", [True, False])
+async def test_a_look_that_misses_its_cancellation_holds_up_no_heal(fault, system, heals, monkeypatch) -> None:
+    """As redis-py's do under Python 3.11: the look goes on, finds nothing, and is repeated."""
+
+    async def deaf():
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            return None
+
+    monkeypatch.setattr("harness.cancelling._AGAIN", 0.01)
+    fault.bit, fault.heals = staticmethod(deaf), heals
+    notes = Notes()
+    made = context(planned(fault, system, lasts=0.1 if heals else None), notes, deadline=0.1)
+    await asyncio.wait_for(apply(made), 60)
+    assert notes.phases() == (["injected", "armed", "healed"] if heals else ["injected", "armed"])
+
+
 async def test_a_bite_does_not_count_before_it_is_armed(fault, system) -> None:
     fault.armed = staticmethod(nothing)
     notes = Notes()
