@@ -112,7 +112,7 @@ async def test_a_look_that_misses_its_cancellation_holds_up_no_heal(fault, syste
         try:
             await asyncio.sleep(3600)
         except asyncio.CancelledError:
-            return None
+            return
 
     monkeypatch.setattr("harness.cancelling._AGAIN", 0.01)
     fault.bit, fault.heals = staticmethod(deaf), heals
