@@ -70,7 +70,10 @@ class Dependency(Model):
     topics: dict[Name, Annotated[int, Field(ge=1, le=256)]] = {}
     """A broker's topics, each with its number of partitions, for example ``{orders: 4, dead-letters: 1}``."""
     config: dict[str, str] = Field(default={}, repr=False)
-    """The server's own settings as text, for example ``{appendonly: "yes", maxmemory: 256mb}``."""
+    """The server's own settings as text, for example ``{appendonly: "yes", maxmemory: 256mb}``.
+
+    A Redis saves its data when it is shut down cleanly, unless ``save: ""`` says otherwise.
+    """
     command: Command | None = Field(default=None, repr=False)
     """The command that starts it, run in the system file's folder; in a container it replaces the image's own.
 

@@ -1,4 +1,4 @@
-"""redis.restart: shuts the store down cleanly and brings it back with its data."""
+"""redis.restart: shuts the store down cleanly and brings it back with what it saved."""
 
 from __future__ import annotations
 

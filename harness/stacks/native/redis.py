@@ -1,4 +1,4 @@
-"""A Redis or Valkey server with its append-only folder."""
+"""A Redis or Valkey server with its files."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class RedisServer(Process):
         configured = folder.with_name("redis.conf")
         host, _, port = address.rpartition(":")
         settings = {
-            # No RDB file: a restart restores the append-only folder or nothing.
-            "save": "",
+            # Saved at a clean shutdown, as by Redis's own default, but never in the background while a run is under way.
+            "save": "86400 1",
             "loglevel": "notice",
             **config,
             "bind": host,
