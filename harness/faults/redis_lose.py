@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from harness.errors import SystemLacks
 from harness.faults.base import Evidence, Fault, FaultContext, Injected
 from harness.faults.evidence import Sought
 from harness.faults.process import revive, store
@@ -14,6 +15,8 @@ from harness.stack import Fields, Forgetful, Killable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from harness.system import System
 
 
 class RedisLose(Fault):
@@ -30,6 +33,15 @@ class RedisLose(Fault):
     target = "redis"
     needs: ClassVar[tuple[type, ...]] = (Killable, Forgetful)
     heals = True
+
+    def check(self, on: str, system: System) -> None:
+        """Raise SystemLacks if effects or totals are read from the store: no service could keep them."""
+        for name, effects in system.effects.items():
+            places = [read.redis for read in effects.reads if read.redis is not None]
+            if any((place.on or system.of_kind("redis")[0]) == on for place in places):
+                raise SystemLacks(
+                    f"the effects of {name} are read from {on}, and would be gone; redis.restart keeps them"
+                )
 
     def takes(self, on: str, context: FaultContext) -> list[str]:
         """The store and its links: with a link blocked, there would be nothing to bite."""

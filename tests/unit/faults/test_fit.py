@@ -126,6 +126,32 @@ def test_of_such_a_row_the_target_that_has_the_link_is_left_and_acts_at_its_own_
     assert (line.on, line.when and line.when.on) == ("billing#1", "billing#1->redis")
 
 
+LOSE = "  - {fault: redis.lose, on: redis, at: 80%, for: 1s}\n"
+BILLS = 'redis: {keys: "bills:{run}", id: /event_id}'
+BALANCES = 'redis: {keys: "balance:{id}", on: NAME}, adds: /data/amount, by: /data/account'
+
+
+@pytest.mark.parametrize("name", ["redis", "cache"])
+@pytest.mark.parametrize("read", [BILLS, f"total: {{{BALANCES}}}"])
+def test_a_store_that_holds_effects_is_not_emptied(tmp_path: Path, name: str, read: str) -> None:
+    """By its name or its role: whatever the services do, what the faults removed would be missing."""
+    system = SYSTEM.replace("@DEPENDENCY@", f", {name}: {{kind: redis}}")
+    held = system.replace("  shipping: *effects", f"  shipping: {{applies: [placed], {read.replace('NAME', name)}}}")
+    plan = planned(tmp_path, KILL + LOSE, system=held)
+    assert {fault.fault.name for fault in plan.faults} == {"service.kill"}
+    assert [one.said for one in plan.left_out] == [
+        f"redis.lose on {name} (the effects of shipping are read from {name}, and would be gone; redis.restart keeps them)"
+    ]
+    with pytest.raises(FileError, match=rf"one\.yaml:6: faults\[1\]: the effects of shipping are read from {name}"):
+        planned(tmp_path, KILL + LOSE.replace("on: redis", f"on: {name}"), system=held, given=False)
+    assert not planned(tmp_path, LOSE, system=system).left_out
+    apart = held.replace("kafka: {", "claims: {kind: redis}, kafka: {").replace(
+        "/event_id}", f"/event_id, on: {name}}}"
+    )
+    plan = planned(tmp_path, LOSE.replace("on: redis", "on: claims"), system=apart, given=False)
+    assert [fault.target for fault in plan.faults] == ["claims"]
+
+
 def test_a_scenario_of_which_nothing_is_left_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemLacks, match=r"fits .*net\.down on consumers->redis \(the system has no"):
         planned(tmp_path, REDIS)
