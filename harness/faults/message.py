@@ -39,17 +39,21 @@ async def in_hand_at(message: Held, replica: str, context: FaultContext) -> str:
 async def passes_nothing(message: Held, context: FaultContext) -> bool:
     """Whether a message commits offsets, and no record before them that its group had not passed already.
 
-    A consumer may commit by the clock, whether or not it was given anything. Of a reply, what was committed before is known
-    only from when the offsets were last read; where nobody knows it, the message counts.
+    A consumer may commit by the clock, whether or not it was given anything, and a broker refuses commits while the group
+    rebalances. Of a reply, what was committed before is known only from when the offsets were last read; where nobody
+    knows it, as of a group that is not the service's own, the message counts.
     """
-    if not message.commits:
-        return False
     service = message.link.partition("#")[0]
+    if not message.commits or message.key != service:
+        return False
     try:
         before = context.passed(service) if message.side == "reply" else await context.broker.committed(service)
         if before is None:
             return False
         ends = {(topic, number): offset for topic, number, offset in message.commits}
+        if message.side == "reply" and message.command == "OffsetCommit":
+            now = await context.broker.committed(service)
+            ends = {at: offset for at, offset in ends.items() if offset <= now.get(at, -1)}
         begins = {at: before.get(at, 0) for at, offset in ends.items() if offset > before.get(at, 0)}
         # Beyond that many offsets some are records: a transaction adds one marker to its own.
         if sum(ends[at] - begin for at, begin in begins.items()) > 2 * ENOUGH:

@@ -75,12 +75,14 @@ class Following:
     async def _newly_passed(self, held: Held) -> Sequence[Place]:
         """Return the offsets that a message commits, without those that were committed before: their events are over.
 
-        A client repeats a commit whose answer it gave up on. A reply keeps all: by then they are committed.
+        A client repeats a commit whose answer it gave up on. A reply keeps all: by then they are committed. So does a commit
+        of another group than the service's own.
         """
-        if not held.commits or held.side == "reply":
+        service = held.link.partition("#")[0]
+        if not held.commits or held.side == "reply" or held.key != service:
             return held.commits
         try:
-            before = await self._committed(held.link.partition("#")[0])
+            before = await self._committed(service)
         except OneffectError:
             return held.commits  # the broker does not answer now
         return [place for place in held.commits if place[2] > before.get(place[:2], 0)]

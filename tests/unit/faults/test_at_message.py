@@ -22,7 +22,7 @@ LINK = "essay_lifecycle#1->redis"
 
 
 class Held(StandIn):
-    link, what, command = LINK, "the reply to SET claim:7", "SET"
+    link, what, command, key = LINK, "the reply to SET claim:7", "SET", "claim:7"
     commits: Any = ()
 
     def __init__(self, deeds, side="reply", waiting=True):
@@ -299,8 +299,11 @@ class Group(StandIn):
 
     marker = False
 
+    def __init__(self, executed=()):
+        self.has = {("essays", 0): 10, **{(topic, number): offset for topic, number, offset in executed}}
+
     async def committed(self, service):
-        return {("essays", 0): 10}
+        return self.has
 
     async def ends(self, topics):
         return {}
@@ -331,10 +334,10 @@ async def test_a_commit_by_the_clock_that_passes_no_record_is_not_acted_at(  # n
 ) -> None:
     """Whoever dies at it, or is not answered, had nothing to lose."""
     held, link = Held([], side=side), "essay_lifecycle#1->kafka"
-    held.link, held.command, held.commits = link, "OffsetCommit", commits
+    held.link, held.command, held.key, held.commits = link, "OffsetCommit", "essay_lifecycle", commits
     target = link if name == "tap.lose_reply" else "essay_lifecycle#1"
     world = context(system, held, name, target=target, lasts=0.1 if name == "service.kill" else None)
-    group = Group()
+    group = Group(commits if side == "reply" else ())
     group.marker = marker
     object.__setattr__(world, "broker", group)
     object.__setattr__(world, "passed", lambda _service: {("essays", 0): 10})
@@ -343,9 +346,42 @@ async def test_a_commit_by_the_clock_that_passes_no_record_is_not_acted_at(  # n
     assert bool(held.deeds) == acts
 
 
+@pytest.mark.parametrize(
+    ("command", "executed", "acts"),
+    [
+        ("OffsetCommit", [], False),
+        ("OffsetCommit", [("essays", 1, 3)], True),
+        ("OffsetCommit", [("essays", 0, 12), ("essays", 1, 7)], True),
+        ("TxnOffsetCommit", [], True),  # the offsets show once the transaction has ended
+    ],
+    ids=["refused", "in part", "passed since", "in a transaction"],
+)
+async def test_a_fault_does_not_act_at_the_reply_to_a_commit_that_was_refused(
+    system, command, executed, acts
+) -> None:
+    """As commits are while the group rebalances: what it asked for is past what was committed before."""
+    held = Held([])
+    held.link, held.command, held.key = "essay_lifecycle#1->kafka", command, "essay_lifecycle"
+    held.commits = [("essays", 0, 11), ("essays", 1, 3)]
+    world = context(system, held, "service.kill", target="essay_lifecycle#1", lasts=0.1)
+    object.__setattr__(world, "broker", Group(executed))
+    object.__setattr__(world, "passed", lambda _service: {("essays", 0): 10})
+    assert await apply(world) == acts
+    assert bool(held.deeds) == acts
+
+
+async def test_what_another_group_of_the_service_commits_is_not_held_against_its_own(system) -> None:
+    held = Held([], side="request")
+    held.link, held.command, held.key = "essay_lifecycle#1->kafka", "OffsetCommit", "essay_lifecycle-audit"
+    held.commits = [("essays", 0, 4)]
+    world = context(system, held, "tap.lose_request", target="essay_lifecycle#1->kafka")
+    object.__setattr__(world, "broker", Group())
+    assert await apply(world)
+
+
 async def test_a_commit_counts_where_nobody_knows_what_was_committed_before(system) -> None:
     held = Held([])
-    held.command, held.commits = "OffsetCommit", [("essays", 0, 10)]
+    held.command, held.key, held.commits = "OffsetCommit", "essay_lifecycle", [("essays", 0, 10)]
     world = context(system, held, "tap.lose_reply")
     assert await apply(world)
 

@@ -130,5 +130,12 @@ async def test_the_event_of_a_commit_is_one_that_it_passes_and_none_before_it(co
     known.note({**record(9), "partition": 1, "offset": 0})
     following = of(known, committed=committed)
     following.wait(1, waiting)
-    assert await following.leads(FIRST, Message("group", commits=commits, side=side)) == (led is not None)
+    assert await following.leads(FIRST, Message("a", commits=commits, side=side)) == (led is not None)
     assert (waiting.event.names if waiting.event is not None else None) == ({led} if led else None)
+
+
+async def test_a_second_group_of_a_service_passes_events_of_its_own() -> None:
+    known = Known()
+    known.note(record(1))
+    following = of(known, committed={("orders", 0): 2})
+    assert await following.leads(FIRST, Message("a-audit", commits=[place(2)]))
