@@ -1,8 +1,8 @@
 """Which deliveries the deaths of a run cut off, how far each had come, and where the event was handled next.
 
 Only messages that taps saw count: a replica handles a delivery from its first message whose key names the event, its
-upload or its raw blob, until it commits an offset past the event. The effect was there at the death if an earlier read
-saw it, or the first read that began after the death and ended before any replica handled the event again.
+upload or its raw blob, until it commits an offset past the event. The effect was there at the death if, before any replica
+handled the event again, a read saw it that had begun by the death, or the first that began after it.
 
 A delivery may be left out wrongly, or be ``unseen``, but is never counted at a point at which it was not: where taps could
 not see whether it was over, it is left out.
@@ -81,7 +81,7 @@ SELECT event_id, topic, partition, "offset", upload_id, raw_file_storage_id FROM
 """
 
 _SIGHTS: Final = """
-SELECT x.consumer, x.event_id, min(r.began) AS began FROM effects x JOIN reads r USING (read) GROUP BY ALL
+SELECT x.consumer, x.event_id, min(r.began) AS began, min(x.t) AS seen FROM effects x JOIN reads r USING (read) GROUP BY ALL
 """
 
 _LOOKS: Final = "SELECT began, ended FROM reads WHERE what = 'effects' AND phase = 'ok' ORDER BY began"
@@ -162,7 +162,7 @@ def cuts(history: History) -> list[Cut]:
     context = _Context(
         commits=Commits(history),
         blind={row["consumer"]: row["t"] for row in history.sql(_BLIND)},
-        sights={(row["consumer"], row["event_id"]): row["began"] for row in history.sql(_SIGHTS)},
+        sights={(row["consumer"], row["event_id"]): (row["began"], row["seen"]) for row in history.sql(_SIGHTS)},
         looks=[(row["began"], row["ended"]) for row in history.sql(_LOOKS)],
         upsets=list(_upsets(history.sql(_UPSETS))),
         aside={
@@ -229,8 +229,8 @@ class _Context:
     commits: Commits
     blind: Mapping[str, int]
     """Consumer -> when one of its taps failed or could no longer parse, for the first time."""
-    sights: Mapping[tuple[str, str], int]
-    """(consumer, event id) -> when the read began that first saw the effect."""
+    sights: Mapping[tuple[str, str], tuple[int, int]]
+    """(consumer, event id) -> when the read began that first saw the effect, and when it had seen it."""
     looks: Sequence[tuple[int, int]]
     upsets: Sequence[_Upset]
     aside: Collection[str]
@@ -251,7 +251,7 @@ def _cut(
     sight = context.sights.get(delivered)
     later = [one for one in messages if one.t_begin > life.died]
     others = [one for one in messages if one.replica != life.replica and first <= one.t_begin <= life.died]
-    applied_before = sight is not None and any(began >= sight and ended < first for began, ended in context.looks)
+    applied_before = sight is not None and any(began >= sight[0] and ended < first for began, ended in context.looks)
     next_ = min(later, key=lambda one: one.t_begin, default=None)
     until = next_.t_begin if next_ is not None else float("inf")
     if others or applied_before or context.blind.get(delivered[0], until) < until:
@@ -274,11 +274,12 @@ def _cut(
     yield Cut(*delivered, life.replica, life.died, stage, again, redis)
 
 
-def _stage(died: int, until: float, sight: int | None, looks: Sequence[tuple[int, int]]) -> Stage:
+def _stage(died: int, until: float, sight: tuple[int, int] | None, looks: Sequence[tuple[int, int]]) -> Stage:
     """Return whether the effect was there at a death, from the looks between it and ``until``."""
     between = [began for began, ended in looks if began > died and ended < until]
-    # Only the first of them: what a later one finds may have been done since, unseen by any tap.
-    if sight is not None and (sight <= died or between[:1] == [sight]):
+    # Only the first of them: what a later one finds may have been done since, unseen by any tap. One that had begun by the
+    # death may have got to the effect only when the event had come again.
+    if sight is not None and ((sight[0] <= died and sight[1] < until) or between[:1] == [sight[0]]):
         return "applied"
     return "claimed" if between else "unseen"
 

@@ -1685,6 +1685,16 @@ def not_covered_lost(tape: Tape) -> None:
     wants(tape, lost="OffsetCommit", consumer="desk")
 
 
+def not_covered_slow_look(tape: Tape) -> None:
+    """The look at the effects began before the death, and came to the desk's only when the event had come again."""
+    cut_off(tape, applied=False)
+    (look,) = tape.find("read", "invoke", t=int(414.2 * MS))
+    (ended,) = tape.find("read", "ok", of=look)
+    look["t"], ended["t"] = int(413.5 * MS), 418 * MS
+    tape.effect(look, "desk", "placed", 3)["t"] = 417 * MS
+    wants(tape, cut="applied", consumer="desk")
+
+
 def not_covered_offsets_elsewhere(tape: Tape) -> None:
     """Nobody heard of the desk's offsets: it keeps them with its effects, and was long done."""
     cut_off(tape, applied=True)
@@ -2635,6 +2645,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "not_covered.aside": not_covered_aside,
     "not_covered.spoken": not_covered_spoken,
     "not_covered.given_back": not_covered_given_back,
+    "not_covered.slow_look": not_covered_slow_look,
     "not_covered.offsets_elsewhere": not_covered_offsets_elsewhere,
     "not_covered.plain": not_covered_plain,
     "not_covered.commit_under_way": not_covered_commit_under_way,

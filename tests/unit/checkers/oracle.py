@@ -1745,8 +1745,9 @@ class Cuts:
     Not counted: an event that was applied before the replica began with it, or that another replica had in hand as well; all
     of a consumer that was never seen to commit an offset of the event's topic; and what came again, or had not by the end,
     after a tap of the consumer's had failed. ``unseen`` as well: a commit past the event may have been executed.
-    ``applied``: the first look at the effects after the death and before any replica began again, or an earlier one, has the
-    effect. ``claimed``: such a look has none, Redis had granted what the replica asked, and never before to anyone.
+    ``applied``: the first look at the effects after the death and before any replica began again, or one that had begun by the
+    death and got that far before any did, has the effect. ``claimed``: such a look has none, Redis had granted what the replica
+    asked, and never before to anyone.
     ``unclaimed``: the same without such a grant. ``unseen``: there was no such look, it may have seen the work of an earlier
     delivery, or nobody knows whether anything was granted, or still was. Nobody knows of a command that is neither a claim nor
     reads; nor, without a grant, of a consumer that adds to sets, to fields or by scripts under keys that name no event.
@@ -1797,14 +1798,8 @@ class Cuts:
         if not mine or passed or not self._tells(consumer, event_id):
             return None
         first = mine[0]["t_begin"]
-        seen = min(
-            (
-                self.run.read_by[e["read"]]["began"]
-                for e in self.run.effects
-                if e["consumer"] == consumer and e["event_id"] == event_id
-            ),
-            default=None,
-        )
+        of = [e for e in self.run.effects if e["consumer"] == consumer and e["event_id"] == event_id]
+        seen = min((self.run.read_by[e["read"]]["began"] for e in of), default=None)
         if any(r["link"].split("->")[0] != replica and first <= r["t_begin"] <= died for r in about):
             return None
         if seen is not None and any(seen <= look["began"] and look["ended"] < first for look in self.looks):
@@ -1820,7 +1815,8 @@ class Cuts:
         ]
         if failed and min(failed) < end:
             return None
-        stage = self._stage(mine, before, seen, died=died, end=end) if passed is not None else "unseen"
+        there = seen is not None and seen <= died and min(e["t"] for e in of) < end
+        stage = self._stage(mine, before, seen, there=there, died=died, end=end) if passed is not None else "unseen"
         if next_ is None:
             return {"consumer": consumer, "stage": stage, "again": None, "redis": None}
         who = next_["link"].split("->")[0]
@@ -1854,11 +1850,18 @@ class Cuts:
                 yield {"began": record["t"], "ended": ended, "emptied": emptied, "down": max(deaths, default=0)}
 
     def _stage(
-        self, mine: Sequence[Record], before: Sequence[Record], seen: int | None, *, died: int, end: float
+        self,
+        mine: Sequence[Record],
+        before: Sequence[Record],
+        seen: int | None,
+        *,
+        there: bool,
+        died: int,
+        end: float,
     ) -> str:
         first = mine[0]["t_begin"]
         between = [look["began"] for look in self.looks if look["began"] > died and look["ended"] < end]
-        if seen is not None and (seen <= died or (between and seen == min(between))):
+        if there or (between and seen == min(between)):
             last = max((r["t"] for r in before), default=None)
             told = last is None or any(look["began"] > last and look["ended"] < first for look in self.looks)
             return "applied" if told else "unseen"

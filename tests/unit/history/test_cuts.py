@@ -72,6 +72,23 @@ def test_with_the_effect(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("began", "took", "stage"),
+    [(413.5, 1.5, "applied"), (413.5, 4, "unseen"), (413.5, 2.5, "unseen"), (414.2, 4, "unseen")],
+)
+def test_the_effect_was_there_only_if_it_was_seen_before_the_event_came_again(
+    tmp_path: Path, began: float, took: float, stage: str
+) -> None:
+    """A pass that takes long may have begun before the death, and see what was applied since."""
+
+    def change(tape: Tape) -> None:
+        died(tape, looked=False)
+        look = tape.look(began, "effects", took=took)
+        tape.effect(look, "desk", "placed", 3)["t"] = int((began + took) * MS)
+
+    assert one(tmp_path, change)[0] == stage
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {"kind": "nil"},
