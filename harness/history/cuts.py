@@ -116,12 +116,13 @@ _NO_CLAIMS: Final = frozenset(
 
 _RELEASES: Final = frozenset({"DEL", "UNLINK", "GETDEL"})
 
-# What these keep may be an event's id, which is no key and so is not in the history.
+# What these keep may be an event's id, which is no key and so is not in the history, and a key may be a digest of it.
 _ASIDE: Final = """
 SELECT DISTINCT split_part(link, '#', 1) AS consumer, split_part(link, '->', 2) AS target, coalesce(key, '') AS key
 FROM history
-WHERE op = 'wire' AND command IN ('SADD', 'HSETNX', 'HSET', 'ZADD', 'SETBIT', 'PFADD', 'BF.ADD', 'CF.ADD', 'CF.ADDNX',
-                                  'EVAL', 'EVALSHA', 'FCALL')
+WHERE op = 'wire' AND (command IN ('SADD', 'HSETNX', 'HSET', 'ZADD', 'SETBIT', 'PFADD', 'BF.ADD', 'CF.ADD', 'CF.ADDNX', 'SETNX',
+                                   'MSETNX', 'GETSET', 'INCR', 'EVAL', 'EVALSHA', 'FCALL')
+                       OR (command = 'SET' AND contains(options, 'NX')))
 """
 
 
@@ -159,6 +160,7 @@ def cuts(history: History) -> list[Cut]:
         )
         for event_id in _named(row["key"], named):
             dealt[consumer, event_id].append(message)
+    claims = {consumer for (consumer, _), some in dealt.items() if any(one.claim == "granted" for one in some)}
     context = _Context(
         commits=Commits(history),
         blind={row["consumer"]: row["t"] for row in history.sql(_BLIND)},
@@ -169,7 +171,8 @@ def cuts(history: History) -> list[Cut]:
             row["consumer"]
             for row in history.sql(_ASIDE)
             if spoken.get(row["target"], row["target"]) == "redis" and not _named(row["key"], named)
-        },
+        }
+        | {consumer for consumer, _ in dealt if consumer not in claims},
     )
     made = [
         cut
@@ -234,7 +237,7 @@ class _Context:
     looks: Sequence[tuple[int, int]]
     upsets: Sequence[_Upset]
     aside: Collection[str]
-    """Consumers that may keep what they have claimed where a key does not tell."""
+    """Consumers that may keep what they have claimed where a key does not tell, such as in a database."""
 
 
 def _cut(

@@ -1754,6 +1754,15 @@ def not_covered_aside(tape: Tape) -> None:
     wants(tape, cut="unclaimed", consumer="desk")
 
 
+def not_covered_hashed(tape: Tape) -> None:
+    """The desk claims under a digest of the event's id, and asks a neighbour about the event by its id."""
+    cut_off(tape, applied=False)
+    for claim in tape.find("wire", command="SET"):
+        claim.update(link=claim["link"].replace("redis", "shop"), command="GET", key="/orders/placed-3", kind="200")
+    tape.wire(413, "desk#1->redis", "SET", key="claim:9f86d081", options="NX EX", kind="OK", took=0.5)
+    wants(tape, cut="unclaimed", consumer="desk")
+
+
 def not_covered_spoken(tape: Tape) -> None:
     """The claim was granted by a store of another make, which speaks Redis' protocol."""
     cut_off(tape, applied=False)
@@ -2643,6 +2652,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "not_covered.store_lost": not_covered_store_lost,
     "not_covered.counted": not_covered_counted,
     "not_covered.aside": not_covered_aside,
+    "not_covered.hashed": not_covered_hashed,
     "not_covered.spoken": not_covered_spoken,
     "not_covered.given_back": not_covered_given_back,
     "not_covered.slow_look": not_covered_slow_look,

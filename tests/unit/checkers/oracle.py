@@ -1750,7 +1750,8 @@ class Cuts:
     asked, and never before to anyone.
     ``unclaimed``: the same without such a grant. ``unseen``: there was no such look, it may have seen the work of an earlier
     delivery, or nobody knows whether anything was granted, or still was. Nobody knows of a command that is neither a claim nor
-    reads; nor, without a grant, of a consumer that adds to sets, to fields or by scripts under keys that name no event.
+    reads; nor, without a grant, of a consumer that was granted nothing in the whole run, or claims, counts, or adds to sets, to
+    fields or by scripts under keys that name no event.
     """
 
     def __init__(self, run: Run) -> None:
@@ -1759,7 +1760,11 @@ class Cuts:
         self.aside = [
             r
             for r in run.of("wire")
-            if r.get("command") in {"SADD", "HSETNX", "HSET", "ZADD", "EVAL"} and r["link"].endswith("->redis")
+            if r["link"].endswith("->redis")
+            and (
+                r.get("command") in {"SADD", "HSETNX", "HSET", "ZADD", "EVAL", "SETNX", "INCR"}
+                or (r.get("command") == "SET" and "NX" in r.get("options", "").split())
+            )
         ]
         self.messages = [r for r in wire if r["link"].split("#")[0] in run.checks["consumers"]]
         self.looks = [read for read in run.reads if read["what"] == "effects" and read.get("phase") == "ok"]
@@ -1875,6 +1880,12 @@ class Cuts:
         hidden = any(
             r["link"].split("#")[0] == mine[0]["link"].split("#")[0] and not self._named(r.get("key") or "")
             for r in self.aside
+        ) or not any(
+            r["link"].split("#")[0] == mine[0]["link"].split("#")[0]
+            and r["link"].endswith("->redis")
+            and self._named(r["key"])
+            and self._claim(r) == "granted"
+            for r in self.messages
         )
         return "claimed" if "granted" in since else "unseen" if "unclear" in since or hidden else "unclaimed"
 

@@ -168,6 +168,10 @@ def test_a_claim_that_was_given_back_is_none(tmp_path: Path, command: str, chang
         ({"command": "SADD", "key": "seen"}, "unseen"),
         ({"command": "HSETNX", "key": "claims"}, "unseen"),
         ({"command": "EVAL"}, "unseen"),
+        ({"command": "SET", "key": "lock:9f86d081", "options": "NX EX"}, "unseen"),
+        ({"command": "SETNX", "key": "lock:9f86d081"}, "unseen"),
+        ({"command": "INCR", "key": "lock:9f86d081"}, "unseen"),
+        ({"command": "SET", "key": "rate:9f86d081", "options": "EX"}, "unclaimed"),
         ({"command": "SADD", "key": "seen:placed-1", "link": "desk#2->redis"}, "unclaimed"),
         ({"command": "INCRBY", "key": "total"}, "unclaimed"),
         ({"command": "SADD", "key": "seen", "link": "desk#1->kafka"}, "unclaimed"),
@@ -184,6 +188,20 @@ def test_a_claim_whose_key_does_not_name_its_event_is_not_seen(
         tape.wire(300, **seen)
 
     assert one(tmp_path, change)[0] == stage
+
+
+@pytest.mark.parametrize("kind", ["nil", "error OOM"])
+def test_one_that_was_granted_no_claim_whose_key_names_an_event_may_claim_elsewhere(
+    tmp_path: Path, kind: str
+) -> None:
+    """Such as by a row in a database, whose messages name tables only."""
+
+    def change(tape: Tape) -> None:
+        died(tape)
+        for claim in tape.find("wire", command="SET"):
+            claim["kind"] = kind
+
+    assert one(tmp_path, change)[0] == "unseen"
 
 
 def test_a_store_is_whatever_speaks_redis(tmp_path: Path) -> None:
