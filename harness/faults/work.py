@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from harness.errors import OneffectError
 from harness.faults.base import FaultContext
 from harness.faults.patience import Patience
 from harness.stack import Link, TopicPartition, Traffic
@@ -172,6 +172,10 @@ class InHand:
         self._owners: Mapping[TopicPartition, str] = {}
         self._ends: Mapping[TopicPartition, int] = {}
         self._owed: set[TopicPartition] = set()
+        self._old: Mapping[tuple[str, int], int] = {}
+        """(link, client port) -> bytes that had come when the search began."""
+        self._passed: Mapping[TopicPartition, int] = {}
+        """What the group had passed then; nothing where that does not tell whether the service is at work."""
 
     @classmethod
     async def at(cls, replica: str, context: FaultContext, stop: Step, go_on: Step | None = None) -> InHand:
@@ -181,9 +185,12 @@ class InHand:
         hold back the answers on one link after another until a request waits for its answer.
 
         Work can end between looking and stopping. So look again after the stop; if the replica turns out to have been
-        idle, let it ``go_on`` and try again, if it can.
+        idle, let it ``go_on`` and try again, if it can. A request that was under way before may be a poll that nobody
+        answers, and so may each one of a consumer whose group has nothing to do.
         """
         hand, clock, looks, next_link = cls(context, replica), asyncio.get_running_loop(), 0, 0.0
+        if context.patience:
+            hand._old, hand._passed = _came(await hand._look_at_links()), await hand._tells()
         begun, asked, patience = clock.time(), None, Patience(context.patience)
         async with AsyncExitStack() as held:
             try:
@@ -222,6 +229,8 @@ class InHand:
             if go_on is not None:
                 # It stands still, and what is under way now was so as it stopped. A dead one's connections are gone.
                 uploads, request = self._uploads(), request if request and await self._stands(request) else None
+            if request and await self._idle():
+                request = None
             self.what = (request.said if request else uploads) or await self._kept_records()
         except BaseException:
             if go_on is not None:
@@ -233,17 +242,45 @@ class InHand:
         request = await self._request()
         return request.said if request is not None else self._uploads()
 
-    async def _request(self) -> _Request | None:
+    async def _look_at_links(self) -> Mapping[Link, Traffic]:
         # Those to the broker first: what is sent after they were seen counts as sent since.
-        seen = {link: await link.traffic() for link in (*self._brokers, *self._links)}
+        return {link: await link.traffic() for link in (*self._brokers, *self._links)}
+
+    async def _request(self) -> _Request | None:
+        seen = await self._look_at_links()
+        came = _came(seen)
         for link in self._links:
-            if unanswered := seen[link].unanswered:
-                return _Request(link.name, frozenset(unanswered), self._sent(seen))
+            asked = [
+                port for port in seen[link].unanswered if came[link.name, port] != self._old.get((link.name, port))
+            ]
+            if asked:
+                return _Request(link.name, frozenset(asked), self._sent(seen))
         return None
+
+    async def _tells(self) -> Mapping[TopicPartition, int]:
+        """Return what the service's group has passed, if whoever works there has records to pass."""
+        system = self._context.system
+        if self._service not in _consumers(system) or self._service == system.load.front:
+            return {}
+        if system.services[self._service].commits == "on_receipt":
+            return {}
+        try:
+            return await self._context.broker.committed(self._service)
+        except OneffectError:
+            return {}  # the broker does not answer now
+
+    async def _idle(self) -> bool:
+        """Whether the group has passed nothing since the search began, and has no record to pass."""
+        try:
+            passed = await self._tells()
+            ends = await self._context.broker.ends(self._context.topics) if passed else {}
+            return bool(passed) and passed == self._passed and not await self._owing(passed, ends)
+        except OneffectError:
+            return False
 
     async def _stands(self, request: _Request) -> bool:
         """Whether a request still awaits its answer, or the replica has sent nothing since: it has not got any further."""
-        seen = {link: await link.traffic() for link in (*self._brokers, *self._links)}
+        seen = await self._look_at_links()
         waiting = next(traffic.unanswered for link, traffic in seen.items() if link.name == request.link)
         return not request.ports.isdisjoint(waiting) or self._sent(seen) == request.sent
 
@@ -276,21 +313,29 @@ class InHand:
 
     async def _look(self) -> str:
         committed = await self._context.broker.committed(self._service)
-        behind = {at: committed[at] for at in self._owners if committed.get(at, math.inf) < self._ends.get(at, 0)}
-        # These offsets may be the markers of transactions and what was aborted, and no group passes either. The last ones
-        # mostly tell; only where they hold no record are all of them read.
-        last = {at: max(begin, self._ends[at] - 2 * ENOUGH) for at, begin in behind.items()}
-        self._owed = await self._holding(last)
-        longer = {at: begin for at, begin in behind.items() if begin < last[at] and at not in self._owed}
-        self._owed |= await self._holding(longer)
+        self._owed = await self._owing({at: committed[at] for at in self._owners if at in committed}, self._ends)
         members, at_work = set(self._owners.values()), {self._owners[at] for at in self._owed}
         # Kafka does not tell which member is which replica; if every member has records, this replica has some.
         if not members or members != at_work or len(members) < len(self._context.replicas_of(self._service)):
             return ""
         return f"each of the {len(members)} members of {self._service} had records that it had not passed"
 
-    async def _holding(self, begins: Mapping[TopicPartition, int]) -> set[TopicPartition]:
-        counts = await self._context.broker.records(begins, self._ends)
+    async def _owing(
+        self, passed: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+    ) -> set[TopicPartition]:
+        """Return the partitions that hold a record behind what was passed."""
+        behind = {at: begin for at, begin in passed.items() if begin < ends.get(at, 0)}
+        # These offsets may be the markers of transactions and what was aborted, and no group passes either. The last ones
+        # mostly tell; only where they hold no record are all of them read.
+        last = {at: max(begin, ends[at] - 2 * ENOUGH) for at, begin in behind.items()}
+        owed = await self._holding(last, ends)
+        longer = {at: begin for at, begin in behind.items() if begin < last[at] and at not in owed}
+        return owed | await self._holding(longer, ends)
+
+    async def _holding(
+        self, begins: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+    ) -> set[TopicPartition]:
+        counts = await self._context.broker.records(begins, ends)
         return {at for at, count in counts.items() if count > 0}
 
     async def gone(self) -> str:
@@ -301,6 +346,14 @@ class InHand:
         members = set((await broker.assigned(self._service) or {}).values())
         lost = [at for at in self._owed if members and self._owners[at] not in members]
         return f"{len(lost)} partitions with records to pass were given to the member that is gone" if lost else ""
+
+
+def _came(seen: Mapping[Link, Traffic]) -> Mapping[tuple[str, int], int]:
+    return {
+        (link.name, port): received
+        for link, traffic in seen.items()
+        for port, (received, _) in traffic.connections.items()
+    }
 
 
 def _is_broker(link: Link, context: FaultContext) -> bool:

@@ -50,6 +50,16 @@ class Link(StandIn):
         yield
 
 
+class Began(Link):
+    """One whose request begins once it was looked at."""
+
+    looked = False
+
+    async def traffic(self) -> Traffic:
+        seen, self.looked = self.seen if self.looked else Traffic({}), True
+        return seen
+
+
 class Broker(StandIn):
     """Two members, a partition each."""
 
@@ -254,7 +264,7 @@ async def test_uploads_are_in_hand_at_the_front_doors_first_replica_alone() -> N
 
 @pytest.mark.parametrize("moved", ["a request", "uploads", ""])
 async def test_what_ended_before_it_stood_still_was_not_in_hand(moved: str) -> None:
-    link = Link("front#1", "blobs", Traffic({1: (9, 3)}, {1: 0.01}, 1) if moved != "uploads" else None)
+    link = Began("front#1", "blobs", Traffic({1: (9, 3)}, {1: 0.01}, 1) if moved != "uploads" else None)
     uploads, steps = [3 if moved == "uploads" else 0], []
 
     async def stop() -> None:
@@ -279,7 +289,7 @@ async def test_an_answer_that_came_as_it_stood_still_does_not_undo_its_request_u
 ) -> None:
     """Whoever has committed the offset has the work no more in hand."""
     link, broker = (
-        Link("desk#1", "blobs", Traffic({1: (9, 3)}, {1: 0.01}, 1)),
+        Began("desk#1", "blobs", Traffic({1: (9, 3)}, {1: 0.01}, 1)),
         Link("desk#1", "kafka", Traffic({2: (5, 5)})),
     )
     steps = []
@@ -292,9 +302,75 @@ async def test_an_answer_that_came_as_it_stood_still_does_not_undo_its_request_u
     async def go_on() -> None:
         link.seen = Traffic({1: (12, 6)}, {1: 0.01}, 1)
 
-    hand = await InHand.at("desk#1", context([link, broker], patience=60.0), stop, go_on)
+    world = context([link, broker], broker=Broker((9, 10), 10), patience=60.0)
+    hand = await InHand.at("desk#1", world, stop, go_on)
     assert "desk#1->blobs" in hand.what
     assert len(steps) == stops
+
+
+@pytest.mark.parametrize("replica", ["desk#1", "front#1"])
+async def test_a_request_that_was_under_way_before_may_be_one_that_nobody_answers(replica: str) -> None:
+    """A blocked read of a queue, a long poll, or what is written where nothing is ever sent back."""
+    link, steps = Link(replica, "blobs", Traffic({1: (9, 3)}, {1: 3600.0}, 1)), []
+
+    async def stop() -> None:
+        steps.append("stop")
+
+    async def sleep(_: float) -> None:
+        await asyncio.sleep(0.01)
+
+    world = replace(context([link], patience=0.2), sleep=sleep)
+    assert not (await InHand.at(replica, world, stop, nothing)).what
+    assert steps == ["stop"]
+
+    async def begins(_: float) -> None:
+        link.seen = Traffic({1: (12, 3)}, {1: 0.01}, 1)
+
+    world = replace(context([link], broker=Broker((9, 10), 10), patience=60.0), sleep=begins)
+    assert (await InHand.at(replica, world, stop, nothing)).what == f"a request on {replica}->blobs was under way"
+
+
+@pytest.mark.parametrize(
+    ("does", "what"),
+    [
+        ("nothing", ""),
+        ("is owed a record", "a request on desk#1->redis was under way"),
+        ("passes a record", "a request on desk#1->redis was under way"),
+        ("commits what it receives", "a request on desk#1->redis was under way"),
+        ("commits nothing", "a request on desk#1->redis was under way"),
+    ],
+)
+async def test_a_consumer_that_polls_while_its_group_has_nothing_to_do_is_idle(does: str, what: str) -> None:
+    class Polls(Link):
+        async def traffic(self) -> Traffic:
+            received, sent = self.seen.connections.get(1, (0, 0))
+            self.seen = Traffic({1: (received + 9, sent + 3)}, {1: 0.01}, 1)
+            return self.seen
+
+    broker = Broker(() if does == "commits nothing" else (10, 10), 10)
+
+    async def sleep(_: float) -> None:
+        await asyncio.sleep(0.01)
+        if does == "passes a record":
+            broker.passed, broker.end = (11, 11), 11
+        elif does == "is owed a record":
+            broker.passed, broker.end = (10, 11), 11
+
+    world = replace(context([Polls("desk#1", "redis")], broker=broker, patience=0.3), sleep=sleep)
+    if does == "commits what it receives":
+        desk = SYSTEM.services["desk"].model_copy(update={"commits": "on_receipt"})
+        planned: Any = SimpleNamespace(
+            system=SYSTEM.model_copy(update={"services": {**SYSTEM.services, "desk": desk}})
+        )
+        world = replace(world, planned=planned)
+    assert (await InHand.at("desk#1", world, nothing, nothing)).what == what
+
+
+async def test_whether_it_polls_does_not_matter_where_the_broker_does_not_say() -> None:
+    broker = Broker()
+    broker.committed = Unheard()
+    link = Began("desk#1", "redis", Traffic({1: (9, 3)}, {1: 0.01}, 1))
+    assert "desk#1->redis" in (await in_hand("desk#1", context([link], broker=broker, patience=60.0))).what
 
 
 async def test_something_in_hand_is_waited_for() -> None:
@@ -348,7 +424,7 @@ async def test_answers_are_held_back_where_no_request_lasts_long_enough_to_be_me
         now += 1.0
 
     links = [Quick("desk#1", "blobs"), Quick("desk#1", "redis")]
-    world = replace(context(links, patience=60.0), sleep=sleep)
+    world = replace(context(links, broker=Broker((9, 10), 10), patience=60.0), sleep=sleep)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.faults.work.asyncio.get_running_loop", Clock)
         hand = await InHand.at("desk#1", world, stop)
