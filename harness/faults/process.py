@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, cast
 
 from harness.errors import FaultError
+from harness.faults.work import starting
 from harness.stack import Forgetful, Killable, Pausable, ServiceHandle, Stoppable
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ async def resume(context: FaultContext, replica: Freezing) -> None:
 async def revive(context: FaultContext, dead: Mortal) -> None:
     """Start the process unless it runs, and wait until it answers."""
     if dead.pid is None:
+        await starting(context, dead.name)
         await dead.start()
         context.note("started", dead.name, dead.pid)
     await dead.ready(READY)

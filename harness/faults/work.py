@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
+from weakref import WeakKeyDictionary
 
 from harness.errors import OneffectError
 from harness.faults.base import FaultContext
 from harness.faults.patience import Patience
-from harness.stack import Link, TopicPartition, Traffic
+from harness.stack import Broker, Link, TopicPartition, Traffic
 
 if TYPE_CHECKING:
     from harness.system import System
@@ -21,6 +22,12 @@ ENOUGH: Final = 5
 
 Sent: TypeAlias = "Mapping[tuple[str, int], int]"
 """(link, client port) -> bytes that a replica has sent."""
+
+_OTHERS: Final[WeakKeyDictionary[Broker, dict[str, frozenset[str]]]] = WeakKeyDictionary()
+"""Broker -> replica -> members of its group when it was started last, of which none is that process."""
+
+_ASKED: Final = 2.0
+"""Seconds that a start waits for the broker to name them."""
 
 Step: TypeAlias = "Callable[[], Awaitable[None]]"
 """Does one thing to a replica."""
@@ -172,6 +179,7 @@ class InHand:
         self._owners: Mapping[TopicPartition, str] = {}
         self._ends: Mapping[TopicPartition, int] = {}
         self._owed: set[TopicPartition] = set()
+        self._others = _OTHERS.get(context.broker, {}).get(replica, frozenset())
         self._old: Mapping[tuple[str, int], int] = {}
         """(link, client port) -> bytes that had come when the search began."""
         self._passed: Mapping[TopicPartition, int] = {}
@@ -230,7 +238,8 @@ class InHand:
                 # It stands still, and what is under way now was so as it stopped. A dead one's connections are gone.
                 uploads, request = self._uploads(), request if request and await self._stands(request) else None
             if request and await self._idle():
-                request = None
+                # Not taken for work again: it is the same one until more has come.
+                request, self._old = None, _came(await self._look_at_links())
             self.what = (request.said if request else uploads) or await self._kept_records()
         except BaseException:
             if go_on is not None:
@@ -315,8 +324,11 @@ class InHand:
         committed = await self._context.broker.committed(self._service)
         self._owed = await self._owing({at: committed[at] for at in self._owners if at in committed}, self._ends)
         members, at_work = set(self._owners.values()), {self._owners[at] for at in self._owed}
-        # Kafka does not tell which member is which replica; if every member has records, this replica has some.
-        if not members or members != at_work or len(members) < len(self._context.replicas_of(self._service)):
+        # Kafka does not tell which member is which replica; if every member has records, this replica has some, unless it has
+        # yet to join: the broker keeps a dead process's member until its session is over.
+        if members != at_work or len(members) < len(self._context.replicas_of(self._service)):
+            return ""
+        if members <= self._others:
             return ""
         return f"each of the {len(members)} members of {self._service} had records that it had not passed"
 
@@ -344,8 +356,18 @@ class InHand:
         if not self._owed:
             return ""
         members = set((await broker.assigned(self._service) or {}).values())
-        lost = [at for at in self._owed if members and self._owners[at] not in members]
+        lost = [at for at in self._owed if members and self._owners[at] not in members | self._others]
         return f"{len(lost)} partitions with records to pass were given to the member that is gone" if lost else ""
+
+
+async def starting(context: FaultContext, replica: str) -> None:
+    """Note the members that a replica's group has before it is started: what they were given is none of its work."""
+    service = replica.partition("#")[0]
+    if service in _consumers(context.system):
+        with suppress(OneffectError, TimeoutError):
+            async with asyncio.timeout(_ASKED):
+                owners = await context.broker.assigned(service) or {}
+            _OTHERS.setdefault(context.broker, {})[replica] = frozenset(owners.values())
 
 
 def _came(seen: Mapping[Link, Traffic]) -> Mapping[tuple[str, int], int]:

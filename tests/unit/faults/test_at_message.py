@@ -441,6 +441,8 @@ async def test_the_broker_is_asked_only_when_the_message_has_gone(system) -> Non
             asked.append(held.settled)
             raise FaultError("no answer")
 
+        assigned = committed
+
     world = context(system, held, "service.kill", target="essay_lifecycle#1", lasts=0.1)
     object.__setattr__(world, "broker", Asked())
     await apply(world)

@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import StackError
 from harness.faults.base import FaultContext
-from harness.faults.work import Hit, InHand, Work, never_connected
+from harness.faults.work import Hit, InHand, Work, never_connected, starting
 from harness.stack import Traffic
 from harness.system import System
 from tests.standin import StandIn
@@ -200,6 +200,28 @@ async def test_they_were_not_if_the_other_one_is_gone() -> None:
     hand = await in_hand("desk#1", context(broker=broker))
     broker.members = {("orders", 0): "one", ("orders", 1): "one"}
     assert not await hand.gone()
+
+
+async def test_what_a_dead_process_was_given_is_not_in_the_hand_of_the_next() -> None:
+    """The broker keeps its member until its session is over, and the new process has yet to join."""
+    broker = Broker((9, 9), 10)
+    world = context(broker=broker)
+    await starting(world, "desk#1")
+    hand = await in_hand("desk#1", world)
+    assert not hand.what
+    broker.members = {("orders", 0): "two", ("orders", 1): "two"}
+    assert not await hand.gone(), "the dead member's session is over"
+    broker.members = {("orders", 0): "three", ("orders", 1): "two"}
+    assert "each of the 2 members" in (await in_hand("desk#1", world)).what
+    assert "each of the 2 members" in (await in_hand("desk#2", world)).what
+
+
+async def test_who_was_in_the_group_is_not_known_where_the_broker_does_not_say() -> None:
+    broker = Broker((9, 9), 10)
+    broker.assigned = Unheard()
+    await starting(context(broker=broker), "desk#1")
+    del broker.assigned
+    assert (await in_hand("desk#1", context(broker=broker))).what
 
 
 async def test_records_that_were_passed_before_it_stood_still_were_not_in_hand() -> None:
