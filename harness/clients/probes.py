@@ -1,4 +1,7 @@
-"""The harness's own requests through a proxy, each on its own connection; they report failures and never raise."""
+"""The harness's own requests through a proxy, each on its own connection; they report failures and never raise.
+
+A tap tells them by the first bytes that they send (``harness.taps.probes``), so that no fault acts at them.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ if TYPE_CHECKING:
 
     Connected = Callable[[int], None]
 
-_API_VERSIONS = struct.pack(">hhih", 18, 0, 1, -1)
-"""An ApiVersions request: API key 18, version 0, correlation id 1, no client id."""
+_API_VERSIONS = struct.pack(">hhih8s", 18, 0, 1, 8, b"oneffect")
+"""An ApiVersions request: API key 18, version 0, correlation id 1, client id."""
 
-_STARTUP = b"\0\3\0\0user\0oneffect\0database\0postgres\0\0"
-"""Postgres's startup message, protocol version 3.0, with user and database."""
+_STARTUP = b"\0\3\0\0user\0oneffect\0database\0postgres\0application_name\0oneffect probe\0\0"
+"""Postgres's startup message, protocol version 3.0, with user, database and the client's name."""
 
 LOGIN = "write its password as requirepass under its config, or under logins in the addresses file"
 """What to do about a Redis that asks for a password."""
@@ -106,11 +109,15 @@ class Prober:
     async def _redis(self, size: int, connected: Connected) -> None:
         async with dial(self._address, connected) as (reader, writer):
             if self._login is not None:
+                # Before the login, which could be the service's own, something by which a tap tells a probe.
+                writer.write(_ping(b"oneffect"))
+                if (await reader.readline()).startswith(b"$"):
+                    await reader.readline()
                 writer.write(self._login.request())
                 if (head := await reader.readline()) != b"+OK\r\n":
                     raise ConnectionError(f"the answer to AUTH was {head[:100]!r}")
-            word = b"x" * max(size, 1)
-            writer.write(b"*2\r\n$4\r\nPING\r\n$%d\r\n%b\r\n" % (len(word), word))
+            word = b"oneffect".ljust(size, b"x")
+            writer.write(_ping(word))
             if (head := await reader.readline()) != b"$%d\r\n" % len(word):
                 hint = f"; {LOGIN}" if head.startswith(b"-NOAUTH") else ""
                 raise ConnectionError(f"the answer to PING was {head[:60]!r}{hint}")
@@ -153,6 +160,11 @@ class Prober:
                     received += await _until_there(reader, answer)
                     if not asked:
                         break
+
+
+def _ping(word: bytes) -> bytes:
+    """Encode Redis's PING, which is answered with ``word``."""
+    return b"*2\r\n$4\r\nPING\r\n$%d\r\n%b\r\n" % (len(word), word)
 
 
 async def readiness(address: str, path: str, timeout: float) -> Probe:

@@ -17,6 +17,7 @@ from harness.taps.cut import Cut, Severed, handed_over
 from harness.taps.exchange import Exchange
 from harness.taps.held import PASSES, Fate, Held
 from harness.taps.message import Corrupting, Edit, Editing, Message, Scanner, Side
+from harness.taps.probes import BEGINNING, is_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -113,6 +114,8 @@ class Connection:
         """Whether a request was lost while earlier replies are still due: requests after it are dropped."""
         self._dead = False
         """Whether a message was lost for good, so that nothing moves any more."""
+        self._beginning: bytearray | None = bytearray()
+        """The first bytes from the client, until the first request."""
         self._unread = False
         """Whether the tap is a plain pipe and no fault is under way here, so that all bytes pass."""
 
@@ -175,6 +178,8 @@ class Connection:
 
     async def _take(self, flow: _Flow, data: bytes) -> None:
         flow.kept = flow.kept + data if flow.kept else data
+        if flow is self._up and self._beginning is not None and len(self._beginning) < BEGINNING:
+            self._beginning += data[:BEGINNING]
         if not self._tap.plain:
             try:
                 messages = flow.scanner.feed(data)
@@ -233,6 +238,10 @@ class Connection:
     async def _request(self, message: Message) -> None:
         if self._ending:
             return
+        if self._beginning is not None:
+            if is_probe(bytes(self._beginning)):
+                self._tap.probes.add(self._number)
+            self._beginning = None
         exchange = Exchange(message, self._tap.now())
         if helds := self._held(self._up, message, message):
             self._up.forward(message.held_from)
@@ -423,6 +432,8 @@ class Connection:
             raise _Over
 
     def _held(self, flow: _Flow, message: Message, request: Message) -> list[Held]:
+        if self._number in self._tap.probes:
+            return []
         if flow.base > message.held_from:
             return []  # it began to pass before a trigger was armed: half of it can be neither lost nor replaced
         side = flow.side

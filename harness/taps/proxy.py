@@ -35,7 +35,7 @@ class Tap:
 
     With ``routes`` (host:port that a dependency may advertise -> host:port that leads there through the link) replies
     get the latter addresses, and bytes that cannot be parsed end their connection: they might lead a client past the
-    link. A ``quiet`` tap does not record what passes.
+    link. A ``quiet`` tap does not record what passes. The harness's own probes are neither held nor recorded.
     """
 
     def __init__(  # noqa: PLR0913 - what a tap consists of
@@ -69,6 +69,8 @@ class Tap:
         self._serving: set[Connection] = set()
         self._letting_go: set[asyncio.Task[None]] = set()
         self._count = 0
+        self.probes: set[int] = set()
+        """The numbers of those connections that are the harness's own."""
 
     def parser(self) -> Parser:
         """Return a parser for one connection."""
@@ -121,7 +123,7 @@ class Tap:
 
     def note(self, phase: str, connection: int, exchange: Exchange, reply: Message | None) -> None:
         """Record an exchange that is over."""
-        if self._quiet:
+        if self._quiet or connection in self.probes:
             return
         request = exchange.request
         self._recorder.record(
@@ -159,6 +161,7 @@ class Tap:
                 await connection.serve()
             finally:
                 self._serving.discard(connection)
+                self.probes.discard(number)
         except (OSError, TimeoutError, asyncio.CancelledError):
             # The service's proxy has accepted already, as it would have without a tap.
             writer.transport.abort()

@@ -304,8 +304,10 @@ async def test_a_store_with_a_password_answers_who_logs_in(tmp_path: Path) -> No
                 if words[0] == b"AUTH":
                     known = words[1:] == [b"harness", b"sesame"]
                     writer.write(b"+OK\r\n" if known else b"-WRONGPASS of somebody else\r\n")
+                elif known:
+                    writer.write(b"$%d\r\n%b\r\n" % (len(words[1]), words[1]))
                 else:
-                    writer.write(b"$1\r\nx\r\n" if known else b"-NOAUTH Authentication required.\r\n")
+                    writer.write(b"-NOAUTH Authentication required.\r\n")
         writer.close()
         ended.put_nowait(None)
 
