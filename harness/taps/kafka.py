@@ -101,6 +101,10 @@ class KafkaParser:
     def repeatable(self, request: Message) -> None:
         if request.command.startswith("Sasl"):
             raise FaultError(f"{request.command}: whoever logs in does so once")
+        if request.command == "JoinGroup" or (request.command == "InitProducerId" and request.key):
+            raise FaultError(
+                f"{request.command}: the answer to a second one would revoke the member or producer that the service hears of"
+            )
         if not request.answered:
             raise FaultError(
                 f"{request.command}: it waits for no reply (acks=0), so nobody could tell what came of two"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 
@@ -211,6 +211,23 @@ async def test_behind_a_transaction_a_command_may_be_sent_twice() -> None:
         _, writer = await connect()
         writer.write(b"*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nEXEC\r\n" + GET)
         (await met.met())._repeatable()
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        (made("request", "JoinGroup", 5, group_id="billing", group_instance_id="billing-1"), True),
+        (made("request", "InitProducerId", 3, transactional_id="billing-1"), True),
+        (made("request", "InitProducerId", 3, transactional_id=None), False),
+        (made("request", "Heartbeat", 3, group_id="billing"), False),
+    ],
+)
+def test_what_would_revoke_what_the_first_answer_gives_is_not_sent_twice(said, refused) -> None:
+    """The broker fences the first of two producers, or members, of one name, and the service hears of that one only."""
+    parser = KafkaParser()
+    (message,) = parser.requests.feed(request(said))
+    with pytest.raises(FaultError, match="would revoke") if refused else nullcontext():
+        parser.repeatable(message)
 
 
 @pytest.mark.parametrize(
