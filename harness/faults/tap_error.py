@@ -37,8 +37,8 @@ class TapError(Fault):
 
     error: Annotated[str, BeforeValidator(str, json_schema_input_type=str | int)]
     """The error: ``LOADING``, ``READONLY`` or ``OOM`` of Redis; the status 500, 502, 503 or 429 of HTTP; the SQLSTATE 40001 or
-    40P01 of Postgres; any of Kafka's by its name, for example ``NOT_COORDINATOR``. At a reply, none that says that the request
-    was not executed."""
+    40P01 of Postgres; of Kafka's any by its name, for example ``NOT_COORDINATOR``, but for those by which a client gives up for
+    good, such as ``MESSAGE_TOO_LARGE``. At a reply, none that says that the request was not executed."""
 
     def check(self, on: str, system: System) -> None:
         """The error must be one of the link's protocol."""
@@ -48,6 +48,12 @@ class TapError(Fault):
             raise PlanRefused(
                 f"error: {on} speaks {spoken}, and a tap knows no error {self.error} of it{nearest(self.error, known)}; "
                 f"known: {_listed(known)}"
+            )
+
+        if self.error in parser_type(spoken).final:
+            raise PlanRefused(
+                f"tap.error: {self.error} says for good what is not so, and a right client would give up what nothing is wrong "
+                "with; write an error of a dependency in trouble, or make it true there"
             )
 
     def check_side(self, side: Literal["request", "reply"], on: str, system: System) -> None:

@@ -40,6 +40,7 @@ class HttpParser:
     errors: ClassVar[Mapping[str, str]] = ERRORS
     after: ClassVar[Collection[str]] = ERRORS.keys() - {"429"}
     only_after: ClassVar[Collection[str]] = ()
+    final: ClassVar[Collection[str]] = ()
     commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:

@@ -16,6 +16,7 @@ from harness.taps.kafka_frames import Frames, Reading
 from harness.taps.kafka_schema import (
     AFTER,
     ERRORS,
+    FINAL,
     NAMES,
     ONLY_AFTER,
     Cursor,
@@ -82,6 +83,7 @@ class KafkaParser:
     errors: ClassVar[Mapping[str, str]] = {name: name for name in ERRORS}
     after: ClassVar[Collection[str]] = AFTER
     only_after: ClassVar[Collection[str]] = ONLY_AFTER
+    final: ClassVar[Collection[str]] = FINAL
     commands: ClassVar[Collection[str]] = frozenset(NAMES.values())
 
     def __init__(self) -> None:

@@ -122,6 +122,8 @@ class Parser(Protocol):
     """Of these, the errors that may answer a request which was executed."""
     only_after: ClassVar[Collection[str]]
     """Of those, the errors that say that it was."""
+    final: ClassVar[Collection[str]]
+    """Errors that no repetition helps against, such as a record that is too large: a tap gives none of them."""
     commands: ClassVar[Collection[str]]
     """All commands of the protocol; empty if they cannot all be known."""
     requests: Scanner

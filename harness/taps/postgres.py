@@ -112,6 +112,7 @@ class PostgresParser:
     errors: ClassVar[Mapping[str, str]] = ERRORS
     after: ClassVar[Collection[str]] = ()
     only_after: ClassVar[Collection[str]] = ()
+    final: ClassVar[Collection[str]] = ()
     commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:

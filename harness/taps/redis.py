@@ -135,6 +135,7 @@ class RedisParser:
     errors: ClassVar[Mapping[str, str]] = ERRORS
     after: ClassVar[Collection[str]] = ()
     only_after: ClassVar[Collection[str]] = ()
+    final: ClassVar[Collection[str]] = ()
     commands: ClassVar[Collection[str]] = ()
 
     def __init__(self) -> None:

@@ -127,6 +127,43 @@ def test_an_error_may_be_given_of_what_was_executed_if_it_does_not_deny_it(syste
     assert fault.when.side == "reply"
 
 
+@pytest.mark.parametrize(
+    ("error", "request_"),
+    [
+        ("MESSAGE_TOO_LARGE", "Produce"),
+        ("INVALID_RECORD", "Produce"),
+        ("TOPIC_AUTHORIZATION_FAILED", "Produce"),
+        ("PRODUCER_FENCED", "EndTxn"),
+        ("OFFSET_OUT_OF_RANGE", "Fetch"),
+        ("FENCED_INSTANCE_ID", "Heartbeat"),
+        ("UNSUPPORTED_VERSION", "OffsetCommit"),
+    ],
+)
+@pytest.mark.parametrize("side", ["request", "reply"])
+def test_an_error_by_which_a_right_client_gives_up_what_nothing_is_wrong_with_is_refused(
+    system, error, request_, side
+) -> None:
+    with pytest.raises(PlanRefused, match=rf"tap\.error: {error} says for good what is not so"):
+        planned(system, **ERROR, error=error, when={side: request_})
+
+
+@pytest.mark.parametrize(
+    ("error", "request_"),
+    [
+        ("NOT_ENOUGH_REPLICAS", "Produce"),
+        ("CORRUPT_MESSAGE", "Produce"),
+        ("UNKNOWN_TOPIC_OR_PARTITION", "Produce"),
+        ("UNKNOWN_SERVER_ERROR", "Fetch"),
+        ("INVALID_PRODUCER_EPOCH", "EndTxn"),
+        ("UNKNOWN_MEMBER_ID", "Heartbeat"),
+        ("ILLEGAL_GENERATION", "OffsetCommit"),
+    ],
+)
+def test_what_a_broker_in_trouble_says_is_taken(system, error, request_) -> None:
+    (fault,) = planned(system, **ERROR, error=error, when={"request": request_})
+    assert fault.fault.error == error
+
+
 def test_an_error_of_postgres_says_that_nothing_was_done(system) -> None:
     document = system.model_dump(mode="json", by_alias=True)
     document["dependencies"]["postgres"] = {}
