@@ -242,8 +242,7 @@ WITH wanted AS (
            CASE WHEN w.cut IS NOT NULL THEN (
                 SELECT count(*) FROM cuts k WHERE k.consumer = w.consumer AND k.stage = w.cut
                 AND (w.again IS NULL OR k.again = w.again) AND (w.redis IS NULL OR k.redis = w.redis))
-           ELSE (SELECT count(*) FROM history h WHERE h.op = 'wire' AND h.phase = 'lost_reply' AND h.command = w.lost
-                 AND split_part(h.link, '#', 1) = w.consumer) END AS n,
+           ELSE (SELECT count(*) FROM unheard h WHERE h.command = w.lost AND h.consumer = w.consumer) END AS n,
            (SELECT count(*) FROM cuts k WHERE k.consumer = w.consumer) AS others
     FROM wanted w
 )

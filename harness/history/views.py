@@ -39,6 +39,7 @@ letters        dead letters, each place once, with the ``read`` that saw it firs
 replays        (consumer, event_id, source_topic, source_partition, source_offset, i, t, ended, state): requests to replay a
                dead letter; ``event_id`` null: it is of no event, whatever it names
 blobs          reads of blobs, with ``final``
+unheard        (consumer, command): answers that were lost on the way to a replica which was not killed at that very message
 offsets        offsets, with the ``read`` that saw each
 =============  ======================================================================================================
 """
@@ -197,6 +198,14 @@ VIEWS: Final = {
         SELECT i, t, t_begin, read, phase, raw_file_storage_id, sha256, why,
                read IS NOT DISTINCT FROM (SELECT max(read) FROM reads WHERE what = 'blobs' AND final) AS final
         FROM history WHERE op = 'blob'
+    """,
+    # Whoever dies with the answer asks for nothing again.
+    "unheard": """
+        SELECT w.i, w.t, split_part(w.link, '#', 1) AS consumer, w.command FROM history w
+        WHERE w.op = 'wire' AND w.phase = 'lost_reply' AND NOT EXISTS (
+            SELECT 1 FROM history f WHERE f.op = 'fault' AND f.phase = 'injected' AND f.name = 'service.kill'
+                AND f.target = split_part(w.link, '->', 1) AND f.t BETWEEN w.t_begin AND w.t
+                AND f.evidence->>'$.message' = concat('the reply to ', w.command, ' ' || w.key, ' on ', w.link))
     """,
     "offsets": """
         SELECT i, t, read, consumer, topic, partition, committed, visible_end FROM history WHERE op = 'offset'

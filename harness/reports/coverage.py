@@ -29,9 +29,7 @@ WHERE op = 'wire' AND split_part(link, '#', 1) IN (SELECT consumer FROM applies)
 """
 
 _LOST: Final = """
-SELECT split_part(link, '#', 1) AS consumer, command, count(*) AS n FROM history
-WHERE op = 'wire' AND phase = 'lost_reply' AND split_part(link, '#', 1) IN (SELECT consumer FROM applies)
-GROUP BY ALL ORDER BY ALL
+SELECT consumer, command, count(*) AS n FROM unheard SEMI JOIN applies USING (consumer) GROUP BY ALL ORDER BY ALL
 """
 
 Row = Mapping[str, Any]

@@ -1685,6 +1685,24 @@ def not_covered_lost(tape: Tape) -> None:
     wants(tape, lost="OffsetCommit", consumer="desk")
 
 
+def killed_at_its_reply(tape: Tape, of: str = "desk#1") -> None:
+    """A replica was killed when an answer of ``desk#1``'s was held, and that answer was lost."""
+    tape.wire(425, "desk#1->kafka", "OffsetCommit", key="desk", phase="lost_reply", took=1)
+    fault = {"fault": "f2", "name": "service.kill", "target": of, "heals": True}
+    held = {"message": "the reply to OffsetCommit desk on desk#1->kafka"}
+    for ms, phase in ((425.5, "injected"), (426.5, "armed"), (427, "bit"), (430, "healed")):
+        given = {"given": 9} if phase == "healed" else {"evidence": held}
+        tape.add(ms, "fault", phase, **fault, **given)
+    tape.add(425.8, "service", "killed", name=of, actor="fault:f2")
+    tape.add(429, "service", "started", name=of, actor="fault:f2")
+    wants(tape, lost="OffsetCommit", consumer="desk")
+
+
+def not_covered_killed_at_its_reply(tape: Tape) -> None:
+    """Nobody was left who had asked and heard no answer."""
+    killed_at_its_reply(tape)
+
+
 def not_covered_slow_look(tape: Tape) -> None:
     """The look at the effects began before the death, and came to the desk's only when the event had come again."""
     cut_off(tape, applied=False)
@@ -1864,6 +1882,11 @@ def covered_lost(tape: Tape) -> None:
     """An answer that was lost."""
     tape.wire(425, "desk#1->kafka", "OffsetCommit", key="desk", phase="lost_reply")
     wants(tape, lost="OffsetCommit", consumer="desk")
+
+
+def covered_lost_as_another_died(tape: Tape) -> None:
+    """The other replica was killed when the answer was held: the one that had asked lives on without it."""
+    killed_at_its_reply(tape, of="desk#2")
 
 
 def claims_given_back(tape: Tape) -> None:
@@ -2655,6 +2678,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "not_covered.hashed": not_covered_hashed,
     "not_covered.spoken": not_covered_spoken,
     "not_covered.given_back": not_covered_given_back,
+    "not_covered.killed_at_its_reply": not_covered_killed_at_its_reply,
     "not_covered.slow_look": not_covered_slow_look,
     "not_covered.offsets_elsewhere": not_covered_offsets_elsewhere,
     "not_covered.plain": not_covered_plain,
@@ -2733,6 +2757,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         covered_with_the_store_lost,
         covered_behind_the_effect,
         covered_lost,
+        covered_lost_as_another_died,
         calibrated_and_seen,
         claims_given_back,
         claims_that_may_be_its_own,

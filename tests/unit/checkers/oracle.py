@@ -1668,7 +1668,7 @@ class EvidenceOracle:
         for number, cover in enumerate(self.run.plan.get("scenario", {}).get("covers", [])):
             for consumer in [cover["consumer"]] if cover.get("consumer") else self.run.checks["consumers"]:
                 if cover.get("lost"):
-                    lost = self.run.of("wire", "lost_reply")
+                    lost = [r for r in self.run.of("wire", "lost_reply") if not self._died_at(r)]
                     n = sum(r["command"] == cover["lost"] and r["link"].split("#")[0] == consumer for r in lost)
                 else:
                     wanted = {"stage": cover["cut"], "again": cover.get("again"), "redis": cover.get("redis")}
@@ -1678,6 +1678,17 @@ class EvidenceOracle:
                     )
                 if n < cover["least"]:
                     yield "not_covered", (number, consumer)
+
+    def _died_at(self, answer: Record) -> bool:
+        """Whether the replica that an answer never reached was killed on purpose when that answer was held."""
+        what = f"the reply to {answer['command']} {answer.get('key') or ''}".rstrip()
+        return any(
+            fault["target"] == answer["link"].split("->")[0]
+            and answer["t_begin"] <= fault["t"] <= answer["t"]
+            and (fault.get("evidence") or {}).get("message") == f"{what} on {answer['link']}"
+            for fault in self.run.of("fault", "injected")
+            if fault["name"] == "service.kill"
+        )
 
     def _calibrated(self) -> Iterator[Hit]:
         """The system's calibration planted something and did not see it, or is of another system file."""

@@ -9,7 +9,7 @@ from harness.reports.html import page
 from harness.reports.terminal import text
 from harness.verdict import Verdict
 from tests.histories.builder import Tape, good_run
-from tests.histories.cases import cut_off
+from tests.histories.cases import cut_off, killed_at_its_reply
 
 ROW = {
     "consumer": "desk",
@@ -31,6 +31,11 @@ def recorded(folder: Path) -> Path:
 def test_of_a_history(tmp_path: Path) -> None:
     with History(recorded(tmp_path)) as history:
         assert coverage(history) == [ROW]
+
+
+def test_an_answer_that_died_with_its_replica_was_not_lost(tmp_path: Path) -> None:
+    with History(good_run(killed_at_its_reply).write(tmp_path / "history.jsonl")) as history:
+        assert [row["lost"] for row in coverage(history) if row["consumer"] == "desk"] == [{}]
 
 
 def test_a_run_without_taps_tells_nothing(tmp_path: Path) -> None:
