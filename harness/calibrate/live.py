@@ -101,7 +101,9 @@ class Live:
         published = []
         for topic in reads:
             self._at.watch.spoiled.note(_SPOILED, f"spoiled by {NAME}: bytes")
-            record = Record(topic, 0, -1, None, _SPOILED)
+            # With a key of the topic's own: a compacted topic takes no record without one.
+            key = next((one.key for one in await self._live.kafka.tail(topic, 1)), None)
+            record = Record(topic, 0, -1, key, _SPOILED)
             published.append(await self._publish(record, malformed=f"spoiled by {NAME}: bytes"))
         await self.at_rest()
         return published

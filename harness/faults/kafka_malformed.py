@@ -71,35 +71,38 @@ class KafkaMalformed(Fault):
         events = context.system.events
         published = Published(context, on)
         await enough(context, on, 1)
-        tail = [record.value for record in await context.broker.tail(on, _TAIL, sound)]
+        tail = await context.broker.tail(on, _TAIL, sound)
         kinds = self.kinds or tuple(kind for kind in KINDS if spoiled(kind, tail, events, context.random) is not None)
         for number in range(self.count):
             kind = kinds[number % len(kinds)]
-            value = spoiled(kind, tail, events, context.random)
-            if value is None:
+            made = spoiled(kind, tail, events, context.random)
+            if made is None:
                 raise FaultError(
                     f"kinds: {kind}: none of the last records of {on} can be spoiled this way; leave it out"
                 )
             partition = context.random.randrange(context.topics.get(on, 1))
-            record = Record(on, partition, -1, None, value)
+            record = Record(on, partition, -1, *made)
             published.add(await context.publish(record, malformed=f"spoiled by {self.name}: {kind}"))
         yield Injected(published.armed, published.bit)
 
 
-def spoiled(kind: Kind, tail: Sequence[bytes | None], events: Events, random: Random) -> bytes | None:
-    """Make a malformed value from the newest suitable record of ``tail``; None if there is none."""
+def spoiled(kind: Kind, tail: Sequence[Record], events: Events, random: Random) -> tuple[bytes | None, bytes] | None:
+    """Return the key of the newest suitable record of ``tail``, and a malformed value made from its own; None without one.
+
+    A compacted topic takes no record without a key.
+    """
     if kind == "bytes":
         # 0xFF begins no UTF-8 text, so this is never JSON by chance.
-        return b"\xff" + random.randbytes(random.randrange(1, 64))
+        return tail[-1].key if tail else None, b"\xff" + random.randbytes(random.randrange(1, 64))
     if events.decode is not None:
         return None  # the pointers are into decoded values
     for sample in reversed(tail):
-        event = _event(sample)
+        event = _event(sample.value)
         if event is None:
             continue
         spoil = _mistyped(event, events, random) if kind == "types" else _without(event, events.raw)
         if spoil is not None:
-            return orjson.dumps(spoil)
+            return sample.key, orjson.dumps(spoil)
     return None
 
 

@@ -8,6 +8,7 @@ import pytest
 from harness.coding import Decode
 from harness.errors import PlanRefused
 from harness.faults.kafka_malformed import KafkaMalformed, spoiled
+from harness.stack import Record
 from harness.system import System
 from harness.system_events import Events
 
@@ -17,10 +18,23 @@ EVENTS = Events(id="/event_id", type="/event_type", topics=["essays"])
 FLAT = Events(id="/id", type="/type", data=None, raw=None, topics=["essays"])
 
 
+def records(*values) -> list[Record]:
+    return [Record("essays", 0, n, b"key-%d" % n, value) for n, value in enumerate(values)]
+
+
 def made(kind, tail=(SAMPLE,), events=EVENTS, seed=1) -> bytes:
-    value = spoiled(kind, tail, events, Random(seed))
-    assert value is not None
-    return value
+    found = spoiled(kind, records(*tail), events, Random(seed))
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize(("kind", "key"), [("bytes", b"key-1"), ("types", b"key-0"), ("no_raw", b"key-0")])
+def test_it_has_the_key_of_the_record_that_it_spoils(kind, key) -> None:
+    """A compacted topic takes none without a key."""
+    found = spoiled(kind, records(SAMPLE, b"[1]"), EVENTS, Random(1))
+    assert found is not None
+    assert found[0] == key
+    assert (spoiled("bytes", [], EVENTS, Random(1)) or [b""])[0] is None
 
 
 def test_stray_bytes_are_no_text() -> None:
@@ -54,7 +68,7 @@ def test_an_event_without_its_raw_blob_is_otherwise_the_same() -> None:
 def test_an_event_that_names_no_raw_blob_is_passed_over() -> None:
     other = orjson.dumps({"event_id": "e2", "event_type": "t", "data": {"name": "n"}})
     assert orjson.loads(made("no_raw", [SAMPLE, other]))["event_id"] == "e1"
-    assert spoiled("no_raw", [other], EVENTS, Random(1)) is None
+    assert spoiled("no_raw", records(other), EVENTS, Random(1)) is None
 
 
 @pytest.mark.parametrize("kind", ["bytes", "types", "no_raw"])
@@ -65,7 +79,7 @@ def test_the_same_seed_makes_the_same_bytes(kind) -> None:
 @pytest.mark.parametrize("sample", [None, b"", b"[1]", b"\xff"])
 @pytest.mark.parametrize("kind", ["types", "no_raw"])
 def test_where_there_is_no_event_to_spoil_none_is_made(kind, sample) -> None:
-    assert spoiled(kind, [sample], EVENTS, Random(1)) is None
+    assert spoiled(kind, records(sample), EVENTS, Random(1)) is None
 
 
 def test_a_system_whose_events_name_no_raw_blob_cannot_lose_one(system: System) -> None:
@@ -83,7 +97,7 @@ def test_where_values_are_decoded_only_stray_bytes_are_made(system: System, kind
     decoded = system.model_copy(update={"events": events})
     KafkaMalformed.model_validate({"count": 1, "kinds": ["bytes"]}).check("essays", decoded)
     KafkaMalformed.model_validate({"count": 1}).check("essays", decoded)
-    assert spoiled(kind, [SAMPLE], EVENTS, Random(1)) is not None
-    assert spoiled(kind, [SAMPLE], EVENTS.model_copy(update={"decode": events.decode}), Random(1)) is None
+    assert spoiled(kind, records(SAMPLE), EVENTS, Random(1)) is not None
+    assert spoiled(kind, records(SAMPLE), EVENTS.model_copy(update={"decode": events.decode}), Random(1)) is None
     with pytest.raises(PlanRefused, match=rf"kinds: {kind}: .*write `kinds: \[bytes\]`"):
         KafkaMalformed.model_validate({"count": 1, "kinds": ["bytes", kind]}).check("essays", decoded)
