@@ -199,13 +199,16 @@ class InHand:
         hand, clock, looks, next_link = cls(context, replica), asyncio.get_running_loop(), 0, 0.0
         if context.patience:
             hand._old, hand._passed = _came(await hand._look_at_links()), await hand._tells()
+        # What cannot be undone waits until the group has work. Asked once a request is seen, the broker tells it too late.
+        idle = go_on is None and bool(hand._passed)
         begun, asked, patience = clock.time(), None, Patience(context.patience)
         async with AsyncExitStack() as held:
             try:
                 while True:
                     waited, looks = clock.time() - begun, looks + 1
                     late, unmet = patience.over(), looks > _BETTER or waited >= context.patience / 6
-                    request, has_records = await hand._request(), False
+                    idle = idle and await hand._idle()
+                    request, has_records = None if idle else await hand._request(), False
                     at_work = request is not None or bool(hand._uploads())
                     if not at_work and (unmet or not hand._links):
                         # In a task of its own: a busy broker may take seconds to answer, and a request is over by then.

@@ -352,6 +352,33 @@ async def test_a_request_that_was_under_way_before_may_be_one_that_nobody_answer
     assert (await InHand.at(replica, world, stop, nothing)).what == f"a request on {replica}->blobs was under way"
 
 
+class Polls(Link):
+    """One on which another request is under way at each look."""
+
+    async def traffic(self) -> Traffic:
+        received, sent = self.seen.connections.get(1, (0, 0))
+        self.seen = Traffic({1: (received + 9, sent + 3)}, {1: 0.01}, 1)
+        return self.seen
+
+
+async def test_a_kill_that_cannot_be_undone_waits_for_a_group_that_only_polls() -> None:
+    broker, looks, killed = Broker((10, 10), 10), 0, []
+
+    async def sleep(_: float) -> None:
+        nonlocal looks
+        await asyncio.sleep(0)
+        looks += 1
+        if looks == 5:
+            broker.passed, broker.end = (11, 11), 11
+
+    async def kill() -> None:
+        killed.append(looks)
+
+    world = replace(context([Polls("desk#1", "redis")], broker=broker, patience=60.0), sleep=sleep)
+    assert (await InHand.at("desk#1", world, kill)).what == "a request on desk#1->redis was under way"
+    assert killed == [5]
+
+
 @pytest.mark.parametrize(
     ("does", "what"),
     [
@@ -363,12 +390,6 @@ async def test_a_request_that_was_under_way_before_may_be_one_that_nobody_answer
     ],
 )
 async def test_a_consumer_that_polls_while_its_group_has_nothing_to_do_is_idle(does: str, what: str) -> None:
-    class Polls(Link):
-        async def traffic(self) -> Traffic:
-            received, sent = self.seen.connections.get(1, (0, 0))
-            self.seen = Traffic({1: (received + 9, sent + 3)}, {1: 0.01}, 1)
-            return self.seen
-
     broker = Broker(() if does == "commits nothing" else (10, 10), 10)
 
     async def sleep(_: float) -> None:
