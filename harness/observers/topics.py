@@ -266,5 +266,7 @@ def _join(rule: Outcome, event_type: str | None, value: object) -> str | None:
     if isinstance(rule.by, str):
         key = text(pick(value, rule.by))
         return identity(key) if key is not None else None
-    values = [pick(value, pointer) for pointer in rule.by]
-    return None if None in values else dumps(values, sort=True)
+    parts = [pick(value, pointer) for pointer in rule.by]
+    # Services may write one value differently; objects and lists are compared as they are.
+    written = [part if isinstance(part, dict | list) else identity(text(part) or "") for part in parts]
+    return None if None in parts else dumps(written, sort=True)

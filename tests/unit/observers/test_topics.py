@@ -39,6 +39,8 @@ SYSTEM = System.model_validate(
     }
 )
 
+ORDER = "996ad860-2a9a-504f-8861-aeafd0b2ae29"
+
 
 def event(**changes: object) -> dict[str, object]:
     return {
@@ -180,6 +182,21 @@ def test_data_with_an_integer_that_a_double_cannot_hold_has_two_digests() -> Non
 def test_several_pointers_are_joined_as_json() -> None:
     data = {"upload_id": 'u"1', "place": {"b": 1, "a": [2]}}
     assert seen(event(event_type="shipped", data=data))["joins"] == {"1": '["u\\"1",{"a":[2],"b":1}]'}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"upload_id": ORDER, "place": 1}, {"upload_id": ORDER.replace("-", "").upper(), "place": "1"}),
+        ({"upload_id": "u1", "place": "{" + ORDER + "}"}, {"upload_id": "u1", "place": ORDER}),
+        ({"upload_id": "", "place": True}, {"upload_id": "", "place": "true"}),
+    ],
+)
+def test_what_services_write_differently_is_one_value_among_several(one: object, other: object) -> None:
+    keys = [
+        seen(event(event_type=kind, data=data))["joins"]["1"] for kind, data in (("placed", one), ("shipped", other))
+    ]
+    assert keys[0] == keys[1]
 
 
 @pytest.mark.parametrize("data", [{"upload_id": "u1"}, {"place": 1}, {"upload_id": "u1", "place": None}])
