@@ -196,7 +196,8 @@ TABLES: Final = {
     """,
     # Each upload or batch with fewer outcomes than it must have: one, and one more for each time that it was certainly
     # reprocessed. ``since``: there are enough, but too few that came after this request. ``veil``: why an outcome may not be
-    # missing all the same.
+    # missing all the same. ``renewed``: an upload has, or may have, those that it was reprocessed for by this rule; nobody
+    # said which rules are met again, so by the others none is missing, unless they were met again for another upload.
     "unanswered": """
         WITH unpaid AS (
             SELECT rule, key, min(t) AS since, arg_min(after, t) AS n, arg_min(granted, t) AS expected FROM repeats
@@ -204,6 +205,7 @@ TABLES: Final = {
         ), counted AS (
             SELECT u.of, u.key, u.upload_id, u.i, u.t, u.ended, rule, 1 + u.done AS expected,
                    coalesce(s.n, k.records, 0) AS n,
+                   EXISTS (SELECT 1 FROM respelled o WHERE o.rule = u.rule AND lower(o.key) = lower(u.key)) AS spelled,
                    CASE WHEN rule IN (FROM misread) THEN 'none of the rule''s outcomes is of what was sent: correct `by`'
                         WHEN u.unsure THEN 'nobody knows whether it should pass validation, and so whether it must have one'
                         WHEN NOT (well AND still AND legible) THEN doubt
@@ -211,13 +213,19 @@ TABLES: Final = {
                         WHEN u.late THEN 'its load may have gone on when the topics were read for the last time' END AS veil
             FROM wanting u LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key) CROSS JOIN moments
             WHERE u.state = 'ok'
+        ), renewed AS (
+            SELECT rule, of, key FROM counted ANTI JOIN unpaid USING (rule, key)
+            WHERE of = 'upload' AND expected > 1 AND (n >= expected OR spelled OR rule IN (FROM misread))
+        ), short AS (
+            SELECT * EXCLUDE (n, expected), NULL::BIGINT AS since, n, expected FROM counted WHERE n < expected
+            UNION ALL
+            SELECT c.* EXCLUDE (n, expected), p.since, p.n, p.expected
+            FROM counted c JOIN unpaid p ON p.rule = c.rule AND p.key = c.key AND c.of = 'upload' WHERE c.n >= c.expected
         )
-        SELECT c.* EXCLUDE (n, expected), NULL::BIGINT AS since, c.n, c.expected FROM counted c
-        WHERE c.n < c.expected
-          AND NOT EXISTS (SELECT 1 FROM respelled s WHERE s.rule = c.rule AND lower(s.key) = lower(c.key))
-        UNION ALL
-        SELECT c.* EXCLUDE (n, expected), p.since, p.n, p.expected
-        FROM counted c JOIN unpaid p ON p.rule = c.rule AND p.key = c.key AND c.of = 'upload' WHERE c.n >= c.expected
+        SELECT * REPLACE (CASE WHEN r.key IS NULL OR (n = 0 AND since IS NULL) THEN veil
+                               ELSE 'by another rule it has enough, and nobody knows whether both are met again' END AS veil)
+        FROM short LEFT JOIN (SELECT DISTINCT of, key FROM renewed) r USING (of, key)
+        WHERE NOT spelled AND (r.key IS NULL OR (n = 0 AND since IS NULL) OR rule IN (SELECT rule FROM renewed))
     """,
     # Events with fewer follow-ups than call for one, by their rule or by all of a pool, and those whose follow-ups may be of
     # another. ``veil``: why none may be missing all the same.

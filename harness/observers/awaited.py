@@ -30,8 +30,8 @@ class Awaited:
         self._waiting: list[set[str]] = [set() for _ in outcomes]
         self._answered = [DiskMap() for _ in outcomes]
         """Key -> the digests of its outcomes' ids, concatenated."""
-        self._more: list[Counter[str]] = [Counter() for _ in outcomes]
-        """Key -> how many outcomes it needs beyond the first."""
+        self._more: Counter[tuple[str, str]] = Counter()
+        """What an outcome is of, and its key -> how many outcomes it needs beyond the first, by any one of its rules."""
 
     def asked(self, of: str, key: str, *, acceptable: bool) -> None:
         """Note that an upload, which should pass validation or not, or a batch needs an outcome."""
@@ -42,9 +42,9 @@ class Awaited:
                 self._spared[number].keep(key)
 
     def asked_again(self, of: str, key: str) -> None:
-        """Note that an upload needs one more outcome, which must be another event."""
+        """Note that an upload needs one more outcome, which must be another event, by one of its rules."""
+        self._more[of, key] += 1
         for number in self._concerned(of, key):
-            self._more[number][key] += 1
             self._ask(number, key)
 
     def saw(self, event_type: str, joins: Mapping[str, str], event_id: str) -> None:
@@ -78,12 +78,20 @@ class Awaited:
         new = hashlib.blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=_ID).digest()
         if len(ids) < _MOST * _ID and new not in {ids[at : at + _ID] for at in range(0, len(ids), _ID)}:
             self._answered[rule].keep(key, ids + new)
-        if self._enough(rule, key):
-            self._waiting[rule].discard(key)
+        of = self._outcomes[rule].of
+        for number in self._concerned(of, key) if (of, key) in self._more else [rule]:
+            if self._enough(number, key):
+                self._waiting[number].discard(key)
 
     def _enough(self, rule: int, key: str) -> bool:
-        needed = min(1 + self._more[rule][key], _MOST)
-        return len(self._answered[rule].get(key) or b"") >= needed * _ID
+        of = self._outcomes[rule].of
+        more = self._more.get((of, key), 0)
+        return self._has(rule, key, 1) and (
+            not more or any(self._has(number, key, 1 + more) for number in self._concerned(of, key))
+        )
+
+    def _has(self, rule: int, key: str, needed: int) -> bool:
+        return len(self._answered[rule].get(key) or b"") >= min(needed, _MOST) * _ID
 
     def __len__(self) -> int:
         """Return how many keys still wait, counting each once per rule."""

@@ -1211,6 +1211,34 @@ def outcome_missing_after_a_reprocess(tape: Tape) -> None:
     tape.add(320, "reprocess", "ok", upload_id="u4", of=invoke)
 
 
+def stored(tape: Tape, *again: int) -> None:
+    """By a second rule each upload is stored; of these it is said once more when they are reprocessed, as some were."""
+    tape.checks["outcomes"].append({"of": "upload", "then": ["stored"], "accepted": None, "rejected": None})
+    for n in range(UPLOADS):
+        tape.event(topics(tape), n, "stored", 0, 100 + n, joins={"3": f"u{n}"})
+    for n in again:
+        tape.event(topics(tape), n, "stored", 0, 200 + n, event_id=f"stored-{n}-again", joins={"3": f"u{n}"})
+
+
+def reprocessed_by_one_rule(tape: Tape) -> None:
+    """It is not stored once more."""
+    stored(tape)
+    reprocessed(tape)
+
+
+def outcome_missing_by_either_rule(tape: Tape) -> None:
+    """Others have a new outcome by one of the rules."""
+    reprocessed_by_one_rule(tape)
+    outcome_missing_after_a_reprocess(tape)
+
+
+def undecided_whether_met_again(tape: Tape) -> None:
+    """It has a new outcome by one rule, and not by the other, by which another upload has one."""
+    stored(tape, 4)
+    reprocessed(tape)
+    outcome_missing_after_a_reprocess(tape)
+
+
 def followup_doubled_with_a_forwarded_header(tape: Tape) -> None:
     """The system passes the headers of what it reads on to what it publishes."""
     followup_doubled(tape)
@@ -2613,6 +2641,8 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "unexercised.elsewhere": unexercised_where_it_reads,
     "outcome_missing.unknown_upload": outcome_missing_of_a_batch_with_an_unknown_upload,
     "outcome_missing.reprocess": outcome_missing_after_a_reprocess,
+    "outcome_missing.by_either_rule": outcome_missing_by_either_rule,
+    "undecided.whether_met_again": undecided_whether_met_again,
     "outcome_missing.second_rule": outcome_missing_by_a_second_rule,
     "followup_doubled.forwarded": followup_doubled_with_a_forwarded_header,
     "raw_missing.unknown_upload": raw_missing_of_an_unknown_upload,
@@ -2726,6 +2756,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         unknown_upload_sent_again,
         refused_upload,
         reprocessed,
+        reprocessed_by_one_rule,
         batch_reprocessed,
         batch_of_an_unknown_upload,
         batch_of_a_refused_upload,

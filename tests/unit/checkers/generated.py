@@ -373,6 +373,20 @@ def reprocess(tape: Tape, random: Random) -> None:
             tape.event(event["read"], int(upload[1:]) // 2, "closed", 1, 70 + random.randint(0, 9), **again)
 
 
+def rules_about_uploads(tape: Tape, random: Random) -> None:
+    """By a second rule uploads are stored, perhaps once more when they are done again, or not at all."""
+    if not (events := tape.find("event")):
+        return
+    number = str(len(tape.checks["outcomes"]))
+    tape.checks["outcomes"].append({"of": "upload", "then": ["stored"], "accepted": None, "rejected": None})
+    for n in range(3):
+        for again in range(random.choice([1, 1, 1, 2, 2, 0])):
+            place = {"event_id": f"stored-{n}-{again}", "joins": {number: f"u{n}"}, "topic": "shipping"}
+            tape.event(random.choice(events)["read"], n, "stored", 1, 30 + 3 * n + again, **place)
+    for _ in range(random.randint(1, 2)):
+        reprocess(tape, random)
+
+
 def wanted_again(tape: Tape, random: Random) -> None:
     """The scenario wants some done again."""
     rows = [{"reprocess": random.randint(1, 2)}, {"replay": random.choice(["all", 1, 2])}]
@@ -796,6 +810,8 @@ PLANTS: tuple[Plant, ...] = (
     change_answer,
     change_upload,
     reprocess,
+    rules_about_uploads,
+    rules_about_uploads,
     change_batch,
     batches_of_several,
     load_of_its_own,

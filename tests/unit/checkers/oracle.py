@@ -971,6 +971,7 @@ class OutcomeOracle:
         self.respelled: set[str] = set()
         self.strays: list[tuple[str, Record]] = []
         self.fits = self.misread = False
+        self.renewed: set[tuple[str, str]] = set()
         phases: dict[str, list[str]] = defaultdict(list)
         self.acceptable: dict[str, Any] = {}
         for record in run.of("upload"):
@@ -1027,18 +1028,16 @@ class OutcomeOracle:
             if "fail" in phases and "ok" not in phases and good:
                 yield "refused_wrongly", (upload,)
         for number, rule in enumerate(self.run.checks["outcomes"]):
+            self._open(str(number), rule)
+            if rule["of"] == "upload":
+                self.renewed |= {
+                    (upload, str(number)) for upload in self.taken if self._renews(str(number), rule, upload)
+                }
+        for number, rule in enumerate(self.run.checks["outcomes"]):
             n = str(number)
-            answers = self._ids(n, rule["then"])
-            wanted = {"upload": set(self.state), "batch": set(self.batches)}.get(rule["of"])
-            wanted = set(self._ids(n, [rule["of"]])) if wanted is None else wanted
+            answers, there = self._open(n, rule)
             sent = rule["of"] in {"upload", "batch"}
-            lower = {key.lower() for key in wanted}
-            self.respelled = {key for key in answers if key not in wanted and key.lower() in lower}
             yield from (("undecided", (key, n)) for key in self.respelled)
-            there = {(e.get("joins") or {}).get(n) for e in self.run.events if e["event_type"] == rule["of"]} | wanted
-            self.strays = self._uncaused(n, rule, wanted)
-            self.fits = any(key in there for key, _ in self._own(n, rule["then"]))
-            self.misread = bool(self.strays) and not self.fits
             if self.misread and not (sent and self.run.absent()):
                 yield from (("undecided", (key, n)) for key, _ in self.strays)
             elif not sent:
@@ -1051,6 +1050,28 @@ class OutcomeOracle:
                 yield from self._followups(n, self._ids(n, [rule["of"]]), answers)
                 yield from self._favoured(n, self._ids(n, [rule["of"]]), answers)
         yield from self._idle()
+
+    def _open(self, n: str, rule: Mapping[str, Any]) -> tuple[dict[str, set[str]], set[Any]]:
+        """Turn to a rule; its outcomes, and the keys of what they may be of."""
+        answers = self._ids(n, rule["then"])
+        wanted = {"upload": set(self.state), "batch": set(self.batches)}.get(rule["of"])
+        wanted = set(self._ids(n, [rule["of"]])) if wanted is None else wanted
+        lower = {key.lower() for key in wanted}
+        self.respelled = {key for key in answers if key not in wanted and key.lower() in lower}
+        there = {(e.get("joins") or {}).get(n) for e in self.run.events if e["event_type"] == rule["of"]} | wanted
+        self.strays = self._uncaused(n, rule, wanted)
+        self.fits = any(key in there for key, _ in self._own(n, rule["then"]))
+        self.misread = bool(self.strays) and not self.fits
+        return answers, there
+
+    def _renews(self, n: str, rule: Mapping[str, Any], upload: str) -> bool:
+        """It was done again, and has, or may have, the new outcomes by this rule."""
+        again = [r for r in self.run.of("reprocess", "ok") if r.get("upload_id") == upload]
+        times = sorted(self._first_seen(n, rule, upload).values())
+        if not again or self._must(upload, rule) is False:
+            return False
+        few = len(times) < 1 + len(again)
+        return (not few or not self._spelled(upload) or self.misread) and (few or not self._unpaid(upload, times))
 
     def _idle(self) -> Iterator[Hit]:
         """Rules that judged nothing, and events that hold nothing at a rule's ``by``."""
@@ -1152,11 +1173,14 @@ class OutcomeOracle:
             ids = answers.get(upload, set())
             again = [r for r in self.run.of("reprocess", "ok") if r.get("upload_id") == upload]
             times = sorted(self._first_seen(n, rule, upload).values())
-            few = len(ids) < 1 + len(again) and self._spelled(upload)
-            unpaid = len(ids) >= 1 + len(again) and self._unpaid(upload, times)
+            few = len(ids) < 1 + len(again)
+            unpaid = not few and self._unpaid(upload, times)
             must = self._must(upload, rule)
-            if upload in self.taken and must is not False and (few or unpaid):
-                sure = must and self.decided and not self._late(upload) and not self.misread
+            # None has come by this rule, or none by any rule since it was done again.
+            owed = not ids or upload not in {one for one, _ in self.renewed}
+            wanting = upload in self.taken and must is not False and (few or unpaid) and self._spelled(upload)
+            if wanting and (owed or n in {one for _, one in self.renewed}):
+                sure = owed and must and self.decided and not self._late(upload) and not self.misread
                 yield "outcome_missing" if sure else "undecided", (upload, n)
             if state != "fail" and (len(ids) > 1 + self._again({upload}) or self._too_early({upload}, times)):
                 yield "outcome_doubled", (upload, n)

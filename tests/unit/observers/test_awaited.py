@@ -111,6 +111,25 @@ def test_of_a_rule_for_one_kind_of_upload_the_other_waits_for_nothing() -> None:
     awaited.close()
 
 
+def test_what_is_asked_again_waits_for_a_new_outcome_by_one_of_its_rules() -> None:
+    awaited = Awaited([Outcome(of="upload", by="/upload", then=[kind]) for kind in ("stored", "extracted")])
+    awaited.asked("upload", "u1", acceptable=True)
+    awaited.saw("stored", {"0": "u1"}, "id")
+    awaited.asked_again("upload", "u1")
+    awaited.saw("stored", {"0": "u1"}, "again")
+    assert len(awaited) == 1
+    awaited.saw("extracted", {"1": "u1"}, "id")
+    assert not awaited
+    awaited.asked_again("upload", "u1")
+    assert len(awaited) == 2
+    assert not awaited.settled("upload", "u1")
+    for event_id in ("again", "and again"):
+        awaited.saw("extracted", {"1": "u1"}, event_id)
+    assert not awaited
+    assert awaited.settled("upload", "u1")
+    awaited.close()
+
+
 def test_what_is_kept_of_a_key_is_bounded(awaited: Awaited) -> None:
     for number in range(10_000):
         awaited.saw("stored", {"0": "u1"}, str(number))
