@@ -233,7 +233,7 @@ class _Changed:
 
 
 class _Damaged:
-    """Reads blobs, and flips a bit in the first byte of the first that has one."""
+    """Reads blobs, and flips a bit in the first byte of the first that has one, each time that it is read."""
 
     def __init__(self, blob: Callable[..., Awaitable[Blob]]) -> None:
         self._blob = blob
@@ -244,7 +244,7 @@ class _Damaged:
         """Read a blob; never raises for what the server does."""
 
         def flipped(content: bytes) -> bytes:
-            if not content or self.url is not None:
+            if not content or self.url not in {None, url}:
                 return content
             self.url = url
             return bytes([content[0] ^ 1]) + content[1:]

@@ -37,6 +37,8 @@ class Blob:
     error: str = ""
     led: httpx.URL | None = None
     """Where redirects led; None if there were none."""
+    measured: bool = True
+    """Whether the answer said where it ends. If not, it ends with its connection, as what a killed service left unfinished."""
 
 
 class HttpClient:
@@ -91,7 +93,8 @@ class HttpClient:
             # Its bytes differ from the upload's, but prove nothing about the store.
             return Blob("unreachable", error=f"redirected to a page of {response.url.host}, perhaps to log in")
         content = spoil(response.content)
-        return Blob("present", len(content), hashlib.sha256(content).hexdigest(), led=led)
+        measured = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+        return Blob("present", len(content), hashlib.sha256(content).hexdigest(), led=led, measured=measured)
 
     async def whole(self, url: str) -> bytes:
         """GET an answer that must be complete; raises StackError if it does not come, or is one page of several."""

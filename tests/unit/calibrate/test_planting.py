@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.calibrate.copies import _Damaged
 from harness.calibrate.planting import NotPlantedError, double, lose, raise_total
 from harness.calibrate.scratch import SqliteScratch
+from harness.clients.http import Blob
 
 Make = Callable[[str, str], SqliteScratch]
 
@@ -134,3 +136,12 @@ def test_a_copy_that_is_no_effect_by_itself_is_no_second_one(scratch: Make) -> N
     )
     with pytest.raises(NotPlantedError, match="bills: the store takes a second row only apart from its event"):
         double(copy, known)
+
+
+async def test_one_blob_is_damaged_whenever_it_is_read() -> None:
+    async def blob(url: str, spoil: Callable[[bytes], bytes]) -> Blob:
+        return Blob("present", sha256=spoil(b"" if url == "empty" else b"x").hex())
+
+    damaged = _Damaged(blob)
+    read = [(await damaged.blob(url)).sha256 for url in ("empty", "b1", "b2", "b1")]
+    assert read == ["", b"y".hex(), b"x".hex(), b"y".hex()]

@@ -1,5 +1,6 @@
 """What a read of a blob proves: only a whole answer is one."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 
@@ -87,3 +88,26 @@ async def test_redirects_that_lead_nowhere_prove_nothing(location: str) -> None:
     blob = await read(lambda _: httpx.Response(302, headers={"Location": location}))
     assert blob.phase == "unreachable"
     assert blob.error
+
+
+@pytest.mark.parametrize(
+    ("head", "measured"),
+    [
+        (b"HTTP/1.0 200 OK\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\n", True),
+    ],
+)
+async def test_an_answer_that_ends_with_its_connection_is_told_from_one_that_says_where_it_ends(
+    head: bytes, *, measured: bool
+) -> None:
+    async def die_within(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head + b"a part")
+        writer.close()
+
+    http = HttpClient()
+    async with await asyncio.start_server(die_within, "127.0.0.1", 0) as server:
+        blob = await http.blob("http://{}:{}/blobs/17".format(*server.sockets[0].getsockname()))
+    await http.close()
+    assert (blob.phase, blob.size, blob.measured) == ("present", 6, measured)

@@ -121,6 +121,29 @@ async def test_what_a_redirect_elsewhere_leads_to_proves_nothing_unless_it_is_th
     assert await led_to(address, "17", b"x") == "present"
 
 
+@pytest.mark.parametrize(
+    ("answers", "phase"),
+    [
+        ([b"whole"], "present"),
+        ([b"wh", b"whole"], "unreachable"),
+        ([b"wh", None], "unreachable"),
+        ([b"other", b"other"], "different"),
+    ],
+)
+async def test_what_ends_with_its_connection_counts_if_it_comes_twice(
+    answers: list[bytes | None], phase: str
+) -> None:
+    class Cut(Store):
+        async def blob(self, url: str) -> Blob:
+            self.blobs = {} if (content := answers.pop(0)) is None else {url: content}
+            return replace(await super().blob(url), measured=False)
+
+    blobs = observer(Cut())
+    blobs.ask("b1", "answer", hashlib.sha256(b"whole").hexdigest())
+    assert await phases(blobs) == [(phase, "answer")]
+    assert not answers
+
+
 async def led_to(address: str, storage_id: str, content: bytes | None) -> object:
     """The phase of a blob whose redirect led to what is in ``content``; the client uploaded ``x``."""
 
