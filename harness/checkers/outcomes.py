@@ -128,6 +128,11 @@ TABLES: Final = {
         SELECT s.rule, s.of, s.key, min(w.key) AS other
         FROM strays s JOIN wanted w ON w.rule = s.rule AND lower(w.key) = lower(s.key) GROUP BY s.rule, s.of, s.key
     """,
+    # Outcomes, by their records, of something that is there.
+    "explained": """
+        SELECT i FROM keyed SEMI JOIN causes USING (rule, key) WHERE NOT asks
+        UNION ALL SELECT i FROM keyed SEMI JOIN asked USING (of, key) WHERE NOT asks
+    """,
     # Outcomes of what was never sent, or of an event that the system is not seen to have published, and that no other rule
     # explains either. The load's own events are nobody's outcomes. ``planted``: a fault published the event. ``fits``: other
     # outcomes by the rule have the join value of what they follow from, so it reads the right values; the cause of a follow-up
@@ -149,8 +154,7 @@ TABLES: Final = {
                arg_min(due, causation_id) AS due
         FROM keyed k LEFT JOIN calling USING (rule, causation_id) SEMI JOIN strays USING (rule, key)
         LEFT JOIN planted p USING (rule, key)
-        ANTI JOIN (SELECT i FROM keyed SEMI JOIN causes USING (rule, key) WHERE NOT asks) USING (i)
-        ANTI JOIN (SELECT i FROM keyed SEMI JOIN asked USING (of, key) WHERE NOT asks) USING (i)
+        ANTI JOIN explained USING (i)
         ANTI JOIN (SELECT upload_id AS event_id FROM uploads WHERE op = 'publish') USING (event_id)
         WHERE NOT k.asks AND k.injected IS NULL
         GROUP BY rule, of, key, event_id
@@ -269,10 +273,11 @@ TABLES: Final = {
         GROUP BY rule, key HAVING count(*) > 1
     """,
     # Events that a rule is about and that hold nothing at its `by`. ``asks``: such an event calls for an outcome, which
-    # cannot be found; the others are outcomes, of what is unknown.
+    # cannot be found; the others are outcomes, of what is unknown, as no other rule explains them.
     "keyless": """
         SELECT rule, event_id, event_type = of AS asks, min(event_type) AS event_type, min(i) AS i, min(t) AS t
-        FROM keyed WHERE injected IS NULL AND key IS NULL GROUP BY rule, event_id, event_type = of
+        FROM keyed k ANTI JOIN explained x ON x.i = k.i AND event_type <> of
+        WHERE injected IS NULL AND key IS NULL GROUP BY rule, event_id, event_type = of
     """,
     # Rules that judged nothing: what they are about never came, or nothing of it had to have an outcome and none has one.
     # ``keyless``: how many events held nothing at `by`. ``sent``: how many uploads or batches need not have had an outcome.
@@ -292,7 +297,7 @@ TABLES: Final = {
     """,
 }
 
-VIEWS: Final = frozenset({"keyed", "wanting"})
+VIEWS: Final = frozenset({"keyed", "wanting", "explained"})
 """Tables that are cheaper to evaluate again than to store."""
 
 OUTCOME_MISSING: Final = """

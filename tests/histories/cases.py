@@ -1121,6 +1121,20 @@ def outcome_key_missing(tape: Tape) -> None:
     tape.event(topics(tape), 4, "shipped", 0, 40, event_id="shipped-4-again", joins={})
 
 
+def outcome_of_two_kinds(tape: Tape) -> None:
+    """What was refused is shipped back, under a number of its own, by which a second rule counts it."""
+    back = {"of": "refused", "by": "/refusal", "then": ["shipped"], "accepted": None, "rejected": None}
+    tape.checks["outcomes"].append(back)
+    tape.one("event", event_type="refused")["joins"]["3"] = "refusal-7"
+    tape.event(topics(tape), REJECTED, "shipped", 0, 40, joins={"3": "refusal-7"})
+
+
+def outcome_key_missing_of_two_kinds(tape: Tape) -> None:
+    """The rule that has its number knows of nothing with it."""
+    outcome_of_two_kinds(tape)
+    tape.event(topics(tape), 8, "shipped", 0, 41, event_id="shipped-8-again", joins={"3": "refusal-8"})
+
+
 def outcome_unexercised_without_keys(tape: Tape) -> None:
     """The rule's pointer leads nowhere."""
     tape.drop(tape.find("event", event_type="shipped"))
@@ -2568,6 +2582,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "record_lost.read_again": read_again_after_a_loss,
     "multiplicity_unseen.type": multiplicity_unseen_by_type,
     "outcome_key_missing": outcome_key_missing,
+    "outcome_key_missing.of_two_kinds": outcome_key_missing_of_two_kinds,
     "outcome_unexercised": outcome_unexercised,
     "outcome_unexercised.keyless": outcome_unexercised_without_keys,
     "outcome_unexercised.batches": outcome_unexercised_batches,
@@ -2751,6 +2766,7 @@ GOOD: dict[str, Callable[[Tape], None]] = {
         mailed_for_each,
         returned,
         invoiced,
+        outcome_of_two_kinds,
         closed_by_a_timer,
         unknown_upload_without_an_outcome,
         unknown_upload_sent_again,

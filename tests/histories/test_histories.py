@@ -42,6 +42,8 @@ ALONG = {
     "undecided.letter_from_before_a_replay": {"dead_letter_doubled"},
     "effect_and_dead_letter.after_a_replay": {"dead_letter_doubled"},
     "dead_lettered_wrongly.after_a_replay": {"dead_letter_doubled"},
+    # A rule that counts it knows of nothing that it follows from.
+    "outcome_key_missing.of_two_kinds": {"followup_unasked"},
     # That a rule had nothing to judge is told beside what came of it.
     "undecided.followup_of_nothing": {"outcome_unseen"},
     # A read that failed is told beside what that leaves undecided.

@@ -481,7 +481,7 @@ def rules_in_common(tape: Tape, random: Random) -> None:
         for n, (of, (_, then)) in enumerate(rules.items())
     ]
     causing, careless = random.choice([0, 0.9, 1]), random.choice([0, 0, 0.1])
-    alone = random.random() < 0.2
+    alone, apart = random.random() < 0.2, by[0] != by[1] and random.random() < 0.5
     for event in [e for of in rules for e in tape.find("event", event_type=of, malformed=None)]:
         number, then = rules[event["event_type"]]
         key = f"order-{event['event_id'].split('-')[1]}"
@@ -498,7 +498,7 @@ def rules_in_common(tape: Tape, random: Random) -> None:
                 "event_type": random.choice(then),
                 "causation_id": event["event_id"] if random.random() < causing else random.choice([None, "placed-0"]),
                 "digest": "mail",
-                "joins": {own: key for own, _ in rules.values()},
+                "joins": {n: key for n, _ in rules.values() if n == number or not apart},
             }
             tape.seen(event["read"], "event", new)
 

@@ -1083,7 +1083,9 @@ class OutcomeOracle:
             if not rule["then"]:
                 continue
             then = {
-                e["event_id"] for e in keyless if e["event_type"] in rule["then"] and e["event_type"] != rule["of"]
+                e["event_id"]
+                for e in keyless
+                if e["event_type"] in rule["then"] and e["event_type"] != rule["of"] and not self._explained(e)
             }
             yield from (("outcome_key_missing", (n, event_id)) for event_id in then)
             sent = {"upload": set(self.state), "batch": set(self.batches)}.get(rule["of"], set())
