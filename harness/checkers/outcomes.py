@@ -137,7 +137,7 @@ TABLES: Final = {
     # explains either. The load's own events are nobody's outcomes. ``planted``: a fault published the event. ``fits``: other
     # outcomes by the rule have the join value of what they follow from, so it reads the right values; the cause of a follow-up
     # may be a timer, an operator, or what was there before the run. ``cause``: the event that it names as its cause, if that
-    # calls for a follow-up with another join value, ``due``.
+    # calls for a follow-up with another join value, ``due``. ``shared``: another one with its join value names the same cause.
     "uncaused": """
         WITH strays AS (
             SELECT rule, of, key FROM per_key
@@ -151,7 +151,8 @@ TABLES: Final = {
         )
         SELECT rule, of, key, event_id, min(event_type) AS event_type, min(i) AS i, rule IN (FROM fitting) AS fits,
                bool_or(p.key IS NOT NULL) AS planted, min(causation_id) FILTER (due IS NOT NULL) AS cause,
-               arg_min(due, causation_id) AS due
+               arg_min(due, causation_id) AS due, min(causation_id) AS named,
+               named IS NOT NULL AND count(*) OVER (PARTITION BY rule, key, min(causation_id)) > 1 AS shared
         FROM keyed k LEFT JOIN calling USING (rule, causation_id) SEMI JOIN strays USING (rule, key)
         LEFT JOIN planted p USING (rule, key)
         ANTI JOIN explained USING (i)
@@ -263,13 +264,14 @@ TABLES: Final = {
         FROM (FROM alone UNION ALL FROM together ANTI JOIN alone USING (rule, key)) u CROSS JOIN moments
         WHERE NOT EXISTS (SELECT 1 FROM respelled o WHERE o.rule = u.rule AND lower(o.key) = lower(u.key))
     """,
-    # Each join value with more follow-ups than events that call for one.
+    # Each join value with more follow-ups than events that call for one. Of what nothing that was seen calls for, nobody knows
+    # how many there should be, unless a fault published what it is of.
     "surplus": """
         SELECT s.rule, s.key, coalesce(j.n, s.n) AS n, coalesce(j.expected, c.n) AS expected
         FROM several s JOIN causes c USING (rule, key) LEFT JOIN joint j ON j.pool = c.pool AND j.key = c.key
         WHERE s.n > 1 AND coalesce(j.n, s.n) > coalesce(j.expected, c.n)
         UNION ALL
-        SELECT rule, key, count(*), 0 FROM uncaused WHERE fits AND of NOT IN ('upload', 'batch')
+        SELECT rule, key, count(*), 0 FROM uncaused WHERE fits AND planted
         GROUP BY rule, key HAVING count(*) > 1
     """,
     # Events that a rule is about and that hold nothing at its `by`. ``asks``: such an event calls for an outcome, which
@@ -394,7 +396,7 @@ OUTCOME_UNSEEN: Final = "SELECT rule, of, types FROM idle WHERE NOT decides ORDE
 FOLLOWUP_UNASKED: Final = """
 SELECT rule, of, event_type, count(DISTINCT event_id) AS n, arg_min(event_id, i) AS event_id, arg_min(key, i) AS key,
        min(i) AS i_event
-FROM uncaused WHERE fits AND NOT planted AND cause IS NULL AND of NOT IN ('upload', 'batch')
+FROM uncaused WHERE fits AND NOT planted AND cause IS NULL AND NOT shared AND of NOT IN ('upload', 'batch')
 GROUP BY rule, of, event_type ORDER BY i_event
 """
 
@@ -435,6 +437,11 @@ UNION ALL
 SELECT key, rule, i, event_type || ' ' || event_id || ' has ' || key || ', which no ' || of || ' has, but it names '
        || cause || ' as its cause, which has ' || due || ': it is one too many, or altered; if neither, write a rule for it'
 FROM uncaused WHERE fits AND NOT planted AND cause IS NOT NULL
+UNION ALL
+SELECT key, rule, min(i), count(*) || ' follow-ups have ' || key || ', which no ' || of || ' has, and name ' || named
+       || ' as their cause, which calls for none: all but one may be too many; if not, write a rule for them'
+FROM uncaused WHERE fits AND NOT planted AND cause IS NULL AND shared AND of NOT IN ('upload', 'batch')
+GROUP BY key, rule, of, named
 ORDER BY ALL
 """
 

@@ -1281,6 +1281,16 @@ def followup_unasked(tape: Tape) -> None:
     tape.event(topics(tape), 99, "shipped", 0, 40, causation_id="placed-99")
 
 
+def followups_unasked_of_one_number(tape: Tape, *causes: str) -> None:
+    """Two orders were shipped under a number that stands for none, each for a reason of its own."""
+    for n, cause in enumerate(causes or ("job-0", "job-1")):
+        tape.event(topics(tape), 98 + n, "shipped", 0, 40 + n, joins={"1": "0"}, causation_id=cause)
+
+
+def undecided_followups_of_one_unseen_cause(tape: Tape) -> None:
+    followups_unasked_of_one_number(tape, "job-0", "job-0")
+
+
 def undecided_followup_of_a_known_cause(tape: Tape) -> None:
     """The order was shipped twice, once under a number that nobody has."""
     followup_unasked(tape)
@@ -2590,6 +2600,8 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "outcome_unseen": outcome_unseen,
     "followup_unclear": followup_unclear,
     "followup_unasked": followup_unasked,
+    "followup_unasked.of_one_number": followups_unasked_of_one_number,
+    "undecided.followups_of_one_unseen_cause": undecided_followups_of_one_unseen_cause,
     "raw_vanished": raw_vanished,
     "raw_changed": raw_changed,
     "raw_unexercised": raw_unexercised,

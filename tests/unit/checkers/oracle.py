@@ -970,6 +970,7 @@ class OutcomeOracle:
         self.decided = run.still and run.well and run.legible and not run.overwritten
         self.respelled: set[str] = set()
         self.strays: list[tuple[str, Record]] = []
+        self.there: set[Any] = set()
         self.fits = self.misread = False
         self.renewed: set[tuple[str, str]] = set()
         phases: dict[str, list[str]] = defaultdict(list)
@@ -1035,13 +1036,15 @@ class OutcomeOracle:
                 }
         for number, rule in enumerate(self.run.checks["outcomes"]):
             n = str(number)
-            answers, there = self._open(n, rule)
+            answers = self._open(n, rule)
             sent = rule["of"] in {"upload", "batch"}
             yield from (("undecided", (key, n)) for key in self.respelled)
             if self.misread and not (sent and self.run.absent()):
                 yield from (("undecided", (key, n)) for key, _ in self.strays)
             elif not sent:
-                yield from self._unasked(n, rule, [(key, event) for key, event in self.strays if key not in there])
+                yield from self._unasked(
+                    n, rule, [(key, event) for key, event in self.strays if key not in self.there]
+                )
             if rule["of"] == "upload":
                 yield from self._uploads(n, rule, answers)
             elif rule["of"] == "batch":
@@ -1051,18 +1054,20 @@ class OutcomeOracle:
                 yield from self._favoured(n, self._ids(n, [rule["of"]]), answers)
         yield from self._idle()
 
-    def _open(self, n: str, rule: Mapping[str, Any]) -> tuple[dict[str, set[str]], set[Any]]:
-        """Turn to a rule; its outcomes, and the keys of what they may be of."""
+    def _open(self, n: str, rule: Mapping[str, Any]) -> dict[str, set[str]]:
+        """Turn to a rule; its outcomes."""
         answers = self._ids(n, rule["then"])
         wanted = {"upload": set(self.state), "batch": set(self.batches)}.get(rule["of"])
         wanted = set(self._ids(n, [rule["of"]])) if wanted is None else wanted
         lower = {key.lower() for key in wanted}
         self.respelled = {key for key in answers if key not in wanted and key.lower() in lower}
-        there = {(e.get("joins") or {}).get(n) for e in self.run.events if e["event_type"] == rule["of"]} | wanted
+        self.there = {
+            (e.get("joins") or {}).get(n) for e in self.run.events if e["event_type"] == rule["of"]
+        } | wanted
         self.strays = self._uncaused(n, rule, wanted)
-        self.fits = any(key in there for key, _ in self._own(n, rule["then"]))
+        self.fits = any(key in self.there for key, _ in self._own(n, rule["then"]))
         self.misread = bool(self.strays) and not self.fits
-        return answers, there
+        return answers
 
     def _renews(self, n: str, rule: Mapping[str, Any], upload: str) -> bool:
         """It was done again, and has, or may have, the new outcomes by this rule."""
@@ -1114,7 +1119,7 @@ class OutcomeOracle:
         ]
 
     def _unasked(self, n: str, rule: Mapping[str, Any], strays: Sequence[tuple[str, Record]]) -> Iterator[Hit]:
-        """Something else may be the cause of a follow-up, unless it names an event that has another key."""
+        """Something else may cause a follow-up, unless it names what has another key, or another one names the same."""
         calling = {
             e["event_id"]
             for e in self.run.events
@@ -1122,10 +1127,20 @@ class OutcomeOracle:
         }
         naming = {(key, event["event_id"]) for key, event in strays if event.get("causation_id") in calling}
         yield from (("undecided", (key, n)) for key, _ in naming)
+        named: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for key, event in strays:
+            if event.get("causation_id") is not None:
+                named[key, event["event_id"]].append(event["causation_id"])
+        causes = [(key, min(ids)) for (key, _), ids in named.items()]
         kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
         for key, event in strays:
-            if (key, event["event_id"]) not in naming:
-                kinds[key, event["event_id"]].add(event["event_type"])
+            one = key, event["event_id"]
+            if one in naming:
+                continue
+            if one in named and causes.count((key, min(named[one]))) > 1:
+                yield "undecided", (key, n)
+            else:
+                kinds[one].add(event["event_type"])
         yield from (("followup_unasked", (n, min(one))) for one in kinds.values())
 
     def _explained(self, event: Record) -> bool:
@@ -1271,7 +1286,7 @@ class OutcomeOracle:
                 yield from self._of_several(n, key, joint)
             if not asked:
                 loose = {event["event_id"] for one, event in self.strays if one == key}
-                too_many = len(loose) > 1 and self.fits
+                too_many = len(loose) > 1 and self.fits and key in self.there
             elif joint is not None:
                 too_many = answered > 1 and len(joint["outcomes"]) > len(joint["callers"])
             else:
