@@ -128,6 +128,7 @@ class Uploader(User):
 
     def _once(self, upload_id: str, attempt: int, batch: str, document: Document, due: int) -> str:
         target, part, door = self.site.target, self.site.part, self.site.target.upload
+        sha256 = hashlib.sha256(document.content).hexdigest()
         with part.operation(
             "upload",
             f"locust:{self.site.worker}",
@@ -136,7 +137,7 @@ class Uploader(User):
             batch=batch if door.batches else None,
             file_name=document.file_name,
             size=len(document.content),
-            sha256=hashlib.sha256(document.content).hexdigest(),
+            sha256=sha256,
             acceptable=document.acceptable,
             intended=due,
         ) as operation:
@@ -149,6 +150,7 @@ class Uploader(User):
                         door.field: (document.file_name, document.content, "application/octet-stream"),
                     },
                     headers={door.id_header or "": upload_id},
+                    multipart_boundary=sha256[:32],  # the same bytes on each try
                 )
             except urllib3.exceptions.HTTPError as error:
                 said = f"{type(error).__name__}: {error}"

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Door:
-    """``keys`` counts the requests under each Idempotency-Key; ``refusals`` are answered 503 first, all others ``answer``."""
+    """``keys`` counts the requests under each Idempotency-Key; ``refusals`` are answered 503 first, all others ``answer``.
+
+    ``bodies`` are the different ones under each key.
+    """
 
     def __init__(self, refusals: int = 0, answer: int = 202) -> None:
         self.keys: Counter[str] = Counter()
+        self.bodies: defaultdict[str, set[bytes]] = defaultdict(set)
         self.answer = answer
         self.refusals = refusals
         self.open = threading.Event()
@@ -23,8 +27,8 @@ class Door:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
                 key = self.headers["Idempotency-Key"]
+                door.bodies[key].add(self.rfile.read(int(self.headers["Content-Length"])))
                 door.keys[key] += 1
                 door.open.wait(30)
                 door.refusals -= 1

@@ -38,6 +38,12 @@ async def test_the_form_has_the_file_and_the_fields() -> None:
     assert b'name="file"; filename="a.txt"' in body
 
 
+async def test_another_try_is_the_same_request() -> None:
+    (one, body), (other, again) = [await sent({"batch_id": "b1"}) for _ in range(2)]
+    assert body == again
+    assert one.headers == other.headers
+
+
 async def test_without_fields_the_form_is_the_file_alone() -> None:
     _, body = await sent({})
     assert body.count(b"Content-Disposition: form-data") == 1

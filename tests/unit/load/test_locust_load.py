@@ -137,6 +137,7 @@ async def test_an_upload_is_sent_again_under_its_key_while_no_answer_says_yes_or
     again = {key: count for key, count in door.keys.items() if count > 1}
     assert again
     (key, count), *_ = again.items()
+    assert len(door.bodies[key]) == 1
     tries = [one for one in bench.records("upload", "unknown", "ok") if one["upload_id"] == key]
     assert [one["phase"] for one in tries] == ["unknown"] * (count - 1) + ["ok"]
     assert len({one["operation"] for one in tries}) == count
