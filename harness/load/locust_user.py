@@ -102,6 +102,7 @@ class Uploader(User):
             door = urlsplit(host)
             url = url._replace(scheme=door.scheme, netloc=door.netloc)
         self._path = url.path
+        self._target = url._replace(scheme="", netloc="").geturl()
         # One connection a user, as real clients have, and no hidden retries: each retry is an operation.
         self._http = urllib3.connection_from_url(url.geturl(), retries=False, timeout=TIMEOUT)
 
@@ -144,7 +145,7 @@ class Uploader(User):
             try:
                 response = self._http.request(
                     "POST",
-                    self._path,
+                    self._target,
                     fields={
                         **door.filled(batch, target.batch, upload_id),
                         door.field: (document.file_name, document.content, "application/octet-stream"),

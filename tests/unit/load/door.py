@@ -11,12 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Door:
     """``keys`` counts the requests under each Idempotency-Key; ``refusals`` are answered 503 first, all others ``answer``.
 
-    ``bodies`` are the different ones under each key.
+    ``bodies`` are the different ones under each key, ``targets`` what was posted to.
     """
 
     def __init__(self, refusals: int = 0, answer: int = 202) -> None:
         self.keys: Counter[str] = Counter()
         self.bodies: defaultdict[str, set[bytes]] = defaultdict(set)
+        self.targets: set[str] = set()
         self.answer = answer
         self.refusals = refusals
         self.open = threading.Event()
@@ -28,6 +29,7 @@ class Door:
 
             def do_POST(self) -> None:
                 key = self.headers["Idempotency-Key"]
+                door.targets.add(self.path)
                 door.bodies[key].add(self.rfile.read(int(self.headers["Content-Length"])))
                 door.keys[key] += 1
                 door.open.wait(30)

@@ -302,6 +302,12 @@ async def test_a_configuration_of_the_users_own_names_no_other_front_door(
     assert not other.keys
 
 
+async def test_users_post_to_the_whole_of_the_front_doors_target(bench: Bench, door: Door) -> None:
+    door.url += "?wait=no&tenant=a%2Fb"
+    await bench.load(door, users=1).run()
+    assert door.targets == {"/v1/files?wait=no&tenant=a%2Fb"}
+
+
 async def test_a_worker_goes_to_the_front_door_that_it_was_told(bench: Bench, door: Door) -> None:
     """As it does on another machine, which reaches the front door at another address."""
     port = free_port()
