@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from harness.clients.http import Blob
+from harness.errors import StackError
 from harness.observers.disk_map import DiskMap
 from harness.stack import Fields
 
@@ -20,6 +21,12 @@ _TOGETHER = 8
 
 _AGAIN = 2.0
 """Seconds before the final pass reads again what it could not reach."""
+
+_LONG = 10_000_000_000
+"""Nanoseconds after which a read that brings nothing was not refused, but left waiting."""
+
+_PATIENCE = 4
+"""Times in a row that all reads are left waiting until the final pass gives the store up: a minute."""
 
 _LED_AWAY = (
     "a redirect led to an address without the blob's id, perhaps to log in; "
@@ -68,12 +75,12 @@ class Blobs:
         return bool(self._asked)
 
     async def read(self, *, final: bool) -> AsyncIterator[Fields]:
-        """Read the blobs that were asked for, or all of them if ``final``."""
+        """Read the blobs that were asked for, or all of them if ``final``; then StackError if the store answers nothing."""
         asked, self._asked = self._asked, []
         due = ((storage_id, "final") for storage_id in self._named) if final else iter(asked)
         unreachable: list[tuple[str, str]] = []
         read = 0
-        async for fields in self._each(due):
+        async for fields in self._each(due, final=final):
             yield fields
             read += 1
             if final and fields["phase"] == "unreachable":
@@ -83,13 +90,20 @@ class Blobs:
         if not unreachable or len(unreachable) == read > _TOGETHER:
             return
         await asyncio.sleep(_AGAIN)
-        async for fields in self._each(iter(unreachable)):
+        async for fields in self._each(iter(unreachable), final=True):
             yield fields
 
-    async def _each(self, due: Iterator[tuple[str, str]]) -> AsyncIterator[Fields]:
+    async def _each(self, due: Iterator[tuple[str, str]], *, final: bool) -> AsyncIterator[Fields]:
+        in_vain = 0
         while together := list(islice(due, _TOGETHER)):
-            for fields in await asyncio.gather(*(self._one(*request) for request in together)):
+            begun = self._now()
+            rows = await asyncio.gather(*(self._one(*request) for request in together))
+            waited = self._now() - begun >= _LONG and all(fields["phase"] == "unreachable" for fields in rows)
+            for fields in rows:
                 yield fields
+            in_vain = in_vain + 1 if waited else 0
+            if final and in_vain == _PATIENCE:
+                raise StackError(f"the store of the raw blobs does not answer: {rows[-1]['error']}")
 
     def close(self) -> None:
         """Delete the temporary file."""

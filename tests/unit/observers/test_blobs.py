@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from harness.clients.http import Blob
+from harness.errors import StackError
 from harness.observers.blobs import Blobs
 
 
@@ -96,6 +97,27 @@ async def test_a_store_that_never_answers_is_not_asked_for_everything_again(monk
     for n in range(9):
         blobs.ask(f"b{n}", "event")
     assert len(await asyncio.wait_for(phases(blobs, final=True), 60)) == 9
+
+
+async def test_a_store_that_keeps_every_read_waiting_is_given_up_after_a_minute() -> None:
+    class Hung(Store):
+        seconds = reads = 0
+
+        async def blob(self, url: str) -> Blob:
+            self.reads += 1
+            if self.reads % 8 == 0:
+                self.seconds += 15  # for all that were read together
+            return Blob("unreachable", error="ReadTimeout")
+
+    store = Hung()
+    blobs = Blobs(store, lambda storage_id: storage_id, lambda: store.seconds * 1_000_000_000)
+    for n in range(400):
+        blobs.ask(f"b{n}", "event")
+    assert len(await phases(blobs)) == 400
+    store.reads = 0
+    with pytest.raises(StackError, match="does not answer: ReadTimeout"):
+        await phases(blobs, final=True)
+    assert (store.reads, store.seconds) == (32, 50 * 15 + 60)
 
 
 @pytest.mark.parametrize(
