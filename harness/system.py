@@ -113,11 +113,14 @@ class Request(Model):
     )
     """The URL, for example ``http://{shop}/orders/{upload_id}/reprocess``."""
     ok: int = 202
-    """The HTTP status that means yes; for a command, exit status 0 does."""
+    """The HTTP status that means yes."""
     command: Annotated[str, StringConstraints(pattern=r"\S"), Field(title="command")] | None = Field(
         default=None, repr=False
     )
-    """The program and its arguments, for example ``python -m billing replay --event {event_id}``."""
+    """The program and its arguments, for example ``python -m billing replay --event {event_id}``.
+
+    Exit status 0 says yes, and 3 no: nothing was done. Any other leaves it unknown.
+    """
     service: Name | None = None
     """The service whose environment a command gets, for example ``billing``."""
 

@@ -47,7 +47,7 @@ _EXAMPLES = """examples:
       python -m reference_impl.dead_letters replay \\
       --kafka 127.0.0.1:9092 --consumer spell_checker --event 7f3a9c1e-...
 
-exit status: 0 done, 1 failed, possibly partway, 2 refused or wrong usage: nothing was done
+exit status: 0 done, 1 failed, possibly partway, 2 wrong usage, 3 refused: nothing was done
 """
 
 
@@ -261,7 +261,7 @@ def main(arguments: list[str] | None = None) -> int:
         asyncio.run(asyncio.wait_for(parsed.run(parsed), _LONGEST_SECONDS))
     except (NotReplayed, KafkaError, DBAPIError, OSError, ValueError) as error:
         sys.stderr.write(f"{error if isinstance(error, NotReplayed) else brief(error)}\n")
-        return 2 if isinstance(error, NotReplayed) else 1
+        return 3 if isinstance(error, NotReplayed) else 1
     return 0
 
 

@@ -19,8 +19,11 @@ from harness.system import REPLAYED, REPROCESSED, Request
 NO: Final = REFUSED | {404, 409}
 """HTTP statuses that refuse a request, including 404 (unknown to the system) and 409 (cannot be redone now)."""
 
-NO_STATUS: Final = 2
-"""The exit status that refuses a request; 0 grants it, and any other leaves it unknown."""
+NO_STATUS: Final = 3
+"""The exit status that refuses a request; 0 grants it, and any other leaves it unknown.
+
+1 and 2 are what ends with a failure of its own, perhaps with its work done: make, a Go program that panics, Python, a shell.
+"""
 
 
 ABOUT: Final = REPROCESSED | REPLAYED

@@ -235,7 +235,7 @@ def test_the_command_says_why_it_refuses(published, capsys, monkeypatch, tmp_pat
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/db")
     monkeypatch.setenv("RETENTION_HOURS", "336")
     asked = ["replay", "--kafka", "nowhere:1", "--consumer", "c", "--event", "e"]
-    assert main(asked) == 2
+    assert main(asked) == 3
     assert capsys.readouterr().err == "no dead letter of c about event e\n"
 
 
@@ -247,7 +247,7 @@ async def test_an_event_that_others_have_forgotten_is_replayed_only_if_told(
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("RETENTION_HOURS", "336")
     asked = ["replay", "--kafka", "nowhere:1", "--consumer", "c", "--event", published[0].event_id]
-    assert await asyncio.to_thread(main, asked) == 2
+    assert await asyncio.to_thread(main, asked) == 3
     assert "of 2024-01-01 00:00, RETENTION_HOURS (336) ago" in capsys.readouterr().err
     assert await rows("SELECT closed_as FROM inbox") == [("poison",)]
     monkeypatch.setenv("RETENTION_HOURS", "1000000")
@@ -274,7 +274,7 @@ def test_how_long_consumers_remember_has_no_default(published, capsys, monkeypat
         main(asked)
     assert ended.value.code == 2
     assert "replay: environment variable RETENTION_HOURS: Field required" in capsys.readouterr().err
-    assert main([*asked, "--even-if-forgotten"]) == 2
+    assert main([*asked, "--even-if-forgotten"]) == 3
     assert capsys.readouterr().err == "no dead letter of c about event e\n"
 
 

@@ -94,9 +94,9 @@ async def test_a_command_gets_its_words_its_folder_and_the_environment_of_a_serv
 
 
 @pytest.mark.parametrize(
-    ("status", "phase"), [(0, "ok"), (1, "unknown"), (2, "fail"), (3, "unknown"), (137, "unknown")]
+    ("status", "phase"), [(0, "ok"), (1, "unknown"), (2, "unknown"), (3, "fail"), (137, "unknown")]
 )
-async def test_only_the_status_2_of_a_command_says_no(tmp_path: Path, status: int, phase: str) -> None:
+async def test_only_the_status_3_of_a_command_says_no(tmp_path: Path, status: int, phase: str) -> None:
     code = f"import sys; print('why', file=sys.stderr); sys.exit({status})"
     answered = await asking(tmp_path, command=f'python -c "{code}"').ask({}, "shop")
     assert (answered.phase, answered.exit_status, answered.error) == (phase, status, "why" if status else None)
