@@ -37,6 +37,8 @@ class Blob:
     error: str = ""
     led: httpx.URL | None = None
     """Where redirects led; None if there were none."""
+    sent: str | None = None
+    """The SHA-256 of what was sent, if that was encoded (``Content-Encoding``), as a file that is a .gz may be labelled."""
     measured: bool = True
     """Whether the answer said where it ends. If not, it ends with its connection, as what a killed service left unfinished."""
 
@@ -83,8 +85,11 @@ class HttpClient:
         Redirects are followed, and may lead to something else than the blob; httpx sends what it logs in with to no other
         host. ``spoil`` changes the bytes that came, as damage in the store would.
         """
+        plain = {"Accept-Encoding": "identity"}
         try:
-            response = await self._client.get(url, follow_redirects=True)
+            async with self._client.stream("GET", url, follow_redirects=True, headers=plain) as response:
+                sent = b"".join([part async for part in response.aiter_raw()])
+            content = httpx.Response(response.status_code, headers=response.headers, content=sent).content
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Blob("unreachable", error=f"{type(error).__name__}: {error}".rstrip(": "))
         led = response.url if response.history else None
@@ -95,9 +100,10 @@ class HttpClient:
         if response.history and response.headers.get("Content-Type", "").lower().startswith("text/html"):
             # Its bytes differ from the upload's, but prove nothing about the store.
             return Blob("unreachable", error=f"redirected to a page of {response.url.host}, perhaps to log in")
-        content = spoil(response.content)
+        sha256, as_sent = (hashlib.sha256(spoil(one)).hexdigest() for one in (content, sent))
+        encoded = as_sent if "Content-Encoding" in response.headers else None
         measured = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
-        return Blob("present", len(content), hashlib.sha256(content).hexdigest(), led=led, measured=measured)
+        return Blob("present", len(content), sha256, led=led, sent=encoded, measured=measured)
 
     async def whole(self, url: str) -> bytes:
         """GET an answer that must be complete; raises StackError if it does not come, or is one page of several."""

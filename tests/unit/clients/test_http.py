@@ -1,8 +1,9 @@
 """What a read of a blob proves: only a whole answer is one."""
 
 import asyncio
+import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
@@ -13,11 +14,22 @@ URL = "http://user:secret@store:1/blobs/17"
 PRESIGNED = "http://elsewhere:2/bucket/17?signature=abc"
 
 
+def as_it_comes(made: httpx.Response) -> httpx.Response:
+    """An answer whose body was not read yet, as a server's."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield made.content
+
+    return httpx.Response(made.status_code, headers=made.headers, content=body())
+
+
 async def read(answer: Callable[[httpx.Request], httpx.Response]) -> Blob:
     http = HttpClient()
     await http._client.aclose()
     http._client = httpx.AsyncClient(
-        transport=httpx.MockTransport(answer), max_redirects=http._client.max_redirects, trust_env=False
+        transport=httpx.MockTransport(lambda request: as_it_comes(answer(request))),
+        max_redirects=http._client.max_redirects,
+        trust_env=False,
     )
     try:
         return await http.blob(URL)
@@ -90,6 +102,21 @@ async def test_redirects_that_lead_nowhere_prove_nothing(location: str) -> None:
     assert blob.error
 
 
+async def sent(answer: bytes) -> Blob:
+    """Read from a server that sends these bytes, and is gone."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    http = HttpClient()
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        blob = await http.blob("http://{}:{}/blobs/17".format(*server.sockets[0].getsockname()))
+    await http.close()
+    return blob
+
+
 @pytest.mark.parametrize(
     ("head", "measured"),
     [
@@ -101,13 +128,12 @@ async def test_redirects_that_lead_nowhere_prove_nothing(location: str) -> None:
 async def test_an_answer_that_ends_with_its_connection_is_told_from_one_that_says_where_it_ends(
     head: bytes, *, measured: bool
 ) -> None:
-    async def die_within(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(head + b"a part")
-        writer.close()
-
-    http = HttpClient()
-    async with await asyncio.start_server(die_within, "127.0.0.1", 0) as server:
-        blob = await http.blob("http://{}:{}/blobs/17".format(*server.sockets[0].getsockname()))
-    await http.close()
+    blob = await sent(head + b"a part")
     assert (blob.phase, blob.size, blob.measured) == ("present", 6, measured)
+
+
+async def test_of_an_answer_with_an_encoding_both_forms_are_known() -> None:
+    packed = gzip.compress(b"all")
+    blob = await sent(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n" + packed)
+    assert (blob.sha256, blob.sent) == tuple(hashlib.sha256(one).hexdigest() for one in (b"all", packed))
+    assert (await sent(b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\nall")).phase == "unreachable"

@@ -166,6 +166,18 @@ async def test_what_ends_with_its_connection_counts_if_it_comes_twice(
     assert not answers
 
 
+async def test_either_form_of_what_came_with_an_encoding_is_the_upload() -> None:
+    class Packed(Store):
+        async def blob(self, url: str) -> Blob:
+            return replace(await super().blob(url), sent=hashlib.sha256(b"packed").hexdigest())
+
+    for uploaded, phase in ((b"packed", "present"), (b"plain", "present"), (b"other", "different")):
+        blobs = observer(Packed(b1=b"plain"))
+        blobs.ask("b1", "answer", sha256 := hashlib.sha256(uploaded).hexdigest())
+        (row,) = [row async for row in blobs.read(final=False)]
+        assert (row["phase"], row["sha256"] == sha256) == (phase, phase == "present")
+
+
 async def led_to(address: str, storage_id: str, content: bytes | None) -> object:
     """The phase of a blob whose redirect led to what is in ``content``; the client uploaded ``x``."""
 
