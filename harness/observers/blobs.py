@@ -34,6 +34,11 @@ _LED_AWAY = (
     "let `blobs.get` be one that brings the blob itself"
 )
 
+_SLASH = (
+    "404, and no blob whose id has a slash was found: the server may refuse `%2F`, as Apache httpd does without "
+    "`AllowEncodedSlashes On`"
+)
+
 _CUT_SHORT = "the answer does not say how long it is, and the next one differed: one of them may have been cut short"
 
 
@@ -57,6 +62,8 @@ class Blobs:
         self._named = DiskMap()
         """Storage id -> SHA-256, where known."""
         self._asked: list[tuple[str, str]] = []
+        self._takes_slashes = False
+        """Whether a blob whose id has a slash was found, or an answer led to one."""
 
     def ask(self, storage_id: str, why: str, sha256: str | None = None) -> None:
         """Have a blob read in the next pass; ``sha256`` is that of the acknowledged upload."""
@@ -121,6 +128,10 @@ class Blobs:
             blob = Blob("unreachable", error=_CUT_SHORT)
         if blob.led is not None and differs and not _names(blob.led, storage_id):
             blob = Blob("unreachable", error=_LED_AWAY)
+        if "/" in storage_id:
+            self._takes_slashes |= blob.phase == "present" or blob.led is not None
+            if blob.phase == "missing" and not self._takes_slashes:
+                blob = Blob("unreachable", error=_SLASH)
         return {
             "op": "blob",
             "phase": "different" if blob.phase == "present" and expected is not None and differs else blob.phase,

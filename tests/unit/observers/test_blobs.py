@@ -42,6 +42,17 @@ async def test_a_blob_is_read_once_for_each_reason_and_again_at_the_end() -> Non
     assert await phases(blobs, final=True) == [("present", "final")]
 
 
+async def test_what_is_not_found_under_an_id_with_a_slash_may_have_been_refused() -> None:
+    store = Store()
+    blobs = observer(store)
+    blobs.ask("a/1", "answer")
+    assert await phases(blobs) == [("unreachable", "answer")]
+    blobs.ask("a/2", "answer")
+    store.blobs["a/2"] = b"x"
+    assert await phases(blobs) == [("present", "answer")]
+    assert sorted(await phases(blobs, final=True)) == [("missing", "final"), ("present", "final")]
+
+
 async def test_other_bytes_are_different() -> None:
     blobs = observer(Store(b1=b"y"))
     blobs.ask("b1", "answer", hashlib.sha256(b"x").hexdigest())
