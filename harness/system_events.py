@@ -86,6 +86,7 @@ class Blobs(Model):
     """The URL of a blob, with ``{id}`` for its id. 200 answers with all of it; 404 and 410 say that there is none.
 
     An answer that does not say how long it is may have been cut short by a kill, so other bytes must come twice to count.
+    A proxy that answers 404 while the service behind it is away would say that blobs are gone: write the service's own address.
 
     Redirects are followed, to a store for example. Behind one, a page of HTML is not taken for the blob, nor is what an address
     without the blob's id brings, unless that is the upload.
