@@ -57,7 +57,7 @@ def dumps(value: object, *, sort: bool = False, default: Callable[[object], obje
 
 
 def text(value: object) -> str | None:
-    """Return a JSON value as text; None for null and for an empty string."""
+    """Return a JSON value as text, an object's fields in order; None for null and for an empty string."""
     if value is None or isinstance(value, str):
         return value or None
-    return dumps(value)
+    return dumps(value, sort=True)

@@ -28,7 +28,7 @@ def spelled(named: object) -> str:
             )
         return uuid
     if isinstance(named, list | tuple | dict):
-        return dumps(named, default=_inner)
+        return dumps(named, sort=True, default=_inner)
     if named is None or isinstance(named, bool | float):
         return text(named) or ""
     return identity(str(named))

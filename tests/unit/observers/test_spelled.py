@@ -14,7 +14,7 @@ from harness.effects import Effects as Described
 from harness.errors import StackError
 from harness.observers.carried import Carried
 from harness.observers.effects import Effects
-from harness.observers.located import named_key
+from harness.observers.located import business_key, named_key
 from harness.observers.sources import Database, Function
 from harness.stack import Record
 
@@ -47,6 +47,15 @@ def test_it_may_be_a_part_of_a_key(by: Any) -> None:
     if isinstance(by, list):
         assert named_key(by, [ID.bytes, 2]) == f'["{ID}","2"]'
     assert named_key("/ids", [ID.bytes, 2**65]) == f'["{ID}",{2**65}]'
+
+
+@pytest.mark.parametrize("by", ["/id", ["/id", "/n"]])
+def test_an_object_is_one_key_in_any_order_of_its_fields(by: Any) -> None:
+    one, other = {"line": 1, "order": "o"}, {"order": "o", "line": 1}
+    record = Record("orders", 0, 0, None, b"")
+    keys = {business_key(by, record, {"id": found, "n": 1}) for found in (one, other)}
+    keys |= {named_key(by, found if by == "/id" else [found, 1]) for found in (one, other)}
+    assert len(keys) == 1
 
 
 @pytest.mark.parametrize("held", [ULID, b"order-0000000017", b"e1", b"", GUID, b"\0" * 16, ID.bytes * 2])

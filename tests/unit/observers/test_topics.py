@@ -190,6 +190,7 @@ def test_several_pointers_are_joined_as_json() -> None:
         ({"upload_id": ORDER, "place": 1}, {"upload_id": ORDER.replace("-", "").upper(), "place": "1"}),
         ({"upload_id": "u1", "place": "{" + ORDER + "}"}, {"upload_id": "u1", "place": ORDER}),
         ({"upload_id": "", "place": True}, {"upload_id": "", "place": "true"}),
+        ({"upload_id": "u1", "place": {"a": 1, "b": 2}}, {"upload_id": "u1", "place": {"b": 2, "a": 1}}),
     ],
 )
 def test_what_services_write_differently_is_one_value_among_several(one: object, other: object) -> None:
