@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from harness.checkers import CHECKERS
 from harness.reports.document import Document
 from harness.verdict import Verdict
 
@@ -15,14 +16,16 @@ if TYPE_CHECKING:
 
     from harness.history.reader import History
 
-EFFECT: Final = ("exactly one effect", "outcomes")
-"""The checkers that each event had exactly one effect, and each upload, batch or event its outcome."""
-
 RETAINED: Final = ("raw retained",)
 """The checker that every acknowledged upload's raw blob is still there, unchanged."""
 
 _SOUND: Final = "evidence"
 """The checker of the run itself: unsound evidence shows nothing."""
+
+EFFECT: Final = tuple(name for name in CHECKERS if name not in {*RETAINED, _SOUND})
+"""The checkers that each event had exactly one effect, totals too, and each upload, batch or event its outcome.
+
+They are all the others, so that no new checker is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Judged:
         """Raise AssertionError, with the story, unless ``of`` these checkers is ``VALID``."""
         verdict = self.of(*checkers)
         if verdict is not Verdict.VALID:
-            raise AssertionError(f"{' and '.join(checkers)}: {verdict.word}\n{self.story()}")
+            raise AssertionError(f"{', '.join(checkers)}: {verdict.word}\n{self.story()}")
 
     def story(self) -> str:
         """Return the report: the verdict, what was found with its story, the faults, the run's directory, the line again."""

@@ -124,7 +124,7 @@ class System(Reachable):
         return self._block.judge()
 
     def assert_exactly_one_effect(self, within: str = "30s") -> None:
-        """Raise AssertionError with the story unless each event had exactly one effect, and each upload its outcome."""
+        """Raise AssertionError with the story unless totals and outcomes are right, and each event had exactly one effect."""
         self.verdict(within).require(*EFFECT)
 
     def assert_raw_retained(self, within: str = "30s") -> None:

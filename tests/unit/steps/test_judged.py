@@ -63,7 +63,7 @@ def test_one_promise_needs_sound_evidence_too(effect: str, evidence: str, verdic
     if verdict is Verdict.VALID:
         one.require(*EFFECT)
     else:
-        with pytest.raises(AssertionError, match=f"exactly one effect and outcomes: {verdict.word}"):
+        with pytest.raises(AssertionError, match=f"exactly one effect, totals, outcomes: {verdict.word}"):
             one.require(*EFFECT)
 
 
@@ -71,6 +71,13 @@ def test_the_worst_of_several_checkers_counts() -> None:
     assert judged("invalid", exactly_one_effect="valid", outcomes="invalid", evidence="valid").of(*EFFECT) is max(
         Verdict
     )
+
+
+@pytest.mark.parametrize("word", ["unknown", "invalid"])
+def test_a_total_that_an_event_changed_twice_is_no_single_effect(word: str) -> None:
+    one = judged(word, exactly_one_effect="valid", totals=word, evidence="valid")
+    with pytest.raises(AssertionError, match=f": {word}"):
+        one.require(*EFFECT)
 
 
 def test_what_nothing_judged_is_unknown() -> None:
