@@ -25,7 +25,7 @@ async def in_lanes(plans: Sequence[Plan], out: Path, one: Callable[[Plan, Stacks
 
     waiting = iter(list(enumerate(plans)))
     cases: dict[int, Case] = {}
-    admitted: set[str] = set()
+    admitted: set[object] = set()
 
     async def lane() -> None:
         async with Stacks(out, admitted) as stacks:

@@ -1,4 +1,4 @@
-"""Stacks that stay up from run to run: one for each system file, started on first use."""
+"""Stacks that stay up from run to run: one for each system file and place that it runs at, started on first use."""
 
 from __future__ import annotations
 
@@ -44,9 +44,10 @@ def open_stack(plan: SystemPlan, folder: Path) -> Stack:
 
 @dataclass(slots=True)
 class _Warm:
-    """A stack, the folder of its logs, their redaction, and whether the stack was started."""
+    """A stack, what it was made of, the folder of its logs, their redaction, and whether the stack was started."""
 
     stack: Stack
+    made_of: object
     folder: Path
     redaction: Redaction
     started: bool = False
@@ -71,15 +72,26 @@ class _Warm:
                 await asyncio.to_thread(self.redaction.folder, self.folder)
 
 
+def _key(plan: SystemPlan) -> object:
+    """Return what plans have in common that run on one stack."""
+    return plan.system_path.resolve(), plan.stack, plan.addresses and plan.addresses.resolve()
+
+
+def _made_of(plan: SystemPlan) -> object:
+    """Return what a plan's stack is made of: its two files may be edited between two runs."""
+    file = plan.addresses
+    return plan.system, file.read_bytes() if file is not None and file.is_file() else None
+
+
 class Stacks:
     """Warm stacks; leaving ``async with`` stops them. Run directories go to ``out``, the stacks' logs to a folder there.
 
-    ``admitted`` holds digests of plans already checked against a stack, shared between several ``Stacks``.
+    ``admitted`` holds which plans were already checked against which stack, shared between several ``Stacks``.
     """
 
-    def __init__(self, out: Path | None, admitted: set[str] | None = None) -> None:
+    def __init__(self, out: Path | None, admitted: set[object] | None = None) -> None:
         self.out = out_folder(out)
-        self._stacks: dict[Path, _Warm] = {}
+        self._stacks: dict[object, _Warm] = {}
         self._admitted = admitted if admitted is not None else set()
 
     def admit(self, plan: SystemPlan) -> Stack:
@@ -87,19 +99,23 @@ class Stacks:
         return self._warm(plan).stack
 
     def _warm(self, plan: SystemPlan) -> _Warm:
-        key = plan.system_path.resolve()
+        key = _key(plan)
         if key not in self._stacks:
             folder = self.out / "stacks" / f"{plan.system.name}-{token_hex(4)}"
-            self._stacks[key] = _Warm(open_stack(plan, folder), folder, Redaction(plan.system, os.environ))
-        if plan.digest not in self._admitted:
+            redaction = Redaction(plan.system, os.environ)
+            self._stacks[key] = _Warm(open_stack(plan, folder), _made_of(plan), folder, redaction)
+        if (key, plan.digest) not in self._admitted:
             for planned in plan.faults:
                 refuse_fault(planned, self._stacks[key].stack)
             refuse_taps(plan, self._stacks[key].stack)
-            self._admitted.add(plan.digest)
+            self._admitted.add((key, plan.digest))
         return self._stacks[key]
 
     async def of(self, plan: SystemPlan, progress: Progress) -> Stack:
-        """Return a plan's stack, starting it if needed."""
+        """Return a plan's stack, starting it if needed; one that was made of something else is stopped first."""
+        former = self._stacks.get(_key(plan))
+        if former is not None and former.made_of != _made_of(plan):
+            await self.drop(plan)
         warm = self._warm(plan)
         if not warm.started:
             progress.step("starting brokers, stores and proxies")
@@ -108,7 +124,7 @@ class Stacks:
 
     async def drop(self, plan: SystemPlan) -> None:
         """Stop a plan's stack, which may be broken; the next run gets a new one."""
-        warm = self._stacks.pop(plan.system_path.resolve(), None)
+        warm = self._stacks.pop(_key(plan), None)
         if warm is not None and warm.started:
             await warm.stop()
 

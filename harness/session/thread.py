@@ -68,7 +68,7 @@ class _Beside(Future[T]):
 
 
 class LoopThread:
-    """An event loop and its warm stacks, one for each system file; run directories go to ``out``.
+    """An event loop and its warm stacks; run directories go to ``out``.
 
     Python handles signals in the main thread. So what a handler raises (the time-out of pytest-timeout, Ctrl-C) ends the
     wait for a run, and never lands somewhere inside it, where it might get lost or leave the rest running.

@@ -55,7 +55,7 @@ class Defaults:
 
 
 class Session:
-    """Stacks that stay up from run to run, one for each system file; leaving it ends them.
+    """Stacks that stay up from run to run, one for each system file and stack; leaving it ends them.
 
     Runs of one session follow one another; a session of its own has stacks of its own.
     """

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,36 @@ async def test_their_logs_lose_secrets(
     assert not caplog.records
 
 
+async def test_what_is_to_run_elsewhere_or_was_edited_gets_a_stack_of_its_own(
+    plan: Plan, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[object] = []
+
+    class Ending(LoggingStack):
+        async def stop(self) -> None:
+            ended.append(self)
+
+    monkeypatch.setattr("harness.session.stacks.open_stack", lambda plan, folder: Ending(folder, stuck=False))
+    addresses = project / "staging.yaml"
+    addresses.write_text("here")
+    external = replace(plan, stack="external", addresses=addresses)
+    elsewhere = replace(external, addresses=project / "production.yaml")
+    (project / "production.yaml").write_text("there")
+    plans = [plan, replace(plan, stack="docker"), external, elsewhere]
+    async with Stacks(project / "runs") as stacks:
+        first = [await stacks.of(one, Progress()) for one in plans]
+        assert len(set(first)) == 4
+        assert [await stacks.of(one, Progress()) for one in plans] == first
+        edited = replace(plan, system=plan.system.model_copy(update={"name": "other"}))
+        assert await stacks.of(edited, Progress()) not in first
+        assert ended == [first[0]], "nothing runs on it any more"
+        addresses.write_text("moved")
+        assert await stacks.of(external, Progress()) not in first
+        assert ended == [first[0], first[2]], "its lock would keep the new one from the system"
+        await stacks.drop(elsewhere)
+        assert ended == [first[0], first[2], first[3]]
+
+
 async def test_a_plan_is_refused_or_not_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where several lanes, and what a broken stack was followed by, have a stack each."""
     path = project / "scenarios" / "control.yaml"
@@ -96,7 +127,7 @@ async def test_a_plan_is_refused_or_not_once(project: Path, monkeypatch: pytest.
             asked.append((need.__name__, on))
 
     monkeypatch.setattr("harness.session.stacks.open_stack", lambda plan, folder: Asked(folder, stuck=False))
-    admitted: set[str] = set()
+    admitted: set[object] = set()
     for _ in range(2):
         async with Stacks(project / "runs", admitted) as stacks:
             stacks.admit(plan)
