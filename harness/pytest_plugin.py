@@ -111,13 +111,15 @@ def pytest_runtest_makereport(
     """Add to a failed test's report where its runs lie and how to repeat them."""
     report = yield
     steps = item.stash.get(_STEPS, None)
-    if steps is None or call.when != "call":
+    if steps is None:
         return report
-    item.user_properties += steps.properties()
-    report.user_properties = item.user_properties
-    if report.failed:
+    if call.when == "call":
+        item.user_properties += steps.properties()
+        report.user_properties = item.user_properties
+    # In each phase: a fixture may open the system, and ask for the verdict once the test is over.
+    if report.failed and steps.blocks:
         report.sections.append(("oneffect", "\n".join(steps.told())))
-        item.session.stash.setdefault(_FAILED, {})[item.nodeid] = _plain(report.longreprtext)
+        item.session.stash.setdefault(_FAILED, {}).setdefault(item.nodeid, _plain(report.longreprtext))
     return report
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.plugin.made_up import made_up_steps
-from tests.plugin.test_beside_others import RERUNS, TIMEOUT
+from tests.plugin.test_beside_others import RERUNS, RETRIES, SILENT, TIMEOUT
 
 pytest_plugins = ["pytester"]
 
@@ -133,6 +133,41 @@ def test_a_second_try_is_no_answer(project: pytest.Pytester) -> None:
     assert said.ret == pytest.ExitCode.TESTS_FAILED
     said.stdout.fnmatch_lines(["*a failed scenario is not run again*"])
     assert said.stdout.str().count("begun test_wrong") == 1
+
+
+SHARED = """
+import pytest
+
+@pytest.fixture
+def shop(oneffect):
+    with oneffect.system("system.yaml", variant="setnx_only") as shop:
+        yield shop
+        shop.assert_exactly_one_effect()
+
+def test_orders(shop):
+    pass
+"""
+
+
+@pytest.mark.parametrize("plugin", [RERUNS, RETRIES, SILENT], ids=["reruns", "retries", "silent"])
+@pytest.mark.parametrize("early", [False, True], ids=["teardown", "setup"])
+def test_nor_is_one_after_a_verdict_in_a_fixture(project: pytest.Pytester, plugin: str, *, early: bool) -> None:
+    asked = "        shop.assert_exactly_one_effect()\n"
+    test = SHARED.replace(asked, "").replace("        yield", f"{asked}        yield") if early else SHARED
+    made_up_steps(project, test, plugin)
+    said = project.runpytest("-s")
+    assert said.ret == pytest.ExitCode.TESTS_FAILED
+    assert said.stdout.str().count("begun test_orders") == 1
+    if plugin != RETRIES:  # it retries what fails in the test alone
+        said.stdout.fnmatch_lines(["*a failed scenario is not run again*"])
+    said.stdout.fnmatch_lines(["invalid  run: *    again: pytest test_shop.py::test_orders *"])
+
+
+def test_a_fixture_that_fails_before_anything_ran_may_be_tried_again(project: pytest.Pytester) -> None:
+    flaky = "TIMES = []\n\n@pytest.fixture\ndef clients(oneffect):\n    TIMES.append(1)\n    assert len(TIMES) > 1\n"
+    test = RIGHT.replace("def test_right(oneffect", "def test_right(clients, oneffect")
+    made_up_steps(project, f"import pytest\n{flaky}\n{test}", RERUNS)
+    project.runpytest("-s").assert_outcomes(passed=1)
 
 
 ASYNC = """
