@@ -127,7 +127,7 @@ class Steps:
 async def play(plan, stacks, progress, ready, *, keeps):
     try:
         await stacks.of(plan, progress)
-        directory = stacks.out / f"{plan.label}-{plan.seed}-{len(list(stacks.out.iterdir()))}"
+        directory = stacks.out / f"{plan.label}-{plan.seed}-{os.getpid()}-{len(list(stacks.out.iterdir()))}"
         directory.mkdir()
         steps = Steps(plan, directory)
         print("begun", plan.label, plan.seed, plan.stack)
