@@ -65,7 +65,12 @@ class AsyncSystem(Reachable):
     async def verdict(self, within: str = "30s") -> Judged:
         """As ``System.verdict``."""
         await self._awaited(self._block.read(within))
-        return await surely(self._block.judge)
+        had = self._block.judged
+        try:
+            return await surely(self._block.judge)
+        except asyncio.CancelledError:
+            self._block.judged = had  # nobody has this one
+            raise
 
     async def assert_exactly_one_effect(self, within: str = "30s") -> None:
         """As ``System.assert_exactly_one_effect``."""

@@ -34,7 +34,7 @@ class Block:
         self.steps: Steps | None = None
         """The steps, once it has begun."""
         self.judged: Judged | None = None
-        """The verdict, once it was asked for."""
+        """The verdict, once somebody has it."""
         self._over: Future[None] = Future()
         # Before ``begin``, any work on the loop belongs to another run.
         self._over.set_result(None)
@@ -111,9 +111,9 @@ class Block:
         return self.step(partial(_drain, seconds=_seconds(within)))
 
     def read(self, within: str) -> Future[None]:
-        """Drain, read everything and end the run; call ``judge`` afterwards."""
+        """Drain, read everything and end the run, unless that was done; call ``judge`` afterwards."""
         seconds = _seconds(within)
-        if self.judged is None:
+        if self.steps is None or not self._over.done() or self._over.exception() is not None:
             self._loop.tell(partial(self._running().over, seconds))
         # Of its own: a caller who waits no longer cancels it, and the run goes on until ``end``.
         read: Future[None] = Future()
@@ -141,12 +141,11 @@ class Block:
 
     def end(self, error: BaseException | None) -> None:
         """End the run and everything under way; UsageError if there was neither an error nor a verdict. Blocks."""
-        was_read = self._over.done() and self._over.exception() is None
         # A failed assertion says nothing about the stack; after anything else it may be broken.
         self._keeps = error is None or isinstance(error, AssertionError)
         if not self._over.done():
             self._loop.end()
-        if error is None and not was_read:
+        if error is None and self.judged is None:
             self.raise_cause()
             raise UsageError(
                 "the block ended without a verdict, so nothing was judged; ask for it last: "

@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from harness.errors import UsageError
+from harness.run import Result
 from harness.session.thread import LoopThread
 from harness.steps.aio import AsyncSystem
 from harness.steps.block import Block
@@ -26,6 +28,7 @@ class Steps(StandIn):
         self.in_place: list[str] = []
         self.left: list[tuple[str, bool]] = []
         self.begun = threading.Event()
+        self.asked = asyncio.Event()
 
     async def inject(self, fault: str, on: str, parameters: dict[str, object]) -> str:
         self.begun.set()
@@ -43,16 +46,16 @@ class Steps(StandIn):
             self.left.append((fault, early))
 
     def over(self, drain: float) -> None:
-        """Come to rest never."""
+        self.asked.set()
 
 
 class Run:
-    """A block whose run goes on until it is ended."""
+    """A block whose run goes on until it is ended, or is read at once when its verdict is asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, quick: bool = False) -> None:
         plan: Any = StandIn()
         progress: Any = StandIn()
-        self.loop, self.ended = LoopThread(folder), False
+        self.loop, self.quick, self.ended = LoopThread(folder), quick, False
         self.block, self.steps = Block(plan, self.loop, progress), Steps()
         self.block._over = self.loop.start(self._go_on)
         steps: Any = self.steps
@@ -60,7 +63,7 @@ class Run:
 
     async def _go_on(self, _stacks: object) -> None:
         try:
-            await asyncio.Event().wait()
+            await (self.steps.asked if self.quick else asyncio.Event()).wait()
         finally:
             await asyncio.sleep(0.05)
             self.ended = True
@@ -69,6 +72,13 @@ class Run:
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
     made = Run(tmp_path)
+    yield made
+    made.loop.close()
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[Run]:
+    made = Run(tmp_path, quick=True)
     yield made
     made.loop.close()
 
@@ -148,3 +158,51 @@ async def test_a_verdict_that_nobody_waits_for_ends_no_run(run: Run) -> None:
     assert not run.ended
     await asyncio.to_thread(run.block.end, TimeoutError())
     assert run.ended
+
+
+class Judging:
+    """Judges a run only once it may."""
+
+    def __init__(self) -> None:
+        self.begun, self.may = threading.Event(), threading.Event()
+
+    def __call__(self, directory: Path) -> Result:
+        self.begun.set()
+        assert self.may.wait(30)
+        document: Any = {}
+        return Result(directory, document)
+
+
+@pytest.fixture
+def judging(quick: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judging:
+    made, steps = Judging(), cast("Any", quick.steps)
+    steps.directory = tmp_path
+    monkeypatch.setattr("harness.run.judge_directory", made)
+    return made
+
+
+async def test_a_run_that_was_read_and_never_judged_ends_no_block(quick: Run) -> None:
+    await asyncio.wait_for(asyncio.wrap_future(quick.block.read("1m")), 30)
+    assert quick.ended
+    with pytest.raises(UsageError, match="without a verdict"):
+        quick.block.end(None)
+
+
+async def test_it_is_judged_whenever_that_is_asked_for(quick: Run, judging: Judging) -> None:
+    await asyncio.wait_for(asyncio.wrap_future(quick.block.read("1m")), 30)
+    judging.may.set()
+    assert await AsyncSystem(quick.block).verdict() is quick.block.judged
+    quick.block.end(None)
+
+
+async def test_a_verdict_that_nobody_waited_for_ends_no_block(quick: Run, judging: Judging) -> None:
+    asking = asyncio.create_task(AsyncSystem(quick.block).verdict())
+    assert await asyncio.to_thread(judging.begun.wait, 30)
+    asking.cancel()
+    await asyncio.sleep(0)
+    judging.may.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asking, 30)
+    with pytest.raises(UsageError, match="without a verdict"):
+        quick.block.end(None)
+    assert await AsyncSystem(quick.block).verdict() is quick.block.judged
