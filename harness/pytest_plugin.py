@@ -2,14 +2,15 @@
 
 A file has one item for the system as it is, and one for each variant with an expectation.
 
-Every pytest session of its environment loads it, so it reads nothing and imports nothing heavy until it meets a
-scenario file: a ``.yaml`` with ``oneffect: 1`` and ``load:`` at its top level, and no ``services:``.
+Every pytest session of its environment loads it, so it imports nothing heavy until it meets what may be a scenario
+file: a ``.yaml`` with ``oneffect: 1`` and ``load:`` at its top level, and no ``services:``.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from random import SystemRandom
@@ -138,11 +139,20 @@ def is_scenario(path: Path) -> bool:
             text = file.read(_LOOKED_AT + 1)
     except OSError:
         return False
-    return (
-        len(text) <= _LOOKED_AT
-        and all(pattern.search(text) for pattern in _IS_SCENARIO)
-        and not _IS_SYSTEM.search(text)
-    )
+    if len(text) > _LOOKED_AT or b"oneffect" not in text or b"load" not in text or _IS_SYSTEM.search(text):
+        return False
+    return all(pattern.search(text.removeprefix(BOM_UTF8)) for pattern in _IS_SCENARIO) or _has_its_keys(path)
+
+
+def _has_its_keys(path: Path) -> bool:
+    """Whether a file has a scenario's keys, however they are written: quoted, indented, as JSON."""
+    from harness.files.document import parse
+
+    try:
+        keys = parse(path).value.keys()
+    except OneffectError:
+        return False
+    return {"oneffect", "load"} <= keys and "services" not in keys
 
 
 class ScenarioFile(pytest.File):

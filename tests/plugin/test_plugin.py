@@ -3,9 +3,14 @@
 import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
+
+from harness.errors import FileError
+from harness.files import load
+from harness.scenario import Scenario
 
 # Loaded here once: pytester forgets after each session what that session was the first to load.
 from tests.plugin.made_up import SCENARIO, made_up
@@ -25,6 +30,46 @@ def test_a_system_file_and_other_yaml_are_left_alone(project: pytest.Pytester) -
     found = project.runpytest("--collect-only", "-q")
     found.stdout.fnmatch_lines(["no tests collected*"])
     assert "oneffect: seed" not in found.stdout.str()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        SCENARIO.lstrip().encode("utf-8-sig"),
+        SCENARIO.replace("\n", "\r").encode(),
+        SCENARIO.replace("oneffect:", '"oneffect":').encode(),
+        SCENARIO.replace("load:", "load :").encode(),
+        SCENARIO.replace("oneffect: 1", "oneffect: 1.0").encode(),
+        textwrap.indent(SCENARIO, "  ").encode(),
+        b'{"oneffect": 1, "name": "one", "system": "system.yaml", "load": {"uploads": 40}}',
+        b"\xef\xbb\xbf" + f"{SCENARIO.lstrip()}faults: [\n".encode(),
+        SCENARIO.replace("oneffect: 1", '"oneffect": 2').encode(),
+    ],
+    ids=["bom", "cr", "quoted", "spaced", "float", "indented", "json", "bom-broken", "newer"],
+)
+def test_whatever_else_loads_as_one_is_a_scenario_too(project: pytest.Pytester, written: bytes) -> None:
+    path = project.path / "one.yaml"
+    path.write_bytes(written)
+    found = project.runpytest("--collect-only", "-q")
+    try:
+        load(path, Scenario)
+    except FileError:
+        found.assert_outcomes(errors=1)
+    else:
+        found.stdout.fnmatch_lines(["one.yaml::system"])
+
+
+def test_what_only_has_the_words_is_none(project: pytest.Pytester) -> None:
+    for number, text in enumerate(
+        (
+            "jobs: {oneffect: {load: 5}}\n",
+            "oneffect and load, but no YAML: [\n",
+            '{"oneffect": 1, "name": "small", "services": {}, "load": {}}\n',
+        )
+    ):
+        project.path.joinpath(f"other{number}.yaml").write_text(text)
+    project.path.joinpath("one.yaml").unlink()
+    project.runpytest("--collect-only", "-q").stdout.fnmatch_lines(["no tests collected*"])
 
 
 def test_runs_as_expected_pass(project: pytest.Pytester) -> None:
