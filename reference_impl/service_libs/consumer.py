@@ -6,7 +6,7 @@ is in progress. Offsets are committed last, and never past an unfinished deliver
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from reference_impl.service_libs.backoff import Backoff
+from reference_impl.service_libs.errors import KafkaUnavailable
 from reference_impl.service_libs.idempotency import Consume
 from reference_impl.service_libs.kafka_internals import close_abruptly, has_stopped_fetching, read_leniently
 from reference_impl.service_libs.logging import brief
@@ -54,6 +55,23 @@ class Consumer:
     def assigned(self) -> bool:
         """Whether the group has assigned this member its partitions, even if there are none."""
         return self._session is not None and self._session.assigned
+
+    async def catch_up(self) -> None:
+        """Wait until the group has committed all that was on its topics when this was called.
+
+        Raises ``KafkaUnavailable`` or ``OSError`` if Kafka does not answer, or the group is rebalancing.
+        """
+        try:
+            ends = await self._member().ends()
+            while not await self._member().has_committed(ends):
+                await asyncio.sleep(_LAG_SECONDS)
+        except KafkaError as error:
+            raise KafkaUnavailable(brief(error)) from error
+
+    def _member(self) -> "_Session":
+        if self._session is None or not self._session.assigned:
+            raise KafkaUnavailable("no partitions are assigned")
+        return self._session
 
     async def run(self) -> None:
         """Consume until cancelled; then finish or abandon the deliveries in progress, commit, and leave the group."""
@@ -240,6 +258,26 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                         if at is None:
                             at = await self._client.position(partition)
                         self._consumer.metrics.lag.labels(partition.topic, partition.partition).set(end - at)
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """Return the end of each partition of the topics, whichever member has it."""
+        # A topic that is not known yet is asked for until it is.
+        found = {
+            TopicPartition(topic, number)
+            for topic in self._consumer.subscription.topics
+            for number in self._client.partitions_for_topic(topic) or {0}
+        }
+        async with asyncio.timeout(self._request_seconds):
+            return dict(await self._client.end_offsets(found))
+
+    async def has_committed(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Whether the group has committed these offsets, or the topic keeps nothing from before them any more."""
+        async with asyncio.timeout(self._request_seconds):
+            begins = await self._client.beginning_offsets(list(ends))
+            for partition, end in ends.items():
+                if begins[partition] < end and (await self._client.committed(partition) or 0) < end:
+                    return False
+        return True
 
     async def _leave(self) -> None:
         await self._hand_over()

@@ -8,9 +8,10 @@ import structlog
 from dishka import AnyOf, Provider, Scope, provide, provide_all
 
 from reference_impl.service_libs import inbox, ledger, outbox, suspects
+from reference_impl.service_libs.backoff import Backoff
 from reference_impl.service_libs.clock import Clock
 from reference_impl.service_libs.consumer import Consumer
-from reference_impl.service_libs.database import Migration
+from reference_impl.service_libs.database import Database, Migration
 from reference_impl.service_libs.errors import RedisUnavailable
 from reference_impl.service_libs.health import healthy_app
 from reference_impl.service_libs.hints import Hints
@@ -64,6 +65,13 @@ class ConsumerProvider(Provider):
         wait = settings.redis_retry_after_seconds
         return Hints(redis, random, lease_seconds=settings.lease_seconds, retry_after=wait)
 
+    @provide(override=True)
+    def retention(
+        self, settings: ConsumerSettings, database: Database, clock: Clock, backoff: Backoff, consumer: Consumer
+    ) -> Retention:
+        """Make the retention of a consumer."""
+        return Retention(settings, database, clock, backoff, consumer.catch_up)
+
     @provide
     def teller(self, settings: ConsumerSettings, outbox: Outbox, clock: Clock) -> Teller:
         """Make the publisher of follow-up events."""
@@ -93,4 +101,4 @@ def consumer_providers(
 ) -> list[Provider]:
     """Return the providers of a consumer; ``sources`` make its ``Subscription`` and its parts."""
     shared = (outbox.MIGRATION, inbox.MIGRATION, ledger.MIGRATION, suspects.MIGRATION)
-    return [ConsumerProvider(), *publisher_providers(settings, [*shared, migration], *sources)]
+    return [*publisher_providers(settings, [*shared, migration], *sources), ConsumerProvider()]

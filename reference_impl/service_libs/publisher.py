@@ -1,6 +1,8 @@
 """Providers of a service that publishes events. dishka stops what it started in reverse order, even if one stop fails."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from random import Random, SystemRandom
 from typing import Any, NewType
 
@@ -31,7 +33,7 @@ class PublisherProvider(Provider):
 
     scope = Scope.APP
 
-    parts = provide_all(Metrics, Outbox, Relay, Retention, Reached)
+    parts = provide_all(Metrics, Outbox, Relay, Reached)
     clock = provide(SystemClock, provides=Clock)
 
     @provide
@@ -62,6 +64,11 @@ class PublisherProvider(Provider):
         bus = KafkaBus(settings)
         yield bus
         await bus.stop()
+
+    @provide
+    def retention(self, settings: PublisherSettings, database: Database, clock: Clock, backoff: Backoff) -> Retention:
+        """Make the retention of a service that reads no topic."""
+        return Retention(settings, database, clock, backoff, partial(asyncio.sleep, 0))
 
     @provide
     async def content(

@@ -13,6 +13,7 @@ from aiokafka.errors import CommitFailedError, KafkaConnectionError, KafkaError
 
 from reference_impl.service_libs import consumer as consumers
 from reference_impl.service_libs.consumer import Consumer, Subscription
+from reference_impl.service_libs.errors import KafkaUnavailable
 from reference_impl.service_libs.settings import ConsumerSettings
 
 P0, P1 = TopicPartition("essays", 0), TopicPartition("essays", 1)
@@ -37,6 +38,8 @@ class Broker:
     paused: set = field(default_factory=set)
     sought: list = field(default_factory=list)
     errors: list = field(default_factory=list)
+    begins: dict = field(default_factory=lambda: {P0: 0, P1: 0})
+    ends: dict = field(default_factory=lambda: {P0: 10, P1: 10})
     options: list = field(default_factory=list)
     listener: object = None
     started: int = 0
@@ -94,8 +97,17 @@ class Client:
             raise batch
         return batch
 
+    def partitions_for_topic(self, topic):
+        return {partition.partition for partition in self.broker.ends if partition.topic == topic}
+
     async def end_offsets(self, partitions):
-        return dict.fromkeys(partitions, 10)
+        return {partition: self.broker.ends[partition] for partition in partitions}
+
+    async def beginning_offsets(self, partitions):
+        return {partition: self.broker.begins[partition] for partition in partitions}
+
+    async def committed(self, partition):
+        return self.broker.committed.get(partition)
 
     async def position(self, _partition):
         return 4
@@ -453,3 +465,55 @@ async def test_after_a_record_that_the_client_cannot_decode_the_next_session_rea
     broker.batches.put_nowait({P0: records(P0, 0)})
     await until(lambda: broker.committed.get(P0) == 1)
     assert lenient == [1]
+
+
+@pytest.fixture
+async def catch_up(start, handle, until, monkeypatch):
+    """Waits until a consumer has caught up; whether it has."""
+    monkeypatch.setattr(consumers, "_LAG_SECONDS", 0.005)
+    consumer = start(handle)
+    await until(lambda: consumer.assigned)
+    waiting = asyncio.create_task(consumer.catch_up())
+
+    async def done():
+        await asyncio.sleep(0.05)
+        return waiting.done()
+
+    yield done
+    waiting.cancel()
+
+
+async def test_it_has_caught_up_once_all_partitions_are_committed_whoever_has_them(broker, catch_up):
+    assert not await catch_up()
+    broker.committed[P0] = 10
+    assert not await catch_up()
+    broker.committed[P1] = 9
+    assert not await catch_up()
+    broker.ends = {P0: 20, P1: 20}  # what comes later is not waited for
+    broker.committed[P1] = 10
+    assert await catch_up()
+
+
+async def test_what_a_topic_does_not_keep_any_more_is_not_waited_for(broker, catch_up):
+    broker.committed[P0] = 10
+    broker.begins[P1] = 10
+    assert await catch_up()
+
+
+async def test_a_consumer_without_its_partitions_has_not_caught_up(start, broker, handle, until):
+    broker.assigns_on_subscribe = False
+    consumer = start(handle)
+    await until(lambda: broker.listener)
+    with pytest.raises(KafkaUnavailable):
+        await consumer.catch_up()
+
+
+async def test_nor_has_one_whose_broker_does_not_answer(start, broker, handle, until, monkeypatch):
+    async def away(_client, _partitions):
+        raise KafkaConnectionError
+
+    consumer = start(handle)
+    await until(lambda: consumer.assigned)
+    monkeypatch.setattr(Client, "end_offsets", away)
+    with pytest.raises(KafkaUnavailable):
+        await consumer.catch_up()

@@ -23,10 +23,12 @@ from reference_impl.essay_lifecycle import di as essay_lifecycle
 from reference_impl.essay_lifecycle.config import EssayLifecycleSettings
 from reference_impl.file_service import di as file_service
 from reference_impl.service_libs import kafka_bus
+from reference_impl.service_libs.consumer import Consumer
 from reference_impl.service_libs.content_client import ContentClient
 from reference_impl.service_libs.errors import KafkaUnavailable
 from reference_impl.service_libs.kafka_bus import KafkaBus
 from reference_impl.service_libs.outbox import Relay
+from reference_impl.service_libs.retention import Retention
 from reference_impl.service_libs.serving import Service
 from reference_impl.service_libs.settings import load
 from reference_impl.spell_checker import di as spell_checker
@@ -59,6 +61,14 @@ async def test_a_service_is_built_while_nothing_answers(service_environment, nam
     assert parts - {"Consumer.run", "Worker.run"} == {"Relay.run", "Retention.run"}
     assert len(service.background) == 3
     await container.close()
+
+
+@pytest.mark.parametrize("name", SERVICES.keys() - {"file_service"})
+async def test_a_consumer_forgets_nothing_before_it_has_caught_up(service_environment, name):
+    container, _ = await built(name)
+    consumer, retention = await container.get(Consumer), await container.get(Retention)
+    await container.close()
+    assert retention.caught_up == consumer.catch_up
 
 
 @pytest.mark.parametrize("name", SERVICES)
