@@ -38,11 +38,15 @@ _AT_ONCE = 1_000
 
 @dataclass(frozen=True)
 class Migration:
-    """Tables with their indexes, created once per database; a row expires once one of its ``ages`` is too old."""
+    """Tables with their indexes, created once per database; a row expires once one of its ``ages`` is too old.
+
+    ``later``: nullable columns that the tables of older databases lack.
+    """
 
     name: str
     tables: Sequence[sa.Table]
     ages: Sequence[sa.Column[datetime]] = ()
+    later: Sequence[sa.Column[datetime]] = ()
 
 
 class Store(Protocol):
@@ -153,6 +157,14 @@ class Database:
                     table.create(transaction, checkfirst=False)
                 transaction.execute(sa.insert(_MIGRATION).values(name=migration.name))
                 _log.info("migrated", migration=migration.name)
+            for column in migration.later:
+                name = f"{migration.name}.{column.name}"
+                if name in done:
+                    continue
+                if migration.name in done:
+                    kind = column.type.compile(transaction.dialect)
+                    transaction.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}")
+                transaction.execute(sa.insert(_MIGRATION).values(name=name))
 
 
 def insert_if_absent(transaction: sa.Connection, table: sa.Table, **values: object) -> bool:

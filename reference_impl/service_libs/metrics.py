@@ -16,7 +16,7 @@ class Metrics:
         self.conflicts = Counter("conflicts", "Different payloads under the id of a closed event", registry=registry)
         self.dead_letters = Counter("dead_letters", "Dead letters written", ["kind"], registry=registry)
         self.redis_errors = Counter("redis_errors", "Redis commands that got no answer", registry=registry)
-        self.refused = Counter("outbox_refused", "Outbox rows that the broker will never accept", registry=registry)
+        self.refused = Counter("outbox_refused", "Outbox rows that are never published", registry=registry)
         self.lag = Gauge(
             "lag_records",
             "Records between the consumer and the partition's end",

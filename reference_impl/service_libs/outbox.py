@@ -1,7 +1,7 @@
 """The transactional outbox: events are written in the transaction that makes them true; a relay publishes them later.
 
 Events are published at least once and in order per key. A relay may die at any line: it loses nothing, but may publish
-an event twice.
+an event twice. It never does so once consumers may have forgotten the first time.
 """
 
 import asyncio
@@ -35,9 +35,10 @@ OUTBOX = sa.Table(
     sa.Column("value", sa.LargeBinary, nullable=False),
     sa.Column("sent_at", sa.DateTime(timezone=True)),
     sa.Column("refused", sa.String),
+    sa.Column("added_at", sa.DateTime(timezone=True)),
     sqlite_autoincrement=True,
 )
-"""``refused`` says why the broker will never accept a row: it stays, is logged and counted, and blocks nothing."""
+"""``refused`` says why a row is never published: it stays, is logged and counted, and blocks nothing."""
 
 _OPEN = sa.and_(OUTBOX.c.sent_at.is_(None), OUTBOX.c.refused.is_(None))
 sa.Index("outbox_unsent", OUTBOX.c.entry, sqlite_where=_OPEN, postgresql_where=_OPEN)
@@ -52,13 +53,27 @@ RELAY_TURN = sa.Table(
 )
 """One row: whose turn it is to publish. It only avoids duplicates; correctness does not depend on it."""
 
-MIGRATION = Migration("outbox", [OUTBOX, RELAY_TURN], ages=[OUTBOX.c.sent_at])
+MIGRATION = Migration("outbox", [OUTBOX, RELAY_TURN], ages=[OUTBOX.c.sent_at], later=[OUTBOX.c.added_at])
+
+_ON_ITS_WAY = timedelta(hours=1)
+"""How long before consumers forget an event its second copy is too late: it has to reach them, and clocks differ."""
+
+_FORGOTTEN = (
+    "older than RETENTION_HOURS, less an hour; if it was published and not marked, consumers that applied it may forget it "
+    "before it comes again"
+)
 
 # Built once: building a statement takes several times as long as running it.
-_ADD = sa.insert(OUTBOX)
+_ADD = sa.insert(OUTBOX).values(added_at=sa.func.now())
 # All unsent rows, never "after the last id seen": ids are assigned in another order than transactions commit.
 _UNSENT_ROWS = (
-    sa.select(OUTBOX.c.entry, OUTBOX.c.topic, OUTBOX.c.key, OUTBOX.c.value)
+    sa.select(
+        OUTBOX.c.entry,
+        OUTBOX.c.topic,
+        OUTBOX.c.key,
+        OUTBOX.c.value,
+        (OUTBOX.c.added_at < sa.bindparam("remembered")).label("forgotten"),
+    )
     .where(_OPEN, OUTBOX.c.topic.not_in(sa.bindparam("busy", expanding=True)))
     .order_by(OUTBOX.c.entry)
     .limit(sa.bindparam("most", type_=sa.Integer))
@@ -79,8 +94,8 @@ class Outbox:
         self.database.on_commit(transaction, self.added.set)
 
 
-Unsent = sa.Row[int, str, str, bytes]
-"""Entry, topic, key, value."""
+Unsent = sa.Row[int, str, str, bytes, bool | None]
+"""Entry, topic, key, value, whether it is so old that consumers may have forgotten it."""
 
 
 @dataclass
@@ -102,6 +117,7 @@ class Relay:
     def __post_init__(self) -> None:
         self._holder = f"{self.random.getrandbits(128):032x}"
         self._turn = timedelta(seconds=self.settings.relay_turn_seconds)
+        self._memory = timedelta(hours=self.settings.retention_hours) - _ON_ITS_WAY
 
     async def run(self) -> None:
         """Publish until cancelled: this process's events at once, those that others left within a poll interval."""
@@ -174,7 +190,9 @@ class Relay:
         return len(entries)
 
     def _unsent(self, connection: sa.Connection, busy: Sequence[str]) -> Sequence[Unsent]:
-        return connection.execute(_UNSENT_ROWS, {"busy": busy, "most": self.settings.relay_batch}).all()
+        remembered = self.clock.now() - self._memory
+        most = self.settings.relay_batch
+        return connection.execute(_UNSENT_ROWS, {"busy": busy, "most": most, "remembered": remembered}).all()
 
     async def _in_order(self, rows: Sequence[Unsent], *, alone: bool = False) -> tuple[list[int], Sequence[Unsent]]:
         """Publish one key's rows, each once the one before is acknowledged; stop at the first failure.
@@ -199,18 +217,22 @@ class Relay:
         return sent, ()
 
     async def _publish_or_refuse(self, row: Unsent, *, alone: bool) -> None:
+        if row.forgotten:
+            await self._refuse(row, _FORGOTTEN)
+            return
         try:
             await self.bus.publish(row.topic, row.key, row.value)
         except KafkaRefused as error:
             if not alone:
                 raise
-            size = len(row.value)
-            _log.error(
-                "permanently refused", topic=row.topic, key=row.key, entry=row.entry, size=size, error=str(error)
-            )
-            self.metrics.refused.inc()
-            refused = sa.update(OUTBOX).where(OUTBOX.c.entry == row.entry).values(refused=str(error))
-            await self.database.write(lambda transaction: transaction.execute(refused))
+            await self._refuse(row, str(error))
+
+    async def _refuse(self, row: Unsent, why: str) -> None:
+        size = len(row.value)
+        _log.error("permanently refused", topic=row.topic, key=row.key, entry=row.entry, size=size, error=why)
+        self.metrics.refused.inc()
+        refused = sa.update(OUTBOX).where(OUTBOX.c.entry == row.entry).values(refused=why)
+        await self.database.write(lambda transaction: transaction.execute(refused))
 
     async def _is_our_turn(self) -> bool:
         now = self.clock.now()

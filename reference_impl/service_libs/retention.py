@@ -16,7 +16,7 @@ import structlog
 from reference_impl.service_libs.backoff import Backoff
 from reference_impl.service_libs.clock import Clock
 from reference_impl.service_libs.database import Database
-from reference_impl.service_libs.settings import DatabaseSettings
+from reference_impl.service_libs.settings import OutboxSettings
 
 _log = structlog.get_logger()
 
@@ -27,7 +27,7 @@ _EVERY_SECONDS = 600
 class Retention:
     """Deletes rows older than ``RETENTION_HOURS``, forever. An event that is read again from further back is applied again."""
 
-    settings: DatabaseSettings
+    settings: OutboxSettings
     database: Database
     clock: Clock
     backoff: Backoff

@@ -34,8 +34,6 @@ class DatabaseSettings(Settings):
     database_url: str = Field(description="sqlite:///PATH, or postgresql://USER@HOST:PORT/NAME", repr=False)
     database_busy_seconds: PositiveFloat = 5.0
     """Longest wait for a thread, and then for a connection or a lock."""
-    retention_hours: PositiveInt = 14 * 24
-    """How long sent events, and the inbox rows of applied ones, are kept; must exceed every topic's retention."""
 
 
 class ContentSettings(Settings):
@@ -70,7 +68,7 @@ class KafkaSettings(Settings):
 
 
 class OutboxSettings(Settings):
-    """Settings of the outbox's relay."""
+    """Settings of the outbox and its relay, and of what is kept for how long."""
 
     relay_poll_seconds: PositiveFloat = 0.2
     """How often the relay looks for rows that another process left."""
@@ -78,6 +76,9 @@ class OutboxSettings(Settings):
     """How long a relay's turn lasts unless renewed."""
     relay_batch: PositiveInt = 100
     """Maximum number of rows published at once."""
+    retention_hours: int = Field(14 * 24, ge=2)
+    """How long sent events, and the inbox rows of applied ones, are kept, in all services: longer than any topic keeps a
+    record. What the relay could not mark as published for as long, less an hour, it refuses to publish."""
     retry_first_seconds: PositiveFloat = 0.05
     """First pause before a retry; it doubles each time, with jitter."""
     retry_longest_seconds: PositiveFloat = 5.0

@@ -48,6 +48,19 @@ async def test_replicas_that_start_at_the_same_time_migrate_once(open_database, 
     assert len(names[0]) > len(MIGRATIONS)
 
 
+async def test_a_column_that_came_later_is_added_once_to_a_database_from_before(database, open_database, rows):
+    def as_before(transaction):
+        transaction.exec_driver_sql("ALTER TABLE outbox DROP COLUMN added_at")
+        transaction.exec_driver_sql("DELETE FROM migration WHERE name = 'outbox.added_at'")
+        transaction.exec_driver_sql("INSERT INTO outbox (topic, key, value) VALUES ('t', 'k', 'v')")
+
+    await database.write(as_before)
+    for _ in range(2):
+        await open_database().start()
+    assert await rows("SELECT topic, added_at FROM outbox") == [("t", None)]
+    assert await rows("SELECT count(*) FROM migration WHERE name = 'outbox.added_at'") == [(1,)]
+
+
 async def test_a_restart_migrates_no_more_and_keeps_what_is_there(database, open_database, rows):
     await database.write(put)
     await open_database().start()

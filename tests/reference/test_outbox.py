@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from reference_impl.service_libs.errors import KafkaRefused, KafkaUnavailable
-from reference_impl.service_libs.outbox import Outbox, Relay
+from reference_impl.service_libs.outbox import OUTBOX, Outbox, Relay
 from reference_impl.service_libs.settings import OutboxSettings
 
 
@@ -303,6 +304,54 @@ async def test_what_is_refused_for_good_is_kept_counted_and_holds_nothing_up(
         (b"far too large", None, "too large")
     ]
     assert metrics._registry.get_sample_value("outbox_refused_total") == 1
+
+
+@pytest.fixture
+def be_old(clock):
+    """Lets everything that was left so far be as old as the relay's memory is long, but for some hours."""
+
+    def older(hours_left):
+        now = datetime.now(UTC)
+        clock.time = now + timedelta(hours=OutboxSettings().retention_hours - hours_left)
+
+    return older
+
+
+async def test_what_may_have_been_published_longer_ago_than_consumers_remember_is_refused(
+    *, leave, publish, relay, bus, rows, metrics, database, monkeypatch, be_old
+):
+    """Killed between the acknowledgement and its mark, and off for two weeks; what came since goes out."""
+    await leave(("k", b"1"))
+    assert await relay._is_our_turn()
+
+    async def dies(_work):
+        raise OperationalError("COMMIT", {}, Exception("killed"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "write", dies)
+        assert await publish() == 1
+    be_old(0.5)
+    await leave(("k", b"2"), ("j", b"3"))
+    await database.write(
+        lambda tx: tx.execute(update(OUTBOX).where(OUTBOX.c.value != b"1").values(added_at=relay.clock.now()))
+    )
+    assert await publish() == 2
+    assert await publish() == 0
+    assert sorted(value for _, _, value in bus.published) == [b"1", b"2", b"3"]
+    ((value, sent_at, refused),) = await rows("SELECT value, sent_at, refused FROM outbox WHERE refused IS NOT NULL")
+    assert (value, sent_at) == (b"1", None)
+    assert "RETENTION_HOURS" in refused
+    assert metrics._registry.get_sample_value("outbox_refused_total") == 1
+
+
+async def test_what_is_not_as_old_or_of_unknown_age_is_published(leave, publish, database, be_old):
+    await leave(("k", b"1"))
+    be_old(1.5)
+    assert await publish() == 1
+    await leave(("k", b"2"))
+    await database.write(lambda transaction: transaction.execute(update(OUTBOX).values(added_at=None)))
+    be_old(-1000)
+    assert await publish() == 1
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from reference_impl.service_libs.inbox import Closing
 from reference_impl.service_libs.message import Delivery, Message
 from reference_impl.service_libs.outbox import OUTBOX
 from reference_impl.service_libs.retention import Retention
-from reference_impl.service_libs.settings import DatabaseSettings
+from reference_impl.service_libs.settings import OutboxSettings
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def caught_up():
 async def run(database, clock, backoff, caught_up, monkeypatch):
     """Begins to delete, until the test ends."""
     monkeypatch.setattr(retention, "_EVERY_SECONDS", 0.005)
-    settings = DatabaseSettings(database_url="sqlite:///db", retention_hours=2)
+    settings = OutboxSettings(retention_hours=2)
     tasks = []
 
     def begin():
@@ -105,9 +105,7 @@ async def test_a_broker_that_does_not_answer_is_waited_for(database, clock, back
     old = {"topic": "t", "key": "3", "value": b"", "sent_at": clock.now() - timedelta(hours=3)}
     await database.write(lambda transaction: transaction.execute(insert(OUTBOX), old))
     task = asyncio.create_task(
-        Retention(
-            DatabaseSettings(database_url="sqlite:///db", retention_hours=2), database, clock, backoff, caught_up
-        ).run()
+        Retention(OutboxSettings(retention_hours=2), database, clock, backoff, caught_up).run()
     )
     async with asyncio.timeout(30):
         while await rows("SELECT key FROM outbox"):
