@@ -60,17 +60,18 @@ After = Callable[[AtRest], Awaitable[None]]
 
 
 async def execute(plan: Plan, stacks: Stacks, *, progress: Progress, after: After | None = None) -> Case:
-    """Run and judge a plan on its warm stack; if anything ends the run early, the next one gets a new stack."""
+    """Run and judge a plan on its warm stack; if the run ends early or leaves it broken, the next one gets a new stack."""
     from harness.reports.case import Case
 
     try:
         stack = await stacks.of(plan, progress)
         begun = time.monotonic()
         result = await run(plan, out=stacks.out, stack=stack, progress=progress, after=after)
+        seconds = time.monotonic() - begun
+        await stacks.check(plan)
     except BaseException:
         await stacks.drop(plan)
         raise
-    seconds = time.monotonic() - begun
     return Case(
         plan.scenario.name,
         plan.variant,

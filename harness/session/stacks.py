@@ -9,10 +9,12 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Protocol, Self
 
+from harness.errors import OneffectError
 from harness.log import NAME, logged
 from harness.plan import SystemPlan, refuse_fault, refuse_taps
 from harness.redaction import Redaction
 from harness.session.directory import out_folder
+from harness.session.rest import HEALTHY_WITHIN
 from harness.stack import Stack
 
 if TYPE_CHECKING:
@@ -83,6 +85,16 @@ def _made_of(plan: SystemPlan) -> object:
     return plan.system, file.read_bytes() if file is not None and file.is_file() else None
 
 
+async def _whole(stack: Stack) -> bool:
+    """Whether each dependency answers, and no proxy is down or has a toxic."""
+    try:
+        for handle in stack.dependencies.values():
+            await handle.ready(HEALTHY_WITHIN)
+        return not any([await link.toxics() for link in stack.links.values()])
+    except (OneffectError, OSError, TimeoutError):
+        return False
+
+
 class Stacks:
     """Warm stacks; leaving ``async with`` stops them. Run directories go to ``out``, the stacks' logs to a folder there.
 
@@ -121,6 +133,12 @@ class Stacks:
             progress.step("starting brokers, stores and proxies")
             await warm.start()
         return warm.stack
+
+    async def check(self, plan: SystemPlan) -> None:
+        """Drop a plan's stack if a run has left it broken; what runs elsewhere cannot be made anew."""
+        warm = self._stacks.get(_key(plan))
+        if warm is not None and plan.addresses is None and not await _whole(warm.stack):
+            await self.drop(plan)
 
     async def drop(self, plan: SystemPlan) -> None:
         """Stop a plan's stack, which may be broken; the next run gets a new one."""

@@ -42,7 +42,8 @@ async def play(
 ) -> None:
     """Open the plan's system on its warm stack, hand out its steps, and wait until they are over; then read everything.
 
-    If anything ends the run early, the next one gets a new stack, unless ``keeps`` says that this one is intact.
+    If anything ends the run early, the next one gets a new stack, unless ``keeps`` says that this one is intact. So it
+    does if the run leaves a dependency or a link broken.
     """
     try:
         stack = await stacks.of(plan, progress)
@@ -56,6 +57,8 @@ async def play(
         if plan.adopted is not None:
             # Its proxies lead to what the test has now; the next test may have another broker.
             await stacks.drop(plan)
+        else:
+            await stacks.check(plan)
 
 
 class _Own(TypedDict):

@@ -118,6 +118,14 @@ def test_an_error_is_one_message_and_the_next_run_gets_a_new_stack(project: pyte
     assert said.stdout.str().count("stack stopped") == 2
 
 
+def test_nor_is_a_stack_used_again_that_a_run_has_left_broken(project: pytest.Pytester) -> None:
+    made_up(project, others="LEFT_BROKEN.append('redis')\n")
+    said = project.runpytest("-s")
+    said.assert_outcomes(passed=2)
+    assert said.stdout.str().count("stack started") == 2
+    assert said.stdout.str().count("stack stopped") == 2
+
+
 def test_what_cannot_be_planned_fails_and_starts_nothing(project: pytest.Pytester) -> None:
     made_up(project)
     project.path.joinpath("one.yaml").write_text(SCENARIO + "faults: [{fault: net.hangs, on: x, at: 1s, for: 1s}]\n")

@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -12,7 +13,7 @@ from harness.cli import app
 from harness.plan import Plan
 from harness.run import Result
 from harness.session.stacks import Progress
-from harness.stack import Stack
+from harness.stack import Link, ServiceHandle, Stack
 from harness.verdict import Verdict
 
 SYSTEM = """
@@ -108,6 +109,8 @@ class FakeStack:
     """Counts its starts and stops."""
 
     name = "native"
+    dependencies: ClassVar[dict[str, ServiceHandle]] = {}
+    links: ClassVar[dict[str, Link]] = {}
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab

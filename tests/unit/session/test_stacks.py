@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,6 +114,52 @@ async def test_what_is_to_run_elsewhere_or_was_edited_gets_a_stack_of_its_own(
         assert ended == [first[0], first[2]], "its lock would keep the new one from the system"
         await stacks.drop(elsewhere)
         assert ended == [first[0], first[2], first[3]]
+
+
+class Part:
+    """A dependency that answers or not, and a link with toxics or without."""
+
+    def __init__(self) -> None:
+        self.answers, self.left = True, list[str]()
+
+    async def ready(self, timeout: float) -> None:
+        if not self.answers:
+            raise StackError("redis did not answer")
+
+    async def toxics(self) -> list[str]:
+        return self.left
+
+
+@pytest.mark.parametrize("broken", ["store", "link", ""], ids=["store", "link", "whole"])
+async def test_a_stack_that_a_run_leaves_broken_serves_no_other(
+    plan: Plan, project: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    class Serving(LoggingStack):
+        def __init__(self, folder: Path) -> None:
+            super().__init__(folder, stuck=False)
+            part = Part()
+            self.dependencies, self.links = {"redis": part}, {"shop#1->redis": part}
+
+    monkeypatch.setattr("harness.session.stacks.open_stack", lambda plan, folder: Serving(folder))
+    async with Stacks(project / "runs") as stacks:
+        first: Any = await stacks.of(plan, Progress())
+        first.dependencies["redis"].answers = broken != "store"
+        first.links["shop#1->redis"].left = ["down"] if broken == "link" else []
+        await stacks.check(plan)
+        assert (await stacks.of(plan, Progress()) is first) is (not broken)
+        await stacks.drop(plan)
+        await stacks.check(plan)
+
+
+async def test_what_runs_elsewhere_cannot_be_made_anew(
+    plan: Plan, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.session.stacks.open_stack", lambda plan, folder: LoggingStack(folder, stuck=False))
+    external = replace(plan, stack="external", addresses=project / "staging.yaml")
+    async with Stacks(project / "runs") as stacks:
+        first = await stacks.of(external, Progress())
+        await stacks.check(external)
+        assert await stacks.of(external, Progress()) is first
 
 
 async def test_a_plan_is_refused_or_not_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -14,6 +15,7 @@ from harness.plan import Plan, make_plan
 from harness.run import Result, execute
 from harness.session import thread
 from harness.session.thread import LoopThread
+from harness.stack import Link, ServiceHandle
 
 DEADLINE = 60.0
 
@@ -34,6 +36,8 @@ class Stack:
     """Notes what happens to it, on its own loop."""
 
     name = "native"
+    dependencies: ClassVar[dict[str, ServiceHandle]] = {}
+    links: ClassVar[dict[str, Link]] = {}
 
     def __init__(self, happened: list[str]) -> None:
         self._happened = happened
