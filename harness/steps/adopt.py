@@ -100,6 +100,10 @@ def _renamed(value: object) -> object:
         renamed["topic"] = named(topic)
     if isinstance(topics := value.get("topics"), list | tuple):
         renamed["topics"] = [named(topic) if isinstance(topic, str) else topic for topic in topics]
+    elif isinstance(topics, Mapping):
+        renamed["topics"] = {named(str(topic)): kind for topic, kind in topics.items()}
+    if "type" in value:
+        renamed["type"] = _renamed(value["type"])
     return renamed
 
 

@@ -14,6 +14,7 @@ from harness.effects import Returned
 from harness.errors import UsageError
 from harness.steps.adopt import Adoption, address_of
 from harness.steps.plan import plan_adopting
+from harness.system_events import TypeByTopic
 
 
 class Kafka:
@@ -96,6 +97,14 @@ def test_the_system_has_one_service_with_a_link_to_each() -> None:
     assert isinstance(effects, Returned)
     assert effects.call is list
     assert system.consumers() == {"code": ["placed"]}
+
+
+def test_a_type_is_given_for_a_topic_by_the_broker_s_name() -> None:
+    types = {"topics": {"prod.Orders": "placed", "prod.Bills": "billed"}}
+    adoption = given(events={"id": "/id", "type": types, "topics": ["prod.Orders", "prod.Bills"]})
+    described = adoption.system({"prod.Orders": 4, "prod.Bills": 1}).events.type
+    assert isinstance(described, TypeByTopic)
+    assert described.topics == {"prod-orders": "placed", "prod-bills": "billed"}
 
 
 def test_a_fault_on_a_dependency_is_one_on_its_link_and_a_topic_keeps_its_own_name() -> None:
