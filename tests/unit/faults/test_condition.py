@@ -135,7 +135,6 @@ def test_an_error_may_be_given_of_what_was_executed_if_it_does_not_deny_it(syste
         ("TOPIC_AUTHORIZATION_FAILED", "Produce"),
         ("PRODUCER_FENCED", "EndTxn"),
         ("OFFSET_OUT_OF_RANGE", "Fetch"),
-        ("FENCED_INSTANCE_ID", "Heartbeat"),
         ("UNSUPPORTED_VERSION", "OffsetCommit"),
     ],
 )
