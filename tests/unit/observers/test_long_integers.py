@@ -33,7 +33,7 @@ def test_two_events_that_differ_only_there_are_two() -> None:
     assert fields(causation_id=IDS[0])["causation_id"] == str(IDS[0])
     assert fields(data={"upload_id": IDS[0]})["joins"] == {"0": str(IDS[0])}
     data = {"upload_id": IDS[0], "place": [IDS[1]]}
-    assert fields(event_type="shipped", data=data)["joins"] == {"1": f"[{IDS[0]},[{IDS[1]}]]"}
+    assert fields(event_type="shipped", data=data)["joins"] == {"1": f'["{IDS[0]}",[{IDS[1]}]]'}
     assert len({fields(data={"n": n})["digest"] for n in IDS}) == len(IDS)
 
 
