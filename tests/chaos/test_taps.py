@@ -149,8 +149,8 @@ async def test_the_broker_takes_a_record_with_another_value(rig) -> None:
         records = {(one.partition, one.offset): one.value for one in await rig.kafka.tail("work", 1000)}
     (made,) = [record for record in notes.records if (record["op"], record["phase"]) == ("publish", "ok")]
     value = records[made["partition"], made["offset"]]
-    assert value == b"\xff" * len(value or b"")
-    assert sum(not (one or b"").startswith(b"{") for one in records.values()) == 1
+    assert value
+    assert value == b"\xff" * len(value)
 
 
 @on_the_rig
