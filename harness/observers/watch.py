@@ -314,7 +314,9 @@ class Watch:
 
     def overwritten(self, record: Record) -> None:
         """Note an event of the system's own in whose place a fault put other bytes."""
-        self._recorder.record("overwritten", "seen", "observer:topics", **self._topics.overwritten(record))
+        told = self._topics.overwritten(record)
+        fields = {name: value for name, value in told.items() if name not in {"op", "phase"}}
+        self._recorder.record("overwritten", "seen", "observer:topics", **fields)
 
     def on_outcome(self, tell: Callable[[str], object]) -> None:
         """Have ``tell`` called with the id of each upload whose outcome is seen."""

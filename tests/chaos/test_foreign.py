@@ -280,7 +280,7 @@ CASES = [
         finds=("neither",),
         never=("outcome_missing",),
         faults="""
-          - {fault: tap.corrupt, on: "shop#1->kafka", when: {request: Produce orders, nth: 5}}""",
+          - {fault: tap.corrupt, on: "shop#1->kafka", when: {request: Produce orders, nth: 20}}""",
         system="system.letters.yaml",
     ),
     Case(
