@@ -471,7 +471,7 @@ class ExactlyOneEffect(Queries):
             Verdict.INVALID,
             PREMATURE,
             "event {event_id}: {consumer} passed its offset by {passed_s} s, before its effect came (seen at "
-            "{effect_s} s); if it applies later what it stores, write `commits: on_receipt` in its service",
+            "{effect_s} s); if it stores events to apply them later, write `commits: on_receipt` under its service",
         ),
         Anomaly(
             "stalled",

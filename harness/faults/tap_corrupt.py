@@ -16,14 +16,12 @@ if TYPE_CHECKING:
 
     from harness.system import System
 
-_COMMAND = "Produce"
-
 
 class TapCorrupt(Fault):
     """Replaces the value of one record by as many bytes that are no event; the batch's checksum is right.
 
-    The broker takes it, and no consumer can read it. What the service published counts as published: its outcome is not
-    missing. An event of which a copy is lost so, on a retry topic for example, and whatever may follow from it, is undecided.
+    The broker takes it, and no consumer can read it. What the service published counts as published, so its upload's outcome
+    is not missing. Whatever else is missing may have followed from it, and is undecided.
     """
 
     name = "tap.corrupt"
@@ -43,8 +41,10 @@ class TapCorrupt(Fault):
             )
         if system.events.decode is not None:
             raise PlanRefused("tap.corrupt: it needs events in JSON, and events.decode says that they are not")
-        if not spoilt(system):
-            raise PlanRefused("tap.corrupt: every topic of events.topics holds effects too, which would be lost")
+        if not corruptible(system):
+            raise PlanRefused(
+                "tap.corrupt: every topic of events.topics holds effects or dead letters, which would be lost"
+            )
 
     def check_side(self, side: Literal["request", "reply"], on: str, system: System) -> None:  # noqa: ARG002 - on any link
         """Refuse a reply: the records are in the request."""
@@ -53,7 +53,7 @@ class TapCorrupt(Fault):
 
     def check_commands(self, spoken: str, commands: Collection[str]) -> None:  # noqa: ARG002 - of Kafka's, as checked
         """Refuse a request that carries no records."""
-        if _COMMAND not in commands:
+        if "Produce" not in commands:
             raise PlanRefused(
                 f"tap.corrupt: {' or '.join(commands)} carries no records; write `when: {{request: Produce …}}`"
             )
@@ -70,7 +70,7 @@ class TapCorrupt(Fault):
             context.spoil(other, reason)
             return other
 
-        record = await held.corrupt(spoilt(context.system), alter)
+        record = await held.corrupt(corruptible(context.system), alter)
         if record is None:
             raise FaultError(f"{held.link}: nobody can say whether the broker took the altered record of {held.what}")
         context.overwritten(record)
@@ -78,7 +78,7 @@ class TapCorrupt(Fault):
         yield acted(held, f"had a value that is no event at {record.topic}:{record.partition}:{record.offset}")
 
 
-def spoilt(system: System) -> frozenset[str]:
+def corruptible(system: System) -> frozenset[str]:
     """Return the topics whose records may be altered: those that hold events, and neither effects nor dead letters."""
     kept = {effects.topic.name for effects in system.effects.values() if effects.topic is not None}
     kept |= {system.dead_letters.topic} if system.dead_letters is not None else set()

@@ -120,18 +120,23 @@ async def test_it_acts_on_one_message_and_the_system_goes_on(rig, case) -> None:
     await rig.working()
 
 
-@on_the_rig
-async def test_where_the_record_of_a_second_produce_lies_is_known(rig) -> None:
+async def at_a_produce(rig: Any, fault: str) -> tuple[tuple[int, int], dict[tuple[int, int], bytes | None]]:
+    """Apply a fault at a Produce; return the place of the record that it published, and the value at each place."""
     await rig.busy()
     notes = Notes()
     async with taps_on(rig, notes) as taps:
         await rig.working()
-        planned = PlannedFault("f1", fault_type("tap.duplicate")(), KAFKA, None, None, 1, rig.system)
+        planned = PlannedFault("f1", fault_type(fault)(), KAFKA, None, None, 1, rig.system)
         with taps.armed(Trigger(side="request", patterns=["Produce work"], links=[KAFKA], nth=3)) as trigger:
             await applied(rig, notes, planned, await met(trigger), taps)
         records = {(one.partition, one.offset): one.value for one in await rig.kafka.tail("work", 1000)}
-    (copy,) = [record for record in notes.records if (record["op"], record["phase"]) == ("publish", "ok")]
-    place = (copy["partition"], copy["offset"])
+    (made,) = [record for record in notes.records if (record["op"], record["phase"]) == ("publish", "ok")]
+    return (made["partition"], made["offset"]), records
+
+
+@on_the_rig
+async def test_where_the_record_of_a_second_produce_lies_is_known(rig) -> None:
+    place, records = await at_a_produce(rig, "tap.duplicate")
     same = sorted(one for one in records if records[one] == records[place])
     assert len(same) == 2
     assert same[1] == place, "the first one is the service's own"
@@ -139,16 +144,8 @@ async def test_where_the_record_of_a_second_produce_lies_is_known(rig) -> None:
 
 @on_the_rig
 async def test_the_broker_takes_a_record_with_another_value(rig) -> None:
-    await rig.busy()
-    notes = Notes()
-    async with taps_on(rig, notes) as taps:
-        await rig.working()
-        planned = PlannedFault("f1", fault_type("tap.corrupt")(), KAFKA, None, None, 1, rig.system)
-        with taps.armed(Trigger(side="request", patterns=["Produce work"], links=[KAFKA], nth=3)) as trigger:
-            await applied(rig, notes, planned, await met(trigger), taps)
-        records = {(one.partition, one.offset): one.value for one in await rig.kafka.tail("work", 1000)}
-    (made,) = [record for record in notes.records if (record["op"], record["phase"]) == ("publish", "ok")]
-    value = records[made["partition"], made["offset"]]
+    place, records = await at_a_produce(rig, "tap.corrupt")
+    value = records[place]
     assert value
     assert value == b"\xff" * len(value)
 

@@ -97,7 +97,7 @@ def test_what_is_sent_twice_must_mean_something_by_itself(system) -> None:
         ({"events": {"decode": {"function": "decoding:order"}}}, "it needs events in JSON"),
         (
             {"effects": {"essay_lifecycle": {"applies": ["a"], "topic": {"name": "essays", "id": "/of"}}}},
-            "holds effects too",
+            "holds effects or dead letters",
         ),
     ],
 )

@@ -406,6 +406,23 @@ async def test_a_final_pass_that_fails_is_made_again(
     assert (tried, failed) == (made, min(failures, made))
 
 
+async def test_an_event_in_whose_place_a_fault_put_other_bytes_is_recorded() -> None:
+    told: list[tuple[tuple[str, ...], dict[str, object]]] = []
+
+    class Recorder(Notes):
+        def record(self, *words: str, **fields: object) -> int:
+            told.append((words, fields))
+            return len(told)
+
+    watch = Watch(SYSTEM, Recorder(), kafka=Broker(), http=StandIn(), names=RunNames("r1"))
+    await watch.open(Reach(lambda text, _service: text), None)
+    watch.overwritten(Record("orders", 0, 7, None, b'{"id": "e1", "type": "placed"}'))
+    ((words, fields),) = told
+    assert words == ("overwritten", "seen", "observer:topics")
+    assert not fields.keys() & {"op", "phase", "actor"}, "a record has each of its fields once"
+    assert [fields[name] for name in ("event_id", "event_type", "topic", "offset")] == ["e1", "placed", "orders", 7]
+
+
 async def test_what_a_transaction_hides_fails_the_final_passes_of_topics_and_dead_letters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
