@@ -541,6 +541,8 @@ CORE = {
         "other_forms",
         "shelf_decides",
         "client",
+        "corrupted",
+        "on_receipt",
     ),
 }
 """The cases of `make test`; the others are further ones of the same kinds."""
