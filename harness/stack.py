@@ -286,6 +286,8 @@ class Detour:
     upstream: str
     routes: Mapping[str, str] | None = None
     """Broker's advertised address -> address that leads there through the link; None if it listens for the link."""
+    others: Mapping[str, str] = field(default_factory=dict)
+    """Where the tap listens besides -> what that leads to: one for each broker of a cluster."""
 
 
 @runtime_checkable

@@ -41,6 +41,14 @@ class ToxiproxyClient:
         """Enable a proxy, or disable it: its connections end and its port refuses new ones."""
         await self._ask("PATCH", f"/proxies/{_path(proxy)}", {"enabled": enabled})
 
+    async def create(self, proxy: str, listen: str, upstream: str) -> None:
+        """Create a proxy from ``listen`` to ``upstream`` (host:port), and enable it."""
+        await self._ask("POST", "/proxies", {"name": proxy, "listen": listen, "upstream": upstream, "enabled": True})
+
+    async def delete(self, proxy: str) -> None:
+        """Delete a proxy, which ends its connections; does nothing if there is none."""
+        await self._ask("DELETE", f"/proxies/{_path(proxy)}", allowed=404)
+
     async def lead(self, proxy: str, upstream: str) -> None:
         """Point a proxy at ``upstream`` (host:port); its connections end."""
         await self._ask("PATCH", f"/proxies/{_path(proxy)}", {"upstream": upstream})

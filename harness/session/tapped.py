@@ -46,6 +46,7 @@ async def tapped(
                     protocol,
                     listen=detour.listen,
                     upstream=detour.upstream,
+                    others=detour.others,
                     routes=detour.routes,
                     quiet=link not in plan.taps,
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.taps import parser_type
@@ -33,6 +34,7 @@ def _pair(address: str) -> tuple[str, int]:
 class Tap:
     """A proxy on one link, from ``listen`` to ``upstream`` (host:port); lives in the taps' own loop.
 
+    Other addresses (``others``) lead to other upstreams, where a link leads to several brokers.
     With ``routes`` (host:port that a dependency may advertise -> host:port that leads there through the link) replies
     get the latter addresses, and bytes that cannot be parsed end their connection: they might lead a client past the
     link. A ``quiet`` tap does not record what passes. The harness's own probes are neither held nor recorded.
@@ -47,11 +49,12 @@ class Tap:
         recorder: Recorder,
         *,
         run: RunNames | None = None,
+        others: Mapping[str, str] | None = None,
         routes: Mapping[str, str] | None = None,
         quiet: bool = False,
     ) -> None:
         self.name = name
-        self._listen, self._upstream = listen, upstream
+        self._upstreams = {listen: upstream, **(others or {})}
         self._recorder = recorder
         self._actor = f"tap:{name}"
         self._parser_type = parser_type(protocol)
@@ -64,7 +67,7 @@ class Tap:
         self.plain = False
         """Whether it has given up parsing, and only passes bytes on."""
         self.now = recorder.now
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._serving: set[Connection] = set()
         self._letting_go: set[asyncio.Task[None]] = set()
@@ -84,14 +87,19 @@ class Tap:
         return made
 
     async def open(self) -> None:
-        """Listen; OSError if the port is taken."""
-        host, _, port = self._listen.rpartition(":")
-        self._server = await asyncio.start_server(self._accepted, host.strip("[]"), int(port), limit=CHUNK)
+        """Listen; OSError if a port is taken."""
+        try:
+            for listen, upstream in self._upstreams.items():
+                accepted = partial(self._accepted, _pair(upstream))
+                self._servers.append(await asyncio.start_server(accepted, *_pair(listen), limit=CHUNK))
+        except OSError:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Stop listening, and end every connection."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         connections = list(self._connections)
         for connection in connections:
             connection.cancel()
@@ -144,17 +152,18 @@ class Tap:
             places=request.places if request.places is not None or reply is None else reply.places,
         )
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accepted(
+        self, upstream: tuple[str, int], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
         self._count += 1
         number = self._count
-        host, _, port = self._upstream.rpartition(":")
         try:
             async with asyncio.timeout(_CONNECTING):
-                server = await asyncio.open_connection(host.strip("[]"), int(port), limit=CHUNK)
+                server = await asyncio.open_connection(*upstream, limit=CHUNK)
             connection = Connection(self, number, (reader, writer), server)
             self._serving.add(connection)
             try:

@@ -47,11 +47,14 @@ class Taps:
         *,
         listen: str,
         upstream: str,
+        others: Mapping[str, str] | None = None,
         routes: Mapping[str, str] | None = None,
         quiet: bool = False,
     ) -> None:
         """Put a tap between ``listen`` and ``upstream`` (host:port); OSError if it cannot listen."""
-        tap = Tap(link, protocol, listen, upstream, self._recorder, run=self._run, routes=routes, quiet=quiet)
+        tap = Tap(
+            link, protocol, listen, upstream, self._recorder, run=self._run, others=others, routes=routes, quiet=quiet
+        )
         await self._there(tap.open())
         self._taps[link] = tap
 

@@ -1,4 +1,4 @@
-"""Links to a broker as it is, with one listener for everybody: a run's taps keep each client on its own link."""
+"""Links to brokers as they are, with one listener each for everybody: a run's taps keep each client on its own link."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import pytest_asyncio
 import yaml
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
 
 from harness.clients.kafka import KafkaClient
 from harness.clients.toxiproxy import ToxiproxyClient
@@ -29,10 +32,12 @@ from harness.stacks.external.stack import ExternalStack
 from harness.stacks.native.stack import NativeStack
 from harness.system import System
 from tests.chaos.notes import Notes
+from tests.chaos.second_broker import second_broker
 from tests.chaos.test_external import KILL, START
 
 HERE = Path(__file__).parent
 PATIENCE = 300.0
+PARTITIONS = 2
 NAMES = ("reader", "other")
 LINK, OTHER = "reader#1->kafka", "other#1->kafka"
 PROXY = "reader-1.kafka"
@@ -42,7 +47,7 @@ SYSTEM = System.model_validate(
     {
         "oneffect": 1,
         "name": "readers",
-        "dependencies": {"kafka": {"topics": {"work": 1}}},
+        "dependencies": {"kafka": {"topics": {"work": PARTITIONS}}},
         "services": {name: {"command": "python reader.py", "env": {"KAFKA": "{kafka}"}} for name in NAMES},
         "load": {"upload": {"to": "reader", "post": "/"}},
         "events": {"id": "/id", "type": "/type", "topics": ["work"]},
@@ -78,15 +83,17 @@ def commands(name: str) -> dict[str, str]:
     return {one: shlex.join([sys.executable, f"{one}.py", name]) for one in ("kill", "start")}
 
 
-@pytest_asyncio.fixture
-async def there(tmp_path: Path) -> AsyncIterator[There]:
-    """Two readers that run already, and whose proxies lead to the broker's one listener."""
-    stack = NativeStack(SYSTEM, tmp_path / "logs", tmp_path)
+@pytest_asyncio.fixture(params=[1, 2], ids=["one", "cluster"])
+async def there(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[There]:
+    """Two readers that run already, and whose proxies lead to the listener of the one broker, or of the first of two."""
+    stack, others = NativeStack(SYSTEM, tmp_path / "logs", tmp_path), AsyncExitStack()
     (tmp_path / "start.py").write_text(START)
     (tmp_path / "kill.py").write_text(KILL)
     try:
         await stack.start()
         broker, links = stack.direct("kafka"), {}
+        if request.param > 1:
+            await others.enter_async_context(second_broker(stack))
         for name in NAMES:
             replica, link = f"{name}#1", stack.links[f"{name}#1->kafka"]
             await stack.lead(link.name, broker)
@@ -112,8 +119,9 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
         )
         kafka = KafkaClient(broker, ExternalStack(SYSTEM, tmp_path / "there.yaml").names("r"))
         await kafka.start()
-        await kafka.create_topics({"work": 1})
+        await kafka.create_topics({"work": PARTITIONS})
         await kafka.stop()
+        assert len(await leaders(broker)) == request.param
         for name in NAMES:
             await (await asyncio.create_subprocess_exec(sys.executable, "start.py", name, cwd=tmp_path)).wait()
         yield There(tmp_path / "there.yaml", broker, links[LINK]["api"])
@@ -121,7 +129,19 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
         for pid in _pids(tmp_path):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        await others.aclose()
         await stack.stop()
+
+
+async def leaders(broker: str) -> set[int | None]:
+    """The brokers that lead the topic's partitions."""
+    client = AIOKafkaClient(bootstrap_servers=broker)
+    await client.bootstrap()
+    try:
+        await client.add_topic("work")
+        return {client.cluster.leader_for_partition(TopicPartition("work", number)) for number in range(PARTITIONS)}
+    finally:
+        await client.close()
 
 
 def _pids(folder: Path) -> Iterator[int]:
@@ -141,33 +161,41 @@ async def test_a_link_that_is_down_cuts_its_client_and_no_other(there: There) ->
         async with tapped(PLAN, stack, notes, names):
             await stack.start_services(names, there.addresses.parent, None)
             assert await there.leads() == stack.detour(LINK).listen
-            await kafka.publish(record("before"))
-            for name in NAMES:
-                await there.until_seen(name, "before")
+            for number in range(PARTITIONS):
+                await kafka.publish(record(f"before-{number}", number))
+                for name in NAMES:
+                    await there.until_seen(name, f"before-{number}")
             down = fault_type("net.down")()
             planned = PlannedFault("f1", down, LINK, None, None, 1, SYSTEM)
             async with down.inject(LINK, FaultContext(planned, notes, stack, kafka, Random(1))):
-                for number in range(5):
-                    await kafka.publish(record(f"while-{number}"))
-                    await there.until_seen("other", f"while-{number}")
-                assert "while-0" not in there.seen("reader"), "it has a way past its link"
-            await there.until_seen("reader", "while-4")
+                values = [f"while-{number}" for number in range(6)]
+                for number, value in enumerate(values):
+                    await kafka.publish(record(value, number))
+                    await there.until_seen("other", value)
+                assert not set(values) & set(there.seen("reader")), "it has a way past its link"
+            for value in values:
+                await there.until_seen("reader", value)
         assert await there.leads() == there.broker
         commands = {record["command"] for record in notes.wire() if record["phase"] == "answered"}
         assert {"Metadata", "FindCoordinator", "Fetch"} <= commands
         assert {record["link"] for record in notes.wire()} == {LINK}, "on the other link nothing is recorded"
         assert not {record["phase"] for record in notes.wire()} & {"plain", "failed"}
+        for proxy in stack.links[LINK].proxies:
+            assert not (await ToxiproxyClient(there.api).proxies())[proxy]["toxics"]
         # A harness that is killed leaves the proxy as it was during the run; the next one finds where it led.
         await stack.lead(LINK, stack.detour(LINK).listen)
         assert await there.leads() != there.broker
     finally:
         await kafka.stop()
+        stack._broker_proxies.clear()
         await stack.stop()
-    await stack.start()
-    await stack.stop()
+    again = ExternalStack(SYSTEM, there.addresses)
+    await again.start()
+    await again.stop()
     assert await there.leads() == there.broker
+    assert list(await ToxiproxyClient(there.api).proxies()) == [PROXY]
     assert not list(there.addresses.parent.glob("*.led*"))
 
 
-def record(value: str) -> Record:
-    return Record("work", 0, 0, None, value.encode())
+def record(value: str, number: int) -> Record:
+    return Record("work", number % PARTITIONS, 0, None, value.encode())

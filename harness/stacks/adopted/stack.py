@@ -12,7 +12,9 @@ from harness.clients.brokers import brokers
 from harness.clients.probes import prober_of
 from harness.errors import FaultError, StackError
 from harness.stack import Detour, Link, RunNames, ServiceHandle, Tapping
+from harness.stacks import broker_proxy
 from harness.stacks.adopted.code import Code
+from harness.stacks.broker_proxy import BrokerProxy
 from harness.stacks.external.handle import ExternalHandle
 from harness.stacks.external.names import FixedNames
 from harness.stacks.link import proxy_name
@@ -54,6 +56,7 @@ class AdoptedStack(NativeStack):
         super().__init__(system, folder)
         self._given = given
         self._brokers: Mapping[int, str] = {}
+        self._broker_proxies: dict[str, list[BrokerProxy]] = {}
 
     @staticmethod
     def _check(system: System) -> None:
@@ -73,42 +76,41 @@ class AdoptedStack(NativeStack):
         pairs = {pair: self._address() for pair in self._system.links()}
         self._upstreams = {f"{code}->{target}": self.direct(target) for code, target in pairs}
         proxies = [Proxy(proxy_name(*pair), at, self.direct(pair[1])) for pair, at in pairs.items()]
+        for pair in pairs if len(self._brokers) > 1 else ():
+            if pair[1] in self._system.of_kind("kafka"):
+                self._broker_proxies["->".join(pair)] = [
+                    BrokerProxy(
+                        broker_proxy.proxy_name(proxy_name(*pair), number), self._address(), self._address(), broker
+                    )
+                    for number, broker in self._brokers.items()
+                ]
+        proxies += [Proxy(one.name, one.address, one.tap) for some in self._broker_proxies.values() for one in some]
         toxiproxy = self._toxiproxy("toxiproxy", parts, proxies)
         self.toxiproxies.append(toxiproxy)
         for pair, at in pairs.items():
             link = NativeLink(*pair, toxiproxy=toxiproxy, address=at, prober=prober_of(self._system, pair[1], at))
+            link.lead_also({one.name: one.address for one in self._broker_proxies.get(link.name, [])})
             self.links[link.name] = link
 
     async def start(self) -> None:
-        """Start the proxies; raises StackError if a broker or store does not answer, or if there is a cluster."""
-        await super().start()
-        try:
-            for name in self._system.dependencies:
-                prober = prober_of(self._system, name, self.direct(name))
-                handle = ExternalHandle(name, Commands(), prober.probe, _no_command)
-                await self._there(handle)
-                self.dependencies[name] = handle  # type: ignore[assignment]  # this stack neither starts nor ends it
-            await self._know_broker()
-        except BaseException:
-            await self.stop()
-            raise
-
-    async def _know_broker(self) -> None:
-        """Read the address that the broker advertises, which clients would follow past their link."""
+        """Start the proxies; raises StackError if a broker or store does not answer."""
+        handles = {}
+        for name, address in self._given.dependencies.items():
+            prober = prober_of(self._system, name, address)
+            handles[name] = ExternalHandle(name, Commands(), prober.probe, _no_command)
+            await self._there(handles[name])
+        # Clients would follow the addresses that the brokers advertise past their link, so each needs a proxy.
         (broker,) = self._system.of_kind("kafka")
-        self._brokers = await brokers(self.direct(broker))
-        if len(self._brokers) != 1:
-            raise StackError(
-                f"a link leads to one broker, but {self.direct(broker)} belongs to a cluster: "
-                f"{', '.join(self._brokers.values())}; give the test a cluster of one"
-            )
+        self._brokers = await brokers(self._given.dependencies[broker])
+        await super().start()
+        self.dependencies.update(handles)  # type: ignore[arg-type]  # this stack neither starts nor ends them
 
     async def _there(self, handle: ExternalHandle) -> None:
         try:
             await handle.ready(ANSWERS_WITHIN)
         except StackError as error:
             raise StackError(
-                f"{error}, at {self.direct(handle.name)}; start it first, or correct the address"
+                f"{error}, at {self._given.dependencies[handle.name]}; start it first, or correct the address"
             ) from error
 
     @property
@@ -121,8 +123,13 @@ class AdoptedStack(NativeStack):
         """Return where a link's tap belongs; on a link to the broker it leads clients back to the link."""
         if link not in self._detours:
             of = self.links[link]
-            routes = dict.fromkeys(self._brokers.values(), of.address) if link in self.rerouted else None
-            self._detours[link] = Detour(self._address(), self.direct(of.dependency), routes)
+            proxies = self._broker_proxies.get(link, [])
+            self._detours[link] = Detour(
+                self._address(),
+                self.direct(of.dependency),
+                broker_proxy.routes(of.address, self._brokers, proxies) if link in self.rerouted else None,
+                {one.tap: one.broker for one in proxies},
+            )
         return self._detours[link]
 
     def names(self, run: str) -> RunNames:

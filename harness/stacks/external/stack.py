@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 from collections import defaultdict
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from harness.clients.toxiproxy import ToxiproxyClient
 from harness.errors import FaultError, PlanRefused, StackError
 from harness.redaction import Redaction
 from harness.stack import Detour, Fields, Link, Probe, RunNames, ServiceHandle, Tapping
+from harness.stacks.broker_proxy import BrokerProxy, left_behind, proxy_name, routes
 from harness.stacks.external.handle import NEEDS, ExternalHandle
 from harness.stacks.external.led import Led
 from harness.stacks.external.link import ExternalLink
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 ANSWERS_WITHIN = 10.0
 """Seconds to wait for a part to answer: it should already run."""
+
+ATTEMPTS = 20
+"""Ports to try for a proxy at a Toxiproxy that may be on another machine."""
 
 STARTS_WITHIN = 60.0
 """Seconds to wait for a service that may have been started again."""
@@ -59,6 +64,7 @@ class ExternalStack:
         """Where each link's proxy leads without a tap."""
         self._detours: dict[str, Detour] = {}
         self._brokers: dict[str, Mapping[int, str]] = {}
+        self._broker_proxies: dict[str, list[BrokerProxy]] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         texts = [text for commands in self._given.commands.values() for text in commands.texts()]
         self._hide = Redaction(system, os.environ, texts).text
@@ -120,20 +126,57 @@ class ExternalStack:
                 *(self._there(f"services.{name}", handle) for name, handle in self.services.items()),
             )
             for link in self.rerouted:
-                await self._know(self.links[link].dependency)
+                await self._open(self.links[link])
         except BaseException:
             await self.stop()
             raise
 
-    async def _know(self, broker: str) -> None:
-        """Read the addresses that the brokers advertise, which clients would follow past their links."""
-        if broker not in self._brokers:
-            self._brokers[broker] = found = await brokers(self.direct(broker))
-            if len(found) != 1:
-                raise StackError(
-                    f"dependencies.{broker}: a link leads to one broker, and these are {', '.join(found.values())}; "
-                    f"leave out taps in {self._path}, and give each link a listener at each broker"
+    async def _open(self, link: ExternalLink) -> None:
+        """Read the addresses that the brokers advertise; in a cluster, create a proxy to each broker on this link."""
+        if link.dependency not in self._brokers:
+            self._brokers[link.dependency] = await brokers(self.direct(link.dependency))
+        found = self._brokers[link.dependency]
+        if len(found) == 1:
+            return
+        host = link.address.rpartition(":")[0]
+        try:
+            for number, broker in found.items():
+                tap = f"{self._given.taps}:{self._ports.take()}"
+                name, port = proxy_name(link.proxy, number), await self._create(link, number, tap)
+                self._broker_proxies.setdefault(link.name, []).append(
+                    BrokerProxy(name, f"{host}:{port}", tap, broker)
                 )
+        except (OSError, EOFError, ValueError, FaultError) as error:
+            raise StackError(
+                f"links.{link.name}: the Toxiproxy at {link.api} makes no proxy for each broker: {error}"
+            ) from error
+        link.lead_also({one.name: one.address for one in self._broker_proxies[link.name]})
+
+    async def _create(self, link: ExternalLink, broker: int, tap: str) -> int:
+        """Create a broker's proxy beside a link's own, on the same interface; return its port."""
+        client = ToxiproxyClient(link.api)
+        host = str((await client.proxies())[link.proxy]["listen"]).rpartition(":")[0]
+        for attempt in range(1, ATTEMPTS + 1):
+            port = self._ports.take()
+            try:
+                await client.create(proxy_name(link.proxy, broker), f"{host}:{port}", tap)
+                break
+            except FaultError:
+                # What is free on this machine may be taken on Toxiproxy's.
+                if attempt == ATTEMPTS:
+                    raise
+        return port
+
+    async def _close(self) -> None:
+        """Delete the proxies that ``_open`` created."""
+        for name, proxies in self._broker_proxies.items():
+            link = self.links[name]
+            link.lead_also({})
+            # If Toxiproxy has gone, so have they; if it hangs, the next run deletes them.
+            with suppress(OSError, EOFError, ValueError, FaultError):
+                for one in proxies:
+                    await ToxiproxyClient(link.api).delete(one.name)
+        self._broker_proxies.clear()
 
     def _take(self) -> None:
         self._lock = os.open(self._path, os.O_RDONLY)
@@ -165,8 +208,11 @@ class ExternalStack:
                     )
                 link.listens(str(proxies[link.proxy]["listen"]))
                 if not anew:
+                    for left in left_behind(link.proxy, proxies):
+                        await client.delete(left)
                     await self._lead_back(client, link, str(proxies[link.proxy]["upstream"]))
-                await self._clear_one(client, link, proxies[link.proxy], anew=anew)
+                for proxy in link.proxies:
+                    await self._clear_one(client, link, proxy, proxies[proxy], anew=anew)
         except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, FaultError) as error:
             raise StackError(
                 f"Toxiproxy at {api} does not answer: {error or type(error).__name__}; start it, or fix {self._path}"
@@ -190,10 +236,13 @@ class ExternalStack:
         """Return where a link's tap listens, and its upstream: the address that the harness itself uses."""
         if link not in self._detours:
             of = self.links[link]
-            known = self._brokers.get(of.dependency)
-            routes = None if known is None else dict.fromkeys(known.values(), of.address)
-            to = self.direct(upstream(self._system, of.service, of.dependency))
-            self._detours[link] = Detour(f"{self._given.taps}:{self._ports.take()}", to, routes)
+            known, proxies = self._brokers.get(of.dependency), self._broker_proxies.get(link, [])
+            self._detours[link] = Detour(
+                f"{self._given.taps}:{self._ports.take()}",
+                self.direct(upstream(self._system, of.service, of.dependency)),
+                None if known is None else routes(of.address, known, proxies),
+                {one.tap: one.broker for one in proxies},
+            )
         return self._detours[link]
 
     async def lead(self, link: str, to: str | None) -> None:
@@ -207,21 +256,24 @@ class ExternalStack:
             self._led.over(key)
 
     @staticmethod
-    async def _clear_one(client: ToxiproxyClient, link: ExternalLink, now: Mapping[str, Any], *, anew: bool) -> None:
+    async def _clear_one(
+        client: ToxiproxyClient, link: ExternalLink, proxy: str, now: Mapping[str, Any], *, anew: bool
+    ) -> None:
         if anew:
-            await client.enable(link.proxy, enabled=False)
+            await client.enable(proxy, enabled=False)
         for name in [str(toxic["name"]) for toxic in now["toxics"]]:
             if name.startswith(PREFIX):
-                await client.remove(link.proxy, name)
+                await client.remove(proxy, name)
             elif not anew:
                 raise StackError(
                     f"links.{link.name}: its proxy already has a toxic, {name!r}; remove it, and run again"
                 )
         if anew or not now["enabled"]:
-            await client.enable(link.proxy, enabled=True)
+            await client.enable(proxy, enabled=True)
 
     async def stop(self) -> None:
-        """Release the lock; everything keeps running."""
+        """Delete what it made in Toxiproxy, and release the lock; everything else keeps running."""
+        await self._close()
         self._ports.close()
         self._detours.clear()
         if self._lock >= 0:

@@ -32,7 +32,8 @@ class NativeLink(ProxiedLink):
 
     def begin(self) -> None:
         """Reset the count of accepted connections, because a new run's services are about to start."""
-        self._toxiproxy.accepted(self.proxy)
+        for proxy in self.proxies:
+            self._toxiproxy.accepted(proxy)
         self._prober.used.clear()
         self._accepted = 0
 
@@ -42,7 +43,7 @@ class NativeLink(ProxiedLink):
 
     async def traffic(self) -> Traffic:
         """Return the service's connections."""
-        for client in self._toxiproxy.accepted(self.proxy):
+        for client in [client for proxy in self.proxies for client in self._toxiproxy.accepted(proxy)]:
             if client in self._prober.used:
                 self._prober.used.discard(client)
             else:

@@ -8,6 +8,7 @@ import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -16,11 +17,12 @@ from harness.clients.commands import execute
 from harness.clients.probes import Prober
 from harness.errors import FaultError, PlanRefused, StackError
 from harness.stack import Forgetful, Killable, Link, Pausable, Probe, Rerouting, ServiceHandle, Stoppable, Tapping
+from harness.stacks.broker_proxy import left_behind
 from harness.stacks.external import handle as handles
 from harness.stacks.external.handle import ExternalHandle
 from harness.stacks.external.led import Led
 from harness.stacks.external.link import ExternalLink
-from harness.stacks.external.stack import ExternalStack
+from harness.stacks.external.stack import ATTEMPTS, ExternalStack
 from harness.stacks.toxics import Toxics
 from harness.system import Prints
 from tests.unit.test_addresses import GOOD, SYSTEM
@@ -196,17 +198,69 @@ def test_what_a_service_prints_elsewhere_is_not_seen(tmp_path: Path) -> None:
         ExternalStack(SYSTEM.model_copy(update={"services": services}), path)
 
 
-async def test_a_cluster_of_several_brokers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Toxiproxies:
+    """A Toxiproxy's API on which some ports are taken."""
+
+    def __init__(self, taken: int) -> None:
+        self.taken = taken
+        self.there = {"shop_kafka": {"listen": "[::]:9101", "upstream": "one:9092"}}
+
+    def __call__(self, address: str) -> Self:
+        return self
+
+    async def proxies(self) -> dict[str, dict[str, str]]:
+        return self.there
+
+    async def create(self, proxy: str, listen: str, upstream: str) -> None:
+        self.taken -= 1
+        if self.taken >= 0:
+            message = "listen tcp: address already in use"
+            raise FaultError(message)
+        self.there[proxy] = {"listen": listen, "upstream": upstream}
+
+    async def delete(self, proxy: str) -> None:
+        del self.there[proxy]
+
+
+@pytest.mark.parametrize("taken", [0, 3, 1000])
+async def test_a_link_to_a_cluster_has_a_proxy_for_each_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
     """One proxy leads to one of them: the clients of a link would go past it to the others."""
 
     async def several(address: str) -> dict[int, str]:
         return {1: "one:9092", 2: "two:9092"}
 
+    api = Toxiproxies(taken)
     monkeypatch.setattr("harness.stacks.external.stack.brokers", several)
+    monkeypatch.setattr("harness.stacks.external.stack.ToxiproxyClient", api)
     path = tmp_path / "there.yaml"
-    path.write_text(GOOD + "taps: 127.0.0.1\ncommands: {shop#1: {stop: s}}\n")
-    with pytest.raises(StackError, match="a link leads to one broker, and these are one:9092, two:9092"):
-        await ExternalStack(SYSTEM, path)._know("kafka")
+    path.write_text(GOOD + "taps: 10.0.0.2\ncommands: {shop#1: {stop: s}}\n")
+    stack = ExternalStack(SYSTEM, path)
+    link = stack.links["shop#1->kafka"]
+    if taken > ATTEMPTS:
+        with pytest.raises(StackError, match=r"links\.shop#1->kafka: the Toxiproxy at .* no proxy .* already in use"):
+            await stack._open(link)
+    else:
+        await stack._open(link)
+        made = {name: at for name, at in api.there.items() if name != link.proxy}
+        assert list(made) == [f"oneffect-{link.proxy}-1", f"oneffect-{link.proxy}-2"]
+        detour = stack.detour(link.name)
+        assert detour.others == {
+            one["upstream"]: to for one, to in zip(made.values(), ["one:9092", "two:9092"], strict=True)
+        }
+        for (broker, address), one in zip(detour.routes.items(), made.values(), strict=True):
+            assert (detour.others[one["upstream"]], one["listen"].rpartition(":")[0]) == (broker, "[::]")
+            assert address == f"127.0.0.1:{one['listen'].rpartition(':')[2]}"
+        assert list(link.proxies) == [link.proxy, *made]
+    await stack.stop()
+    assert list(api.there) == [link.proxy] == list(link.proxies)
+
+
+def test_only_what_the_harness_made_for_a_link_is_deleted() -> None:
+    names = ["a", "oneffect-a-1", "oneffect-a-12", "oneffect-a-1-2", "oneffect-a-", "oneffect-b-1", "xoneffect-a-1"]
+    assert left_behind("a", names) == ["oneffect-a-1", "oneffect-a-12"]
+    assert left_behind("a-1", names) == ["oneffect-a-1-2"]
 
 
 def test_where_a_proxy_led_is_known_after_a_harness_was_killed(tmp_path: Path) -> None:
