@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 Stage = Literal["unclaimed", "claimed", "applied", "unseen"]
 """How far a delivery had come: unclaimed; claimed, but without its effect; applied, but its offset not committed.
 
-``unseen``: it is unknown whether the effect, or the claim, was there, or whether a commit under way was executed.
+``unseen``: it is unknown whether the effect, or the claim, was there, or whether a commit under way was executed. So it
+is always of consumers that have totals alone, and of events whose effects have the key of another event.
 """
 
 _Claim = Literal["granted", "refused", "released", "unclear"]
@@ -62,6 +63,8 @@ class _Message:
     answered: bool
     claim: _Claim | None
     """Its result, if it may have been a claim; ``unclear``: it is unknown whether it was one, or was executed."""
+    certain: bool
+    """Whether its key names this event alone, and not an upload or a blob that several events of the consumer carry."""
 
 
 _LIVES: Final = """
@@ -77,11 +80,18 @@ WHERE op = 'wire' AND key IS NOT NULL AND t_begin IS NOT NULL AND places IS NULL
 """
 
 _EVENTS: Final = """
-SELECT event_id, topic, partition, "offset", upload_id, raw_file_storage_id FROM events WHERE event_id IS NOT NULL
+SELECT a.consumer, e.event_id, e.topic, e.partition, e."offset", e.upload_id, e.raw_file_storage_id
+FROM events e JOIN applies a USING (event_type) WHERE e.event_id IS NOT NULL
 """
 
 _SIGHTS: Final = """
 SELECT x.consumer, x.event_id, min(r.began) AS began, min(x.t) AS seen FROM effects x JOIN reads r USING (read) GROUP BY ALL
+"""
+
+# An effect that several events could have does not tell which of them has been applied.
+_SHARED: Final = """
+SELECT DISTINCT k.consumer, e.event_id FROM known_keys k JOIN applies USING (consumer) JOIN events e USING (event_type)
+WHERE k.events > 1 AND e.keys[k.consumer] = k.key
 """
 
 _LOOKS: Final = "SELECT began, ended FROM reads WHERE what = 'effects' AND phase = 'ok' ORDER BY began"
@@ -129,26 +139,28 @@ WHERE op = 'wire' AND (command IN ('SADD', 'HSETNX', 'HSET', 'ZADD', 'SETBIT', '
 def cuts(history: History) -> list[Cut]:
     """Return every delivery at a consumer that the death of a replica cut off, in the order of the deaths.
 
-    Left out: a delivery of an event that was applied before, one whose event another replica handled meanwhile, and
-    whatever no tap saw. The last includes every delivery of a consumer that commits its offsets past the taps, and those
-    that came again, or had not by the end, after one of the consumer's taps had failed.
+    Left out: a delivery of an event that was applied before, one whose event another replica handled meanwhile, one with a
+    message whose key names another event as well, such as a second one of the same upload, and whatever no tap saw. The
+    last includes every delivery of a consumer that commits its offsets past the taps, and those that came again, or had
+    not by the end, after one of the consumer's taps had failed.
     """
     lives = list(_lives(history.sql(_LIVES)))
     rows = history.sql(_MESSAGES) if lives else []
     if not rows:
         return []
-    events = history.sql(_EVENTS)
-    places: defaultdict[str, set[Place]] = defaultdict(set)
-    named: defaultdict[str, set[str]] = defaultdict(set)
-    for event in events:
-        places[event["event_id"]].add((event["topic"], event["partition"], event["offset"]))
-        for name in filter(None, (event["event_id"], event["upload_id"], event["raw_file_storage_id"])):
-            named[name].add(event["event_id"])
+    places: defaultdict[tuple[str, str], set[Place]] = defaultdict(set)
+    named: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for event in history.sql(_EVENTS):
+        consumer, event_id = event["consumer"], event["event_id"]
+        places[consumer, event_id].add((event["topic"], event["partition"], event["offset"]))
+        for name in filter(None, (event_id, event["upload_id"], event["raw_file_storage_id"])):
+            named[consumer][name].add(event_id)
     spoken = _spoken(history.header)
     dealt: defaultdict[tuple[str, str], list[_Message]] = defaultdict(list)
     for row in rows:
         consumer = row["replica"].partition("#")[0]
         store = spoken.get(row["target"], row["target"]) == "redis"
+        meant = _named(row["key"], named[consumer])
         message = _Message(
             t_begin=row["t_begin"],
             t=row["t"],
@@ -157,20 +169,22 @@ def cuts(history: History) -> list[Cut]:
             store=store,
             answered=row["phase"] == "answered",
             claim=_claim(row) if store else None,
+            certain=len(meant) == 1,
         )
-        for event_id in _named(row["key"], named):
+        for event_id in meant:
             dealt[consumer, event_id].append(message)
     claims = {consumer for (consumer, _), some in dealt.items() if any(one.claim == "granted" for one in some)}
     context = _Context(
         commits=Commits(history),
         blind={row["consumer"]: row["t"] for row in history.sql(_BLIND)},
         sights={(row["consumer"], row["event_id"]): (row["began"], row["seen"]) for row in history.sql(_SIGHTS)},
+        shared={(row["consumer"], row["event_id"]) for row in history.sql(_SHARED)},
         looks=[(row["began"], row["ended"]) for row in history.sql(_LOOKS)],
         upsets=list(_upsets(history.sql(_UPSETS))),
         aside={
             row["consumer"]
             for row in history.sql(_ASIDE)
-            if spoken.get(row["target"], row["target"]) == "redis" and not _named(row["key"], named)
+            if spoken.get(row["target"], row["target"]) == "redis" and not _named(row["key"], named[row["consumer"]])
         }
         | {consumer for consumer, _ in dealt if consumer not in claims},
     )
@@ -179,7 +193,7 @@ def cuts(history: History) -> list[Cut]:
         for life in lives
         for delivered, messages in dealt.items()
         if delivered[0] == life.replica.partition("#")[0]
-        for cut in _cut(life, delivered, messages, places[delivered[1]], context)
+        for cut in _cut(life, delivered, messages, places[delivered], context)
     ]
     return sorted(made, key=lambda cut: (cut.t, cut.consumer, cut.event_id))
 
@@ -235,6 +249,8 @@ class _Context:
     sights: Mapping[tuple[str, str], tuple[int, int]]
     """(consumer, event id) -> when the read began that first saw the effect, and when it had seen it."""
     looks: Sequence[tuple[int, int]]
+    shared: Collection[tuple[str, str]]
+    """(consumer, event id) of the events whose effects other events may have had."""
     upsets: Sequence[_Upset]
     aside: Collection[str]
     """Consumers that may keep what they have claimed where a key does not tell, such as in a database."""
@@ -248,7 +264,12 @@ def _cut(
     context: _Context,
 ) -> Iterator[Cut]:
     mine = [one for one in messages if one.replica == life.replica and life.began <= one.t_begin <= life.died]
-    if not mine or not context.commits.tell(delivered[0], places) or (over := context.commits.over(life, places)):
+    if (
+        not mine
+        or not all(one.certain for one in mine)
+        or not context.commits.tell(delivered[0], places)
+        or (over := context.commits.over(life, places))
+    ):
         return
     first = mine[0].t_begin
     sight = context.sights.get(delivered)
@@ -265,11 +286,11 @@ def _cut(
         stage = "unseen"
     if stage == "claimed":
         stage = _claimed(mine, earlier, aside=delivered[0] in context.aside)
-    if over is None:
+    if over is None or delivered in context.shared or all(consumer != delivered[0] for consumer, _ in context.sights):
         stage = "unseen"
     again: Literal["same", "other"] | None = None
     redis: Literal["kept", "away", "emptied"] | None = None
-    if next_ is not None:
+    if next_ is not None and next_.certain:
         again = "same" if next_.replica == life.replica else "other"
         stores = {one.target for one in messages if one.store}
         if stores and delivered[0] not in context.blind:

@@ -228,6 +228,56 @@ def test_a_claim_that_an_earlier_delivery_may_have_left_tells_nothing(tmp_path: 
     assert one(tmp_path, change)[0] == "unseen"
 
 
+@pytest.mark.parametrize(("sharing", "stage"), [("placed-3", "applied"), ("placed-5", "unseen")])
+def test_an_effect_that_several_events_could_have_tells_nothing(tmp_path: Path, sharing: str, stage: str) -> None:
+    """By the desk's business key."""
+
+    def change(tape: Tape) -> None:
+        applied(tape)
+        tape.checks["keyed"] = {"desk": "at /order"}
+        for event in tape.find("event", event_type="placed"):
+            key = "placed-3" if event["event_id"] == sharing else event["event_id"]
+            event["keys"] = {"desk": key}
+        for effect in tape.find("effect", consumer="desk"):
+            effect["key"] = "placed-3" if effect["event_id"] == sharing else effect["event_id"]
+
+    assert one(tmp_path, change)[0] == stage
+
+
+def test_totals_alone_do_not_tell_what_has_been_applied(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.drop(tape.find("effect", consumer="desk"))
+
+    assert one(tmp_path, change)[0] == "unseen"
+
+
+@pytest.mark.parametrize("key", ["claim:u3", "/blobs/b3"])
+@pytest.mark.parametrize(("type_", "cut_off"), [("placed", 0), ("audited", 1)])
+def test_what_names_an_upload_is_of_no_event_of_several(
+    tmp_path: Path, key: str, type_: str, *, cut_off: int
+) -> None:
+    """Such as of one that was published only after the death, when the upload was processed again."""
+
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.one("wire", link="desk#1->redis")["key"] = key
+        tape.event(tape.look(430, "topics"), 3, type_, 1, 10, event_id="second")
+        commit(tape, 440, "desk#2", offset=11)
+
+    assert len(of(tmp_path, change)) == cut_off
+
+
+def test_who_was_given_the_upload_next_may_have_been_given_another_event(tmp_path: Path) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.one("wire", link="desk#2->redis")["key"] = "claim:u3"
+        tape.event(tape.look(430, "topics"), 3, "placed", 1, 10, event_id="second")
+        commit(tape, 440, "desk#2", offset=11)
+
+    assert one(tmp_path, change) == ("claimed", None, None)
+
+
 def test_redis_did_not_answer_when_it_came_again(tmp_path: Path) -> None:
     def change(tape: Tape) -> None:
         died(tape)
