@@ -60,7 +60,8 @@ class _Message:
     target: str
     store: bool
     """Whether it went to a Redis."""
-    answered: bool
+    answered: bool | None
+    """None if a tap answered in its target's place."""
     claim: _Claim | None
     """Its result, if it may have been a claim; ``unclear``: it is unknown whether it was one, or was executed."""
     certain: bool
@@ -109,6 +110,11 @@ UNION ALL
 SELECT replace(actor, 'fault:', ''), name, phase, t, NULL, i FROM history WHERE op = 'service' AND phase = 'killed' ORDER BY i
 """
 
+_OUTAGES: Final = """
+SELECT target AS link, injected, healed FROM faults
+WHERE name IN ('net.down', 'net.hang') AND injected IS NOT NULL AND contains(target, '->')
+"""
+
 _CLAIMS: Final = frozenset({"SET", "SETNX", "EVAL", "EVALSHA", "FCALL"})
 """Commands that can claim. A script's reply does not show a refusal, but only the first claim of an event counts."""
 
@@ -123,6 +129,9 @@ _NO_CLAIMS: Final = frozenset(
     """.split()  # noqa: SIM905 - so many words read best as a text
 )
 """Commands that leave nothing by which an event could be known again; of any other, nobody can tell."""
+
+_REFUSED: Final = frozenset({"refused", "refused_reply"})
+"""Phases in which a tap answered with an error of its own."""
 
 _RELEASES: Final = frozenset({"DEL", "UNLINK", "GETDEL"})
 
@@ -167,7 +176,7 @@ def cuts(history: History) -> list[Cut]:
             replica=row["replica"],
             target=row["target"],
             store=store,
-            answered=row["phase"] == "answered",
+            answered=None if row["phase"] in _REFUSED else row["phase"] == "answered",
             claim=_claim(row) if store else None,
             certain=len(meant) == 1,
         )
@@ -181,6 +190,7 @@ def cuts(history: History) -> list[Cut]:
         shared={(row["consumer"], row["event_id"]) for row in history.sql(_SHARED)},
         looks=[(row["began"], row["ended"]) for row in history.sql(_LOOKS)],
         upsets=list(_upsets(history.sql(_UPSETS))),
+        outages=_outages(history.sql(_OUTAGES), spoken),
         aside={
             row["consumer"]
             for row in history.sql(_ASIDE)
@@ -252,6 +262,8 @@ class _Context:
     shared: Collection[tuple[str, str]]
     """(consumer, event id) of the events whose effects other events may have had."""
     upsets: Sequence[_Upset]
+    outages: Mapping[str, Sequence[tuple[int, float]]]
+    """Replica -> from when to when none of its requests got through to a Redis."""
     aside: Collection[str]
     """Consumers that may keep what they have claimed where a key does not tell, such as in a database."""
 
@@ -301,9 +313,9 @@ def _cut(
 def _stage(died: int, until: float, sight: tuple[int, int] | None, looks: Sequence[tuple[int, int]]) -> Stage:
     """Return whether the effect was there at a death, from the looks between it and ``until``."""
     between = [began for began, ended in looks if began > died and ended < until]
-    # Only the first of them: what a later one finds may have been done since, unseen by any tap. One that had begun by the
-    # death may have got to the effect only when the event had come again.
-    if sight is not None and ((sight[0] <= died and sight[1] < until) or between[:1] == [sight[0]]):
+    # Only until the first of them: what a later one finds may have been done since, unseen by any tap. One that had begun by
+    # the death may have got to the effect only when the event had come again, and one that failed may have seen it before.
+    if sight is not None and ((sight[0] <= died and sight[1] < until) or (between and sight[0] <= between[0])):
         return "applied"
     return "claimed" if between else "unseen"
 
@@ -340,7 +352,11 @@ def _redis(
         # Whether a restart lost something is not known, nor what came first if they were so close.
         return None
     asked = next((one for one in later if one.replica == next_.replica and one.store), None)
-    return "kept" if asked is not None and asked.answered else "away"
+    if asked is None:
+        # It may not have come so far, or did not get through to any tap.
+        cut_off = context.outages.get(next_.replica, ())
+        return "away" if any(began <= next_.t_begin < ended for began, ended in cut_off) else None
+    return "kept" if asked.answered else "away" if asked.answered is False else None
 
 
 def _wrote(mine: Sequence[_Message], upset: _Upset) -> bool:
@@ -361,6 +377,17 @@ def _upsets(rows: Iterable[Mapping[str, Any]]) -> Iterator[_Upset]:
         elif which in latest:
             upset = latest.pop(which)
             upset.ended, upset.emptied = row["t"], bool(row["emptied"])
+
+
+def _outages(
+    rows: Iterable[Mapping[str, Any]], spoken: Mapping[str, str]
+) -> defaultdict[str, list[tuple[int, float]]]:
+    outages: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
+    for row in rows:
+        replica, _, target = row["link"].partition("->")
+        if spoken.get(target, target) == "redis":
+            outages[replica].append((row["injected"], float("inf") if row["healed"] is None else row["healed"]))
+    return outages
 
 
 def _lives(rows: Iterable[Mapping[str, Any]]) -> Iterator[Life]:

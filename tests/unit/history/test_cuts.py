@@ -228,6 +228,55 @@ def test_a_claim_that_an_earlier_delivery_may_have_left_tells_nothing(tmp_path: 
     assert one(tmp_path, change)[0] == "unseen"
 
 
+@pytest.mark.parametrize("phase", ["ok", "fail"])
+def test_a_look_that_failed_may_have_seen_the_effect(tmp_path: Path, phase: str) -> None:
+    """It is not seen again by the next one, which is whole."""
+
+    def change(tape: Tape) -> None:
+        died(tape, looked=False, again=None)
+        look = tape.look(414.2, "effects", took=0.3, phase=phase)
+        tape.effect(look, "desk", "placed", 3)
+        tape.look(415, "effects", took=0.3)
+        tape.wire(416, "desk#2->redis", "SET", key=KEY, kind="OK")
+
+    assert one(tmp_path, change)[0] == "applied"
+
+
+@pytest.mark.parametrize(
+    ("fault", "link", "redis"),
+    [
+        (None, "", None),
+        ("net.down", "desk#2->redis", "away"),
+        ("net.hang", "desk#2->redis", "away"),
+        ("net.latency", "desk#2->redis", None),
+        ("net.down", "desk#2->blobs", None),
+        ("net.down", "desk#1->redis", None),
+    ],
+)
+def test_redis_is_away_only_if_it_could_not_be_asked(
+    tmp_path: Path, fault: str | None, link: str, redis: str | None
+) -> None:
+    """The replica that got the event next asked Redis nothing; it may have died before."""
+
+    def change(tape: Tape) -> None:
+        died(tape, again=None)
+        tape.wire(416, "desk#2->blobs", "GET", key="/blobs/b3", kind="200")
+        if fault:
+            tape.add(415, "fault", "injected", fault="f8", name=fault, target=link, heals=True)
+            tape.add(420, "fault", "healed", fault="f8", name=fault, target=link, heals=True)
+
+    assert one(tmp_path, change) == ("claimed", "other", redis)
+
+
+@pytest.mark.parametrize("phase", ["refused", "refused_reply"])
+def test_redis_is_not_away_if_a_tap_answered_for_it(tmp_path: Path, phase: str) -> None:
+    def change(tape: Tape) -> None:
+        died(tape)
+        tape.one("wire", link="desk#2->redis")["phase"] = phase
+
+    assert one(tmp_path, change)[2] is None
+
+
 @pytest.mark.parametrize(("sharing", "stage"), [("placed-3", "applied"), ("placed-5", "unseen")])
 def test_an_effect_that_several_events_could_have_tells_nothing(tmp_path: Path, sharing: str, stage: str) -> None:
     """By the desk's business key."""
