@@ -43,10 +43,11 @@ async def produce(busy: asyncio.Event) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=os.environ["KAFKA"], request_timeout_ms=2000)
     try:
         await producer.start()
-        number = 0
+        # In a container every process has the same id, and a replica is busy more than once.
+        number, own = 0, os.urandom(6).hex().encode()
         while busy.is_set():
             number += 1
-            value = b'{"event_id": "%d-%d", "event_type": "work"}' % (os.getpid(), number)
+            value = b'{"event_id": "%s-%d", "event_type": "work"}' % (own, number)
             await producer.send_and_wait(os.environ["TOPIC"], value, partition=number % 4)
             await asyncio.sleep(PAUSE)
     finally:

@@ -16,6 +16,9 @@ from harness.stacks.reaper import LABEL, VARIABLE
 _SIGNALLED = 128
 """An exit status above this means that the container's first process died of signal ``status - 128``."""
 
+_FREEZES_WITHIN = 30.0
+"""Seconds that the engine may take to pause a container on a busy machine."""
+
 _LIMITS = ("--memory", "1g", "--pids-limit", "512")
 _CONFINED = ("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp")  # noqa: S108
 
@@ -131,7 +134,18 @@ class Contained(Process):
         """Pause every process in the container; raises StackError if it is not running."""
         if self.pid is None:
             raise StackError(f"{self.name} is not running, so it cannot be paused")
-        await asyncio.to_thread(self._box.engine.ask, "pause", self._container)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + _FREEZES_WITHIN
+        while True:
+            try:
+                await asyncio.to_thread(self._box.engine.ask, "pause", self._container)
+            except StackError as error:
+                # On a busy machine runc gives up after a part of a second, thaws what it had frozen, and leaves it to its
+                # caller to try again.
+                if "unable to freeze" not in str(error) or clock() > deadline:
+                    raise
+            else:
+                return
 
     async def resume(self) -> None:
         """Unpause the container if it is paused."""
