@@ -39,9 +39,9 @@ _CALM = 3
 """Scans in a row that must find no process: one scan can miss a process between fork and exec."""
 
 
-def marked(token: str) -> list[int]:
-    """Return the ids of a stack's live processes, except this one."""
-    mark = f"{VARIABLE}={token}".encode()
+def marked(token: str, variable: str = VARIABLE) -> list[int]:
+    """Return the ids of the live processes, except this one, that have ``variable=token`` in their environment."""
+    mark = f"{variable}={token}".encode()
     pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():

@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.clients.probes import readiness
 from harness.stack import RunNames
-from harness.stacks.process import Launch, Process
-from harness.stacks.reaper import VARIABLE
+from harness.stacks.process import GRACE, Launch, Process
+from harness.stacks.reaper import VARIABLE, marked
 from harness.system import Prints, System
 from harness.wiring import Words
 
 _AT_ONCE = 1 << 20
 """Bytes of a log that are read at a time."""
+
+REPLICA = "ONEFFECT_REPLICA"
+"""Marks every process of one replica, those in a session of their own too; children inherit it."""
 
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 """Variables taken from the harness's environment. The rest may hold secrets; a service's own are in the system file."""
@@ -56,6 +61,11 @@ class Place:
         return self.replica.partition("#")[0]
 
     @property
+    def mark(self) -> str:
+        """What tells the replica's processes from all others."""
+        return f"{self.names.run}/{self.replica}"
+
+    @property
     def data(self) -> Path:
         """The data folder that the service's replicas share."""
         return self.files / self.service
@@ -74,7 +84,8 @@ class Place:
         """Return a minimal environment plus the variables in the system file."""
         own = {name: os.environ[name] for name in self.passed_on if name in os.environ}
         written = {name: self.filled(text) for name, text in self.system.services[self.service].env.items()}
-        return {**own, "PYTHONUNBUFFERED": "1", "TMPDIR": self.env["TMPDIR"], **written, VARIABLE: self.env[VARIABLE]}
+        marks = {VARIABLE: self.env[VARIABLE], REPLICA: self.mark}
+        return {**own, "PYTHONUNBUFFERED": "1", "TMPDIR": self.env["TMPDIR"], **written, **marks}
 
     def filled(self, text: str) -> str:
         """Fill in the placeholders in ``text``."""
@@ -93,7 +104,7 @@ class NativeService(Process):
         log = place.folder / "logs" / f"{place.replica.replace('#', '-')}.log"
         place.data.mkdir(parents=True, exist_ok=True)
         super().__init__(place.replica, Launch(place.command(), place.environment(), place.cwd, log), self._answering)
-        self._address = place.address
+        self._address, self._mark = place.address, place.mark
         service = place.system.services[place.service]
         self._path = service.path
         self._printed = Printed(log, service.ready.prints.encode()) if isinstance(service.ready, Prints) else None
@@ -105,6 +116,37 @@ class NativeService(Process):
         else:
             self._unready = ""
         await super()._begin()
+
+    async def kill(self) -> int:
+        """Send SIGKILL to every process of the replica and return the exit status of the first."""
+        status = await super().kill()
+        await self._end_rest()
+        return status
+
+    async def stop(self, grace: float = GRACE) -> int:
+        """Send SIGTERM, then SIGKILL after ``grace`` seconds or to what it leaves behind, and return the exit status."""
+        status = await super().stop(grace)
+        await self._end_rest()
+        return status
+
+    def _signal(self, number: signal.Signals) -> None:
+        super()._signal(number)
+        # Whoever asks a service to exit asks its first process, which knows its workers.
+        if number is not signal.SIGTERM:
+            self._signal_all(number)
+
+    def _signal_all(self, number: signal.Signals) -> bool:
+        """Signal all processes of the replica, also those that left its process group; False if there is none."""
+        pids = marked(self._mark, REPLICA)
+        for pid in pids:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        return bool(pids)
+
+    async def _end_rest(self) -> None:
+        """Kill until none is left; one that lives on would hold the port, and work in its successor's place."""
+        while await asyncio.to_thread(self._signal_all, signal.SIGKILL):
+            await self.breathe()
 
     async def _answering(self, timeout: float) -> bool:
         if self._printed is not None:

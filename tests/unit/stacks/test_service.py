@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.errors import StackError
@@ -105,3 +110,55 @@ async def test_one_that_answers_otherwise_is_not_ready_and_what_it_was_asked_is_
     finally:
         await one.kill()
         server.close()
+
+
+DAEMON = """
+import os, signal, subprocess, sys, time
+if sys.argv[1:]:
+    print("worker started", os.getpid(), flush=True)
+    time.sleep(600)
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+subprocess.Popen([sys.executable, __file__, "worker"], start_new_session=True)
+time.sleep(600)
+"""
+"""Puts its worker into a session of its own."""
+
+
+async def with_worker(folder: Path) -> tuple[NativeService, psutil.Process]:
+    """Start a replica whose worker is in another session."""
+    service = worker(folder)
+    (folder / "work.py").write_text(DAEMON)
+    await service.start()
+    await service.ready(60)
+    (started,) = psutil.Process(service.pid).children()
+    return service, started
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+async def test_no_worker_outlives_its_replica(tmp_path: Path, how: str) -> None:
+    service, started = await with_worker(tmp_path)
+    try:
+        assert os.getsid(started.pid) != os.getsid(service.pid)
+        assert await getattr(service, how)() == (-signal.SIGKILL if how == "kill" else 0)
+        assert not psutil.pid_exists(started.pid) or started.status() == psutil.STATUS_ZOMBIE
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            started.kill()
+        await service.kill()
+
+
+async def test_a_worker_is_paused_and_resumed_with_its_replica(tmp_path: Path) -> None:
+    service, started = await with_worker(tmp_path)
+    try:
+        await service.pause()
+        await until(lambda: started.status() == psutil.STATUS_STOPPED)
+        await service.resume()
+        await until(lambda: started.status() == psutil.STATUS_SLEEPING)
+    finally:
+        await service.kill()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():
+            await asyncio.sleep(0.01)
