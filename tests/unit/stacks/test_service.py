@@ -138,6 +138,7 @@ async def with_worker(folder: Path) -> tuple[NativeService, psutil.Process]:
 async def test_no_worker_outlives_its_replica(tmp_path: Path, how: str) -> None:
     service, started = await with_worker(tmp_path)
     try:
+        assert service.pid is not None
         assert os.getsid(started.pid) != os.getsid(service.pid)
         assert await getattr(service, how)() == (-signal.SIGKILL if how == "kill" else 0)
         assert not psutil.pid_exists(started.pid) or started.status() == psutil.STATUS_ZOMBIE
