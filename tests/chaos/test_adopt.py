@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from psycopg.conninfo import make_conninfo
 
 import oneffect
 from harness.observers import before
 from harness.stacks.adopted.code import CODE
+from harness.stacks.native.postgres import USER
 from harness.stacks.native.stack import NativeStack
 from harness.system import System
 from tests.chaos.adopted.billing import backwards, billing, bills, prepare, read
@@ -32,7 +35,11 @@ SYSTEM = System.model_validate(
     {
         "oneffect": 1,
         "name": "suite",
-        "dependencies": {"kafka": {"topics": {"unused": 1}}, "redis": {"config": {"requirepass": ""}}},
+        "dependencies": {
+            "kafka": {"topics": {"unused": 1}},
+            "redis": {"config": {"requirepass": ""}},
+            "postgres": {},
+        },
         "services": {"none": {"command": "none"}},
         "load": {"publish": {"topic": "unused", "value": {"id": "{id}", "type": "none"}}},
         "events": {"id": "/id", "type": "/type", "topics": ["unused"]},
@@ -66,13 +73,24 @@ class Redis:
         return self._port
 
 
+class Postgres:
+    """What ``PostgresContainer`` has."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def get_connection_url(self) -> str:
+        return f"postgresql+psycopg2://{USER}:unused@{self._address}/postgres"
+
+
 @dataclass
 class Suite:
     """What the suite has."""
 
-    kafka: Kafka
-    redis: Redis
+    kafka: Any
+    redis: Any
     session: oneffect.Session
+    postgres: Any = None
 
     def put(self, topic: str, *ids: str) -> None:
         async def publish() -> None:
@@ -103,7 +121,8 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     asyncio.run(stack.start())
     try:
         with oneffect.session(out=folder / "runs", seed=41) as session:
-            yield Suite(Kafka(stack.direct("kafka")), Redis(stack.direct("redis")), session)
+            postgres = Postgres(stack.direct("postgres"))
+            yield Suite(Kafka(stack.direct("kafka")), Redis(stack.direct("redis")), session, postgres)
     finally:
         asyncio.run(stack.stop())
 
@@ -114,15 +133,18 @@ class Shop:
 
     suite: Suite
     name: str
-    database: Path
+    database: Path | str
 
-    def adopted(self, effects=None, settle: str = "8s", *, coded: bool = False, taps=None) -> oneffect.Opening:
+    def adopted(
+        self, effects=None, settle: str = "8s", *, coded: bool = False, taps=None, postgres=None
+    ) -> oneffect.Opening:
         coder = f"{read.__module__}:{{}}".format
         decoded = {"decode": {"function": coder(read.__name__)}} if coded else {}
         encoded = {"encode": {"function": coder(backwards.__name__)}} if coded else {}
         return self.suite.session.adopt(
             kafka=self.suite.kafka,
             redis=self.suite.redis,
+            postgres=postgres,
             group=self.name,
             events={"id": "/id", "type": "/type", "topics": [self.name], **decoded},
             publish={"topic": self.name, "value": {"id": "{id}", "type": "placed", "data": {"n": "{n}"}}, **encoded},
@@ -132,8 +154,22 @@ class Shop:
             taps=taps,
         )
 
-    def billing(self, kafka: str, redis: str, flaw: str = ""):
-        return billing(kafka=kafka, redis=redis, database=self.database, topic=self.name, group=self.name, flaw=flaw)
+    def billing(self, kafka: str, redis: str, flaw: str = "", database: str | None = None):
+        return billing(
+            kafka=kafka,
+            redis=redis,
+            database=database or self.database,
+            topic=self.name,
+            group=self.name,
+            flaw=flaw,
+        )
+
+    def at(self, address: str) -> str:
+        """The suite's database at an address, its own or a proxy's."""
+        url = urlsplit(self.suite.postgres.get_connection_url())
+        host, _, port = address.rpartition(":")
+        name = url.path.removeprefix("/")
+        return make_conninfo(host=host, port=port, user=url.username, password=url.password, dbname=name)
 
 
 @pytest.fixture
@@ -194,6 +230,32 @@ def test_a_fault_acts_at_one_message_of_the_code(shop: Shop, flaw: str) -> None:
         verdict = run.verdict(SLOWLY)
     assert verdict.invalid if flaw else verdict.valid, verdict.story()
     assert verdict.anomalies.get("lost", 0) == (1 if flaw else 0)
+    assert [bool(one["bit"]) for one in verdict.document["faults"]] == [True, True]
+
+
+@pytest.mark.parametrize("flaw", ["", "setnx"])
+def test_effects_may_be_in_postgres(shop: Shop, flaw: str) -> None:
+    in_postgres(shop, flaw)
+
+
+def in_postgres(shop: Shop, flaw: str) -> None:
+    """A commit is refused, and the database goes away."""
+    postgres = shop.suite.postgres
+    whole = urlsplit(postgres.get_connection_url())
+    shop.database = shop.at(f"{whole.hostname}:{whole.port}")
+    prepare(shop.database)
+    with (
+        shop.adopted(taps="all", postgres=postgres) as run,
+        shop.billing(run.address("kafka"), run.address("redis"), flaw, shop.at(run.address("postgres"))),
+    ):
+        run.publish(count=20)
+        with run.fault("tap.error", on="postgres", when={"request": "COMMIT *"}, error="40001"):
+            run.publish(count=5)
+        with run.fault("net.down", on="postgres"):
+            run.publish(count=20)
+        verdict = run.verdict(SLOWLY)
+    assert verdict.invalid if flaw else verdict.valid, verdict.story()
+    assert (verdict.anomalies.get("lost", 0) > 0) == bool(flaw)
     assert [bool(one["bit"]) for one in verdict.document["faults"]] == [True, True]
 
 

@@ -1,4 +1,6 @@
-"""A consumer that bills each order once, in SQLite: what a suite with testcontainers already has. It knows nothing of us.
+"""A consumer that bills each order once, in SQLite or Postgres: what a suite with testcontainers has. It knows nothing of us.
+
+A database is a file, or what psycopg connects to.
 
 ``flaw="setnx"``: it takes a key in Redis for the proof that the order was billed.
 """
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psycopg
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
@@ -36,30 +39,43 @@ def backwards(order: object) -> bytes:
     return orjson.dumps(order)[::-1]
 
 
-def prepare(database: Path) -> None:
+def prepare(database: Path | str) -> None:
     """Create the tables."""
+    if isinstance(database, str):
+        with psycopg.connect(database) as connected:
+            connected.execute("DROP TABLE IF EXISTS billed, bills")
+            connected.execute("CREATE TABLE billed (event_id TEXT PRIMARY KEY)")
+            connected.execute("CREATE TABLE bills (number SERIAL PRIMARY KEY, event_id TEXT)")
+        return
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("CREATE TABLE billed (event_id TEXT PRIMARY KEY)")
         connection.execute("CREATE TABLE bills (number INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT)")
         connection.commit()
 
 
-def bills(database: Path) -> list[dict[str, object]]:
+def bills(database: Path | str) -> list[dict[str, object]]:
     """Every bill: ``id`` is its event's, ``effect`` its own number."""
-    with closing(sqlite3.connect(database)) as connection:
+    with closing(psycopg.connect(database) if isinstance(database, str) else sqlite3.connect(database)) as connection:
         rows = connection.execute("SELECT event_id, number FROM bills").fetchall()
     return [{"id": event_id, "effect": number} for event_id, number in rows]
 
 
-def bill(database: Path, event_id: str, *, once: bool) -> None:
+def bill(database: Path | str, event_id: str, *, once: bool) -> None:
     """Write a bill; ``once``: unless the database says that there is one."""
+    if isinstance(database, str):
+        # A commit that fails leaves psycopg's own block with the connection open.
+        with closing(psycopg.connect(database, connect_timeout=2)) as connected, connected:
+            done = connected.execute("INSERT INTO billed VALUES (%s) ON CONFLICT DO NOTHING", [event_id])
+            if done.rowcount or not once:
+                connected.execute("INSERT INTO bills (event_id) VALUES (%s)", [event_id])
+        return
     with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
         cursor = connection.execute("INSERT OR IGNORE INTO billed VALUES (?)", [event_id])
         if cursor.rowcount or not once:
             connection.execute("INSERT INTO bills (event_id) VALUES (?)", [event_id])
 
 
-async def consume(kafka: str, redis: str, topic: str, group: str, *, database: Path, flaw: str) -> None:
+async def consume(kafka: str, redis: str, topic: str, group: str, *, database: Path | str, flaw: str) -> None:
     """Take part in the group until something fails."""
     host, _, port = redis.rpartition(":")
     store = Redis(host=host, port=int(port), socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0))
@@ -97,17 +113,17 @@ async def ended(consumer: AIOKafkaConsumer, store: Redis) -> None:
             await store.aclose()
 
 
-async def keep_on(*words: str, database: Path, flaw: str) -> None:
+async def keep_on(*words: str, database: Path | str, flaw: str) -> None:
     """Consume, and begin again after any error, until cancelled."""
     while True:
-        with suppress(KafkaError, RedisError, OSError):
+        with suppress(KafkaError, RedisError, psycopg.Error, OSError):
             await consume(*words, database=database, flaw=flaw)
         await asyncio.sleep(0.1)
 
 
 @contextmanager
 def billing(
-    *, kafka: str, redis: str, database: Path, topic: str = "orders", group: str = "billing", flaw: str = ""
+    *, kafka: str, redis: str, database: Path | str, topic: str = "orders", group: str = "billing", flaw: str = ""
 ) -> Iterator[None]:
     """Bill in a thread while the scope lasts."""
     loop = asyncio.new_event_loop()
