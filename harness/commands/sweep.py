@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from harness.sweep.pair_map import PairMap
     from harness.sweep.pairs import First, Pairs
 
-TRIES: Final = 3
-"""Runs of one cell, each with a seed of its own, until its message comes. A run that met it is never repeated."""
+TRIES: Final = 6
+"""Runs of one cell until its message comes, each with a seed of its own and at the next replica: one replica may send all of a
+relay's messages, and every other event's may name something else. A run that met it is never repeated."""
 
 
 def sweep(  # noqa: PLR0913, PLR0917 - one parameter for each option
@@ -164,7 +166,10 @@ class _Sweep:
 
         async def tried(plan: Plan, stacks: Stacks) -> Case:
             cell = cells[plan.scenario_path]
-            for more in range(TRIES):
+            replicas = range(1, plan.system.services[self._service].replicas + 1)
+            for more, replica in zip(range(TRIES), cycle(replicas), strict=False):
+                if more and cell.first is None:
+                    self._aim(cell, replica)
                 again = self._plan(cell.path, more) if more else plan
                 cell.cases.append(await run_case(again, stacks, board))
                 await asyncio.to_thread(self._look_into, cell)
@@ -288,6 +293,11 @@ class _Sweep:
         name = f"m{number:02}-{_slug(step.command)}-{action.name.replace(' ', '-')}"
         # What the event causes afterwards is read from every link.
         return self._written(name, [step.fault(action, f"{self._service}#1")], taps=self.depth > 1)
+
+    def _aim(self, cell: Cell, replica: int) -> None:
+        """Let a cell's fault act at another replica from now on."""
+        fault = cell.step.fault(cell.action, f"{self._service}#{replica}")
+        self._written(cell.path.stem, [fault], taps=self.depth > 1)
 
     def _written(self, name: str, faults: Sequence[dict[str, Any]], *, taps: bool) -> Path:
         from harness.files.document import parse

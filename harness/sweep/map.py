@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,10 @@ from harness.verdict import Verdict
 
 WORDS: Final = tuple(verdict.word for verdict in Verdict)
 """The verdicts, the worst last."""
+
+
+_LONG: Final = re.compile(r"(\w{12})\w{20,}")
+"""Names such as digests, of which a table shows the beginning."""
 
 
 @dataclass
@@ -68,7 +73,8 @@ class Cell:
             return self.verdict
         so = f"; the run is {self.cases[-1].verdict} all the same" if self.cases[-1].verdict == "invalid" else ""
         if self.acted:
-            return f"unknown: it acted at another message, {self.astray}{so}"
+            at = _LONG.sub(r"\1…", self.astray)
+            return f"unknown: it acted at another message, {at}{so}"
         if self.first is None:
             return "unknown: its message never came"
         came = "the second" if self.cases[-1].bitten else "either"

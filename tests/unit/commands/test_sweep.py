@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.commands.sweep import TRIES
 from harness.plan import make_plan
 from harness.verdict import Verdict
 
@@ -177,12 +178,18 @@ def test_the_worst_cell_decides_and_says_where_to_look(runs, project: Path, say)
 def test_a_cell_is_tried_with_other_seeds_until_its_message_comes(runs, project: Path, say) -> None:
     runs.never = {"m01-set-killed-before": 2}
     assert sweep(say).exit_code == 0
-    assert [plan.seed for plan in runs.plans if plan.scenario.name == "m01-set-killed-before"] == [7, 8, 9]
+    tried = [plan for plan in runs.plans if plan.scenario.name == "m01-set-killed-before"]
+    assert [(plan.seed, plan.faults[0].target) for plan in tried] == [
+        (7, "ledger#1"),
+        (8, "ledger#2"),
+        (9, "ledger#1"),
+    ]
+    assert [plan.faults[0].when.links for plan in tried] == [(f"{plan.faults[0].target}->redis",) for plan in tried]
     assert len(mapped(project)["m01-set-killed-before"]["runs"]) == 3
 
 
 def test_a_cell_whose_message_never_comes_is_unknown(runs, project: Path, say) -> None:
-    runs.never = {"m01-set-killed-before": 3}
+    runs.never = {"m01-set-killed-before": TRIES}
     said = sweep(say)
     assert said.exit_code == 3
     assert mapped(project)["m01-set-killed-before"]["verdict"] == "unknown"
@@ -196,7 +203,7 @@ def test_a_cell_is_tried_again_if_its_fault_acted_at_another_message(runs, proje
 
 
 def test_a_cell_whose_fault_only_acted_at_another_message_is_unknown(runs, project: Path, say) -> None:
-    runs.astray = dict.fromkeys(strayed := ["m01-set-killed-before", "m02-del-reply-lost"], 3)
+    runs.astray = dict.fromkeys(strayed := ["m01-set-killed-before", "m02-del-reply-lost"], TRIES)
     runs.verdicts = {"m02-del-reply-lost": Verdict.INVALID}
     said = sweep(say)
     assert said.exit_code == 3
@@ -211,7 +218,7 @@ def test_a_cell_whose_fault_only_acted_at_another_message_is_unknown(runs, proje
 
 def test_an_invalid_run_is_not_repeated_though_nothing_bit(runs, project: Path, say) -> None:
     runs.verdicts = {"m01-set-killed-before": Verdict.INVALID}
-    runs.never = {"m01-set-killed-before": 3}
+    runs.never = {"m01-set-killed-before": TRIES}
     assert sweep(say).exit_code == 1
     assert len(mapped(project)["m01-set-killed-before"]["runs"]) == 1
 
@@ -282,24 +289,24 @@ def test_a_pair_that_fails_says_where_to_look_and_opens_its_fold(runs, project: 
 
 
 def test_a_pair_counts_only_if_both_faults_acted(runs, project: Path, say) -> None:
-    runs.never = {"p005-set-then-set": 3}
+    runs.never = {"p005-set-then-set": TRIES}
     said = sweep(say, "--depth", "2", "--only", "SET *")
     assert said.exit_code == 3
     cell = paired(project)["cells"][4]
-    assert len(cell["runs"]) == 3
+    assert len(cell["runs"]) == TRIES
     assert cell["said"] == "unknown: the message of the second fault never came"
 
 
 def test_a_pair_counts_only_if_both_faults_acted_at_their_messages(runs, project: Path, say) -> None:
-    runs.astray = {"p005-set-then-set": 3}
+    runs.astray = {"p005-set-then-set": TRIES}
     assert sweep(say, "--depth", "2", "--only", "SET *").exit_code == 3
     cell = paired(project)["cells"][4]
-    assert (len(cell["runs"]), cell["verdict"]) == (3, "unknown")
+    assert (len(cell["runs"]), cell["verdict"]) == (TRIES, "unknown")
     assert cell["said"].startswith("unknown: it acted at another message, ")
 
 
 def test_an_invalid_run_of_a_pair_is_told_though_only_the_first_fault_acted(runs, project: Path, say) -> None:
-    runs.never, runs.verdicts = {"p005-set-then-set": 3}, {"p005-set-then-set": Verdict.INVALID}
+    runs.never, runs.verdicts = {"p005-set-then-set": TRIES}, {"p005-set-then-set": Verdict.INVALID}
     assert sweep(say, "--depth", "2", "--only", "SET *").exit_code == 3
     cell = paired(project)["cells"][4]
     assert (len(cell["runs"]), cell["verdict"]) == (1, "unknown")
