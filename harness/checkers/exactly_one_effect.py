@@ -279,6 +279,9 @@ FROM conflicts, moments
 WHERE foreign_facts > 0 AND done = positions AND NOT reported
   AND (NOT (dead_letters AND letters_settled) OR doubted OR NOT letters_legible OR maybe_reported)
 UNION ALL
+SELECT consumer, event_id, i, 'its id was used twice, and its consumer may report it after its offset; ' || doubt
+FROM conflicts, moments WHERE foreign_facts > 0 AND done < positions AND gone = positions AND NOT reported
+UNION ALL
 SELECT consumer, event_id, i, 'it has a dead letter, but the topics were not read after the dead letters'
 FROM lettered, moments
 WHERE NOT asked AND NOT unsure AND NOT topics_after_letters AND CASE
@@ -309,6 +312,9 @@ SELECT consumer, event_id, i, 'it is malformed and passed, but '
                ELSE maybe END
 FROM unlettered, moments
 WHERE done AND (NOT (dead_letters AND letters_settled) OR doubted OR NOT letters_legible OR maybe IS NOT NULL)
+UNION ALL
+SELECT consumer, event_id, i, 'it is malformed, and its consumer may set it aside after its offset; ' || doubt
+FROM unlettered, moments WHERE NOT done AND standing IN ('passed', 'silent')
 UNION ALL
 SELECT consumer, event_id, i,
        CASE WHEN drained THEN 'its offset was not passed, although the run considered the system at rest'

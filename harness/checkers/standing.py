@@ -368,11 +368,13 @@ TABLES: Final = {
     "conflicts": """
         WITH facts AS (
             SELECT consumer, event_id, digest, bool_and(injected IS NOT NULL) AS foreign_fact, min(i) AS i, min(t) AS t,
-                   count(*) AS positions, count(*) FILTER (done) AS done, bool_or(doubted) AS doubted
+                   count(*) AS positions, count(*) FILTER (done) AS done, bool_or(doubted) AS doubted,
+                   count(*) FILTER (standing IN ('passed', 'silent')) AS gone
             FROM due SEMI JOIN conflicting USING (event_id) WHERE NOT malformed GROUP BY consumer, event_id, digest
         )
         SELECT consumer, event_id, count(*) AS facts, count(*) FILTER (foreign_fact) AS foreign_facts,
-               sum(positions) AS positions, sum(done) AS done, bool_or(doubted) AS doubted, min(i) AS i, max(i) AS i_other,
+               sum(positions) AS positions, sum(done) AS done, sum(gone) AS gone, bool_or(doubted) AS doubted,
+               min(i) AS i, max(i) AS i_other,
                min(t) AS t,
                EXISTS (SELECT 1 FROM event_letters l
                        WHERE l.consumer = facts.consumer AND l.event_id = facts.event_id

@@ -828,6 +828,25 @@ def undecided_after_its_receipt(tape: Tape) -> None:
     moving(tape, 8000)
 
 
+def undecided_conflict_after_its_receipt(tape: Tape) -> None:
+    """Shop and desk may still report what they have stored, for somebody is not well at the end."""
+    conflict_unreported(tape)
+    unwell(tape)
+
+
+def undecided_malformed_after_its_receipt(tape: Tape) -> None:
+    """The same of a record that they have to set aside."""
+    neither(tape)
+    unwell(tape)
+
+
+def unwell(tape: Tape) -> None:
+    """All consumers work after their offsets, and a service that is none of them is ill at the end."""
+    tape.checks["deferred"] = ["shop", "desk"]
+    end = max(record["t"] for record in tape.find("health", when="end"))
+    tape.add(end / MS + 0.1, "health", "bad", name="mailer", when="end", error="no answer")
+
+
 def total_wrong_after_its_receipt(tape: Tape) -> None:
     total_wrong_of_a_lost_event(tape)
     tape.checks["deferred"] = ["purse"]
@@ -2630,6 +2649,8 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "undecided.overwritten_copy": undecided_copy_that_was_overwritten,
     "lost.receipt": lost_after_its_receipt,
     "undecided.receipt": undecided_after_its_receipt,
+    "undecided.conflict_receipt": undecided_conflict_after_its_receipt,
+    "undecided.malformed_receipt": undecided_malformed_after_its_receipt,
     "total_wrong.receipt": total_wrong_after_its_receipt,
     "total_undecided.receipt": total_undecided_after_its_receipt,
     "undecided.slow": undecided_slow,

@@ -22,6 +22,8 @@ GOOD_FILES = sorted((HERE / "good").glob("*.jsonl"))
 BAD_FILES = sorted((HERE / "bad").glob("*.jsonl"))
 
 ALONG = {
+    "undecided.conflict_receipt": {"unhealthy_end"},
+    "undecided.malformed_receipt": {"unhealthy_end"},
     # The bytes under the id are one upload's, so they are not the other's.
     "raw_overwritten": {"raw_different"},
     # Nobody asked for the blob of an upload that the run did not know of.

@@ -513,6 +513,10 @@ class EffectOracle:
             return True
         return standing in {"passed", "silent"} and self.run.still and self.run.well
 
+    def _to_come(self, consumer: str, record: Record) -> bool:
+        """It is still before the consumer's offset, or nobody knows."""
+        return self.standing(consumer, record) not in {"passed", "silent"}
+
     def passed(self, consumer: str, event_id: str) -> bool:
         return all(self.done(consumer, event) for event in self.pairs[consumer, event_id])
 
@@ -727,11 +731,11 @@ class EffectOracle:
         for (consumer, event_id), events in self.pairs.items():
             facts = {event["digest"] for event in events}
             published = {event["digest"] for event in events if event.get("injected") is None}
-            if len(facts) < 2 or facts == published or not self.passed(consumer, event_id):
+            if len(facts) < 2 or facts == published or any(self._to_come(consumer, event) for event in events):
                 continue
             if any(letter["kind"] in {"conflict", "unsaid"} for letter in self.about(consumer, event_id)):
                 continue
-            known = self.letters_settled and not self._letters_unread
+            known = self.passed(consumer, event_id) and self.letters_settled and not self._letters_unread
             known = known and not any(self._refilled(event) for event in events)
             maybe = [
                 *self._strays_of(consumer),
@@ -767,9 +771,14 @@ class EffectOracle:
     def _malformed(self) -> Iterator[Hit]:
         """Passed without a letter of its own."""
         for consumer, record in self.due:
-            if record.get("malformed") is None or not self.done(consumer, record) or self._answered(consumer, record):
+            if record.get("malformed") is None or self._to_come(consumer, record) or self._answered(consumer, record):
                 continue
-            told = self.letters_settled and not self._letters_unread and not self._refilled(record)
+            told = (
+                self.done(consumer, record)
+                and self.letters_settled
+                and not self._letters_unread
+                and not self._refilled(record)
+            )
             if told and not self._maybe_answered(consumer, record):
                 yield "neither", (consumer, *place(record))
             else:
@@ -1791,10 +1800,14 @@ class EvidenceOracle:
             yield "unhealthy_start", (None,)
 
 
+NAMES = ("event_id", "upload_id", "raw_file_storage_id")
+
+
 class Cuts:
     """Deliveries that a death cut off: a replica had sent a message that names the event, and had not passed its offset.
 
-    Not counted: an event that was applied before the replica began with it, or that another replica had in hand as well; all
+    Not counted: an event that was applied before the replica began with it, or that another replica had in hand as well; one
+    of which the replica may have sent nothing, as each message names another event, too; all
     of a consumer that was never seen to commit an offset of the event's topic; and what came again, or had not by the end,
     after a tap of the consumer's had failed. ``unseen`` as well: a commit past the event may have been executed.
     ``applied``: the first look at the effects after the death and before any replica began again, or one that had begun by the
@@ -1822,11 +1835,37 @@ class Cuts:
         self.looks = [read for read in run.reads if read["what"] == "effects" and read.get("phase") == "ok"]
 
     def found(self) -> Iterator[dict[str, Any]]:
-        events = {event["event_id"]: event for event in self.run.events}
         for replica, began, died in self._deaths():
-            for event_id, event in events.items():
+            for event_id, event in self._applied(replica.partition("#")[0]).items():
                 if (cut := self._cut(replica, began, died, event_id, event)) is not None:
                     yield cut
+
+    def _applied(self, consumer: str) -> dict[str, Record]:
+        """The events that a consumer applies, by id."""
+        types = self.run.checks["consumers"].get(consumer, [])
+        return {event["event_id"]: event for event in self.run.events if event.get("event_type") in types}
+
+    def _names(self, consumer: str, key: str) -> set[str]:
+        """The events of a consumer that a key names, by their ids, uploads or blobs."""
+        return {
+            event["event_id"]
+            for event in self.run.events
+            if event["event_id"] in self._applied(consumer)
+            and any(whole(str(event[name]), key) for name in NAMES if event.get(name))
+        }
+
+    def _sure(self, message: Record) -> bool:
+        """Its key names one event alone."""
+        return len(self._names(message["link"].split("#")[0], message["key"])) == 1
+
+    def _shared(self, consumer: str, event_id: str) -> bool:
+        """Another event has its business key, so that nobody knows whose an effect is."""
+        keys: defaultdict[str, set[str]] = defaultdict(set)
+        for event in self.run.events:
+            key = (event.get("keys") or {}).get(consumer)
+            if key is not None and event["event_id"] in self._applied(consumer):
+                keys[key].add(event["event_id"])
+        return any(event_id in some and len(some) > 1 for some in keys.values())
 
     def _deaths(self) -> Iterator[tuple[str, int, int]]:
         alive: dict[str, int | None] = defaultdict(int)
@@ -1844,15 +1883,14 @@ class Cuts:
 
     def _cut(self, replica: str, began: int, died: int, event_id: str, event: Record) -> dict[str, Any] | None:
         consumer = replica.partition("#")[0]
-        names = {event_id, event.get("upload_id"), event.get("raw_file_storage_id")} - {None, ""}
         about = [
             r
             for r in self.messages
-            if r["link"].split("#")[0] == consumer and any(whole(str(name), r["key"]) for name in names)
+            if r["link"].split("#")[0] == consumer and event_id in self._names(consumer, r["key"])
         ]
         mine = [r for r in about if r["link"].split("->")[0] == replica and began <= r["t_begin"] <= died]
         passed = self._passed(replica, began, died, event_id)
-        if not mine or passed or not self._tells(consumer, event_id):
+        if not mine or passed or not self._tells(consumer, event_id) or not all(map(self._sure, mine)):
             return None
         first = mine[0]["t_begin"]
         of = [e for e in self.run.effects if e["consumer"] == consumer and e["event_id"] == event_id]
@@ -1874,19 +1912,36 @@ class Cuts:
             return None
         there = seen is not None and seen <= died and min(e["t"] for e in of) < end
         stage = self._stage(mine, before, seen, there=there, died=died, end=end) if passed is not None else "unseen"
-        if next_ is None:
+        if self._shared(consumer, event_id) or not any(e["consumer"] == consumer for e in self.run.effects):
+            stage = "unseen"
+        if next_ is None or not self._sure(next_):
             return {"consumer": consumer, "stage": stage, "again": None, "redis": None}
         who = next_["link"].split("->")[0]
         redis = None
         if any(r["link"].endswith("->redis") for r in about) and not failed:
             asked = [r for r in after if r["link"] == f"{who}->redis"]
-            redis = "kept" if asked and asked[0]["phase"] == "answered" else "away"
+            if asked:
+                redis = {"answered": "kept", "refused": None, "refused_reply": None}.get(asked[0]["phase"], "away")
+            else:
+                redis = "away" if self._unreachable(f"{who}->redis", next_["t_begin"]) else None
             upsets = [one for one in self._upsets() if one["began"] <= end and one["ended"] >= first]
             wrote = max((r["t_begin"] for r in mine if r["link"].endswith("->redis")), default=0)
             if upsets:
                 lost = [one for one in upsets if one["emptied"] and wrote <= one["down"] <= end]
                 redis = "emptied" if lost else None
         return {"consumer": consumer, "stage": stage, "again": "same" if who == replica else "other", "redis": redis}
+
+    def _unreachable(self, link: str, t: int) -> bool:
+        """A fault let nothing through there then."""
+        records = [
+            r for r in self.run.of("fault") if r.get("target") == link and r["name"] in {"net.down", "net.hang"}
+        ]
+        for fault in {r["fault"] for r in records}:
+            began = [r["t"] for r in records if (r["fault"], r["phase"]) == (fault, "injected")]
+            ended = [r["t"] for r in records if (r["fault"], r["phase"]) == (fault, "healed")]
+            if began and began[0] <= t < (ended[-1] if ended else float("inf")):
+                return True
+        return False
 
     def _upsets(self) -> Iterator[dict[str, Any]]:
         """Each injection of a fault on Redis: when it began and ended, when Redis was dead, and whether it came back empty."""
@@ -1918,7 +1973,7 @@ class Cuts:
     ) -> str:
         first = mine[0]["t_begin"]
         between = [look["began"] for look in self.looks if look["began"] > died and look["ended"] < end]
-        if there or (between and seen == min(between)):
+        if there or (between and seen is not None and seen <= min(between)):
             last = max((r["t"] for r in before), default=None)
             told = last is None or any(look["began"] > last and look["ended"] < first for look in self.looks)
             return "applied" if told else "unseen"
@@ -1930,24 +1985,18 @@ class Cuts:
         if "granted" in then or "unclear" in then or "released" in since:
             return "unseen"
         hidden = any(
-            r["link"].split("#")[0] == mine[0]["link"].split("#")[0] and not self._named(r.get("key") or "")
-            for r in self.aside
+            r["link"].split("#")[0] == mine[0]["link"].split("#")[0] and not self._named(r) for r in self.aside
         ) or not any(
             r["link"].split("#")[0] == mine[0]["link"].split("#")[0]
             and r["link"].endswith("->redis")
-            and self._named(r["key"])
+            and self._named(r)
             and self._claim(r) == "granted"
             for r in self.messages
         )
         return "claimed" if "granted" in since else "unseen" if "unclear" in since or hidden else "unclaimed"
 
-    def _named(self, key: str) -> bool:
-        return any(
-            whole(str(event[name]), key)
-            for event in self.run.events
-            for name in ("event_id", "upload_id", "raw_file_storage_id")
-            if event.get(name)
-        )
+    def _named(self, message: Record) -> bool:
+        return bool(self._names(message["link"].split("#")[0], message.get("key") or ""))
 
     @staticmethod
     def _claim(message: Record) -> str:
