@@ -7,6 +7,7 @@ import copy
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from random import Random
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ import orjson
 from aiokafka.errors import KafkaError
 
 from harness.calibrate.planting import NotPlantedError
+from harness.faults.kafka_malformed import new_key
 from harness.model import Where
 from harness.observers.topics import event_fields
 from harness.pointer import pick
@@ -101,9 +103,8 @@ class Live:
         published = []
         for topic in reads:
             self._at.watch.spoiled.note(_SPOILED, f"spoiled by {NAME}: bytes")
-            # With a key of the topic's own: a compacted topic takes no record without one.
-            key = next((one.key for one in await self._live.kafka.tail(topic, 1)), None)
-            record = Record(topic, 0, -1, key, _SPOILED)
+            like = next((one.key for one in await self._live.kafka.tail(topic, 1)), None)
+            record = Record(topic, 0, -1, new_key(like, Random(topic)), _SPOILED)
             published.append(await self._publish(record, malformed=f"spoiled by {NAME}: bytes"))
         await self.at_rest()
         return published

@@ -87,13 +87,10 @@ class KafkaMalformed(Fault):
 
 
 def spoiled(kind: Kind, tail: Sequence[Record], events: Events, random: Random) -> tuple[bytes | None, bytes] | None:
-    """Return the key of the newest suitable record of ``tail``, and a malformed value made from its own; None without one.
-
-    A compacted topic takes no record without a key.
-    """
+    """Return a key, and a malformed value made from the newest suitable record of ``tail``; None without one."""
     if kind == "bytes":
         # 0xFF begins no UTF-8 text, so this is never JSON by chance.
-        return tail[-1].key if tail else None, b"\xff" + random.randbytes(random.randrange(1, 64))
+        return new_key(tail[-1].key if tail else None, random), b"\xff" + random.randbytes(random.randrange(1, 64))
     if events.decode is not None:
         return None  # the pointers are into decoded values
     for sample in reversed(tail):
@@ -102,8 +99,16 @@ def spoiled(kind: Kind, tail: Sequence[Record], events: Events, random: Random) 
             continue
         spoil = _mistyped(event, events, random) if kind == "types" else _without(event, events.raw)
         if spoil is not None:
-            return sample.key, orjson.dumps(spoil)
+            return new_key(sample.key, random), orjson.dumps(spoil)
     return None
+
+
+def new_key(sample: bytes | None, random: Random) -> bytes | None:
+    """Return a key of nobody's for a topic on which keys are like ``sample``: a compacted topic takes no record without one.
+
+    An event's own may be its id, so that a right consumer would take the record for that event come again.
+    """
+    return None if sample is None else b"oneffect-%016x" % random.getrandbits(64)
 
 
 def _event(sample: bytes | None) -> dict[str, Any] | None:
