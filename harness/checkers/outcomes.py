@@ -214,7 +214,8 @@ TABLES: Final = {
                    CASE WHEN rule IN (FROM misread) THEN 'none of the rule''s outcomes is of what was sent: correct `by`'
                         WHEN u.unsure THEN 'nobody knows whether it should pass validation, and so whether it must have one'
                         WHEN NOT (well AND still AND legible) THEN doubt
-                        WHEN EXISTS (FROM overwritten) THEN 'it may have followed from an event that a fault made unreadable'
+                        WHEN EXISTS (FROM history WHERE op = 'overwritten')
+                        THEN 'it may have followed from an event that a fault made unreadable'
                         WHEN u.late THEN 'its load may have gone on when the topics were read for the last time' END AS veil
             FROM wanting u LEFT JOIN per_key k USING (rule, key) LEFT JOIN several s USING (rule, key) CROSS JOIN moments
             WHERE u.state = 'ok'
@@ -258,7 +259,7 @@ TABLES: Final = {
         )
         SELECT u.* REPLACE (CASE WHEN veil IS NOT NULL THEN veil
                                  WHEN NOT (well AND still AND legible) THEN doubt
-                                 WHEN EXISTS (FROM overwritten)
+                                 WHEN EXISTS (FROM history WHERE op = 'overwritten')
                                  THEN 'one may have followed from an event that a fault made unreadable'
                                  WHEN late THEN 'it was seen only when the topics were read for the last time' END AS veil)
         FROM (FROM alone UNION ALL FROM together ANTI JOIN alone USING (rule, key)) u CROSS JOIN moments

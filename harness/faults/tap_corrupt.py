@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from harness.errors import FaultError, PlanRefused
 from harness.faults.base import Fault, FaultContext, Injected
 from harness.faults.message import acted, held_of
-from harness.stack import Tapping
+from harness.stack import Record, Tapping
 from harness.taps import protocol
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class TapCorrupt(Fault):
 
         record = await held.corrupt(corruptible(context.system), alter)
         if record is None:
+            # It may be in place of a record that its producer, told that the broker has it, never sends again.
+            context.overwritten(Record(min(corruptible(context.system)), 0, -1, None, None))
             raise FaultError(f"{held.link}: nobody can say whether the broker took the altered record of {held.what}")
         context.overwritten(record)
         context.appended(record.topic, record.partition, record.offset, malformed=reason)

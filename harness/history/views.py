@@ -25,7 +25,7 @@ uploads        one row per upload id, and one per event that the load published,
 acknowledged   one row per ok answer to an upload: upload_id, sha256, acceptable, raw_file_storage_id, placed
 injections     (topic, partition, offset, injected): where the broker put what faults published
 unplaced       (topic, partition, injected): records that a fault published, and the broker never said where
-overwritten    events that a service published, and in whose place a fault put other bytes
+overwritten    events that a service published, and in whose place a fault put other bytes; without those that cannot be read
 events         records that are events; malformed: those that are not; unreadable: those that could not be read;
                tombstones: those without a value, which are neither
 joined_by      (consumer, located): consumers whose effects name a business key, and where events hold it

@@ -876,6 +876,14 @@ def undecided_after_what_was_overwritten(tape: Tape) -> None:
     tape.drop(tape.find("event", event_id="closed-2"))
 
 
+def undecided_after_what_was_overwritten_unread(tape: Tape) -> None:
+    """The record that was overwritten is no JSON that every parser reads, or nobody knows which one it was."""
+    overwritten(tape)
+    record = tape.one("overwritten")
+    for name in ("event_id", "event_type", "joins", "digest", "upload_id", "raw_file_storage_id", "causation_id"):
+        record.pop(name, None)
+
+
 def undecided_followup_after_what_was_overwritten(tape: Tape) -> None:
     """Nobody knows what another follow-up followed from."""
     overwritten(tape)
@@ -2645,6 +2653,7 @@ BAD: dict[str, Callable[[Tape], None]] = {
     "stalled.head": stalled_head,
     "neither.overwritten": neither_of_what_was_overwritten,
     "undecided.overwritten": undecided_after_what_was_overwritten,
+    "undecided.overwritten_unread": undecided_after_what_was_overwritten_unread,
     "undecided.overwritten_followup": undecided_followup_after_what_was_overwritten,
     "undecided.overwritten_copy": undecided_copy_that_was_overwritten,
     "lost.receipt": lost_after_its_receipt,

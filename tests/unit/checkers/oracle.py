@@ -976,7 +976,7 @@ class OutcomeOracle:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.decided = run.still and run.well and run.legible and not run.overwritten
+        self.decided = run.still and run.well and run.legible and not run.of("overwritten")
         self.respelled: set[str] = set()
         self.strays: list[tuple[str, Record]] = []
         self.there: set[Any] = set()

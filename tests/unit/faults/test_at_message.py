@@ -235,9 +235,11 @@ async def test_a_record_that_a_fault_altered_is_malformed_and_what_it_was_is_tol
 
 
 async def test_an_altered_record_that_nobody_can_place_is_no_bite(system) -> None:
-    world = context(system, Held([], waiting=False), "tap.corrupt")
+    world, was = context(system, Held([], waiting=False), "tap.corrupt"), []
+    object.__setattr__(world, "overwritten", was.append)
     with pytest.raises(FaultError, match="nobody can say whether the broker took the altered record"):
         await apply(world)
+    assert [(one.offset, one.value) for one in was] == [(-1, None)], "it may be in place of an event"
     assert world.recorder.phases() == ["injected", "failed"]
 
 
