@@ -54,7 +54,7 @@ class Tap:
         quiet: bool = False,
     ) -> None:
         self.name = name
-        self._upstreams = {listen: upstream, **(others or {})}
+        self._listen, self._upstream, self._others = listen, upstream, others or {}
         self._recorder = recorder
         self._actor = f"tap:{name}"
         self._parser_type = parser_type(protocol)
@@ -89,8 +89,8 @@ class Tap:
     async def open(self) -> None:
         """Listen; OSError if a port is taken."""
         try:
-            for listen, upstream in self._upstreams.items():
-                accepted = partial(self._accepted, _pair(upstream))
+            for listen in (self._listen, *self._others):
+                accepted = partial(self._accepted, listen)
                 self._servers.append(await asyncio.start_server(accepted, *_pair(listen), limit=CHUNK))
         except OSError:
             await self.close()
@@ -152,9 +152,7 @@ class Tap:
             places=request.places if request.places is not None or reply is None else reply.places,
         )
 
-    async def _accepted(
-        self, upstream: tuple[str, int], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _accepted(self, listen: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._connections.add(task)
@@ -163,6 +161,7 @@ class Tap:
         number = self._count
         try:
             async with asyncio.timeout(_CONNECTING):
+                upstream = _pair(self._others.get(listen, self._upstream))
                 server = await asyncio.open_connection(*upstream, limit=CHUNK)
             connection = Connection(self, number, (reader, writer), server)
             self._serving.add(connection)

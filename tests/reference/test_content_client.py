@@ -186,7 +186,8 @@ async def test_no_connection_lies_idle_for_long(patient, server, monkeypatch, un
 
 async def test_a_service_that_is_silent_is_asked_once(hasty, server):
     server.answers = [SILENT] * 9
-    with pytest.raises(ContentUnavailable, match="ReadTimeout"):
+    # By the bound of one read, or of the whole on a machine that stood still meanwhile.
+    with pytest.raises(ContentUnavailable, match=r"ReadTimeout|TimeoutError"):
         await hasty.start()
     assert len(server.requests) == 1
 
