@@ -28,8 +28,7 @@ def _host_port(value: object) -> object:
         or not _HOST_PORT.fullmatch(value)
         or int(value.rpartition(":")[2]) not in range(1, 65536)
     ):
-        message = f"{value!r} is not an address; write host:port, for example 127.0.0.1:9092"
-        raise ValueError(message)
+        raise ValueError(f"{value!r} is not an address; write host:port, for example 127.0.0.1:9092")
     return value
 
 

@@ -20,8 +20,7 @@ class Coder(Model):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.command is None) == (self.function is None):
-            message = "write either command: or function:"
-            raise ValueError(message)
+            raise ValueError("write either command: or function:")
         return self
 
 

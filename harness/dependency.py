@@ -21,16 +21,14 @@ def _one(escape: re.Match[str]) -> str:
     if len(name) > 1:
         return chr(int(name[1:], 16))
     if name not in _NAMED:
-        message = rf"\{name} is no escape; known: \r \n \t \0 \x41 \\"
-        raise ValueError(message)
+        raise ValueError(rf"\{name} is no escape; known: \r \n \t \0 \x41 \\")
     return _NAMED[name]
 
 
 def octets(text: str) -> bytes:
     """Return the bytes that a text with escapes stands for; ValueError if it is none."""
     if not text.isascii():
-        message = r"write bytes beyond ASCII as \x80 to \xff"
-        raise ValueError(message)
+        raise ValueError(r"write bytes beyond ASCII as \x80 to \xff")
     return _ESCAPE.sub(_one, text).encode("latin-1")
 
 
@@ -41,8 +39,7 @@ def _bytes(value: str) -> str:
 
 def _some(value: str) -> str:
     if not value:
-        message = "write what it must contain: a server that accepts a connection may still not serve"
-        raise ValueError(message)
+        raise ValueError("write what it must contain: a server that accepts a connection may still not serve")
     return value
 
 
@@ -93,25 +90,20 @@ class Dependency(Model):
     def _of_its_kind(self) -> Dependency:
         if self.kind != "tcp":
             if other := self._given("command", "env", "image", "ping", "speaks"):
-                message = f"{other}: only a dependency of kind tcp has one; write kind: tcp, or leave it out"
-                raise ValueError(message)
+                raise ValueError(f"{other}: only a dependency of kind tcp has one; write kind: tcp, or leave it out")
             return self
         if other := self._given("config", "topics"):
-            message = f"{other}: a dependency of kind tcp has none; its command and env say how it starts"
-            raise ValueError(message)
+            raise ValueError(f"{other}: a dependency of kind tcp has none; its command and env say how it starts")
         if self.ping is None:
-            message = (
+            raise ValueError(
                 r"ping: write what to send and what the answer holds, such as {send: 'version\r\n', answer: VERSION}"
             )
-            raise ValueError(message)
         texts = (self.command or "", *self.env.values())
         used = {name for text in texts for name in PLACEHOLDER.findall(text)}
         if unknown := sorted(used - FILLED):
-            message = f"{{{unknown[0]}}} is unknown; known: {', '.join(sorted(FILLED))}"
-            raise ValueError(message)
+            raise ValueError(f"{{{unknown[0]}}} is unknown; known: {', '.join(sorted(FILLED))}")
         if (self.command or self.image) and "port" not in used:
-            message = "command: it must listen on {port}; write that there, or in env"
-            raise ValueError(message)
+            raise ValueError("command: it must listen on {port}; write that there, or in env")
         return self
 
     def _given(self, *fields: str) -> str | None:

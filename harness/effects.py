@@ -64,11 +64,9 @@ class RedisKeys(Model):
     @model_validator(mode="after")
     def _one_id(self) -> RedisKeys:
         if "{id}" in self.keys and self.id is not None:
-            message = "the id is in one place: write either {id} in keys, or id:"
-            raise ValueError(message)
+            raise ValueError("the id is in one place: write either {id} in keys, or id:")
         if self.keys.count("{id}") > 1:
-            message = "keys: {id} stands there twice; write * for one of them"
-            raise ValueError(message)
+            raise ValueError("keys: {id} stands there twice; write * for one of them")
         return self
 
 
@@ -109,8 +107,7 @@ class Files(Model):
     @model_validator(mode="after")
     def _one_id(self) -> Files:
         if (self.names.count("{id}") == 1) == (self.id is not None):
-            message = "the id is in one place: write either {id} in names, once, or id:"
-            raise ValueError(message)
+            raise ValueError("the id is in one place: write either {id} in names, once, or id:")
         return self
 
 
@@ -133,11 +130,11 @@ class Total(Model):
     @model_validator(mode="after")
     def _somewhere(self) -> Total:
         if len(forms(self)) != 1:
-            message = f"a total is in one place: write one of {written(self)}"
-            raise ValueError(message)
+            raise ValueError(f"a total is in one place: write one of {written(self)}")
         if self.redis is not None and ("{id}" in self.redis.keys) == self.redis.fields:
-            message = "redis: write {id} in keys if each sum is a key, or fields: true if each is the field of a hash"
-            raise ValueError(message)
+            raise ValueError(
+                "redis: write {id} in keys if each sum is a key, or fields: true if each is the field of a hash"
+            )
         return self
 
 
@@ -174,14 +171,13 @@ class Effects(Model):
     @model_validator(mode="after")
     def _somewhere(self) -> Effects:
         if len(given := forms(self)) > 1:
-            message = f"effects are in one place: write either {' or '.join(f'{name}:' for name in given)}"
-            raise ValueError(message)
+            raise ValueError(f"effects are in one place: write either {' or '.join(f'{name}:' for name in given)}")
         if not self.countable and self.total is None:
-            message = f"say where the effects are: write {written(self)} or total:"
-            raise ValueError(message)
+            raise ValueError(f"say where the effects are: write {written(self)} or total:")
         if not self.countable and self.by is not None:
-            message = "by: it joins effects with events, and there are none to count; a total has a `by` of its own"
-            raise ValueError(message)
+            raise ValueError(
+                "by: it joins effects with events, and there are none to count; a total has a `by` of its own"
+            )
         return self
 
     @property

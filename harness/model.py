@@ -21,8 +21,7 @@ def _words(value: str) -> str:
     except ValueError:
         words = []
     if not words:
-        message = "not a command; write a program and its arguments, and close every quote"
-        raise ValueError(message)
+        raise ValueError("not a command; write a program and its arguments, and close every quote")
     return value
 
 
@@ -46,15 +45,13 @@ class Where(Model):
     @model_validator(mode="after")
     def _one(self) -> Where:
         if (self.header is None) != self.key:
-            message = "write either {header: NAME} or {key: true}"
-            raise ValueError(message)
+            raise ValueError("write either {header: NAME} or {key: true}")
         return self
 
 
 def _apart(pointers: list[str]) -> list[str]:
     if len(set(pointers)) < len(pointers):
-        message = "the same pointer is there twice; each part of an id or a key is at another one"
-        raise ValueError(message)
+        raise ValueError("the same pointer is there twice; each part of an id or a key is at another one")
     return pointers
 
 

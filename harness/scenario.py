@@ -71,17 +71,13 @@ class When(Model):
     @model_validator(mode="after")
     def _one(self) -> When:
         if (self.request is None) == (self.reply is None):
-            message = "write either {request: COMMAND, …} or {reply: COMMAND, …}"
-            raise ValueError(message)
+            raise ValueError("write either {request: COMMAND, …} or {reply: COMMAND, …}")
         if self.every is not None and "nth" in self.model_fields_set:
-            message = "write either nth or every"
-            raise ValueError(message)
+            raise ValueError("write either nth or every")
         if any(not pattern.strip() for pattern in self.message[1]):
-            message = "an empty pattern matches nothing; write a command, or * for any"
-            raise ValueError(message)
+            raise ValueError("an empty pattern matches nothing; write a command, or * for any")
         if self.follows is not None and self.every is not None:
-            message = "what follows acts once; write nth in place of every"
-            raise ValueError(message)
+            raise ValueError("what follows acts once; write nth in place of every")
         return self
 
     @property
@@ -134,15 +130,15 @@ class FaultLine(Model):
     @model_validator(mode="after")
     def _at_or_when(self) -> FaultLine:
         if self.at is None and self.when is None:
-            message = "write at: MOMENT, or when: {request: COMMAND, on: LINK, nth: 1}"
-            raise ValueError(message)
+            raise ValueError("write at: MOMENT, or when: {request: COMMAND, on: LINK, nth: 1}")
         if (
             self.at is not None
             and self.when is not None
             and (self.when.every or self.when.after or self.when.follows)
         ):
-            message = "a row with at has one turn, from that moment on; write every, after or follows without at"
-            raise ValueError(message)
+            raise ValueError(
+                "a row with at has one turn, from that moment on; write every, after or follows without at"
+            )
         return self
 
     def parameters(self) -> dict[str, Any]:
@@ -165,8 +161,7 @@ class AgainLine(Model):
     @model_validator(mode="after")
     def _one(self) -> AgainLine:
         if (self.reprocess is None) == (self.replay is None):
-            message = "write either {reprocess: NUMBER, at: …} or {replay: all, at: …}"
-            raise ValueError(message)
+            raise ValueError("write either {reprocess: NUMBER, at: …} or {replay: all, at: …}")
         return self
 
     @property
@@ -200,11 +195,9 @@ class Cover(Model):
     @model_validator(mode="after")
     def _one(self) -> Cover:
         if (self.cut is None) == (self.lost is None):
-            message = "write either {cut: unclaimed | claimed | applied} or {lost: COMMAND}"
-            raise ValueError(message)
+            raise ValueError("write either {cut: unclaimed | claimed | applied} or {lost: COMMAND}")
         if self.cut is None and (self.again is not None or self.redis is not None):
-            message = "again and redis are about a delivery that was cut off; write cut, or leave them out"
-            raise ValueError(message)
+            raise ValueError("again and redis are about a delivery that was cut off; write cut, or leave them out")
         return self
 
 
@@ -271,9 +264,8 @@ class Scenario(Model):
                 continue
             first = self.faults[row - 1] if row < number else None
             if first is None or first.when is None or first.when.every is not None:
-                message = (
+                raise ValueError(
                     f"faults: row {number} follows row {row}, which is no earlier row that acts at one message; rows are "
                     "counted from 1, and the first needs a `when` without `every`"
                 )
-                raise ValueError(message)
         return self

@@ -104,24 +104,19 @@ class ServiceHandle(Protocol):
     @property
     def pid(self) -> int | None:
         """Process id, or None if it is not running or not known."""
-        ...
 
     @property
     def ended_on_purpose(self) -> bool:
         """Whether the harness killed or stopped it and has not restarted it; already true while it is ending."""
-        ...
 
     async def state(self) -> State:
         """Return its current state."""
-        ...
 
     async def ready(self, timeout: float) -> None:
         """Wait until it answers, bypassing the proxies; raises StackError with the tail of its log if it does not."""
-        ...
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines of its log."""
-        ...
 
 
 @runtime_checkable
@@ -170,26 +165,21 @@ class Link(Protocol):
         self, toxic: str, *, stream: Literal["upstream", "downstream"] = "downstream", **attributes: int
     ) -> Scope[None]:
         """Put a toxic on this link while the scope lasts; attributes have Toxiproxy's names and units."""
-        ...
 
     def refuse(self) -> Scope[None]:
         """Disable the proxy while the scope lasts: open connections end, new ones are refused."""
-        ...
 
     async def toxics(self) -> Collection[str]:
         """Return the types of the toxics that Toxiproxy reports on the proxy, and ``down`` if it is disabled."""
-        ...
 
     async def probe(self, timeout: float, size: int = 0) -> Probe:
         """Send the harness's own request through the proxy; never raises for what the link does.
 
         ``size`` repeats it until that many bytes of answers arrived, so that a throttle shows.
         """
-        ...
 
     async def traffic(self) -> Traffic:
         """Return the service's connections now."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,59 +198,48 @@ class Held(Protocol):
     @property
     def link(self) -> str:
         """The link on which it is held."""
-        ...
 
     @property
     def side(self) -> Literal["request", "reply"]:
         """Whether the dependency has not got it yet, or has answered and the service has not seen the answer."""
-        ...
 
     @property
     def what(self) -> str:
         """The message in words, without values: ``the reply to SET claim:7``."""
-        ...
 
     @property
     def command(self) -> str:
         """The command of its request: ``SET``."""
-        ...
 
     @property
     def key(self) -> str:
         """What its request is about: ``claim:7``."""
-        ...
 
     @property
     def commits(self) -> Sequence[tuple[str, int, int]]:
         """The positions that its request commits: topic, partition and the next offset to read."""
-        ...
 
     @property
     def waiting(self) -> bool:
         """Whether the service still waits: it has not ended the connection."""
-        ...
 
     def release(self) -> None:
         """Let it pass. Only the first call of these six methods counts."""
-        ...
 
     def lose(self, *, close: bool) -> None:
         """Drop it, and all that follows on its connection; close the connection, or leave it silent."""
-        ...
 
     async def cut(self, after: int) -> int | None:
         """Let ``after`` bytes of it pass, or all if it has fewer, then break its connection.
 
         Returns how many bytes had passed by then; None if the connection ended before.
         """
-        ...
 
     async def duplicate(self) -> Twice | None:
         """Let it pass, send it once more, and keep the second reply from the service.
 
         Returns the result; None if the second was not answered. FaultError if this message cannot be sent twice.
         """
-        ...
 
     async def corrupt(self, topics: Collection[str], alter: Callable[[bytes], bytes]) -> Record | None:
         """Let it pass with the value of one record on ``topics`` altered; ``alter`` keeps the value's length.
@@ -268,14 +247,12 @@ class Held(Protocol):
         Returns the record as the service sent it, at the place that the broker gave the altered one; None if nobody can
         say whether it took it. FaultError if no record can be altered.
         """
-        ...
 
     def refuse(self, error: str) -> None:
         """Replace the reply by an error of the protocol.
 
         LookupError if the protocol has no such error, FaultError if a reply to this message cannot carry it.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,11 +273,9 @@ class Tapping(Protocol):
 
     def detour(self, link: str) -> Detour:
         """Return where a link's tap belongs."""
-        ...
 
     async def lead(self, link: str, to: str | None) -> None:
         """Point a link's proxy at ``to`` (host:port), or past its tap again if None; its connections end."""
-        ...
 
 
 @runtime_checkable
@@ -310,7 +285,6 @@ class Rerouting(Protocol):
     @property
     def rerouted(self) -> Collection[str]:
         """These links; their taps must stand before the services start."""
-        ...
 
 
 @runtime_checkable
@@ -319,11 +293,9 @@ class Adopting(Protocol):
 
     async def unused(self) -> Collection[str]:
         """Return the links on which the code has never connected."""
-        ...
 
     async def used(self, links: Collection[str], within: float) -> None:
         """Wait until the code has connected on each of these links, ``within`` seconds at most."""
-        ...
 
 
 @runtime_checkable
@@ -336,7 +308,6 @@ class Keeping(Protocol):
     @property
     def unkept(self) -> Sequence[str]:
         """What could not be kept, and why; complete once the stack has stopped."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,27 +327,21 @@ class Broker(Protocol):
 
     async def committed(self, service: str) -> Mapping[TopicPartition, int]:
         """Return the committed offsets of a service's group, the next to read; partitions without one are absent."""
-        ...
 
     async def assigned(self, service: str) -> Mapping[TopicPartition, str] | None:
         """Return what ``owners`` returns, or None if the broker does not know the assignment."""
-        ...
 
     async def ends(self, topics: Mapping[str, int]) -> Mapping[TopicPartition, int]:
         """Return one past the last visible offset of each partition of ``topics`` (name -> partitions)."""
-        ...
 
     async def owners(self, service: str) -> Mapping[TopicPartition, str]:
         """Return the member id in a service's group that each partition is assigned to now."""
-        ...
 
     async def set_offsets(self, service: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit offsets for a group without members; raises FaultError while it has any."""
-        ...
 
     async def publish(self, record: Record, *, headers: Sequence[tuple[str, bytes]] = ()) -> Record:
         """Publish ``record``, ignoring its offset, and return it with the new one."""
-        ...
 
     async def records(
         self, begins: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
@@ -385,13 +350,11 @@ class Broker(Protocol):
 
         Offsets alone do not tell: the markers of transactions, and what was aborted, take some too.
         """
-        ...
 
     async def tail(
         self, topic: str, count: int, wanted: Callable[[Record], bool] = lambda _record: True
     ) -> Sequence[Record]:
         """Return the last ``count`` visible records that are ``wanted``, over all partitions of a topic, newest last."""
-        ...
 
 
 class Redis(Protocol):
@@ -399,11 +362,9 @@ class Redis(Protocol):
 
     async def size(self) -> int:
         """Return DBSIZE."""
-        ...
 
     async def info(self, section: str) -> Fields:
         """Return one section of INFO."""
-        ...
 
 
 class Stack(Protocol):
@@ -414,57 +375,44 @@ class Stack(Protocol):
     @property
     def services(self) -> Mapping[str, ServiceHandle]:
         """By replica, "essay_lifecycle#1"; empty until started."""
-        ...
 
     @property
     def dependencies(self) -> Mapping[str, ServiceHandle]:
         """By name, "redis", "kafka"; empty until started."""
-        ...
 
     @property
     def links(self) -> Mapping[str, Link]:
         """By name, "essay_lifecycle#1->redis"; empty until started."""
-        ...
 
     async def start(self) -> None:
         """Start brokers, stores and proxies, and wait until each answers."""
-        ...
 
     async def stop(self) -> None:
         """End everything that this stack started, whatever happened before."""
-        ...
 
     def names(self, run: str) -> RunNames:
         """Return the names of a run's topics, groups and databases on this stack."""
-        ...
 
     async def start_services(self, names: RunNames, folder: Path, variant: str | None) -> None:
         """Start every service for one run and wait until each is ready; logs go to ``folder``."""
-        ...
 
     async def stop_services(self) -> None:
         """End the run's services and remove their data."""
-        ...
 
     def data(self, service: str) -> Path:
         """Return the folder that a service's replicas share in this run."""
-        ...
 
     def turn(self, name: str) -> Scope[object]:
         """Return the lock to hold while stopping or starting a replica or a dependency."""
-        ...
 
     def direct(self, name: str) -> str:
         """Return the host:port of a dependency or replica, bypassing the proxies, so that no fault touches it."""
-        ...
 
     def lacks(self, need: type, on: str | None = None) -> str | None:
         """Return why this stack cannot offer a capability, or None; the plan asks before anything starts.
 
         ``on`` is the fault's target, on which the answer may depend.
         """
-        ...
 
     def versions(self) -> Fields:
         """Return the versions of the parts, for the history's header."""
-        ...

@@ -87,8 +87,7 @@ class Service(Model):
     @model_validator(mode="after")
     def _starts(self) -> Service:
         if self.command is None and self.image is None:
-            message = "a service has a command, an image, or both"
-            raise ValueError(message)
+            raise ValueError("a service has a command, an image, or both")
         return self
 
     @property
@@ -127,11 +126,9 @@ class Request(Model):
     @model_validator(mode="after")
     def _one(self) -> Request:
         if (self.post is None) == (self.command is None):
-            message = "write either post: or command:"
-            raise ValueError(message)
+            raise ValueError("write either post: or command:")
         if self.post is not None and self.service is not None:
-            message = "service: only a command has a service's environment; leave it out"
-            raise ValueError(message)
+            raise ValueError("service: only a command has a service's environment; leave it out")
         return self
 
     def placeholders(self) -> set[str]:

@@ -58,11 +58,9 @@ class Outcome(Model):
     @model_validator(mode="after")
     def _countable(self) -> Outcome:
         if self.of in {"upload", "batch"} and not isinstance(self.by, str):
-            message = f"by: the id of {'an upload' if self.of == 'upload' else 'a batch'} is at one pointer"
-            raise ValueError(message)
+            raise ValueError(f"by: the id of {'an upload' if self.of == 'upload' else 'a batch'} is at one pointer")
         if self.of != "upload" and not isinstance(self.then, list):
-            message = "then: only uploads differ as accepted and rejected; write a list"
-            raise ValueError(message)
+            raise ValueError("then: only uploads differ as accepted and rejected; write a list")
         return self
 
     def types(self) -> list[str]:

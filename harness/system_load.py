@@ -71,10 +71,9 @@ class UploadLoad(Model):
     def _filled_in(self) -> UploadLoad:
         for name, value in self.fields.items():
             if unknown := sorted(set(re.findall(r"\{([^{}]*)\}", value)) - {"id", "batch", "batch_size"}):
-                message = (
+                raise ValueError(
                     f"fields.{name}: {{{unknown[0]}}} is not filled in here; known: {{id}}, {{batch}}, {{batch_size}}"
                 )
-                raise ValueError(message)
         check(self.template, UPLOADED, "template")
         sendable(self.template, "template")
         return self
@@ -82,18 +81,14 @@ class UploadLoad(Model):
     @model_validator(mode="after")
     def _one(self) -> UploadLoad:
         if sum(path is not None for path in (self.post, self.put, self.patch)) != 1:
-            message = "write the path that takes an upload: one of post:, put: or patch:"
-            raise ValueError(message)
+            raise ValueError("write the path that takes an upload: one of post:, put: or patch:")
         if (self.body == "json") != bool(self.template):
-            message = "body: json and template: {…} go together; write both, or neither"
-            raise ValueError(message)
+            raise ValueError("body: json and template: {…} go together; write both, or neither")
         _check_files(self.files, self.carries)
         if self.body != "multipart" and self.fields:
-            message = f"fields: only a form (body: multipart) has fields; this is body: {self.body}"
-            raise ValueError(message)
+            raise ValueError(f"fields: only a form (body: multipart) has fields; this is body: {self.body}")
         if unknown := sorted(set(re.findall(r"\{([^{}]*)\}", self.path)) - {"id"}):
-            message = f"{self.method.lower()}: {{{unknown[0]}}} is not filled in here; known: {{id}}"
-            raise ValueError(message)
+            raise ValueError(f"{self.method.lower()}: {{{unknown[0]}}} is not filled in here; known: {{id}}")
         return self
 
     @property
@@ -170,8 +165,7 @@ class CommandLoad(Model):
         check(self.template, UPLOADED, "template")
         sendable(self.template, "template")
         if "id" not in named(self.template):
-            message = 'template: write "{id}" in it: the program must name the operation that it answers for'
-            raise ValueError(message)
+            raise ValueError('template: write "{id}" in it: the program must name the operation that it answers for')
         _check_files(self.files, self.carries)
         return self
 
@@ -194,8 +188,7 @@ def _carries(template: object) -> Carries:
 
 def _check_files(files: OwnFiles | None, carries: Carries) -> None:
     if files is not None and carries == "nothing":
-        message = "files: the template holds no document; write {text} or {base64} in it, or leave files out"
-        raise ValueError(message)
+        raise ValueError("files: the template holds no document; write {text} or {base64} in it, or leave files out")
 
 
 def sendable(template: object, where: str) -> None:
@@ -203,8 +196,7 @@ def sendable(template: object, where: str) -> None:
     try:
         json.dumps(template, allow_nan=False, ensure_ascii=False).encode()
     except ValueError as error:
-        message = f"{where}: it cannot be sent as JSON: {error}"
-        raise ValueError(message) from None
+        raise ValueError(f"{where}: it cannot be sent as JSON: {error}") from None
 
 
 class PublishLoad(Model):
@@ -244,14 +236,14 @@ class PublishLoad(Model):
     def check_event(self, id_at: By, type_at: str | Where | None) -> None:
         """Raise ValueError unless each published record has a type (``type_at`` None: its topic's) and its own id."""
         if type_at is not None and not self._at(type_at):
-            message = f"load.publish has nothing at {said(type_at)}, where events.type says that an event's type is"
-            raise ValueError(message)
+            raise ValueError(
+                f"load.publish has nothing at {said(type_at)}, where events.type says that an event's type is"
+            )
         if not {"id", "uuid"} & named(self._at(id_at)):
-            message = (
+            raise ValueError(
                 f"load.publish has no id of its own at {said(id_at)}, where events.id says that it is; "
                 'write "{id}" or "{uuid}" there'
             )
-            raise ValueError(message)
 
     def _at(self, where: By) -> object:
         """Return the template at the place of an event's field; None if there is none, or only a part."""
@@ -275,11 +267,10 @@ class Load(Model):
     @model_validator(mode="after")
     def _one(self) -> Load:
         if sum(load is not None for load in (self.upload, self.publish, self.command)) != 1:
-            message = (
+            raise ValueError(
                 "write one of upload: (a front door that speaks HTTP), command: (a program of yours) and publish: "
                 "(events on a topic)"
             )
-            raise ValueError(message)
         return self
 
     @property

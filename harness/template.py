@@ -39,8 +39,7 @@ def check(template: object, known: Collection[str], where: str) -> None:
         for name, argument in placeholders(text):
             if wrong := _wrong(name, argument, known):
                 written = f"{{{name}}}" if argument is None else f"{{{name}:{argument}}}"
-                message = f"{where}{'.' if place and place[0] != '[' else ''}{place}: {written} {wrong}"
-                raise ValueError(message)
+                raise ValueError(f"{where}{'.' if place and place[0] != '[' else ''}{place}: {written} {wrong}")
 
 
 def placeholders(text: str) -> list[tuple[str, str | None]]:
@@ -74,8 +73,7 @@ def between(argument: str | None) -> tuple[int, int]:
     """Return the ends of ``1..100``; ValueError if it is no such range."""
     ends = _RANGE.fullmatch(argument or "")
     if ends is None or int(ends[1]) > int(ends[2]):
-        message = "needs a range from low to high, for example {number:1..100}"
-        raise ValueError(message)
+        raise ValueError("needs a range from low to high, for example {number:1..100}")
     return int(ends[1]), int(ends[2])
 
 

@@ -44,8 +44,7 @@ def parse_share(text: object) -> float:
     """Parse ``"20%"`` to a share from 0 to 1."""
     share = _parse(text, {"%": 0.01}, "a share like 20%")
     if share > 1:
-        message = f"{text!r} is more than 100%"
-        raise ValueError(message)
+        raise ValueError(f"{text!r} is more than 100%")
     return share
 
 
@@ -57,8 +56,9 @@ def parse_moment(text: object) -> float | str:
     try:
         return parse_duration(text)
     except ValueError:
-        message = f"{text!r} is not a moment; write a duration like 3s, or a share of the load like 25%"
-        raise ValueError(message) from None
+        raise ValueError(
+            f"{text!r} is not a moment; write a duration like 3s, or a share of the load like 25%"
+        ) from None
 
 
 def written(value: float, like: str) -> str:
@@ -75,8 +75,7 @@ def _parse(text: object, units: dict[str, float] | dict[str, int], allowed: str)
         names = "|".join(sorted(map(re.escape, units), key=len, reverse=True))
         if match := re.fullmatch(rf"{_NUMBER}\s*({names})", text.strip()):
             return float(match[1]) * units[match[2]]
-    message = f"{text!r} is not {allowed}"
-    raise ValueError(message)
+    raise ValueError(f"{text!r} is not {allowed}")
 
 
 def _text(units: str, *examples: str) -> object:

@@ -62,8 +62,6 @@ class Checker(Protocol):
 
     def applies(self, header: Fields) -> bool:
         """Whether the system has what this checker judges."""
-        ...
 
     def check(self, history: History) -> Finding:
         """Judge the history; the caller turns an exception into ``unknown``."""
-        ...

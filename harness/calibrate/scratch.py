@@ -34,47 +34,36 @@ class Scratch(Protocol):
 
     def rows(self) -> list[Row]:
         """Run the system's own query on the copy."""
-        ...
 
     def tables(self) -> Sequence[str]:
         """Return the copied tables that the query reads."""
-        ...
 
     def held(self, table: str, count: int) -> list[Row]:
         """Return up to ``count`` rows of a table, each with every column that is stored."""
-        ...
 
     def unique(self, table: str) -> Sequence[Sequence[str]]:
         """Return the columns of each unique constraint."""
-        ...
 
     def given(self, table: str) -> Sequence[str]:
         """Return the columns that the store numbers itself."""
-        ...
 
     def most(self, table: str, column: str) -> object:
         """Return the greatest value of a column."""
-        ...
 
     def insert(self, table: str, row: Row) -> None:
         """Insert a row; RefusedError if the store refuses it."""
-        ...
 
     def delete(self, table: str, row: Row) -> None:
         """Delete a row; RefusedError if the store refuses that."""
-        ...
 
     def update(self, table: str, row: Row, column: str, value: object) -> None:
         """Change a value of a row; RefusedError if the store refuses it."""
-        ...
 
     def trial(self) -> AbstractContextManager[None]:
         """Return a scope whose changes are undone at its end."""
-        ...
 
     def close(self) -> None:
         """Throw the copy away."""
-        ...
 
 
 class SqliteScratch:

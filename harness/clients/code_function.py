@@ -42,8 +42,9 @@ def _text(value: object) -> str:
         return base64.b64encode(value).decode()
     if isinstance(value, Decimal):
         return str(value)
-    message = f"JSON has no form for {type(value).__name__}; return a dict of text, numbers, lists and the like"
-    raise TypeError(message)
+    raise TypeError(
+        f"JSON has no form for {type(value).__name__}; return a dict of text, numbers, lists and the like"
+    )
 
 
 def serve(answer: Callable[[Any, bytes], bytes], function: object, lines: BinaryIO, answers: BinaryIO) -> None:

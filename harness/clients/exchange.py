@@ -78,8 +78,7 @@ async def _reply(reader: asyncio.StreamReader) -> Reply:
     start, *lines = head.decode("latin-1").rstrip().split("\r\n")
     words = start.split(" ", 2)
     if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():  # noqa: PLR2004 - two words
-        message = f"no HTTP answer: it begins with {start[:60]!r}"
-        raise ConnectionError(message)
+        raise ConnectionError(f"no HTTP answer: it begins with {start[:60]!r}")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     if "chunked" in headers.get("transfer-encoding", ""):
         return Reply(int(words[1]), await _chunks(reader))

@@ -72,8 +72,7 @@ class KafkaClient:
             self._reader = await self._consumer(None)
         except (KafkaError, OSError) as error:
             await self.stop()
-            message = f"Kafka at {self._address} does not answer: {error!r}"
-            raise StackError(message) from error
+            raise StackError(f"Kafka at {self._address} does not answer: {error!r}") from error
 
     async def stop(self) -> None:
         """Close every connection; may be called twice, or after a failed start."""
@@ -104,8 +103,7 @@ class KafkaClient:
         answer = await self._admin.create_topics(new)
         failed = [f"{topic}: {text or code}" for topic, code, text in answer.topic_errors if code]
         if failed:
-            message = f"topics could not be created: {'; '.join(failed)}"
-            raise StackError(message)
+            raise StackError(f"topics could not be created: {'; '.join(failed)}")
         async with asyncio.timeout(_PATIENCE):
             while not await self._served(topics):
                 await asyncio.sleep(0.02)
@@ -154,8 +152,9 @@ class KafkaClient:
             consumer.assign(list(new))
             await consumer.commit(new)
         except KafkaError as error:
-            message = f"the offsets of {service} cannot be set while its group has members: {error!r}"
-            raise FaultError(message) from error
+            raise FaultError(
+                f"the offsets of {service} cannot be set while its group has members: {error!r}"
+            ) from error
         finally:
             await _ended(consumer)
 
@@ -222,8 +221,7 @@ class KafkaClient:
     async def ends(self, topics: Mapping[str, int]) -> Mapping[Named, int]:
         """Return the visible end of each partition of ``topics`` (name -> partitions), read_committed."""
         if self._reader is None:
-            message = "the Kafka client was not started"
-            raise StackError(message)
+            raise StackError("the Kafka client was not started")
         partitions = [
             TopicPartition(self._names.topic(name), p) for name, count in topics.items() for p in range(count)
         ]

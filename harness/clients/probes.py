@@ -131,8 +131,7 @@ class Prober:
                 (length,) = struct.unpack(">i", await reader.readexactly(4))
                 _, error = struct.unpack_from(">ih", await reader.readexactly(length))
                 if error:
-                    message = f"the answer to ApiVersions was error {error}"
-                    raise ConnectionError(message)
+                    raise ConnectionError(f"the answer to ApiVersions was error {error}")
                 received += length
 
     async def _postgres(self, size: int, connected: Connected) -> None:
@@ -207,8 +206,7 @@ async def _until_ready(reader: asyncio.StreamReader, first: tuple[bytes, bytes] 
     kind, body = first or await _message(reader)
     while kind != b"Z":
         if kind == b"E":
-            message = f"Postgres answered with the error {body[:200]!r}"
-            raise ConnectionError(message)
+            raise ConnectionError(f"Postgres answered with the error {body[:200]!r}")
         kind, body = await _message(reader)
 
 

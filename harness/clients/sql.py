@@ -74,8 +74,9 @@ def _rows(url: str, query: str) -> Generator[Row, None, None]:
 
         return postgres.rows(url, query, _AT_ONCE)
     kind = url.partition(":")[0]
-    message = f"effects.sql.url: {kind} is not supported; use sqlite:///FILE or postgresql://USER@HOST:PORT/NAME"
-    raise StackError(message)
+    raise StackError(
+        f"effects.sql.url: {kind} is not supported; use sqlite:///FILE or postgresql://USER@HOST:PORT/NAME"
+    )
 
 
 def _sqlite(path: Path, query: str) -> Generator[Row, None, None]:
@@ -85,5 +86,4 @@ def _sqlite(path: Path, query: str) -> Generator[Row, None, None]:
             for row in connection.execute(query):
                 yield dict(row)
     except sqlite3.Error as error:
-        message = f"cannot read effects from {path.parent.name}/{path.name}: {error}"
-        raise StackError(message) from error
+        raise StackError(f"cannot read effects from {path.parent.name}/{path.name}: {error}") from error

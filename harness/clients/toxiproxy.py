@@ -67,8 +67,9 @@ class ToxiproxyClient:
         encoded = orjson.dumps(body) if body is not None else None
         reply = await exchange(self._address, method, path, body=encoded, timeout=self._timeout)
         if reply.status >= 400 and reply.status != allowed:  # noqa: PLR2004 - HTTP's own border
-            message = f"Toxiproxy refused {method} {path}: {reply.status} {reply.body[:200].decode(errors='replace')}"
-            raise FaultError(message)
+            raise FaultError(
+                f"Toxiproxy refused {method} {path}: {reply.status} {reply.body[:200].decode(errors='replace')}"
+            )
         return orjson.loads(reply.body) if reply.body.strip() else {}
 
 

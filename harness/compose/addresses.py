@@ -31,8 +31,7 @@ class Hosts:
         text = _pattern(self.names).sub(self._placeholder, text)
         text = re.sub(r"(\{[a-z0-9_-]+\})(?:\s*,\s*(?:\w+://)?\1)+", r"\1", text)
         if gone := _pattern(self.out).search(text):
-            message = f"{gone[0]} is left out ({self.out[_host(gone)]})"
-            raise ValueError(message)
+            raise ValueError(f"{gone[0]} is left out ({self.out[_host(gone)]})")
         return text
 
     def databases(self, text: str) -> str:

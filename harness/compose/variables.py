@@ -44,8 +44,7 @@ class Variables:
     def filled(self, text: str, depth: int = 0) -> str:
         """Return a text with its variables filled in; raises ValueError if the syntax is wrong."""
         if depth > _DEEPEST:
-            message = f"a default stands in a default more than {_DEEPEST} times"
-            raise ValueError(message)
+            raise ValueError(f"a default stands in a default more than {_DEEPEST} times")
         made, at = [], 0
         while (dollar := text.find("$", at)) >= 0:
             made.append(text[at:dollar])
@@ -60,16 +59,14 @@ class Variables:
         braced = text.startswith("{", at)
         name = _NAME.match(text, at + braced)
         if name is None:
-            message = f"{text[at - 1 : at + 20]!r} names no variable; write $$ for a dollar sign"
-            raise ValueError(message)
+            raise ValueError(f"{text[at - 1 : at + 20]!r} names no variable; write $$ for a dollar sign")
         if not braced:
             return self._value(name[0]), name.end()
         end = _closed(text, name.end())
         rest = text[name.end() : end]
         operator = next((one for one in (":-", ":?", ":+", "-", "?", "+") if rest.startswith(one)), None)
         if operator is None and rest:
-            message = f"{text[at - 1 : at + 20]!r} is no variable with a default; write ${{NAME:-default}}"
-            raise ValueError(message)
+            raise ValueError(f"{text[at - 1 : at + 20]!r} is no variable with a default; write ${{NAME:-default}}")
         other = self.filled(rest[len(operator or "") :], depth + 1) if operator in {":-", "-", ":+", "+"} else ""
         there = name[0] in self.values and (self.values[name[0]] != "" or ":" not in (operator or ""))
         if operator in {":+", "+"}:
@@ -93,8 +90,7 @@ def _closed(text: str, at: int) -> int:
         depth += {"}": -1, "{": 1}.get(text[place], 0)
         if depth == 0:
             return place
-    message = "a ${ is not closed"
-    raise ValueError(message)
+    raise ValueError("a ${ is not closed")
 
 
 def file_of_variables(path: Path) -> dict[str, str]:

@@ -20,11 +20,9 @@ class Pace(Protocol):
     @property
     def duration(self) -> float:
         """Seconds that the load takes as planned."""
-        ...
 
     def position(self, moment: float | str) -> float:
         """Return how far the load is, in the unit of a moment: seconds, or per cent."""
-        ...
 
 
 @dataclass(slots=True)

@@ -27,7 +27,6 @@ class Writer(Protocol):
 
     def record_at(self, t: int, op: str, phase: str, actor: str, **fields: Any) -> int:  # noqa: ANN401 - JSON
         """Append one record at ``t`` (ns since the run's start); return its index."""
-        ...
 
 
 class Joint:

@@ -34,15 +34,12 @@ class Operation(Protocol):
 
     def ok(self, **fields: object) -> None:
         """Record that it was done."""
-        ...
 
     def fail(self, **fields: object) -> None:
         """Record that it was refused: nothing was done."""
-        ...
 
     def unknown(self, **fields: object) -> None:
         """Record that nobody knows whether it was done."""
-        ...
 
 
 class Scope(Protocol):
@@ -59,15 +56,12 @@ class Recorder(Protocol):
 
     def now(self) -> int:
         """Nanoseconds since the run's start, monotonic."""
-        ...
 
     def record(self, op: str, phase: str, actor: str, **fields: object) -> int:
         """Append one record, without fields that are None; return its index."""
-        ...
 
     def operation(self, op: str, actor: str, **fields: object) -> Scope:
         """Record the invoke; a completion names it in ``of`` and repeats its fields unless it gives new ones."""
-        ...
 
 
 class HistoryRecorder:

@@ -31,11 +31,9 @@ class Terminal(Progress, Protocol):
 
     def up(self, announcement: Announcement, directory: Path) -> None:
         """Report that everything is up; its history and logs are in ``directory``."""
-        ...
 
     def say(self, text: str) -> None:
         """Report an event since then."""
-        ...
 
 
 async def up(plan: SystemPlan, *, here: Path, out: Path, terminal: Terminal) -> None:

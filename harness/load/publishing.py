@@ -34,7 +34,6 @@ class Producer(Protocol):
 
     async def append(self, record: Record) -> Appended:
         """Append one record, once; never raises for what the broker does."""
-        ...
 
 
 class Encodes(Protocol):
@@ -42,11 +41,9 @@ class Encodes(Protocol):
 
     async def encode(self, text: bytes) -> tuple[bytes, bytes]:
         """Return the encoded value of a JSON text, and the JSON text to which that value is decoded."""
-        ...
 
     async def close(self) -> None:
         """Release its resources."""
-        ...
 
 
 class Publishing(Paced[Record]):

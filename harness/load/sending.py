@@ -41,12 +41,9 @@ class Sender(Protocol):
 
     async def send(self, upload: Upload, begun: Callable[[], object]) -> Sent:
         """Try once, and call ``begun`` as soon as the upload is on its way; never raises for what the system does."""
-        ...
 
     async def close(self) -> None:
         """Release its resources, once every upload has ended; StackError if the sender then reports a failure."""
-        ...
 
     async def end(self) -> None:
         """Release its resources, whatever is under way."""
-        ...

@@ -31,7 +31,6 @@ class Observer(Protocol):
 
         An interim pass yields what is new. The final pass yields again everything that the verdict rests on.
         """
-        ...
 
 
 async def observe(observer: Observer, recorder: Recorder, *, final: bool = False) -> bool:

@@ -47,7 +47,6 @@ class Get(Protocol):
 
     async def blob(self, url: str) -> Blob:
         """Read a blob; never raises for what the server does."""
-        ...
 
 
 class Blobs:

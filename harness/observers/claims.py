@@ -26,7 +26,6 @@ class Monitor(Protocol):
 
     def monitor(self) -> AsyncIterator[tuple[float, str, str]]:
         """Yield (clock, command with its condition, key) for ever, also across restarts of the store."""
-        ...
 
 
 async def listen(store: Monitor, recorder: Recorder) -> None:

@@ -21,11 +21,9 @@ class Decodes(Protocol):
 
     async def decode(self, values: Sequence[bytes]) -> list[bytes | None]:
         """Return the JSON text of each value; None for one that cannot be decoded."""
-        ...
 
     def said(self) -> str:
         """Return the tail of its standard error."""
-        ...
 
 
 class Decoded:

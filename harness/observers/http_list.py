@@ -25,7 +25,6 @@ class Http(Protocol):
 
     async def whole(self, url: str) -> bytes:
         """Return the body of the one answer that holds everything; raises StackError if there is none."""
-        ...
 
 
 class HttpList:

@@ -28,11 +28,9 @@ class Store(Protocol):
 
     async def contents(self, glob: bytes) -> Contents:
         """Return key -> (type, content) of every key that matches; raises StackError if it cannot be read."""
-        ...
 
     async def close(self) -> None:
         """Close its connections."""
-        ...
 
 
 class RedisKeys:

@@ -44,11 +44,9 @@ class Source(Protocol):
 
         Raises StackError if reading fails.
         """
-        ...
 
     async def close(self) -> None:
         """Close its connections."""
-        ...
 
 
 class Database:
@@ -109,11 +107,9 @@ class Reader(Protocol):
 
     async def pass_to_end(self) -> Sequence[Record]:
         """Return the records that were visible when the pass began and not returned before."""
-        ...
 
     async def close(self) -> None:
         """Close its connection."""
-        ...
 
 
 def _parsed(value: bytes | None) -> tuple[object, str]:

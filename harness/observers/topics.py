@@ -40,7 +40,6 @@ class Reader(Protocol):
 
     async def pass_to_end(self) -> Sequence[Record]:
         """Return the records that were visible when the pass began and not returned before."""
-        ...
 
 
 class Topics:
@@ -233,8 +232,7 @@ def _parsed(value: bytes | None) -> object:
             pass
         except ValueError:
             return None
-        message = f"only some parsers accept it as JSON ({error})"
-        raise UnreadableError(message) from None
+        raise UnreadableError(f"only some parsers accept it as JSON ({error})") from None
 
 
 def _claimed(value: bytes | None) -> object:

@@ -26,11 +26,9 @@ class Progress(Protocol):
 
     def step(self, text: str) -> None:
         """Begin a new step."""
-        ...
 
     def note(self, text: str) -> None:
         """Report an event within the step."""
-        ...
 
 
 def open_stack(plan: SystemPlan, folder: Path) -> Stack:

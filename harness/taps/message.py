@@ -97,18 +97,15 @@ class Scanner(Protocol):
 
         None if no bytes need to wait.
         """
-        ...
 
     def feed(self, data: bytes) -> list[Message]:
         """Return, in order, the messages whose command and key are now known, or whose end has come.
 
         A message that is whole in ``data`` is returned once, any other twice: known, then ended. Raises NotUnderstood.
         """
-        ...
 
     def finish(self) -> list[Message]:
         """Return the messages that the end of the stream ends."""
-        ...
 
 
 class Parser(Protocol):
@@ -131,41 +128,34 @@ class Parser(Protocol):
 
     def took(self, request: Message) -> None:
         """Note that a request never reaches the dependency, so that no reply of its own will come."""
-        ...
 
     def repeatable(self, request: Message) -> None:
         """Raise FaultError if this request cannot be sent twice."""
-        ...
 
     def again(self, request: Message) -> Message:
         """Note that a request is sent again, right after itself; return the message of the second one."""
-        ...
 
     def appended(self, sent: bytes, first: Message, second: Message) -> Sequence[Place]:
         """Return the places of the records that the second of two equal requests appended, judged by both replies.
 
         Raises FaultError if the places cannot be known.
         """
-        ...
 
     @classmethod
     def refusable(cls, command: str) -> bool:
         """Whether a tap can answer a command with an error, as far as the command alone tells."""
-        ...
 
     def instead(self, request: Message) -> bytes:
         """Return what to send in place of a request that a tap answers with an error; empty for nothing.
 
         With it the dependency is where its own error would have left it, and answers it in the request's turn.
         """
-        ...
 
     def refusal(self, request: Message, error: str) -> Answer:
         """Return a function that makes the reply with this error, called once the dependency has answered ``instead``.
 
         Raises LookupError if the protocol has no such error, FaultError if no reply to this request can carry it.
         """
-        ...
 
 
 @runtime_checkable
@@ -179,7 +169,6 @@ class Corrupting(Protocol):
 
         Raises FaultError if no record of it can be altered.
         """
-        ...
 
 
 @runtime_checkable
@@ -196,7 +185,6 @@ class Rerouting(Protocol):
 
     def reroute(self, routes: Routes) -> None:
         """Replace addresses; call it before anything has passed. Bytes that raise NotUnderstood must not pass then."""
-        ...
 
 
 @runtime_checkable

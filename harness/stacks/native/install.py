@@ -44,7 +44,6 @@ class Report(Protocol):
 
     def __call__(self, part: str, text: str, *, passing: bool = False) -> None:
         """Note how far a part is; ``passing``: soon out of date, as a count is."""
-        ...
 
 
 def install(report: Report = lambda *_, **__: None, cache: Path | None = None) -> None:
